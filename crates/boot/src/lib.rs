@@ -1,0 +1,17 @@
+//! What both Examhall binaries need to start, to be watched and to stop.
+//!
+//! ```text
+//!   start    command line -> settings -> logging -> metrics
+//!   run      health: what each dependency last said   ops: /healthz /readyz /metrics on a port of their own
+//!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
+//! ```
+//!
+//! It must never know an exam, a mail, SQL or Redis: a dependency is a name here, and whether it answers.
+
+pub mod exit;
+pub mod health;
+pub mod logging;
+pub mod metrics;
+pub mod ops;
+pub mod settings;
+pub mod shutdown;

@@ -1,0 +1,33 @@
+//! Log lines: one per event, for people or as JSON.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For daemons.
+    Stdout,
+    /// For commands, whose stdout is their answer.
+    Stderr,
+}
+
+/// Starts logging; call once, before the first event. A second call changes nothing.
+pub fn init(settings: &LogSettings, output: Output) {
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let writer = match output {
+        Output::Stdout => BoxMakeWriter::new(io::stdout),
+        Output::Stderr => BoxMakeWriter::new(io::stderr),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let started = match settings.format {
+        LogFormat::Pretty => builder.compact().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+}

@@ -1,0 +1,101 @@
+//! The port for operators: `/healthz`, `/readyz` and `/metrics`.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::CONTENT_TYPE,
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::{health::Readiness, metrics::Metrics};
+
+/// Most connections served at a time; more wait.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the port answers.
+pub struct Ops {
+    metrics: Metrics,
+    readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+impl Ops {
+    /// Answers with `metrics`, and with `readiness` as of each request.
+    pub fn new(metrics: Metrics, readiness: impl Fn() -> Readiness + Send + Sync + 'static) -> Self {
+        Self { metrics, readiness: Box::new(readiness) }
+    }
+
+    /// Listens until `stop`; gives the address, whose port is the system's choice where `bind` has port 0.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on.
+    pub async fn serve(self, bind: SocketAddr, stop: CancellationToken) -> std::io::Result<SocketAddr> {
+        let listener = TcpListener::bind(bind).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(accept(listener, Arc::new(self), stop));
+        Ok(address)
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "this port only reads\n");
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => ready(&(self.readiness)()),
+            "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, ops: Arc<Ops>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { return };
+        let Ok((stream, _)) = accepted else {
+            // No file descriptor is free, or the peer has gone. Waiting keeps this from being a busy loop.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let ops = Arc::clone(&ops);
+        tokio::spawn(async move {
+            let service = service_fn(async |request| Ok::<_, Infallible>(ops.answer(&request)));
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "operator's connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::to_vec(readiness).unwrap_or_default();
+    respond(status, "application/json", body)
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", body)
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,45 @@
+//! The key that tokens are signed with: given, or in development made once and kept.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use super::{AppEnv, SettingsError, Values};
+
+pub(super) fn auth_secret(values: &Values, env: AppEnv) -> Result<SecretString, SettingsError> {
+    match values.get("AUTH_SECRET") {
+        Some(given) if given.len() >= 32 => Ok(SecretString::from(given)),
+        Some(_) => Err(values.malformed("AUTH_SECRET", "at least 32 bytes, for example from `openssl rand -hex 32`")),
+        None if env == AppEnv::Development => development_secret(Path::new("data/auth-secret")),
+        None => Err(SettingsError::Contradiction(
+            "AUTH_SECRET is not set, but APP_ENV is production: set AUTH_SECRET_FILE to a file with at least 32 random \
+             bytes, for example from `openssl rand -hex 32`"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Reads the secret kept at `path`; makes one, readable by its owner only, where there is none.
+fn development_secret(path: &Path) -> Result<SecretString, SettingsError> {
+    let failed = |source| SettingsError::File { what: "AUTH_SECRET".to_owned(), path: path.to_owned(), source };
+    if !path.exists() {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?; // mode 0600
+        std::fs::write(file.path(), random_hex()).map_err(failed)?;
+        // Another process may have been first: then its secret is read below.
+        if let Err(error) = file.persist_noclobber(path).map_err(|error| error.error)
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(failed(error));
+        }
+    }
+    std::fs::read_to_string(path).map(SecretString::from).map_err(failed)
+}
+
+fn random_hex() -> String {
+    use ring::rand::SecureRandom;
+    let mut bytes = [0; 32];
+    ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}

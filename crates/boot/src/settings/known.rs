@@ -1,0 +1,90 @@
+//! The table of all settings.
+
+/// One setting.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// What holds where nothing is given; `None` where that depends on other settings, or is nothing.
+    pub(super) default: Option<&'static str>,
+    /// Whether its value must never be shown, and may come from `NAME_FILE`.
+    pub(super) secret: bool,
+    /// For `.env.example`: what it means, and its default in words where `default` has none.
+    pub(super) meaning: &'static str,
+}
+
+const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default: Some(default), secret: false, meaning }
+}
+
+const fn unset(name: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default: None, secret: false, meaning }
+}
+
+const fn secret(name: &'static str, default: Option<&'static str>, meaning: &'static str) -> Setting {
+    Setting { name, default, secret: true, meaning }
+}
+
+pub(super) const SETTINGS: &[Setting] = &[
+    plain("APP_ENV", "development", "development or production; production refuses insecure defaults."),
+    secret(
+        "REDIS_URL",
+        Some("redis://127.0.0.1:6379"),
+        "redis://, rediss:// (TLS), redis-sentinel://h:p?sentinelServiceName=m&node=h:p, redis-cluster://, \
+         redis+unix:///path. Percent-encode the password.",
+    ),
+    secret(
+        "DATABASE_URL",
+        Some("sqlite://data/examhall.db?mode=rwc"),
+        "sqlite:// or postgres://. Only the API uses it.",
+    ),
+    unset("DATABASE_AUTO_MIGRATE", "Whether the API migrates the database at start. Default: true in development."),
+    plain("API_BIND", "127.0.0.1:8000", "Address and port of the public API."),
+    plain("API_OPS_BIND", "127.0.0.1:9000", "Address and port of the API's health and metrics."),
+    plain("PUBLIC_URL", "http://localhost:8000", "Base of the links in mails."),
+    secret(
+        "AUTH_SECRET",
+        None,
+        "Signs access tokens and seals what waits in the outbox; at least 32 bytes. Default: in development one is \
+         generated and kept under data/.",
+    ),
+    plain("MAIL_FROM", "Examhall <no-reply@localhost>", "Author of the mails."),
+    secret(
+        "SMTP_URL",
+        Some("file:data/mail"),
+        "smtp://user:pass@host:587?tls=required (STARTTLS), smtps://host:465, smtp://host:25?tls=none; several, \
+         comma-separated, in order of preference. file:DIR writes each mail as an .eml file.",
+    ),
+    plain("SMTP_TIMEOUT_MS", "30000", "Longest wait for one SMTP reply; the last one of a mail has 50 s."),
+    unset(
+        "MAIL_KEEP_BODIES",
+        "Whether Redis keeps the html, text and attachments of mails that were sent. Default: true in development.",
+    ),
+    plain("QUEUE_NAME", "email", "BullMQ's queue name."),
+    plain("QUEUE_PREFIX", "bull", "BullMQ's key prefix; on Redis Cluster with a hash tag: {bull}."),
+    plain("QUEUE_LOCK_MS", "30000", "How long a worker that no longer answers keeps its jobs."),
+    plain("QUEUE_STALLED_INTERVAL_MS", "30000", "How often jobs of vanished workers are looked for."),
+    unset("CACHE_PREFIX", "Put before every cache key. Default: empty."),
+    unset("TRUSTED_PROXIES", "CIDRs, comma-separated, whose X-Forwarded-For counts. Default: none."),
+    unset("CORS_ORIGINS", "Origins, comma-separated, whose pages may call the API. Default: none."),
+    plain("MAILER_CONCURRENCY", "5", "Mails that one mailer sends at once."),
+    plain("MAILER_OPS_BIND", "127.0.0.1:9001", "Address and port of the mailer's health and metrics."),
+    unset("LOG_FORMAT", "pretty or json. Default: pretty on a terminal, else json."),
+    plain(
+        "RUST_LOG",
+        "info",
+        "Which events are logged: error, warn, info, debug, trace, or examhall_queue=debug,info.",
+    ),
+];
+
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The setting whose name is most like `name`, if any is like it.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    SETTINGS
+        .iter()
+        .map(|setting| (strsim::damerau_levenshtein(setting.name, name), setting.name))
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, name)| name)
+}

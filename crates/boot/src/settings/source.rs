@@ -1,0 +1,205 @@
+//! From the places where settings are given to one value for each.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use config::{Config, FileFormat};
+
+use super::{SettingsError, known};
+
+/// Command-line flags that give settings, for `#[command(flatten)]`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SettingsArgs {
+    /// Read settings from this TOML file, one `name = "value"` a line
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// Give one setting, for example `LOG_FORMAT=json`; wins over every other source; not for secrets
+    #[arg(long, value_name = "NAME=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+/// What was given for each setting, or its default. Shows no secret.
+#[derive(Clone, Default)]
+pub struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    /// Reads all sources of a process: file and flags from `args`, `.env` in the working folder, the environment.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn load(args: &SettingsArgs) -> Result<Self, SettingsError> {
+        let mut layers = Vec::new();
+        if let Some(path) = &args.config {
+            layers.push(Layer::from_toml(path)?);
+        }
+        if Path::new(".env").exists() {
+            layers.push(Layer::from_dotenv(Path::new(".env"))?);
+        }
+        layers.push(Layer::from_pairs("environment", std::env::vars_os().filter_map(utf8_pair))?);
+        layers.push(Layer::from_flags(&args.set)?);
+        Self::merge(layers)
+    }
+
+    /// Takes settings from pairs of name and value alone, as tests do.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, SettingsError> {
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self::merge(vec![Layer::from_pairs("given", pairs)?])
+    }
+
+    /// The value of a setting; `None` where nothing is given and it has no default.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn merge(layers: Vec<Layer>) -> Result<Self, SettingsError> {
+        let mut given = BTreeMap::new();
+        for layer in layers {
+            for (name, value) in layer.values {
+                given.insert(name, value);
+            }
+        }
+        for setting in known::SETTINGS {
+            if let Some(default) = setting.default {
+                given.entry(setting.name).or_insert_with(|| Given::Value(default.to_owned()));
+            }
+        }
+        given.into_iter().map(|(name, given)| Ok((name, given.read(name)?))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &&'static str| !known::find(name).is_none_or(|setting| setting.secret);
+        f.debug_map().entries(self.0.iter().filter(|(name, _)| shown(name))).finish_non_exhaustive()
+    }
+}
+
+enum Given {
+    Value(String),
+    InFile(PathBuf),
+}
+
+impl Given {
+    fn read(self, name: &str) -> Result<String, SettingsError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::InFile(path) => std::fs::read_to_string(&path)
+                .map(|content| content.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|source| SettingsError::File { what: format!("{name}_FILE"), path, source }),
+        }
+    }
+}
+
+/// What one source gives.
+struct Layer {
+    origin: String,
+    values: BTreeMap<&'static str, Given>,
+}
+
+impl Layer {
+    fn new(origin: impl Into<String>) -> Self {
+        Self { origin: origin.into(), values: BTreeMap::new() }
+    }
+
+    /// A TOML file holds settings and nothing else, so an unknown key is an error.
+    fn from_toml(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
+            what: "--config".to_owned(),
+            path: path.to_owned(),
+            source,
+        })?;
+        let syntax = |reason: String| SettingsError::Syntax { path: path.to_owned(), reason };
+        let entries: BTreeMap<String, config::Value> = Config::builder()
+            .add_source(config::File::from_str(&text, FileFormat::Toml))
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(|error| syntax(error.to_string()))?;
+        let mut layer = Self::new(path.display().to_string());
+        for (key, value) in entries {
+            let text = value.into_string().map_err(|_| syntax(format!("{key} must be one plain value")))?;
+            layer.add_known(&key.to_uppercase(), text, &key)?;
+        }
+        Ok(layer)
+    }
+
+    /// `.env` is shared with other programs (Compose, for one), so what is no setting is passed over.
+    fn from_dotenv(path: &Path) -> Result<Self, SettingsError> {
+        let syntax = |error: dotenvy::Error| SettingsError::Syntax {
+            path: path.to_owned(),
+            // dotenvy shows the line that it cannot read, which may hold a secret.
+            reason: match error {
+                dotenvy::Error::LineParse(_, column) => format!("a line is not NAME=value (at its character {column})"),
+                other => other.to_string(),
+            },
+        };
+        let pairs = dotenvy::from_path_iter(path).map_err(syntax)?.collect::<Result<Vec<_>, _>>().map_err(syntax)?;
+        Self::from_pairs(".env", pairs)
+    }
+
+    fn from_pairs(origin: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
+        let mut layer = Self::new(origin);
+        for (name, value) in pairs {
+            layer.add(&name, value)?;
+        }
+        Ok(layer)
+    }
+
+    fn from_flags(flags: &[String]) -> Result<Self, SettingsError> {
+        let mut layer = Self::new("--set");
+        for flag in flags {
+            let (name, value) = flag.split_once('=').ok_or_else(|| SettingsError::BadFlag(flag.clone()))?;
+            if let Some(setting) = known::find(name).filter(|setting| setting.secret) {
+                return Err(SettingsError::SecretOnCommandLine { name: setting.name });
+            }
+            layer.add_known(name, value.to_owned(), name)?;
+        }
+        Ok(layer)
+    }
+
+    fn add_known(&mut self, name: &str, value: String, as_given: &str) -> Result<(), SettingsError> {
+        if self.add(name, value)? {
+            return Ok(());
+        }
+        Err(SettingsError::Unknown {
+            name: as_given.to_owned(),
+            origin: self.origin.clone(),
+            nearest: known::nearest(name).map(ToOwned::to_owned),
+        })
+    }
+
+    /// Takes a value if `name` is a setting, or `X_FILE` of a secret `X`; says whether it is. An empty value counts as
+    /// not given.
+    fn add(&mut self, name: &str, value: String) -> Result<bool, SettingsError> {
+        let is_empty = value.is_empty();
+        let (setting, given) = if let Some(setting) = known::find(name) {
+            (setting, Given::Value(value))
+        } else if let Some(setting) = name.strip_suffix("_FILE").and_then(known::find).filter(|known| known.secret) {
+            (setting, Given::InFile(PathBuf::from(value)))
+        } else {
+            return Ok(false);
+        };
+        if is_empty {
+            return Ok(true);
+        }
+        let is_value = matches!(given, Given::Value(_));
+        match self.values.insert(setting.name, given) {
+            Some(before) if matches!(before, Given::Value(_)) != is_value => {
+                Err(SettingsError::GivenTwice { name: setting.name, origin: self.origin.clone() })
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+fn utf8_pair((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
+}

@@ -1,0 +1,224 @@
+//! Settings as types: what each process needs, checked.
+
+use std::{io::IsTerminal, net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::{
+    SettingsError::{self, Contradiction},
+    Values,
+    auth_secret::auth_secret,
+};
+
+/// Where the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppEnv {
+    /// On somebody's own machine: convenient defaults.
+    Development,
+    /// For users: insecure defaults are refused.
+    Production,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// `LOG_FORMAT`.
+    pub format: LogFormat,
+    /// `RUST_LOG`, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+}
+
+/// Where the queue is and how it runs.
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    /// `QUEUE_NAME`.
+    pub name: String,
+    /// `QUEUE_PREFIX`.
+    pub prefix: String,
+    /// `QUEUE_LOCK_MS`.
+    pub lock: Duration,
+    /// `QUEUE_STALLED_INTERVAL_MS`.
+    pub stalled_interval: Duration,
+}
+
+/// What `api` needs.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// `APP_ENV`.
+    pub env: AppEnv,
+    /// `REDIS_URL`.
+    pub redis_url: SecretString,
+    /// `DATABASE_URL`.
+    pub database_url: SecretString,
+    /// `DATABASE_AUTO_MIGRATE`.
+    pub database_auto_migrate: bool,
+    /// `API_BIND`.
+    pub bind: SocketAddr,
+    /// `API_OPS_BIND`.
+    pub ops_bind: SocketAddr,
+    /// `PUBLIC_URL`.
+    pub public_url: Url,
+    /// `AUTH_SECRET`.
+    pub auth_secret: SecretString,
+    /// `QUEUE_*`.
+    pub queue: QueueSettings,
+    /// `CACHE_PREFIX`.
+    pub cache_prefix: String,
+    /// `TRUSTED_PROXIES`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `CORS_ORIGINS`, each as `scheme://host[:port]`.
+    pub cors_origins: Vec<String>,
+    /// `LOG_FORMAT` and `RUST_LOG`.
+    pub log: LogSettings,
+}
+
+/// What `mailer` needs.
+#[derive(Clone, Debug)]
+pub struct MailerSettings {
+    /// `REDIS_URL`.
+    pub redis_url: SecretString,
+    /// `QUEUE_*`.
+    pub queue: QueueSettings,
+    /// `MAIL_FROM`.
+    pub mail_from: String,
+    /// `SMTP_URL`.
+    pub smtp_url: SecretString,
+    /// `SMTP_TIMEOUT_MS`.
+    pub smtp_timeout: Duration,
+    /// `MAIL_KEEP_BODIES`.
+    pub keep_bodies: bool,
+    /// `MAILER_CONCURRENCY`.
+    pub concurrency: usize,
+    /// `MAILER_OPS_BIND`.
+    pub ops_bind: SocketAddr,
+    /// `LOG_FORMAT` and `RUST_LOG`.
+    pub log: LogSettings,
+}
+
+impl ApiSettings {
+    /// Checks what `api` needs.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn checked(values: &Values) -> Result<Self, SettingsError> {
+        let env = app_env(values)?;
+        let settings = Self {
+            env,
+            redis_url: values.secret("REDIS_URL"),
+            database_url: values.secret("DATABASE_URL"),
+            database_auto_migrate: values.switch("DATABASE_AUTO_MIGRATE", env == AppEnv::Development)?,
+            bind: values.address("API_BIND")?,
+            ops_bind: values.address("API_OPS_BIND")?,
+            public_url: values.http_url("PUBLIC_URL")?,
+            auth_secret: auth_secret(values, env)?,
+            queue: queue(values)?,
+            cache_prefix: cache_prefix(values)?,
+            trusted_proxies: values.list("TRUSTED_PROXIES", "CIDRs like 10.0.0.0/8", |cidr| cidr.parse().ok())?,
+            cors_origins: values.list("CORS_ORIGINS", "origins like https://app.example.com", origin)?,
+            log: log(values)?,
+        };
+        if settings.bind == settings.ops_bind && settings.bind.port() != 0 {
+            return Err(Contradiction(format!(
+                "API_BIND and API_OPS_BIND are both {}: give health and metrics a port of their own",
+                settings.bind
+            )));
+        }
+        if env == AppEnv::Production && settings.public_url.scheme() != "https" {
+            return Err(Contradiction(format!(
+                "PUBLIC_URL is {}, but APP_ENV is production: links in mails must be https",
+                settings.public_url
+            )));
+        }
+        Ok(settings)
+    }
+}
+
+impl MailerSettings {
+    /// Checks what `mailer` needs.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn checked(values: &Values) -> Result<Self, SettingsError> {
+        let env = app_env(values)?;
+        let smtp_url = values.secret("SMTP_URL");
+        if env == AppEnv::Production && smtp_url.expose_secret().split(',').any(|url| url.trim().starts_with("file:")) {
+            return Err(Contradiction(
+                "SMTP_URL writes mails into files, but APP_ENV is production: set it to smtp:// or smtps://".to_owned(),
+            ));
+        }
+        Ok(Self {
+            redis_url: values.secret("REDIS_URL"),
+            queue: queue(values)?,
+            mail_from: values.text("MAIL_FROM").to_owned(),
+            smtp_url,
+            smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,
+            keep_bodies: values.switch("MAIL_KEEP_BODIES", env == AppEnv::Development)?,
+            concurrency: usize::try_from(values.number("MAILER_CONCURRENCY", 1..=1000)?).unwrap_or(1000),
+            ops_bind: values.address("MAILER_OPS_BIND")?,
+            log: log(values)?,
+        })
+    }
+}
+
+fn queue(values: &Values) -> Result<QueueSettings, SettingsError> {
+    let queue = QueueSettings {
+        name: values.text("QUEUE_NAME").to_owned(),
+        prefix: values.text("QUEUE_PREFIX").to_owned(),
+        lock: values.millis("QUEUE_LOCK_MS", 100..=3_600_000)?,
+        stalled_interval: values.millis("QUEUE_STALLED_INTERVAL_MS", 100..=3_600_000)?,
+    };
+    if queue.stalled_interval < queue.lock {
+        return Err(Contradiction(format!(
+            "QUEUE_STALLED_INTERVAL_MS ({}) is below QUEUE_LOCK_MS ({}): a job would be looked for before its lock ends",
+            queue.stalled_interval.as_millis(),
+            queue.lock.as_millis()
+        )));
+    }
+    Ok(queue)
+}
+
+fn log(values: &Values) -> Result<LogSettings, SettingsError> {
+    let format = match values.get("LOG_FORMAT") {
+        None if std::io::stdout().is_terminal() => LogFormat::Pretty,
+        None | Some("json") => LogFormat::Json,
+        Some("pretty") => LogFormat::Pretty,
+        Some(_) => return Err(values.malformed("LOG_FORMAT", "pretty or json")),
+    };
+    let filter = values.text("RUST_LOG").to_owned();
+    if filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
+        return Err(values.malformed("RUST_LOG", "a filter like info or examhall_queue=debug,info"));
+    }
+    Ok(LogSettings { format, filter })
+}
+
+fn app_env(values: &Values) -> Result<AppEnv, SettingsError> {
+    match values.text("APP_ENV") {
+        "development" => Ok(AppEnv::Development),
+        "production" => Ok(AppEnv::Production),
+        _ => Err(values.malformed("APP_ENV", "development or production")),
+    }
+}
+
+fn cache_prefix(values: &Values) -> Result<String, SettingsError> {
+    let prefix = values.get("CACHE_PREFIX").unwrap_or_default();
+    if prefix.contains(['{', '}']) {
+        return Err(values.malformed("CACHE_PREFIX", "without { and }: they would move keys between cluster slots"));
+    }
+    Ok(prefix.to_owned())
+}
+
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    Some(url.origin().ascii_serialization()).filter(|origin| origin == text.trim_end_matches('/'))
+}

@@ -1,0 +1,132 @@
+//! An exam, and when it is open.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ExamId, Timestamp, UserId};
+
+/// How far an exam has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExamStatus {
+    /// Seen by its author and admins only.
+    Draft,
+    /// Can be sat within its window.
+    Published,
+    /// Over.
+    Closed,
+}
+
+impl ExamStatus {
+    /// The word used in tables and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Published => "published",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// The text names no state of an exam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an exam status: give draft, published or closed")]
+pub struct BadExamStatus;
+
+impl std::str::FromStr for ExamStatus {
+    type Err = BadExamStatus;
+
+    fn from_str(word: &str) -> Result<Self, BadExamStatus> {
+        [Self::Draft, Self::Published, Self::Closed]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or(BadExamStatus)
+    }
+}
+
+/// An exam without its questions, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exam {
+    /// The exam.
+    pub id: ExamId,
+    /// Whose it is.
+    pub author_id: UserId,
+    /// Title.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// Time that a student has, in minutes.
+    pub duration_minutes: u32,
+    /// How often a student may sit it.
+    pub max_attempts: u32,
+    /// Percentage of the points from which it is passed.
+    pub pass_mark: u8,
+    /// From then on students may start; at any time where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
+    /// From then on nobody may start; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Timestamp>,
+    /// Whether each attempt has an order of its own.
+    pub shuffle: bool,
+    /// How far it has come.
+    pub status: ExamStatus,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Exam {
+    /// Whether students may read the sheet and start: it is published and `now` is in [opensAt, closesAt).
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.status == ExamStatus::Published
+            && self.opens_at.is_none_or(|opens_at| opens_at <= now)
+            && self.closes_at.is_none_or(|closes_at| now < closes_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exam(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> Exam {
+        Exam {
+            id: ExamId(uuid::Uuid::nil()),
+            author_id: UserId(uuid::Uuid::nil()),
+            title: String::new(),
+            description: String::new(),
+            duration_minutes: 60,
+            max_attempts: 1,
+            pass_mark: 50,
+            opens_at: opens_at.map(Timestamp::from_millis),
+            closes_at: closes_at.map(Timestamp::from_millis),
+            shuffle: false,
+            status,
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+        }
+    }
+
+    fn open_at(exam: &Exam, now: i64) -> bool {
+        exam.is_open(Timestamp::from_millis(now))
+    }
+
+    #[test]
+    fn the_window_holds_its_first_moment_and_not_its_last() {
+        let exam = exam(ExamStatus::Published, Some(100), Some(200));
+        assert_eq!([99, 100, 199, 200].map(|now| open_at(&exam, now)), [false, true, true, false]);
+    }
+
+    #[test]
+    fn an_absent_bound_does_not_bind() {
+        assert!(open_at(&exam(ExamStatus::Published, None, None), i64::MIN));
+        assert!(open_at(&exam(ExamStatus::Published, Some(0), None), i64::MAX));
+    }
+
+    #[test]
+    fn only_a_published_exam_opens() {
+        assert!(!open_at(&exam(ExamStatus::Draft, None, None), 0));
+        assert!(!open_at(&exam(ExamStatus::Closed, None, None), 0));
+    }
+}

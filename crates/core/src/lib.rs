@@ -1,0 +1,47 @@
+//! The pure heart of Examhall: what things are and what follows from what.
+//!
+//! ```text
+//!   a request, a row, a job          a decision
+//!            |                            ^
+//!            v                            |
+//!   EmailAddress::parse             RetryPolicy::after_failure
+//!   Priority::new        ------->   Exam::is_open
+//!   EmailJob, Question              Question::for_student
+//! ```
+//!
+//! Nothing here reads a clock, throws dice or does I/O: time and chance are arguments. So every rule can be tested as
+//! a function, and every crate may stand on this one. It must never know Redis, SQL, HTTP or SMTP.
+//!
+//! ```
+//! use examhall_core::{AfterFailure, Backoff, RetryPolicy};
+//! use std::time::Duration;
+//!
+//! let policy = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
+//! assert_eq!(policy.after_failure(1, 0.5), AfterFailure::RetryAfter(Duration::from_secs(2)));
+//! assert_eq!(policy.after_failure(2, 0.5), AfterFailure::RetryAfter(Duration::from_secs(4)));
+//! assert_eq!(policy.after_failure(3, 0.5), AfterFailure::GiveUp);
+//! ```
+
+mod cache_key;
+mod email_address;
+mod email_job;
+mod exam;
+mod id;
+mod priority;
+mod question;
+mod result;
+mod retry;
+mod timestamp;
+mod user;
+
+pub use cache_key::{CacheKey, ExamKey, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use email_address::{BadEmailAddress, EmailAddress};
+pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
+pub use exam::{BadExamStatus, Exam, ExamStatus};
+pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
+pub use priority::{BadPriority, Priority};
+pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
+pub use result::ExamResult;
+pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
+pub use timestamp::{BadTimestamp, Timestamp};
+pub use user::{BadRole, Profile, Role};

@@ -1,0 +1,27 @@
+//! What came of an attempt.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ExamId, ResultId, Timestamp, UserId};
+
+/// A graded attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExamResult {
+    /// The result.
+    pub id: ResultId,
+    /// The exam.
+    pub exam_id: ExamId,
+    /// Who sat it.
+    pub user_id: UserId,
+    /// Points earned.
+    pub score: f64,
+    /// Points that could be earned.
+    pub max_score: f64,
+    /// `score` of `max_score`, 0 to 100.
+    pub percent: f64,
+    /// Whether `percent` reached the exam's pass mark.
+    pub passed: bool,
+    /// When it was graded.
+    pub graded_at: Timestamp,
+}

@@ -1,0 +1,53 @@
+//! Who somebody is and what that lets them do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::UserId;
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sits exams.
+    Student,
+    /// Writes exams and sees their results.
+    Author,
+    /// Runs the platform.
+    Admin,
+}
+
+impl Role {
+    /// The word used in tokens, tables and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Student => "student",
+            Self::Author => "author",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The text names no role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a role: give student, author or admin")]
+pub struct BadRole;
+
+impl std::str::FromStr for Role {
+    type Err = BadRole;
+
+    fn from_str(word: &str) -> Result<Self, BadRole> {
+        [Self::Student, Self::Author, Self::Admin].into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
+    }
+}
+
+/// What everybody may know of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// The account.
+    pub id: UserId,
+    /// The name its owner gave.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
