@@ -1,0 +1,32 @@
+//! A job queue on Redis that speaks BullMQ's protocol, so Node and Rust producers and workers can share one queue.
+//!
+//! ```text
+//!              add                       take                    completed
+//!   producer ───────> wait, prioritized ─────> active ─────────────────────> completed
+//!       │                     ^                  │ │ failed, attempts left
+//!       │ with a delay        │ due              │ └──────────> delayed ──┐
+//!       └──────> delayed ─────┘ <────────────────│────────────────────────┘
+//!                                                │ failed, none left
+//!                                                └──────────> failed
+//! ```
+//! Every step is one Lua script, so a process that dies between any two of them loses nothing: a job is always in
+//! exactly one of these states. It must never know mail, SQL or HTTP.
+
+mod clock;
+mod connection;
+mod error;
+mod job;
+mod keys;
+mod options;
+mod outcome;
+mod queue;
+mod script;
+mod worker;
+
+pub use connection::Connection;
+pub use error::Error;
+pub use job::Job;
+pub use options::{JobOptions, Retention};
+pub use outcome::{Failure, Outcome};
+pub use queue::{NewJob, Queue};
+pub use worker::{Drained, Handler, Worker, WorkerOptions};

@@ -1,0 +1,16 @@
+-- Makes locks last longer.
+-- KEYS[1] meta
+-- ARGV    lock in ms, then for each job: id, token
+-- Returns the ids whose lock is not ours any more.
+local lost = {}
+for at = 2, #ARGV, 2 do
+  local id, token = ARGV[at], ARGV[at + 1]
+  local key = P .. id .. ':lock'
+  if redis.call('GET', key) == token then
+    redis.call('PEXPIRE', key, ARGV[1])
+    redis.call('SREM', P .. 'stalled', id)
+  else
+    lost[#lost + 1] = id
+  end
+end
+return lost

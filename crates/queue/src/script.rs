@@ -1,0 +1,33 @@
+//! The Lua scripts: one constant each, written for this crate from the facts of BullMQ's layout.
+
+use std::sync::LazyLock;
+
+/// A Lua script and the name under which Redis keeps it.
+pub(crate) struct Script {
+    source: &'static str,
+    sha: LazyLock<String>,
+}
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        pub(crate) static $name: Script = Script {
+            source: concat!(include_str!("lua/lib.lua"), include_str!($file)),
+            sha: LazyLock::new(|| fred::util::sha1_hash($name.source)),
+        };
+    };
+}
+
+script!(ADD, "lua/add.lua");
+script!(EXCHANGE, "lua/exchange.lua");
+script!(EXTEND, "lua/extend.lua");
+script!(RECOVER, "lua/recover.lua");
+
+impl Script {
+    pub(crate) fn source(&self) -> &'static str {
+        self.source
+    }
+
+    pub(crate) fn sha(&self) -> &str {
+        &self.sha
+    }
+}

@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_queue::{Connection, Error, JobOptions, Queue};
+use examhall_testkit::Redis;
+use serde_json::{Value, json};
+
+use crate::{Bench, connect, job};
+
+#[tokio::test]
+async fn a_job_without_priority_stands_in_wait_as_bullmq_lays_it_out() {
+    let bench = Bench::start().await;
+    let id = bench.add(JobOptions::default()).await;
+    assert_eq!(id, "1");
+    assert_eq!(bench.redis.cmd::<Vec<String>>("LRANGE bull:email:wait 0 -1").await, ["1"]);
+    assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:marker 0 -1").await, ["0"]);
+    assert_eq!(bench.redis.cmd::<String>("HGET bull:email:meta opts.maxLenEvents").await, "10000");
+    let mut hash = bench.queue.raw("1").await.expect("read");
+    assert!(hash.remove("timestamp").is_some_and(|ms| ms.len() == 13));
+    let mut fields: Vec<_> = hash.into_iter().collect();
+    fields.sort();
+    let expected = [
+        ("data", r#"{"to":"ü@x.example"}"#),
+        ("delay", "0"),
+        ("name", "send-email"),
+        ("opts", r#"{"attempts":0}"#),
+        ("priority", "0"),
+    ];
+    assert_eq!(fields, expected.map(|(field, value)| (field.to_owned(), value.to_owned())));
+}
+
+#[tokio::test]
+async fn jobs_with_a_priority_stand_in_the_sorted_set_most_urgent_first_and_in_order_of_arrival() {
+    let bench = Bench::start().await;
+    for (id, priority) in [("p5", 5), ("p1a", 1), ("p1b", 1), ("p2", 2)] {
+        bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
+    }
+    let order: Vec<String> = bench.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
+    assert_eq!(order, ["p1a", "p1b", "p2", "p5"]);
+    let score: String = bench.redis.cmd("ZSCORE bull:email:prioritized p2").await;
+    assert_eq!(score, (2 * 4_294_967_296_i64 + 4).to_string());
+    assert_eq!(bench.field("p2", "priority").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_delayed_job_is_scored_by_when_it_is_due() {
+    let bench = Bench::start().await;
+    let options = JobOptions { delay: Duration::from_secs(2), priority: 3, ..JobOptions::default() };
+    let id = bench.add(options).await;
+    let timestamp: i64 = bench.field(&id, "timestamp").await.expect("a field").parse().expect("a number");
+    let scores: [String; 2] =
+        [bench.redis.cmd("ZSCORE bull:email:delayed 1").await, bench.redis.cmd("ZSCORE bull:email:marker 1").await];
+    assert_eq!(scores, [((timestamp + 2000) * 4096).to_string(), (timestamp + 2000).to_string()]);
+    assert_eq!(bench.field(&id, "delay").await.as_deref(), Some("2000"));
+}
+
+#[tokio::test]
+async fn the_same_id_twice_is_one_job() {
+    let bench = Bench::start().await;
+    let options = JobOptions { job_id: Some("m-7".into()), ..JobOptions::default() };
+    assert_eq!(bench.add(options.clone()).await, "m-7");
+    assert_eq!(bench.add(options).await, "m-7");
+    assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:wait").await, 1);
+    assert_eq!(bench.redis.cmd::<i64>("GET bull:email:id").await, 2);
+    let events: String = format!("{:?}", bench.redis.cmd::<fred::types::Value>("XRANGE bull:email:events - +").await);
+    assert!(events.contains("duplicated"), "{events}");
+}
+
+#[tokio::test]
+async fn many_jobs_are_added_in_one_step_and_in_order() {
+    let bench = Bench::start().await;
+    let jobs: Vec<_> = (0..300).map(|_| job(JobOptions::default())).collect();
+    let ids = bench.queue.add_all(&jobs).await.expect("added");
+    assert_eq!(ids, (1..=300).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:wait").await, 300);
+}
+
+#[tokio::test]
+async fn what_bullmq_would_misread_is_refused_before_anything_is_written() {
+    let bench = Bench::start().await;
+    for id in ["", "123", "0", "0:x", "a:b", "meta", "wait", "events"] {
+        let refused = bench.queue.add(job(JobOptions { job_id: Some(id.into()), ..JobOptions::default() })).await;
+        assert!(matches!(refused, Err(Error::BadJobId { .. })), "{id:?}: {refused:?}");
+    }
+    let refused = bench.queue.add(job(JobOptions { priority: 2_097_152, ..JobOptions::default() })).await;
+    assert!(matches!(refused, Err(Error::BadPriority(2_097_152))), "{refused:?}");
+    assert_eq!(bench.redis.cmd::<i64>("DBSIZE").await, 0);
+    let connection = bench.queue.connection().clone();
+    for (prefix, name) in [("bull", "a:b"), ("bull", ""), ("", "email")] {
+        assert!(matches!(Queue::<Value>::new(connection.clone(), prefix, name), Err(Error::BadQueueName { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_understood_is_refused_without_its_password() {
+    for url in ["", "localhost", "http://localhost", "redis-sentinel://u:hunter2@h:1"] {
+        let refused = Connection::open(url).expect_err("must be refused").to_string();
+        assert!(refused.contains("not a Redis URL") && !refused.contains("hunter2"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_survives_a_restart_of_redis() {
+    let mut redis = Redis::start().await;
+    let queue: Queue<Value> = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
+    queue.add(job(JobOptions::default())).await.expect("added");
+    redis.restart().await;
+    let added = examhall_testkit::eventually("added again", Duration::from_secs(10), || async {
+        queue.add(job(JobOptions::default())).await.ok()
+    });
+    assert_eq!(added.await, "1");
+}
+
+#[tokio::test]
+async fn while_redis_is_away_an_add_fails_at_once() {
+    let mut redis = Redis::start().await;
+    let queue: Queue<Value> = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
+    redis.kill().await;
+    let started = std::time::Instant::now();
+    let refused = queue.add(job(JobOptions::default())).await;
+    assert!(matches!(refused, Err(Error::Redis(_))), "{refused:?}");
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn options_are_written_with_bullmqs_names() {
+    let bench = Bench::start().await;
+    let retry = RetryPolicy { attempts: 5, backoff: Backoff::exponential(Duration::from_secs(1)) };
+    let id = bench.add(JobOptions { retry, keep_logs: Some(5), ..JobOptions::default() }).await;
+    let opts: Value = serde_json::from_str(&bench.field(&id, "opts").await.expect("a field")).expect("JSON");
+    assert_eq!(opts, json!({"attempts": 5, "backoff": {"type": "exponential", "delay": 1000}, "kl": 5}));
+}

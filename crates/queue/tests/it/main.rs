@@ -1,0 +1,66 @@
+//! Tests of the crate's public face, each on a redis-server of its own.
+
+mod add;
+mod work;
+
+use std::time::Duration;
+
+use examhall_queue::{Connection, Handler, JobOptions, NewJob, Queue, Worker, WorkerOptions};
+use examhall_testkit::Redis;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A queue `bull:email` on a Redis of its own.
+struct Bench {
+    redis: Redis,
+    queue: Queue<Value>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let redis = Redis::start().await;
+        let queue = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
+        Self { redis, queue }
+    }
+
+    async fn add(&self, options: JobOptions) -> String {
+        self.queue.add(job(options)).await.expect("added")
+    }
+
+    async fn field(&self, id: &str, field: &str) -> Option<String> {
+        self.queue.raw(id).await.expect("read").remove(field)
+    }
+
+    async fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
+        Worker::new(self.queue.clone(), connect(&self.redis).await, options, handler)
+    }
+
+    /// Starts a worker; it stops when the token is cancelled.
+    async fn run<H: Handler<Value>>(&self, handler: H) -> (CancellationToken, JoinHandle<()>) {
+        let stop = CancellationToken::new();
+        let worker = self.worker(quick(), handler).await;
+        let running = tokio::spawn(worker.run(stop.clone()));
+        (stop, running)
+    }
+}
+
+async fn connect(redis: &Redis) -> Connection {
+    let connection = Connection::open(&redis.url()).expect("a good URL");
+    connection.ready().await.expect("connected");
+    connection
+}
+
+fn job(options: JobOptions) -> NewJob<Value> {
+    NewJob { name: "send-email".into(), data: serde_json::json!({"to": "ü@x.example"}), options }
+}
+
+/// Options that let a test see a lock end.
+fn quick() -> WorkerOptions {
+    WorkerOptions {
+        lock: Duration::from_millis(500),
+        stalled_interval: Duration::from_millis(500),
+        name: "rust-1".into(),
+        ..WorkerOptions::default()
+    }
+}

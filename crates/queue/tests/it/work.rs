@@ -1,0 +1,375 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_queue::{Failure, Job, JobOptions, Outcome, Retention};
+use examhall_testkit::eventually;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, quick};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn in_state(bench: &Bench, set: &str, count: i64) {
+    eventually(&format!("{count} jobs in {set}"), PATIENCE, || async {
+        (bench.redis.cmd::<i64>(&format!("ZCARD bull:email:{set}")).await == count).then_some(())
+    })
+    .await;
+}
+
+fn retried(attempts: u32, backoff: Backoff) -> JobOptions {
+    JobOptions { retry: RetryPolicy { attempts, backoff }, ..JobOptions::default() }
+}
+
+#[tokio::test]
+async fn a_completed_job_has_its_value_and_its_times() {
+    let bench = Bench::start().await;
+    let id = bench.add(JobOptions::default()).await;
+    let (stop, running) =
+        bench.run(|job: Job<Value>| async move { Outcome::Completed(json!({"to": job.data["to"]})) }).await;
+    in_state(&bench, "completed", 1).await;
+    let hash = bench.queue.raw(&id).await.expect("read");
+    assert_eq!(hash["returnvalue"], r#"{"to":"ü@x.example"}"#);
+    assert_eq!((hash["atm"].as_str(), hash["ats"].as_str(), hash["pb"].as_str()), ("1", "1", "rust-1"));
+    assert!(hash["processedOn"] <= hash["finishedOn"]);
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:1:lock bull:email:active bull:email:wait").await, 0);
+    stop.cancel();
+    running.await.expect("stops");
+}
+
+#[tokio::test]
+async fn jobs_run_in_bullmqs_order_first_those_without_priority() {
+    let bench = Bench::start().await;
+    for (id, priority) in [("p5", 5), ("p1", 1), ("none-a", 0), ("p2", 2), ("none-b", 0)] {
+        bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
+    }
+    let (ran, mut order) = mpsc::unbounded_channel();
+    let handler = move |job: Job<Value>| {
+        ran.send(job.id).expect("the test listens");
+        async { Outcome::Completed(Value::Null) }
+    };
+    let options = examhall_queue::WorkerOptions { concurrency: 1, ..quick() };
+    bench.worker(options, handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    let mut ids = Vec::new();
+    while let Ok(id) = order.try_recv() {
+        ids.push(id);
+    }
+    assert_eq!(ids, ["none-a", "none-b", "p1", "p2", "p5"]);
+}
+
+#[tokio::test]
+async fn a_failure_is_retried_after_the_backoff_and_fails_when_no_attempt_is_left() {
+    let bench = Bench::start().await;
+    let id = bench.add(retried(3, Backoff::exponential(Duration::from_millis(100)))).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let (_stop, _running) = bench
+        .run(move |_| {
+            let run = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            async move { Outcome::Failed(Failure::new(format!("boom{run}"))) }
+        })
+        .await;
+    in_state(&bench, "failed", 1).await;
+    let hash = bench.queue.raw(&id).await.expect("read");
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+    assert_eq!((hash["atm"].as_str(), hash["ats"].as_str()), ("3", "3"));
+    assert_eq!(hash["failedReason"], "boom3");
+    assert_eq!(hash["stacktrace"], r#"["Error: boom1","Error: boom2","Error: boom3"]"#);
+}
+
+#[tokio::test]
+async fn a_retry_keeps_the_jobs_priority() {
+    let bench = Bench::start().await;
+    let options = JobOptions { priority: 4, ..retried(2, Backoff::fixed(Duration::ZERO)) };
+    let id = bench.add(options).await;
+    let (reached, mut turns) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(1));
+    let open = Arc::clone(&gate);
+    let options = examhall_queue::WorkerOptions { concurrency: 1, ..quick() };
+    let handler = move |job: Job<Value>| {
+        let (reached, gate) = (reached.clone(), Arc::clone(&gate));
+        async move {
+            reached.send(job.priority).expect("the test listens");
+            gate.acquire().await.expect("open").forget();
+            if job.attempts_made == 0 { Outcome::Failed(Failure::new("x")) } else { Outcome::Completed(Value::Null) }
+        }
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
+    assert_eq!(turns.recv().await, Some(4));
+    assert_eq!(turns.recv().await, Some(4), "the second run");
+    open.add_permits(1);
+    in_state(&bench, "completed", 1).await;
+    assert_eq!(bench.field(&id, "priority").await.as_deref(), Some("4"));
+    stop.cancel();
+    running.await.expect("stops");
+}
+
+#[tokio::test]
+async fn a_panicking_handler_fails_its_job_and_not_the_worker() {
+    let bench = Bench::start().await;
+    let bad = bench.add(JobOptions { job_id: Some("bad".into()), ..JobOptions::default() }).await;
+    bench.add(JobOptions { job_id: Some("good".into()), ..JobOptions::default() }).await;
+    let (_stop, _running) = bench
+        .run(|job: Job<Value>| async move {
+            assert!(job.id != "bad", "told to panic");
+            Outcome::Completed(Value::Null)
+        })
+        .await;
+    in_state(&bench, "completed", 1).await;
+    in_state(&bench, "failed", 1).await;
+    assert_eq!(bench.field(&bad, "failedReason").await.as_deref(), Some("the handler panicked"));
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_fails_with_a_reason_and_the_next_one_runs() {
+    let bench = Bench::start().await;
+    bench.redis.command::<i64>(&["HSET", "bull:email:bad", "name", "x", "data", "{", "opts", "{}"]).await;
+    bench.redis.cmd::<i64>("LPUSH bull:email:wait bad ghost").await;
+    bench.add(JobOptions::default()).await;
+    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    in_state(&bench, "completed", 1).await;
+    in_state(&bench, "failed", 2).await;
+    let reason = bench.field("bad", "failedReason").await.expect("a reason");
+    assert!(reason.starts_with("the job's data cannot be read: EOF"), "{reason}");
+    assert_eq!(bench.field("ghost", "failedReason").await.as_deref(), Some("the job's hash is missing"));
+}
+
+#[tokio::test]
+async fn what_is_to_be_removed_is_removed() {
+    let bench = Bench::start().await;
+    let removed = JobOptions { remove_on_complete: Some(Retention::Remove), ..JobOptions::default() };
+    let newest = JobOptions { remove_on_complete: Some(Retention::Newest(2)), ..JobOptions::default() };
+    bench.add(removed).await;
+    for _ in 0..3 {
+        bench.add(newest.clone()).await;
+    }
+    let handler = |_| async { Outcome::Completed(Value::Null) };
+    let options = examhall_queue::WorkerOptions { concurrency: 1, ..quick() };
+    let drained = bench.worker(options, handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    assert_eq!(drained.completed, 4);
+    assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:completed 0 -1").await, ["3", "4"]);
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:1 bull:email:2").await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_sleeps_is_woken_by_a_job_and_by_a_delay_that_ends() {
+    let bench = Bench::start().await;
+    let (ran, mut ids) = mpsc::unbounded_channel();
+    let (_stop, _running) = bench
+        .run(move |job: Job<Value>| {
+            ran.send(job.id).expect("the test listens");
+            async { Outcome::Completed(Value::Null) }
+        })
+        .await;
+    // Sleeping: BullMQ's marker is waited for.
+    eventually("a blocked client", PATIENCE, || async {
+        bench.redis.cmd::<String>("INFO clients").await.contains("blocked_clients:1").then_some(())
+    })
+    .await;
+    let started = std::time::Instant::now();
+    let delay = Duration::from_millis(300);
+    bench.add(JobOptions { job_id: Some("later".into()), delay, ..JobOptions::default() }).await;
+    bench.add(JobOptions { job_id: Some("now".into()), ..JobOptions::default() }).await;
+    assert_eq!(ids.recv().await.as_deref(), Some("now"));
+    assert_eq!(ids.recv().await.as_deref(), Some("later"));
+    let waited = started.elapsed();
+    assert!(waited >= delay && waited < Duration::from_secs(3), "within the sleep of 5 s: {waited:?}");
+}
+
+#[tokio::test]
+async fn a_lock_is_kept_while_its_handler_runs() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let inside = Arc::clone(&gate);
+    let (_stop, _running) = bench
+        .run(move |_| {
+            let gate = Arc::clone(&inside);
+            async move {
+                gate.acquire().await.expect("open").forget();
+                Outcome::Completed(Value::Null)
+            }
+        })
+        .await;
+    let mut clock = tokio::time::interval(Duration::from_millis(50));
+    // Three times as long as a lock lasts, and as the stalled check's interval.
+    let until = std::time::Instant::now() + Duration::from_millis(1500);
+    eventually("the job is active", PATIENCE, || async {
+        (bench.redis.cmd::<i64>("LLEN bull:email:active").await == 1).then_some(())
+    })
+    .await;
+    while std::time::Instant::now() < until {
+        assert!(bench.redis.cmd::<i64>("PTTL bull:email:1:lock").await > 0, "the lock ended");
+        clock.tick().await;
+    }
+    gate.add_permits(1);
+    in_state(&bench, "completed", 1).await;
+    let hash = bench.queue.raw("1").await.expect("read");
+    assert_eq!((hash["ats"].as_str(), hash.get("stc")), ("1", None));
+}
+
+#[tokio::test]
+async fn a_job_whose_worker_vanishes_is_run_by_another_with_its_priority() {
+    let bench = Bench::start().await;
+    let id = bench.add(JobOptions { priority: 3, ..JobOptions::default() }).await;
+    let (taken, mut has) = mpsc::unbounded_channel();
+    let handler = move |_| {
+        taken.send(()).expect("the test listens");
+        std::future::pending()
+    };
+    let (_stop, vanishing) = bench.run(handler).await;
+    has.recv().await;
+    vanishing.abort(); // its locks are renewed no more, and it reports nothing
+    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    in_state(&bench, "completed", 1).await;
+    let hash = bench.queue.raw(&id).await.expect("read");
+    assert_eq!((hash["stc"].as_str(), hash["ats"].as_str(), hash["atm"].as_str()), ("1", "2", "1"));
+    assert_eq!(hash["priority"], "3");
+}
+
+#[tokio::test]
+async fn a_job_that_lost_too_many_workers_fails_without_being_run() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    bench
+        .redis
+        .command::<i64>(&["HSET", "bull:email:1", "stc", "2", "defa", "job stalled more than allowable limit"])
+        .await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let (_stop, _running) = bench
+        .run(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { Outcome::Completed(Value::Null) }
+        })
+        .await;
+    in_state(&bench, "failed", 1).await;
+    let hash = bench.queue.raw("1").await.expect("read");
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+    assert_eq!(hash["failedReason"], "job stalled more than allowable limit");
+    assert!(!hash.contains_key("defa"), "a retry by hand must run");
+}
+
+#[tokio::test]
+async fn an_ending_without_the_lock_changes_nothing() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let (inside, runs) = (Arc::clone(&gate), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&runs);
+    let handler = move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&inside);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            Outcome::Completed(Value::Null)
+        }
+    };
+    let (_stop, _running) = bench.run(handler).await;
+    eventually("taken", PATIENCE, || async { (runs.load(Ordering::SeqCst) == 1).then_some(()) }).await;
+    bench.redis.cmd::<i64>("DEL bull:email:1:lock").await;
+    gate.add_permits(1);
+    eventually("run again", PATIENCE, || async { (runs.load(Ordering::SeqCst) == 2).then_some(()) }).await;
+    assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, 0, "the first ending did not count");
+    gate.add_permits(1);
+    in_state(&bench, "completed", 1).await;
+    assert_eq!(bench.field("1", "stc").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_stopping_worker_finishes_what_it_has_and_takes_nothing_more() {
+    let bench = Bench::start().await;
+    for _ in 0..3 {
+        bench.add(JobOptions::default()).await;
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let inside = Arc::clone(&gate);
+    let (begun, mut running_now) = mpsc::unbounded_channel();
+    let handler = move |_| {
+        begun.send(()).expect("the test listens");
+        let gate = Arc::clone(&inside);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            Outcome::Completed(Value::Null)
+        }
+    };
+    let options = examhall_queue::WorkerOptions { concurrency: 2, ..quick() };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
+    running_now.recv().await;
+    running_now.recv().await;
+    stop.cancel();
+    gate.add_permits(3);
+    running.await.expect("stops");
+    assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, 2);
+    assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:wait").await, 1);
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_given_back_and_loses_no_attempt() {
+    let bench = Bench::start().await;
+    let id = bench.add(JobOptions { priority: 2, ..retried(1, Backoff::fixed(Duration::ZERO)) }).await;
+    let (begun, mut running_now) = mpsc::unbounded_channel();
+    let handler = move |_| {
+        begun.send(()).expect("the test listens");
+        std::future::pending()
+    };
+    let options = examhall_queue::WorkerOptions { grace: Duration::from_millis(50), ..quick() };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
+    running_now.recv().await;
+    stop.cancel();
+    running.await.expect("stops");
+    assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:prioritized 0 -1").await, ["1"]);
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:1:lock bull:email:active").await, 0);
+    assert_eq!(bench.field(&id, "atm").await, None);
+}
+
+#[tokio::test]
+async fn a_parked_job_runs_later_and_loses_no_attempt() {
+    let bench = Bench::start().await;
+    bench.add(retried(1, Backoff::fixed(Duration::ZERO))).await;
+    let (_stop, _running) = bench
+        .run(|job: Job<Value>| async move {
+            if job.attempts_started == 1 {
+                Outcome::Parked(Duration::from_millis(100))
+            } else {
+                Outcome::Completed(Value::Null)
+            }
+        })
+        .await;
+    in_state(&bench, "completed", 1).await;
+    let hash = bench.queue.raw("1").await.expect("read");
+    assert_eq!((hash["ats"].as_str(), hash["atm"].as_str(), hash.get("failedReason")), ("2", "1", None));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_while_the_queue_is_paused() {
+    let bench = Bench::start().await;
+    bench.redis.cmd::<i64>("HSET bull:email:meta paused 1").await;
+    bench.add(JobOptions::default()).await;
+    let handler = |_| async { Outcome::Completed(Value::Null) };
+    let drained = bench.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    assert_eq!(drained.completed, 0);
+    assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:paused").await, 1);
+}
+
+#[tokio::test]
+async fn draining_waits_for_near_retries_and_reports_far_ones() {
+    let bench = Bench::start().await;
+    bench.add(retried(2, Backoff::fixed(Duration::from_millis(100)))).await;
+    bench.add(retried(2, Backoff::fixed(Duration::from_hours(1)))).await;
+    let handler = |job: Job<Value>| async move {
+        if job.attempts_made == 0 { Outcome::Failed(Failure::new("x")) } else { Outcome::Completed(Value::Null) }
+    };
+    let drained = bench.worker(quick(), handler).await.drain(Duration::from_secs(15), CancellationToken::new()).await;
+    assert_eq!((drained.completed, drained.retried_later, drained.failed.len()), (1, 1, 0));
+}

@@ -1,0 +1,29 @@
+//! For tests only: a [`World`] per test, with servers of its own, so that tests run side by side and may break things.
+//!
+//! ```text
+//!   World ── Redis        a real redis-server: own port, own folder; kill, freeze, restart
+//!        ├── Database     an SQLite file, or a real PostgreSQL server
+//!        ├── SmtpServer   in process: speaks the dialogue, keeps what it accepted, misbehaves on request
+//!        └── Process      `api` or `mailer` as a child: its log, its exit status, signals
+//! ```
+//!
+//! Nothing is skipped where a server is missing: the test fails and says what to install. Nothing sleeps to wait for
+//! something: [`eventually`] asks until the answer is there, with a deadline. It must never be a dependency of what is
+//! shipped.
+#![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
+
+mod net;
+mod postgres;
+mod process;
+mod redis;
+mod smtp;
+mod wait;
+mod world;
+
+pub use net::free_port;
+pub use postgres::Postgres;
+pub use process::{Process, binary};
+pub use redis::{Redis, RedisOptions};
+pub use smtp::{Action, Phase, Received, SmtpServer};
+pub use wait::eventually;
+pub use world::{Database, World};

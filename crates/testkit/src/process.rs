@@ -1,0 +1,159 @@
+//! Child processes: servers, and the binaries under test.
+
+use std::{
+    ffi::OsStr,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+use crate::eventually;
+
+/// How long to wait for a line of output: far longer than anything takes, so that a busy machine fails no test.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A child process with what it wrote. Killed when dropped.
+pub struct Process {
+    name: String,
+    child: Child,
+    output: Arc<Mutex<Vec<String>>>,
+    lines: watch::Receiver<usize>,
+}
+
+/// The path of a binary of this workspace, `api` or `mailer`, as `cargo build` and `cargo nextest run` leave it.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let target = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(|deps| deps.parent());
+    let path = target.expect("a test lies under target/").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace`", path.display());
+    path
+}
+
+impl Process {
+    /// Starts `command`, whose output is kept. `name` stands in failure messages.
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let (count, lines) = watch::channel(0);
+        let count = Arc::new(count);
+        keep_lines(child.stdout.take().expect("stdout is piped"), Arc::clone(&output), Arc::clone(&count));
+        keep_lines(child.stderr.take().expect("stderr is piped"), Arc::clone(&output), count);
+        Self { name: name.to_owned(), child, output, lines }
+    }
+
+    /// Starts a program of this workspace with these settings and nothing else from the environment.
+    pub fn spawn_binary<N, V>(name: &str, args: &[&str], settings: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(binary(name));
+        command.args(args).env_clear().envs(settings).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.current_dir(folder.keep()); // no .env, no data/ of somebody else's
+        Self::spawn(name, &mut command)
+    }
+
+    /// Waits for a line of output that contains `text`, now or earlier, and gives it.
+    pub async fn line(&self, text: &str) -> String {
+        self.one_of_lines(&[text]).await.1
+    }
+
+    /// Waits for a line that contains one of `texts`; gives which of them it was, and the line.
+    pub async fn one_of_lines(&self, texts: &[&str]) -> (usize, String) {
+        let mut lines = self.lines.clone();
+        let search = async {
+            loop {
+                let ended = lines.has_changed().is_err();
+                lines.mark_unchanged();
+                let output = self.output();
+                let found =
+                    output.lines().find_map(|line| Some((texts.iter().position(|text| line.contains(text))?, line)));
+                if let Some((which, line)) = found {
+                    return (which, line.to_owned());
+                }
+                assert!(!ended, "{} ended without writing {texts:?}:\n{output}", self.name);
+                let _ = lines.changed().await; // an error means that it ended: the next round says so
+            }
+        };
+        tokio::time::timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|_| panic!("{} did not write {texts:?} within {PATIENCE:?}:\n{}", self.name, self.output()))
+    }
+
+    /// Everything it wrote so far, to stdout and stderr, line by line.
+    pub fn output(&self) -> String {
+        self.output.lock().expect("no test panicked while writing").join("\n")
+    }
+
+    /// Its process id; fails the test where it has ended.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_else(|| panic!("{} has ended:\n{}", self.name, self.output()))
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {}: {error}", self.name));
+    }
+
+    /// Asks it to stop (SIGTERM).
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops its clock (SIGSTOP): it keeps its connections and does nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends it at once (SIGKILL) and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap_or_else(|error| panic!("SIGKILL to {}: {error}", self.name));
+    }
+
+    /// Waits until it has ended by itself, and until everything it wrote is in [`output`](Self::output).
+    pub async fn exit(&mut self, patience: Duration) -> ExitStatus {
+        let status = tokio::time::timeout(patience, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("{} did not end within {patience:?}:\n{}", self.name, self.output()))
+            .expect("a child can be waited for");
+        let lines = &self.lines;
+        eventually("end of output", Duration::from_secs(5), || async { lines.has_changed().is_err().then_some(()) })
+            .await;
+        status
+    }
+}
+
+fn keep_lines(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    output: Arc<Mutex<Vec<String>>>,
+    count: Arc<watch::Sender<usize>>,
+) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            output.lock().expect("no test panicked while writing").push(line);
+            count.send_modify(|count| *count += 1);
+        }
+    });
+}

@@ -1,0 +1,141 @@
+//! A real Redis, one per test.
+
+use std::{path::PathBuf, time::Duration};
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike,
+    types::{Builder, CustomCommand, FromValue, Value, config::Config},
+};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{Process, free_port};
+
+/// How the server keeps its data and what it takes.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    /// Append-only file with a sync per write: everything it has answered survives [`Redis::kill`].
+    pub append_only: bool,
+    /// Further command-line arguments, such as `["--requirepass", "x"]`.
+    pub args: Vec<String>,
+}
+
+/// A redis-server (or valkey-server) with a folder and a port of its own; ends with the test.
+pub struct Redis {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+    options: RedisOptions,
+    client: Client,
+}
+
+impl Redis {
+    /// Starts one that keeps nothing on disk.
+    pub async fn start() -> Self {
+        Self::start_with(RedisOptions::default()).await
+    }
+
+    /// Starts one.
+    pub async fn start_with(options: RedisOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        loop {
+            let port = free_port();
+            let process = spawn(&folder, port, &options);
+            if is_ready(&process).await {
+                let client = connect(port).await;
+                return Self { process, folder, port, options, client };
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process: to freeze and thaw it.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it at once (SIGKILL). Its port stays its own: [`restart`](Self::restart) uses it again.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Starts it again on the same port, with what it had on disk.
+    pub async fn restart(&mut self) {
+        self.process.kill().await;
+        self.process = spawn(&self.folder, self.port, &self.options);
+        assert!(is_ready(&self.process).await, "redis does not start again:\n{}", self.process.output());
+        self.client = connect(self.port).await;
+    }
+
+    /// Sends one command, words separated by white space, and gives the answer. Fails the test on an error.
+    ///
+    /// Use [`command`](Self::command) where an argument holds white space.
+    pub async fn cmd<T: FromValue>(&self, line: &str) -> T {
+        self.command(&line.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    /// Sends one command and gives the answer. Fails the test on an error.
+    pub async fn command<T: FromValue>(&self, words: &[&str]) -> T {
+        let command = CustomCommand::new(words[0].to_owned(), None, false);
+        let args: Vec<Value> = words[1..].iter().map(|word| Value::from(*word)).collect();
+        self.client.custom(command, args).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.client.quit()); // only lets go of the connection; the server is killed with its process
+    }
+}
+
+fn spawn(folder: &TempDir, port: u16, options: &RedisOptions) -> Process {
+    let mut command = Command::new(server());
+    command.current_dir(folder.path()).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+    command.args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", ""]);
+    if options.append_only {
+        command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+    }
+    Process::spawn("redis-server", command.args(&options.args))
+}
+
+/// Whether it listens; not if somebody else has taken the port meanwhile.
+async fn is_ready(process: &Process) -> bool {
+    let (which, _) =
+        process.one_of_lines(&["Ready to accept connections", "Could not create server TCP listening socket"]).await;
+    which == 0
+}
+
+fn server() -> PathBuf {
+    let given = std::env::var_os("EXAMHALL_REDIS_SERVER").map(PathBuf::from);
+    given
+        .or_else(|| find(&["redis-server", "valkey-server"]))
+        .unwrap_or_else(|| panic!("no redis-server or valkey-server on PATH: run ./scripts/test, which installs one"))
+}
+
+fn find(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+async fn connect(port: u16) -> Client {
+    let config = Config::from_url(&format!("redis://127.0.0.1:{port}")).expect("a good URL");
+    let client = Builder::from_config(config)
+        .with_connection_config(|connection| connection.max_command_attempts = 1)
+        .with_performance_config(|performance| performance.default_command_timeout = Duration::from_secs(10))
+        .build()
+        .expect("a good configuration");
+    client.init().await.expect("a server that has just said that it is ready answers");
+    client
+}
