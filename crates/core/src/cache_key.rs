@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Exam, ExamId, ExamResult, Profile, QuestionId, QuestionSheet, ResultId, StudentQuestion, UserId};
+use crate::{
+    Exam, ExamAccess, ExamId, ExamResult, Profile, QuestionId, QuestionSheet, ResultAccess, ResultId, StudentQuestion,
+    UserId,
+};
 
 /// A key of the cache that knows what stands under it, so a value cannot be read as something else.
 pub trait CacheKey {
-    /// What stands under the key.
+    /// What stands under the key and is sent: kept as the JSON that goes out.
     type Value: Serialize + DeserializeOwned;
+
+    /// What is kept beside it and never sent: what decides who may see it.
+    type Head: Serialize + DeserializeOwned;
 
     /// How long it may be served.
     const LIFE: Life;
@@ -37,6 +43,7 @@ pub struct ExamKey(pub ExamId);
 
 impl CacheKey for ExamKey {
     type Value = Exam;
+    type Head = ExamAccess;
     const LIFE: Life = Life::hours(1);
 
     fn redis_key(&self) -> String {
@@ -50,6 +57,7 @@ pub struct QuestionSheetKey(pub ExamId);
 
 impl CacheKey for QuestionSheetKey {
     type Value = QuestionSheet;
+    type Head = ExamAccess;
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -63,6 +71,7 @@ pub struct QuestionKey(pub QuestionId);
 
 impl CacheKey for QuestionKey {
     type Value = StudentQuestion;
+    type Head = ExamAccess;
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -76,6 +85,7 @@ pub struct ResultKey(pub ResultId);
 
 impl CacheKey for ResultKey {
     type Value = ExamResult;
+    type Head = ResultAccess;
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -89,6 +99,7 @@ pub struct ProfileKey(pub UserId);
 
 impl CacheKey for ProfileKey {
     type Value = Profile;
+    type Head = ();
     const LIFE: Life = Life::hours(1);
 
     fn redis_key(&self) -> String {

@@ -136,6 +136,12 @@ impl MailClass {
         }
     }
 
+    /// The class of a word; [`Other`](Self::Other) for every word that names none.
+    pub fn from_word(word: &str) -> Self {
+        let named = [Self::Verification, Self::Reset, Self::Result].into_iter().find(|class| class.as_str() == word);
+        named.unwrap_or_default()
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
     fn is_other(&self) -> bool {
         *self == Self::Other

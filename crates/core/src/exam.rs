@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExamId, Timestamp, UserId};
+use crate::{ExamId, Role, Timestamp, UserId, Viewer};
 
 /// How far an exam has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,11 +78,66 @@ pub struct Exam {
 }
 
 impl Exam {
+    /// Who may see it.
+    pub fn access(&self) -> ExamAccess {
+        ExamAccess {
+            author_id: self.author_id,
+            status: self.status,
+            opens_at: self.opens_at,
+            closes_at: self.closes_at,
+        }
+    }
+}
+
+/// What decides who may see an exam and its questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExamAccess {
+    /// Whose exam it is.
+    pub author_id: UserId,
+    /// How far it has come.
+    pub status: ExamStatus,
+    /// From then on students may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
+    /// From then on nobody may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Timestamp>,
+}
+
+/// Whether somebody may see something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Yes.
+    Allowed,
+    /// Not now: the exam is not open.
+    NotOpen,
+    /// Not even that it exists.
+    Hidden,
+}
+
+impl ExamAccess {
     /// Whether students may read the sheet and start: it is published and `now` is in [opensAt, closesAt).
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.status == ExamStatus::Published
             && self.opens_at.is_none_or(|opens_at| opens_at <= now)
             && self.closes_at.is_none_or(|closes_at| now < closes_at)
+    }
+
+    /// Whether `viewer` may change the exam, and see it whatever its state: its author and admins.
+    pub fn is_owned_by(&self, viewer: Viewer) -> bool {
+        viewer.role == Role::Admin || viewer.id == self.author_id
+    }
+
+    /// Whether `viewer` may read the question sheet: its owners always, everybody else while it is open.
+    pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Sight {
+        if self.is_owned_by(viewer) || self.is_open(now) {
+            Sight::Allowed
+        } else if self.status == ExamStatus::Draft {
+            Sight::Hidden
+        } else {
+            Sight::NotOpen
+        }
     }
 }
 
@@ -90,43 +145,51 @@ impl Exam {
 mod tests {
     use super::*;
 
-    fn exam(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> Exam {
-        Exam {
-            id: ExamId(uuid::Uuid::nil()),
+    fn access(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> ExamAccess {
+        ExamAccess {
             author_id: UserId(uuid::Uuid::nil()),
-            title: String::new(),
-            description: String::new(),
-            duration_minutes: 60,
-            max_attempts: 1,
-            pass_mark: 50,
+            status,
             opens_at: opens_at.map(Timestamp::from_millis),
             closes_at: closes_at.map(Timestamp::from_millis),
-            shuffle: false,
-            status,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
         }
     }
 
-    fn open_at(exam: &Exam, now: i64) -> bool {
-        exam.is_open(Timestamp::from_millis(now))
+    fn open_at(access: ExamAccess, now: i64) -> bool {
+        access.is_open(Timestamp::from_millis(now))
     }
 
     #[test]
     fn the_window_holds_its_first_moment_and_not_its_last() {
-        let exam = exam(ExamStatus::Published, Some(100), Some(200));
-        assert_eq!([99, 100, 199, 200].map(|now| open_at(&exam, now)), [false, true, true, false]);
+        let exam = access(ExamStatus::Published, Some(100), Some(200));
+        assert_eq!([99, 100, 199, 200].map(|now| open_at(exam, now)), [false, true, true, false]);
     }
 
     #[test]
     fn an_absent_bound_does_not_bind() {
-        assert!(open_at(&exam(ExamStatus::Published, None, None), i64::MIN));
-        assert!(open_at(&exam(ExamStatus::Published, Some(0), None), i64::MAX));
+        assert!(open_at(access(ExamStatus::Published, None, None), i64::MIN));
+        assert!(open_at(access(ExamStatus::Published, Some(0), None), i64::MAX));
     }
 
     #[test]
     fn only_a_published_exam_opens() {
-        assert!(!open_at(&exam(ExamStatus::Draft, None, None), 0));
-        assert!(!open_at(&exam(ExamStatus::Closed, None, None), 0));
+        assert!(!open_at(access(ExamStatus::Draft, None, None), 0));
+        assert!(!open_at(access(ExamStatus::Closed, None, None), 0));
+    }
+
+    #[test]
+    fn a_sheet_is_for_its_owners_always_and_for_others_while_it_is_open() {
+        let viewer = |id, role| Viewer { id: UserId(uuid::Uuid::from_u128(id)), role };
+        let (author, admin) = (viewer(0, Role::Author), viewer(1, Role::Admin));
+        let (student, other_author) = (viewer(2, Role::Student), viewer(3, Role::Author));
+        let now = Timestamp::from_millis(0);
+        for (status, for_others) in [
+            (ExamStatus::Draft, Sight::Hidden),
+            (ExamStatus::Published, Sight::Allowed),
+            (ExamStatus::Closed, Sight::NotOpen),
+        ] {
+            let exam = access(status, None, None);
+            assert_eq!([author, admin].map(|viewer| exam.sheet_for(viewer, now)), [Sight::Allowed; 2]);
+            assert_eq!([student, other_author].map(|viewer| exam.sheet_for(viewer, now)), [for_others; 2]);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //!            |                            ^
 //!            v                            |
 //!   EmailAddress::parse             RetryPolicy::after_failure
-//!   Priority::new        ------->   Exam::is_open
+//!   Priority::new        ------->   ExamAccess::is_open
 //!   EmailJob, Question              Question::for_student
 //! ```
 //!
@@ -37,11 +37,11 @@ mod user;
 pub use cache_key::{CacheKey, ExamKey, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
 pub use email_address::{BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
-pub use exam::{BadExamStatus, Exam, ExamStatus};
+pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};
 pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
 pub use priority::{BadPriority, Priority};
 pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
-pub use result::ExamResult;
+pub use result::{ExamResult, ResultAccess};
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use timestamp::{BadTimestamp, Timestamp};
-pub use user::{BadRole, Profile, Role};
+pub use user::{BadRole, Profile, Role, Viewer};

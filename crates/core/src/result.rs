@@ -25,3 +25,13 @@ pub struct ExamResult {
     /// When it was graded.
     pub graded_at: Timestamp,
 }
+
+/// Who may see a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultAccess {
+    /// Who sat the exam.
+    pub user_id: UserId,
+    /// Whose exam it is.
+    pub author_id: UserId,
+}

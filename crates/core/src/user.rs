@@ -51,3 +51,12 @@ pub struct Profile {
     /// What it may do.
     pub role: Role,
 }
+
+/// Somebody who has logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// The account.
+    pub id: UserId,
+    /// What it may do.
+    pub role: Role,
+}

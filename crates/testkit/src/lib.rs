@@ -12,6 +12,7 @@
 //! shipped.
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
+mod database;
 mod net;
 mod postgres;
 mod process;
@@ -20,10 +21,11 @@ mod smtp;
 mod wait;
 mod world;
 
+pub use database::{Database, DatabaseKind};
 pub use net::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, binary};
 pub use redis::{Redis, RedisOptions};
 pub use smtp::{Action, Phase, Received, SmtpServer};
 pub use wait::eventually;
-pub use world::{Database, World};
+pub use world::World;

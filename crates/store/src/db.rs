@@ -1,0 +1,129 @@
+//! Connections: many to read, and for SQLite one to write.
+
+use std::{path::Path, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use sea_orm_migration::MigratorTrait;
+
+use crate::{Accounts, Error, Exams, Outbox, migration::Migrator};
+
+/// The database. Cheap to clone; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Users, mail tokens, sessions.
+    pub accounts: Accounts,
+    /// Exams and their questions.
+    pub exams: Exams,
+    /// Mails that wait to be queued.
+    pub outbox: Outbox,
+    db: Db,
+}
+
+/// Connections that all parts of the store share.
+#[derive(Clone, Debug)]
+pub(crate) struct Db {
+    pub(crate) read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+impl Store {
+    /// Connects to `sqlite://FILE?mode=rwc` (the file's folder is made) or `postgres://...`.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`], [`Error::Folder`], or [`Error::Unavailable`] where the database does not answer.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let db = if let Some(file) = url.strip_prefix("sqlite://") {
+            make_folder_of(file.split('?').next().unwrap_or_default()).map_err(Error::Folder)?;
+            // SQLite lets one write at a time: writers wait in our queue, in order, and none sees "database is locked".
+            Db { read: connect(url, 8).await?, write: connect(url, 1).await? }
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let both = connect(url, 16).await?;
+            Db { read: both.clone(), write: both }
+        } else {
+            return Err(Error::BadUrl);
+        };
+        Ok(Self {
+            accounts: Accounts::new(db.clone()),
+            exams: Exams::new(db.clone()),
+            outbox: Outbox::new(db.clone()),
+            db,
+        })
+    }
+
+    /// Brings the tables to what this version needs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn migrate(&self) -> Result<(), Error> {
+        Ok(Migrator::up(&self.db.write, None).await?)
+    }
+
+    /// Takes every migration back: all data is gone.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unmigrate(&self) -> Result<(), Error> {
+        Ok(Migrator::down(&self.db.write, None).await?)
+    }
+
+    /// Whether the tables are what this version needs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn is_migrated(&self) -> Result<bool, Error> {
+        Ok(Migrator::get_pending_migrations_read_only(&self.db.read).await?.is_empty())
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.db.read.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(self) {
+        for connection in [self.db.read, self.db.write] {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "database connection was gone before it was closed");
+            }
+        }
+    }
+}
+
+impl Db {
+    /// Begins a transaction that writes; dropping it takes everything back.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
+        // SQLite: the lock is taken now. A transaction that read first and then wants to write would be refused.
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        Ok(self.write.begin_with_options(options).await?)
+    }
+}
+
+async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .connect_timeout(Duration::from_secs(5))
+        .acquire_timeout(Duration::from_secs(5))
+        .statement_timeout(Duration::from_secs(5))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
+        });
+    Database::connect(options).await.map_err(Error::Unavailable)
+}
+
+fn make_folder_of(file: &str) -> std::io::Result<()> {
+    match Path::new(file).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
+        _ => Ok(()),
+    }
+}

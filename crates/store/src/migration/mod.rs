@@ -1,0 +1,16 @@
+//! The tables, step by step. A step that has been released is never changed: a new one follows it.
+
+mod m0001_accounts;
+mod m0002_exams;
+mod m0003_mail_outbox;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_accounts::Step), Box::new(m0002_exams::Step), Box::new(m0003_mail_outbox::Step)]
+    }
+}

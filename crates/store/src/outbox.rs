@@ -1,0 +1,157 @@
+//! Mails committed with the change that causes them, until they are in the queue.
+
+use std::time::Duration;
+
+use examhall_core::{EmailAddress, MailClass, Priority, Timestamp};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    sea_query::{Expr, ExprTrait, LockBehavior, LockType, Order, Query},
+};
+use uuid::Uuid;
+
+use crate::{Error, db::Db, entity::mail_outbox};
+
+/// Mails that wait to be queued.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    db: Db,
+}
+
+/// A mail to be sent once the transaction it is written in is committed.
+#[derive(Clone, Debug)]
+pub struct NewMail {
+    /// Names it, and with "m-" before it its job.
+    pub id: Uuid,
+    /// What kind of mail it is.
+    pub class: MailClass,
+    /// Which template it is rendered with.
+    pub template: String,
+    /// Who gets it.
+    pub to: EmailAddress,
+    /// What the template shows.
+    pub params: serde_json::Value,
+    /// What it shows and nobody else may read, encrypted.
+    pub sealed: Vec<u8>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// From then on it is not sent any more.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A mail that a relay has claimed.
+#[derive(Clone, Debug)]
+pub struct WaitingMail {
+    /// The mail.
+    pub mail: NewMail,
+    /// When it was committed.
+    pub created_at: Timestamp,
+}
+
+impl Outbox {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Commits a mail of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn add(&self, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        insert(&tx, mail, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes up to `limit` mails that nobody has queued, most urgent first. Nobody else gets them for `hold`; a relay
+    /// that dies loses them then to the next one that asks.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn claim(&self, limit: u64, hold: Duration, now: Timestamp) -> Result<Vec<WaitingMail>, Error> {
+        use mail_outbox::Column;
+        let free = Condition::any().add(Column::ClaimedUntil.is_null()).add(Column::ClaimedUntil.lte(now.as_millis()));
+        let mut waiting = Query::select();
+        waiting
+            .column(Column::Id)
+            .from(mail_outbox::Entity)
+            .cond_where(free)
+            .and_where(Column::EnqueuedAt.is_null())
+            .and_where(Column::RunAt.lte(now.as_millis()))
+            .order_by(Column::Priority, Order::Desc)
+            .order_by(Column::Id, Order::Asc)
+            .limit(limit);
+        let tx = self.db.begin().await?;
+        if tx.get_database_backend() == DbBackend::Postgres {
+            waiting.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        }
+        let mut rows = mail_outbox::Entity::update_many()
+            .col_expr(Column::ClaimedUntil, Expr::value(now.plus(hold).as_millis()))
+            .filter(Expr::col(Column::Id).in_subquery(waiting))
+            .exec_with_returning(&tx)
+            .await?;
+        tx.commit().await?;
+        rows.sort_by_key(|row| (-row.priority, row.id));
+        // A row that cannot be read must not hold up the others.
+        let readable = |row: mail_outbox::Model| {
+            let id = row.id;
+            to_waiting(row)
+                .inspect_err(|error| tracing::error!(mail_id = %id, %error, "Outbox row cannot be read"))
+                .ok()
+        };
+        Ok(rows.into_iter().filter_map(readable).collect())
+    }
+
+    /// Notes that mails are in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn mark_queued(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
+            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+pub(crate) async fn insert(tx: &DatabaseTransaction, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
+    let row = mail_outbox::ActiveModel {
+        id: Set(mail.id),
+        class: Set(mail.class.as_str().to_owned()),
+        template: Set(mail.template.clone()),
+        recipient: Set(mail.to.as_str().to_owned()),
+        params: Set(mail.params.clone()),
+        sealed: Set(mail.sealed.clone()),
+        priority: Set(i32::from(mail.priority.level())),
+        run_at: Set(now.as_millis()),
+        expires_at: Set(mail.expires_at.map(Timestamp::as_millis)),
+        created_at: Set(now.as_millis()),
+        claimed_until: Set(None),
+        enqueued_at: Set(None),
+        outcome: Set(None),
+        outcome_at: Set(None),
+    };
+    mail_outbox::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+fn to_waiting(row: mail_outbox::Model) -> Result<WaitingMail, Error> {
+    let corrupt = |column| Error::Corrupt { table: "mail_outbox", column };
+    let level = u8::try_from(row.priority).map_err(|_| corrupt("priority"))?;
+    Ok(WaitingMail {
+        created_at: Timestamp::from_millis(row.created_at),
+        mail: NewMail {
+            id: row.id,
+            class: MailClass::from_word(&row.class),
+            template: row.template,
+            to: EmailAddress::parse(&row.recipient).map_err(|_| corrupt("recipient"))?,
+            params: row.params,
+            sealed: row.sealed,
+            priority: Priority::new(level).map_err(|_| corrupt("priority"))?,
+            expires_at: row.expires_at.map(Timestamp::from_millis),
+        },
+    })
+}

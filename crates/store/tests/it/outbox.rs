@@ -1,0 +1,85 @@
+use std::{collections::HashSet, time::Duration};
+
+use examhall_core::{EmailAddress, MailClass, Priority};
+use examhall_store::NewMail;
+use serde_json::json;
+
+use crate::{Fresh, NOW, on_both};
+
+on_both!(
+    what_was_put_in_comes_out_most_urgent_first,
+    a_claim_is_for_one_relay_until_its_hold_ends,
+    what_is_queued_is_not_claimed_again,
+    relays_at_once_share_the_rows_and_none_gets_one_twice,
+);
+
+const HOLD: Duration = Duration::from_secs(30);
+
+pub(crate) fn mail(priority: u8) -> NewMail {
+    NewMail {
+        id: uuid::Uuid::now_v7(),
+        class: MailClass::Verification,
+        template: "verification".into(),
+        to: EmailAddress::parse("ada@example.com").expect("an address"),
+        params: json!({"name": "Ada"}),
+        sealed: vec![1, 2, 3],
+        priority: Priority::new(priority).expect("in range"),
+        expires_at: Some(NOW.plus(HOLD)),
+    }
+}
+
+async fn what_was_put_in_comes_out_most_urgent_first(fresh: Fresh) {
+    let mails = [1, 10, 5, 10].map(mail);
+    for mail in &mails {
+        fresh.store.outbox.add(mail, NOW).await.expect("added");
+    }
+    let claimed = fresh.store.outbox.claim(3, HOLD, NOW).await.expect("claimed");
+    let ids: Vec<_> = claimed.iter().map(|waiting| waiting.mail.id).collect();
+    assert_eq!(ids, [mails[1].id, mails[3].id, mails[2].id]);
+    let first = &claimed[0].mail;
+    assert_eq!((first.class, first.template.as_str()), (MailClass::Verification, "verification"));
+    assert_eq!((first.params["name"].as_str(), first.sealed.as_slice()), (Some("Ada"), [1, 2, 3].as_slice()));
+    assert_eq!((first.to.as_str(), first.expires_at), ("ada@example.com", Some(NOW.plus(HOLD))));
+    assert_eq!(claimed[0].created_at, NOW);
+}
+
+async fn a_claim_is_for_one_relay_until_its_hold_ends(fresh: Fresh) {
+    fresh.store.outbox.add(&mail(5), NOW).await.expect("added");
+    let claim = async |at| fresh.store.outbox.claim(10, HOLD, at).await.expect("claimed").len();
+    assert_eq!(claim(NOW).await, 1);
+    assert_eq!(claim(NOW).await, 0);
+    assert_eq!(claim(NOW.plus(HOLD)).await, 1, "the relay that had it is taken for dead");
+}
+
+async fn what_is_queued_is_not_claimed_again(fresh: Fresh) {
+    let mail = mail(5);
+    fresh.store.outbox.add(&mail, NOW).await.expect("added");
+    fresh.store.outbox.claim(10, HOLD, NOW).await.expect("claimed");
+    fresh.store.outbox.mark_queued(&[mail.id], NOW).await.expect("marked");
+    assert!(fresh.store.outbox.claim(10, HOLD, NOW.plus(HOLD)).await.expect("claimed").is_empty());
+}
+
+async fn relays_at_once_share_the_rows_and_none_gets_one_twice(fresh: Fresh) {
+    for _ in 0..200 {
+        fresh.store.outbox.add(&mail(5), NOW).await.expect("added");
+    }
+    let relays = (0..4).map(|_| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let claimed = store.outbox.claim(7, HOLD, NOW).await.expect("claimed");
+                if claimed.is_empty() {
+                    return mine;
+                }
+                mine.extend(claimed.into_iter().map(|waiting| waiting.mail.id));
+            }
+        })
+    });
+    let mut all = Vec::new();
+    for relay in relays.collect::<Vec<_>>() {
+        all.extend(relay.await.expect("no panic"));
+    }
+    assert_eq!(all.len(), 200);
+    assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 200);
+}

@@ -1,0 +1,38 @@
+use examhall_store::{Error, Store};
+
+use crate::{Fresh, on_both};
+
+on_both!(migrations_go_up_and_down_and_up_again);
+
+async fn migrations_go_up_and_down_and_up_again(fresh: Fresh) {
+    let store = fresh.store;
+    assert!(store.is_migrated().await.expect("asked"));
+    store.migrate().await.expect("a second time changes nothing");
+    store.unmigrate().await.expect("down");
+    assert!(!store.is_migrated().await.expect("asked"));
+    store.migrate().await.expect("up again");
+    store.ping().await.expect("alive");
+}
+
+#[tokio::test]
+async fn a_url_of_another_kind_is_refused() {
+    for url in ["", "mysql://localhost", "data/examhall.db"] {
+        assert!(matches!(Store::connect(url).await, Err(Error::BadUrl)), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn the_folder_of_an_sqlite_file_is_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/data/deep/examhall.db?mode=rwc", folder.path().display());
+    Store::connect(&url).await.expect("connected").ping().await.expect("alive");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable_and_comes_back() {
+    let mut fresh = Fresh::start(crate::DatabaseKind::Postgres).await;
+    fresh.database.server().kill().await;
+    assert!(matches!(fresh.store.ping().await, Err(Error::Unavailable(_))));
+    fresh.database.server().restart().await;
+    fresh.store.ping().await.expect("alive again");
+}
