@@ -43,28 +43,31 @@ pub enum State {
 }
 
 impl Health {
-    /// How often each dependency is asked.
-    const INTERVAL: Duration = Duration::from_secs(1);
     /// How long it may take to answer.
     const PATIENCE: Duration = Duration::from_secs(2);
 
-    /// Asks a dependency once a second until `stop`, and keeps what it says. `probe` answers `Err(reason)` where the
+    /// Asks a dependency this often until `stop`, and keeps what it says. `probe` answers `Err(reason)` where the
     /// dependency does not work; the reason must hold no secret.
-    pub fn watch<P, F>(&self, name: &'static str, stop: CancellationToken, probe: P)
+    pub fn watch<P, F>(&self, name: &'static str, every: Duration, stop: CancellationToken, probe: P)
     where
         P: Fn() -> F + Send + 'static,
         F: Future<Output = Result<(), String>> + Send,
     {
-        self.lock().insert(name, Dependency::new(State::Unknown, None));
+        self.expect(name);
         let health = self.clone();
         tokio::spawn(async move {
-            let mut clock = tokio::time::interval(Self::INTERVAL);
+            let mut clock = tokio::time::interval(every);
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while stop.run_until_cancelled(clock.tick()).await.is_some() {
                 let answer = tokio::time::timeout(Self::PATIENCE, probe()).await;
                 health.report(name, answer.unwrap_or_else(|_| Err("no answer within 2 s".to_owned())));
             }
         });
+    }
+
+    /// Lists a dependency that nobody has tried yet; [`report`](Self::report) says later how that went.
+    pub fn expect(&self, name: &'static str) {
+        self.lock().insert(name, Dependency::new(State::Unknown, None));
     }
 
     /// Whether the dependency answered when it was last asked.
@@ -84,7 +87,8 @@ impl Health {
         Readiness { status, dependencies: self.lock().clone(), ready }
     }
 
-    fn report(&self, name: &'static str, answer: Result<(), String>) {
+    /// Notes what a dependency has just said; the reason of an error must hold no secret.
+    pub fn report(&self, name: &'static str, answer: Result<(), String>) {
         let mut dependencies = self.lock();
         let now = match answer {
             Ok(()) => Dependency::new(State::Up, None),

@@ -28,5 +28,5 @@ pub use error::Error;
 pub use job::Job;
 pub use options::{JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
-pub use queue::{NewJob, Queue};
+pub use queue::{Counts, NewJob, Queue};
 pub use worker::{Drained, Handler, Worker, WorkerOptions};

@@ -18,6 +18,7 @@ macro_rules! script {
 }
 
 script!(ADD, "lua/add.lua");
+script!(COUNTS, "lua/counts.lua");
 script!(EXCHANGE, "lua/exchange.lua");
 script!(EXTEND, "lua/extend.lua");
 script!(RECOVER, "lua/recover.lua");

@@ -1,8 +1,10 @@
 //! Exams and their questions.
 
-use examhall_core::{Exam, ExamId, ExamStatus, Question, QuestionId, QuestionSheet, Timestamp, UserId};
+use examhall_core::{Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Timestamp, UserId};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
+    ActiveModelTrait,
+    ActiveValue::{self, Set},
+    DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use uuid::Uuid;
@@ -58,10 +60,10 @@ pub struct ExamChange {
     pub max_attempts: Option<u32>,
     /// Percentage of the points from which it is passed.
     pub pass_mark: Option<u8>,
-    /// From then on students may start; `Some(None)` takes the bound away.
-    pub opens_at: Option<Option<Timestamp>>,
-    /// From then on nobody may start; `Some(None)` takes the bound away.
-    pub closes_at: Option<Option<Timestamp>>,
+    /// From then on students may start.
+    pub opens_at: Patch<Timestamp>,
+    /// From then on nobody may start.
+    pub closes_at: Patch<Timestamp>,
     /// Whether each attempt has an order of its own.
     pub shuffle: Option<bool>,
 }
@@ -174,14 +176,18 @@ fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
     if let Some(percent) = change.pass_mark {
         row.pass_mark = Set(i32::from(percent));
     }
-    if let Some(opens_at) = change.opens_at {
-        row.opens_at = Set(opens_at.map(Timestamp::as_millis));
-    }
-    if let Some(closes_at) = change.closes_at {
-        row.closes_at = Set(closes_at.map(Timestamp::as_millis));
-    }
+    patch(&mut row.opens_at, change.opens_at);
+    patch(&mut row.closes_at, change.closes_at);
     if let Some(shuffle) = change.shuffle {
         row.shuffle = Set(shuffle);
+    }
+}
+
+fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
+    match change {
+        Patch::Keep => {}
+        Patch::Clear => *column = Set(None),
+        Patch::Set(moment) => *column = Set(Some(moment.as_millis())),
     }
 }
 

@@ -102,14 +102,26 @@ impl Outbox {
         Ok(rows.into_iter().filter_map(readable).collect())
     }
 
+    /// Lets go of claimed mails: another relay may take them at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn release(&self, ids: &[Uuid]) -> Result<(), Error> {
+        self.set(ids, mail_outbox::Column::ClaimedUntil, None).await
+    }
+
     /// Notes that mails are in the queue.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_queued(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        self.set(ids, mail_outbox::Column::EnqueuedAt, Some(now.as_millis())).await
+    }
+
+    async fn set(&self, ids: &[Uuid], column: mail_outbox::Column, value: Option<i64>) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
-            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
+            .col_expr(column, Expr::value(value))
             .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
             .exec(&tx)
             .await?;

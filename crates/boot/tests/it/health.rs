@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 async fn a_dependency_is_up_while_it_answers_and_says_why_when_not() {
     let (health, works) = (Health::default(), Arc::new(AtomicBool::new(true)));
     let probed = Arc::clone(&works);
-    health.watch("redis", CancellationToken::new(), move || {
+    health.watch("redis", Duration::from_secs(1), CancellationToken::new(), move || {
         let works = probed.load(Ordering::SeqCst);
         async move { if works { Ok(()) } else { Err("connection refused".to_owned()) } }
     });
@@ -34,7 +34,7 @@ async fn a_dependency_is_up_while_it_answers_and_says_why_when_not() {
 #[tokio::test(start_paused = true)]
 async fn a_dependency_that_hangs_is_down_and_its_state_keeps_its_beginning() {
     let health = Health::default();
-    health.watch("database", CancellationToken::new(), std::future::pending);
+    health.watch("database", Duration::from_secs(1), CancellationToken::new(), std::future::pending);
     tokio::time::sleep(Duration::from_secs(4)).await;
     let first = serde_json::to_value(health.readiness(false)).expect("serializes");
     tokio::time::sleep(Duration::from_secs(6)).await;

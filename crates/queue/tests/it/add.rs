@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Connection, Error, JobOptions, Queue};
+use examhall_queue::{Connection, Counts, Error, JobOptions, Queue};
 use examhall_testkit::Redis;
 use serde_json::{Value, json};
 
@@ -129,4 +129,15 @@ async fn options_are_written_with_bullmqs_names() {
     let id = bench.add(JobOptions { retry, keep_logs: Some(5), ..JobOptions::default() }).await;
     let opts: Value = serde_json::from_str(&bench.field(&id, "opts").await.expect("a field")).expect("JSON");
     assert_eq!(opts, json!({"attempts": 5, "backoff": {"type": "exponential", "delay": 1000}, "kl": 5}));
+}
+
+#[tokio::test]
+async fn jobs_are_counted_by_state() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    bench.add(JobOptions { priority: 1, ..JobOptions::default() }).await;
+    let id = bench.add(JobOptions { delay: Duration::from_secs(9), ..JobOptions::default() }).await;
+    let due = bench.field(&id, "timestamp").await.and_then(|ms| ms.parse::<i64>().ok()).map(|ms| ms + 9000);
+    let expected = Counts { waiting: 1, prioritized: 1, delayed: 1, next_due: due, ..Counts::default() };
+    assert_eq!(bench.queue.counts().await.expect("counted"), expected);
 }

@@ -1,4 +1,4 @@
-use examhall_core::{Choice, ExamId, ExamStatus, Question, QuestionId, QuestionKind, Timestamp};
+use examhall_core::{Choice, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionKind, Timestamp};
 use examhall_store::{Error, ExamChange, NewExam};
 
 use crate::{Fresh, NOW, on_both};
@@ -44,13 +44,13 @@ async fn a_sheet_has_its_questions_in_order_and_no_key(fresh: Fresh) {
 async fn a_change_raises_the_version_and_leaves_the_rest(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     let later = Timestamp::from_millis(NOW.as_millis() + 5);
-    let change = ExamChange { title: Some("Logic".into()), closes_at: Some(Some(later)), ..ExamChange::default() };
+    let change = ExamChange { title: Some("Logic".into()), closes_at: Patch::Set(later), ..ExamChange::default() };
     let changed = fresh.store.exams.change(id, &change, None, later).await.expect("changed");
     assert_eq!(changed, fresh.store.exams.get(id).await.expect("found"));
     let exam = changed.value;
     assert_eq!((changed.version, exam.title.as_str(), exam.description.as_str()), (2, "Logic", "Sums"));
     assert_eq!((exam.closes_at, exam.created_at, exam.updated_at), (Some(later), NOW, later));
-    let undo = ExamChange { closes_at: Some(None), ..ExamChange::default() };
+    let undo = ExamChange { closes_at: Patch::Clear, ..ExamChange::default() };
     assert_eq!(fresh.store.exams.change(id, &undo, None, later).await.expect("changed").value.closes_at, None);
     assert_eq!(fresh.store.exams.sheet(id).await.expect("found").1.version, 3);
 }

@@ -44,11 +44,14 @@ async fn what_was_put_in_comes_out_most_urgent_first(fresh: Fresh) {
 }
 
 async fn a_claim_is_for_one_relay_until_its_hold_ends(fresh: Fresh) {
-    fresh.store.outbox.add(&mail(5), NOW).await.expect("added");
+    let mail = mail(5);
+    fresh.store.outbox.add(&mail, NOW).await.expect("added");
     let claim = async |at| fresh.store.outbox.claim(10, HOLD, at).await.expect("claimed").len();
     assert_eq!(claim(NOW).await, 1);
     assert_eq!(claim(NOW).await, 0);
     assert_eq!(claim(NOW.plus(HOLD)).await, 1, "the relay that had it is taken for dead");
+    fresh.store.outbox.release(&[mail.id]).await.expect("released");
+    assert_eq!(claim(NOW).await, 1, "the relay that had it could not use it");
 }
 
 async fn what_is_queued_is_not_claimed_again(fresh: Fresh) {

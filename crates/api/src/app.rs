@@ -1,0 +1,180 @@
+//! The application: its parts, put together, run and stopped.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpServer,
+    middleware::from_fn,
+    web::{self, PayloadConfig},
+};
+use anyhow::Context;
+use examhall_boot::{health::Health, metrics::Metrics, ops::Ops, settings::ApiSettings};
+use examhall_cache::Cache;
+use examhall_core::EmailJob;
+use examhall_queue::{Connection, Queue};
+use examhall_store::Store;
+use secrecy::ExposeSecret;
+use tokio::{net::TcpListener, sync::Notify};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{AccessTokens, Passwords},
+    http::{
+        extract::MAX_BODY,
+        finish::{finish, nowhere},
+    },
+    mail::Mailroom,
+    relay,
+    routes::{self, ReadinessCheck},
+    state::State,
+};
+
+/// How long requests in hand may take once the process is to stop.
+const GRACE_SECONDS: u64 = 20;
+/// How often each dependency is asked for a sign of life.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the start waits for Redis before it goes on without.
+const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The API, connected and listening, not answering yet.
+pub struct Application {
+    state: Arc<State>,
+    health: Health,
+    access_tokens: web::Data<AccessTokens>,
+    listener: std::net::TcpListener,
+    ops_bind: SocketAddr,
+    metrics: Metrics,
+}
+
+impl Application {
+    /// Connects to Redis and the database and takes the port; logs a line for each.
+    ///
+    /// # Errors
+    /// Where a setting cannot be used, the database does not answer, its tables are old and may not be migrated, or the
+    /// port is taken. Redis may be away.
+    pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
+        let redis_url = settings.redis_url.expose_secret();
+        let cache = Cache::open(redis_url, &settings.cache_prefix).context("REDIS_URL")?;
+        let queue = Connection::open(redis_url).context("REDIS_URL")?;
+        let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
+        await_redis(cache.clone(), queue.clone()).await;
+
+        let store = open_store(&settings).await?;
+        let listener = TcpListener::bind(settings.bind).await;
+        let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
+        tracing::info!("Server running on port {}", listener.local_addr()?.port());
+        Ok(Self {
+            access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret)),
+            state: Arc::new(State {
+                store,
+                cache,
+                queue,
+                passwords: Passwords::new()?,
+                mailroom: Mailroom::new(&settings.auth_secret, settings.public_url),
+                nudge: Notify::new(),
+            }),
+            health: Health::default(),
+            listener,
+            ops_bind: settings.ops_bind,
+            metrics,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers requests and relays mails until `stop`, then finishes what it has in hand.
+    ///
+    /// # Errors
+    /// Where the operators' port is taken, or the server fails.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { state, health, access_tokens, listener, ops_bind, metrics } = self;
+        // Last to stop: mails of the last requests are relayed, and operators see how it goes.
+        let background = CancellationToken::new();
+        watch(&health, &state, &background);
+        let readiness = move || health.readiness(health.is_up("database"));
+        let ops = Ops::new(metrics, readiness.clone()).serve(ops_bind, background.clone()).await;
+        let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
+        tracing::info!("Health and metrics on port {}", ops.port());
+        let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+
+        let shared = web::Data::from(Arc::clone(&state));
+        let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
+        let server = HttpServer::new(move || {
+            App::new()
+                .wrap(from_fn(finish))
+                .app_data(shared.clone())
+                .app_data(access_tokens.clone())
+                .app_data(readiness.clone())
+                .app_data(PayloadConfig::new(MAX_BODY))
+                .configure(routes::all)
+                .default_service(web::to(nowhere))
+        })
+        .disable_signals()
+        .shutdown_timeout(GRACE_SECONDS)
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        let stopping = async {
+            stop.cancelled().await;
+            handle.stop(true).await;
+        };
+        let (ended, ()) = tokio::join!(server, stopping);
+        background.cancel();
+        relay.await.context("the relay panicked")?;
+        state.cache.close().await;
+        state.queue.connection().close().await;
+        state.store.clone().close().await;
+        Ok(ended?)
+    }
+}
+
+/// Waits a little for Redis; where it is away, its two lines are logged once it has come.
+async fn await_redis(cache: Cache, queue: Queue<EmailJob>) {
+    let connected = async move {
+        if cache.ready().await.is_ok() {
+            tracing::info!("Redis initialized");
+        }
+        if queue.connection().ready().await.is_ok() {
+            tracing::info!("Email queue initialized");
+        }
+    };
+    let mut connecting = tokio::spawn(connected);
+    if tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await.is_err() {
+        tracing::warn!("Redis unavailable, retrying");
+    }
+}
+
+async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
+    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
+    if settings.database_auto_migrate {
+        store.migrate().await.context("the database cannot be migrated")?;
+    } else if !store.is_migrated().await.context("DATABASE_URL")? {
+        anyhow::bail!("the database's tables are older than this version: run `api migrate`");
+    }
+    tracing::info!("Database connected & synced");
+    Ok(store)
+}
+
+fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToken) {
+    let shared = Arc::clone(state);
+    health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move { state.cache.ping().await.map_err(|error| error.to_string()) }
+    });
+    let shared = Arc::clone(state);
+    health.watch("queue", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move { state.queue.connection().ping().await.map_err(|error| error.to_string()) }
+    });
+    let shared = Arc::clone(state);
+    health.watch("database", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move { state.store.ping().await.map_err(|error| error.to_string()) }
+    });
+}

@@ -1,0 +1,122 @@
+//! The command line of `api`.
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use examhall_boot::{
+    exit,
+    logging::{self, Output},
+    metrics::Metrics,
+    settings::{ApiSettings, SettingsArgs, Values},
+    shutdown,
+};
+use examhall_store::Store;
+use secrecy::ExposeSecret;
+
+use crate::{Application, seed};
+
+/// Examhall's HTTP API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "api",
+    version,
+    after_help = "Settings come from --config, .env, the environment and --set; .env.example lists them all.\n\n\
+                  Examples:\n  \
+                  api                                   serve on http://127.0.0.1:8000\n  \
+                  DATABASE_URL=postgres://localhost/examhall api migrate\n  \
+                  api seed --questions 20 --students 3  make something to look at"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API until told to stop (the default)
+    Serve,
+    /// Bring the database's tables to what this version needs
+    Migrate,
+    /// Make an author, students and an open exam, and print their ids
+    Seed {
+        /// How many questions the exam has
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        questions: u32,
+        /// How many students there are
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        students: u32,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does what the command line says; gives the exit code.
+pub fn run(args: Args) -> ExitCode {
+    let command = args.command.unwrap_or(Command::Serve);
+    let settings = match Values::load(&args.settings).and_then(|values| ApiSettings::checked(&values)) {
+        Ok(settings) => settings,
+        Err(error) => return fail(exit::CONFIG, &error.into()),
+    };
+    let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
+    logging::init(&settings.log, output);
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let done = tokio::runtime::Runtime::new().context("no threads").and_then(|runtime| {
+        runtime.block_on(async {
+            match command {
+                Command::Serve => serve(settings).await,
+                Command::Migrate => migrate(&settings).await,
+                Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await,
+            }
+        })
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(exit::UNAVAILABLE, &error),
+    }
+}
+
+async fn serve(settings: ApiSettings) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
+    let metrics = Metrics::install();
+    Application::start(settings, metrics).await?.run(stop).await?;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+async fn migrate(settings: &ApiSettings) -> anyhow::Result<()> {
+    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
+    store.migrate().await.context("the database cannot be migrated")?;
+    tracing::info!("Database migrated");
+    Ok(())
+}
+
+async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> anyhow::Result<()> {
+    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
+    if !store.is_migrated().await.context("DATABASE_URL")? {
+        store.migrate().await.context("the database cannot be migrated")?;
+    }
+    let seeded = seed::seed(&store, questions, students).await?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&seeded)?)?;
+    } else {
+        writeln!(out, "exam     {}  ({questions} questions, open)", seeded.exam_id)?;
+        writeln!(out, "author   {}  {}", seeded.author_id, seeded.author_email)?;
+        for (id, email) in seeded.student_ids.iter().zip(&seeded.student_emails) {
+            writeln!(out, "student  {id}  {email}")?;
+        }
+        writeln!(out, "password {}", seeded.password)?;
+    }
+    Ok(())
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "api: {error:#}"); // nobody is left to tell where stderr is gone
+    ExitCode::from(code)
+}

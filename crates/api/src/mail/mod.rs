@@ -1,0 +1,7 @@
+//! What our mails say. Composed when a row leaves the outbox, from what stands in it, so twice the same.
+
+mod letter;
+mod seal;
+mod templates;
+
+pub(crate) use letter::{Letter, Mailroom, VERIFICATION_LIFE};

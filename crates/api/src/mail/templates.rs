@@ -1,0 +1,40 @@
+//! The texts, compiled in: subject, plain and HTML of each mail. Another language is another folder beside `en`.
+
+use askama::Template;
+
+/// A mail's texts.
+pub(super) struct Texts {
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: String,
+}
+
+macro_rules! letter {
+    ($name:ident: $subject:literal, $text:literal, $html:literal; $($field:ident),*) => {
+        pub(super) mod $name {
+            use super::{Template, Texts};
+
+            #[derive(Template)]
+            #[template(path = $text)]
+            struct Text<'a> { $($field: &'a str),* }
+
+            #[derive(Template)]
+            #[template(path = $html)]
+            struct Html<'a> { $($field: &'a str),* }
+
+            pub(in crate::mail) fn render($($field: &str),*) -> Result<Texts, askama::Error> {
+                Ok(Texts {
+                    subject: include_str!(concat!("../../templates/", $subject)).trim_end().to_owned(),
+                    text: Text { $($field),* }.render()?,
+                    html: Html { $($field),* }.render()?,
+                })
+            }
+        }
+    };
+}
+
+letter!(verification: "en/verification.subject.txt", "en/verification.txt", "en/verification.html"; name, link);
+letter!(
+    already_registered: "en/already-registered.subject.txt", "en/already-registered.txt", "en/already-registered.html";
+    name, link
+);

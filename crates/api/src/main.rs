@@ -1,0 +1,10 @@
+//! The `api` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match examhall_boot::exit::parse_args() {
+        Ok(args) => examhall_api::cli::run(args),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,21 @@
+//! `/healthz` and `/readyz` on the public port, for load balancers.
+
+use actix_web::{HttpResponse, web};
+use examhall_boot::health::Readiness;
+
+/// Says whether this process should get requests.
+pub(crate) type ReadinessCheck = Box<dyn Fn() -> Readiness + Send + Sync>;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.route("/healthz", web::get().to(alive)).route("/readyz", web::get().to(ready));
+}
+
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+async fn ready(check: web::Data<ReadinessCheck>) -> HttpResponse {
+    let readiness = check();
+    let mut response = if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(readiness)
+}

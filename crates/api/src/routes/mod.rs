@@ -1,0 +1,17 @@
+//! The routes.
+
+mod auth;
+mod exams;
+mod health;
+mod verify_page;
+
+use actix_web::web;
+
+pub(crate) use health::ReadinessCheck;
+
+/// All routes of the public port.
+pub(crate) fn all(app: &mut web::ServiceConfig) {
+    app.configure(health::routes)
+        .configure(verify_page::routes)
+        .service(web::scope("/api/v1").configure(auth::routes).configure(exams::routes));
+}

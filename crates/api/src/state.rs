@@ -1,0 +1,28 @@
+//! What all requests share.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use examhall_cache::Cache;
+use examhall_core::{EmailJob, Timestamp};
+use examhall_queue::Queue;
+use examhall_store::Store;
+use tokio::sync::Notify;
+
+use crate::{auth::Passwords, mail::Mailroom};
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) cache: Cache,
+    pub(crate) queue: Queue<EmailJob>,
+    pub(crate) passwords: Passwords,
+    pub(crate) mailroom: Mailroom,
+    /// Wakes the relay: a mail was committed.
+    pub(crate) nudge: Notify,
+}
+
+/// The only clock of this crate.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

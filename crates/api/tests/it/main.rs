@@ -1,0 +1,122 @@
+//! Tests of the API's routes, in process, each in a world of its own.
+
+mod auth;
+mod bad_input;
+mod exams;
+mod faults;
+
+use examhall_api::Application;
+use examhall_boot::{
+    metrics::Metrics,
+    settings::{ApiSettings, Values},
+};
+use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The API in a world of its own.
+struct Api {
+    world: World,
+    client: Client,
+    base: String,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Api {
+    async fn start() -> Self {
+        Self::start_on(DatabaseKind::Sqlite).await
+    }
+
+    async fn start_on(database: DatabaseKind) -> Self {
+        Self::start_in(World::start_with(database, RedisOptions::default()).await).await
+    }
+
+    async fn start_in(world: World) -> Self {
+        let values = Values::from_pairs(world.settings()).expect("good settings");
+        let settings = ApiSettings::checked(&values).expect("good settings");
+        let app = Application::start(settings, Metrics::install()).await.expect("started");
+        let base = format!("http://{}", app.address().expect("an address"));
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let running = tokio::spawn(async move { app.run(until).await.expect("ran") });
+        let api = Self { world, client: Client::new(), base, stop, running };
+        eventually("ready", PATIENCE, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
+        api
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.expect("an answer")
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.expect("an answer")
+    }
+
+    async fn sign_up(&self, email: &str) -> Response {
+        self.post("/api/v1/auth/signup", &json!({"email": email, "name": "Ada", "password": "correct horse"})).await
+    }
+
+    /// The one job in the queue, as its hash.
+    async fn only_mail(&self) -> Value {
+        eventually("a mail in the queue", PATIENCE, async || {
+            let ids: Vec<String> = self.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
+            let id = ids.first()?;
+            let data: String = self.world.redis.cmd(&format!("HGET bull:email:{id} data")).await;
+            Some(serde_json::from_str(&data).expect("JSON"))
+        })
+        .await
+    }
+
+    /// The token of the link in a mail.
+    fn token_in(mail: &Value) -> String {
+        let text = mail["text"].as_str().expect("a text");
+        let after = text.split("/verify?token=").nth(1).expect("a link");
+        after.split_whitespace().next().expect("a token").to_owned()
+    }
+
+    /// Makes an exam with two questions and accounts of every role; gives what `api seed` prints.
+    async fn seed(&self) -> Value {
+        let mut seeding = examhall_testkit::Process::spawn_binary(
+            "api",
+            &["seed", "--questions", "2", "--students", "1", "--json"],
+            self.world.settings(),
+        );
+        assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+        serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
+    }
+
+    /// Logs in with the password of the seeded accounts; gives the access token.
+    async fn log_in(&self, email: &Value) -> String {
+        let body = json!({"email": email, "password": "examhall-demo"});
+        let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
+        answer["accessToken"].as_str().expect("a token").to_owned()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.expect("stopped");
+    }
+}
+
+/// Checks that an answer is a problem document, and gives it.
+async fn problem(response: Response, status: u16) -> Value {
+    let kind = response.headers().get("content-type").map(|value| value.to_str().expect("text").to_owned());
+    let id = response.headers().get("x-request-id").map(|value| value.to_str().expect("text").to_owned());
+    let found = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!((found, kind.as_deref()), (status, Some("application/problem+json")), "{body}");
+    assert_eq!(body["status"], status);
+    assert_eq!(body["requestId"].as_str().map(ToOwned::to_owned), id);
+    assert!(body["type"].is_string() && body["title"].is_string() && body["detail"].is_string(), "{body}");
+    body
+}

@@ -1,0 +1,232 @@
+//! From a job to the bytes that are sent: the same ones whenever it is done.
+
+use std::time::{Duration, SystemTime};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use examhall_core::{Attachment, EmailJob, Recipients};
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
+    },
+};
+
+/// Largest attachments of one mail together, in bytes, before base64.
+const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
+
+/// A mail ready to be sent.
+pub(crate) struct Prepared {
+    pub(crate) from: Address,
+    pub(crate) to: Vec<Address>,
+    pub(crate) message_id: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A job that is no mail, whoever carries it. Its text names the field.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub(crate) struct NotAMail {
+    field: &'static str,
+    problem: String,
+}
+
+impl NotAMail {
+    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). `default_from` is its author where the job
+/// names none.
+pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &Mailbox) -> Result<Prepared, NotAMail> {
+    job.check_recipients().map_err(|error| NotAMail::new("to", error.to_string()))?;
+    let from = match &job.from {
+        Some(from) => mailbox("from", from)?,
+        None => default_from.clone(),
+    };
+    let (to, cc, bcc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?, mailboxes("bcc", &job.bcc)?);
+    let message_id = match &job.message_id {
+        Some(given) => one_line("messageId", given)?.to_owned(),
+        None => format!("<{id}@{}>", from.email.domain()),
+    };
+    let date = SystemTime::UNIX_EPOCH + Duration::from_millis(timestamp.try_into().unwrap_or(0));
+    let mut builder = Message::builder()
+        .from(from.clone())
+        .subject(one_line("subject", &job.subject)?)
+        .date(date)
+        .message_id(Some(message_id.clone()));
+    for mailbox in &to {
+        builder = builder.to(mailbox.clone());
+    }
+    for mailbox in &cc {
+        builder = builder.cc(mailbox.clone());
+    }
+    if let Some(reply_to) = &job.reply_to {
+        builder = builder.reply_to(mailbox("replyTo", reply_to)?);
+    }
+    for (name, value) in &job.headers {
+        builder = builder.raw_header(header(name, value)?);
+    }
+    let message = builder.multipart(body(job, id)?).map_err(|error| NotAMail::new("to", error.to_string()))?;
+    let to = [to, cc, bcc].concat().into_iter().map(|mailbox| mailbox.email).collect();
+    Ok(Prepared { from: from.email, to, message_id, bytes: message.formatted() })
+}
+
+/// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.
+fn body(job: &EmailJob, id: &str) -> Result<MultiPart, NotAMail> {
+    let boundary = |part: &str| format!("{part}-{}", id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+    let alternative = MultiPart::alternative().boundary(boundary("text"));
+    let html = SinglePart::html(job.html.clone());
+    let texts = match &job.text {
+        Some(text) => alternative.singlepart(SinglePart::plain(text.clone())).singlepart(html),
+        None => alternative.singlepart(html),
+    };
+    if job.attachments.is_empty() {
+        return Ok(texts);
+    }
+    let mut mixed = MultiPart::mixed().boundary(boundary("mixed")).multipart(texts);
+    let mut size = 0;
+    for attachment in &job.attachments {
+        let part = attached(attachment, &mut size)?;
+        mixed = mixed.singlepart(part);
+    }
+    Ok(mixed)
+}
+
+fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, NotAMail> {
+    let content = BASE64_STANDARD
+        .decode(&attachment.content)
+        .map_err(|error| NotAMail::new("attachments", format!("{:?} is no base64: {error}", attachment.filename)))?;
+    *size += content.len();
+    if *size > MAX_ATTACHMENTS {
+        return Err(NotAMail::new("attachments", format!("more than {MAX_ATTACHMENTS} bytes in all")));
+    }
+    let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
+    let kind =
+        ContentType::parse(kind).map_err(|_| NotAMail::new("attachments", format!("{kind:?} is no media type")))?;
+    Ok(SinglePart::builder()
+        .header(ContentDisposition::attachment(one_line("attachments", &attachment.filename)?))
+        .header(ContentTransferEncoding::Base64)
+        .header(kind)
+        .body(content))
+}
+
+fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, NotAMail> {
+    recipients.0.iter().map(|one| mailbox(field, one)).collect()
+}
+
+fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMail> {
+    one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))
+}
+
+/// Fields that say who sends what to whom cannot be given as further headers.
+fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
+    const OURS: &[&str] = &[
+        "from",
+        "sender",
+        "to",
+        "cc",
+        "bcc",
+        "subject",
+        "date",
+        "message-id",
+        "reply-to",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "return-path",
+        "dkim-signature",
+    ];
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(NotAMail::new("headers", format!("{name:?} cannot be set here")));
+    }
+    let name = HeaderName::new_from_ascii(name.to_owned())
+        .map_err(|_| NotAMail::new("headers", format!("{name:?} is no header name")))?;
+    Ok(HeaderValue::new(name, one_line("headers", value)?.to_owned()))
+}
+
+/// Refuses line breaks and other control characters: with them a value could become another header.
+fn one_line<'a>(field: &'static str, text: &'a str) -> Result<&'a str, NotAMail> {
+    if text.chars().any(char::is_control) {
+        Err(NotAMail::new(field, "holds a line break or control character"))
+    } else {
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use examhall_core::AttachmentEncoding;
+
+    fn job() -> EmailJob {
+        EmailJob {
+            to: "Zoë <zoe@example.com>".into(),
+            subject: "Prüfung ✓".into(),
+            html: "<p>Grüße</p>".into(),
+            text: Some("Grüße".into()),
+            ..EmailJob::default()
+        }
+    }
+
+    fn made(job: &EmailJob) -> Result<Prepared, NotAMail> {
+        prepare(job, "m-7", 1_795_424_400_000, &"Examhall <no-reply@exams.example>".parse().expect("a mailbox"))
+    }
+
+    fn refused(change: impl FnOnce(&mut EmailJob)) -> String {
+        let mut job = job();
+        change(&mut job);
+        made(&job).err().expect("must be refused").to_string()
+    }
+
+    #[test]
+    fn a_job_becomes_a_mail_with_a_fixed_id_date_and_boundary() {
+        let prepared = made(&job()).expect("a mail");
+        assert_eq!(prepared.message_id, "<m-7@exams.example>");
+        insta::assert_snapshot!(String::from_utf8_lossy(&prepared.bytes).replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn the_same_job_gives_the_same_bytes() {
+        let mut job = job();
+        let content = BASE64_STANDARD.encode("file");
+        let encoding = AttachmentEncoding::Base64;
+        job.attachments = vec![Attachment { filename: "a.txt".into(), content, encoding, content_type: None }];
+        assert_eq!(made(&job).expect("a mail").bytes, made(&job).expect("a mail").bytes);
+    }
+
+    #[test]
+    fn a_hidden_copy_is_in_the_envelope_and_not_in_the_mail() {
+        let mut job = job();
+        job.bcc = "secret@example.com".into();
+        job.cc = "carl@example.com".into();
+        let prepared = made(&job).expect("a mail");
+        let to: Vec<_> = prepared.to.iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["zoe@example.com", "carl@example.com", "secret@example.com"]);
+        let text = String::from_utf8_lossy(&prepared.bytes);
+        assert!(text.contains("carl@example.com") && !text.contains("secret@example.com"));
+    }
+
+    #[test]
+    fn what_is_no_mail_is_refused_and_the_field_named() {
+        assert!(refused(|job| job.to = Recipients(vec![])).starts_with("to: `to` names nobody"));
+        assert!(refused(|job| job.to = Recipients(vec!["a@b.example".into(); 51])).contains("at most 50"));
+        assert!(refused(|job| job.to = "nobody".into()).starts_with("to: not a mailbox"));
+        assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
+        assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
+        assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
+        assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));
+        assert!(refused(|job| job.message_id = Some("<a>\r\nX: y".into())).starts_with("messageId: "));
+        assert!(refused(|job| job.headers = [("Bcc".into(), "x@y".into())].into()).contains("cannot be set here"));
+        assert!(refused(|job| job.headers = [("A b".into(), "x".into())].into()).contains("no header name"));
+        assert!(refused(|job| job.headers = [("X-A".into(), "x\r\nBcc: y".into())].into()).starts_with("headers: "));
+        let encoding = AttachmentEncoding::Base64;
+        let file = |content: String| Attachment { filename: "a".into(), content, encoding, content_type: None };
+        assert!(refused(|job| job.attachments = vec![file("%".into())]).contains("is no base64"));
+        let half = BASE64_STANDARD.encode(vec![0; MAX_ATTACHMENTS / 2 + 1]);
+        assert!(
+            refused(|job| job.attachments = vec![file(half.clone()), file(half)]).contains("more than 5242880 bytes")
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! Mails as files, for development.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{Delivered, Undelivered};
+use crate::message::Prepared;
+
+/// A folder that takes each mail as `<job id>.eml`.
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Writes the mail: whole or not at all, and once however often it is done.
+    pub(super) async fn deliver(&self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
+        let name = job_id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+        let file = self.path.join(format!("{name}.eml"));
+        write(&self.path, &file, &mail.bytes).await.map_err(|error| Undelivered {
+            reason: format!("{}: {error}", file.display()),
+            is_final: false,
+            is_ambiguous: false,
+            is_provider: true,
+        })?;
+        Ok(Delivered {
+            response: format!("written to {}", file.display()),
+            accepted: mail.to.iter().map(ToString::to_string).collect(),
+            rejected: Vec::new(),
+            provider: format!("file:{}", self.path.display()),
+        })
+    }
+}
+
+async fn write(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    let unfinished = file.with_extension("eml.unfinished");
+    tokio::fs::write(&unfinished, bytes).await?;
+    tokio::fs::rename(&unfinished, file).await
+}
