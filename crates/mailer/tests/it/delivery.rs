@@ -1,0 +1,183 @@
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use examhall_testkit::{Action, Phase};
+use serde_json::json;
+
+use crate::Post;
+
+fn reply(text: &str) -> Action {
+    Action::Reply(text.to_owned())
+}
+
+#[tokio::test]
+async fn an_accepted_mail_says_what_the_server_said() {
+    let post = Post::start().await;
+    let id = post.add(json!("ada@example.com")).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.drained, drain.sent, drain.failed, drain.left.waiting), (1, 1, 0, 0));
+    let returned = post.returned(&id).await;
+    assert_eq!(returned["response"], "250 2.0.0 queued as 1");
+    assert_eq!((&returned["accepted"], &returned["rejected"]), (&json!(["ada@example.com"]), &json!([])));
+    let mail = post.world.smtp.received().remove(0);
+    assert_eq!(mail.header("Message-ID").as_deref(), returned["messageId"].as_str());
+    assert!(returned["provider"].as_str().is_some_and(|provider| provider.starts_with("127.0.0.1:")));
+}
+
+#[tokio::test]
+async fn many_mails_go_over_few_connections() {
+    let post = Post::start().await;
+    for n in 0..50 {
+        post.add(json!(format!("s{n}@example.com"))).await;
+    }
+    assert_eq!(post.drain().await.sent, 50);
+    let hellos = post.world.smtp.seen().iter().filter(|line| line.starts_with("EHLO")).count();
+    assert!(hellos <= 5, "five at once, each with its own: {hellos}");
+    let mut to: Vec<_> = post.world.smtp.received().into_iter().map(|mail| mail.to[0].clone()).collect();
+    to.sort();
+    to.dedup();
+    assert_eq!(to.len(), 50, "each once");
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_tried_again_after_two_seconds() {
+    let post = Post::start().await;
+    let refusals = AtomicU32::new(1);
+    post.world.smtp.behave(move |phase, _| {
+        let refuse = phase == Phase::Dot
+            && refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        if refuse { reply("451 4.3.0 try later") } else { Action::Proceed }
+    });
+    let id = post.add(json!("ada@example.com")).await;
+    let started = std::time::Instant::now();
+    let drain = post.drain().await;
+    assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!((drain.sent, drain.failed, drain.retried_later), (1, 0, 0));
+    let job = post.job(&id).await;
+    assert_eq!((job["atm"].as_str(), job["failedReason"].as_str()), ("2", "451 4.3.0 try later"));
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_fails_at_once_in_the_servers_words() {
+    let post = Post::start().await;
+    post.world
+        .smtp
+        .behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.1.1 no such user") } else { Action::Proceed });
+    let id = post.add(json!("nobody@example.com")).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed, drain.failed_ids), (0, 1, vec![id.clone()]));
+    let job = post.job(&id).await;
+    assert_eq!((job["atm"].as_str(), job["failedReason"].as_str()), ("1", "550 5.1.1 no such user"));
+    assert!(post.world.smtp.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_recipient_does_not_keep_the_others_from_their_mail() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, line| match phase {
+        Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
+        _ => Action::Proceed,
+    });
+    let id = post.add(json!(["nobody@example.com", "ada@example.com"])).await;
+    assert_eq!(post.drain().await.sent, 1);
+    let returned = post.returned(&id).await;
+    assert_eq!(returned["accepted"], json!(["ada@example.com"]));
+    assert_eq!(returned["rejected"], json!(["nobody@example.com"]));
+    assert_eq!(post.world.smtp.received()[0].to, ["ada@example.com"]);
+}
+
+#[tokio::test]
+async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
+    let post = Post::start().await;
+    let rounds = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, line| match phase {
+        Phase::Mail => {
+            rounds.fetch_add(1, Ordering::SeqCst);
+            Action::Proceed
+        }
+        Phase::Rcpt if rounds.load(Ordering::SeqCst) > 1 => Action::Proceed,
+        Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
+        Phase::Rcpt => reply("452 4.2.2 mailbox full"),
+        _ => Action::Proceed,
+    });
+    post.add(json!(["nobody@example.com", "ada@example.com"])).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (1, 0), "it was tried again");
+}
+
+#[tokio::test]
+async fn only_a_2yz_after_the_dot_is_acceptance() {
+    let post = Post::start().await;
+    let rounds = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Dot if rounds.fetch_add(1, Ordering::SeqCst) == 0 => reply("354 go on"),
+        _ => Action::Proceed,
+    });
+    let id = post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.sent, 1);
+    assert_eq!(post.job(&id).await["atm"], "2");
+    let hellos = post.world.smtp.seen().iter().filter(|line| line.starts_with("EHLO")).count();
+    assert_eq!(hellos, 2, "the connection was not used again");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_attempt() {
+    let post = Post::start().await;
+    let mails = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Mail if mails.fetch_add(1, Ordering::SeqCst) == 1 => reply("421 4.4.2 idle for too long"),
+        _ => Action::Proceed,
+    });
+    post.world.redis.cmd::<i64>("HSET bull:email:meta concurrency 1").await; // one after the other
+    let ids = [post.add(json!("a@example.com")).await, post.add(json!("b@example.com")).await];
+    assert_eq!(post.drain().await.sent, 2);
+    for id in ids {
+        assert_eq!(post.job(&id).await["atm"], "1");
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_are_no_mails_fail_with_a_reason_and_the_next_one_is_sent() {
+    let post = Post::start().await;
+    let no_recipient = post.add_data(json!({"subject": "Hello", "html": "<p>Hi</p>"})).await;
+    let two_headers = post.add_data(json!({"to": "a@b.example", "subject": "x\r\nBcc: y@z.example", "html": ""})).await;
+    let expired = post
+        .add_data(json!({"to": "a@b.example", "subject": "x", "html": "", "expiresAt": "2000-01-01T00:00:00Z"}))
+        .await;
+    post.add(json!("ada@example.com")).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (1, 3));
+    for (id, reason) in [
+        (no_recipient, "the job's data cannot be read: missing field `to`"),
+        (two_headers, "subject: holds a line break"),
+        (expired, "expired"),
+    ] {
+        let found = &post.job(&id).await["failedReason"];
+        assert!(found.starts_with(reason), "{found}");
+    }
+    assert_eq!(post.world.smtp.received().len(), 1);
+}
+
+#[tokio::test]
+async fn mails_are_written_into_a_folder_whole_and_once() {
+    let mut post = Post::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    post.world.set("SMTP_URL", &format!("file:{}/deep/mail", folder.path().display()));
+    let id = post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.sent, 1);
+    let files: Vec<_> = std::fs::read_dir(folder.path().join("deep/mail")).expect("a folder").flatten().collect();
+    assert_eq!(files.len(), 1);
+    let mail = std::fs::read_to_string(files[0].path()).expect("a mail");
+    assert!(mail.contains("To: ada@example.com") && files[0].path().ends_with(format!("{id}.eml")), "{mail}");
+}
+
+#[tokio::test]
+async fn the_next_server_takes_the_mail_where_the_first_cannot_be_reached() {
+    let mut post = Post::start().await;
+    let both = format!("smtp://127.0.0.1:1?tls=none, {}", post.world.smtp.url());
+    post.world.set("SMTP_URL", &both);
+    post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.sent, 1);
+}
