@@ -9,19 +9,20 @@ pub(crate) struct Script {
 }
 
 macro_rules! script {
-    ($name:ident, $file:literal) => {
+    ($name:ident, $($file:literal),+) => {
         pub(crate) static $name: Script = Script {
-            source: concat!(include_str!("lua/lib.lua"), include_str!($file)),
+            source: concat!($(include_str!($file)),+),
             sha: LazyLock::new(|| fred::util::sha1_hash($name.source)),
         };
     };
 }
 
-script!(ADD, "lua/add.lua");
-script!(COUNTS, "lua/counts.lua");
-script!(EXCHANGE, "lua/exchange.lua");
-script!(EXTEND, "lua/extend.lua");
-script!(RECOVER, "lua/recover.lua");
+script!(ADD, "lua/lib.lua", "lua/add.lua");
+script!(COUNTS, "lua/lib.lua", "lua/counts.lua");
+script!(EXCHANGE, "lua/lib.lua", "lua/exchange.lua");
+script!(EXTEND, "lua/lib.lua", "lua/extend.lua");
+script!(LIMIT, "lua/limit.lua");
+script!(RECOVER, "lua/lib.lua", "lua/recover.lua");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {

@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+use examhall_queue::{Limiter, Permit, Rate};
+use examhall_testkit::Redis;
+
+use crate::connect;
+
+#[tokio::test]
+async fn as_many_as_the_burst_pass_and_the_next_is_told_how_long_to_wait() {
+    let redis = Redis::start().await;
+    let limiter = Limiter::new(connect(&redis).await, "limit:");
+    let rate = Rate::per(3, Duration::from_mins(3));
+    for _ in 0..3 {
+        assert_eq!(limiter.take("a", rate).await.expect("asked"), Permit::Granted);
+    }
+    let Permit::After(wait) = limiter.take("a", rate).await.expect("asked") else { panic!("the fourth passed") };
+    assert!(wait > Duration::from_secs(50) && wait <= Duration::from_mins(1), "{wait:?}");
+    assert_eq!(limiter.take("b", rate).await.expect("asked"), Permit::Granted, "another key");
+}
+
+#[tokio::test]
+async fn two_processes_share_one_limit_and_it_comes_back() {
+    let redis = Redis::start().await;
+    let (one, other) = (Limiter::new(connect(&redis).await, "limit:"), Limiter::new(connect(&redis).await, "limit:"));
+    let rate = Rate { burst: 1, interval: Duration::from_secs(1) };
+    assert_eq!(one.take("a", rate).await.expect("asked"), Permit::Granted);
+    let Permit::After(wait) = other.take("a", rate).await.expect("asked") else { panic!("the second passed") };
+    tokio::time::sleep(wait).await;
+    assert_eq!(other.take("a", rate).await.expect("asked"), Permit::Granted);
+    let lives: i64 = redis.cmd("PTTL limit:a").await;
+    assert!((1..=1001).contains(&lives), "forgotten once the bucket is full: {lives}");
+}
