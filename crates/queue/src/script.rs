@@ -9,27 +9,32 @@ pub(crate) struct Script {
 }
 
 macro_rules! script {
-    ($name:ident, $($file:literal),+) => {
+    ($name:ident = $($part:literal)+) => {
         pub(crate) static $name: Script = Script {
-            source: concat!($(include_str!($file)),+),
+            source: concat!($(include_str!(concat!("lua/", $part, ".lua"))),+),
             sha: LazyLock::new(|| fred::util::sha1_hash($name.source)),
         };
     };
 }
 
-script!(ADD, "lua/lib.lua", "lua/add.lua");
-script!(COUNTS, "lua/lib.lua", "lua/counts.lua");
-script!(EXCHANGE, "lua/lib.lua", "lua/exchange.lua");
-script!(EXTEND, "lua/lib.lua", "lua/extend.lua");
-script!(LIMIT, "lua/limit.lua");
-script!(RECOVER, "lua/lib.lua", "lua/recover.lua");
+script!(ADD = "lib" "add");
+script!(ADOPT = "lib" "adopt");
+script!(BURY = "lib" "recover_lib" "bury");
+script!(COUNTS = "lib" "counts");
+script!(EXCHANGE = "lib" "job_lib" "exchange");
+script!(EXTEND = "lib" "extend");
+script!(LIMIT = "limit");
+script!(LOG = "lib" "log");
+script!(PROGRESS = "lib" "progress");
+script!(RECOVER = "lib" "recover_lib" "recover");
+script!(SUSPECTS = "lib" "suspects");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {
         self.source
     }
 
-    pub(crate) fn sha(&self) -> &str {
+    pub(crate) fn sha(&'static self) -> &'static str {
         &self.sha
     }
 }
