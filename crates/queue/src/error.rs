@@ -63,6 +63,9 @@ pub enum Error {
         /// What was to be done.
         done: &'static str,
     },
+    /// The job is part of a scheduler or a flow; nothing was changed. For the caller.
+    #[error("job {0:?} belongs to a scheduler or a flow, which only BullMQ itself can change")]
+    Foreign(String),
     /// The queue must be paused before it can be obliterated, and no job may be active. For the caller.
     #[error("{0}")]
     NotIdle(&'static str),

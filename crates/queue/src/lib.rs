@@ -33,6 +33,6 @@ pub use job::Job;
 pub use limiter::{Limiter, Permit, Rate};
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
-pub use queue::{Counts, NewJob, Queue};
-pub use state::State;
+pub use queue::{Attempts, Concern, ConnectedWorker, Counts, Ended, JobRecord, NewJob, Oldest, Order, Queue};
+pub use state::{State, UnknownState};
 pub use worker::{Drained, Handler, Worker, WorkerControl, WorkerOptions};

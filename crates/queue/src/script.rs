@@ -20,13 +20,24 @@ macro_rules! script {
 script!(ADD = "lib" "add");
 script!(ADOPT = "lib" "adopt");
 script!(BURY = "lib" "recover_lib" "bury");
+script!(CLEAN = "lib" "job_lib" "state_lib" "clean");
 script!(COUNTS = "lib" "counts");
 script!(EXCHANGE = "lib" "job_lib" "exchange");
 script!(EXTEND = "lib" "extend");
+script!(GET = "lib" "state_lib" "get");
 script!(LIMIT = "limit");
+script!(LIST = "lib" "list");
 script!(LOG = "lib" "log");
+script!(OBLITERATE = "lib" "job_lib" "obliterate");
+script!(OLDEST = "lib" "oldest");
+script!(PAUSE = "lib" "pause");
 script!(PROGRESS = "lib" "progress");
+script!(PROMOTE = "lib" "state_lib" "promote");
 script!(RECOVER = "lib" "recover_lib" "recover");
+script!(REMOVE = "lib" "job_lib" "state_lib" "remove");
+script!(RESUME = "lib" "resume");
+script!(RETRY = "lib" "state_lib" "retry_lib" "retry");
+script!(RETRY_FAILED = "lib" "retry_lib" "retry_failed");
 script!(SUSPECTS = "lib" "suspects");
 
 impl Script {

@@ -32,7 +32,7 @@ struct Waiting {
 }
 
 impl Batches {
-    pub(super) fn new(connection: Connection, keys: Keys) -> Self {
+    pub(super) fn new(connection: Connection, keys: &Keys) -> Self {
         Self { connection, meta: keys.of("meta"), state: Mutex::default() }
     }
 

@@ -1,16 +1,27 @@
 //! One queue: what can be done with it from outside of a worker.
 
+mod actions;
 mod add;
 mod batch;
 mod counts;
+mod pause;
 mod read;
+mod record;
+mod server;
 
 use std::{marker::PhantomData, sync::Arc};
 
 use fred::types::Value;
 
 use self::batch::Batches;
-pub use self::{add::NewJob, counts::Counts};
+pub use self::{
+    actions::Attempts,
+    add::NewJob,
+    counts::Counts,
+    read::{Ended, Oldest, Order},
+    record::JobRecord,
+    server::{Concern, ConnectedWorker},
+};
 use crate::{Connection, Error, keys::Keys, script::Script};
 
 /// One BullMQ queue whose jobs carry a `T`. Cheap to clone.
@@ -28,7 +39,7 @@ impl<T> Queue<T> {
     /// [`Error::BadQueueName`] where BullMQ could not use the names.
     pub fn new(connection: Connection, prefix: &str, name: &str) -> Result<Self, Error> {
         let keys = Keys::new(prefix, name)?;
-        let batches = Arc::new(Batches::new(connection.clone(), keys.clone()));
+        let batches = Arc::new(Batches::new(connection.clone(), &keys));
         Ok(Self { connection, keys, batches, payload: PhantomData })
     }
 
