@@ -2,6 +2,7 @@
 
 mod add;
 mod admin;
+mod events;
 mod limit;
 mod work;
 
