@@ -24,6 +24,8 @@ mod options;
 mod outcome;
 mod queue;
 mod script;
+#[cfg(test)]
+mod sequences;
 mod state;
 mod worker;
 
