@@ -8,12 +8,15 @@
 //! ```
 //! A scenario ends with a sweep over every key of its queue.
 
+mod lock;
 mod node;
 mod ours;
 mod producer;
+mod retry;
 mod scene;
 mod snapshot;
 mod sweep;
+mod worker;
 
 use scene::Scene;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     scenarios,
-    scene::{PATIENCE, PREFIX, PROMPT, Scene, connect, now_ms},
+    scene::{PATIENCE, PROMPT, Scene, connect, now_ms},
 };
 
 scenarios![
@@ -190,7 +190,7 @@ async fn a09_a_taken_id_adds_nothing_whoever_adds_it(scene: &Scene) {
     let now = scene.snapshot().await;
     assert_eq!(now.story_of(id), ["added", "waiting", "duplicated", "duplicated"]);
     assert_eq!(now.members("wait"), [id]);
-    assert_eq!(scene.redis.cmd::<String>(&format!("GET {PREFIX}id")).await, "3");
+    assert_eq!(now.text("id"), "3");
     scene.node.worker("node-1", json!({})).await;
     scene.once_in("completed", 1).await;
     assert_eq!(scene.add(json!({}), mine()).await, id);

@@ -37,6 +37,15 @@ impl Scene {
         self.queue.add(NewJob { name: "mail".to_owned(), data, options }).await.expect("added")
     }
 
+    /// Writes a job as a stranger might, who knows the layout and gives no signal.
+    pub(crate) async fn write_raw(&self, id: &str, data: &Value, options: &Value) {
+        let [key, wait] = [id, "wait"].map(|name| format!("{PREFIX}{name}"));
+        let (data, options, now) = (data.to_string(), options.to_string(), now_ms().to_string());
+        let fields = ["HSET", &key, "name", "mail", "data", &data, "opts", &options, "timestamp", &now];
+        self.redis.command::<i64>(&fields).await;
+        self.redis.command::<i64>(&["LPUSH", &wait, id]).await;
+    }
+
     /// Starts our worker.
     pub(crate) async fn ours(&self, options: WorkerOptions) -> Ours {
         Ours::start(&self.redis.url(), options).await

@@ -43,6 +43,14 @@ impl Snapshot {
         snapshot
     }
 
+    /// A text; empty where there is none.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        match self.keys.get(name) {
+            Some(Stored::String(text)) => text,
+            _ => "",
+        }
+    }
+
     /// A hash; empty where there is none.
     pub(crate) fn hash(&self, name: &str) -> BTreeMap<String, String> {
         match self.keys.get(name) {
