@@ -8,13 +8,18 @@
 //! ```
 //! A scenario ends with a sweep over every key of its queue.
 
+mod board;
+mod fleet;
 mod lock;
 mod node;
 mod ours;
+mod pause;
+mod process;
 mod producer;
 mod retry;
 mod scene;
 mod snapshot;
+mod stalled;
 mod sweep;
 mod worker;
 

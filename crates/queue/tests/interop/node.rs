@@ -69,6 +69,11 @@ impl Node {
         Self { version, child: AsyncMutex::new(child), stdin, lines, asked: Mutex::new(0) }
     }
 
+    /// BullMQ's major version.
+    pub(crate) fn version(&self) -> u8 {
+        self.version
+    }
+
     /// Does `op`, in the named version where `request` has one; gives what it says, or the message of what it throws.
     pub(crate) async fn ask(&self, op: &str, mut request: Value) -> Result<Value, String> {
         let id = {
