@@ -36,9 +36,9 @@ async fn fleet(scene: &Scene) {
     let ours = scene.ours(WorkerOptions { concurrency: 3, ..quick() }).await;
 
     let job = |number: u32| {
-        let priority = if number % 3 == 0 { number % 5 + 1 } else { 0 };
-        let delay = if number % 2 == 0 { u64::from(number * 7 % 500) } else { 0 };
-        let failures = if number % 4 == 0 { number % 8 / 4 + 1 } else { 0 };
+        let priority = if number.is_multiple_of(3) { number % 5 + 1 } else { 0 };
+        let delay = if number.is_multiple_of(2) { u64::from(number * 7 % 500) } else { 0 };
+        let failures = if number.is_multiple_of(4) { number % 8 / 4 + 1 } else { 0 };
         (json!({"failures": failures}), priority, delay, u64::from(failures))
     };
     let from_us: Vec<_> = (0..JOBS)

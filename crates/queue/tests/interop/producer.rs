@@ -108,15 +108,15 @@ async fn a05_node_runs_priorities_in_order(scene: &Scene) {
         ids.push((add_labelled(scene, label, JobOptions { priority, ..options() }).await, priority));
     }
     let now = scene.snapshot().await;
-    let mut counter = 0.0;
+    let mut before = 0.0;
     for (id, priority) in ids {
         assert_eq!(now.hash(&id)["priority"], priority.to_string());
         let score = now.score("prioritized", &id);
         assert_eq!(score.is_some(), priority > 0);
         if let Some(score) = score {
-            let counted = score - f64::from(priority) * 4_294_967_296.0;
-            assert!(counted > counter && counted < 100.0, "priority {priority} scores {score}");
-            counter = counted;
+            let counter = score - f64::from(priority) * 4_294_967_296.0;
+            assert!(counter > before && counter < 100.0, "priority {priority} scores {score}");
+            before = counter;
         }
     }
     scene.node.worker("node-1", json!({"concurrency": 1})).await;
