@@ -12,7 +12,7 @@ use crate::{
     scene::{PATIENCE, Scene},
 };
 
-scenarios![a30_bull_board_shows_our_jobs_and_its_buttons_work];
+scenarios![a30_bull_board_shows_our_jobs_and_its_buttons_work, a30_bull_board_lists_our_worker];
 
 const STATES: &[&str] = &["waiting", "prioritized", "active", "delayed", "completed", "failed"];
 
@@ -78,5 +78,19 @@ async fn a30_bull_board_shows_our_jobs_and_its_buttons_work(scene: &Scene) {
         scene.snapshot().await.members("completed").is_empty().then_some(())
     };
     eventually("everything is cleaned", PATIENCE, clean).await;
+    ours.stop().await;
+}
+
+async fn a30_bull_board_lists_our_worker(scene: &Scene) {
+    let ours = scene.ours(quick()).await;
+    scene.add(json!({}), JobOptions::default()).await;
+    scene.once_in("completed", 1).await;
+    assert_eq!(tab(scene, "latest").await["hasWorkers"], true);
+    let params = json!({"queueName": "email"});
+    let request = json!({"method": "get", "route": "/api/queues/:queueName/workers", "params": params});
+    let answer = scene.node.ask("board", request).await.expect("the board answers");
+    let workers = answer["body"]["workers"].as_array().cloned().unwrap_or_default();
+    let names: Vec<_> = workers.iter().map(|worker| &worker["name"]).collect();
+    assert_eq!(names, ["rust-1"], "{answer}");
     ours.stop().await;
 }

@@ -41,6 +41,7 @@ async fn a23_a_job_whose_lock_was_lost_is_not_finished_by_us(scene: &Scene) {
     let id = scene.node.add(json!({"gated": 1}), json!({})).await;
     ours.after_runs(1).await;
     assert_eq!(scene.redis.cmd::<i64>(&format!("DEL {PREFIX}{id}:lock")).await, 1);
+    ours.after_loss_of(&id).await;
     ours.let_go(1);
     // Whoever looks for stalled jobs finds it; it runs again, and ends the second time.
     ours.after_runs(2).await;

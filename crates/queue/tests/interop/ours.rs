@@ -34,6 +34,8 @@ pub(crate) struct Ours {
 
 struct Ledger {
     runs: Mutex<Vec<Run>>,
+    /// Ids of gated jobs that were told that another worker may have them.
+    lost: Mutex<Vec<String>>,
     /// Lets gated jobs go on, one for each permit.
     gate: Semaphore,
 }
@@ -50,7 +52,7 @@ pub(crate) struct Run {
 impl Ours {
     pub(crate) async fn start(url: &str, options: WorkerOptions) -> Self {
         let queue: Queue<Value> = Queue::new(connect(url).await, "bull", "email").expect("good names");
-        let ledger = Arc::new(Ledger { runs: Mutex::default(), gate: Semaphore::new(0) });
+        let ledger = Arc::new(Ledger { runs: Mutex::default(), lost: Mutex::default(), gate: Semaphore::new(0) });
         let (stop, shared) = (CancellationToken::new(), Arc::clone(&ledger));
         let handler = move |job: Job<Value>| handle(Arc::clone(&shared), job);
         let worker = Worker::new(queue, connect(url).await, options, handler);
@@ -73,6 +75,15 @@ impl Ours {
         eventually(&format!("{count} runs by our worker"), PATIENCE, enough).await
     }
 
+    /// Waits until a gated job is told that another worker may have it.
+    pub(crate) async fn after_loss_of(&self, id: &str) {
+        let is_told = || async {
+            let lost = self.ledger.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.iter().any(|lost| lost == id).then_some(())
+        };
+        eventually(&format!("job {id} is told that its lock is lost"), PATIENCE, is_told).await;
+    }
+
     /// Lets so many gated jobs go on.
     pub(crate) fn let_go(&self, jobs: usize) {
         self.ledger.gate.add_permits(jobs);
@@ -93,8 +104,22 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
     if u64::from(job.attempts_started) <= number("hangs") {
         std::future::pending::<()>().await;
     }
+    for progress in job.data["progress"].as_array().into_iter().flatten() {
+        job.claim.set_progress(progress).await.expect("noted");
+    }
+    for line in job.data["log"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        job.claim.log(line).await.expect("noted");
+    }
     if number("gated") > 0 {
-        ledger.gate.acquire().await.expect("never closed").forget();
+        let loss = async {
+            job.claim.lost().await;
+            ledger.lost.lock().unwrap_or_else(PoisonError::into_inner).push(job.id.clone());
+            std::future::pending().await
+        };
+        tokio::select! {
+            permit = ledger.gate.acquire() => permit.expect("never closed").forget(),
+            () = loss => {}
+        }
     }
     tokio::time::sleep(Duration::from_millis(number("takes"))).await;
     if let Some(reason) = job.data["unrecoverable"].as_str() {

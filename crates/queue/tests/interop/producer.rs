@@ -16,7 +16,7 @@ scenarios![
     a01_a_plain_job_runs_in_node_at_once,
     a02_a_job_s_hash_holds_exactly_what_bullmq_writes,
     a03_options_that_are_absent_stop_no_node_worker,
-    a04_node_runs_jobs_in_the_order_they_were_added,
+    a04_node_runs_jobs_in_their_order_and_the_last_in_first_where_asked,
     a05_node_runs_priorities_in_order,
     a06_node_runs_a_delayed_job_when_it_is_due,
     a07_a_sooner_delay_wakes_a_worker_that_sleeps_for_a_later_one,
@@ -93,13 +93,14 @@ async fn a03_options_that_are_absent_stop_no_node_worker(scene: &Scene) {
     assert_eq!(scene.node.runs().len(), 2);
 }
 
-async fn a04_node_runs_jobs_in_the_order_they_were_added(scene: &Scene) {
+async fn a04_node_runs_jobs_in_their_order_and_the_last_in_first_where_asked(scene: &Scene) {
     for label in ["a", "b", "c"] {
         add_labelled(scene, label, options()).await;
     }
+    add_labelled(scene, "d", JobOptions { lifo: true, ..options() }).await;
     scene.node.worker("node-1", json!({"concurrency": 1})).await;
-    assert_eq!(labels(&scene.node.after_runs(3).await), ["a", "b", "c"]);
-    scene.once_in("completed", 3).await;
+    assert_eq!(labels(&scene.node.after_runs(4).await), ["d", "a", "b", "c"]);
+    scene.once_in("completed", 4).await;
 }
 
 async fn a05_node_runs_priorities_in_order(scene: &Scene) {

@@ -1,8 +1,8 @@
-//! Node's producer, our worker: A11, A12, A19 and A21.
+//! Node's producer, our worker: A11, A12 and A19 to A21.
 
 use std::time::Duration;
 
-use examhall_queue::WorkerOptions;
+use examhall_queue::{Retention, WorkerOptions};
 use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ scenarios![
     a11_node_sees_that_our_worker_completed_its_job,
     a12_a_result_of_nothing_stops_no_queue_events,
     a19_an_idle_worker_wakes_for_a_job_of_node,
+    a20_node_sees_progress_and_the_newest_log_lines,
     a21_finished_jobs_are_kept_as_their_producer_says,
 ];
 
@@ -77,16 +78,36 @@ async fn a19_an_idle_worker_wakes_for_a_job_of_node(scene: &Scene) {
     ours.stop().await;
 }
 
+async fn a20_node_sees_progress_and_the_newest_log_lines(scene: &Scene) {
+    scene.node.listen().await;
+    let (progress, log) = (json!([42, {"step": "x"}]), json!(["first", "second", "third"]));
+    let id = scene.node.add(json!({"progress": progress, "log": log}), json!({"keepLogs": 2})).await;
+    let ours = scene.ours(quick()).await;
+    let now = scene.once_in("completed", 1).await;
+    let both = || async { Some(scene.node.saw("progress")).filter(|seen| seen.len() == 2) };
+    let seen = eventually("Node sees the progress", PATIENCE, both).await;
+    assert_eq!(seen, [json!({"jobId": id, "data": 42}), json!({"jobId": id, "data": {"step": "x"}})]);
+    assert_eq!(now.json(&id, "progress"), json!({"step": "x"}));
+    let logs = scene.node.queue("getJobLogs", json!([id])).await;
+    assert_eq!(logs, json!({"logs": ["second", "third"], "count": 2}));
+    ours.stop().await;
+}
+
 async fn a21_finished_jobs_are_kept_as_their_producer_says(scene: &Scene) {
     scene.node.listen().await;
-    let ours = scene.ours(quick()).await;
+    let remove = Some(Retention::Remove);
+    let ours = scene.ours(WorkerOptions { remove_on_complete: remove, remove_on_fail: remove, ..quick() }).await;
     for (option, state, data) in [
         ("removeOnComplete", "completed", json!({"value": {"kept": 1}})),
         ("removeOnFail", "failed", json!({"unrecoverable": "no"})),
     ] {
-        let id = scene.node.add(data.clone(), json!({option: true})).await;
-        let now = scene.once("its end", |now| now.events_of(&id).iter().any(|event| event.name == state)).await;
-        assert!(now.hash(&id).is_empty() && now.members(state).is_empty());
+        // The worker's own rule is for jobs that have none.
+        let mut id = String::new();
+        for options in [json!({}), json!({option: true})] {
+            id = scene.node.add(data.clone(), options).await;
+            let now = scene.once("its end", |now| now.events_of(&id).iter().any(|event| event.name == state)).await;
+            assert!(now.hash(&id).is_empty() && now.members(state).is_empty());
+        }
         let told = || async { scene.node.saw(state).into_iter().find(|event| event["jobId"] == id) };
         let told = eventually("Node is told", PATIENCE, told).await;
         assert_eq!(told.get("returnvalue"), data.get("value"), "{told}");
