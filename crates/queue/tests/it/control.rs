@@ -124,3 +124,31 @@ async fn data_that_is_too_long_or_no_json_fails_with_a_reason_that_dashboards_ca
     assert!(broken["failedReason"].starts_with("the job's data cannot be read: EOF"), "{broken:?}");
     assert_eq!((broken["data"].as_str(), broken["opts"].as_str()), (r#""{\"to\":""#, r#"{"attempts":0}"#));
 }
+
+#[tokio::test]
+async fn a_limit_of_the_whole_queue_holds_for_all_its_workers_together() {
+    let bench = Bench::start().await;
+    bench.queue.set_global_concurrency(Some(2)).await.expect("set");
+    for _ in 0..30 {
+        bench.add(JobOptions::default()).await;
+    }
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        let handler = move |_: Job<Value>| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await; // what a job takes
+                running.fetch_sub(1, Ordering::SeqCst);
+                Outcome::Completed(Value::Null)
+            }
+        };
+        workers.push(tokio::spawn(bench.worker(quick(), handler).await.run(CancellationToken::new())));
+    }
+    eventually("all are done", PATIENCE, || async { (bench.queue.counts().await.ok()?.completed == 30).then_some(()) })
+        .await;
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
+}

@@ -106,6 +106,27 @@ async fn every_job_ends_although_workers_are_killed_and_the_dead_are_noticed_wit
 }
 
 #[tokio::test]
+async fn the_examples_of_a_producer_a_worker_and_an_operator_work_together() {
+    let bench = Bench::start().await;
+    let run = async |name: &str, more: &[&str]| {
+        let url = bench.redis.url();
+        let mut process = Process::spawn(name, Command::new(example(name)).args([url.as_str(), "email"]).args(more));
+        assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+        process.output()
+    };
+    assert!(run("producer", &["3"]).await.contains("added 2 more"));
+    let worker = worker(&bench.redis, 5, 1).await;
+    all_completed(&bench, 3).await;
+    eventually("the worker sleeps, and is seen", PATIENCE, || async {
+        bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
+    })
+    .await;
+    let report = run("admin", &[]).await;
+    assert!(report.contains("completed: 3") && report.contains(r#"worker "example""#), "{report}");
+    drop(worker);
+}
+
+#[tokio::test]
 async fn a_frozen_workers_jobs_stay_its_own_while_their_lock_lasts() {
     let bench = Bench::start().await;
     add_many(&bench, 2).await;
