@@ -67,11 +67,11 @@ impl Scene {
 
     /// Waits until `count` further checks for stalled jobs have been made.
     pub(crate) async fn stalled_checks(&self, count: usize) {
-        let mut seen = std::collections::BTreeSet::new();
-        while seen.len() <= count {
-            let check: Option<String> = self.redis.cmd(&format!("GET {PREFIX}stalled-check")).await;
-            seen.extend(check);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let latest = || async { self.redis.cmd::<Option<String>>(&format!("GET {PREFIX}stalled-check")).await };
+        for _ in 0..count {
+            let before = latest().await;
+            let another = || async { latest().await.filter(|check| before.as_ref() != Some(check)) };
+            eventually("another check for stalled jobs", PATIENCE, another).await;
         }
     }
 
