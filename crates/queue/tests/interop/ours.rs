@@ -114,7 +114,7 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
         let loss = async {
             job.claim.lost().await;
             ledger.lost.lock().unwrap_or_else(PoisonError::into_inner).push(job.id.clone());
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             permit = ledger.gate.acquire() => permit.expect("never closed").forget(),

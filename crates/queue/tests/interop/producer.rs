@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     scenarios,
-    scene::{PATIENCE, PROMPT, Scene, connect, now_ms},
+    scene::{DRAIN_DELAY, PATIENCE, PROMPT, Scene, connect, now_ms},
 };
 
 scenarios![
@@ -39,7 +39,7 @@ fn labels(runs: &[crate::node::NodeRun]) -> Vec<&str> {
 }
 
 async fn a01_a_plain_job_runs_in_node_at_once(scene: &Scene) {
-    scene.node.worker("node-1", json!({"drainDelay": 5})).await;
+    scene.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
     let data = json!({"to": "ü@x", "n": 1.5});
     let added = now_ms();
     assert_eq!(scene.add(data.clone(), options()).await, "1");
@@ -126,7 +126,7 @@ async fn a05_node_runs_priorities_in_order(scene: &Scene) {
 }
 
 async fn a06_node_runs_a_delayed_job_when_it_is_due(scene: &Scene) {
-    scene.node.worker("node-1", json!({"drainDelay": 5})).await;
+    scene.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
     let added = now_ms();
     let id = scene.add(json!({}), JobOptions { delay: Duration::from_secs(2), ..options() }).await;
     let now = scene.snapshot().await;
@@ -146,7 +146,7 @@ async fn a06_node_runs_a_delayed_job_when_it_is_due(scene: &Scene) {
 }
 
 async fn a07_a_sooner_delay_wakes_a_worker_that_sleeps_for_a_later_one(scene: &Scene) {
-    scene.node.worker("node-1", json!({"drainDelay": 5})).await;
+    scene.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
     let later = scene.add(json!({}), JobOptions { delay: Duration::from_secs(20), ..options() }).await;
     // The worker takes the signal of the later one and sleeps on.
     scene.once("a sleeper that knows", |now| now.members("marker").is_empty()).await;

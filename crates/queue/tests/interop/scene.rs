@@ -13,9 +13,12 @@ pub(crate) const PREFIX: &str = "bull:email:";
 /// Far longer than anything takes, so that a busy machine fails no test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The most, in ms, that something may come late which a signal starts: a busy machine's 150 ms, and far less than the
-/// 5 s that it would take without the signal.
-pub(crate) const PROMPT: i64 = 2_000;
+/// The most, in ms, that something may come late which a signal starts: a very busy machine's 150 ms, and far less than
+/// it would take without the signal.
+pub(crate) const PROMPT: i64 = 4_000;
+
+/// How long the workers of such a scenario sleep without one, in s.
+pub(crate) const DRAIN_DELAY: u64 = 9;
 
 /// A queue `bull:email` on a Redis of its own, with Node.js at hand.
 pub(crate) struct Scene {
@@ -60,28 +63,37 @@ impl Scene {
         eventually(what, PATIENCE, || async { Some(self.snapshot().await).filter(&ready) }).await
     }
 
-    /// Waits until so many jobs are in this state.
+    /// Waits until so many jobs are in this state, and gives the moment's snapshot.
     pub(crate) async fn once_in(&self, state: &str, count: usize) -> Snapshot {
-        self.once(&format!("{count} jobs in {state}"), |now| now.members(state).len() == count).await
+        let size = format!("{} {PREFIX}{state}", if state == "active" { "LLEN" } else { "ZCARD" });
+        let all_there = || async {
+            // A snapshot costs too much to take one after the other while a fleet works.
+            if self.redis.cmd::<usize>(&size).await != count {
+                return None;
+            }
+            Some(self.snapshot().await).filter(|now| now.members(state).len() == count)
+        };
+        eventually(&format!("{count} jobs in {state}"), PATIENCE, all_there).await
     }
 
     /// Waits until `count` further checks for stalled jobs have been made.
     pub(crate) async fn stalled_checks(&self, count: usize) {
-        let mut seen = std::collections::BTreeSet::new();
-        while seen.len() <= count {
-            let check: Option<String> = self.redis.cmd(&format!("GET {PREFIX}stalled-check")).await;
-            seen.extend(check);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let latest = || async { self.redis.cmd::<Option<String>>(&format!("GET {PREFIX}stalled-check")).await };
+        for _ in 0..count {
+            let before = latest().await;
+            let another = || async { latest().await.filter(|check| before.as_ref() != Some(check)) };
+            eventually("another check for stalled jobs", PATIENCE, another).await;
         }
     }
 
-    /// Every scenario's end: the layout's rules hold, and BullMQ can list every job.
+    /// Every scenario's end: the layout's rules hold, and BullMQ can list every job. Node has gone then.
     pub(crate) async fn sweep(&self) {
         sweep::check(&self.snapshot().await);
         self.node.queue("getJobs", json!([])).await;
         for event in ["unhandled", "events-error"] {
             assert_eq!(self.node.told(event), Vec::<Value>::new());
         }
+        self.node.kill().await;
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     ours::quick,
     scenarios,
-    scene::{PATIENCE, PROMPT, Scene, now_ms},
+    scene::{DRAIN_DELAY, PATIENCE, PROMPT, Scene, now_ms},
 };
 
 scenarios![
@@ -54,10 +54,10 @@ async fn a12_a_result_of_nothing_stops_no_queue_events(scene: &Scene) {
 }
 
 async fn a19_an_idle_worker_wakes_for_a_job_of_node(scene: &Scene) {
-    let drain_delay = Duration::from_secs(5);
+    let drain_delay = Duration::from_secs(DRAIN_DELAY);
     let ours = scene.ours(WorkerOptions { drain_delay, ..quick() }).await;
-    // Long enough for two sleeps to have ended without a job.
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    // Long enough for a sleep to have ended without a job.
+    tokio::time::sleep(Duration::from_secs(DRAIN_DELAY + 2)).await;
     let added = now_ms();
     scene.node.add(json!({}), json!({})).await;
     let late = ours.after_runs(1).await[0].at - added;
@@ -73,7 +73,7 @@ async fn a19_an_idle_worker_wakes_for_a_job_of_node(scene: &Scene) {
     let added = now_ms();
     scene.write_raw("unannounced", &json!({}), &json!({})).await;
     let late = ours.after_runs(3).await[2].at - added;
-    assert!(late <= 5_000 + PROMPT, "it began {late} ms after it was added");
+    assert!(late <= DRAIN_DELAY.cast_signed() * 1000 + PROMPT, "it began {late} ms after it was added");
     scene.once_in("completed", 3).await;
     ours.stop().await;
 }
