@@ -27,6 +27,7 @@ use crate::{
     relay,
     routes::{self, ReadinessCheck},
     state::State,
+    submission,
 };
 
 /// How long requests in hand may take once the process is to stop.
@@ -102,6 +103,7 @@ impl Application {
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+        let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
@@ -125,6 +127,7 @@ impl Application {
             handle.stop(true).await;
         };
         let (ended, ()) = tokio::join!(server, stopping);
+        sweeper.await.context("the sweeper panicked")?;
         background.cancel();
         relay.await.context("the relay panicked")?;
         state.cache.close().await;

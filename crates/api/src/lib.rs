@@ -6,6 +6,7 @@
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads
 //!   relay ──> store.outbox ──> queue
+//!   submission ──> hands in what was left open at its deadline
 //! ```
 //! It composes mails and never sends one.
 
@@ -13,10 +14,12 @@ mod app;
 mod auth;
 pub mod cli;
 mod http;
+mod invalidation;
 mod mail;
 mod relay;
 mod routes;
 mod seed;
 mod state;
+mod submission;
 
 pub use app::Application;

@@ -1,6 +1,6 @@
 //! What routes take from a request: a checked body, and who sent it.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, str::FromStr};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -132,6 +132,34 @@ fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
         .app_data::<web::Data<AccessTokens>>()
         .ok_or_else(|| Problem::internal(&"the application has no access tokens"))?;
     tokens.check(token, now()).ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))
+}
+
+/// The id that the address names. What is no id is the id of nothing: 404.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: FromStr> FromRequest for Id<T> {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("id").and_then(|text| text.parse().ok());
+        std::future::ready(id.map(Self).ok_or_else(Problem::not_found))
+    }
+}
+
+/// What stands behind the question mark.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest for Parameters<T> {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = web::Query::<T>::from_query(request.query_string());
+        std::future::ready(parsed.map(|query| Self(query.into_inner())).map_err(|error| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the parameters behind the question mark: {error}"))
+        }))
+    }
 }
 
 /// The version that a change expects, from `If-Match` (RFC 9110, section 13.1.1): the version part of the `ETag`.

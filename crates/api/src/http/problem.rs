@@ -75,6 +75,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
+    pub(crate) fn conflict(detail: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this address")
     }
@@ -132,6 +136,14 @@ impl From<store::Error> for Problem {
                 StatusCode::PRECONDITION_FAILED,
                 "it was changed since you read it: read it again, then change it",
             ),
+            store::Error::NotOpen => Self::forbidden("the exam is not open"),
+            store::Error::WrongState(why) => Self::conflict(why),
+            store::Error::AttemptOpen(_) => Self::conflict("another attempt of yours is open: hand it in first"),
+            store::Error::QuestionsLocked => Self::conflict(
+                "students have begun this exam: its questions are locked; `?force=true` changes them all the same, and \
+                 is recorded",
+            ),
+            store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::Unavailable(error) => {
                 tracing::warn!(%error, "Database not reached");
                 Self::unavailable("the database does not answer; nothing was changed")

@@ -4,4 +4,4 @@ mod letter;
 mod seal;
 mod templates;
 
-pub(crate) use letter::{Letter, Mailroom, VERIFICATION_LIFE};
+pub(crate) use letter::{Letter, Mailroom, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE};

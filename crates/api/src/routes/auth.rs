@@ -11,7 +11,11 @@ use serde_json::json;
 
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
-    http::{extract::JsonBody, problem::Problem},
+    http::{
+        extract::JsonBody,
+        problem::Problem,
+        text::{is_address, is_one_line},
+    },
     mail::{Letter, VERIFICATION_LIFE},
     state::{State, now},
 };
@@ -130,15 +134,4 @@ async fn log_in(
 /// The address of a body that has been checked.
 fn parse_address(checked: &str) -> Result<EmailAddress, Problem> {
     EmailAddress::parse(checked).map_err(|error| Problem::internal(&error))
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
-fn is_address(text: &str, (): &()) -> garde::Result {
-    EmailAddress::parse(text).map(drop).map_err(garde::Error::new)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
-fn is_one_line(text: &str, (): &()) -> garde::Result {
-    let is_bad = text.trim().is_empty() || text.chars().any(char::is_control);
-    if is_bad { Err(garde::Error::new("must be one line of visible characters")) } else { Ok(()) }
 }

@@ -1,8 +1,11 @@
 //! The routes.
 
+mod attempts;
 mod auth;
 mod exams;
 mod health;
+mod questions;
+mod results;
 mod verify_page;
 
 use actix_web::web;
@@ -11,7 +14,12 @@ pub(crate) use health::ReadinessCheck;
 
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    app.configure(health::routes)
-        .configure(verify_page::routes)
-        .service(web::scope("/api/v1").configure(auth::routes).configure(exams::routes));
+    app.configure(health::routes).configure(verify_page::routes).service(
+        web::scope("/api/v1")
+            .configure(auth::routes)
+            .configure(exams::routes)
+            .configure(questions::routes)
+            .configure(attempts::routes)
+            .configure(results::routes),
+    );
 }
