@@ -12,6 +12,7 @@
 //! Every step is one Lua script, so a process that dies between any two of them loses nothing: a job is always in
 //! exactly one of these states. It must never know mail, SQL or HTTP.
 
+mod claim;
 mod clock;
 mod connection;
 mod error;
@@ -22,13 +23,16 @@ mod options;
 mod outcome;
 mod queue;
 mod script;
+mod state;
 mod worker;
 
+pub use claim::Claim;
 pub use connection::Connection;
 pub use error::Error;
 pub use job::Job;
 pub use limiter::{Limiter, Permit, Rate};
-pub use options::{JobOptions, Retention};
+pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
-pub use queue::{Counts, NewJob, Queue};
-pub use worker::{Drained, Handler, Worker, WorkerOptions};
+pub use queue::{Attempts, Concern, ConnectedWorker, Counts, Ended, JobRecord, NewJob, Oldest, Order, Queue};
+pub use state::{State, UnknownState};
+pub use worker::{Drained, Handler, Worker, WorkerControl, WorkerOptions};
