@@ -7,6 +7,7 @@ mod outbox;
 mod questions;
 mod results;
 mod schema;
+mod sessions;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{NewAccount, Store};
