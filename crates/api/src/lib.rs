@@ -15,6 +15,7 @@ mod auth;
 pub mod cli;
 mod http;
 mod invalidation;
+mod limits;
 mod mail;
 mod relay;
 mod routes;

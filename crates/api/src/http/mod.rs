@@ -1,5 +1,6 @@
 //! What every route shares: errors as problem documents, bodies that are checked, one line of log per request.
 
+pub(crate) mod client;
 pub(crate) mod csv;
 pub(crate) mod extract;
 pub(crate) mod finish;

@@ -1,6 +1,6 @@
 //! Errors as problem documents (RFC 9457).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -57,8 +57,8 @@ impl Problem {
         }))
     }
 
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.0.header = Some((name, HeaderValue::from_static(value)));
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
         self
     }
 
@@ -68,7 +68,7 @@ impl Problem {
 
     /// Nobody has logged in, or the log-in is over.
     pub(crate) fn unauthorized(detail: &'static str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(crate) fn forbidden(detail: &'static str) -> Self {
@@ -91,7 +91,15 @@ impl Problem {
     }
 
     pub(crate) fn unavailable(detail: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with_header(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))
+    }
+
+    /// More than somebody may ask; not before `wait` has passed.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, 86_400);
+        let value = HeaderValue::from_str(&seconds.to_string()).unwrap_or(HeaderValue::from_static("60"));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests: wait a little").with_header(RETRY_AFTER, value)
     }
 
     /// A mistake of ours: logged here, once; the answer says nothing of it.

@@ -70,6 +70,36 @@ impl ResultNews {
     }
 }
 
+/// Every mail there is, by its template's name.
+pub(crate) const NAMES: [&str; 6] =
+    ["verification", "already-registered", "reset", "password-changed", "result", RESULT_PUBLISHED];
+
+/// A mail as it would be sent, with made-up contents; `name` is one of [`NAMES`].
+pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCompose> {
+    let (owner, token) = ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
+    let news = ResultNews {
+        name: owner.clone(),
+        exam: "Algebra".to_owned(),
+        score: 33.5,
+        max_score: 40.0,
+        percent: 83.75,
+        passed: YesNo::Yes,
+    };
+    let letter = match name {
+        "verification" => Letter::Verification { name: owner, token },
+        "already-registered" => Letter::AlreadyRegistered { name: owner },
+        "reset" => Letter::Reset { name: owner, token },
+        "password-changed" => Letter::PasswordChanged { name: owner },
+        "result" | RESULT_PUBLISHED => Letter::Result(news),
+        other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
+    };
+    let to = EmailAddress::parse("ada@example.com").expect("it is an address");
+    let (mailroom, at) = (Mailroom::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
+    let mut mail = mailroom.envelope(to, &letter, at);
+    name.clone_into(&mut mail.template);
+    mailroom.compose(&WaitingMail { mail, created_at: at })
+}
+
 /// Puts letters into outbox rows, and makes e-mail jobs of such rows.
 pub(crate) struct Mailroom {
     seal: Seal,

@@ -4,4 +4,6 @@ mod letter;
 mod seal;
 mod templates;
 
-pub(crate) use letter::{Letter, Mailroom, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE};
+pub(crate) use letter::{
+    Letter, Mailroom, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE, preview,
+};

@@ -6,6 +6,8 @@ mod exams;
 mod health;
 mod questions;
 mod results;
+mod sessions;
+mod users;
 mod verify_page;
 
 use actix_web::web;
@@ -17,6 +19,8 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
     app.configure(health::routes).configure(verify_page::routes).service(
         web::scope("/api/v1")
             .configure(auth::routes)
+            .configure(sessions::routes)
+            .configure(users::routes)
             .configure(exams::routes)
             .configure(questions::routes)
             .configure(attempts::routes)

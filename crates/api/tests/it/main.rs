@@ -3,6 +3,7 @@
 mod attempts;
 mod auth;
 mod bad_input;
+mod edges;
 mod exams;
 mod faults;
 mod questions;
