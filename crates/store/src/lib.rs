@@ -30,7 +30,7 @@ pub use attempts::{Attempts, Saved, Submission};
 pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
-pub use outbox::{NewMail, Outbox, WaitingMail};
+pub use outbox::{MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};
 pub use results::{ResultRow, Results};

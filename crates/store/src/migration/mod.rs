@@ -4,6 +4,7 @@ mod m0001_accounts;
 mod m0002_exams;
 mod m0003_mail_outbox;
 mod m0005_attempts;
+mod m0006_outbox_open;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_exams::Step),
             Box::new(m0003_mail_outbox::Step),
             Box::new(m0005_attempts::Step),
+            Box::new(m0006_outbox_open::Step),
         ]
     }
 }
