@@ -27,7 +27,7 @@ use crate::{
     },
     limits::Limits,
     mail::Mailroom,
-    relay,
+    reconciler, relay,
     routes::{self, ReadinessCheck},
     state::State,
     submission,
@@ -117,6 +117,7 @@ impl Application {
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+        let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
@@ -148,6 +149,7 @@ impl Application {
         sweeper.await.context("the sweeper panicked")?;
         background.cancel();
         relay.await.context("the relay panicked")?;
+        reconciler.await.context("the reconciler panicked")?;
         state.cache.close().await;
         state.queue.connection().close().await;
         state.store.clone().close().await;

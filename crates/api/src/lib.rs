@@ -6,6 +6,7 @@
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads
 //!   relay ──> store.outbox ──> queue
+//!   reconciler ──> what became of queued mails; those that Redis lost wait again
 //!   submission ──> hands in what was left open at its deadline
 //! ```
 //! It composes mails and never sends one.
@@ -17,6 +18,7 @@ mod http;
 mod invalidation;
 mod limits;
 mod mail;
+mod reconciler;
 mod relay;
 mod routes;
 mod seed;

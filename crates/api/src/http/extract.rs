@@ -12,7 +12,7 @@ use actix_web::{
     },
     web,
 };
-use examhall_core::Viewer;
+use examhall_core::{Role, Viewer};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -118,6 +118,22 @@ impl FromRequest for LoggedIn {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         std::future::ready(viewer(request).map(Self))
+    }
+}
+
+/// An administrator who has logged in.
+pub(crate) struct Admin(pub(crate) Viewer);
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(match viewer(request) {
+            Ok(viewer) if viewer.role == Role::Admin => Ok(Self(viewer)),
+            Ok(_) => Err(Problem::forbidden("only administrators may do this")),
+            Err(problem) => Err(problem),
+        })
     }
 }
 

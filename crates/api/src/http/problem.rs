@@ -9,6 +9,7 @@ use actix_web::{
         header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
+use examhall_queue as queue;
 use examhall_store as store;
 use serde::Serialize;
 
@@ -155,6 +156,23 @@ impl From<store::Error> for Problem {
             store::Error::Unavailable(error) => {
                 tracing::warn!(%error, "Database not reached");
                 Self::unavailable("the database does not answer; nothing was changed")
+            }
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<queue::Error> for Problem {
+    fn from(error: queue::Error) -> Self {
+        match error {
+            queue::Error::NotFound(_) => Self::not_found(),
+            queue::Error::WrongState { .. } | queue::Error::Foreign(_) => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            queue::Error::BadJobId { .. } => Self::not_found(), // no job has such an id
+            queue::Error::Redis(error) => {
+                tracing::warn!(%error, "Redis not reached");
+                Self::unavailable("the queue does not answer")
             }
             other => Self::internal(&other),
         }

@@ -11,6 +11,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
+    custom::{CUSTOM, CustomMail, Delivery},
     seal::Seal,
     templates::{self, Texts},
 };
@@ -97,7 +98,7 @@ pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCom
     let (mailroom, at) = (Mailroom::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
     let mut mail = mailroom.envelope(to, &letter, at);
     name.clone_into(&mut mail.template);
-    mailroom.compose(&WaitingMail { mail, created_at: at })
+    mailroom.compose(&WaitingMail { mail, created_at: at }).map(|(job, _)| job)
 }
 
 /// Puts letters into outbox rows, and makes e-mail jobs of such rows.
@@ -160,10 +161,13 @@ impl Mailroom {
     }
 
     /// The job of an outbox row: the same bytes, however often it is made.
-    pub(crate) fn compose(&self, waiting: &WaitingMail) -> Result<EmailJob, CannotCompose> {
+    pub(crate) fn compose(&self, waiting: &WaitingMail) -> Result<(EmailJob, Delivery), CannotCompose> {
         let mail = &waiting.mail;
+        if mail.template == CUSTOM {
+            return Ok(serde_json::from_value::<CustomMail>(mail.params.clone())?.into_job());
+        }
         let texts = self.texts(mail)?;
-        Ok(EmailJob {
+        let job = EmailJob {
             to: mail.to.as_str().into(),
             subject: texts.subject,
             html: texts.html,
@@ -171,7 +175,8 @@ impl Mailroom {
             expires_at: mail.expires_at,
             class: mail.class,
             ..EmailJob::default()
-        })
+        };
+        Ok((job, Delivery::default()))
     }
 
     fn texts(&self, mail: &NewMail) -> Result<Texts, CannotCompose> {

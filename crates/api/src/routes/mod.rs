@@ -2,9 +2,12 @@
 
 mod attempts;
 mod auth;
+mod email_status;
+mod emails;
 mod exams;
 mod health;
 mod questions;
+mod queue;
 mod results;
 mod sessions;
 mod users;
@@ -24,6 +27,8 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
             .configure(exams::routes)
             .configure(questions::routes)
             .configure(attempts::routes)
-            .configure(results::routes),
+            .configure(results::routes)
+            .configure(emails::routes)
+            .configure(queue::routes),
     );
 }

@@ -4,6 +4,7 @@ mod attempts;
 mod auth;
 mod bad_input;
 mod edges;
+mod emails;
 mod exams;
 mod faults;
 mod questions;
@@ -124,6 +125,18 @@ impl Api {
     /// Logs in with the password of the seeded accounts; gives the access token.
     async fn log_in(&self, email: &Value) -> String {
         let body = json!({"email": email, "password": "examhall-demo"});
+        let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
+        answer["accessToken"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes an administrator and logs them in; gives the access token.
+    async fn admin(&self) -> String {
+        let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
+        let mut made = examhall_testkit::Process::spawn_binary("api", &args, self.world.settings());
+        assert!(made.exit(PATIENCE).await.success(), "{}", made.output());
+        let output = made.output();
+        let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
+        let body = json!({"email": "root@example.com", "password": password});
         let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
         answer["accessToken"].as_str().expect("a token").to_owned()
     }

@@ -36,7 +36,7 @@ fn the_link_stands_under_the_public_url() {
         ("https://exams.example.com/hall/", "https://exams.example.com/hall/verify?token=planted-token"),
     ] {
         let mailroom = mailroom(public);
-        let job = mailroom.compose(&waiting(&mailroom, &verification("Ada"))).expect("composed");
+        let job = mailroom.compose(&waiting(&mailroom, &verification("Ada"))).expect("composed").0;
         assert!(job.html.contains(link) && job.text.is_some_and(|text| text.contains(link)), "{link}");
     }
 }
@@ -44,7 +44,7 @@ fn the_link_stands_under_the_public_url() {
 #[test]
 fn a_name_cannot_write_html() {
     let mailroom = mailroom("http://localhost:8000");
-    let job = mailroom.compose(&waiting(&mailroom, &verification("<b>Ada</b> & co"))).expect("composed");
+    let job = mailroom.compose(&waiting(&mailroom, &verification("<b>Ada</b> & co"))).expect("composed").0;
     assert!(!job.html.contains("<b>Ada"), "{}", job.html);
 }
 
@@ -69,11 +69,11 @@ fn what_the_mails_say() {
         ("password-changed", Letter::PasswordChanged { name: "Ada".into() }),
         ("result", Letter::Result(news())),
     ] {
-        shown(name, mailroom.compose(&waiting(&mailroom, &letter)).expect("composed"));
+        shown(name, mailroom.compose(&waiting(&mailroom, &letter)).expect("composed").0);
     }
     let mut published = waiting(&mailroom, &Letter::Result(news()));
     published.mail.template = RESULT_PUBLISHED.into();
-    shown(RESULT_PUBLISHED, mailroom.compose(&published).expect("composed"));
+    shown(RESULT_PUBLISHED, mailroom.compose(&published).expect("composed").0);
 }
 
 fn shown(name: &str, job: EmailJob) {
