@@ -18,7 +18,7 @@ use secrecy::ExposeSecret;
 use crate::{
     Application,
     auth::{Passwords, SecretToken},
-    mail, seed,
+    mail, openapi, seed,
     state::now,
 };
 
@@ -47,6 +47,8 @@ enum Command {
     Serve,
     /// Bring the database's tables to what this version needs
     Migrate,
+    /// Print the OpenAPI document
+    Openapi,
     /// Make an account whose address needs no proof, such as the first administrator's
     CreateUser {
         /// Its address
@@ -102,6 +104,7 @@ pub fn run(args: Args) -> ExitCode {
             match command {
                 Command::Serve => serve(settings).await,
                 Command::Migrate => migrate(&settings).await,
+                Command::Openapi => print_openapi(),
                 Command::CreateUser { email, role, name, password_stdin } => {
                     create_user(&settings, email, role, name, password_stdin).await
                 }
@@ -169,6 +172,11 @@ async fn create_user(
         writeln!(out, "password {password}")?;
     }
     Ok(())
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    Ok(writeln!(out, "{}", serde_json::to_string_pretty(&openapi::document())?)?)
 }
 
 fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Result<()> {

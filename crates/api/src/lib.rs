@@ -18,6 +18,7 @@ mod http;
 mod invalidation;
 mod limits;
 mod mail;
+mod openapi;
 mod reconciler;
 mod relay;
 mod routes;

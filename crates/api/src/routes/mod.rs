@@ -2,6 +2,7 @@
 
 mod attempts;
 mod auth;
+mod docs;
 mod email_status;
 mod emails;
 mod exams;
@@ -19,7 +20,7 @@ pub(crate) use health::ReadinessCheck;
 
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    app.configure(health::routes).configure(verify_page::routes).service(
+    app.configure(health::routes).configure(docs::routes).configure(verify_page::routes).service(
         web::scope("/api/v1")
             .configure(auth::routes)
             .configure(sessions::routes)

@@ -7,6 +7,7 @@ mod edges;
 mod emails;
 mod exams;
 mod faults;
+mod openapi;
 mod questions;
 mod results;
 
