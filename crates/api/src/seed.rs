@@ -62,7 +62,7 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
 
 fn question(n: u32) -> Question {
     let choice = |id: &str, value: u32, correct| Choice { id: id.to_owned(), text: value.to_string(), correct };
-    let choices = vec![choice("a", n + n, true), choice("b", n + 1, n == 1), choice("c", n + n + 1, false)];
+    let choices = vec![choice("a", n + n, true), choice("b", n + n + 2, false), choice("c", n + n + 1, false)];
     let (text, kind) = match n % 5 {
         1 => (format!("How much is {n} + {n}?"), QuestionKind::SingleChoice { choices }),
         2 => {

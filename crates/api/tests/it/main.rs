@@ -2,11 +2,13 @@
 
 mod attempts;
 mod auth;
+mod authorization;
 mod bad_input;
 mod edges;
 mod emails;
 mod exams;
 mod faults;
+mod leaks;
 mod openapi;
 mod questions;
 mod results;
