@@ -6,6 +6,8 @@
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads
 //!   relay ──> store.outbox ──> queue
+//!   reconciler ──> what became of queued mails; those that Redis lost wait again
+//!   submission ──> hands in what was left open at its deadline
 //! ```
 //! It composes mails and never sends one.
 
@@ -13,10 +15,15 @@ mod app;
 mod auth;
 pub mod cli;
 mod http;
+mod invalidation;
+mod limits;
 mod mail;
+mod openapi;
+mod reconciler;
 mod relay;
 mod routes;
 mod seed;
 mod state;
+mod submission;
 
 pub use app::Application;

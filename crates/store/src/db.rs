@@ -9,15 +9,21 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-use crate::{Accounts, Error, Exams, Outbox, migration::Migrator};
+use crate::{Accounts, Attempts, Error, Exams, Outbox, Questions, Results, migration::Migrator};
 
 /// The database. Cheap to clone; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// Users, mail tokens, sessions.
     pub accounts: Accounts,
-    /// Exams and their questions.
+    /// Exams.
     pub exams: Exams,
+    /// Their questions.
+    pub questions: Questions,
+    /// Students' sittings of exams.
+    pub attempts: Attempts,
+    /// What came of them.
+    pub results: Results,
     /// Mails that wait to be queued.
     pub outbox: Outbox,
     db: Db,
@@ -49,6 +55,9 @@ impl Store {
         Ok(Self {
             accounts: Accounts::new(db.clone()),
             exams: Exams::new(db.clone()),
+            questions: Questions::new(db.clone()),
+            attempts: Attempts::new(db.clone()),
+            results: Results::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,
         })

@@ -3,6 +3,8 @@
 mod m0001_accounts;
 mod m0002_exams;
 mod m0003_mail_outbox;
+mod m0005_attempts;
+mod m0006_outbox_open;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -11,6 +13,12 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Step), Box::new(m0002_exams::Step), Box::new(m0003_mail_outbox::Step)]
+        vec![
+            Box::new(m0001_accounts::Step),
+            Box::new(m0002_exams::Step),
+            Box::new(m0003_mail_outbox::Step),
+            Box::new(m0005_attempts::Step),
+            Box::new(m0006_outbox_open::Step),
+        ]
     }
 }
