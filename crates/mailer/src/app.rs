@@ -1,19 +1,24 @@
 //! The mailer: its parts, put together, run and stopped.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use examhall_boot::{health::Health, metrics::Metrics, ops::Ops, settings::MailerSettings};
-use examhall_core::{EmailJob, Timestamp};
-use examhall_queue::{Connection, Counts, Queue, Worker, WorkerOptions};
+use examhall_core::Timestamp;
+use examhall_queue::{Connection, Counts, Ledger, Queue, Worker, WorkerOptions};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{handler::SendMail, smtp::Transport};
+use crate::{
+    handler::SendMail,
+    payload::Payload,
+    smtp::{Limits, Transport, TransportOptions},
+    suppressions::Suppressions,
+};
 
 /// How long the start waits for Redis before it goes on without.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
@@ -21,12 +26,15 @@ const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Without a sign of life for so long the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
+/// What the ledger's keys begin with, and how long they live.
+const LEDGER_PREFIX: &str = "mail:sent:";
+const LEDGER_LIFE: Duration = Duration::from_hours(7 * 24);
 /// How long draining waits for retries of mails that it touched.
 const NEAR_RETRIES: Duration = Duration::from_secs(15);
 
 /// The mailer, connected.
 pub struct Mailer {
-    queue: Queue<EmailJob>,
+    queue: Queue<Payload>,
     sleeping: Connection,
     options: WorkerOptions,
     handler: SendMail,
@@ -82,11 +90,21 @@ impl Mailer {
         let connection = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(connection, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         let health = Health::default();
-        let transport = Transport::from_url(settings.smtp_url.expose_secret(), settings.smtp_timeout);
+        let redis = queue.connection().clone();
+        let options = TransportOptions {
+            limits: Limits { step: settings.smtp_timeout, dot: settings.smtp_final_timeout },
+            hold: settings.probe_interval,
+            redis: redis.clone(),
+        };
+        let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let handler = SendMail {
-            transport: transport.context("SMTP_URL")?,
+            transport: Arc::new(transport),
             from: settings.mail_from.parse().context("MAIL_FROM must be like Examhall <no-reply@example.com>")?,
             health: health.clone(),
+            ledger: Ledger::new(redis.clone(), LEDGER_PREFIX, LEDGER_LIFE),
+            suppressions: Suppressions::new(redis),
+            hold_in_doubt: settings.hold_in_doubt,
+            ambiguous: Arc::default(),
         };
         let options = WorkerOptions {
             concurrency: settings.concurrency,
@@ -120,6 +138,7 @@ impl Mailer {
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
+        self.handler.transport.watch(&self.handler.from.email, &background);
         let queue = self.queue.clone();
         Worker::new(self.queue, self.sleeping, self.options, self.handler).run(stop).await;
         background.cancel();
@@ -134,9 +153,12 @@ impl Mailer {
     pub async fn drain(self, stop: CancellationToken) -> anyhow::Result<Drain> {
         self.queue.connection().ping().await.context("Redis does not answer: check REDIS_URL")?;
         let started = Instant::now();
-        let queue = self.queue.clone();
+        let background = CancellationToken::new();
+        self.handler.transport.watch(&self.handler.from.email, &background);
+        let (queue, ambiguous) = (self.queue.clone(), Arc::clone(&self.handler.ambiguous));
         let worker = Worker::new(self.queue, self.sleeping, self.options, self.handler);
         let done = worker.drain(NEAR_RETRIES, stop).await;
+        background.cancel();
         let counts = queue.counts().await.context("Redis does not answer")?;
         let seconds = started.elapsed().as_secs_f64();
         let failed = done.failed.len() as u64;
@@ -148,7 +170,7 @@ impl Mailer {
             sent: done.completed,
             retried_later: done.retried_later,
             failed,
-            ambiguous: 0,
+            ambiguous: ambiguous.load(Ordering::Relaxed),
             failed_ids: done.failed,
             left: Left::from(counts),
             seconds,

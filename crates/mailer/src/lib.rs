@@ -9,9 +9,14 @@
 //! producer's business.
 
 mod app;
+mod breaker;
 pub mod cli;
+mod end;
 mod handler;
 mod message;
+mod payload;
 mod smtp;
+mod suppressions;
+mod verdict;
 
 pub use app::{Drain, Mailer};

@@ -18,7 +18,11 @@ const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
 /// A mail ready to be sent.
 pub(crate) struct Prepared {
     pub(crate) from: Address,
+    /// Whether the author is `MAIL_FROM`.
+    pub(crate) sender_is_ours: bool,
     pub(crate) to: Vec<Address>,
+    /// Recipients that were left out because they are suppressed.
+    pub(crate) suppressed: Vec<String>,
     pub(crate) message_id: String,
     pub(crate) bytes: Vec<u8>,
 }
@@ -70,7 +74,15 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &M
     }
     let message = builder.multipart(body(job, id)?).map_err(|error| NotAMail::new("to", error.to_string()))?;
     let to = [to, cc, bcc].concat().into_iter().map(|mailbox| mailbox.email).collect();
-    Ok(Prepared { from: from.email, to, message_id, bytes: message.formatted() })
+    let sender_is_ours = from.email == default_from.email;
+    Ok(Prepared {
+        from: from.email,
+        sender_is_ours,
+        to,
+        suppressed: Vec::new(),
+        message_id,
+        bytes: message.formatted(),
+    })
 }
 
 /// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.

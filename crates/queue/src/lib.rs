@@ -12,11 +12,13 @@
 //! Every step is one Lua script, so a process that dies between any two of them loses nothing: a job is always in
 //! exactly one of these states. It must never know mail, SQL or HTTP.
 
+mod blocklist;
 mod clock;
 mod connection;
 mod error;
 mod job;
 mod keys;
+mod ledger;
 mod limiter;
 mod options;
 mod outcome;
@@ -24,9 +26,11 @@ mod queue;
 mod script;
 mod worker;
 
+pub use blocklist::{Blocked, Blocklist};
 pub use connection::Connection;
 pub use error::Error;
 pub use job::Job;
+pub use ledger::{Effect, Entry, Ledger};
 pub use limiter::{Limiter, Permit, Rate};
 pub use options::{JobOptions, Retention};
 pub use outcome::{Failure, Outcome};

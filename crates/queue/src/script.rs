@@ -21,8 +21,10 @@ script!(ADD, "lua/lib.lua", "lua/add.lua");
 script!(COUNTS, "lua/lib.lua", "lua/counts.lua");
 script!(EXCHANGE, "lua/lib.lua", "lua/exchange.lua");
 script!(EXTEND, "lua/lib.lua", "lua/extend.lua");
+script!(LEDGER, "lua/ledger.lua");
 script!(LIMIT, "lua/limit.lua");
 script!(RECOVER, "lua/lib.lua", "lua/recover.lua");
+script!(STRIKE, "lua/strike.lua");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {

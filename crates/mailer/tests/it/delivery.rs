@@ -99,7 +99,7 @@ async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
         }
         Phase::Rcpt if rounds.load(Ordering::SeqCst) > 1 => Action::Proceed,
         Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
-        Phase::Rcpt => reply("452 4.2.2 mailbox full"),
+        Phase::Rcpt => reply("452 try later"),
         _ => Action::Proceed,
     });
     post.add(json!(["nobody@example.com", "ada@example.com"])).await;

@@ -1,6 +1,7 @@
 //! Tests of the crate's public face, each on a redis-server of its own.
 
 mod add;
+mod ledger;
 mod limit;
 mod work;
 
