@@ -13,6 +13,7 @@
 //! exactly one of these states. It must never know mail, SQL or HTTP.
 
 mod blocklist;
+mod claim;
 mod clock;
 mod connection;
 mod error;
@@ -24,15 +25,18 @@ mod options;
 mod outcome;
 mod queue;
 mod script;
+mod state;
 mod worker;
 
 pub use blocklist::{Blocked, Blocklist};
+pub use claim::Claim;
 pub use connection::Connection;
 pub use error::Error;
 pub use job::Job;
 pub use ledger::{Effect, Entry, Ledger};
 pub use limiter::{Limiter, Permit, Rate};
-pub use options::{JobOptions, Retention};
+pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
-pub use queue::{Counts, NewJob, Queue};
-pub use worker::{Drained, Handler, Worker, WorkerOptions};
+pub use queue::{Attempts, Concern, ConnectedWorker, Counts, Ended, JobRecord, NewJob, Oldest, Order, Queue};
+pub use state::{State, UnknownState};
+pub use worker::{Drained, Handler, Worker, WorkerControl, WorkerOptions};

@@ -1,11 +1,12 @@
 //! Tests of the crate's public face, each on a redis-server of its own.
 
 mod add;
+mod admin;
 mod ledger;
 mod limit;
 mod work;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use examhall_queue::{Connection, Handler, JobOptions, NewJob, Queue, Worker, WorkerOptions};
 use examhall_testkit::Redis;
@@ -28,6 +29,10 @@ impl Bench {
 
     async fn add(&self, options: JobOptions) -> String {
         self.queue.add(job(options)).await.expect("added")
+    }
+
+    async fn hash(&self, id: &str) -> HashMap<String, String> {
+        self.queue.raw(id).await.expect("read")
     }
 
     async fn field(&self, id: &str, field: &str) -> Option<String> {
