@@ -26,6 +26,6 @@ pub use net::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, binary};
 pub use redis::{Redis, RedisOptions};
-pub use smtp::{Action, Phase, Received, SmtpServer};
+pub use smtp::{Action, Encryption, Phase, Received, SmtpOptions, SmtpServer};
 pub use wait::eventually;
 pub use world::World;
