@@ -17,12 +17,12 @@ use std::{
 use examhall_boot::health::Health;
 use examhall_core::{EmailJob, MailClass, Timestamp};
 use examhall_queue::{Effect, Entry, Handler, Job, Ledger, Outcome};
-use lettre::message::Mailbox;
 use serde_json::{Value, json};
 
 use crate::{
+    bodies::Bodies,
     end::{End, slow_lane},
-    message::{Prepared, prepare},
+    message::{Author, Prepared, prepare},
     payload::Payload,
     smtp::{Delivered, Transport, Undelivered},
     suppressions::Suppressions,
@@ -38,12 +38,14 @@ const OUTCOME_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct SendMail {
     pub(crate) transport: Arc<Transport>,
-    pub(crate) from: Mailbox,
+    pub(crate) author: Author,
     pub(crate) health: Health,
     pub(crate) ledger: Ledger,
     pub(crate) suppressions: Suppressions,
     /// Whether a mail that is neither a verification nor a reset is held where it may have been sent before.
     pub(crate) hold_in_doubt: bool,
+    /// Takes the bodies of sent mails out of Redis, unless they are to be kept.
+    pub(crate) bodies: Option<Bodies>,
     /// Mails of which nobody knows whether they were taken.
     pub(crate) ambiguous: Arc<AtomicU64>,
 }
@@ -51,6 +53,9 @@ pub(crate) struct SendMail {
 impl Handler<Payload> for SendMail {
     async fn run(&self, job: Job<Payload>) -> Outcome {
         let end = self.attempt(&job).await;
+        if let (End::Sent(_), Some(bodies)) = (&end, &self.bodies) {
+            bodies.wipe(&job.id, &job.data.0);
+        }
         metrics::counter!("mailer_attempts_total", "outcome" => end.as_str()).increment(1);
         end.into_outcome()
     }
@@ -78,7 +83,7 @@ impl SendMail {
             return Err(End::Expired);
         }
         let mut mail =
-            prepare(data, &job.id, job.timestamp, &self.from).map_err(|error| End::Failed(error.to_string()))?;
+            prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
         let known = self.known(job, &mail).await?;
         self.leave_out_suppressed(&mut mail).await?;
         self.deliver(job, &mail, &known).await
@@ -143,11 +148,18 @@ impl SendMail {
             Ok(pending) => pending,
             Err(undelivered) => return Err(self.not_begun(job, mail, known, undelivered).await),
         };
+        if job.claim.is_lost() {
+            tracing::warn!(job_id = job.id, "Another worker may have the mail: not sent by this one");
+            return Err(End::Returned);
+        }
         let intent = entry(Effect::Intent, mail, known.deferrals, Value::Null);
         match self.ledger.put(&job.id, &intent).await {
             Ok(true) => {}
             // Another worker has sent it meanwhile; or Redis cannot be asked, so nothing is sent either.
             Ok(false) | Err(_) => return Err(End::Returned),
+        }
+        if job.claim.is_lost() {
+            return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
         }
         match pending.finish(&job.id, mail).await {
             Ok(delivered) => Ok(self.accepted(job, mail, delivered, started.elapsed()).await),

@@ -1,6 +1,9 @@
 //! From a job to the bytes that are sent: the same ones whenever it is done.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use examhall_core::{Attachment, EmailJob, Recipients};
@@ -12,8 +15,22 @@ use lettre::{
     },
 };
 
+use crate::dkim::Signer;
+
 /// Largest attachments of one mail together, in bytes, before base64.
 const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
+
+/// Largest text and HTML of one mail together, in bytes.
+const MAX_TEXT: usize = 10 * 1024 * 1024;
+
+/// Who mails are from, and how that is proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Author {
+    /// `MAIL_FROM`.
+    pub(crate) from: Mailbox,
+    /// Signs mails, where that is not left to the relay.
+    pub(crate) dkim: Option<Arc<Signer>>,
+}
 
 /// A mail ready to be sent.
 pub(crate) struct Prepared {
@@ -41,13 +58,13 @@ impl NotAMail {
     }
 }
 
-/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). `default_from` is its author where the job
-/// names none.
-pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &Mailbox) -> Result<Prepared, NotAMail> {
+/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). It is from `author` where the job names nobody.
+pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author) -> Result<Prepared, NotAMail> {
+    check_size(job)?;
     job.check_recipients().map_err(|error| NotAMail::new("to", error.to_string()))?;
     let from = match &job.from {
         Some(from) => mailbox("from", from)?,
-        None => default_from.clone(),
+        None => author.from.clone(),
     };
     let (to, cc, bcc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?, mailboxes("bcc", &job.bcc)?);
     let message_id = match &job.message_id {
@@ -74,7 +91,11 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &M
     }
     let message = builder.multipart(body(job, id)?).map_err(|error| NotAMail::new("to", error.to_string()))?;
     let to = [to, cc, bcc].concat().into_iter().map(|mailbox| mailbox.email).collect();
-    let sender_is_ours = from.email == default_from.email;
+    let mut bytes = message.formatted();
+    if let Some(signer) = &author.dkim {
+        bytes.splice(..0, signer.sign(&bytes).into_bytes());
+    }
+    let sender_is_ours = from.email == author.from.email;
     Ok(Prepared {
         from: from.email,
         sender_is_ours,
@@ -83,6 +104,14 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &M
         message_id,
         bytes: message.formatted(),
     })
+}
+
+fn check_size(job: &EmailJob) -> Result<(), NotAMail> {
+    let size = job.html.len() + job.text.as_ref().map_or(0, String::len);
+    if size > MAX_TEXT {
+        return Err(NotAMail::new("html", format!("{size} bytes with `text`; at most {MAX_TEXT} are allowed")));
+    }
+    Ok(())
 }
 
 /// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.
@@ -128,8 +157,18 @@ fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox
     recipients.0.iter().map(|one| mailbox(field, one)).collect()
 }
 
+/// A domain beyond ASCII is written as DNS knows it (RFC 5891), so that every server can take it.
 fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMail> {
-    one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))
+    let mut mailbox: Mailbox =
+        one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+    let domain = mailbox.email.domain();
+    if !domain.is_ascii() {
+        let ascii =
+            url::Host::parse(domain).map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+        mailbox.email = Address::new(mailbox.email.user(), ascii.to_string())
+            .map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+    }
+    Ok(mailbox)
 }
 
 /// Fields that say who sends what to whom cannot be given as further headers.
@@ -183,7 +222,8 @@ mod tests {
     }
 
     fn made(job: &EmailJob) -> Result<Prepared, NotAMail> {
-        prepare(job, "m-7", 1_795_424_400_000, &"Examhall <no-reply@exams.example>".parse().expect("a mailbox"))
+        let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
+        prepare(job, "m-7", 1_795_424_400_000, &Author { from, dkim: None })
     }
 
     fn refused(change: impl FnOnce(&mut EmailJob)) -> String {
@@ -221,12 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_beyond_ascii_is_written_as_dns_knows_it() {
+        let mut job = job();
+        job.to = "Ada <ada@prüfung.example>".into();
+        let prepared = made(&job).expect("a mail");
+        assert_eq!(prepared.to[0].to_string(), "ada@xn--prfung-4ya.example");
+    }
+
+    #[test]
     fn what_is_no_mail_is_refused_and_the_field_named() {
         assert!(refused(|job| job.to = Recipients(vec![])).starts_with("to: `to` names nobody"));
         assert!(refused(|job| job.to = Recipients(vec!["a@b.example".into(); 51])).contains("at most 50"));
         assert!(refused(|job| job.to = "nobody".into()).starts_with("to: not a mailbox"));
         assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
         assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
+        assert!(refused(|job| job.html = "x".repeat(MAX_TEXT + 1)).starts_with("html: "));
         assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
         assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));
         assert!(refused(|job| job.message_id = Some("<a>\r\nX: y".into())).starts_with("messageId: "));

@@ -26,6 +26,7 @@ mod outcome;
 mod queue;
 mod script;
 mod state;
+mod wipe;
 mod worker;
 
 pub use blocklist::{Blocked, Blocklist};

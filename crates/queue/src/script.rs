@@ -41,6 +41,7 @@ script!(RETRY = "lib" "state_lib" "retry_lib" "retry");
 script!(RETRY_FAILED = "lib" "retry_lib" "retry_failed");
 script!(STRIKE = "strike");
 script!(SUSPECTS = "lib" "suspects");
+script!(WIPE = "lib" "wipe");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod check;
 mod once;
+mod queue;
 mod suppressions;
 
 use std::{io::Write, process::ExitCode};
@@ -30,6 +31,7 @@ use crate::Mailer;
                   mailer --once --max-time 10m --json    the same, within limits, with a summary for scripts\n  \
                   mailer check                           is Redis there, does the SMTP server let us in?\n  \
                   mailer send-test --to ada@example.com  send one mail, past the queue\n  \
+                  mailer queue status                    what waits, and for how long\n  \
                   mailer suppressions list               who is not sent to, and why\n\n\
                   Exit codes: 0 done; 1 drained, but some mails failed for good; 64 bad usage; 69 Redis or the mail\n\
                   provider refuses or is down; 75 stopped early with mails left; 78 bad settings"
@@ -54,6 +56,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Send one mail directly, past the queue
     SendTest(check::SendTestArgs),
+    /// The operator's hands on the queue
+    #[command(subcommand)]
+    Queue(queue::Command),
     /// Addresses that are not sent to
     #[command(subcommand)]
     Suppressions(suppressions::Command),
@@ -87,6 +92,7 @@ pub fn run(args: &Args) -> ExitCode {
             None | Some(Command::Run) => serve(mailer).await,
             Some(Command::Check(command)) => check::check(mailer, command).await,
             Some(Command::SendTest(command)) => check::send_test(mailer, command).await,
+            Some(Command::Queue(command)) => queue::run(&mailer, command).await,
             Some(Command::Suppressions(command)) => suppressions::run(&mailer, command).await,
         };
         done.unwrap_or_else(|error| fail(exit::UNAVAILABLE, &error))

@@ -4,7 +4,7 @@ mod delivery;
 
 use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
-use examhall_mailer::{Drain, Mailer};
+use examhall_mailer::{Drain, DrainOptions, Mailer, Progress};
 use examhall_queue::{Connection, JobOptions, NewJob, Queue};
 use examhall_testkit::World;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Post {
         let values = Values::from_pairs(self.world.settings()).expect("good settings");
         let mailer =
             Mailer::connect(MailerSettings::checked(&values).expect("good settings")).await.expect("connected");
-        mailer.drain(CancellationToken::new()).await.expect("drained")
+        mailer.drain(DrainOptions::default(), Progress::default(), CancellationToken::new()).await.expect("drained")
     }
 
     async fn job(&self, id: &str) -> HashMap<String, String> {
