@@ -160,12 +160,7 @@ impl Mailer {
 /// Lets the worker take as much as the providers take: nothing while no mail can be sent, so that none is touched.
 ///
 /// This is not BullMQ's pause, which would stop all workers of the queue.
-pub(crate) async fn hold(
-    transport: Arc<Transport>,
-    control: WorkerControl,
-    concurrency: usize,
-    stop: CancellationToken,
-) {
+async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: usize, stop: CancellationToken) {
     let mut changes = transport.changes();
     loop {
         control.set_concurrency(match transport.openness() {

@@ -104,6 +104,9 @@ fn note(
 
 /// A mailer that was killed may have left bodies behind, in the jobs that were completed last.
 async fn wipe_leftovers(queue: &Queue<Payload>) {
+    if queue.connection().ready().await.is_err() {
+        return;
+    }
     for page in 0.. {
         let Ok(jobs) = queue.list(State::Completed, page * BATCH, BATCH, Order::NewestFirst).await else { return };
         let leftovers: Vec<_> = jobs

@@ -14,7 +14,7 @@ use examhall_queue::{Counts, Drained, Handler, Job, Outcome, Worker};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Mailer, app::hold, breaker::Openness, handler::SendMail, payload::Payload, smtp::Transport};
+use crate::{Mailer, breaker::Openness, handler::SendMail, payload::Payload, smtp::Transport};
 
 /// How long draining waits for retries of mails that it touched, and for a provider to come back.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -143,9 +143,7 @@ impl Mailer {
         transport.watch(&self.handler.author.from.email, &background);
         let handler =
             Limited { handler: self.handler, left: options.limit.map(AtomicU64::new), progress, stop: stop.clone() };
-        let concurrency = self.options.concurrency;
         let worker = Worker::new(self.queue, sleeping, self.options, handler);
-        tokio::spawn(hold(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
         tokio::spawn(give_up(transport, options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(PATIENCE, stop.clone()).await;
         if let Some(bodies) = bodies {
@@ -181,7 +179,8 @@ async fn give_up(
     }
 }
 
-/// A handler that counts, and gives back what is more than it may run.
+/// A handler that counts, gives back what is more than it may run, and keeps a mail in hand while no provider takes it:
+/// so draining waits for the provider without touching one mail after the other.
 struct Limited {
     handler: SendMail,
     left: Option<AtomicU64>,
@@ -191,6 +190,13 @@ struct Limited {
 
 impl Handler<Payload> for Limited {
     async fn run(&self, job: Job<Payload>) -> Outcome {
+        let mut changes = self.handler.transport.changes();
+        while self.handler.transport.openness() < Openness::OneByOne {
+            match self.stop.run_until_cancelled(changes.changed()).await {
+                Some(Ok(())) => {}
+                _ => return Outcome::Returned,
+            }
+        }
         if let Some(left) = &self.left {
             match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
                 Ok(1) => self.stop.cancel(),

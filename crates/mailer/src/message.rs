@@ -23,6 +23,9 @@ const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
 /// Largest text and HTML of one mail together, in bytes.
 const MAX_TEXT: usize = 10 * 1024 * 1024;
 
+/// Longest word in a header, in bytes: a line, which can be broken between words only, has 998.
+const LONGEST_WORD: usize = 900;
+
 /// Who mails are from, and how that is proven.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
@@ -96,14 +99,7 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
     let sender_is_ours = from.email == author.from.email;
-    Ok(Prepared {
-        from: from.email,
-        sender_is_ours,
-        to,
-        suppressed: Vec::new(),
-        message_id,
-        bytes: message.formatted(),
-    })
+    Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, bytes })
 }
 
 fn check_size(job: &EmailJob) -> Result<(), NotAMail> {
@@ -197,10 +193,13 @@ fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
     Ok(HeaderValue::new(name, one_line("headers", value)?.to_owned()))
 }
 
-/// Refuses line breaks and other control characters: with them a value could become another header.
+/// Refuses line breaks and other control characters, with which a value could become another header, and words that fit
+/// into no line (RFC 5322, section 2.1.1).
 fn one_line<'a>(field: &'static str, text: &'a str) -> Result<&'a str, NotAMail> {
     if text.chars().any(char::is_control) {
         Err(NotAMail::new(field, "holds a line break or control character"))
+    } else if text.split(' ').any(|word| word.len() > LONGEST_WORD) {
+        Err(NotAMail::new(field, format!("holds a word of more than {LONGEST_WORD} bytes")))
     } else {
         Ok(text)
     }
@@ -275,6 +274,7 @@ mod tests {
         assert!(refused(|job| job.to = "nobody".into()).starts_with("to: not a mailbox"));
         assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
         assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
+        assert!(refused(|job| job.subject = "x".repeat(1000)).contains("a word of more than 900 bytes"));
         assert!(refused(|job| job.html = "x".repeat(MAX_TEXT + 1)).starts_with("html: "));
         assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
         assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));

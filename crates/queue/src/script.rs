@@ -25,6 +25,7 @@ script!(COUNTS = "lib" "counts");
 script!(EXCHANGE = "lib" "job_lib" "exchange");
 script!(EXTEND = "lib" "extend");
 script!(GET = "lib" "state_lib" "get");
+script!(LEASE = "lease");
 script!(LEDGER = "ledger");
 script!(LIMIT = "limit");
 script!(LIST = "lib" "list");

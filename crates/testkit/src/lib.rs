@@ -14,6 +14,7 @@
 
 mod database;
 mod net;
+mod postfix;
 mod postgres;
 mod process;
 mod redis;
@@ -23,6 +24,7 @@ mod world;
 
 pub use database::{Database, DatabaseKind};
 pub use net::free_port;
+pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary};
 pub use redis::{Redis, RedisOptions};

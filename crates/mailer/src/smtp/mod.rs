@@ -16,6 +16,7 @@
 mod dialogue;
 mod fault;
 mod folder;
+mod lease;
 mod provider;
 mod reply;
 mod session;

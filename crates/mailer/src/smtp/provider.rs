@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::{Limiter, Permit};
+use examhall_queue::{Leases, Limiter, Permit};
 use lettre::Address;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::{
     Delivered, Fault, Limits, Phase, Refused, TransportOptions, Undelivered,
     dialogue::{Envelope, NoEnvelope, Rejected},
     fault::Kind,
+    lease::Lease,
     session::Session,
     url::Server,
 };
@@ -26,11 +27,19 @@ use crate::{
 /// How often connections that grew old while waiting are closed.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// The same where connections are few and other mailers may wait for them.
+const QUICK_SWEEP: Duration = Duration::from_secs(1);
+/// How long a mailer that vanished keeps its connections from the others.
+const LEASE: Duration = Duration::from_mins(1);
+/// How often a connection is asked for where all are taken.
+const LEASE_WAIT: Duration = Duration::from_millis(50);
+
 /// A server and what is known of it. Connections wait in `idle` for the next mail.
 pub(crate) struct Provider {
     server: Server,
     limits: Limits,
     limiter: Limiter,
+    leases: Option<Leases>,
     idle: Mutex<Vec<Session>>,
     breaker: Mutex<Breaker>,
     changes: watch::Sender<()>,
@@ -50,7 +59,10 @@ impl Provider {
         limiter: Limiter,
         changes: watch::Sender<()>,
     ) -> Self {
+        let places =
+            |count| Leases::new(options.redis.clone(), format!("mail:connections:{}", server.name()), count, LEASE);
         let provider = Self {
+            leases: server.connections.map(places),
             server,
             limits: options.limits,
             limiter,
@@ -84,7 +96,7 @@ impl Provider {
         if self.openness() < Openness::OneByOne {
             return Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())));
         }
-        if let Some(mut session) = self.take_idle() {
+        if let Some(mut session) = self.take_idle().await {
             match session.envelope(mail).await {
                 // The server had closed it meanwhile, or says so now: that says nothing about the mail.
                 Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
@@ -113,12 +125,20 @@ impl Provider {
         })
     }
 
-    /// Opens a connection; a server that is too busy to greet is asked once more.
+    /// Opens a connection, once one more may be open; a server that is too busy to greet is asked once more.
     async fn open(&self) -> Result<Session, Fault> {
-        match Session::open(&self.server, self.limits).await {
-            Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await,
-            opened => opened,
+        let lease = self.leases.as_ref().map(Lease::new);
+        if let Some(lease) = &lease {
+            while !lease.take().await {
+                tokio::time::sleep(LEASE_WAIT).await;
+            }
         }
+        let mut session = match Session::open(&self.server, self.limits).await {
+            Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await?,
+            opened => opened?,
+        };
+        session.lease = lease;
+        Ok(session)
     }
 
     /// Waits until one more mail may be sent, over all processes. Where Redis cannot say, it may.
@@ -180,7 +200,8 @@ impl Provider {
         let mut changes = self.changes.subscribe();
         while !stop.is_cancelled() {
             let next = self.breaker().next_probe();
-            let wait = next.map_or(SWEEP, |(at, _)| at.saturating_duration_since(Instant::now()));
+            let sweep = if self.leases.is_some() { QUICK_SWEEP } else { SWEEP };
+            let wait = next.map_or(sweep, |(at, _)| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = changes.changed() => if changed.is_err() { return },
@@ -224,10 +245,14 @@ impl Provider {
         self.open().await.map(Session::close)
     }
 
-    fn take_idle(&self) -> Option<Session> {
+    async fn take_idle(&self) -> Option<Session> {
         loop {
             let session = self.idle().pop()?;
-            if session.is_reusable() {
+            let may_be_open = match &session.lease {
+                Some(lease) => lease.take().await,
+                None => true,
+            };
+            if may_be_open && session.is_reusable() {
                 return Some(session);
             }
             session.close();
@@ -235,8 +260,9 @@ impl Provider {
     }
 
     /// Keeps a connection for the next mail; where its dialogue is not where it should be, it is closed by being dropped.
-    fn keep(&self, session: Session) {
+    fn keep(&self, mut session: Session) {
         if session.is_reusable() {
+            session.idle_since = Instant::now();
             self.idle().push(session);
         } else if session.in_step {
             session.close();
@@ -244,7 +270,10 @@ impl Provider {
     }
 
     fn close_old(&self) {
-        let old: Vec<_> = self.idle().extract_if(.., |session| !session.is_reusable()).collect();
+        let is_old = |session: &Session| {
+            !session.is_reusable() || (self.leases.is_some() && session.idle_since.elapsed() >= QUICK_SWEEP)
+        };
+        let old: Vec<_> = self.idle().extract_if(.., |session| is_old(session)).collect();
         old.into_iter().for_each(Session::close);
     }
 

@@ -12,6 +12,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     Fault, Kind, Phase, Reply,
+    lease::Lease,
     url::{Security, Server},
     wire::Wire,
 };
@@ -35,6 +36,9 @@ pub(super) struct Session {
     /// Every reply so far has been read and understood.
     pub(super) in_step: bool,
     pub(super) mails: u32,
+    pub(super) idle_since: Instant,
+    /// One of the connections that all mailers share, where those are counted.
+    pub(super) lease: Option<Lease>,
     opened_at: Instant,
 }
 
@@ -75,8 +79,18 @@ impl Session {
         if let Some(credentials) = &server.credentials {
             log_in(&mut wire, &features, credentials, limit).await?;
         }
-        let opened_at = Instant::now();
-        Ok(Self { wire, limits, features, needs_reset: false, in_step: true, mails: 0, opened_at })
+        let now = Instant::now();
+        Ok(Self {
+            wire,
+            limits,
+            features,
+            needs_reset: false,
+            in_step: true,
+            mails: 0,
+            idle_since: now,
+            lease: None,
+            opened_at: now,
+        })
     }
 
     /// Whether it can take one more mail.

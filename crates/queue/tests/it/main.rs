@@ -2,6 +2,7 @@
 
 mod add;
 mod admin;
+mod leases;
 mod ledger;
 mod limit;
 mod work;

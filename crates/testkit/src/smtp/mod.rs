@@ -13,7 +13,8 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{session::Session, tls::Certificate};
+use self::session::Session;
+pub(crate) use self::tls::Certificate;
 use crate::eventually;
 
 /// A mail that the server has answered with 250: from then on it is responsible for it.

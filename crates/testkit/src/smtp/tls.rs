@@ -14,14 +14,14 @@ use tokio_rustls::{
 };
 
 /// A certificate that vouches for itself.
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     folder: TempDir,
     acceptor: TlsAcceptor,
 }
 
 impl Certificate {
     /// Makes one for a name as openssl writes it: `IP:127.0.0.1`, `DNS:mail.example.com`.
-    pub(super) async fn make(name: &str) -> Self {
+    pub(crate) async fn make(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
             "[req]\ndistinguished_name=name\nx509_extensions=extensions\nprompt=no\n[name]\nCN=test\n\
@@ -45,7 +45,7 @@ impl Certificate {
     }
 
     /// Where the certificate is, in PEM.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("certificate.pem")
     }
 
