@@ -25,6 +25,8 @@ script!(COUNTS = "lib" "counts");
 script!(EXCHANGE = "lib" "job_lib" "exchange");
 script!(EXTEND = "lib" "extend");
 script!(GET = "lib" "state_lib" "get");
+script!(LEASE = "lease");
+script!(LEDGER = "ledger");
 script!(LIMIT = "limit");
 script!(LIST = "lib" "list");
 script!(LOG = "lib" "log");
@@ -38,7 +40,9 @@ script!(REMOVE = "lib" "job_lib" "state_lib" "remove");
 script!(RESUME = "lib" "resume");
 script!(RETRY = "lib" "state_lib" "retry_lib" "retry");
 script!(RETRY_FAILED = "lib" "retry_lib" "retry_failed");
+script!(STRIKE = "strike");
 script!(SUSPECTS = "lib" "suspects");
+script!(WIPE = "lib" "wipe");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {
