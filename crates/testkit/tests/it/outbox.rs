@@ -1,7 +1,7 @@
 //! Whatever dies between the commit and the queue, a mail is queued once. A trigger in the database holds the API at the
 //! step at which it is killed.
 
-use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
+use examhall_testkit::{Action, DatabaseKind, Phase, RedisOptions, World, eventually};
 use tokio::process::Command;
 
 use crate::{Api, PATIENCE};
@@ -156,4 +156,21 @@ async fn several_relays_share_the_outbox_and_queue_nothing_twice() {
         .flat_map(|(_, fields)| fields)
         .collect();
     assert!(events.contains("added") && !events.contains("duplicated"), "a row was taken to the queue twice");
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_mail_is_noted_as_it_happens() {
+    let world = world().await;
+    let (api, _mailer) = (Api::start(&world).await, world.mailer(&[]));
+    world.smtp.behave(|phase, line| match phase {
+        Phase::Rcpt if line.contains("nobody@") => Action::Reply("550 5.1.1 no such user".into()),
+        _ => Action::Proceed,
+    });
+    api.sign_up("ada@example.com").await;
+    api.sign_up("nobody@example.com").await;
+    let outcomes = "SELECT recipient || ' ' || outcome FROM mail_outbox WHERE outcome IS NOT NULL ORDER BY 1";
+    eventually("both noted", PATIENCE, async || {
+        (sql(&world, outcomes).await == "ada@example.com sent\nnobody@example.com failed").then_some(())
+    })
+    .await;
 }
