@@ -53,6 +53,8 @@ pub struct Application {
     health: Health,
     access_tokens: web::Data<AccessTokens>,
     cors_origins: Vec<String>,
+    /// Waits for the queue's events, and does nothing else.
+    sleeping: Connection,
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     metrics: Metrics,
@@ -68,6 +70,7 @@ impl Application {
         let redis_url = settings.redis_url.expose_secret();
         let cache = Cache::open(redis_url, &settings.cache_prefix).context("REDIS_URL")?;
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
+        let sleeping = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         await_redis(cache.clone(), queue.clone()).await;
 
@@ -89,6 +92,7 @@ impl Application {
             }),
             health: Health::default(),
             cors_origins: settings.cors_origins,
+            sleeping,
             listener,
             ops_bind: settings.ops_bind,
             metrics,
@@ -108,7 +112,7 @@ impl Application {
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { state, health, access_tokens, cors_origins, listener, ops_bind, metrics } = self;
+        let Self { state, health, access_tokens, cors_origins, sleeping, listener, ops_bind, metrics } = self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
         watch(&health, &state, &background);
@@ -118,6 +122,7 @@ impl Application {
         tracing::info!("Health and metrics on port {}", ops.port());
         let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
         let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
+        let outcomes = tokio::spawn(reconciler::listen(Arc::clone(&state), sleeping.clone(), background.clone()));
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
@@ -150,7 +155,9 @@ impl Application {
         background.cancel();
         relay.await.context("the relay panicked")?;
         reconciler.await.context("the reconciler panicked")?;
+        outcomes.await.context("the listener panicked")?;
         state.cache.close().await;
+        sleeping.close().await;
         state.queue.connection().close().await;
         state.store.clone().close().await;
         Ok(ended?)

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_core::EmailAddress;
 use examhall_queue::{Connection, Limiter, Permit, Rate};
 use ring::digest::{SHA256, digest};
@@ -60,7 +61,7 @@ impl Limits {
     /// For routes that name an account, whether or not there is one: counts its address, by a hash.
     pub(crate) async fn account(&self, rule: Rule, email: &EmailAddress) -> Result<(), Problem> {
         let hash = digest(&SHA256, email.canonical().as_bytes());
-        let who: String = hash.as_ref()[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+        let who = BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]);
         self.check(rule, &who).await
     }
 
@@ -93,8 +94,9 @@ impl Limits {
             return Permit::After(interval); // too many to tell apart: closed to those who are new
         }
         let full_at = buckets.get(&key).copied().unwrap_or(now).max(now) + interval;
-        if full_at > now + period {
-            return Permit::After(full_at - period - now);
+        let excess = full_at.saturating_duration_since(now + period);
+        if !excess.is_zero() {
+            return Permit::After(excess);
         }
         buckets.insert(key, full_at);
         Permit::Granted

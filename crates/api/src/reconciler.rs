@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_queue::State as JobState;
+use examhall_queue::{Connection, Event, Position, State as JobState};
 use examhall_store::{MailOutcome, Page};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::state::{State, now};
+use crate::{
+    relay::row_of,
+    state::{State, now},
+};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -18,6 +21,50 @@ const AGE: Duration = Duration::from_mins(1);
 const CHUNK: u64 = 200;
 /// How long what became of a mail is kept; a request with the same `Idempotency-Key` finds it until then.
 const KEEP: Duration = Duration::from_hours(24);
+
+/// How long outcomes are gathered before they are noted together.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// Notes what becomes of mails as the queue tells it, until `stop`. What is missed, the reconciler finds. `sleeping` is
+/// a connection for nothing but waiting.
+pub(crate) async fn listen(state: Arc<State>, sleeping: Connection, stop: CancellationToken) {
+    let heard = async {
+        let mut events = loop {
+            match state.queue.events(sleeping.clone(), Position::Now).await {
+                Ok(events) => break events,
+                Err(error) => tracing::debug!(%error, "Events cannot be read yet"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        loop {
+            let mut ended = vec![events.next().await.1];
+            let until = tokio::time::Instant::now() + GATHER;
+            while let Ok((_, event)) = tokio::time::timeout_at(until, events.next()).await {
+                ended.push(event);
+            }
+            if let Err(error) = note(&state, &ended).await {
+                tracing::warn!(%error, "What became of mails is found out later");
+            }
+        }
+    };
+    stop.run_until_cancelled(heard).await;
+}
+
+async fn note(state: &State, events: &[Event]) -> Result<(), examhall_store::Error> {
+    for outcome in [MailOutcome::Sent, MailOutcome::Failed, MailOutcome::Removed] {
+        let ids = events.iter().filter_map(|event| match (event, outcome) {
+            (Event::Completed { id, .. }, MailOutcome::Sent)
+            | (Event::Failed { id, .. }, MailOutcome::Failed)
+            | (Event::Removed { id }, MailOutcome::Removed) => row_of(id),
+            _ => None,
+        });
+        let ids: Vec<Uuid> = ids.collect();
+        for ids in ids.chunks(500) {
+            state.store.outbox.close(ids, outcome, now()).await?;
+        }
+    }
+    Ok(())
+}
 
 /// Goes through the open mails again and again, until `stop`.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {

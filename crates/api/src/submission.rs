@@ -1,6 +1,10 @@
 //! Handing attempts in: by the student, or by the sweeper once their time is over.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use examhall_core::{Attempt, ExamId, ExamResult};
 use examhall_store::{Error, Paper};
@@ -52,10 +56,11 @@ async fn sweep_batch(state: &State) -> Result<u64, Error> {
     let overdue = state.store.attempts.overdue(BATCH, now()).await?;
     let mut papers: HashMap<ExamId, Paper> = HashMap::new(); // an exam's attempts tend to end together
     for attempt in &overdue {
-        if !papers.contains_key(&attempt.exam_id) {
-            papers.insert(attempt.exam_id, state.store.questions.paper(attempt.exam_id).await?.value);
-        }
-        submit_with(state, attempt, &papers[&attempt.exam_id]).await?;
+        let paper = match papers.entry(attempt.exam_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(state.store.questions.paper(attempt.exam_id).await?.value),
+        };
+        submit_with(state, attempt, paper).await?;
         tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline");
     }
     Ok(overdue.len() as u64)

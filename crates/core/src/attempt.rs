@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_its_type_in_json() {
-        for text in [r#"true"#, r#"4.25"#, r#""four""#] {
+        for text in ["true", "4.25", r#""four""#] {
             let wire = format!(r#"{{"questionId":"018f4e3a-0000-7000-8000-000000000001","value":{text}}}"#);
             let answer: Answer = serde_json::from_str(&wire).expect("an answer");
             assert_eq!(serde_json::to_string(&answer).expect("JSON"), wire);

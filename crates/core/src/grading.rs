@@ -59,9 +59,10 @@ fn round(number: f64) -> f64 {
 fn share(key: &QuestionKind, answer: &Answer) -> f64 {
     let whole = |is_right: bool| if is_right { 1.0 } else { 0.0 };
     match (key, &answer.choice_ids, &answer.value) {
-        (QuestionKind::SingleChoice { choices }, Some(chosen), None) => whole(is_exact(choices, chosen)),
         (QuestionKind::MultipleChoice { choices, partial_credit: true }, Some(chosen), None) => part(choices, chosen),
-        (QuestionKind::MultipleChoice { choices, .. }, Some(chosen), None) => whole(is_exact(choices, chosen)),
+        (QuestionKind::SingleChoice { choices } | QuestionKind::MultipleChoice { choices, .. }, Some(chosen), None) => {
+            whole(is_exact(choices, chosen))
+        }
         (QuestionKind::TrueFalse { correct }, None, Some(AnswerValue::Bool(given))) => whole(given == correct),
         (QuestionKind::Numeric { answer, tolerance }, None, Some(AnswerValue::Number(given))) => {
             // 0.4 is within 0.1 of 0.3, though in binary it is a little further.

@@ -34,7 +34,7 @@ pub fn shuffled(attempt: AttemptId, questions: &[StudentQuestion]) -> Vec<Ordere
     order
 }
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): good enough to shuffle, and
+/// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): good enough to shuffle, and
 /// frozen, so that no update of a library gives a running attempt another order.
 struct Dice(u64);
 

@@ -72,7 +72,8 @@ impl StatisticsBuilder {
         let range = self.percents.first().zip(self.percents.last()).map(|(low, high)| [*low, *high]);
         let mut distribution = [0; 10];
         for percent in &self.percents {
-            distribution[(0..9).find(|bin| *percent < f64::from(bin + 1) * 10.0).unwrap_or(9) as usize] += 1;
+            let above = (1_u8..10).filter(|bound| *percent >= f64::from(*bound) * 10.0).count();
+            distribution[above] += 1;
         }
         let question = |(question_id, (count, shares)): (QuestionId, (u64, f64))| QuestionStatistics {
             question_id,
@@ -102,7 +103,9 @@ mod tests {
 
     fn of(percents: &[f64]) -> Statistics {
         let mut builder = StatisticsBuilder::default();
-        percents.iter().for_each(|percent| builder.add(*percent, *percent >= 50.0, &[]));
+        for percent in percents {
+            builder.add(*percent, *percent >= 50.0, &[]);
+        }
         builder.finish()
     }
 

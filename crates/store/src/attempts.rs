@@ -68,15 +68,15 @@ impl Attempts {
         if let Some(open) = last.as_ref().filter(|last| last.submitted_at.is_none()) {
             return Err(Error::AttemptOpen(AttemptId(open.id)));
         }
-        let used = last.map_or(0, |last| last.number);
-        if i64::from(used) >= i64::from(exam.max_attempts) {
+        let begun = last.map_or(0, |last| last.number);
+        if i64::from(begun) >= i64::from(exam.max_attempts) {
             return Err(Error::WrongState("you have used all your attempts at this exam"));
         }
         let row = attempt::ActiveModel {
             id: Set(Uuid::now_v7()),
             exam_id: Set(exam.id.0),
             user_id: Set(user.0),
-            number: Set(used + 1),
+            number: Set(begun + 1),
             started_at: Set(now.as_millis()),
             deadline: Set(Attempt::deadline_of(&exam, now).as_millis()),
             answers: Set(serde_json::Value::Array(Vec::new())),

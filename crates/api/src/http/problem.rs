@@ -165,11 +165,11 @@ impl From<store::Error> for Problem {
 impl From<queue::Error> for Problem {
     fn from(error: queue::Error) -> Self {
         match error {
-            queue::Error::NotFound(_) => Self::not_found(),
+            // No job has an id that none can have.
+            queue::Error::NotFound(_) | queue::Error::BadJobId { .. } => Self::not_found(),
             queue::Error::WrongState { .. } | queue::Error::Foreign(_) => {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
-            queue::Error::BadJobId { .. } => Self::not_found(), // no job has such an id
             queue::Error::Redis(error) => {
                 tracing::warn!(%error, "Redis not reached");
                 Self::unavailable("the queue does not answer")

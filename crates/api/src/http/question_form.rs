@@ -200,6 +200,7 @@ mod tests {
         serde_json::from_value(body).expect("a form")
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that a case is one line")]
     fn check(body: Value, pointers: &[&str]) {
         let errors = form(body.clone()).into_question("").err().unwrap_or_default();
         let found: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();

@@ -156,8 +156,8 @@ async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
     let mut order: Vec<_> =
         attempt["order"].as_array().expect("an order").iter().map(|one| &one["questionId"]).collect();
     let mut questions: Vec<_> = hall.questions.iter().map(|question| &question["id"]).collect();
-    order.sort_unstable_by_key(|id| id.to_string());
-    questions.sort_unstable_by_key(|id| id.to_string());
+    order.sort_unstable_by_key(ToString::to_string);
+    questions.sort_unstable_by_key(ToString::to_string);
     assert_eq!(order, questions);
     let path = format!("/attempts/{}", attempt["id"].as_str().expect("an id"));
     let again = hall.api.expect(200, Method::GET, &path, &hall.students[0], NOTHING).await;

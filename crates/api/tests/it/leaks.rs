@@ -1,6 +1,6 @@
 //! No answer key reaches a student: not in a body, a header, an error, the cache, the log.
 
-use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
+use examhall_testkit::{DatabaseKind, Process, Redis, RedisOptions, World, eventually};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ impl Server {
         let answer = request.send().await.expect("an answer");
         let head = format!("{path} {:?}", answer.headers());
         let text = answer.text().await.expect("text");
-        self.seen.lock().expect("no panic").push_str(&format!("{head}\n{text}\n"));
+        *self.seen.lock().expect("no panic") += &[head.as_str(), text.as_str(), ""].join("\n");
         serde_json::from_str(&text).unwrap_or_default()
     }
 
@@ -64,7 +64,7 @@ fn planted() -> Value {
         {"type": "singleChoice", "text": "?", "choices": choices},
         {"type": "multipleChoice", "text": "?", "choices": choices, "partialCredit": true},
         {"type": "trueFalse", "text": "?", "correct": false},
-        {"type": "numeric", "text": "?", "answer": 424_242.4242, "tolerance": 0.131_313},
+        {"type": "numeric", "text": "?", "answer": 424_242.424_2, "tolerance": 0.131_313},
         {"type": "shortText", "text": "?", "accepted": ["planted-accepted", "planted-other"]},
     ]})
 }
@@ -102,32 +102,13 @@ async fn no_planted_key_is_found_anywhere_a_student_looks() {
     ] {
         server.as_student(method, &path, &student, body).await;
     }
-    let attempt = server.as_student(Method::POST, &format!("{exam}/attempts"), &student, nothing).await;
-    let attempt = format!("/attempts/{}", attempt["id"].as_str().expect("an id"));
-    let answers = json!({"seq": 1, "answers": [{"questionId": questions[3]["id"], "value": 1}]});
-    for (method, path, body) in [
-        (Method::PUT, format!("{attempt}/answers"), &answers),
-        (Method::PUT, format!("{attempt}/answers"), &json!({"seq": 2, "answers": [{"questionId": 7}]})),
-        (Method::GET, attempt.clone(), nothing),
-        (Method::POST, format!("{attempt}/submit"), nothing),
-        (Method::GET, format!("{exam}/results"), nothing),
-    ] {
-        server.as_student(method, &path, &student, body).await;
-    }
+    sit(&server, &exam, &student, &questions[3]["id"]).await;
     eventually("the result mail queued", PATIENCE, async || {
         (server.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await > 0).then_some(())
     })
     .await;
 
-    let mut redis = String::new();
-    for key in server.world.redis.cmd::<Vec<String>>("KEYS *").await {
-        let value = match server.world.redis.cmd::<String>(&format!("TYPE {key}")).await.as_str() {
-            "string" => server.world.redis.cmd::<String>(&format!("GET {key}")).await,
-            "hash" => server.world.redis.cmd::<Vec<String>>(&format!("HVALS {key}")).await.join("\n"),
-            _ => String::new(),
-        };
-        redis.push_str(&format!("{key}\n{value}\n"));
-    }
+    let redis = everything_in(&server.world.redis).await;
     assert!(redis.contains(&format!("exam:{}:questions", exam.trim_start_matches("/exams/"))), "the sheet was cached");
     let seen = server.seen.lock().expect("no panic").clone();
     let document = server.client.get(server.base.replace("/api/v1", "/openapi.json")).send().await.expect("an answer");
@@ -143,6 +124,37 @@ async fn no_planted_key_is_found_anywhere_a_student_looks() {
         assert!(!seen.contains(field), "{field} stands in answers:\n{seen}");
         assert!(!redis.contains(field), "{field} stands in Redis");
     }
+}
+
+/// A student sits the exam, with a mistake on the way.
+async fn sit(server: &Server, exam: &str, student: &str, question: &Value) {
+    let nothing = &json!({});
+    let attempt = server.as_student(Method::POST, &format!("{exam}/attempts"), student, nothing).await;
+    let attempt = format!("/attempts/{}", attempt["id"].as_str().expect("an id"));
+    let answers = json!({"seq": 1, "answers": [{"questionId": question, "value": 1}]});
+    for (method, path, body) in [
+        (Method::PUT, format!("{attempt}/answers"), &answers),
+        (Method::PUT, format!("{attempt}/answers"), &json!({"seq": 2, "answers": [{"questionId": 7}]})),
+        (Method::GET, attempt.clone(), nothing),
+        (Method::POST, format!("{attempt}/submit"), nothing),
+        (Method::GET, format!("{exam}/results"), nothing),
+    ] {
+        server.as_student(method, &path, student, body).await;
+    }
+}
+
+/// Keys and values of every kind that may hold a text.
+async fn everything_in(redis: &Redis) -> String {
+    let mut all = Vec::new();
+    for key in redis.cmd::<Vec<String>>("KEYS *").await {
+        all.push(match redis.cmd::<String>(&format!("TYPE {key}")).await.as_str() {
+            "string" => redis.cmd::<String>(&format!("GET {key}")).await,
+            "hash" => redis.cmd::<Vec<String>>(&format!("HVALS {key}")).await.join("\n"),
+            _ => String::new(),
+        });
+        all.push(key);
+    }
+    all.join("\n")
 }
 
 /// A body of the right shape with nothing planted: what a student sends may come back.

@@ -77,9 +77,9 @@ fn indexes() -> Vec<IndexCreateStatement> {
     let on = |table: &'static str, name: &str, columns: &[&'static str]| {
         let mut index = Index::create();
         index.name(format!("{table}_{name}")).table(table);
-        columns.iter().for_each(|column| {
+        for column in columns {
             index.col(*column);
-        });
+        }
         index
     };
     let is_open = || Expr::col("submitted_at").is_null();

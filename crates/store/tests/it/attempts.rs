@@ -97,11 +97,11 @@ async fn of_many_saves_at_once_the_highest_number_wins(fresh: Fresh) {
         let answer = right(u128::try_from(seq).expect("small"));
         tokio::spawn(async move { store.attempts.save(attempt.id, student, seq, &[answer], NOW).await })
     });
-    for save in saves.collect::<Vec<_>>() {
-        save.await.expect("no panic").expect("saved");
+    for done in saves.collect::<Vec<_>>() {
+        done.await.expect("no panic").expect("saved");
     }
-    let (_, saved) = fresh.store.attempts.get(AttemptId(attempt.id.0)).await.expect("found");
-    assert_eq!((saved.seq, saved.answers), (99, vec![right(99)]));
+    let (_, stored) = fresh.store.attempts.get(attempt.id).await.expect("found");
+    assert_eq!((stored.seq, stored.answers), (99, vec![right(99)]));
 }
 
 async fn answers_are_taken_until_the_end_of_grace_and_not_after_handing_in(fresh: Fresh) {
