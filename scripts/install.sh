@@ -117,6 +117,38 @@ has_postgres() {
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+# Postfix, for mail from end to end; tests start servers of their own, so the one of the system is not started.
+need_postfix() {
+  need openssl openssl openssl@3 openssl
+  if ! command -v postfix >/dev/null || ! command -v saslpasswd2 >/dev/null; then
+    say "Installing Postfix ..."
+    install_package postfix postfix postfix || true
+    install_package sasl2-bin cyrus-sasl cyrus-sasl || true
+    install_package libsasl2-modules cyrus-sasl cyrus-sasl-plain || true
+  fi
+  command -v postfix >/dev/null && command -v saslpasswd2 >/dev/null ||
+    fail "Postfix or saslpasswd2 is missing and could not be installed: install them (apt: postfix sasl2-bin libsasl2-modules, dnf: postfix cyrus-sasl cyrus-sasl-plain)"
+}
+
+# dkimpy, the other implementation that checks our signatures, for python3 alone.
+need_dkimpy() {
+  need python3 python3 python python3
+  export PYTHONPATH="$PWD/data/python${PYTHONPATH:+:$PYTHONPATH}"
+  python3 -c 'import dkim' 2>/dev/null && return
+  say "Installing dkimpy ..."
+  python3 -m pip install --quiet --target data/python dkimpy==1.1.8 >/dev/null 2>&1 && python3 -c 'import dkim' ||
+    fail "dkimpy is missing and could not be installed: install it (pip install dkimpy==1.1.8)"
+}
+
+# What a peer written for Node needs: need_node_peer <folder with a package.json>
+need_node_peer() {
+  need node nodejs node nodejs
+  need npm npm node npm
+  [ -d "$1/node_modules" ] && return
+  say "Installing the packages of $1 ..."
+  npm ci --prefix "$1" --no-audit --no-fund --silent || fail "the packages of $1 could not be installed: run \`npm ci\` there"
+}
+
 # Prints the first free port from $1 on.
 free_port() {
   local port=$1

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod mail;
 mod queue;
 
 use clap::{Parser, ValueEnum};
@@ -24,6 +25,8 @@ enum What {
     Queue,
     /// Reading through the cache
     Cache,
+    /// Sending mails, beside nodemailer
+    Mail,
 }
 
 #[tokio::main]
@@ -37,7 +40,22 @@ async fn main() -> anyhow::Result<()> {
     if wants(What::Cache) {
         cache::measure(args.count).await?;
     }
+    if wants(What::Mail) {
+        mail::measure(args.count).await?;
+    }
     Ok(())
+}
+
+/// Begins a table with columns of its own.
+fn title(work: &str, columns: &[&str]) {
+    let columns: String = columns.iter().map(|column| format!(" {column:>12}")).collect();
+    println!("\n{work:<40}{columns}");
+}
+
+/// Prints one line of such a table.
+fn row(work: &str, values: &[f64]) {
+    let values: String = values.iter().map(|value| format!(" {value:>12.2}")).collect();
+    println!("{work:<40}{values}");
 }
 
 /// Prints one line of the table.

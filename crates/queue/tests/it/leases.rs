@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_queue::Leases;
+use examhall_queue::{JobOptions, Leases};
 use examhall_testkit::{Redis, eventually};
 
 use crate::connect;
@@ -28,7 +28,7 @@ async fn the_place_of_somebody_who_vanished_becomes_free() {
 #[tokio::test]
 async fn completed_jobs_lose_what_is_wiped_and_others_keep_it() {
     let bench = crate::Bench::start().await;
-    let (done, waiting) = (bench.add(Default::default()).await, bench.add(Default::default()).await);
+    let (done, waiting) = (bench.add(JobOptions::default()).await, bench.add(JobOptions::default()).await);
     bench.redis.cmd::<i64>(&format!("LREM bull:email:wait 1 {done}")).await;
     bench.redis.cmd::<i64>(&format!("ZADD bull:email:completed 1 {done}")).await;
     let jobs = [done.clone(), waiting.clone(), "gone".to_owned()].map(|id| (id, "{}".to_owned()));
