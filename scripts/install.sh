@@ -119,7 +119,6 @@ has_postgres() {
 
 # Postfix, for mail from end to end; tests start servers of their own, so the one of the system is not started.
 need_postfix() {
-  need openssl openssl openssl@3 openssl
   if ! command -v postfix >/dev/null || ! command -v saslpasswd2 >/dev/null; then
     say "Installing Postfix ..."
     install_package postfix postfix postfix || true
@@ -140,13 +139,15 @@ need_dkimpy() {
     fail "dkimpy is missing and could not be installed: install it (pip install dkimpy==1.1.8)"
 }
 
-# What a peer written for Node needs: need_node_peer <folder with a package.json>
-need_node_peer() {
+# need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
+need_node_packages() {
   need node nodejs node nodejs
   need npm npm node npm
-  [ -d "$1/node_modules" ] && return
-  say "Installing the packages of $1 ..."
-  npm ci --prefix "$1" --no-audit --no-fund --silent || fail "the packages of $1 could not be installed: run \`npm ci\` there"
+  local stamp=$1/node_modules/.installed
+  cmp -s "$1/package-lock.json" "$stamp" && return
+  say "Installing the Node.js packages of $1 ..."
+  (cd "$1" && npm ci --silent --no-audit --no-fund) || fail "npm could not install the packages of $1: run \`npm ci\` there to see why"
+  cp "$1/package-lock.json" "$stamp"
 }
 
 # Prints the first free port from $1 on.

@@ -151,14 +151,15 @@ impl Connection {
 
     /// Runs a script. `key` is its only declared key, which routes it in a cluster.
     pub(crate) async fn eval(&self, script: &'static Script, key: &str, args: Vec<Value>) -> Result<Value, Error> {
+        let server = at_server_of(key);
         let mut words = Vec::with_capacity(args.len() + 3);
         words.extend([Value::from_static_str(script.sha()), Value::from(1), Value::from(key)]);
         words.extend(args);
-        match self.command("EVALSHA", ClusterHash::Offset(2), words.clone()).await {
+        match self.command("EVALSHA", server.clone(), words.clone()).await {
             // It has not run: Redis was restarted or does not know it yet. EVAL runs and keeps it.
             Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
                 words[0] = Value::from_static_str(script.source());
-                self.command("EVAL", ClusterHash::Offset(2), words).await
+                self.command("EVAL", server, words).await
             }
             answered => answered,
         }
@@ -203,7 +204,7 @@ impl Link {
     }
 }
 
-/// To the server that has `key`.
+/// To the server that has `key`. fred heeds no other way to route a command that it has no method for.
 pub(crate) fn at_server_of(key: &str) -> ClusterHash {
     ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()))
 }

@@ -63,6 +63,9 @@ pub enum Error {
         /// What was to be done.
         done: &'static str,
     },
+    /// The job has not ended within the time that was given. For the caller.
+    #[error("job {0:?} has not ended yet")]
+    NotEnded(String),
     /// The job is part of a scheduler or a flow; nothing was changed. For the caller.
     #[error("job {0:?} belongs to a scheduler or a flow, which only BullMQ itself can change")]
     Foreign(String),

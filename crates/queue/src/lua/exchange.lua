@@ -165,8 +165,13 @@ if blocked then wanted = 0 end
 local max = number(meta[3])
 if wanted > 0 then
   local left = (max > 0 and max or NO_MORE) - number(redis.call('GET', P .. 'limiter'))
-  if left <= 0 then limited_for = math.max(redis.call('PTTL', P .. 'limiter'), 0) end
-  wanted = math.min(wanted, math.max(left, 0))
+  if left <= 0 then
+    local lasts = redis.call('PTTL', P .. 'limiter')
+    if lasts == -1 then redis.call('DEL', P .. 'limiter') end -- it would never end
+    limited_for = math.max(lasts, 1) -- less than 1 ms is more than nothing
+    wanted = 0
+  end
+  wanted = math.min(wanted, left)
 end
 
 -- Up to `count` ids, out of `wait` and then out of `prioritized`, now in `active`.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fred::types::{ClusterHash, Value};
+use fred::types::Value;
 
 use super::Queue;
-use crate::{Error, script};
+use crate::{Error, connection::at_server_of, script};
 
 /// Jobs that one script removes.
 const STEP: u32 = 1000;
@@ -83,8 +83,9 @@ impl<T> Queue<T> {
     }
 
     async fn meta(&self, command: &'static str, words: &[&str]) -> Result<Value, Error> {
-        let key = Value::from(self.keys.of("meta"));
-        let args = std::iter::once(key).chain(words.iter().map(|word| Value::from(*word))).collect();
-        self.connection.command(command, ClusterHash::FirstKey, args).await
+        let key = self.keys.of("meta");
+        let args =
+            std::iter::once(Value::from(key.as_str())).chain(words.iter().map(|word| Value::from(*word))).collect();
+        self.connection.command(command, at_server_of(&key), args).await
     }
 }

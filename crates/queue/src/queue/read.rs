@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use fred::types::{ClusterHash, Value};
+use fred::types::Value;
 
 use super::{JobRecord, Queue};
-use crate::{Error, State, clock::now_ms, script};
+use crate::{Error, State, clock::now_ms, connection::at_server_of, script};
 
 /// In which order jobs are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,8 +79,9 @@ impl<T> Queue<T> {
     /// [`Error::Redis`].
     pub async fn logs(&self, id: &str, skip: u32, count: u32) -> Result<Vec<String>, Error> {
         let last = i64::from(skip) + i64::from(count) - 1;
-        let args = vec![(self.keys.of(id) + ":logs").into(), skip.into(), last.into()];
-        Ok(self.connection.command("LRANGE", ClusterHash::FirstKey, args).await?.convert()?)
+        let key = self.keys.of(id) + ":logs";
+        let args = vec![key.as_str().into(), skip.into(), last.into()];
+        Ok(self.connection.command("LRANGE", at_server_of(&key), args).await?.convert()?)
     }
 
     /// Since when the first job of each priority waits. Where one starves, its time stands still.
@@ -100,8 +101,9 @@ impl<T> Queue<T> {
     pub async fn ended_within(&self, span: Duration) -> Result<Ended, Error> {
         let from = now_ms().saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
         let count = async |set: &str| -> Result<i64, Error> {
-            let args = vec![self.keys.of(set).into(), from.to_string().into(), "+inf".into()];
-            Ok(self.connection.command("ZCOUNT", ClusterHash::FirstKey, args).await?.convert()?)
+            let key = self.keys.of(set);
+            let args = vec![key.as_str().into(), from.to_string().into(), "+inf".into()];
+            Ok(self.connection.command("ZCOUNT", at_server_of(&key), args).await?.convert()?)
         };
         Ok(Ended { completed: count("completed").await?, failed: count("failed").await? })
     }
@@ -111,7 +113,8 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
-        let answer = self.connection.command("HGETALL", ClusterHash::FirstKey, vec![self.keys.of(id).into()]).await?;
+        let key = self.keys.of(id);
+        let answer = self.connection.command("HGETALL", at_server_of(&key), vec![key.as_str().into()]).await?;
         Ok(answer.convert()?)
     }
 }

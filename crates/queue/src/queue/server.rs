@@ -46,7 +46,20 @@ pub struct ConnectedWorker {
 }
 
 impl<T> Queue<T> {
-    /// Looks whether the server suits: to be called once at start.
+    /// Waits until Redis is connected, for as long as that takes, and looks whether it suits; what may lose jobs is logged
+    /// as a warning that says what to do.
+    ///
+    /// # Errors
+    /// As [`check_server`](Self::check_server).
+    pub async fn initialize(&self) -> Result<(), Error> {
+        self.connection.ready().await?;
+        for concern in self.check_server().await? {
+            tracing::warn!("{concern}");
+        }
+        Ok(())
+    }
+
+    /// Looks whether the server suits.
     ///
     /// # Errors
     /// [`Error::NeedsHashTag`] where it is a cluster over whose servers the queue's keys would be spread;

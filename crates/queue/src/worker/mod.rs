@@ -15,6 +15,8 @@ mod identity;
 mod in_hand;
 mod options;
 mod report;
+#[cfg(test)]
+pub(crate) mod sequences;
 mod sleeper;
 mod turn;
 mod upkeep;

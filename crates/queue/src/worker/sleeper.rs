@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::{ClusterHash, Value};
+use fred::types::Value;
 use tokio::sync::mpsc;
 
 use crate::{Connection, Error, connection::at_server_of};
@@ -69,7 +69,7 @@ impl Sleeper {
         if self.asleep && self.wakes.try_recv().is_ok() {
             self.asleep = false;
             let args = vec![self.marker.as_str().into(), "0".into(), READY.into()];
-            if let Err(error) = self.awake.command("ZADD", ClusterHash::FirstKey, args).await {
+            if let Err(error) = self.awake.command("ZADD", at_server_of(&self.marker), args).await {
                 tracing::debug!(%error, "a wake-up was not handed on");
             }
         }
@@ -85,6 +85,6 @@ impl Sleep {
             self.named = made;
         }
         let args = vec![Value::from(self.marker.as_str()), Value::from(format!("{:.3}", span.as_secs_f64()))];
-        self.connection.blocking("BZPOPMIN", ClusterHash::FirstKey, args, span).await.map(drop)
+        self.connection.blocking("BZPOPMIN", at_server_of(&self.marker), args, span).await.map(drop)
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::types::{ClusterHash, Value};
+use fred::types::Value;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -112,8 +112,8 @@ impl<T: 'static> Upkeep<T> {
 
     async fn show_life(&self) -> Result<(), Error> {
         let key = self.queue.keys().signs_of_life() + self.identity.uuid();
-        let args = vec![key.into(), "1".into(), "PX".into(), DEAD_AFTER.as_millis().to_string().into()];
-        self.queue.connection().command("SET", ClusterHash::FirstKey, args).await.map(drop)
+        let args = vec![key.as_str().into(), "1".into(), "PX".into(), DEAD_AFTER.as_millis().to_string().into()];
+        self.queue.connection().command("SET", at_server_of(&key), args).await.map(drop)
     }
 
     async fn bury_the_dead(&self) -> Result<(), Error> {

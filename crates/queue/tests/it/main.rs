@@ -2,9 +2,13 @@
 
 mod add;
 mod admin;
+mod connections;
+mod control;
+mod events;
 mod leases;
 mod ledger;
 mod limit;
+mod survival;
 mod work;
 
 use std::{collections::HashMap, time::Duration};
@@ -23,7 +27,10 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let redis = Redis::start().await;
+        Self::over(Redis::start().await).await
+    }
+
+    async fn over(redis: Redis) -> Self {
         let queue = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
         Self { redis, queue }
     }
