@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod mail;
 mod queue;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -41,6 +42,8 @@ enum What {
     Queue,
     /// Reading through the cache
     Cache,
+    /// Sending mails, beside nodemailer
+    Mail,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,7 +68,22 @@ async fn main() -> anyhow::Result<()> {
         let plan = Plan { count: args.count, rounds: args.rounds, peers: args.peers, append_only: args.aof };
         queue::measure(&plan).await?;
     }
+    if wants(What::Mail) {
+        mail::measure(args.count).await?;
+    }
     Ok(())
+}
+
+/// Begins a table with columns of its own.
+fn title(work: &str, columns: &[&str]) {
+    let columns: Vec<_> = columns.iter().map(|column| format!(" {column:>12}")).collect();
+    println!("\n{work:<40}{}", columns.concat());
+}
+
+/// Prints one line of such a table.
+fn row(work: &str, values: &[f64]) {
+    let values: Vec<_> = values.iter().map(|value| format!(" {value:>12.2}")).collect();
+    println!("{work:<40}{}", values.concat());
 }
 
 /// Every number of callers, slots and jobs a call divides 500.

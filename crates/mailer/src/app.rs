@@ -127,6 +127,7 @@ impl Mailer {
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let sleeping = self.sleeping_connection()?;
+        tokio::spawn(look_at_server(self.queue.clone()));
         tokio::spawn(gauges::measure(self.queue.clone(), self.settings.queue.name.clone(), background.clone()));
         let (bodies, transport, concurrency) =
             (self.handler.bodies.clone(), Arc::clone(&self.handler.transport), self.options.concurrency);
@@ -172,6 +173,17 @@ async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: us
             Some(Ok(())) => {}
             _ => return,
         }
+    }
+}
+
+/// Tells what about the Redis server may lose jobs, once it is there.
+async fn look_at_server(queue: Queue<Payload>) {
+    if queue.connection().ready().await.is_err() {
+        return;
+    }
+    match queue.check_server().await {
+        Ok(concerns) => concerns.iter().for_each(|concern| tracing::warn!("{concern}")),
+        Err(error) => tracing::error!(%error, "Redis could not be looked at"),
     }
 }
 

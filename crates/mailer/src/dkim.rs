@@ -66,11 +66,11 @@ impl Signer {
             self.selector,
             names.join(":"),
         );
-        let mut input: String = signed.iter().map(|(name, value)| format!("{name}:{value}\r\n")).collect();
-        input += &format!("dkim-signature:{}", relaxed(&unsigned));
+        let own = format!("dkim-signature:{}", relaxed(&unsigned));
+        let input: Vec<_> = signed.iter().map(|(name, value)| format!("{name}:{value}\r\n")).chain([own]).collect();
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.concat().as_bytes(), &mut signature)
             .expect("the signature is as long as the modulus");
         let signature = BASE64_STANDARD.encode(signature);
         let lines: Vec<_> = signature.as_bytes().chunks(72).map(String::from_utf8_lossy).collect();

@@ -16,7 +16,7 @@ use std::{
 
 use examhall_boot::health::Health;
 use examhall_core::{EmailJob, MailClass, Timestamp};
-use examhall_queue::{Effect, Entry, Handler, Job, Ledger, Outcome};
+use examhall_queue::{Effect, Entry, Error, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
@@ -92,7 +92,7 @@ impl SendMail {
     /// What the ledger says of the job, unless that ends it.
     async fn known(&self, job: &Job<Payload>, mail: &Prepared) -> Result<Entry, End> {
         let nothing = || entry(Effect::Deferred, mail, 0, Value::Null);
-        let Some(known) = self.ledger.get(&job.id).await.map_err(|_| End::Returned)? else { return Ok(nothing()) };
+        let Some(known) = self.ledger.get(&job.id).await.map_err(redis_trouble)? else { return Ok(nothing()) };
         match known.state {
             Effect::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
@@ -105,6 +105,7 @@ impl SendMail {
                     "Mail may have been sent before: sent again"
                 );
                 metrics::counter!("mailer_resent_in_doubt_total").increment(1);
+                flag(job, "sent again although it may have been delivered before").await;
                 Ok(known)
             }
             Effect::Intent => Err(self.hold(job, mail, &known).await),
@@ -124,13 +125,13 @@ impl SendMail {
                 "held: it may have been delivered before; `mailer queue retry {}` sends it again",
                 job.id
             )),
-            Err(_) => End::Returned,
+            Err(error) => redis_trouble(error),
         }
     }
 
     /// Before any connection is opened.
     async fn leave_out_suppressed(&self, mail: &mut Prepared) -> Result<(), End> {
-        let suppressed = self.suppressions.among(&mail.to).await.map_err(|_| End::Returned)?;
+        let suppressed = self.suppressions.among(&mail.to).await.map_err(redis_trouble)?;
         if suppressed.is_empty() {
             return Ok(());
         }
@@ -155,8 +156,8 @@ impl SendMail {
         let intent = entry(Effect::Intent, mail, known.deferrals, Value::Null);
         match self.ledger.put(&job.id, &intent).await {
             Ok(true) => {}
-            // Another worker has sent it meanwhile; or Redis cannot be asked, so nothing is sent either.
-            Ok(false) | Err(_) => return Err(End::Returned),
+            Ok(false) => return Err(End::Returned), // another worker has sent it meanwhile
+            Err(error) => return Err(redis_trouble(error)),
         }
         if job.claim.is_lost() {
             return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
@@ -199,7 +200,7 @@ impl SendMail {
                 let again = entry(Effect::Deferred, mail, known.deferrals + 1, Value::Null);
                 match self.ledger.put(&job.id, &again).await {
                     Ok(_) => End::Parked(slow_lane(known.deferrals)),
-                    Err(_) => End::Returned,
+                    Err(error) => redis_trouble(error),
                 }
             }
             verdict => self.end(verdict, undelivered.reason),
@@ -230,6 +231,7 @@ impl SendMail {
         if possible_duplicate {
             metrics::counter!("mailer_ambiguous_total").increment(1);
             self.ambiguous.fetch_add(1, Ordering::Relaxed);
+            flag(job, "the server did not say whether it took the mail").await;
         }
         let attempt = job.attempts_made + 1;
         tracing::warn!(job_id = job.id, attempt, reason = undelivered.label, possible_duplicate, "Mail not accepted");
@@ -245,6 +247,20 @@ impl SendMail {
             Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
         }
     }
+}
+
+/// Notes a possible duplicate in the job's own log, where operators look.
+async fn flag(job: &Job<Payload>, what: &str) {
+    if let Err(error) = job.claim.log(&format!("possible_duplicate: {what}")).await {
+        tracing::debug!(job_id = job.id, %error, "The job's log could not be written");
+    }
+}
+
+/// Without the ledger nothing is sent.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn redis_trouble(error: Error) -> End {
+    tracing::warn!(%error, "Ledger or suppressions not reached: the mail waits");
+    End::Parked(Duration::from_secs(1))
 }
 
 /// When a mail that could not be sent yet is given up, in ms since 1970.

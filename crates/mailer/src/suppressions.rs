@@ -34,7 +34,7 @@ impl Suppressions {
 
     /// Which of these addresses are suppressed.
     pub(crate) async fn among(&self, addresses: &[Address]) -> Result<Vec<Suppressed>, Error> {
-        let names: Vec<_> = addresses.iter().map(|address| canonical(&address.to_string())).collect();
+        let names: Vec<_> = addresses.iter().map(|address| canonical(address.as_ref())).collect();
         let found = self.0.find(&names).await?;
         Ok(addresses
             .iter()

@@ -85,8 +85,7 @@ impl Verdict {
 pub(crate) fn judge(fault: &Fault, sender_is_ours: bool) -> Verdict {
     use Verdict::{Ambiguous, Permanent, Provider};
     match (&fault.kind, fault.phase) {
-        (Kind::Untrusted(_), _) => Provider(Trouble::Insecure),
-        (Kind::NotOffered(_), Phase::Tls) => Provider(Trouble::Insecure),
+        (Kind::Untrusted(_), _) | (Kind::NotOffered(_), Phase::Tls) => Provider(Trouble::Insecure),
         (Kind::NotOffered(_), Phase::Auth) => Provider(Trouble::LogIn),
         (Kind::NotOffered(_), _) => Permanent(Suppress::No),
         (Kind::Silence(_) | Kind::Unreadable(_), Phase::Dot) => Ambiguous,

@@ -63,16 +63,16 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
                 Err(error) => return Ok(fail(exit::USAGE, &error.into())),
             };
             let added = list.add(&address, reason).await?;
-            tell(*json, json!({"added": added}), if added { "added" } else { "was there already" })?;
+            tell(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;
         }
         Command::Remove { address, json } => {
             let removed = list.remove(&canonical(address)).await?;
-            tell(*json, json!({"removed": removed}), if removed { "removed" } else { "was not there" })?;
+            tell(*json, &json!({"removed": removed}), if removed { "removed" } else { "was not there" })?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(as_json: bool, object: serde_json::Value, words: &str) -> anyhow::Result<()> {
+fn tell(as_json: bool, object: &serde_json::Value, words: &str) -> anyhow::Result<()> {
     if as_json { answer(&object.to_string()) } else { answer(words) }
 }

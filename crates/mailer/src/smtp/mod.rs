@@ -68,7 +68,7 @@ pub(crate) struct TransportOptions {
 
 /// A server, or the folder, that waits for the message.
 pub(crate) enum Begun<'a> {
-    Server(Pending),
+    Server(Box<Pending>),
     Folder(&'a Folder),
 }
 
@@ -123,7 +123,7 @@ impl Transport {
             Way::Servers(providers) => providers,
         } {
             match provider.begin(mail).await {
-                Ok(pending) => return Ok(Begun::Server(pending)),
+                Ok(pending) => return Ok(Begun::Server(Box::new(pending))),
                 Err(undelivered) if matches!(undelivered.verdict, Verdict::Provider(_)) => last = Some(undelivered),
                 Err(undelivered) => return Err(undelivered),
             }

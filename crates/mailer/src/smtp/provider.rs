@@ -204,7 +204,7 @@ impl Provider {
             let wait = next.map_or(sweep, |(at, _)| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = changes.changed() => if changed.is_err() { return },
+                seen = changes.changed() => if seen.is_err() { return },
                 () = tokio::time::sleep(wait) => match next {
                     Some((_, trouble)) => self.probe(trouble, &from).await,
                     None => self.close_old(),

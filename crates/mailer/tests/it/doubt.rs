@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Effect, Entry, Ledger};
+use examhall_queue::{Attempts, Effect, Entry, Ledger};
 use examhall_testkit::{Action, Phase};
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ async fn where_mails_in_doubt_are_held_verification_and_reset_are_sent_all_the_s
     let reason = post.reason(&ids[2]).await;
     assert!(reason.starts_with("held: it may have been delivered before"), "{reason}");
 
-    post.queue.retry_failed(Some("held"), Default::default()).await.expect("retried");
+    post.queue.retry_failed(Some("held"), Attempts::Reset).await.expect("retried");
     assert_eq!(post.drain().await.sent, 2, "an operator has decided");
 }
 

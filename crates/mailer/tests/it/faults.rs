@@ -31,7 +31,9 @@ async fn all_are_sent_in_spite_of(action: Action) {
             ..SmtpOptions::default()
         })
         .await;
-        QUICK.iter().for_each(|(name, value)| post.world.set(name, value));
+        for (name, value) in QUICK {
+            post.world.set(name, value);
+        }
         post.world.smtp.behave(once(phase, action.clone()));
         post.add_many(5).await;
         let started = Instant::now();

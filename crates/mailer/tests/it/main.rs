@@ -49,7 +49,9 @@ impl Post {
     /// As [`start`](Self::start), with these settings.
     async fn start_set(settings: &[(&str, &str)]) -> Self {
         let mut post = Self::start().await;
-        settings.iter().for_each(|(name, value)| post.world.set(name, value));
+        for (name, value) in settings {
+            post.world.set(name, value);
+        }
         post
     }
 

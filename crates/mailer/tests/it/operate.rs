@@ -1,6 +1,7 @@
 //! The operator's commands, and what they must not show.
+#![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
-use examhall_queue::State;
+use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
 use serde_json::{Value, json};
 
@@ -165,7 +166,7 @@ async fn bodies_that_a_killed_mailer_left_are_wiped_by_the_next_one() {
     post.world.set("MAIL_KEEP_BODIES", "false");
     let _mailer = post.world.mailer(&[]);
     eventually("bodies wiped", PATIENCE, async || {
-        let jobs = post.queue.list(State::Completed, 0, 10, Default::default()).await.expect("read");
+        let jobs = post.queue.list(State::Completed, 0, 10, Order::OldestFirst).await.expect("read");
         jobs.iter().all(|job| job.data["html"] == "").then_some(())
     })
     .await;

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServer, eventually};
 use serde_json::json;
 use tokio::{
@@ -66,7 +67,7 @@ async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
     post.completed(i64::try_from(mails).expect("few")).await;
     mailer.line("Provider takes mails again").await;
     assert_eq!(post.world.smtp.received().len(), mails, "each once");
-    for job in post.queue.list(examhall_queue::State::Completed, 0, 2_000, Default::default()).await.expect("read") {
+    for job in post.queue.list(State::Completed, 0, 2_000, Order::OldestFirst).await.expect("read") {
         assert_eq!(job.attempts_made, 1, "one attempt: the one that sent it");
     }
     assert_eq!(post.counts().await.failed, 0);

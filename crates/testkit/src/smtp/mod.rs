@@ -133,6 +133,7 @@ pub struct SmtpServer {
     /// Every command line it was sent.
     seen: Arc<Mutex<Vec<String>>>,
     connections: watch::Sender<usize>,
+    accepted: watch::Sender<usize>,
 }
 
 impl SmtpServer {
@@ -157,6 +158,7 @@ impl SmtpServer {
             behaviour: watch::Sender::new(good),
             seen: Arc::default(),
             connections: watch::Sender::new(0),
+            accepted: watch::Sender::new(0),
         };
         let accepting = server.clone();
         tokio::spawn(async move {
@@ -189,6 +191,16 @@ impl SmtpServer {
             Encryption::StartTls => format!("smtp://{log_in}{}?tls=required&ca={authority}", self.address),
             Encryption::Implicit => format!("smtps://{log_in}{}?ca={authority}", self.address),
         }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many mails it has accepted: to wait for more.
+    pub fn accepted(&self) -> watch::Receiver<usize> {
+        self.accepted.subscribe()
     }
 
     /// Connections that are open now.

@@ -97,15 +97,16 @@ impl Session {
 
     fn extensions(&self) -> String {
         let options = &self.server.options;
-        let mut lines: Vec<_> = options.extensions.iter().map(ToString::to_string).collect();
+        let mut words = vec!["test".to_owned()];
+        words.extend(options.extensions.iter().map(ToString::to_string));
         if self.offers_starttls() {
-            lines.push("STARTTLS".to_owned());
+            words.push("STARTTLS".to_owned());
         } else if options.log_in.is_some() {
-            lines.push(format!("AUTH {}", options.mechanisms));
+            words.push(format!("AUTH {}", options.mechanisms));
         }
-        lines.insert(0, "test".to_owned());
-        let last = lines.pop().expect("its name at least");
-        lines.iter().map(|line| format!("250-{line}\r\n")).collect::<String>() + "250 " + &last
+        let last = words.pop().unwrap_or_default();
+        let lines: Vec<_> = words.iter().map(|word| format!("250-{word}\r\n")).chain([format!("250 {last}")]).collect();
+        lines.concat()
     }
 
     fn offers_starttls(&self) -> bool {
@@ -181,6 +182,7 @@ impl Session {
     fn keep(&self, mail: Received) -> usize {
         let mut received = self.server.received.lock().expect("no session panicked");
         received.push(mail);
+        self.server.accepted.send_replace(received.len());
         received.len()
     }
 
