@@ -178,6 +178,9 @@ where
             () = self.sleeper.sleep(sleep.min(longest)), if may_take => {}
             () = tokio::time::sleep(sleep), if until.is_some() => {}
         }
+        // The first run that ends wakes this task before others get to run, which may be about to end too: what is
+        // reported together costs Redis less.
+        tokio::task::yield_now().await;
         while let Some(ended) = self.running.try_join_next_with_id() {
             self.ended(ended);
         }
