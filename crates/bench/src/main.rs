@@ -7,6 +7,7 @@ mod mail;
 mod queue;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Builder;
 
 use crate::queue::{Peer, Plan};
 
@@ -56,11 +57,15 @@ enum Part {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(Part::Peer { port, work, count, width }) = args.part {
-        // One thread, as Node has: jobs that do nothing gain nothing from more, and wake them for it.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Jobs that do nothing gain nothing from more threads than one, which is what Node has, and wake them for it.
+        let runtime = if work == "run" {
+            Builder::new_current_thread().enable_all().build()?
+        } else {
+            Builder::new_multi_thread().enable_all().build()?
+        };
         return runtime.block_on(queue::be_a_peer(port, &work, count, width));
     }
-    tokio::runtime::Runtime::new()?.block_on(measure(args))
+    Builder::new_multi_thread().enable_all().build()?.block_on(measure(args))
 }
 
 async fn measure(args: Args) -> anyhow::Result<()> {
