@@ -170,7 +170,7 @@ impl Cache {
         let entry = loaded.as_ref().ok().and_then(|cached| cached.encode().ok());
         let settled = match entry {
             Some(entry) => {
-                let life = K::LIFE.fresh.mul_f64(1.0 - fastrand::f64() / 10.0).as_millis().to_string();
+                let life = K::LIFE.hard.mul_f64(1.0 - fastrand::f64() / 10.0).as_millis().to_string();
                 let args = vec![token.into(), Value::Bytes(entry), life.into()];
                 self.connection.eval(&self.scripts.fill, [value, lease], args).await
             }

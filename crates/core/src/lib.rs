@@ -23,6 +23,7 @@
 //! ```
 
 mod cache_key;
+mod change;
 mod email_address;
 mod email_job;
 mod exam;
@@ -35,7 +36,8 @@ mod retry;
 mod timestamp;
 mod user;
 
-pub use cache_key::{CacheKey, ExamKey, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use cache_key::{CacheKey, ExamKey, KEY_SPACES, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use change::Change;
 pub use email_address::{BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};

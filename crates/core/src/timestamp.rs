@@ -42,6 +42,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The moment `span` earlier; the first one there is, if that is out of range.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     fn to_text(self) -> Result<String, BadTimestamp> {
         let moment = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).map_err(|_| BadTimestamp)?;
         let seconds = moment.format(&Rfc3339).map_err(|_| BadTimestamp)?;

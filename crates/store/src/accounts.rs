@@ -118,7 +118,7 @@ impl Accounts {
         };
         mail_token::Entity::insert(token).exec_without_returning(&tx).await?;
         outbox::insert(&tx, mail, now).await?;
-        tx.commit().await?;
+        tx.commit().await?; // its id is new: nobody has asked for its profile yet
         Ok(id)
     }
 

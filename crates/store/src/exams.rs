@@ -1,10 +1,12 @@
 //! Exams and their questions.
 
-use examhall_core::{Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Timestamp, UserId};
+use std::time::Duration;
+
+use examhall_core::{Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{self, Set},
-    DatabaseTransaction, EntityTrait, IntoActiveModel, QueryOrder, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use uuid::Uuid;
@@ -98,7 +100,7 @@ impl Exams {
         };
         exam::Entity::insert(row).exec_without_returning(&tx).await?;
         insert_questions(&tx, id, &new.questions).await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Exam(id)], now).await?;
         Ok(id)
     }
 
@@ -109,6 +111,17 @@ impl Exams {
     pub async fn get(&self, id: ExamId) -> Result<Versioned<Exam>, Error> {
         let row = exam::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
         to_exam(row)
+    }
+
+    /// Published exams that open within `span` from now: id, and when.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn opening_within(&self, span: Duration, now: Timestamp) -> Result<Vec<(ExamId, Timestamp)>, Error> {
+        let soon = exam::Column::OpensAt.gt(now.as_millis()).and(exam::Column::OpensAt.lte(now.plus(span).as_millis()));
+        let published = exam::Column::Status.eq(ExamStatus::Published.as_str());
+        let rows = exam::Entity::find().filter(soon.and(published)).all(&self.db.read).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((ExamId(row.id), Timestamp::from_millis(row.opens_at?)))).collect())
     }
 
     /// An exam with its question sheet as students see it, read in one statement, so both are of one moment.
@@ -155,7 +168,7 @@ impl Exams {
         changed.version = Set(version);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Exam(id)], now).await?;
         to_exam(row)
     }
 }

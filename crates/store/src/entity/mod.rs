@@ -1,6 +1,7 @@
 //! The tables as types. What their columns mean stands with the migrations that make them.
 #![expect(unreachable_pub, reason = "sea-orm's macros need their items to be pub")]
 
+pub(crate) mod cache_outbox;
 pub(crate) mod exam;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;

@@ -3,6 +3,7 @@
 mod m0001_accounts;
 mod m0002_exams;
 mod m0003_mail_outbox;
+mod m0004_cache_outbox;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -11,6 +12,11 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Step), Box::new(m0002_exams::Step), Box::new(m0003_mail_outbox::Step)]
+        vec![
+            Box::new(m0001_accounts::Step),
+            Box::new(m0002_exams::Step),
+            Box::new(m0003_mail_outbox::Step),
+            Box::new(m0004_cache_outbox::Step),
+        ]
     }
 }

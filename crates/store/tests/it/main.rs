@@ -2,6 +2,7 @@
 
 mod accounts;
 mod exams;
+mod invalidation;
 mod outbox;
 mod schema;
 
