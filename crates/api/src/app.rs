@@ -27,6 +27,7 @@ use crate::{
     relay,
     routes::{self, ReadinessCheck},
     state::State,
+    upkeep,
 };
 
 /// How long requests in hand may take once the process is to stop.
@@ -60,6 +61,7 @@ impl Application {
         await_redis(cache.clone(), queue.clone()).await;
 
         let store = open_store(&settings).await?;
+        upkeep::introduce(&store, &cache);
         let listener = TcpListener::bind(settings.bind).await;
         let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
         tracing::info!("Server running on port {}", listener.local_addr()?.port());
@@ -102,6 +104,7 @@ impl Application {
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+        let upkeep = tokio::spawn(upkeep::run(Arc::clone(&state), background.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
@@ -127,6 +130,7 @@ impl Application {
         let (ended, ()) = tokio::join!(server, stopping);
         background.cancel();
         relay.await.context("the relay panicked")?;
+        upkeep.await.context("the cache's upkeep panicked")?;
         state.cache.close().await;
         state.queue.connection().close().await;
         state.store.clone().close().await;

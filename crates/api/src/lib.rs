@@ -6,6 +6,7 @@
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads
 //!   relay ──> store.outbox ──> queue
+//!   upkeep ─> store.invalidations ──> cache;  exams that open soon ──> cache
 //! ```
 //! It composes mails and never sends one.
 
@@ -18,5 +19,6 @@ mod relay;
 mod routes;
 mod seed;
 mod state;
+mod upkeep;
 
 pub use app::Application;

@@ -1,6 +1,6 @@
 //! Reading through the cache.
 
-use std::time::Instant;
+use std::{convert::Infallible, time::Instant};
 
 use examhall_cache::{Cache, Fresh};
 use examhall_core::{Profile, ProfileKey, Role, UserId};
@@ -19,9 +19,10 @@ pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
             let cache = cache.clone();
             tokio::spawn(async move {
                 for _ in 0..count / READERS {
-                    cache.get_or_load(&ProfileKey(UserId(uuid::Uuid::nil())), async || Ok(profile())).await?;
+                    let key = ProfileKey(UserId(uuid::Uuid::nil()));
+                    cache.get_or_load(&key, || async { Ok::<_, Infallible>(Some(profile())) }).await?;
                 }
-                Ok::<_, serde_json::Error>(())
+                anyhow::Ok(())
             })
         })
         .collect();
@@ -35,5 +36,5 @@ pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
 /// A value of 8 KB.
 fn profile() -> Fresh<ProfileKey> {
     let value = Profile { id: UserId(uuid::Uuid::nil()), name: "x".repeat(8000), role: Role::Student };
-    Fresh { version: 1, head: (), value }
+    Fresh { version: 1, head: (), value, pin: None }
 }

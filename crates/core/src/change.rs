@@ -4,22 +4,22 @@ use crate::{
     CacheKey, ExamId, ExamKey, ProfileKey, QuestionId, QuestionKey, QuestionSheetKey, ResultId, ResultKey, UserId,
 };
 
-/// A committed change of something that is cached. Making and deleting are changes too: that there is nothing of an id
-/// is cached as well.
+/// A committed change of something that is cached. Deleting is a change too. Making is none where the id is drawn in
+/// the same transaction: nobody can have asked for it, though otherwise that there is nothing of an id is cached as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// An exam was made, changed, published, closed or deleted.
+    /// An exam was changed, published, closed or deleted.
     Exam(ExamId),
-    /// A question was made, changed, moved or deleted.
+    /// A question was added, changed, moved or deleted.
     Question {
         /// The question.
         question: QuestionId,
         /// The exam it belongs to.
         exam: ExamId,
     },
-    /// An account's public profile was made or changed.
+    /// An account's public profile was changed.
     Profile(UserId),
-    /// A result was made or changed.
+    /// A result was changed.
     Result(ResultId),
 }
 

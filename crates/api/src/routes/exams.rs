@@ -1,8 +1,7 @@
 //! `/exams`: the question sheet, read through the cache, and changes, which invalidate it.
 
 use actix_web::{HttpRequest, HttpResponse, http::header::ETAG, web};
-use examhall_cache::Fresh;
-use examhall_core::{ExamId, ExamKey, Patch, QuestionSheetKey, Sight, Timestamp};
+use examhall_core::{ExamId, Patch, QuestionSheetKey, Sight, Timestamp};
 use examhall_store::ExamChange;
 use garde::Validate;
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use crate::{
         respond,
     },
     state::{State, now},
+    upkeep::load_sheet,
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
@@ -52,13 +52,11 @@ async fn questions(
     LoggedIn(viewer): LoggedIn,
 ) -> Result<HttpResponse, Problem> {
     let id = parse_id(&id)?;
-    let load = async || {
-        let (exam, sheet) = state.store.exams.sheet(id).await?;
-        Ok::<_, Problem>(Fresh { version: sheet.version, head: exam.access(), value: sheet })
-    };
-    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), load).await?;
-    match cached.head.sheet_for(viewer, now()) {
-        Sight::Allowed => Ok(respond::cached(&request, cached, source)),
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), move || load_sheet(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    match cached.head().sheet_for(viewer, now()) {
+        Sight::Allowed => Ok(respond::cached(&request, &cached, source)),
         Sight::NotOpen => Err(Problem::forbidden("the exam is not open")),
         Sight::Hidden => Err(Problem::not_found()),
     }
@@ -87,19 +85,7 @@ async fn change(
         return Err(Problem::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }]));
     }
     let changed = state.store.exams.change(id, &body.into(), expected, now()).await?;
-    invalidate(&state, id).await;
     Ok(HttpResponse::Ok().insert_header((ETAG, format!("\"{}\"", changed.version))).json(changed.value))
-}
-
-/// After a change of an exam. Where Redis does not hear of it, what it has may be served until its life ends.
-async fn invalidate(state: &State, id: ExamId) {
-    let (exam, sheet) = (ExamKey(id), QuestionSheetKey(id));
-    for done in [state.cache.delete(&exam).await, state.cache.delete(&sheet).await] {
-        if let Err(error) = done {
-            metrics::counter!("cache_invalidations_total", "result" => "failed").increment(1);
-            tracing::error!(exam_id = %id, %error, "Cache not invalidated");
-        }
-    }
 }
 
 fn parse_id(text: &str) -> Result<ExamId, Problem> {
