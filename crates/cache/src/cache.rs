@@ -254,7 +254,7 @@ impl Cache {
     pub async fn set<K: CacheKey>(&self, key: &K, fresh: Fresh<K>, life: Duration) -> Result<bool, Error> {
         let name = self.0.name(key);
         let mut entry = Entry::of_fresh(fresh, Duration::ZERO)?;
-        entry.grace = Duration::ZERO;
+        (entry.grace, entry.pin) = (Duration::ZERO, Some(life)); // its end is the given one
         let Some(redis) = self.0.trusted_redis(&name) else {
             return Ok(self.0.redis.is_none() && self.0.keep_for(&name, entry, life));
         };

@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     version: i64,
     /// How long its load took: the slower, the earlier it is read anew.
     pub(crate) took: Duration,
-    /// Kept longer than its life, and not read anew.
+    /// Not read anew before its end, and kept for at least so long.
     pub(crate) pin: Option<Duration>,
     /// The last part of its time in Redis: within it, it is served only where nothing else can be.
     pub(crate) grace: Duration,
@@ -117,7 +117,15 @@ impl Entry {
     /// Nothing stands under the key.
     pub(crate) fn nothing(took: Duration) -> Self {
         let bodies = [Bytes::new(), Bytes::new()];
-        Self { version: 0, took, pin: None, grace: Duration::ZERO, head: None, head_json: Vec::new(), bodies }
+        Self {
+            version: 0,
+            took,
+            pin: Some(Duration::ZERO),
+            grace: Duration::ZERO,
+            head: None,
+            head_json: Vec::new(),
+            bodies,
+        }
     }
 
     pub(crate) fn is_nothing(&self) -> bool {
@@ -211,7 +219,8 @@ mod tests {
     fn an_entry_comes_back_as_it_went_in() {
         for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing(Duration::ZERO)] {
             let back = Entry::decode::<ProfileKey>(&entry.encode()).expect("reads back");
-            assert_eq!((back.version, back.took, &back.bodies), (entry.version, entry.took, &entry.bodies));
+            assert_eq!((back.version, back.took, back.grace), (entry.version, entry.took, entry.grace));
+            assert_eq!((&back.bodies, back.pin.is_some()), (&entry.bodies, entry.pin.is_some()));
             assert_eq!(back.is_nothing(), entry.is_nothing());
         }
     }

@@ -188,13 +188,14 @@ impl Inner {
     /// ones have been said again.
     async fn regain_trust(&self) {
         let Some(redis) = &self.redis else { return };
-        let mut reconnects = redis.commands().reconnect_rx();
+        let (mut losses, mut reconnects) = (redis.commands().error_rx(), redis.commands().reconnect_rx());
         while redis.ready().await.is_err() {
             tokio::time::sleep(BEAT).await;
         }
         // The first connection is announced too, a little later.
         let _ = tokio::time::timeout(Duration::from_millis(20), reconnects.recv()).await;
         loop {
+            (losses, reconnects) = (losses.resubscribe(), reconnects.resubscribe());
             let mut pause = Duration::from_millis(50);
             while !self.repeat_recent(redis).await {
                 tokio::time::sleep(pause).await;
@@ -202,6 +203,8 @@ impl Inner {
             }
             redis.is_trusted.store(true, Ordering::SeqCst);
             tokio::select! {
+                // Said when the connection is lost, some time before there is a new one that could be read.
+                _ = losses.recv() => {}
                 _ = reconnects.recv() => {}
                 () = self.undelivered.distrusted() => {}
             }
