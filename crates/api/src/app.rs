@@ -45,7 +45,10 @@ pub struct Application {
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     metrics: Metrics,
+    more_routes: Option<Routes>,
 }
+
+type Routes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
 
 impl Application {
     /// Connects to Redis and the database and takes the port; logs a line for each.
@@ -79,7 +82,14 @@ impl Application {
             listener,
             ops_bind: settings.ops_bind,
             metrics,
+            more_routes: None,
         })
+    }
+
+    /// Answers at other addresses too, behind the same middleware.
+    #[must_use]
+    pub fn with_routes(self, routes: impl Fn(&mut web::ServiceConfig) + Send + Sync + 'static) -> Self {
+        Self { more_routes: Some(Arc::new(routes)), ..self }
     }
 
     /// Where it listens.
@@ -95,7 +105,7 @@ impl Application {
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { state, health, access_tokens, listener, ops_bind, metrics } = self;
+        let Self { state, health, access_tokens, listener, ops_bind, metrics, more_routes } = self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
         watch(&health, &state, &background);
@@ -116,6 +126,7 @@ impl Application {
                 .app_data(readiness.clone())
                 .app_data(PayloadConfig::new(MAX_BODY))
                 .configure(routes::all)
+                .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
                 .default_service(web::to(nowhere))
         })
         .disable_signals()

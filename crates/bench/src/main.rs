@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod http;
+mod load;
 mod queue;
 
 use clap::{Parser, ValueEnum};
@@ -24,6 +26,8 @@ enum What {
     Queue,
     /// Reading through the cache
     Cache,
+    /// The question sheet over HTTP, against Express
+    Http,
 }
 
 #[tokio::main]
@@ -37,7 +41,30 @@ async fn main() -> anyhow::Result<()> {
     if wants(What::Cache) {
         cache::measure(args.count).await?;
     }
+    if wants(What::Http) {
+        http::measure().await?;
+    }
     Ok(())
+}
+
+/// Prints how long something took: half of the times, and all but a hundredth of them.
+fn print_times(work: &str, times: &mut [std::time::Duration]) {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)];
+    println!("{work:<60} p50 {:>10.2?}  p99 {:>10.2?}  max {:>10.2?}", at(50), at(99), at(100));
+}
+
+/// Prints a rate, and which part of another one it is.
+fn print_rate(work: &str, rate: f64, of: Option<(&str, f64)>) {
+    match of {
+        Some((what, other)) => println!("{work:<60} {rate:>10.0}/s  {:.0} % {what}", rate / other * 100.0),
+        None => println!("{work:<60} {rate:>10.0}/s"),
+    }
+}
+
+/// Prints a remark.
+fn note(text: &str) {
+    println!("{text}");
 }
 
 /// Prints one line of the table.
