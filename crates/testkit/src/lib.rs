@@ -4,6 +4,7 @@
 //!   World ── Redis        a real redis-server: own port, own folder; kill, freeze, restart
 //!        ├── Database     an SQLite file, or a real PostgreSQL server
 //!        ├── SmtpServer   in process: speaks the dialogue, keeps what it accepted, misbehaves on request
+//!        ├── Proxy        before any of them: delays, holds back, cuts
 //!        └── Process      `api` or `mailer` as a child: its log, its exit status, signals
 //! ```
 //!
@@ -16,6 +17,7 @@ mod database;
 mod net;
 mod postgres;
 mod process;
+mod proxy;
 mod redis;
 mod smtp;
 mod wait;
@@ -25,6 +27,7 @@ pub use database::{Database, DatabaseKind};
 pub use net::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, binary};
+pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions};
 pub use smtp::{Action, Phase, Received, SmtpServer};
 pub use wait::eventually;
