@@ -47,7 +47,8 @@ impl Inner {
     }
 
     async fn course(self: Arc<Self>, flight: Arc<Flight>, plan: Plan) -> Outcome {
-        let (names, give_up) = (Names::of(&plan.key), Instant::now() + LEASE + Duration::from_millis(500));
+        // Whoever loads is alive while the lease lasts, and gives up first.
+        let (names, give_up) = (Names::of(&plan.key), Instant::now() + HARD_LIMIT + LEASE);
         let mut pause = POLL.0;
         loop {
             let (epoch, pass) = (self.epoch(), self.flights.enter(&flight));
