@@ -117,6 +117,17 @@ has_postgres() {
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+# need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
+need_node_packages() {
+  need node nodejs node nodejs
+  need npm npm node npm
+  local stamp=$1/node_modules/.installed
+  cmp -s "$1/package-lock.json" "$stamp" && return
+  say "Installing the Node.js packages of $1 ..."
+  (cd "$1" && npm ci --silent --no-audit --no-fund) || fail "npm could not install the packages of $1: run \`npm ci\` there to see why"
+  cp "$1/package-lock.json" "$stamp"
+}
+
 # Prints the first free port from $1 on.
 free_port() {
   local port=$1

@@ -7,17 +7,34 @@ mod http;
 mod load;
 mod queue;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::queue::{Peer, Plan};
 
 /// Measures hot paths and prints a table.
 #[derive(Debug, Parser)]
-#[command(after_help = "Examples:\n  scripts/bench\n  scripts/bench queue --count 20000")]
+#[command(
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  scripts/bench\n  scripts/bench queue --rounds 9 --aof\n  scripts/bench cache --count 50000"
+)]
 struct Args {
     /// What to measure; everything where nothing is given
     what: Vec<What>,
-    /// How many jobs or reads
-    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    /// How many jobs or reads in each measurement, in whole 500s
+    #[arg(long, default_value_t = 20_000, value_parser = whole_500s)]
     count: u32,
+    /// How often the queue's peers take turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Whom the queue is measured beside
+    #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official"])]
+    peers: Vec<Peer>,
+    /// Redis keeps an append-only file, synced every second
+    #[arg(long)]
+    aof: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,19 +47,29 @@ enum What {
     Http,
 }
 
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Does one work as our queue does it: a measurement is a process of its own
+    #[command(hide = true)]
+    Peer { port: u16, work: String, count: u32, width: u32 },
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let wants = |what| args.what.is_empty() || args.what.contains(&what);
-    println!("{:<40} {:>12}", "work", "per second");
-    if wants(What::Queue) {
-        queue::measure(args.count).await?;
+    if let Some(Part::Peer { port, work, count, width }) = args.part {
+        return queue::be_a_peer(port, &work, count, width).await;
     }
+    let wants = |what| args.what.is_empty() || args.what.contains(&what);
     if wants(What::Cache) {
         cache::measure(args.count).await?;
     }
     if wants(What::Http) {
         http::measure().await?;
+    }
+    if wants(What::Queue) {
+        let plan = Plan { count: args.count, rounds: args.rounds, peers: args.peers, append_only: args.aof };
+        queue::measure(&plan).await?;
     }
     Ok(())
 }
@@ -67,7 +94,12 @@ fn note(text: &str) {
     println!("{text}");
 }
 
-/// Prints one line of the table.
-fn print(work: &str, count: u32, seconds: f64) {
-    println!("{work:<40} {:>12.0}", f64::from(count) / seconds);
+/// Every number of callers, slots and jobs a call divides 500.
+fn whole_500s(text: &str) -> Result<u32, String> {
+    let count = text.parse::<u32>().map_err(|error| error.to_string())?;
+    if count > 0 && count <= 1_000_000 && count.is_multiple_of(500) {
+        Ok(count)
+    } else {
+        Err("it must be 500, 1000, 1500 and so on, up to 1000000".to_owned())
+    }
 }

@@ -26,7 +26,7 @@ impl Handler<EmailJob> for SendMail {
         let name = match &outcome {
             Outcome::Completed(_) => "sent",
             Outcome::Unrecoverable(_) => "failed",
-            Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Returned => "deferred",
+            Outcome::Failed(_) | Outcome::RateLimited(_) | Outcome::Parked(_) | Outcome::Returned => "deferred",
         };
         metrics::counter!("mailer_attempts_total", "outcome" => name).increment(1);
         outcome

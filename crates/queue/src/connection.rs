@@ -1,6 +1,12 @@
 //! One connection to Redis, which reconnects for ever.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use fred::{
     clients::Client,
@@ -15,6 +21,8 @@ use crate::{Error, script::Script};
 
 /// How long a command may take. Lua scripts of ours take well under 10 ms.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest rest between two attempts to reconnect.
+pub(crate) const RECONNECT_WITHIN: Duration = Duration::from_secs(1);
 
 const SCHEMES: &[&str] = &[
     "redis",
@@ -28,13 +36,25 @@ const SCHEMES: &[&str] = &[
     "redis+unix",
 ];
 
-/// A connection to Redis. Cheap to clone; clones share it.
+/// A connection to Redis: one server, TLS, a unix socket, Sentinel or Cluster. Cheap to clone; clones share it.
 ///
 /// While Redis is away every call fails at once: nothing waits in a buffer to be written later. No command is ever
 /// written twice.
 #[derive(Clone, Debug)]
 pub struct Connection {
     client: Client,
+    link: Arc<Link>,
+}
+
+/// What is known of the link to the server.
+#[derive(Debug, Default)]
+struct Link {
+    /// How often it was made.
+    made: AtomicU64,
+    /// When it was made last.
+    since: Mutex<Option<Instant>>,
+    /// The server's number for it, and for which making of it that was asked.
+    id: Mutex<(u64, u64)>,
 }
 
 impl Connection {
@@ -66,15 +86,21 @@ impl Connection {
                     vec![ReconnectError::Loading, ReconnectError::ReadOnly, ReconnectError::MasterDown];
             })
             .with_performance_config(|performance| performance.default_command_timeout = PATIENCE)
-            .set_policy(ReconnectPolicy::new_exponential(0, 50, 2000, 2))
+            .set_policy(ReconnectPolicy::new_exponential(0, 50, to_millis(RECONNECT_WITHIN), 2))
             .build()
             .map_err(|error| Error::BadUrl(error.details().to_owned()))?;
         client.on_error(|(error, _)| async move {
             tracing::debug!(%error, "Redis connection lost");
             Ok(())
         });
+        let link = Arc::new(Link::default());
+        let made = Arc::clone(&link);
+        client.on_reconnect(move |_| {
+            made.note();
+            std::future::ready(Ok(()))
+        });
         drop(client.connect()); // runs on by itself
-        Ok(Self { client })
+        Ok(Self { client, link })
     }
 
     /// Waits until Redis is connected, for as long as that takes.
@@ -100,16 +126,40 @@ impl Connection {
         }
     }
 
-    /// Runs a script. `meta` is the queue's meta key, which routes it in a cluster.
-    pub(crate) async fn eval(&self, script: &Script, meta: &str, args: Vec<Value>) -> Result<Value, Error> {
-        let with = |first: &str| {
-            let head = [Value::from(first), Value::from(1), Value::from(meta)];
-            head.into_iter().chain(args.iter().cloned()).collect::<Vec<_>>()
-        };
-        match self.command("EVALSHA", ClusterHash::Offset(2), with(script.sha())).await {
+    /// How often the link has been made: it changes with each reconnect.
+    pub(crate) fn times_made(&self) -> u64 {
+        self.link.made.load(Ordering::Acquire)
+    }
+
+    /// For how long the link has been up without a break.
+    pub(crate) fn up_for(&self) -> Duration {
+        let since = *self.link.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.filter(|_| self.client.is_connected()).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// The number that the server with `key` gave this connection; asked once for each link.
+    pub(crate) async fn client_id(&self, key: &str) -> Result<u64, Error> {
+        let made = self.times_made();
+        let (known, asked_for) = *self.link.id.lock().unwrap_or_else(PoisonError::into_inner);
+        if known > 0 && asked_for == made {
+            return Ok(known);
+        }
+        let id: u64 = self.command("CLIENT", at_server_of(key), vec!["ID".into()]).await?.convert()?;
+        *self.link.id.lock().unwrap_or_else(PoisonError::into_inner) = (id, made);
+        Ok(id)
+    }
+
+    /// Runs a script. `key` is its only declared key, which routes it in a cluster.
+    pub(crate) async fn eval(&self, script: &'static Script, key: &str, args: Vec<Value>) -> Result<Value, Error> {
+        let server = at_server_of(key);
+        let mut words = Vec::with_capacity(args.len() + 3);
+        words.extend([Value::from_static_str(script.sha()), Value::from(1), Value::from(key)]);
+        words.extend(args);
+        match self.command("EVALSHA", server.clone(), words.clone()).await {
             // It has not run: Redis was restarted or does not know it yet. EVAL runs and keeps it.
             Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
-                self.command("EVAL", ClusterHash::Offset(2), with(script.source())).await
+                words[0] = Value::from_static_str(script.source());
+                self.command("EVAL", server, words).await
             }
             answered => answered,
         }
@@ -121,19 +171,48 @@ impl Connection {
         hash: ClusterHash,
         args: Vec<Value>,
     ) -> Result<Value, Error> {
-        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(PATIENCE), ..Options::default() };
-        Ok(self.client.with_options(&options).custom(CustomCommand::new_static(name, hash, false), args).await?)
+        let command = CustomCommand::new_static(name, hash, false);
+        Ok(self.client.with_options(&options(PATIENCE)).custom(command, args).await?)
     }
 
-    /// Takes the smallest member of a sorted set, waiting for one. Blocks the connection: for one that does only this.
-    pub(crate) async fn blocking_pop_min(&self, key: String, wait: Duration) -> Result<Option<(String, f64)>, Error> {
-        // Never let go of by us before Redis does: an element popped for nobody would be lost.
-        let options =
-            Options { fail_fast: true, max_attempts: Some(1), timeout: Some(wait + PATIENCE), ..Options::default() };
-        let args = vec![Value::from(key), Value::from(format!("{:.3}", wait.as_secs_f64()))];
-        // fred's own BZPOPMIN cannot tell "nothing there" from a time-out.
-        let command = CustomCommand::new_static("BZPOPMIN", ClusterHash::FirstKey, true);
-        let popped: Option<(String, String, f64)> = self.client.with_options(&options).custom(command, args).await?;
-        Ok(popped.map(|(_, member, score)| (member, score)))
+    /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does only this.
+    pub(crate) async fn blocking(
+        &self,
+        name: &'static str,
+        hash: ClusterHash,
+        args: Vec<Value>,
+        wait: Duration,
+    ) -> Result<Value, Error> {
+        // Never let go of by us before Redis does: an element popped for nobody would be lost. And past fred's own
+        // interfaces, which cannot tell "nothing there" from a time-out.
+        let command = CustomCommand::new_static(name, hash, true);
+        let answered = self.client.with_options(&options(wait + PATIENCE)).custom(command, args).await;
+        if let Err(error) = &answered
+            && *error.kind() == fred::error::ErrorKind::Timeout
+        {
+            // fred takes a blocked connection for a good one however long it is silent.
+            let _ = self.client.force_reconnection().await;
+        }
+        Ok(answered?)
     }
+}
+
+impl Link {
+    fn note(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.made.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// To the server that has `key`. fred heeds no other way to route a command that it has no method for.
+pub(crate) fn at_server_of(key: &str) -> ClusterHash {
+    ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()))
+}
+
+fn options(timeout: Duration) -> Options {
+    Options { fail_fast: true, max_attempts: Some(1), timeout: Some(timeout), ..Options::default() }
+}
+
+fn to_millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }

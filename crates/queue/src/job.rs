@@ -1,15 +1,18 @@
 //! A job as a worker gets it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use fred::types::Value as RedisValue;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, JobOptions};
+use crate::{Claim, Error, JobOptions};
+
+/// Longest data of a job that is read, in bytes.
+pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
 
 /// A job in the hands of a worker.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Job<T> {
     /// Its id.
     pub id: String,
@@ -27,6 +30,8 @@ pub struct Job<T> {
     pub attempts_made: u32,
     /// Runs that have begun, this one included.
     pub attempts_started: u32,
+    /// The worker's hold on it.
+    pub claim: Claim,
 }
 
 /// A job as Redis has it, with the token that its lock was taken with.
@@ -34,23 +39,29 @@ pub(crate) struct TakenJob {
     pub(crate) id: String,
     pub(crate) token: String,
     fields: HashMap<String, Vec<u8>>,
+    /// Bytes of data that were too many to be read, or 0.
+    unread: u64,
+}
+
+/// Why a job cannot be run.
+pub(crate) enum Unfit {
+    /// Its data does not suit this worker, or it is a part of something this crate does not do.
+    Refused(String),
+    /// Its entry is broken; readers choke on it until `data` and `opts` (JSON) stand in their place.
+    Poisoned { reason: String, data: Option<String>, opts: String },
 }
 
 impl TakenJob {
-    /// Reads `{id, {field, value, ...}, token}`.
+    /// Reads `{id, {field, value, ...}, token, bytes unread}`.
     pub(crate) fn from_answer(answer: RedisValue) -> Result<Self, Error> {
         let RedisValue::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a job is no list")) };
-        let [id, RedisValue::Array(hash), token] =
-            <[RedisValue; 3]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a job has three parts"))?
+        let [id, RedisValue::Array(hash), token, unread] =
+            <[RedisValue; 4]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a job has four parts"))?
         else {
             return Err(Error::UnexpectedAnswer("a job's hash is no list"));
         };
-        let mut fields = HashMap::with_capacity(hash.len() / 2);
-        let mut hash = hash.into_iter();
-        while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
-            fields.insert(field.convert()?, value.into_owned_bytes().unwrap_or_default());
-        }
-        Ok(Self { id: id.convert()?, token: token.convert()?, fields })
+        let fields = to_fields(hash)?;
+        Ok(Self { id: id.convert()?, token: token.convert()?, fields, unread: unread.convert()? })
     }
 
     /// What was decided about the job before: it is to fail without being run.
@@ -60,6 +71,10 @@ impl TakenJob {
 
     pub(crate) fn attempts_made(&self) -> u32 {
         self.number("atm")
+    }
+
+    pub(crate) fn deduplication_id(&self) -> String {
+        self.text("deid")
     }
 
     pub(crate) fn options(&self) -> JobOptions {
@@ -72,21 +87,45 @@ impl TakenJob {
     }
 
     /// The job for its handler, or why it cannot be run.
-    pub(crate) fn open<T: DeserializeOwned>(&self) -> Result<Job<T>, String> {
+    pub(crate) fn open<T: DeserializeOwned>(&self, options: &JobOptions, claim: Claim) -> Result<Job<T>, Unfit> {
         if !self.fields.contains_key("name") {
-            return Err("the job's hash is missing".to_owned());
+            return Err(self.poisoned("the job's hash is missing", None));
+        }
+        if self.unread > 0 {
+            let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
+            return Err(self.poisoned(&reason, None));
+        }
+        if self.fields.contains_key("rjk") || self.fields.contains_key("parentKey") {
+            let reason = "the job belongs to a scheduler or to a flow: only BullMQ's own workers can run it";
+            return Err(Unfit::Refused(reason.to_owned()));
         }
         let data = self.fields.get("data").map_or(&b"{}"[..], Vec::as_slice);
+        let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
         Ok(Job {
             id: self.id.clone(),
             name: self.text("name"),
-            data: serde_json::from_slice(data).map_err(|error| format!("the job's data cannot be read: {error}"))?,
-            options: self.options(),
+            data,
+            options: options.clone(),
             priority: self.number("priority"),
             timestamp: self.text("timestamp").parse().unwrap_or_default(),
             attempts_made: self.attempts_made(),
-            attempts_started: self.number("ats"),
+            attempts_started: self.number("ats").saturating_add(1),
+            claim,
         })
+    }
+
+    fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
+        let reason = format!("the job's data cannot be read: {error}");
+        if error.is_data() {
+            return Unfit::Refused(reason);
+        }
+        // Kept for whoever looks for the cause, as a JSON string.
+        self.poisoned(&reason, Some(Value::from(String::from_utf8_lossy(data)).to_string()))
+    }
+
+    fn poisoned(&self, reason: &str, data: Option<String>) -> Unfit {
+        let opts = self.json("opts").filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
+        Unfit::Poisoned { reason: reason.to_owned(), data, opts: opts.to_string() }
     }
 
     fn text(&self, field: &str) -> String {
@@ -94,10 +133,26 @@ impl TakenJob {
     }
 
     fn number(&self, field: &str) -> u32 {
-        self.text(field).parse().unwrap_or_default()
+        self.fields.get(field).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or_default()
     }
 
     fn json(&self, field: &str) -> Option<Value> {
         self.fields.get(field).and_then(|value| serde_json::from_slice(value).ok())
+    }
+}
+
+/// A hash as Redis lists it: field, value, field, value, ...
+pub(crate) fn to_fields(hash: Vec<RedisValue>) -> Result<HashMap<String, Vec<u8>>, Error> {
+    let mut fields = HashMap::with_capacity(hash.len() / 2);
+    let mut hash = hash.into_iter();
+    while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
+        fields.insert(field.convert()?, value.into_owned_bytes().unwrap_or_default());
+    }
+    Ok(fields)
+}
+
+impl fmt::Debug for TakenJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TakenJob").field("id", &self.id).finish_non_exhaustive()
     }
 }

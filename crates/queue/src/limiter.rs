@@ -25,6 +25,18 @@ pub enum Permit {
 /// Counts by the generic cell rate algorithm, in Redis and by its clock. Cheap to clone.
 ///
 /// A key costs one small string that lives as long as its bucket is not full.
+/// ```no_run
+/// # use std::time::Duration;
+/// use examhall_queue::{Connection, Limiter, Permit, Rate};
+/// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
+/// let limiter = Limiter::new(connection, "limit:");
+/// match limiter.take("login:203.0.113.7", Rate::per(5, Duration::from_secs(60))).await? {
+///     Permit::Granted => println!("go on"),
+///     Permit::After(wait) => println!("again in {wait:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Limiter {
     connection: Connection,

@@ -24,6 +24,45 @@ pub struct JobOptions {
     pub stack_trace_limit: Option<u32>,
     /// How many log lines are kept; all where absent.
     pub keep_logs: Option<u32>,
+    /// Put before all others without a priority, instead of behind them.
+    pub lifo: bool,
+    /// Makes one job of several that are added for the same reason.
+    pub deduplication: Option<Deduplication>,
+    /// JSON text of the trace the job belongs to, such as `{"traceparent":"00-..."}`; what is no JSON is not written.
+    pub telemetry: Option<String>,
+}
+
+/// Of several jobs with the same deduplication id only the first is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deduplication {
+    /// What the jobs have in common.
+    pub id: String,
+    /// For how long after the first; where absent, until that one has ended.
+    pub ttl: Option<Duration>,
+}
+
+impl Deduplication {
+    /// Holds until the first job has ended.
+    pub fn simple(id: impl Into<String>) -> Self {
+        Self { id: id.into(), ttl: None }
+    }
+
+    /// Holds for `ttl` from when the first job is added.
+    pub fn ttl(id: impl Into<String>, ttl: Duration) -> Self {
+        Self { id: id.into(), ttl: Some(ttl) }
+    }
+
+    fn to_json(&self) -> Value {
+        match self.ttl {
+            None => json!({"id": self.id}),
+            Some(ttl) => json!({"id": self.id, "ttl": millis(ttl)}),
+        }
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let id = value.get("id")?.as_str()?.to_owned();
+        Some(Self { id, ttl: value.get("ttl").and_then(duration).filter(|ttl| !ttl.is_zero()) })
+    }
 }
 
 impl Default for JobOptions {
@@ -37,6 +76,9 @@ impl Default for JobOptions {
             remove_on_fail: None,
             stack_trace_limit: None,
             keep_logs: None,
+            lifo: false,
+            deduplication: None,
+            telemetry: None,
         }
     }
 }
@@ -76,6 +118,11 @@ impl JobOptions {
         put("removeOnFail", self.remove_on_fail.map(Retention::to_json));
         put("stackTraceLimit", self.stack_trace_limit.map(Value::from));
         put("kl", self.keep_logs.map(Value::from));
+        put("lifo", self.lifo.then(|| true.into()));
+        put("de", self.deduplication.as_ref().map(Deduplication::to_json));
+        // Readers of it parse JSON, and some stop working where it is none.
+        let telemetry = self.telemetry.as_deref().filter(|text| serde_json::from_str::<Value>(text).is_ok());
+        put("tm", telemetry.map(Value::from));
         Value::Object(opts).to_string()
     }
 
@@ -94,6 +141,9 @@ impl JobOptions {
             remove_on_fail: opts.get("removeOnFail").and_then(Retention::from_json),
             stack_trace_limit: number("stackTraceLimit"),
             keep_logs: number("kl"),
+            lifo: opts.get("lifo").and_then(Value::as_bool).unwrap_or_default(),
+            deduplication: opts.get("de").and_then(Deduplication::from_json),
+            telemetry: opts.get("tm").and_then(Value::as_str).map(ToOwned::to_owned),
         }
     }
 }
@@ -192,6 +242,9 @@ mod tests {
             remove_on_fail: Some(Retention::Newest(500)),
             stack_trace_limit: Some(5),
             keep_logs: Some(7),
+            lifo: true,
+            deduplication: Some(Deduplication::ttl("mail", Duration::from_millis(500))),
+            telemetry: Some(r#"{"traceparent":"00-1-2-01"}"#.into()),
         }
     }
 
@@ -203,7 +256,8 @@ mod tests {
             json!({
                 "jobId": "m-1", "priority": 6, "delay": 1500, "attempts": 3,
                 "backoff": {"type": "exponential", "delay": 2000}, "removeOnComplete": {"age": 86400},
-                "removeOnFail": 500, "stackTraceLimit": 5, "kl": 7,
+                "removeOnFail": 500, "stackTraceLimit": 5, "kl": 7, "lifo": true, "de": {"id": "mail", "ttl": 500},
+                "tm": "{\"traceparent\":\"00-1-2-01\"}",
             })
         );
         assert_eq!(JobOptions::from_json(&wire), full());

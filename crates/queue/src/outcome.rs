@@ -13,6 +13,9 @@ pub enum Outcome {
     Failed(Failure),
     /// Failed in a way that no further run can mend.
     Unrecoverable(Failure),
+    /// Nothing of the queue is to be run before this time has passed; the job is ready again and has spent no attempt.
+    /// BullMQ's workers obey it where the queue has a rate limit or they have one themselves.
+    RateLimited(Duration),
     /// Not to be run before this time has passed; spends no attempt.
     Parked(Duration),
     /// Not run to its end, and ready for any worker; spends no attempt.

@@ -9,27 +9,43 @@ pub(crate) struct Script {
 }
 
 macro_rules! script {
-    ($name:ident, $($file:literal),+) => {
+    ($name:ident = $($part:literal)+) => {
         pub(crate) static $name: Script = Script {
-            source: concat!($(include_str!($file)),+),
+            source: concat!($(include_str!(concat!("lua/", $part, ".lua"))),+),
             sha: LazyLock::new(|| fred::util::sha1_hash($name.source)),
         };
     };
 }
 
-script!(ADD, "lua/lib.lua", "lua/add.lua");
-script!(COUNTS, "lua/lib.lua", "lua/counts.lua");
-script!(EXCHANGE, "lua/lib.lua", "lua/exchange.lua");
-script!(EXTEND, "lua/lib.lua", "lua/extend.lua");
-script!(LIMIT, "lua/limit.lua");
-script!(RECOVER, "lua/lib.lua", "lua/recover.lua");
+script!(ADD = "lib" "add");
+script!(ADOPT = "lib" "adopt");
+script!(BURY = "lib" "recover_lib" "bury");
+script!(CLEAN = "lib" "job_lib" "state_lib" "clean");
+script!(COUNTS = "lib" "counts");
+script!(EXCHANGE = "lib" "job_lib" "exchange");
+script!(EXTEND = "lib" "extend");
+script!(GET = "lib" "state_lib" "get");
+script!(LIMIT = "limit");
+script!(LIST = "lib" "list");
+script!(LOG = "lib" "log");
+script!(OBLITERATE = "lib" "job_lib" "obliterate");
+script!(OLDEST = "lib" "oldest");
+script!(PAUSE = "lib" "pause");
+script!(PROGRESS = "lib" "progress");
+script!(PROMOTE = "lib" "state_lib" "promote");
+script!(RECOVER = "lib" "recover_lib" "recover");
+script!(REMOVE = "lib" "job_lib" "state_lib" "remove");
+script!(RESUME = "lib" "resume");
+script!(RETRY = "lib" "state_lib" "retry_lib" "retry");
+script!(RETRY_FAILED = "lib" "retry_lib" "retry_failed");
+script!(SUSPECTS = "lib" "suspects");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {
         self.source
     }
 
-    pub(crate) fn sha(&self) -> &str {
+    pub(crate) fn sha(&'static self) -> &'static str {
         &self.sha
     }
 }

@@ -30,10 +30,19 @@ pub struct Process {
 
 /// The path of a binary of this workspace, `api` or `mailer`, as `cargo build` and `cargo nextest run` leave it.
 pub fn binary(name: &str) -> PathBuf {
+    built(name)
+}
+
+/// The path of an example program of the crate under test.
+pub fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"))
+}
+
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let target = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(|deps| deps.parent());
     let path = target.expect("a test lies under target/").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo build --workspace`", path.display());
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace --all-targets`", path.display());
     path
 }
 

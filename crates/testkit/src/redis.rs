@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use fred::{
     clients::Client,
     interfaces::ClientLike,
-    types::{Builder, CustomCommand, FromValue, Value, config::Config},
+    types::{
+        Builder, CustomCommand, FromValue, Value,
+        config::{Config, ReconnectPolicy},
+    },
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -99,7 +102,7 @@ impl Drop for Redis {
 }
 
 fn spawn(folder: &TempDir, port: u16, options: &RedisOptions) -> Process {
-    let mut command = Command::new(server());
+    let mut command = Command::new(redis_server());
     command.current_dir(folder.path()).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     command.args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", ""]);
     if options.append_only {
@@ -115,7 +118,8 @@ async fn is_ready(process: &Process) -> bool {
     which == 0
 }
 
-fn server() -> PathBuf {
+/// The program that each [`Redis`] runs: a redis-server or valkey-server.
+pub fn redis_server() -> PathBuf {
     let given = std::env::var_os("EXAMHALL_REDIS_SERVER").map(PathBuf::from);
     given
         .or_else(|| find(&["redis-server", "valkey-server"]))
@@ -134,6 +138,7 @@ async fn connect(port: u16) -> Client {
     let client = Builder::from_config(config)
         .with_connection_config(|connection| connection.max_command_attempts = 1)
         .with_performance_config(|performance| performance.default_command_timeout = Duration::from_secs(10))
+        .set_policy(ReconnectPolicy::new_constant(0, 50))
         .build()
         .expect("a good configuration");
     client.init().await.expect("a server that has just said that it is ready answers");

@@ -1,36 +1,78 @@
 -- Adds jobs, all or none of them.
 -- KEYS[1] meta
--- ARGV    for each job: id or '' for a counted one, name, data, opts, timestamp, delay in ms, priority
--- Returns each job's id; an id that is taken is left as it is.
-local WIDTH = 7
+-- ARGV    for each job: id or '' for a counted one, name, data, opts, timestamp, delay in ms, priority, '1' if it is to
+--         go before its equals, deduplication id or '', its time to live in ms or 0
+-- Returns each job's id. An id that is taken is left as it is; of two with one deduplication id the first one counts.
+local WIDTH = 10
+local count = #ARGV / WIDTH
 local meta = redis.call('HMGET', KEYS[1], 'paused', 'opts.maxLenEvents')
 local paused, max_events = meta[1], meta[2]
 if not max_events then
   max_events = '10000'
   redis.call('HSET', KEYS[1], 'opts.maxLenEvents', max_events)
 end
+local counter = redis.call('INCRBY', P .. 'id', count) - count
 
-local ids = {}
-for at = 1, #ARGV, WIDTH do
-  local counted = redis.call('INCR', P .. 'id')
-  local id, name, data, opts, timestamp, delay, priority = unpack(ARGV, at, at + WIDTH - 1)
-  if id == '' then id = string.format('%.0f', counted) end
-  ids[#ids + 1] = id
-  if redis.call('EXISTS', P .. id) == 1 then
-    event(max_events, 'duplicated', 'jobId', id)
+-- The id of the job that stands for this one already, if there is one.
+local function owner_of(deduplication_id, ttl, id)
+  local key = P .. 'de:' .. deduplication_id
+  local owner = redis.call('GET', key)
+  -- The owner may have been removed by somebody who left the key.
+  if owner and (redis.call('PTTL', key) > 0 or redis.call('EXISTS', P .. owner) == 1) then return owner end
+  if ttl == '0' then redis.call('SET', key, id) else redis.call('SET', key, id, 'PX', ttl) end
+end
+
+local ids, waiting, before_others, prioritized, delayed = {}, {}, {}, {}, false
+for i = 1, count do
+  local id, name, data, opts, timestamp, delay, priority, lifo, deduplication_id, ttl =
+    unpack(ARGV, (i - 1) * WIDTH + 1, i * WIDTH)
+  local taken = id ~= '' and redis.call('EXISTS', P .. id) == 1
+  if id == '' then id = integer(counter + i) end
+  ids[i] = id
+  local owner = not taken and deduplication_id ~= '' and owner_of(deduplication_id, ttl, id)
+  if taken then
+    event('duplicated', 'jobId', id)
+  elseif owner then
+    ids[i] = owner
+    event('deduplicated', 'jobId', owner, 'deduplicationId', deduplication_id, 'deduplicatedJobId', id)
   else
-    redis.call('HSET', P .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp,
-      'delay', delay, 'priority', priority)
-    event(max_events, 'added', 'jobId', id, 'name', name)
-    if number(delay) > 0 then
-      local due = number(timestamp) + number(delay)
-      delay_until(id, due)
-      event(max_events, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
+    local key = P .. id
+    if deduplication_id == '' then
+      redis.call('HSET', key, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp, 'delay', delay,
+        'priority', priority)
     else
-      make_ready(id, number(priority), paused)
-      if not paused then wake_up() end
-      event(max_events, 'waiting', 'jobId', id)
+      redis.call('HSET', key, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp, 'delay', delay,
+        'priority', priority, 'deid', deduplication_id)
+    end
+    event('added', 'jobId', id, 'name', name)
+    if delay ~= '0' then
+      delay_until(id, number(timestamp) + number(delay))
+      delayed = true
+    else
+      if priority ~= '0' then
+        prioritized[#prioritized + 1] = number(priority)
+        prioritized[#prioritized + 1] = id
+      else
+        local list = lifo == '1' and before_others or waiting
+        list[#list + 1] = id
+      end
+      event('waiting', 'jobId', id)
     end
   end
 end
+
+if #prioritized > 0 then
+  local places = #prioritized / 2
+  local first = redis.call('INCRBY', P .. 'pc', places) - places
+  for at = 1, #prioritized, 2 do
+    first = first + 1
+    prioritized[at] = integer(prioritized[at] * PRIORITY_STEP + first % PRIORITY_STEP)
+  end
+  redis.call('ZADD', P .. 'prioritized', unpack(prioritized))
+end
+if #waiting > 0 then redis.call('LPUSH', waiting_list(paused), unpack(waiting)) end
+if #before_others > 0 then redis.call('RPUSH', waiting_list(paused), unpack(before_others)) end
+if not paused and #prioritized + #waiting + #before_others > 0 then wake_up() end
+if delayed then announce_next_due() end
+trim_events(max_events)
 return ids

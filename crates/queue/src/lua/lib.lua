@@ -1,9 +1,25 @@
 -- What several scripts do. KEYS[1] is the queue's meta hash; every other key of the queue has its prefix.
+-- Redis takes back nothing that a failed script has written: scripts check before they write.
 local P = string.sub(KEYS[1], 1, -5)
+local EVENTS = P .. 'events'
 local ALL_OF_MS = 4096 -- scores of `delayed` keep the order within one millisecond in their lower 12 bits
+local PRIORITY_STEP = 4294967296 -- scores of `prioritized` keep the order within one priority below this
 
-local function event(max_events, name, ...)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', max_events, '*', 'event', name, ...)
+local function number(text)
+  return tonumber(text or 0) or 0
+end
+
+local function integer(value)
+  return string.format('%.0f', value)
+end
+
+-- The stream is trimmed once per script, not with each entry.
+local function event(name, ...)
+  redis.call('XADD', EVENTS, '*', 'event', name, ...)
+end
+
+local function trim_events(max)
+  redis.call('XTRIM', EVENTS, 'MAXLEN', '~', max or '10000')
 end
 
 local function wake_up()
@@ -21,17 +37,23 @@ end
 -- Puts a job where workers take from: behind its equals, or before them.
 local function make_ready(id, priority, paused, before_others)
   if priority > 0 then
-    local place = before_others and 0 or redis.call('INCR', P .. 'pc') % 4294967296
-    redis.call('ZADD', P .. 'prioritized', priority * 4294967296 + place, id)
+    local place = before_others and 0 or redis.call('INCR', P .. 'pc') % PRIORITY_STEP
+    redis.call('ZADD', P .. 'prioritized', priority * PRIORITY_STEP + place, id)
   else
     redis.call(before_others and 'RPUSH' or 'LPUSH', waiting_list(paused), id)
   end
 end
 
+-- When the earliest delayed job is due, in ms since 1970; nil where there is none.
+local function next_due()
+  local head = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')
+  return head[2] and math.floor(tonumber(head[2]) / ALL_OF_MS)
+end
+
 -- Shows sleeping workers when the earliest delayed job is due.
 local function announce_next_due()
-  local head = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')
-  if head[2] then redis.call('ZADD', P .. 'marker', math.floor(tonumber(head[2]) / ALL_OF_MS), '1') end
+  local due = next_due()
+  if due then redis.call('ZADD', P .. 'marker', due, '1') end
 end
 
 local function delay_until(id, due)
@@ -40,9 +62,5 @@ local function delay_until(id, due)
   local taken = redis.call('ZREVRANGEBYSCORE', P .. 'delayed', last, first, 'WITHSCORES', 'LIMIT', 0, 1)
   local score = taken[2] and math.min(tonumber(taken[2]) + 1, last) or first
   redis.call('ZADD', P .. 'delayed', score, id)
-  announce_next_due()
-end
-
-local function number(text)
-  return tonumber(text or 0) or 0
+  event('delayed', 'jobId', id, 'delay', integer(due))
 end

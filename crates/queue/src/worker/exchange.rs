@@ -5,7 +5,12 @@ use std::time::Duration;
 use fred::types::Value;
 
 use super::report::Report;
-use crate::{Error, Queue, clock::now_ms, job::TakenJob, script};
+use crate::{
+    Error, Queue,
+    clock::now_ms,
+    job::{LONGEST_DATA, TakenJob},
+    script,
+};
 
 /// What Redis answered.
 pub(super) struct Turn {
@@ -18,6 +23,8 @@ pub(super) struct Turn {
     pub(super) next_due: Option<i64>,
     /// How long the queue's rate limit still lasts.
     pub(super) limited: Option<Duration>,
+    /// Jobs in the hands of all workers.
+    pub(super) active: usize,
 }
 
 /// What a worker takes jobs with.
@@ -32,29 +39,49 @@ pub(super) struct Taking<'a> {
 
 pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &Taking<'_>) -> Result<Turn, Error> {
     let asked_at = now_ms();
-    let mut args: Vec<Value> = vec![
-        asked_at.into(),
+    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
+    args.extend([
+        asked_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
         taking.worker_name.into(),
         taking.token_prefix.into(),
         taking.first_token.to_string().into(),
         taking.wanted.to_string().into(),
-    ];
+        LONGEST_DATA.to_string().into(),
+    ]);
     args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
     let Value::Array(answer) = queue.eval(&script::EXCHANGE, args).await? else {
         return Err(Error::UnexpectedAnswer("exchange gave no list"));
     };
-    let [codes, Value::Array(taken), next_due, limited] =
-        <[Value; 4]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives four parts"))?
-    else {
-        return Err(Error::UnexpectedAnswer("jobs are no list"));
-    };
+    let [codes, taken, next_due, limited, active] =
+        <[Value; 5]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives five parts"))?;
     let limited: u64 = limited.convert()?;
     Ok(Turn {
         asked_at,
         codes: codes.convert()?,
-        taken: taken.into_iter().map(TakenJob::from_answer).collect::<Result<_, _>>()?,
+        taken: to_jobs(taken)?,
         next_due: Some(next_due.convert()?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
+        active: active.convert()?,
     })
+}
+
+/// The jobs whose locks Redis holds for the worker `uuid` and that it does not know of, `known` being those it does: it
+/// took them in a turn whose answer was lost.
+pub(super) async fn adopt<T>(
+    queue: &Queue<T>,
+    uuid: &str,
+    lock: Duration,
+    known: impl Iterator<Item = &str>,
+) -> Result<Vec<TakenJob>, Error> {
+    let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into()];
+    args.extend(known.map(Value::from));
+    to_jobs(queue.eval(&script::ADOPT, args).await?)
+}
+
+fn to_jobs(answer: Value) -> Result<Vec<TakenJob>, Error> {
+    match answer {
+        Value::Array(jobs) => jobs.into_iter().map(TakenJob::from_answer).collect(),
+        _ => Err(Error::UnexpectedAnswer("jobs are no list")),
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use fred::types::Value;
 use tokio::sync::mpsc;
 
-use crate::Connection;
+use crate::{Connection, Error, connection::at_server_of};
 
 /// Longest sleep, so that a dead connection is noticed.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -12,22 +13,37 @@ const LONGEST: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(2);
 /// Rest after a failed sleep, so that a broken connection is no busy loop.
 const REST: Duration = Duration::from_millis(200);
+/// The member that says that jobs may be ready.
+const READY: &str = "0";
 
 /// Wakes a worker. It never sleeps unless asked to, so it takes no signal away from workers that could use it.
 pub(super) struct Sleeper {
     requests: mpsc::Sender<Duration>,
     wakes: mpsc::Receiver<()>,
     asleep: bool,
+    awake: Connection,
+    marker: String,
+}
+
+/// The task that blocks.
+struct Sleep {
+    connection: Connection,
+    marker: String,
+    name: String,
+    /// Which link to the server has been given the name.
+    named: u64,
 }
 
 impl Sleeper {
-    pub(super) fn new(connection: Connection, marker: String) -> Self {
+    /// Sleeps over `asleep`, which is named `name` for dashboards, on `marker`; `awake` is for everything else.
+    pub(super) fn new(asleep: Connection, awake: Connection, marker: String, name: String) -> Self {
         let (requests, mut asked) = mpsc::channel::<Duration>(1);
         let (answers, wakes) = mpsc::channel(1);
+        let mut sleep = Sleep { connection: asleep, marker: marker.clone(), name, named: 0 };
         tokio::spawn(async move {
             while let Some(span) = asked.recv().await {
                 // Whatever was popped, or nothing: the worker's next turn sees what is ready and what is due when.
-                if let Err(error) = connection.blocking_pop_min(marker.clone(), span).await {
+                if let Err(error) = sleep.once(span).await {
                     tracing::debug!(%error, "cannot sleep on the marker");
                     tokio::time::sleep(REST).await;
                 }
@@ -36,7 +52,7 @@ impl Sleeper {
                 }
             }
         });
-        Self { requests, wakes, asleep: false }
+        Self { requests, wakes, asleep: false, awake, marker }
     }
 
     /// Sleeps until there may be work, or for `span`. May be dropped and called again: the same sleep then goes on.
@@ -46,5 +62,29 @@ impl Sleeper {
         }
         let _ = self.wakes.recv().await; // `None` only if the task is gone, with the runtime
         self.asleep = false;
+    }
+
+    /// Hands on what woke this worker while it could take no job: another one may be asleep.
+    pub(super) async fn hand_on(&mut self) {
+        if self.asleep && self.wakes.try_recv().is_ok() {
+            self.asleep = false;
+            let args = vec![self.marker.as_str().into(), "0".into(), READY.into()];
+            if let Err(error) = self.awake.command("ZADD", at_server_of(&self.marker), args).await {
+                tracing::debug!(%error, "a wake-up was not handed on");
+            }
+        }
+    }
+}
+
+impl Sleep {
+    async fn once(&mut self, span: Duration) -> Result<(), Error> {
+        let made = self.connection.times_made();
+        if self.named != made {
+            let args = vec!["SETNAME".into(), self.name.as_str().into()];
+            self.connection.command("CLIENT", at_server_of(&self.marker), args).await?;
+            self.named = made;
+        }
+        let args = vec![Value::from(self.marker.as_str()), Value::from(format!("{:.3}", span.as_secs_f64()))];
+        self.connection.blocking("BZPOPMIN", at_server_of(&self.marker), args, span).await.map(drop)
     }
 }

@@ -1,86 +1,162 @@
-//! What a worker does beside running jobs: it keeps its locks, and looks for jobs of workers that have vanished.
+//! What a worker does beside running jobs: it keeps its locks, shows that it is alive, and looks for jobs of workers
+//! that are not.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use fred::types::Value;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Queue, clock::now_ms, script};
+use super::{
+    identity::{Identity, MARK, client_id_of},
+    in_hand::InHand,
+};
+use crate::{
+    Claim, Error, Queue,
+    clock::now_ms,
+    connection::{RECONNECT_WITHIN, at_server_of},
+    script,
+};
 
-/// The jobs a worker has, and the token of each one's lock.
-#[derive(Clone, Debug, Default)]
-pub(super) struct InHand(Arc<Mutex<HashMap<String, String>>>);
+/// How often a worker with jobs shows that it is alive, and looks whether others are.
+const BEAT: Duration = Duration::from_secs(1);
+/// Without a sign for so long, and without its connection, a worker is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(4);
+/// How long a link must have been up before others are judged by it: after a restart of Redis they need the time to come
+/// back and to show that they are alive.
+const JUDGE_AFTER: Duration = Duration::from_secs(2 * RECONNECT_WITHIN.as_secs() + 2);
 
-impl InHand {
-    pub(super) fn add(&self, id: &str, token: &str) {
-        self.lock().insert(id.to_owned(), token.to_owned());
-    }
-
-    /// Forgets a job, unless it has been taken again under another token.
-    pub(super) fn remove(&self, id: &str, token: &str) {
-        let mut jobs = self.lock();
-        if jobs.get(id).is_some_and(|current| current == token) {
-            jobs.remove(id);
-        }
-    }
-
-    fn all(&self) -> Vec<(String, String)> {
-        self.lock().iter().map(|(id, token)| (id.clone(), token.clone())).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What all the tasks of one worker's upkeep need.
+pub(super) struct Upkeep<T> {
+    pub(super) queue: Queue<T>,
+    pub(super) identity: Identity,
+    pub(super) in_hand: InHand,
+    pub(super) lock: Duration,
+    pub(super) stalled_interval: Duration,
+    pub(super) max_stalls: u32,
+    pub(super) stop: CancellationToken,
 }
 
-/// Renews the locks of all jobs in hand four times as often as they end, in one call each time.
-pub(super) async fn keep_locks<T>(queue: Queue<T>, in_hand: InHand, lock: Duration, stop: CancellationToken) {
-    let mut clock = interval(lock / 4);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        let jobs = in_hand.all();
-        if jobs.is_empty() {
-            continue;
-        }
-        match extend(&queue, &jobs, lock).await {
-            Ok(lost) => {
-                for id in lost {
-                    tracing::warn!(job_id = id, "Lock lost: another worker may run the job too");
-                }
+/// What is done again and again, each in a task of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Duty {
+    /// Renews the locks of all jobs in hand four times as often as they end, in one call each time.
+    KeepLocks,
+    /// Looks for stalled jobs once per interval, all workers of the queue together: BullMQ's own rule.
+    RecoverStalled,
+    /// Shows that this worker is alive while it has jobs, and takes jobs from workers of ours that are dead.
+    WatchOverLives,
+}
+
+impl<T: 'static> Upkeep<T> {
+    /// Does its duty until the worker stops.
+    pub(super) async fn run(self: Arc<Self>, duty: Duty) {
+        let (period, complaint) = match duty {
+            Duty::KeepLocks => (self.lock / 4, "Locks could not be renewed"),
+            Duty::RecoverStalled => (self.stalled_interval, "Stalled jobs could not be looked for"),
+            Duty::WatchOverLives => (BEAT, "Signs of life could not be given or looked for"),
+        };
+        let mut clock = interval(period);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.stop.run_until_cancelled(clock.tick()).await.is_some() {
+            let done = match duty {
+                Duty::KeepLocks => self.keep_locks().await,
+                Duty::RecoverStalled => self.recover_stalled().await,
+                Duty::WatchOverLives => self.watch_over_lives().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "{complaint}");
             }
-            Err(error) => tracing::warn!(%error, "Locks could not be renewed"),
         }
     }
-}
 
-/// Looks for stalled jobs once per interval, all workers of the queue together.
-pub(super) async fn recover_stalled<T>(queue: Queue<T>, every: Duration, max_stalls: u32, stop: CancellationToken) {
-    let mut clock = interval(every);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        match recover(&queue, every, max_stalls).await {
-            Ok(recovered) => {
-                for id in recovered {
-                    tracing::warn!(job_id = id, "Recovered a job whose worker vanished");
-                }
+    async fn keep_locks(&self) -> Result<(), Error> {
+        let claims = self.in_hand.all();
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let until = Instant::now() + self.lock;
+        let lost = self.extend(&claims).await?;
+        for claim in claims {
+            if lost.contains(claim.id()) {
+                tracing::warn!(job_id = claim.id(), "Lock lost: another worker may run the job too");
+                claim.take_away();
+            } else {
+                claim.renew(until);
             }
-            Err(error) => tracing::warn!(%error, "Stalled jobs could not be looked for"),
         }
+        Ok(())
+    }
+
+    async fn recover_stalled(&self) -> Result<(), Error> {
+        let interval = self.stalled_interval.as_millis().to_string();
+        let args = vec![now_ms().to_string().into(), interval.into(), self.max_stalls.into()];
+        let recovered: Vec<String> = self.queue.eval(&script::RECOVER, args).await?.convert()?;
+        report_recovered(&recovered);
+        Ok(())
+    }
+
+    async fn watch_over_lives(&self) -> Result<(), Error> {
+        if !self.in_hand.is_empty() {
+            self.show_life().await?;
+        }
+        if self.in_hand.others_have_some() && self.queue.connection().up_for() >= JUDGE_AFTER {
+            self.bury_the_dead().await?;
+        }
+        Ok(())
+    }
+
+    async fn show_life(&self) -> Result<(), Error> {
+        let key = self.queue.keys().signs_of_life() + self.identity.uuid();
+        let args = vec![key.as_str().into(), "1".into(), "PX".into(), DEAD_AFTER.as_millis().to_string().into()];
+        self.queue.connection().command("SET", at_server_of(&key), args).await.map(drop)
+    }
+
+    async fn bury_the_dead(&self) -> Result<(), Error> {
+        let args = vec![MARK.into(), self.queue.keys().signs_of_life().into(), self.identity.uuid().into()];
+        let suspects: Vec<String> = self.queue.eval(&script::SUSPECTS, args).await?.convert()?;
+        let ids: HashSet<u64> = suspects.iter().skip(1).step_by(2).filter_map(|token| client_id_of(token)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // A frozen worker shows no life either, but the kernel keeps its connection.
+        let connected = self.connected(&ids).await?;
+        let mut args = vec![self.max_stalls.into()];
+        for job in suspects.chunks_exact(2) {
+            if client_id_of(&job[1]).is_some_and(|id| !connected.contains(&id)) {
+                args.extend([job[0].as_str().into(), job[1].as_str().into()]);
+            }
+        }
+        if args.len() > 1 {
+            let recovered: Vec<String> = self.queue.eval(&script::BURY, args).await?.convert()?;
+            report_recovered(&recovered);
+        }
+        Ok(())
+    }
+
+    /// Which of these connections the server still has.
+    async fn connected(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, Error> {
+        let mut args: Vec<Value> = vec!["LIST".into(), "ID".into()];
+        args.extend(ids.iter().map(|id| Value::from(id.to_string())));
+        let server = at_server_of(&self.queue.keys().of("meta"));
+        let list: String = self.queue.connection().command("CLIENT", server, args).await?.convert()?;
+        Ok(list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok()).collect())
+    }
+
+    async fn extend(&self, claims: &[Claim]) -> Result<HashSet<String>, Error> {
+        let mut args: Vec<Value> = vec![self.lock.as_millis().to_string().into()];
+        args.extend(claims.iter().flat_map(|claim| [claim.id(), claim.token()]).map(Value::from));
+        let lost: Vec<String> = self.queue.eval(&script::EXTEND, args).await?.convert()?;
+        Ok(lost.into_iter().collect())
     }
 }
 
-async fn extend<T>(queue: &Queue<T>, jobs: &[(String, String)], lock: Duration) -> Result<Vec<String>, Error> {
-    let mut args: Vec<Value> = vec![lock.as_millis().to_string().into()];
-    args.extend(jobs.iter().flat_map(|(id, token)| [id, token]).map(|text| Value::from(text.as_str())));
-    Ok(queue.eval(&script::EXTEND, args).await?.convert()?)
-}
-
-async fn recover<T>(queue: &Queue<T>, every: Duration, max_stalls: u32) -> Result<Vec<String>, Error> {
-    let args = vec![now_ms().into(), every.as_millis().to_string().into(), max_stalls.into()];
-    Ok(queue.eval(&script::RECOVER, args).await?.convert()?)
+fn report_recovered(ids: &[String]) {
+    for id in ids {
+        tracing::warn!(job_id = id, "Recovered a job whose worker vanished");
+    }
 }

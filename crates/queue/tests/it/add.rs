@@ -15,7 +15,7 @@ async fn a_job_without_priority_stands_in_wait_as_bullmq_lays_it_out() {
     assert_eq!(bench.redis.cmd::<Vec<String>>("LRANGE bull:email:wait 0 -1").await, ["1"]);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:marker 0 -1").await, ["0"]);
     assert_eq!(bench.redis.cmd::<String>("HGET bull:email:meta opts.maxLenEvents").await, "10000");
-    let mut hash = bench.queue.raw("1").await.expect("read");
+    let mut hash = bench.hash("1").await;
     assert!(hash.remove("timestamp").is_some_and(|ms| ms.len() == 13));
     let mut fields: Vec<_> = hash.into_iter().collect();
     fields.sort();

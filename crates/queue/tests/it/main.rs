@@ -1,10 +1,15 @@
 //! Tests of the crate's public face, each on a redis-server of its own.
 
 mod add;
+mod admin;
+mod connections;
+mod control;
+mod events;
 mod limit;
+mod survival;
 mod work;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use examhall_queue::{Connection, Handler, JobOptions, NewJob, Queue, Worker, WorkerOptions};
 use examhall_testkit::Redis;
@@ -20,13 +25,20 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let redis = Redis::start().await;
+        Self::over(Redis::start().await).await
+    }
+
+    async fn over(redis: Redis) -> Self {
         let queue = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
         Self { redis, queue }
     }
 
     async fn add(&self, options: JobOptions) -> String {
         self.queue.add(job(options)).await.expect("added")
+    }
+
+    async fn hash(&self, id: &str) -> HashMap<String, String> {
+        self.queue.raw(id).await.expect("read")
     }
 
     async fn field(&self, id: &str, field: &str) -> Option<String> {

@@ -35,7 +35,7 @@ async fn a_completed_job_has_its_value_and_its_times() {
     let (stop, running) =
         bench.run(|job: Job<Value>| async move { Outcome::Completed(json!({"to": job.data["to"]})) }).await;
     in_state(&bench, "completed", 1).await;
-    let hash = bench.queue.raw(&id).await.expect("read");
+    let hash = bench.hash(&id).await;
     assert_eq!(hash["returnvalue"], r#"{"to":"ü@x.example"}"#);
     assert_eq!((hash["atm"].as_str(), hash["ats"].as_str(), hash["pb"].as_str()), ("1", "1", "rust-1"));
     assert!(hash["processedOn"] <= hash["finishedOn"]);
@@ -77,7 +77,7 @@ async fn a_failure_is_retried_after_the_backoff_and_fails_when_no_attempt_is_lef
         })
         .await;
     in_state(&bench, "failed", 1).await;
-    let hash = bench.queue.raw(&id).await.expect("read");
+    let hash = bench.hash(&id).await;
     assert_eq!(runs.load(Ordering::SeqCst), 3);
     assert_eq!((hash["atm"].as_str(), hash["ats"].as_str()), ("3", "3"));
     assert_eq!(hash["failedReason"], "boom3");
@@ -212,7 +212,7 @@ async fn a_lock_is_kept_while_its_handler_runs() {
     }
     gate.add_permits(1);
     in_state(&bench, "completed", 1).await;
-    let hash = bench.queue.raw("1").await.expect("read");
+    let hash = bench.hash("1").await;
     assert_eq!((hash["ats"].as_str(), hash.get("stc")), ("1", None));
 }
 
@@ -230,7 +230,7 @@ async fn a_job_whose_worker_vanishes_is_run_by_another_with_its_priority() {
     vanishing.abort(); // its locks are renewed no more, and it reports nothing
     let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
     in_state(&bench, "completed", 1).await;
-    let hash = bench.queue.raw(&id).await.expect("read");
+    let hash = bench.hash(&id).await;
     assert_eq!((hash["stc"].as_str(), hash["ats"].as_str(), hash["atm"].as_str()), ("1", "2", "1"));
     assert_eq!(hash["priority"], "3");
 }
@@ -252,7 +252,7 @@ async fn a_job_that_lost_too_many_workers_fails_without_being_run() {
         })
         .await;
     in_state(&bench, "failed", 1).await;
-    let hash = bench.queue.raw("1").await.expect("read");
+    let hash = bench.hash("1").await;
     assert_eq!(runs.load(Ordering::SeqCst), 0);
     assert_eq!(hash["failedReason"], "job stalled more than allowable limit");
     assert!(!hash.contains_key("defa"), "a retry by hand must run");
@@ -347,7 +347,7 @@ async fn a_parked_job_runs_later_and_loses_no_attempt() {
         })
         .await;
     in_state(&bench, "completed", 1).await;
-    let hash = bench.queue.raw("1").await.expect("read");
+    let hash = bench.hash("1").await;
     assert_eq!((hash["ats"].as_str(), hash["atm"].as_str(), hash.get("failedReason")), ("2", "1", None));
 }
 

@@ -1,0 +1,82 @@
+//! The work as our queue does it, in a process of its own like every peer's.
+
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use examhall_queue::{Connection, Error, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::work::Work;
+
+/// The queue that everybody works on.
+pub(super) const QUEUE: &str = "bench";
+
+/// Does one work, prints how long it took, and ends when stdin does.
+pub(crate) async fn be_a_peer(port: u16, work: &str, count: u32, width: u32) -> anyhow::Result<()> {
+    let work = Work::from_args(work, width).context("add, bulk or run")?;
+    let url = format!("redis://127.0.0.1:{port}");
+    let queue: Queue<Value> = Queue::new(connect(&url).await?, "bull", QUEUE)?;
+    let seconds = match work {
+        Work::Add(in_flight) => add(&queue, count, in_flight).await?,
+        Work::Bulk(a_call) => add_in_bulk(&queue, count, a_call).await?,
+        Work::Run(slots) => run(&queue, connect(&url).await?, count, slots).await?,
+    };
+    println!("{}", json!({ "seconds": seconds }));
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+async fn connect(url: &str) -> Result<Connection, Error> {
+    let connection = Connection::open(url)?;
+    connection.ready().await?;
+    Ok(connection)
+}
+
+async fn add(queue: &Queue<Value>, count: u32, in_flight: u32) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let callers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                for _ in 0..count / in_flight {
+                    queue.add(job()).await?;
+                }
+                Ok::<_, Error>(())
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await??;
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// Adds `a_call` jobs a call, one call after the other.
+pub(super) async fn add_in_bulk(queue: &Queue<Value>, count: u32, a_call: u32) -> anyhow::Result<f64> {
+    let jobs: Vec<_> = (0..a_call).map(|_| job()).collect();
+    let started = Instant::now();
+    for _ in 0..count / a_call {
+        queue.add_all(&jobs).await?;
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+async fn run(queue: &Queue<Value>, sleeping: Connection, count: u32, slots: u32) -> anyhow::Result<f64> {
+    let options = WorkerOptions { concurrency: slots as usize, ..WorkerOptions::default() };
+    let handler = |_: Job<Value>| async { Outcome::Completed(Value::Null) };
+    let worker = Worker::new(queue.clone(), sleeping, options, handler);
+    let started = Instant::now();
+    let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
+    let seconds = started.elapsed().as_secs_f64();
+    anyhow::ensure!(drained.completed == u64::from(count), "{} of {count} jobs were run", drained.completed);
+    Ok(seconds)
+}
+
+/// A job of 1 KB.
+fn job() -> NewJob<Value> {
+    NewJob { name: "bench".to_owned(), data: json!({"pad": "x".repeat(1000)}), options: JobOptions::default() }
+}

@@ -1,0 +1,42 @@
+//! Adds jobs, one by one and in bulk: `cargo run --example producer -- redis://127.0.0.1:6379 greetings 100`
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+use std::{error::Error, time::Duration};
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_queue::{Connection, JobOptions, NewJob, Queue};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Greeting {
+    to: String,
+}
+
+fn greet(number: u32, options: JobOptions) -> NewJob<Greeting> {
+    NewJob { name: "greet".to_owned(), data: Greeting { to: format!("guest {number}") }, options }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+    let name = args.next().unwrap_or_else(|| "greetings".to_owned());
+    let count: u32 = args.next().map_or(Ok(10), |count| count.parse())?;
+
+    let connection = Connection::open(&url)?;
+    connection.ready().await?;
+    let queue: Queue<Greeting> = Queue::new(connection, "bull", &name)?;
+    for concern in queue.check_server().await? {
+        println!("warning: {concern}");
+    }
+
+    // Up to three runs, 2 s and 4 s apart; ahead of all jobs with a higher number.
+    let retry = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
+    let urgent = queue.add(greet(0, JobOptions { priority: 1, retry, ..JobOptions::default() })).await?;
+    println!("added {urgent}");
+
+    let jobs: Vec<_> = (1..count).map(|number| greet(number, JobOptions { retry, ..JobOptions::default() })).collect();
+    let ids = queue.add_all(&jobs).await?;
+    println!("added {} more; {:?}", ids.len(), queue.counts().await?);
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Runs jobs until Ctrl-C: `cargo run --example worker -- redis://127.0.0.1:6379 greetings 5 100`
+//!
+//! The last number is how many milliseconds a job takes. Each run is a line on stdout: `run <id> <ms since 1970>`.
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
+
+use examhall_queue::{Connection, Job, Outcome, Queue, Worker, WorkerOptions};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+    let name = args.next().unwrap_or_else(|| "greetings".to_owned());
+    let concurrency = args.next().map_or(Ok(5), |jobs| jobs.parse())?;
+    let takes = Duration::from_millis(args.next().map_or(Ok(100), |millis| millis.parse())?);
+
+    let connection = Connection::open(&url)?;
+    connection.ready().await?;
+    let queue: Queue<Value> = Queue::new(connection, "bull", &name)?;
+    queue.check_server().await?;
+
+    let handler = move |job: Job<Value>| async move {
+        println!("run {} {}", job.id, SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
+        tokio::select! {
+            () = tokio::time::sleep(takes) => Outcome::Completed(json!({"greeted": job.data["to"]})),
+            // Another worker may have the job: what must not be done twice is not begun.
+            () = job.claim.lost() => Outcome::Returned,
+        }
+    };
+    let options = WorkerOptions { concurrency, name: "example".to_owned(), ..WorkerOptions::default() };
+    let worker = Worker::new(queue, Connection::open(&url)?, options, handler);
+    println!("ready");
+
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        stopped.cancel();
+    });
+    worker.run(stop).await;
+    Ok(())
+}

@@ -1,0 +1,9 @@
+-- One job.
+-- KEYS[1] meta
+-- ARGV    id
+-- Returns {place, hash, when it is due or 0}, or nothing where there is no such job.
+local hash = redis.call('HGETALL', P .. ARGV[1])
+local place = place_of(ARGV[1])
+if not place then return {} end
+local score = place == 'delayed' and tonumber(redis.call('ZSCORE', P .. 'delayed', ARGV[1])) or 0
+return {place, hash, math.floor(score / ALL_OF_MS)}

@@ -1,0 +1,12 @@
+-- What scripts that end or remove jobs do.
+local function forget(id)
+  local key = P .. id
+  redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed',
+    key .. ':unsuccessful')
+end
+
+-- A deduplication id belongs to its job: until that ends, unless it has a time to live, or until that is removed.
+local function free_deduplication_id(deduplication_id, id, is_removed)
+  local key = P .. 'de:' .. deduplication_id
+  if redis.call('GET', key) == id and (is_removed or redis.call('PTTL', key) <= 0) then redis.call('DEL', key) end
+end

@@ -1,0 +1,15 @@
+-- Stops workers from taking jobs.
+-- KEYS[1] meta
+-- A fleet of BullMQ 5 renames `wait` to `paused` and back, over whatever stands there: jobs are safe only if all of them
+-- stand in `paused`. Appended, so that none there is lost either.
+if redis.call('EXISTS', P .. 'paused') == 0 then
+  if redis.call('EXISTS', P .. 'wait') == 1 then redis.call('RENAME', P .. 'wait', P .. 'paused') end
+else
+  local ids = redis.call('LRANGE', P .. 'wait', 0, -1)
+  for from = 1, #ids, 5000 do redis.call('RPUSH', P .. 'paused', unpack(ids, from, math.min(from + 4999, #ids))) end
+  redis.call('DEL', P .. 'wait')
+end
+redis.call('HSET', KEYS[1], 'paused', 1)
+redis.call('DEL', P .. 'marker')
+event('paused')
+trim_events(redis.call('HGET', KEYS[1], 'opts.maxLenEvents'))

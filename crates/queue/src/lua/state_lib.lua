@@ -1,0 +1,24 @@
+-- Where a job is: the name of the key that holds its id, or nil.
+local SORTED = {'completed', 'failed', 'delayed', 'prioritized'}
+local LISTS = {'active', 'wait', 'paused'}
+local function place_of(id)
+  for _, set in ipairs(SORTED) do
+    if redis.call('ZSCORE', P .. set, id) then return set end
+  end
+  for _, list in ipairs(LISTS) do
+    if redis.call('LPOS', P .. list, id) then return list end
+  end
+end
+
+local function take_from(place, id)
+  if place == 'active' or place == 'wait' or place == 'paused' then
+    redis.call('LREM', P .. place, 1, id)
+  else
+    redis.call('ZREM', P .. place, id)
+  end
+end
+
+-- A job that BullMQ must handle itself: it belongs to a scheduler or to a flow.
+local function is_foreign(id)
+  return redis.call('HEXISTS', P .. id, 'rjk') == 1 or redis.call('HEXISTS', P .. id, 'parentKey') == 1
+end

@@ -1,0 +1,138 @@
+//! Adding jobs.
+
+use fred::types::Value;
+use serde::Serialize;
+
+use super::Queue;
+use crate::{
+    Error, JobOptions,
+    clock::now_ms,
+    keys::{check_deduplication_id, check_job_id},
+    script,
+};
+
+/// Most jobs that one script adds.
+pub(super) const MOST_JOBS: usize = 500;
+/// Most bytes of data that one script adds, unless a single job has more.
+pub(super) const MOST_BYTES: usize = 1024 * 1024;
+
+/// A job to be added.
+#[derive(Clone, Debug)]
+pub struct NewJob<T> {
+    /// What kind of job it is.
+    pub name: String,
+    /// What the worker needs.
+    pub data: T,
+    /// How it is to be run and kept.
+    pub options: JobOptions,
+}
+
+/// A job that has been checked, as `add.lua` takes it.
+pub(super) struct Checked {
+    args: [Value; 10],
+    pub(super) bytes: usize,
+}
+
+impl<T: Serialize> Queue<T> {
+    /// Adds one job and gives its id. Where the id is taken, nothing is changed; where another job has the same
+    /// deduplication id, that one's id is given.
+    ///
+    /// Calls that are under way at the same time share scripts, so that thousands of them cost little more than a few.
+    ///
+    /// # Errors
+    /// See [`Error`]. After [`Error::Redis`] it may have been added or not; with an id of its own it can be added again.
+    pub async fn add(&self, job: NewJob<T>) -> Result<String, Error> {
+        self.batches.add(check(&job, now_ms())?).await
+    }
+
+    /// Adds jobs and gives their ids in the same order. Up to 500 jobs or 1 MB are added by one script: all of them or
+    /// none.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add); what is refused is refused before anything is written. Where a later one of several
+    /// scripts fails: [`Error::PartlyAdded`].
+    pub async fn add_all(&self, jobs: &[NewJob<T>]) -> Result<Vec<String>, Error> {
+        let now = now_ms();
+        let mut jobs = jobs.iter().map(|job| check(job, now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
+        let mut added = Vec::with_capacity(jobs.len());
+        while jobs.peek().is_some() {
+            let chunk = next_chunk(&mut jobs);
+            match self.eval(&script::ADD, to_args(chunk)).await.and_then(|ids| Ok(ids.convert::<Vec<String>>()?)) {
+                Ok(ids) => added.extend(ids),
+                Err(error) if added.is_empty() => return Err(error),
+                Err(error) => return Err(Error::PartlyAdded { added, source: Box::new(error) }),
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// As many of the first jobs as one script may add, and at least one.
+pub(super) fn next_chunk(jobs: &mut std::iter::Peekable<impl Iterator<Item = Checked>>) -> Vec<Checked> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while let Some(job) =
+        jobs.next_if(|job| chunk.is_empty() || chunk.len() < MOST_JOBS && bytes + job.bytes <= MOST_BYTES)
+    {
+        bytes += job.bytes;
+        chunk.push(job);
+    }
+    chunk
+}
+
+pub(super) fn to_args(jobs: Vec<Checked>) -> Vec<Value> {
+    jobs.into_iter().flat_map(|job| job.args).collect()
+}
+
+fn check<T: Serialize>(job: &NewJob<T>, now: i64) -> Result<Checked, Error> {
+    let options = &job.options;
+    if let Some(id) = &options.job_id {
+        check_job_id(id)?;
+    }
+    if options.priority > JobOptions::MAX_PRIORITY {
+        return Err(Error::BadPriority(options.priority));
+    }
+    let (deduplication_id, ttl) = match &options.deduplication {
+        None => ("", 0),
+        Some(deduplication) => {
+            check_deduplication_id(&deduplication.id)?;
+            let ttl = deduplication.ttl.map_or(0, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            (deduplication.id.as_str(), ttl)
+        }
+    };
+    let (data, opts) = (serde_json::to_string(&job.data)?, options.to_json());
+    let bytes = data.len() + opts.len();
+    let args = [
+        options.job_id.as_deref().unwrap_or_default().into(),
+        job.name.as_str().into(),
+        data.into(),
+        opts.into(),
+        now.to_string().into(),
+        u64::try_from(options.delay.as_millis()).unwrap_or(u64::MAX).to_string().into(),
+        options.priority.to_string().into(),
+        Value::from_static_str(if options.lifo { "1" } else { "0" }),
+        deduplication_id.into(),
+        ttl.to_string().into(),
+    ];
+    Ok(Checked { args, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_bytes(bytes: usize) -> Checked {
+        Checked { args: std::array::from_fn(|_| Value::Null), bytes }
+    }
+
+    fn chunks(jobs: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut jobs = jobs.into_iter().map(of_bytes).peekable();
+        std::iter::from_fn(|| Some(next_chunk(&mut jobs).len()).filter(|length| *length > 0)).collect()
+    }
+
+    #[test]
+    fn a_chunk_ends_at_500_jobs_or_at_1_mb() {
+        assert_eq!(chunks([1; 1001]), [500, 500, 1]);
+        assert_eq!(chunks([MOST_BYTES / 2; 5]), [2, 2, 1]);
+        assert_eq!(chunks([10, 3 * MOST_BYTES, 10]), [1, 1, 1], "a large job goes alone");
+    }
+}

@@ -1,0 +1,91 @@
+//! What holds for the whole queue: pause, limits, its end.
+
+use std::time::Duration;
+
+use fred::types::Value;
+
+use super::Queue;
+use crate::{Error, connection::at_server_of, script};
+
+/// Jobs that one script removes.
+const STEP: u32 = 1000;
+
+impl<T> Queue<T> {
+    /// Stops all workers of the queue, also those of BullMQ, from taking jobs. What runs goes on.
+    ///
+    /// Jobs are safe beside clients of BullMQ 5 and beside clients of BullMQ 6. Beside both at once, nobody should pause
+    /// or resume with a client of BullMQ 5: it renames over whatever the others have put there.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.eval(&script::PAUSE, vec![]).await.map(drop)
+    }
+
+    /// Lets workers take jobs again.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.eval(&script::RESUME, vec![]).await.map(drop)
+    }
+
+    /// Whether the queue is paused.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn is_paused(&self) -> Result<bool, Error> {
+        self.meta("HEXISTS", &["paused"]).await?.convert::<bool>().map_err(Error::from)
+    }
+
+    /// Lets all workers of the queue together begin at most `count` jobs in each `period`; without a limit where absent.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn set_rate_limit(&self, limit: Option<(u32, Duration)>) -> Result<(), Error> {
+        match limit {
+            None => self.meta("HDEL", &["max", "duration"]).await?,
+            Some((count, period)) => {
+                let (max, duration) = (count.to_string(), period.as_millis().to_string());
+                self.meta("HSET", &["max", &max, "duration", &duration]).await?
+            }
+        };
+        Ok(())
+    }
+
+    /// Lets all workers of the queue together run at most so many jobs at once; without a limit where absent.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn set_global_concurrency(&self, jobs: Option<u32>) -> Result<(), Error> {
+        match jobs {
+            None => self.meta("HDEL", &["concurrency"]).await?,
+            Some(jobs) => self.meta("HSET", &["concurrency", &jobs.to_string()]).await?,
+        };
+        Ok(())
+    }
+
+    /// Removes the paused queue and all its jobs. While workers have jobs, only where `force` is set; those workers then
+    /// lose them.
+    ///
+    /// # Errors
+    /// [`Error::NotIdle`]; [`Error::Redis`]: some may have been removed then.
+    pub async fn obliterate(&self, force: bool) -> Result<(), Error> {
+        loop {
+            let args = vec![STEP.into(), if force { "1" } else { "0" }.into()];
+            match self.eval(&script::OBLITERATE, args).await?.convert::<i64>()? {
+                0 => return Ok(()),
+                -1 => return Err(Error::NotIdle("pause the queue before you obliterate it")),
+                -2 => return Err(Error::NotIdle("workers have jobs of the queue: wait for them, or use force")),
+                _ => {}
+            }
+        }
+    }
+
+    async fn meta(&self, command: &'static str, words: &[&str]) -> Result<Value, Error> {
+        let key = self.keys.of("meta");
+        let args =
+            std::iter::once(Value::from(key.as_str())).chain(words.iter().map(|word| Value::from(*word))).collect();
+        self.connection.command(command, at_server_of(&key), args).await
+    }
+}

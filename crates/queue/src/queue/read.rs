@@ -1,0 +1,120 @@
+//! Looking at jobs.
+
+use std::{collections::HashMap, time::Duration};
+
+use fred::types::Value;
+
+use super::{JobRecord, Queue};
+use crate::{Error, State, clock::now_ms, connection::at_server_of, script};
+
+/// In which order jobs are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those first that run next or that ended first.
+    #[default]
+    OldestFirst,
+    /// Those first that run last or that ended last.
+    NewestFirst,
+}
+
+/// Since when the first job of a priority waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// BullMQ's priority: 1 goes first; 0, none, before all.
+    pub priority: u32,
+    /// When that job was added, in ms since 1970.
+    pub timestamp: i64,
+}
+
+/// How many jobs have ended lately, of those that are still kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Done.
+    pub completed: i64,
+    /// Failed for good.
+    pub failed: i64,
+}
+
+impl<T> Queue<T> {
+    /// One job, if there is one with this id.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn get(&self, id: &str) -> Result<Option<JobRecord>, Error> {
+        let Value::Array(parts) = self.eval(&script::GET, vec![id.into()]).await? else {
+            return Err(Error::UnexpectedAnswer("a job is no list"));
+        };
+        let Ok([place, Value::Array(hash), due]) = <[Value; 3]>::try_from(parts) else { return Ok(None) };
+        let place: String = place.convert()?;
+        match State::from_place(&place) {
+            Some(state) if !hash.is_empty() => JobRecord::new(id.to_owned(), state, hash, due.convert()?).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Up to `count` jobs of one state, after the first `skip`.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn list(&self, state: State, skip: u32, count: u32, order: Order) -> Result<Vec<JobRecord>, Error> {
+        let newest = if order == Order::NewestFirst { "1" } else { "0" };
+        let args = vec![state.as_str().into(), skip.into(), count.into(), newest.into()];
+        let Value::Array(jobs) = self.eval(&script::LIST, args).await? else {
+            return Err(Error::UnexpectedAnswer("jobs are no list"));
+        };
+        jobs.into_iter()
+            .map(|job| match job {
+                Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
+                    Ok([id, Value::Array(hash), due]) => JobRecord::new(id.convert()?, state, hash, due.convert()?),
+                    _ => Err(Error::UnexpectedAnswer("a listed job has three parts")),
+                },
+                _ => Err(Error::UnexpectedAnswer("a listed job is no list")),
+            })
+            .collect()
+    }
+
+    /// The lines of a job's log, oldest first: up to `count` after the first `skip`.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn logs(&self, id: &str, skip: u32, count: u32) -> Result<Vec<String>, Error> {
+        let last = i64::from(skip) + i64::from(count) - 1;
+        let key = self.keys.of(id) + ":logs";
+        let args = vec![key.as_str().into(), skip.into(), last.into()];
+        Ok(self.connection.command("LRANGE", at_server_of(&key), args).await?.convert()?)
+    }
+
+    /// Since when the first job of each priority waits. Where one starves, its time stands still.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn oldest_waiting(&self) -> Result<Vec<Oldest>, Error> {
+        let numbers: Vec<i64> = self.eval(&script::OLDEST, vec![]).await?.convert()?;
+        let oldest = |pair: &[i64]| u32::try_from(pair[0]).ok().map(|priority| Oldest { priority, timestamp: pair[1] });
+        Ok(numbers.chunks_exact(2).filter_map(oldest).collect())
+    }
+
+    /// How many jobs ended within the last `span`, of those that are still kept.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn ended_within(&self, span: Duration) -> Result<Ended, Error> {
+        let from = now_ms().saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+        let count = async |set: &str| -> Result<i64, Error> {
+            let key = self.keys.of(set);
+            let args = vec![key.as_str().into(), from.to_string().into(), "+inf".into()];
+            Ok(self.connection.command("ZCOUNT", at_server_of(&key), args).await?.convert()?)
+        };
+        Ok(Ended { completed: count("completed").await?, failed: count("failed").await? })
+    }
+
+    /// The fields of a job's hash, as text; none where there is no such job.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
+        let key = self.keys.of(id);
+        let answer = self.connection.command("HGETALL", at_server_of(&key), vec![key.as_str().into()]).await?;
+        Ok(answer.convert()?)
+    }
+}

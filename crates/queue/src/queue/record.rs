@@ -1,0 +1,92 @@
+//! A job as it is looked at from outside.
+
+use std::collections::HashMap;
+
+use fred::types::Value as RedisValue;
+use serde_json::Value;
+
+use crate::{Error, JobOptions, State, job::to_fields};
+
+/// A job and what has become of it so far. Whatever cannot be read in its entry counts as absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: String,
+    /// What kind of job it is.
+    pub name: String,
+    /// What the producer gave; a string where that is no JSON.
+    pub data: Value,
+    /// How it is to be run and kept.
+    pub options: JobOptions,
+    /// Where it is.
+    pub state: State,
+    /// BullMQ's priority as it is now: 1 goes first, 0 is none.
+    pub priority: u32,
+    /// When it was added, in ms since 1970.
+    pub timestamp: i64,
+    /// Runs that have ended.
+    pub attempts_made: u32,
+    /// Runs that have begun.
+    pub attempts_started: u32,
+    /// How often it lost its worker.
+    pub stalls: u32,
+    /// When its last run began, in ms since 1970.
+    pub processed_on: Option<i64>,
+    /// When it ended, in ms since 1970.
+    pub finished_on: Option<i64>,
+    /// When it is to be run, in ms since 1970, while it is delayed.
+    pub due: Option<i64>,
+    /// The worker that ran it last, if that has a name.
+    pub processed_by: Option<String>,
+    /// How far it is.
+    pub progress: Option<Value>,
+    /// What its handler gave.
+    pub returnvalue: Option<Value>,
+    /// Why its last failed run failed.
+    pub failed_reason: Option<String>,
+    /// One trace for each failed run that is still kept, oldest first.
+    pub stacktrace: Vec<String>,
+}
+
+impl JobRecord {
+    /// Reads what the scripts give of a job.
+    pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Result<Self, Error> {
+        let fields = Fields(to_fields(hash)?);
+        Ok(Self {
+            name: fields.text("name").unwrap_or_default(),
+            data: fields.text("data").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(text.into())),
+            options: fields.json("opts").map_or_else(JobOptions::default, |opts| JobOptions::from_json(&opts)),
+            priority: fields.number("priority").unwrap_or_default(),
+            timestamp: fields.number("timestamp").unwrap_or_default(),
+            attempts_made: fields.number("atm").unwrap_or_default(),
+            attempts_started: fields.number("ats").unwrap_or_default(),
+            stalls: fields.number("stc").unwrap_or_default(),
+            processed_on: fields.number("processedOn"),
+            finished_on: fields.number("finishedOn"),
+            due: Some(due).filter(|due| *due > 0),
+            processed_by: fields.text("pb"),
+            progress: fields.json("progress"),
+            returnvalue: fields.json("returnvalue"),
+            failed_reason: fields.text("failedReason"),
+            stacktrace: fields.json("stacktrace").and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default(),
+            id,
+            state,
+        })
+    }
+}
+
+struct Fields(HashMap<String, Vec<u8>>);
+
+impl Fields {
+    fn text(&self, field: &str) -> Option<String> {
+        self.0.get(field).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    fn number<N: std::str::FromStr>(&self, field: &str) -> Option<N> {
+        self.text(field)?.parse().ok()
+    }
+
+    fn json(&self, field: &str) -> Option<Value> {
+        serde_json::from_slice(self.0.get(field)?).ok()
+    }
+}

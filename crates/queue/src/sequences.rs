@@ -1,0 +1,216 @@
+//! Random sequences of what producers, workers and operators do, with clients that vanish between any two scripts: every
+//! job that was added and not removed is in exactly one state, after each step.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_testkit::Redis;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use serde_json::Value;
+
+use crate::{
+    Attempts, Connection, Failure, JobOptions, NewJob, Outcome, Queue, State, script,
+    worker::sequences::{Hand, Turns},
+};
+
+/// Workers that take part.
+const WORKERS: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add { priority: u32, delay: u64, attempts: u32, named: Option<u8> },
+    AddMany(u8),
+    Take { worker: usize, jobs: usize },
+    End { worker: usize, how: How, and_take: usize },
+    Vanish { worker: usize },
+    LocksEnd,
+    LookForStalled,
+    Retry(u8),
+    RetryFailed,
+    Promote,
+    Remove(u8),
+    Clean(State),
+    Pause,
+    Resume,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Completed,
+    Failed,
+    Unrecoverable,
+    Parked,
+    RateLimited,
+    Returned,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let how = prop_oneof![
+        4 => Just(How::Completed), 3 => Just(How::Failed), 1 => Just(How::Unrecoverable), 1 => Just(How::Parked),
+        1 => Just(How::RateLimited), 1 => Just(How::Returned),
+    ];
+    let add =
+        (0..4u32, prop_oneof![3 => Just(0u64), 1 => Just(1), 1 => Just(60_000)], 0..3u32, prop::option::of(0..6u8))
+            .prop_map(|(priority, delay, attempts, named)| Step::Add { priority, delay, attempts, named });
+    let state = prop::sample::select(vec![State::Waiting, State::Delayed, State::Completed, State::Failed]);
+    let step = prop_oneof![
+        6 => add,
+        2 => (1..8u8).prop_map(Step::AddMany),
+        8 => (0..WORKERS, 1..4usize).prop_map(|(worker, jobs)| Step::Take { worker, jobs }),
+        8 => (0..WORKERS, how, 0..3usize).prop_map(|(worker, how, and_take)| Step::End { worker, how, and_take }),
+        2 => (0..WORKERS).prop_map(|worker| Step::Vanish { worker }),
+        1 => Just(Step::LocksEnd),
+        2 => Just(Step::LookForStalled),
+        1 => any::<u8>().prop_map(Step::Retry),
+        1 => Just(Step::RetryFailed),
+        1 => Just(Step::Promote),
+        1 => any::<u8>().prop_map(Step::Remove),
+        1 => state.prop_map(Step::Clean),
+        1 => Just(Step::Pause),
+        2 => Just(Step::Resume),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// A queue, its workers, and the ids that must be there.
+struct World<'a> {
+    redis: &'a Redis,
+    queue: Queue<Value>,
+    turns: Vec<Turns>,
+    hands: Vec<Vec<Hand>>,
+    expected: BTreeSet<String>,
+}
+
+impl World<'_> {
+    async fn take(&mut self, step: &Step) -> Result<(), crate::Error> {
+        match step {
+            Step::Add { priority, delay, attempts, named } => {
+                let options = JobOptions {
+                    priority: *priority,
+                    delay: Duration::from_millis(*delay),
+                    job_id: named.map(|n| format!("n-{n}")),
+                    retry: RetryPolicy { attempts: *attempts, backoff: Backoff::fixed(Duration::ZERO) },
+                    ..JobOptions::default()
+                };
+                self.expected.insert(self.queue.add(job(options)).await?);
+            }
+            Step::AddMany(count) => {
+                let jobs: Vec<_> = (0..*count).map(|_| job(JobOptions::default())).collect();
+                self.expected.extend(self.queue.add_all(&jobs).await?);
+            }
+            Step::Take { worker, jobs } => {
+                let taken = self.turns[*worker].take(&self.queue, vec![], *jobs).await?;
+                self.hands[*worker].extend(taken);
+            }
+            Step::End { worker, how, and_take } => {
+                let ended = self.hands[*worker].pop().map(|hand| (hand, outcome(*how)));
+                let taken = self.turns[*worker].take(&self.queue, ended.into_iter().collect(), *and_take).await?;
+                self.hands[*worker].extend(taken);
+            }
+            Step::Vanish { worker } => self.hands[*worker].clear(),
+            Step::LocksEnd => {
+                for key in self.redis.cmd::<Vec<String>>("KEYS bull:email:*:lock").await {
+                    self.redis.cmd::<i64>(&format!("DEL {key}")).await;
+                }
+            }
+            Step::LookForStalled => {
+                self.redis.cmd::<i64>("DEL bull:email:stalled-check").await;
+                self.queue.eval(&script::RECOVER, vec!["1".into(), "60000".into(), "5".into()]).await?;
+            }
+            step => return self.operate(step).await,
+        }
+        Ok(())
+    }
+
+    async fn operate(&mut self, step: &Step) -> Result<(), crate::Error> {
+        match step {
+            // What cannot be done to a job in its state changes nothing, which is what is tested.
+            Step::Retry(n) => drop(self.queue.retry(&self.one(*n), Attempts::Reset).await),
+            Step::RetryFailed => drop(self.queue.retry_failed(None, Attempts::Keep).await?),
+            Step::Promote => drop(self.queue.promote_all().await?),
+            Step::Remove(n) => {
+                let id = self.one(*n);
+                if self.queue.remove(&id).await.is_ok() {
+                    self.expected.remove(&id);
+                }
+            }
+            Step::Clean(state) => {
+                for id in self.queue.clean(*state, Duration::ZERO, 2).await? {
+                    self.expected.remove(&id);
+                }
+            }
+            Step::Pause => self.queue.pause().await?,
+            _ => self.queue.resume().await?,
+        }
+        Ok(())
+    }
+
+    fn one(&self, n: u8) -> String {
+        self.expected.iter().cycle().nth(usize::from(n)).cloned().unwrap_or_default()
+    }
+
+    /// Every id that stands anywhere, as often as it does.
+    async fn found(&self) -> Vec<String> {
+        const ALL: &str = "local ids = {}
+            for _, key in ipairs({'wait', 'paused', 'active'}) do
+              for _, id in ipairs(redis.call('LRANGE', 'bull:email:' .. key, 0, -1)) do ids[#ids + 1] = id end
+            end
+            for _, key in ipairs({'prioritized', 'delayed', 'completed', 'failed'}) do
+              for _, id in ipairs(redis.call('ZRANGE', 'bull:email:' .. key, 0, -1)) do ids[#ids + 1] = id end
+            end
+            table.sort(ids)
+            return ids";
+        self.redis.command(&["EVAL", ALL, "0"]).await
+    }
+}
+
+fn job(options: JobOptions) -> NewJob<Value> {
+    NewJob { name: "x".into(), data: Value::Null, options }
+}
+
+fn outcome(how: How) -> Outcome {
+    match how {
+        How::Completed => Outcome::Completed(Value::Null),
+        How::Failed => Outcome::Failed(Failure::new("boom")),
+        How::Unrecoverable => Outcome::Unrecoverable(Failure::new("boom")),
+        How::Parked => Outcome::Parked(Duration::from_millis(1)),
+        How::RateLimited => Outcome::RateLimited(Duration::from_millis(1)),
+        How::Returned => Outcome::Returned,
+    }
+}
+
+async fn holds(redis: &Redis, connection: &Connection, steps: &[Step]) -> Result<(), TestCaseError> {
+    redis.cmd::<String>("FLUSHALL").await;
+    let queue = Queue::new(connection.clone(), "bull", "email").expect("good names");
+    let turns = (0..WORKERS).map(|_| Turns::new()).collect();
+    let mut world = World { redis, queue, turns, hands: vec![vec![]; WORKERS], expected: BTreeSet::new() };
+    for step in steps {
+        world.take(step).await.map_err(|error| TestCaseError::fail(format!("{step:?}: {error}")))?;
+        let found = world.found().await;
+        let expected: Vec<String> = world.expected.iter().cloned().collect();
+        prop_assert_eq!(&found, &expected, "after {:?}", step);
+    }
+    Ok(())
+}
+
+#[test]
+fn no_sequence_of_steps_loses_or_doubles_a_job() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let (redis, connection) = runtime.block_on(async {
+        let redis = Redis::start().await;
+        let connection = Connection::open(&redis.url()).expect("a good URL");
+        connection.ready().await.expect("connected");
+        (redis, connection)
+    });
+    let cases = if std::env::var_os("EXAMHALL_LONG").is_some() { 10_000 } else { 1_000 };
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&steps(), |steps| runtime.block_on(holds(&redis, &connection, &steps)));
+    runtime.block_on(async { drop(redis) });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}

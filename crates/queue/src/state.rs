@@ -1,0 +1,76 @@
+//! The states of a job.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Where a job is. A job in BullMQ's `paused` list is waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Ready, without a priority.
+    Waiting,
+    /// Ready, with a priority.
+    Prioritized,
+    /// To be run later.
+    Delayed,
+    /// In the hands of a worker.
+    Active,
+    /// Done.
+    Completed,
+    /// Failed for good.
+    Failed,
+}
+
+impl State {
+    /// All of them, in the order in which a job goes through them.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Prioritized, Self::Delayed, Self::Active, Self::Completed, Self::Failed];
+
+    /// BullMQ's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Prioritized => "prioritized",
+            Self::Delayed => "delayed",
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The keys that hold the ids of such jobs.
+    pub(crate) const fn places(self) -> &'static [&'static str] {
+        match self {
+            Self::Waiting => &["wait", "paused"],
+            Self::Prioritized => &["prioritized"],
+            Self::Delayed => &["delayed"],
+            Self::Active => &["active"],
+            Self::Completed => &["completed"],
+            Self::Failed => &["failed"],
+        }
+    }
+
+    pub(crate) fn from_place(place: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.places().contains(&place))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The word is none of BullMQ's for a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a state is one of waiting, prioritized, delayed, active, completed, failed")]
+pub struct UnknownState;
+
+impl std::str::FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(word: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or(UnknownState)
+    }
+}

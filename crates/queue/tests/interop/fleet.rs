@@ -1,0 +1,90 @@
+//! Everybody at once: A27.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_queue::{JobOptions, NewJob, WorkerOptions};
+use examhall_testkit::eventually;
+use serde_json::{Value, json};
+
+use crate::{
+    node::Node,
+    ours::quick,
+    rounds,
+    scene::{PATIENCE, Scene},
+};
+
+/// From each of the three producers.
+const JOBS: u32 = 200;
+
+#[tokio::test]
+async fn a27_a_fleet_of_ours_and_of_both_versions_runs_each_attempt_once() {
+    for _ in 0..rounds() {
+        let scene = Scene::start(6).await;
+        fleet(&scene).await;
+        scene.sweep().await;
+    }
+}
+
+async fn fleet(scene: &Scene) {
+    let five = Node::start(&scene.redis, 5);
+    let (nodes, options) = ([&scene.node, &five], json!({"concurrency": 3, "drainDelay": 1}));
+    for node in nodes {
+        node.listen().await;
+        node.worker("node", options.clone()).await;
+    }
+    let ours = scene.ours(WorkerOptions { concurrency: 3, ..quick() }).await;
+
+    let job = |number: u32| {
+        let priority = if number.is_multiple_of(3) { number % 5 + 1 } else { 0 };
+        let delay = if number.is_multiple_of(2) { u64::from(number * 7 % 500) } else { 0 };
+        let failures = if number.is_multiple_of(4) { number % 8 / 4 + 1 } else { 0 };
+        (json!({"failures": failures}), priority, delay, u64::from(failures))
+    };
+    let from_us: Vec<_> = (0..JOBS)
+        .map(|number| {
+            let (data, priority, delay, _) = job(number);
+            let backoff = Backoff { jitter: 0.5, ..Backoff::exponential(Duration::from_millis(30)) };
+            let retry = RetryPolicy { attempts: 3, backoff };
+            let options = JobOptions { priority, delay: Duration::from_millis(delay), retry, ..JobOptions::default() };
+            NewJob { name: "mail".to_owned(), data, options }
+        })
+        .collect();
+    let from_node: Vec<Value> = (0..JOBS)
+        .map(|number| {
+            let (data, priority, delay, _) = job(number);
+            let backoff = json!({"type": "exponential", "delay": 30, "jitter": 0.5});
+            let options = json!({"priority": priority, "delay": delay, "attempts": 3, "backoff": backoff});
+            json!({"name": "mail", "data": data, "opts": options})
+        })
+        .collect();
+    let bulk = json!([from_node]);
+    let (added, ..) = tokio::join!(
+        scene.queue.add_all(&from_us),
+        scene.node.queue("addBulk", bulk.clone()),
+        five.queue("addBulk", bulk)
+    );
+    added.expect("added");
+
+    let all = 3 * JOBS as usize;
+    let now = scene.once_in("completed", all).await;
+    let expected: u64 = (0..JOBS).map(|number| 1 + job(number).3).sum::<u64>() * 3;
+    let mut ledger = BTreeMap::<String, usize>::new();
+    let by_node = nodes.iter().flat_map(|node| node.runs()).map(|run| run.id().to_owned());
+    for id in by_node.chain(ours.ran()) {
+        *ledger.entry(id).or_default() += 1;
+    }
+    assert_eq!(ledger.values().sum::<usize>() as u64, expected);
+    for (id, runs) in ledger {
+        let hash = now.hash(&id);
+        assert_eq!((hash["atm"].parse(), hash["ats"].parse()), (Ok(runs), Ok(runs)), "job {id}");
+    }
+    assert!(!ours.ran().is_empty() && nodes.iter().all(|node| !node.runs().is_empty()), "somebody had nothing to do");
+    for node in nodes {
+        let seen = || async { (node.saw("completed").len() == all).then_some(()) };
+        eventually("each completion is seen", PATIENCE, seen).await;
+        assert_eq!(node.saw("failed").len(), 0);
+        assert_eq!(node.told("worker-error"), Vec::<Value>::new());
+    }
+    ours.stop().await;
+}

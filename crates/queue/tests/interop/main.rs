@@ -1,0 +1,57 @@
+//! Our producer and worker beside those of Node.js on one queue: scenarios A1 to A30, each against BullMQ 5 and 6.
+//!
+//! ```text
+//!   Scene ── Redis      a redis-server of its own
+//!        ├── Node       BullMQ and Bull Board in a child process, driven over stdin and stdout (`node/`)
+//!        ├── Queue      our producer
+//!        └── Ours       our worker
+//! ```
+//! A scenario ends with a sweep over every key of its queue.
+
+mod board;
+mod fleet;
+mod lock;
+mod node;
+mod ours;
+mod pause;
+mod process;
+mod producer;
+mod retry;
+mod scene;
+mod snapshot;
+mod stalled;
+mod sweep;
+mod worker;
+
+use scene::Scene;
+
+/// Rounds of each scenario: a single failure in five is a failure.
+fn rounds() -> u32 {
+    if std::env::var_os("EXAMHALL_LONG").is_some() { 5 } else { 1 }
+}
+
+async fn rehearse(version: u8, scenario: impl AsyncFn(&Scene)) {
+    for _ in 0..rounds() {
+        let scene = Scene::start(version).await;
+        scenario(&scene).await;
+        scene.sweep().await;
+    }
+}
+
+/// Makes of each scenario a test with BullMQ 5 and one with BullMQ 6.
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn with_bullmq_5() {
+                crate::rehearse(5, super::$name).await;
+            }
+
+            #[tokio::test]
+            async fn with_bullmq_6() {
+                crate::rehearse(6, super::$name).await;
+            }
+        }
+    )*};
+}
+use scenarios;

@@ -1,0 +1,21 @@
+// BullMQ and Bull Board for the interop tests. Each line on stdin is a request {id, op, ...}; each line on stdout is an
+// answer {id, ok} or {id, error}, or something that happened: {event, at, ...}. Ends when stdin does.
+import { createInterface } from 'node:readline';
+import { board } from './board.mjs';
+import { events, job, queue, worker } from './bullmq.mjs';
+import { tell, write } from './wire.mjs';
+
+const operations = { board, events, job, queue, worker };
+
+process.on('unhandledRejection', (error) => tell('unhandled', { message: String(error) }));
+
+createInterface({ input: process.stdin })
+  .on('line', async (line) => {
+    const { id, op, ...request } = JSON.parse(line);
+    try {
+      write({ id, ok: (await operations[op](request)) ?? null });
+    } catch (error) {
+      write({ id, error: error.message });
+    }
+  })
+  .on('close', () => process.exit());

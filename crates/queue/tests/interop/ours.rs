@@ -1,0 +1,132 @@
+//! Our worker, and a ledger of what it ran.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use examhall_queue::{Failure, Job, Outcome, Queue, Worker, WorkerOptions};
+use examhall_testkit::eventually;
+use serde_json::Value;
+use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::scene::{PATIENCE, connect, now_ms};
+
+/// Options that let a test see a lock end.
+pub(crate) fn quick() -> WorkerOptions {
+    WorkerOptions {
+        lock: Duration::from_secs(1),
+        stalled_interval: Duration::from_secs(1),
+        drain_delay: Duration::from_secs(1),
+        max_stalls: 1,
+        name: "rust-1".into(),
+        ..WorkerOptions::default()
+    }
+}
+
+/// A worker of ours that is running.
+pub(crate) struct Ours {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+    ledger: Arc<Ledger>,
+}
+
+struct Ledger {
+    runs: Mutex<Vec<Run>>,
+    /// Ids of gated jobs that were told that another worker may have them.
+    lost: Mutex<Vec<String>>,
+    /// Lets gated jobs go on, one for each permit.
+    gate: Semaphore,
+}
+
+/// A run of a job by our worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    /// When it began, in ms since 1970.
+    pub(crate) at: i64,
+    pub(crate) attempts_made: u32,
+}
+
+impl Ours {
+    pub(crate) async fn start(url: &str, options: WorkerOptions) -> Self {
+        let queue: Queue<Value> = Queue::new(connect(url).await, "bull", "email").expect("good names");
+        let ledger = Arc::new(Ledger { runs: Mutex::default(), lost: Mutex::default(), gate: Semaphore::new(0) });
+        let (stop, shared) = (CancellationToken::new(), Arc::clone(&ledger));
+        let handler = move |job: Job<Value>| handle(Arc::clone(&shared), job);
+        let worker = Worker::new(queue, connect(url).await, options, handler);
+        Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger }
+    }
+
+    /// The runs so far.
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        self.ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The ids of the runs so far, in their order.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        self.runs().into_iter().map(|run| run.id).collect()
+    }
+
+    /// Waits for this many runs, and gives all there are.
+    pub(crate) async fn after_runs(&self, count: usize) -> Vec<Run> {
+        let enough = || async { Some(self.runs()).filter(|runs| runs.len() >= count) };
+        eventually(&format!("{count} runs by our worker"), PATIENCE, enough).await
+    }
+
+    /// Waits until a gated job is told that another worker may have it.
+    pub(crate) async fn after_loss_of(&self, id: &str) {
+        let is_told = || async {
+            let lost = self.ledger.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.iter().any(|lost| lost == id).then_some(())
+        };
+        eventually(&format!("job {id} is told that its lock is lost"), PATIENCE, is_told).await;
+    }
+
+    /// Lets so many gated jobs go on.
+    pub(crate) fn let_go(&self, jobs: usize) {
+        self.ledger.gate.add_permits(jobs);
+    }
+
+    /// Stops it, which must not take the process down.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.expect("the worker stops");
+    }
+}
+
+/// A job's data says what happens to it: the same words as in `node/bullmq.mjs`.
+async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
+    let run = Run { id: job.id.clone(), at: now_ms(), attempts_made: job.attempts_made };
+    ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+    let number = |name: &str| job.data[name].as_u64().unwrap_or(0);
+    if u64::from(job.attempts_started) <= number("hangs") {
+        std::future::pending::<()>().await;
+    }
+    for progress in job.data["progress"].as_array().into_iter().flatten() {
+        job.claim.set_progress(progress).await.expect("noted");
+    }
+    for line in job.data["log"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        job.claim.log(line).await.expect("noted");
+    }
+    if number("gated") > 0 {
+        let loss = async {
+            job.claim.lost().await;
+            ledger.lost.lock().unwrap_or_else(PoisonError::into_inner).push(job.id.clone());
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            permit = ledger.gate.acquire() => permit.expect("never closed").forget(),
+            () = loss => {}
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(number("takes"))).await;
+    if let Some(reason) = job.data["unrecoverable"].as_str() {
+        return Outcome::Unrecoverable(Failure::new(reason));
+    }
+    if u64::from(job.attempts_made) < number("failures") {
+        return Outcome::Failed(Failure::new(format!("boom{}", job.attempts_made + 1)));
+    }
+    Outcome::Completed(job.data["value"].clone())
+}

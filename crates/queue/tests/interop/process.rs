@@ -1,0 +1,36 @@
+//! Our worker in a process of its own, so that it can be killed as a process is killed.
+//!
+//! The process is this test binary once more: it runs the one test below, which sees from its environment that it is
+//! to work until it is killed.
+
+use examhall_testkit::{Process, Redis};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::{
+    ours::{Ours, quick},
+    scene::Scene,
+};
+
+/// Where the process finds the Redis to work for.
+const REDIS_URL: &str = "EXAMHALL_INTEROP_WORKER_OF";
+
+/// Starts our worker in a process of its own; it ends with the handle.
+pub(crate) fn start(redis: &Redis) -> Process {
+    let mut command = Command::new(std::env::current_exe().expect("a running test has a path"));
+    command.args(["--exact", "process::a_worker_in_a_process_of_its_own_runs_jobs", "--nocapture"]);
+    Process::spawn("our worker", command.env(REDIS_URL, redis.url()))
+}
+
+#[tokio::test]
+async fn a_worker_in_a_process_of_its_own_runs_jobs() {
+    if let Ok(url) = std::env::var(REDIS_URL) {
+        let _ours = Ours::start(&url, quick()).await;
+        return std::future::pending().await;
+    }
+    let scene = Scene::start(6).await;
+    let _process = start(&scene.redis);
+    scene.node.add(json!({}), json!({})).await;
+    scene.once_in("completed", 1).await;
+    scene.sweep().await;
+}

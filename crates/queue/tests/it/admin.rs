@@ -1,0 +1,243 @@
+use std::time::Duration;
+
+use examhall_queue::{Attempts, Error, Failure, Job, JobOptions, Oldest, Order, Outcome, State, WorkerOptions};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, job, quick};
+
+/// A queue with one job in each state but active.
+async fn one_of_each() -> Bench {
+    let bench = Bench::start().await;
+    for (id, priority) in [("done", 0), ("broken", 3)] {
+        bench.add(named(id, priority)).await;
+    }
+    let handler = |job: Job<Value>| async move {
+        if job.id == "done" { Outcome::Completed(Value::Null) } else { Outcome::Failed(Failure::new("451 greylisted")) }
+    };
+    bench.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    bench.add(named("ready", 0)).await;
+    bench.add(named("urgent", 2)).await;
+    bench.add(JobOptions { delay: Duration::from_hours(1), ..named("later", 4) }).await;
+    bench
+}
+
+fn named(id: &str, priority: u32) -> JobOptions {
+    JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }
+}
+
+async fn ids(bench: &Bench, state: State, order: Order) -> Vec<String> {
+    let jobs = bench.queue.list(state, 0, 100, order).await.expect("listed");
+    jobs.into_iter().map(|job| job.id).collect()
+}
+
+#[tokio::test]
+async fn every_state_is_counted_and_listed_and_each_job_tells_its_state() {
+    let bench = one_of_each().await;
+    let counts = bench.queue.counts().await.expect("counted");
+    assert_eq!((counts.waiting, counts.prioritized, counts.delayed), (1, 1, 1));
+    assert_eq!((counts.active, counts.completed, counts.failed), (0, 1, 1));
+    for (state, id) in [
+        (State::Waiting, "ready"),
+        (State::Prioritized, "urgent"),
+        (State::Delayed, "later"),
+        (State::Completed, "done"),
+        (State::Failed, "broken"),
+    ] {
+        assert_eq!(ids(&bench, state, Order::OldestFirst).await, [id]);
+        let record = bench.queue.get(id).await.expect("read").expect("there");
+        assert_eq!((record.state, record.data["to"].as_str()), (state, Some("ü@x.example")));
+    }
+    let later = bench.queue.get("later").await.expect("read").expect("there");
+    assert_eq!(later.due, Some(later.timestamp + 3_600_000));
+    let broken = bench.queue.get("broken").await.expect("read").expect("there");
+    assert_eq!(broken.failed_reason.as_deref(), Some("451 greylisted"));
+    assert_eq!((broken.attempts_made, broken.processed_by.as_deref()), (1, Some("rust-1")));
+    assert_eq!(bench.queue.get("nobody").await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_in_pages_from_either_end() {
+    let bench = Bench::start().await;
+    let jobs: Vec<_> = (0..7).map(|n| job(named(&format!("j{n}"), 0))).collect();
+    bench.queue.add_all(&jobs).await.expect("added");
+    bench.redis.cmd::<String>("LMOVE bull:email:wait bull:email:paused RIGHT LEFT").await; // as BullMQ 5 leaves some
+    let page = async |skip, order| -> Vec<String> {
+        let jobs = bench.queue.list(State::Waiting, skip, 3, order).await.expect("listed");
+        jobs.into_iter().map(|job| job.id).collect()
+    };
+    assert_eq!(page(0, Order::OldestFirst).await, ["j1", "j2", "j3"]);
+    assert_eq!(page(3, Order::OldestFirst).await, ["j4", "j5", "j6"]);
+    assert_eq!(page(6, Order::OldestFirst).await, ["j0"]);
+    assert_eq!(page(0, Order::NewestFirst).await, ["j0", "j6", "j5"]);
+    assert!(page(9, Order::OldestFirst).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_job_that_is_retried_keeps_its_priority_and_may_start_its_attempts_anew() {
+    let bench = one_of_each().await;
+    bench.queue.retry("broken", Attempts::Reset).await.expect("retried");
+    assert_eq!(ids(&bench, State::Prioritized, Order::OldestFirst).await, ["urgent", "broken"]);
+    let record = bench.queue.get("broken").await.expect("read").expect("there");
+    assert_eq!((record.attempts_made, record.failed_reason, record.finished_on), (0, None, None));
+    bench.queue.retry("done", Attempts::Keep).await.expect("retried");
+    assert_eq!(bench.queue.get("done").await.expect("read").expect("there").attempts_made, 1);
+    let refused = bench.queue.retry("urgent", Attempts::Keep).await.expect_err("it has not ended");
+    assert_eq!(
+        refused.to_string(),
+        r#"job "urgent" is prioritized, and only a job that is completed or failed can be retried"#
+    );
+    assert!(matches!(bench.queue.retry("nobody", Attempts::Keep).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn failed_jobs_are_retried_by_their_reason_and_with_their_priorities() {
+    let bench = Bench::start().await;
+    let jobs: Vec<_> = (0..1200).map(|n| job(named(&format!("j{n}"), 10))).collect();
+    bench.queue.add_all(&jobs).await.expect("added");
+    let handler = |job: Job<Value>| async move {
+        let reason = if job.id.ends_with('7') { "550 no such user" } else { "451 try later" };
+        Outcome::Failed(Failure::new(reason))
+    };
+    let worker = bench.worker(WorkerOptions { concurrency: 100, ..quick() }, handler).await;
+    worker.drain(Duration::ZERO, CancellationToken::new()).await;
+    assert_eq!(bench.queue.retry_failed(Some("451"), Attempts::Reset).await.expect("retried"), 1080);
+    let counts = bench.queue.counts().await.expect("counted");
+    assert_eq!((counts.failed, counts.prioritized, counts.waiting), (120, 1080, 0));
+    bench.add(named("urgent", 1)).await;
+    assert_eq!(bench.queue.list(State::Prioritized, 0, 1, Order::OldestFirst).await.expect("listed")[0].id, "urgent");
+    assert_eq!(bench.queue.retry_failed(None, Attempts::Keep).await.expect("retried"), 120);
+}
+
+#[tokio::test]
+async fn a_delayed_job_is_promoted_to_its_priority() {
+    let bench = one_of_each().await;
+    bench.queue.promote("later").await.expect("promoted");
+    assert_eq!(ids(&bench, State::Prioritized, Order::OldestFirst).await, ["urgent", "later"]);
+    assert!(matches!(bench.queue.promote("later").await, Err(Error::WrongState { .. })));
+    bench.add(JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() }).await;
+    assert_eq!(bench.queue.promote_all().await.expect("promoted"), 1);
+    assert_eq!(bench.queue.counts().await.expect("counted").delayed, 0);
+}
+
+#[tokio::test]
+async fn a_job_is_removed_from_any_state_but_not_from_a_workers_hands() {
+    let bench = one_of_each().await;
+    for id in ["ready", "urgent", "later", "done", "broken"] {
+        bench.queue.remove(id).await.expect("removed");
+    }
+    assert!(matches!(bench.queue.remove("ready").await, Err(Error::NotFound(_))));
+    bench.add(named("held", 0)).await;
+    bench.redis.cmd::<String>("LMOVE bull:email:wait bull:email:active RIGHT LEFT").await;
+    bench.redis.cmd::<String>("SET bull:email:held:lock somebody").await;
+    let refused = bench.queue.remove("held").await.expect_err("a worker has it");
+    assert!(matches!(refused, Error::WrongState { state: State::Active, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn old_jobs_are_cleaned_up_and_young_ones_stay() {
+    let bench = one_of_each().await;
+    assert!(bench.queue.clean(State::Failed, Duration::from_hours(1), 10).await.expect("cleaned").is_empty());
+    assert_eq!(bench.queue.clean(State::Failed, Duration::ZERO, 10).await.expect("cleaned"), ["broken"]);
+    assert_eq!(bench.queue.clean(State::Waiting, Duration::ZERO, 0).await.expect("cleaned").len(), 0);
+    assert_eq!(bench.queue.drain(false).await.expect("drained"), 2);
+    assert_eq!(bench.queue.drain(true).await.expect("drained"), 1);
+    assert_eq!(bench.redis.cmd::<Vec<String>>("KEYS bull:email:later*").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_paused_queue_keeps_its_jobs_in_order_and_gives_none_away() {
+    let bench = Bench::start().await;
+    bench.add(named("a", 0)).await;
+    bench.queue.pause().await.expect("paused");
+    bench.add(named("b", 0)).await;
+    bench.queue.pause().await.expect("paused twice");
+    assert!(bench.queue.is_paused().await.expect("asked"));
+    let drain = async || {
+        let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
+        worker.drain(Duration::ZERO, CancellationToken::new()).await.completed
+    };
+    assert_eq!(drain().await, 0);
+    assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:marker 0 -1").await, Vec::<String>::new());
+    assert_eq!(ids(&bench, State::Waiting, Order::OldestFirst).await, ["a", "b"]);
+    bench.queue.resume().await.expect("resumed");
+    assert_eq!(ids(&bench, State::Waiting, Order::OldestFirst).await, ["a", "b"]);
+    assert_eq!(drain().await, 2);
+}
+
+#[tokio::test]
+async fn an_obliterated_queue_leaves_nothing_behind() {
+    let bench = one_of_each().await;
+    assert!(matches!(bench.queue.obliterate(false).await, Err(Error::NotIdle(_))));
+    bench.queue.pause().await.expect("paused");
+    bench.queue.obliterate(false).await.expect("obliterated");
+    assert_eq!(bench.redis.cmd::<Vec<String>>("KEYS bull:*").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_oldest_waiting_job_is_known_for_each_priority() {
+    let bench = one_of_each().await;
+    bench.add(named("second", 2)).await;
+    let timestamp = async |id| bench.queue.get(id).await.expect("read").expect("there").timestamp;
+    let oldest = bench.queue.oldest_waiting().await.expect("asked");
+    let expected = [(0, timestamp("ready").await), (2, timestamp("urgent").await)];
+    assert_eq!(oldest, expected.map(|(priority, timestamp)| Oldest { priority, timestamp }));
+    let ended = bench.queue.ended_within(Duration::from_mins(1)).await.expect("asked");
+    assert_eq!((ended.completed, ended.failed), (1, 1));
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_for_all_workers_together_and_draining_waits_for_it() {
+    let bench = Bench::start().await;
+    bench.queue.set_rate_limit(Some((2, Duration::from_millis(400)))).await.expect("set");
+    for _ in 0..5 {
+        bench.add(JobOptions::default()).await;
+    }
+    let started = std::time::Instant::now();
+    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
+    assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 5);
+    assert!(started.elapsed() >= Duration::from_millis(800), "2 + 2 + 1: {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_worker_that_is_rate_limited_gives_its_job_back_without_spending_an_attempt() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    let handler = |job: Job<Value>| async move {
+        if job.attempts_started == 1 {
+            Outcome::RateLimited(Duration::from_millis(300))
+        } else {
+            Outcome::Completed(job.attempts_made.into())
+        }
+    };
+    let started = std::time::Instant::now();
+    bench.worker(quick(), handler).await.drain(Duration::from_secs(5), CancellationToken::new()).await;
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    let record = bench.queue.get("1").await.expect("read").expect("there");
+    assert_eq!((record.returnvalue, record.attempts_made), (Some(Value::from(0)), 1));
+}
+
+#[tokio::test]
+async fn a_connected_worker_is_listed_by_its_name() {
+    let bench = Bench::start().await;
+    let (stop, running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let workers = examhall_testkit::eventually("a worker", Duration::from_secs(20), || async {
+        bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
+    })
+    .await;
+    assert_eq!(workers[0].name, "rust-1");
+    stop.cancel();
+    running.await.expect("stops");
+}
+
+#[tokio::test]
+async fn a_server_that_may_throw_jobs_away_is_a_concern() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.queue.check_server().await.expect("checked"), []);
+    bench.redis.cmd::<String>("CONFIG SET maxmemory-policy allkeys-lru").await;
+    let concerns = bench.queue.check_server().await.expect("checked");
+    assert_eq!(
+        concerns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["Redis may throw away jobs when its memory is full: set maxmemory-policy to noeviction (it is allkeys-lru)"]
+    );
+}

@@ -1,0 +1,142 @@
+//! The kinds of server: TLS, unix socket, Sentinel, Cluster.
+
+use std::time::Duration;
+
+use examhall_queue::{Connection, Error, JobOptions, Queue};
+use examhall_testkit::{Process, Redis, RedisOptions, eventually, example, free_port};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::job;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Adds a job and runs it, with those that are there already; gives how many were run.
+async fn works(url: &str, prefix: &str) -> u64 {
+    let connection = Connection::open(url).expect("a good URL");
+    tokio::time::timeout(PATIENCE, connection.ready()).await.expect("in time").expect("connected");
+    let queue: Queue<Value> = Queue::new(connection, prefix, "email").expect("good names");
+    queue.check_server().await.expect("it suits");
+    queue.add(job(JobOptions::default())).await.expect("added");
+    let sleeping = Connection::open(url).expect("a good URL");
+    let handler = |_| async { examhall_queue::Outcome::Completed(Value::Null) };
+    let worker = examhall_queue::Worker::new(queue, sleeping, crate::quick(), handler);
+    worker.drain(Duration::ZERO, tokio_util::sync::CancellationToken::new()).await.completed
+}
+
+#[tokio::test]
+async fn a_queue_works_over_a_unix_socket() {
+    let folder = TempDir::new().expect("a folder");
+    let socket = folder.path().join("redis.sock").display().to_string();
+    let options = RedisOptions { args: vec!["--unixsocket".into(), socket.clone()], ..RedisOptions::default() };
+    let _redis = Redis::start_with(options).await;
+    assert_eq!(works(&format!("redis+unix://{socket}"), "bull").await, 1);
+}
+
+/// A certificate for localhost that signs itself.
+fn certificate(folder: &TempDir) -> (String, String) {
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &cert])
+        .output()
+        .expect("openssl, which ./scripts/test installs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (cert, key)
+}
+
+#[tokio::test]
+async fn a_queue_works_over_tls_with_a_known_certificate_and_refuses_an_unknown_one() {
+    let folder = TempDir::new().expect("a folder");
+    let (cert, key) = certificate(&folder);
+    let port = free_port().to_string();
+    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let _redis =
+        Redis::start_with(RedisOptions { args: tls.map(str::to_owned).into(), ..RedisOptions::default() }).await;
+    let url = format!("rediss://localhost:{port}");
+    // What is trusted is read from the environment, which is a process's own.
+    let start = |trusted: Option<&str>| {
+        let mut command = Command::new(example("producer"));
+        command.args([url.as_str(), "email", "3"]).envs(trusted.map(|file| ("SSL_CERT_FILE", file)));
+        Process::spawn("producer", &mut command)
+    };
+    let mut known = start(Some(&cert));
+    assert!(known.exit(PATIENCE).await.success(), "{}", known.output());
+    let mut unknown = start(None);
+    tokio::time::sleep(Duration::from_secs(2)).await; // time to connect, many times over
+    assert!(unknown.is_running() && !unknown.output().contains("added"), "{}", unknown.output());
+}
+
+/// Three masters of a cluster, which share the slots.
+async fn cluster() -> Vec<Redis> {
+    let mut nodes = Vec::new();
+    for slots in ["0 5460", "5461 10922", "10923 16383"] {
+        let args = vec!["--cluster-enabled".into(), "yes".into(), "--cluster-port".into(), free_port().to_string()];
+        let node = Redis::start_with(RedisOptions { args: args.clone(), ..RedisOptions::default() }).await;
+        node.cmd::<String>(&format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
+        nodes.push((node, args[3].clone()));
+    }
+    for (other, bus) in &nodes[1..] {
+        nodes[0].0.cmd::<String>(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port())).await;
+    }
+    let nodes: Vec<Redis> = nodes.into_iter().map(|(node, _)| node).collect();
+    for node in &nodes {
+        eventually("the cluster is whole", PATIENCE, || async {
+            let info: String = node.cmd("CLUSTER INFO").await;
+            (info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")).then_some(())
+        })
+        .await;
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one() {
+    let nodes = cluster().await;
+    let url = format!("redis-cluster://127.0.0.1:{}", nodes[0].port());
+    assert_eq!(works(&url, "{bull}").await, 1);
+    let connection = Connection::open(&url).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let plain: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    let refused = plain.check_server().await.expect_err("its keys would be spread");
+    assert!(matches!(&refused, Error::NeedsHashTag { prefix } if prefix == "bull"), "{refused}");
+    assert!(refused.to_string().contains("the prefix {bull} instead of bull"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_queue_goes_on_when_sentinel_has_chosen_another_master() {
+    let mut master = Redis::start().await;
+    let replica_of = vec!["--replicaof".into(), "127.0.0.1".into(), master.port().to_string()];
+    let replica = Redis::start_with(RedisOptions { args: replica_of, ..RedisOptions::default() }).await;
+    eventually("the replica follows", PATIENCE, || async {
+        replica.cmd::<String>("INFO replication").await.contains("master_link_status:up").then_some(())
+    })
+    .await;
+    let folder = TempDir::new().expect("a folder");
+    let port = free_port();
+    let config = folder.path().join("sentinel.conf");
+    let text = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
+         sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
+        master.port()
+    );
+    std::fs::write(&config, text).expect("written");
+    let sentinel =
+        Process::spawn("sentinel", Command::new(examhall_testkit::redis_server()).arg(&config).arg("--sentinel"));
+    sentinel.line("+monitor master mymaster").await;
+    sentinel.line("+slave slave").await;
+    let url = format!("redis-sentinel://127.0.0.1:{port}?sentinelServiceName=mymaster");
+    assert_eq!(works(&url, "bull").await, 1);
+    let connection = Connection::open(&url).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    master.kill().await;
+    let options = JobOptions { job_id: Some("after".into()), ..JobOptions::default() };
+    eventually("jobs are added at the new master", PATIENCE, || async { queue.add(job(options.clone())).await.ok() })
+        .await;
+    assert!(replica.cmd::<String>("INFO replication").await.contains("role:master"));
+    assert_eq!(works(&url, "bull").await, 2, "with the one that was added above");
+}

@@ -1,0 +1,154 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use examhall_queue::{Deduplication, Job, JobOptions, Outcome, WorkerOptions};
+use examhall_testkit::eventually;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, quick};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_running_worker_takes_more_at_once_or_nothing_more_as_it_is_told() {
+    let bench = Bench::start().await;
+    for _ in 0..10 {
+        bench.add(JobOptions::default()).await;
+    }
+    let (gate, running) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, counted) = (Arc::clone(&gate), Arc::clone(&running));
+    let handler = move |_: Job<Value>| {
+        let (gate, running) = (Arc::clone(&inside), Arc::clone(&counted));
+        async move {
+            running.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.expect("open").forget();
+            running.fetch_sub(1, Ordering::SeqCst);
+            Outcome::Completed(Value::Null)
+        }
+    };
+    let worker = bench.worker(WorkerOptions { concurrency: 2, ..quick() }, handler).await;
+    let (control, stop) = (worker.control(), CancellationToken::new());
+    let worker = tokio::spawn(worker.run(stop.clone()));
+    let at_once = async |jobs| {
+        eventually(&format!("{jobs} jobs at once"), PATIENCE, || async {
+            (running.load(Ordering::SeqCst) == jobs).then_some(())
+        })
+        .await;
+    };
+    at_once(2).await;
+    control.set_concurrency(5);
+    at_once(5).await;
+    control.set_concurrency(0);
+    gate.add_permits(5);
+    at_once(0).await;
+    let counts = eventually("five are done", PATIENCE, || async {
+        bench.queue.counts().await.ok().filter(|counts| counts.completed == 5)
+    })
+    .await;
+    assert_eq!((counts.waiting, counts.active), (5, 0));
+    control.set_concurrency(1);
+    at_once(1).await;
+    gate.add_permits(5);
+    stop.cancel();
+    worker.await.expect("stops");
+}
+
+#[tokio::test]
+async fn of_jobs_with_one_deduplication_id_only_the_first_is_added_until_it_has_ended() {
+    let bench = Bench::start().await;
+    let deduplicated = |deduplication| JobOptions { deduplication: Some(deduplication), ..JobOptions::default() };
+    let simple = || deduplicated(Deduplication::simple("resend:7"));
+    assert_eq!([bench.add(simple()).await, bench.add(simple()).await], ["1", "1"]);
+    let ttl = || deduplicated(Deduplication::ttl("reset:7", Duration::from_millis(300)));
+    assert_eq!([bench.add(ttl()).await, bench.add(ttl()).await], ["3", "3"]);
+    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
+    assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 2);
+    assert_eq!(bench.add(simple()).await, "5", "the first has ended");
+    let id = eventually("the time to live has passed", PATIENCE, || async {
+        Some(bench.add(ttl()).await).filter(|id| id != "3")
+    })
+    .await;
+    assert_eq!(bench.redis.cmd::<String>("GET bull:email:de:reset:7").await, id);
+    bench.queue.remove("5").await.expect("removed");
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:de:resend:7").await, 0);
+}
+
+#[tokio::test]
+async fn a_thousand_adds_at_once_share_scripts_and_each_gets_its_own_id() {
+    let bench = Bench::start().await;
+    let adds: Vec<_> = (0..1000)
+        .map(|n| {
+            let queue = bench.queue.clone();
+            let options = JobOptions { job_id: Some(format!("m-{n}")), ..JobOptions::default() };
+            tokio::spawn(async move { queue.add(crate::job(options)).await })
+        })
+        .collect();
+    for (n, add) in adds.into_iter().enumerate() {
+        assert_eq!(add.await.expect("no panic").expect("added"), format!("m-{n}"));
+    }
+    let calls: String = bench.redis.cmd("INFO commandstats").await;
+    let scripts: u64 = calls
+        .lines()
+        .filter_map(|line| line.strip_prefix("cmdstat_eval")?.split_once("calls=")?.1.split(',').next()?.parse().ok())
+        .map(|calls: u64| calls)
+        .sum();
+    assert!(scripts < 500, "{scripts} scripts");
+}
+
+#[tokio::test]
+async fn data_that_is_too_long_or_no_json_fails_with_a_reason_that_dashboards_can_show() {
+    let bench = Bench::start().await;
+    let long = format!("\"{}\"", "x".repeat(8 * 1024 * 1024));
+    for (id, data) in [("long", long.as_str()), ("broken", "{\"to\":")] {
+        bench
+            .redis
+            .command::<i64>(&["HSET", &format!("bull:email:{id}"), "name", "x", "data", data, "opts", "{"])
+            .await;
+        bench.redis.cmd::<i64>(&format!("LPUSH bull:email:wait {id}")).await;
+    }
+    bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost").await;
+    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
+    let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
+    assert_eq!((drained.completed, drained.failed.len()), (0, 3));
+    let reason = async |id: &str| bench.field(id, "failedReason").await.expect("a reason");
+    assert_eq!(reason("long").await, "the job's data has 8388610 bytes, and 8388608 are read at most");
+    assert_eq!(reason("ghost").await, "the job's hash is missing");
+    let broken = bench.hash("broken").await;
+    assert!(broken["failedReason"].starts_with("the job's data cannot be read: EOF"), "{broken:?}");
+    assert_eq!((broken["data"].as_str(), broken["opts"].as_str()), (r#""{\"to\":""#, r#"{"attempts":0}"#));
+}
+
+#[tokio::test]
+async fn a_limit_of_the_whole_queue_holds_for_all_its_workers_together() {
+    let bench = Bench::start().await;
+    bench.queue.set_global_concurrency(Some(2)).await.expect("set");
+    for _ in 0..30 {
+        bench.add(JobOptions::default()).await;
+    }
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        let handler = move |_: Job<Value>| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await; // what a job takes
+                running.fetch_sub(1, Ordering::SeqCst);
+                Outcome::Completed(Value::Null)
+            }
+        };
+        workers.push(tokio::spawn(bench.worker(quick(), handler).await.run(CancellationToken::new())));
+    }
+    eventually("all are done", PATIENCE, || async { (bench.queue.counts().await.ok()?.completed == 30).then_some(()) })
+        .await;
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
+}

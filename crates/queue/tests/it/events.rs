@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use examhall_core::{Backoff, RetryPolicy};
+use examhall_queue::{Error, Event, Failure, Job, JobOptions, Outcome, Position, State};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, connect, quick};
+
+fn named(id: &str) -> JobOptions {
+    JobOptions { job_id: Some(id.into()), ..JobOptions::default() }
+}
+
+async fn run_all<H: examhall_queue::Handler<Value>>(bench: &Bench, handler: H) {
+    bench.worker(quick(), handler).await.drain(Duration::from_secs(5), CancellationToken::new()).await;
+}
+
+#[tokio::test]
+async fn the_life_of_a_job_is_told_in_order() {
+    let bench = Bench::start().await;
+    let mut events = bench.queue.events(connect(&bench.redis).await, Position::Now).await.expect("read");
+    let retry = RetryPolicy { attempts: 2, backoff: Backoff::fixed(Duration::from_millis(20)) };
+    bench.add(JobOptions { retry, ..named("a") }).await;
+    run_all(&bench, |job: Job<Value>| async move {
+        job.claim.set_progress(&json!({"step": "x"})).await.expect("noted");
+        if job.attempts_made == 0 { Outcome::Failed(Failure::new("boom")) } else { Outcome::Completed(json!(7)) }
+    })
+    .await;
+    let id = || "a".to_owned();
+    let mut told = Vec::new();
+    while told.last() != Some(&Event::Drained) {
+        told.push(events.next().await.1);
+    }
+    let Event::Delayed { due, .. } = told[4] else { panic!("{told:?}") };
+    let progress = || Event::Progress { id: id(), progress: json!({"step": "x"}) };
+    let waiting = |prev: Option<&str>| Event::Waiting { id: id(), prev: prev.map(ToOwned::to_owned) };
+    let expected = [
+        Event::Added { id: id(), name: "send-email".into() },
+        waiting(None),
+        Event::Active { id: id() },
+        progress(),
+        Event::Delayed { id: id(), due },
+        Event::Drained,
+    ];
+    assert_eq!(told, expected);
+    told.clear();
+    while told.last() != Some(&Event::Drained) {
+        told.push(events.next().await.1);
+    }
+    let completed = Event::Completed { id: id(), returnvalue: json!(7) };
+    assert_eq!(told, [waiting(Some("delayed")), Event::Active { id: id() }, progress(), completed, Event::Drained]);
+}
+
+#[tokio::test]
+async fn reading_goes_on_where_it_ended() {
+    let bench = Bench::start().await;
+    for id in ["a", "b"] {
+        bench.add(named(id)).await;
+    }
+    let mut events = bench.queue.events(connect(&bench.redis).await, Position::Start).await.expect("read");
+    let mut last = String::new();
+    for _ in 0..3 {
+        last = events.next().await.0;
+    }
+    let sleeping = connect(&bench.redis).await;
+    let mut again = bench.queue.events(sleeping, Position::After(last)).await.expect("read");
+    assert_eq!(again.next().await.1, Event::Waiting { id: "b".into(), prev: None });
+}
+
+#[tokio::test]
+async fn a_job_is_waited_for_until_it_ends() {
+    let bench = Bench::start().await;
+    bench.add(named("a")).await;
+    let waiting = async {
+        let sleeping = connect(&bench.redis).await;
+        bench.queue.wait_for_end("a", sleeping, Duration::from_secs(20)).await.expect("ended")
+    };
+    let (job, ()) = tokio::join!(waiting, run_all(&bench, |_| async { Outcome::Completed(json!("done")) }));
+    assert_eq!((job.state, job.returnvalue), (State::Completed, Some(json!("done"))));
+    bench.add(named("b")).await;
+    let sleeping = connect(&bench.redis).await;
+    let waited = bench.queue.wait_for_end("b", sleeping.clone(), Duration::from_millis(50)).await;
+    assert!(matches!(waited, Err(Error::NotEnded(_))), "{waited:?}");
+    let waited = bench.queue.wait_for_end("nobody", sleeping, Duration::from_millis(50)).await;
+    assert!(matches!(waited, Err(Error::NotFound(_))), "{waited:?}");
+}
+
+#[tokio::test]
+async fn log_lines_are_kept_as_many_as_the_options_say() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions { keep_logs: Some(2), ..named("a") }).await;
+    run_all(&bench, |job: Job<Value>| async move {
+        for line in ["one", "two", "three"] {
+            job.claim.log(line).await.expect("noted");
+        }
+        Outcome::Completed(Value::Null)
+    })
+    .await;
+    assert_eq!(bench.queue.logs("a", 0, 10).await.expect("read"), ["two", "three"]);
+}

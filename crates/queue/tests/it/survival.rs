@@ -1,0 +1,282 @@
+//! What a queue outlives: workers that are killed or frozen, connections that are cut, a Redis that restarts.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant, SystemTime},
+};
+
+use examhall_queue::{Job, JobOptions, NewJob, Outcome, State};
+use examhall_testkit::{Process, Redis, RedisOptions, eventually, example};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, connect, quick};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn is_long() -> bool {
+    std::env::var_os("EXAMHALL_LONG").is_some()
+}
+
+/// The example worker as a process of its own, with the default lock of 30 s.
+async fn worker(redis: &Redis, jobs_at_once: u32, millis_per_job: u32) -> Process {
+    let args = [redis.url(), "email".into(), jobs_at_once.to_string(), millis_per_job.to_string()];
+    let process = Process::spawn("worker", Command::new(example("worker")).args(args));
+    process.line("ready").await;
+    process
+}
+
+/// The runs that a worker process has written: which job, and when in ms since 1970.
+fn runs(worker: &Process) -> Vec<(String, i64)> {
+    let output = worker.output();
+    let run = |line: &str| {
+        let (id, at) = line.strip_prefix("run ")?.split_once(' ')?;
+        Some((id.to_owned(), at.parse().ok()?))
+    };
+    output.lines().filter_map(run).collect()
+}
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis()).expect("fits")
+}
+
+async fn add_many(bench: &Bench, count: u32) {
+    let jobs: Vec<_> = (0..count)
+        .map(|n| NewJob { name: "greet".into(), data: json!({"n": n}), options: JobOptions::default() })
+        .collect();
+    bench.queue.add_all(&jobs).await.expect("added");
+}
+
+async fn all_completed(bench: &Bench, count: i64) {
+    eventually("every job has ended", PATIENCE, || async {
+        let counts = bench.queue.counts().await.ok()?;
+        (counts.completed == count && counts.active == 0).then_some(())
+    })
+    .await;
+}
+
+/// Kills workers at random moments while they run 2,000 jobs. Gives, for each run of a job that a kill had cut off, how
+/// long after the kill it was, in ms.
+async fn kill_workers(kills: u32) -> Vec<i64> {
+    const JOBS: u32 = 2000;
+    let bench = Bench::start().await;
+    add_many(&bench, JOBS).await;
+    let mut workers = vec![];
+    for _ in 0..3 {
+        workers.push(worker(&bench.redis, 10, 100).await);
+    }
+    let mut killed = Vec::new();
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..600))).await; // the random moment
+        let mut victim = workers.remove(0);
+        victim.kill().await;
+        killed.push((now(), victim));
+        workers.push(worker(&bench.redis, 10, 100).await);
+    }
+    all_completed(&bench, i64::from(JOBS)).await;
+    let mut started: HashMap<String, Vec<i64>> = HashMap::new();
+    for (id, at) in killed.iter().map(|(_, victim)| victim).chain(&workers).flat_map(runs) {
+        started.entry(id).or_default().push(at);
+    }
+    for (id, times) in &started {
+        let stalls = bench.queue.get(id).await.expect("read").expect("kept").stalls;
+        assert!(times.len() <= 1 + stalls as usize, "job {id} ran {} times with {stalls} stalls", times.len());
+    }
+    assert_eq!(started.len(), JOBS as usize);
+    let next_run = |killed_at: i64, id: &str| started[id].iter().copied().filter(|at| *at > killed_at).min();
+    killed
+        .iter()
+        .flat_map(|(killed_at, victim)| {
+            runs(victim).into_iter().filter_map(move |(id, _)| next_run(*killed_at, &id).map(|at| at - killed_at))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_ends_although_workers_are_killed_and_the_dead_are_noticed_within_seconds() {
+    let mut waits = Vec::new();
+    for _ in 0..if is_long() { 10 } else { 1 } {
+        waits.extend(kill_workers(10).await);
+    }
+    waits.sort_unstable();
+    let median = waits[waits.len() / 2];
+    println!("{} jobs were cut off; their next run came after {median} ms (median)", waits.len());
+    assert!(median < 30_000, "not by the lock, which lasts 30 s, but by the missing sign of life: {median} ms");
+}
+
+#[tokio::test]
+async fn the_examples_of_a_producer_a_worker_and_an_operator_work_together() {
+    let bench = Bench::start().await;
+    let run = async |name: &str, more: &[&str]| {
+        let url = bench.redis.url();
+        let mut process = Process::spawn(name, Command::new(example(name)).args([url.as_str(), "email"]).args(more));
+        assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+        process.output()
+    };
+    assert!(run("producer", &["3"]).await.contains("added 2 more"));
+    let worker = worker(&bench.redis, 5, 1).await;
+    all_completed(&bench, 3).await;
+    eventually("the worker sleeps, and is seen", PATIENCE, || async {
+        bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
+    })
+    .await;
+    let report = run("admin", &[]).await;
+    assert!(report.contains("completed: 3") && report.contains(r#"worker "example""#), "{report}");
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_frozen_workers_jobs_stay_its_own_while_their_lock_lasts() {
+    let bench = Bench::start().await;
+    add_many(&bench, 2).await;
+    let frozen = worker(&bench.redis, 2, 20_000).await;
+    eventually("both jobs are run", PATIENCE, || async { (runs(&frozen).len() == 2).then_some(()) }).await;
+    eventually("a sign of life", PATIENCE, || async {
+        (!bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty()).then_some(())
+    })
+    .await;
+    frozen.freeze();
+    // Two jobs of dead workers of ours, and one of a worker that is not ours: only the dead ones' are taken from them.
+    for (id, token) in [("dead", "eh:999999:gone:1"), ("foreign", "6f9c7c1e:1")] {
+        bench.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "name", "x", "data", "{}"]).await;
+        bench.redis.cmd::<String>(&format!("SET bull:email:{id}:lock {token} PX 60000")).await;
+        bench.redis.cmd::<i64>(&format!("LPUSH bull:email:active {id}")).await;
+    }
+    eventually("the frozen worker shows no life", PATIENCE, || async {
+        bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty().then_some(())
+    })
+    .await;
+    let _other = worker(&bench.redis, 5, 1).await;
+    eventually("the dead worker's job is done", PATIENCE, || async {
+        let job = bench.queue.get("dead").await.ok()??;
+        (job.state == State::Completed).then_some(())
+    })
+    .await;
+    for id in ["1", "2", "foreign"] {
+        let job = bench.queue.get(id).await.expect("read").expect("there");
+        assert_eq!((job.state, job.stalls), (State::Active, 0), "{id}");
+    }
+    frozen.thaw();
+    all_but_the_foreign_one(&bench).await;
+    assert_eq!(runs(&frozen).len(), 2);
+    assert_eq!(bench.queue.get("1").await.expect("read").expect("there").attempts_started, 1);
+}
+
+async fn all_but_the_foreign_one(bench: &Bench) {
+    eventually("the thawed worker ends its jobs", PATIENCE, || async {
+        (bench.queue.counts().await.ok()?.completed == 3).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_connections_are_cut_every_second() {
+    let bench = Bench::start().await;
+    let load = Load::start(&bench).await;
+    let seconds = if is_long() { 30 } else { 5 };
+    for _ in 0..seconds {
+        tokio::time::sleep(Duration::from_secs(1)).await; // the period of the cuts
+        bench.redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    }
+    load.ends(&bench).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_redis_restarts_and_workers_go_on_within_seconds() {
+    let options = RedisOptions { append_only: true, ..RedisOptions::default() };
+    let mut bench = Bench::over(Redis::start_with(options).await).await;
+    let load = Load::start(&bench).await;
+    for _ in 0..if is_long() { 5 } else { 2 } {
+        load.goes_on(&bench, PATIENCE).await;
+        bench.redis.restart().await;
+        load.goes_on(&bench, Duration::from_secs(30)).await;
+    }
+    load.ends(&bench).await;
+}
+
+/// A producer with ids of its own and a worker, in this process.
+struct Load {
+    stop: CancellationToken,
+    producer: tokio::task::JoinHandle<i64>,
+    worker: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    async fn start(bench: &Bench) -> Self {
+        let (stop, queue) = (CancellationToken::new(), bench.queue.clone());
+        let stopped = stop.clone();
+        let producer = tokio::spawn(async move {
+            let mut added = 0;
+            while !stopped.is_cancelled() {
+                let options = JobOptions { job_id: Some(format!("m-{added}")), ..JobOptions::default() };
+                // Whether a failed add has happened is not known; with an id it can be asked for again.
+                while queue.add(crate::job(options.clone())).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                added += 1;
+            }
+            added
+        });
+        let handler = |_: Job<Value>| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Outcome::Completed(Value::Null)
+        };
+        let options = examhall_queue::WorkerOptions { lock: Duration::from_secs(5), ..quick() };
+        let worker = tokio::spawn(bench.worker(options, handler).await.run(CancellationToken::new()));
+        Self { stop, producer, worker }
+    }
+
+    /// Waits until jobs are completed that were not before.
+    async fn goes_on(&self, bench: &Bench, patience: Duration) {
+        let queue = bench.queue.clone();
+        let completed = || async { queue.counts().await.ok().map(|counts| counts.completed) };
+        let before = eventually("Redis answers", patience, completed).await;
+        let started = Instant::now();
+        eventually("more jobs are completed", patience, || async { completed().await.filter(|now| *now > before) })
+            .await;
+        println!("jobs are run again after {:?}", started.elapsed());
+    }
+
+    async fn ends(self, bench: &Bench) {
+        self.stop.cancel();
+        let added = self.producer.await.expect("no panic");
+        assert!(added > 0);
+        all_completed(bench, added).await;
+        self.worker.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_handler_learns_that_its_job_may_be_anothers() {
+    let bench = Bench::start().await;
+    bench.add(JobOptions::default()).await;
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |job: Job<Value>| {
+        let told = told.clone();
+        async move {
+            told.send(job.claim.is_lost()).expect("the test listens");
+            job.claim.lost().await;
+            told.send(job.claim.is_lost()).expect("the test listens");
+            Outcome::Returned
+        }
+    };
+    let (_stop, _running) = bench.run(handler).await;
+    assert_eq!(tells.recv().await, Some(false));
+    bench.redis.cmd::<String>("SET bull:email:1:lock somebody").await;
+    assert_eq!(tells.recv().await, Some(true));
+    assert_eq!(bench.redis.cmd::<String>("GET bull:email:1:lock").await, "somebody");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_frozen_and_thawed_loses_no_job_that_a_worker_took_meanwhile() {
+    let bench = Bench::start().await;
+    let load = Load::start(&bench).await;
+    load.goes_on(&bench, PATIENCE).await;
+    bench.redis.process().freeze();
+    tokio::time::sleep(Duration::from_secs(3)).await; // longer than a command's time limit
+    bench.redis.process().thaw();
+    load.goes_on(&bench, Duration::from_secs(30)).await;
+    load.ends(&bench).await;
+    drop(connect(&bench.redis).await);
+}
