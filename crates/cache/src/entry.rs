@@ -77,7 +77,7 @@ impl<K: CacheKey> Cached<K> {
     /// What decides who may see it.
     pub fn head(&self) -> &K::Head {
         let head = self.entry.head.as_ref().and_then(|head| head.downcast_ref());
-        head.expect("`of` has seen a head of this type")
+        head.unwrap_or_else(|| unreachable!("`of` has seen a head of this type"))
     }
 
     /// The value as JSON.

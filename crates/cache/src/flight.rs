@@ -71,7 +71,9 @@ impl Flights {
     /// As [`taint`](Self::taint), for all keys.
     pub(crate) fn taint_all(&self) {
         let flights = std::mem::take(&mut *self.lock());
-        flights.into_values().for_each(|flight| flight.taint());
+        for flight in flights.into_values() {
+            flight.taint();
+        }
     }
 
     /// Strikes a flight off.

@@ -192,7 +192,9 @@ impl Inner {
         if told.iter().any(Result::is_err) {
             return false;
         }
-        names.iter().for_each(|name| self.undelivered.note(name, true));
+        for name in &names {
+            self.undelivered.note(name, true);
+        }
         true
     }
 }

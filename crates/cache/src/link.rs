@@ -139,9 +139,10 @@ impl Link {
         let (knows_canary, takes_writes) = redis.beat(&self.client, &self.canary).await?;
         // Asked last: where the connection was replaced meanwhile, the new one says "off".
         let args = vec!["TRACKINGINFO".into()];
-        let told = match self.cache.is_linked {
-            true => command(&self.client, BEAT, "CLIENT", ClusterHash::Random, args).await?,
-            false => Value::Null,
+        let told = if self.cache.is_linked {
+            command(&self.client, BEAT, "CLIENT", ClusterHash::Random, args).await?
+        } else {
+            Value::Null
         };
         let is_tracking = says_bcast(&told);
         Ok(Sign { sent_at, is_tracking, knows_canary, takes_writes })

@@ -242,7 +242,7 @@ async fn keep_lease(redis: &Redis, names: &Names, token: &Token) -> std::convert
 /// (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
 fn is_due(entry: &Entry, left: Duration, plan: &Plan) -> bool {
     let (Some(soft), None) = (plan.life.soft, entry.pin) else { return false };
-    let until_soft = left.as_secs_f64() - (plan.life.hard - soft).as_secs_f64();
+    let until_soft = left.as_secs_f64() + soft.as_secs_f64() - plan.life.hard.as_secs_f64();
     -entry.took.as_secs_f64() * fastrand::f64().max(f64::MIN_POSITIVE).ln() >= until_soft
 }
 

@@ -251,9 +251,9 @@ impl Redis {
         let is_failure = answer.as_ref().is_err_and(is_absence);
         let mut breaker = self.breaker();
         if is_failure {
-            breaker.failed(Instant::now())
+            breaker.failed(Instant::now());
         } else {
-            breaker.succeeded(Instant::now())
+            breaker.succeeded(Instant::now());
         }
         metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(breaker.is_open())));
         answer

@@ -120,6 +120,5 @@ pub(crate) async fn insert(
 }
 
 fn to_invalidation(row: cache_outbox::Model) -> Invalidation {
-    let keys = row.keys.as_array().into_iter().flatten().filter_map(|key| key.as_str().map(ToOwned::to_owned));
-    Invalidation { commit: row.id, keys: keys.collect() }
+    Invalidation { commit: row.id, keys: serde_json::from_value(row.keys).unwrap_or_default() }
 }
