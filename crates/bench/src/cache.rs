@@ -113,7 +113,7 @@ async fn changes(one: &Cache, other: &Cache, count: u32) -> anyhow::Result<()> {
 
 /// A value of 8 KB.
 fn profile(version: u32) -> Fresh<ProfileKey> {
-    let name = (0..1_000).map(|n| format!("{:08x}", n * 7_919)).collect();
+    let name = (0..1_000_u32).flat_map(|n| (n * 7_919).to_string().into_bytes()).map(char::from).take(8_000).collect();
     let value = Profile { id: UserId(uuid::Uuid::nil()), name, role: Role::Student };
     Fresh { version: version.into(), head: (), value, pin: None }
 }
