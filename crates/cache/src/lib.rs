@@ -19,11 +19,11 @@
 //! assert_eq!(profile.expect("there is one").body(), r#"{"id":"018f4e3a-0000-7000-8000-000000000001","name":"Ada","role":"student"}"#);
 //! assert!(cache.get_or_load(&key, from_database).await?.1.is_hit());
 //!
-//! let several = cache.get_many_or_load(&[key], |keys: Vec<ProfileKey>| async move {
+//! let nothing_more = |keys: Vec<ProfileKey>| async move {
 //!     assert!(keys.is_empty(), "asked only for what is not cached");
 //!     Ok::<_, Infallible>(Vec::new())
-//! });
-//! assert_eq!(several.await?.len(), 1);
+//! };
+//! assert_eq!(cache.get_many_or_load(&[key], nothing_more).await?.len(), 1);
 //!
 //! cache.delete(&key).await?; // delete_many for several
 //! assert!(cache.get(&key).await.is_none());
