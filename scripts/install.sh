@@ -117,6 +117,28 @@ has_postgres() {
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+# Postfix, for mail from end to end; tests start servers of their own, so the one of the system is not started.
+need_postfix() {
+  if ! command -v postfix >/dev/null || ! command -v saslpasswd2 >/dev/null; then
+    say "Installing Postfix ..."
+    install_package postfix postfix postfix || true
+    install_package sasl2-bin cyrus-sasl cyrus-sasl || true
+    install_package libsasl2-modules cyrus-sasl cyrus-sasl-plain || true
+  fi
+  command -v postfix >/dev/null && command -v saslpasswd2 >/dev/null ||
+    fail "Postfix or saslpasswd2 is missing and could not be installed: install them (apt: postfix sasl2-bin libsasl2-modules, dnf: postfix cyrus-sasl cyrus-sasl-plain)"
+}
+
+# dkimpy, the other implementation that checks our signatures, for python3 alone.
+need_dkimpy() {
+  need python3 python3 python python3
+  export PYTHONPATH="$PWD/data/python${PYTHONPATH:+:$PYTHONPATH}"
+  python3 -c 'import dkim' 2>/dev/null && return
+  say "Installing dkimpy ..."
+  python3 -m pip install --quiet --target data/python dkimpy==1.1.8 >/dev/null 2>&1 && python3 -c 'import dkim' ||
+    fail "dkimpy is missing and could not be installed: install it (pip install dkimpy==1.1.8)"
+}
+
 # need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
 need_node_packages() {
   need node nodejs node nodejs

@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
+    http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER},
     middleware::from_fn,
     web::{self, PayloadConfig},
 };
@@ -23,15 +25,23 @@ use crate::{
         extract::MAX_BODY,
         finish::{finish, nowhere},
     },
+    limits::Limits,
     mail::Mailroom,
-    relay,
+    reconciler, relay,
     routes::{self, ReadinessCheck},
     state::State,
-    upkeep,
+    submission, upkeep,
 };
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// How long requests in hand may take once the process is to stop.
 const GRACE_SECONDS: u64 = 20;
+/// How long a client may take to send the head of a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may rest between requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Most connections at once, per thread.
+const MAX_CONNECTIONS: usize = 10_000;
 /// How often each dependency is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the start waits for Redis before it goes on without.
@@ -42,6 +52,9 @@ pub struct Application {
     state: Arc<State>,
     health: Health,
     access_tokens: web::Data<AccessTokens>,
+    cors_origins: Vec<String>,
+    /// Waits for the queue's events, and does nothing else.
+    sleeping: Connection,
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     metrics: Metrics,
@@ -60,6 +73,7 @@ impl Application {
         let redis_url = settings.redis_url.expose_secret();
         let cache = Cache::open(redis_url, &settings.cache_prefix).context("REDIS_URL")?;
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
+        let sleeping = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         await_redis(cache.clone(), queue.clone()).await;
 
@@ -73,12 +87,16 @@ impl Application {
             state: Arc::new(State {
                 store,
                 cache,
+                limits: Limits::new(queue.connection().clone()),
                 queue,
                 passwords: Passwords::new()?,
+                trusted_proxies: settings.trusted_proxies,
                 mailroom: Mailroom::new(&settings.auth_secret, settings.public_url),
                 nudge: Notify::new(),
             }),
             health: Health::default(),
+            cors_origins: settings.cors_origins,
+            sleeping,
             listener,
             ops_bind: settings.ops_bind,
             metrics,
@@ -105,7 +123,8 @@ impl Application {
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { state, health, access_tokens, listener, ops_bind, metrics, more_routes } = self;
+        let Self { state, health, access_tokens, cors_origins, sleeping, listener, ops_bind, metrics, more_routes } =
+            self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
         watch(&health, &state, &background);
@@ -114,12 +133,16 @@ impl Application {
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+        let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
+        let outcomes = tokio::spawn(reconciler::listen(Arc::clone(&state), sleeping.clone(), background.clone()));
+        let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
         let upkeep = tokio::spawn(upkeep::run(Arc::clone(&state), background.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
         let server = HttpServer::new(move || {
             App::new()
+                .wrap(cors(&cors_origins))
                 .wrap(from_fn(finish))
                 .app_data(shared.clone())
                 .app_data(access_tokens.clone())
@@ -131,6 +154,9 @@ impl Application {
         })
         .disable_signals()
         .shutdown_timeout(GRACE_SECONDS)
+        .client_request_timeout(HEAD_PATIENCE)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(MAX_CONNECTIONS)
         .listen(listener)?
         .run();
         let handle = server.handle();
@@ -139,14 +165,30 @@ impl Application {
             handle.stop(true).await;
         };
         let (ended, ()) = tokio::join!(server, stopping);
+        sweeper.await.context("the sweeper panicked")?;
         background.cancel();
         relay.await.context("the relay panicked")?;
+        reconciler.await.context("the reconciler panicked")?;
+        outcomes.await.context("the listener panicked")?;
         upkeep.await.context("the cache's upkeep panicked")?;
         state.cache.close().await;
+        sleeping.close().await;
         state.queue.connection().close().await;
         state.store.clone().close().await;
         Ok(ended?)
     }
+}
+
+/// Lets pages of these origins call the API, and no others.
+fn cors(origins: &[String]) -> Cors {
+    let seen = [ETAG.as_str(), LOCATION.as_str(), RETRY_AFTER.as_str(), "cache-status", "x-request-id"];
+    let cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY])
+        .expose_headers(seen)
+        .block_on_origin_mismatch(false) // the browser keeps the answer from the page; other clients send no origin
+        .max_age(3600);
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
 /// Waits a little for Redis; where it is away, its two lines are logged once it has come.

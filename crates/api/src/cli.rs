@@ -11,10 +11,16 @@ use examhall_boot::{
     settings::{ApiSettings, SettingsArgs, Values},
     shutdown,
 };
-use examhall_store::Store;
+use examhall_core::{EmailAddress, Role, check_password};
+use examhall_store::{NewAccount, Store};
 use secrecy::ExposeSecret;
 
-use crate::{Application, seed};
+use crate::{
+    Application,
+    auth::{Passwords, SecretToken},
+    mail, openapi, seed,
+    state::now,
+};
 
 /// Examhall's HTTP API.
 #[derive(Debug, Parser)]
@@ -25,6 +31,7 @@ use crate::{Application, seed};
                   Examples:\n  \
                   api                                   serve on http://127.0.0.1:8000\n  \
                   DATABASE_URL=postgres://localhost/examhall api migrate\n  \
+                  api create-user --email ada@example.com --role admin\n  \
                   api seed --questions 20 --students 3  make something to look at"
 )]
 pub struct Args {
@@ -40,6 +47,32 @@ enum Command {
     Serve,
     /// Bring the database's tables to what this version needs
     Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Make an account whose address needs no proof, such as the first administrator's
+    CreateUser {
+        /// Its address
+        #[arg(long)]
+        email: EmailAddress,
+        /// What it may do
+        #[arg(long)]
+        role: Role,
+        /// Its owner's name; the address where absent
+        #[arg(long)]
+        name: Option<String>,
+        /// Read the password from the first line of stdin; else one is made and printed
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Write a mail as HTML to stdout, to look at: `api preview-mail verification > mail.html`
+    PreviewMail {
+        /// Which one
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(mail::NAMES))]
+        name: String,
+        /// Write its plain text
+        #[arg(long)]
+        text: bool,
+    },
     /// Make an author, students and an open exam, and print their ids
     Seed {
         /// How many questions the exam has
@@ -71,6 +104,11 @@ pub fn run(args: Args) -> ExitCode {
             match command {
                 Command::Serve => serve(settings).await,
                 Command::Migrate => migrate(&settings).await,
+                Command::Openapi => print_openapi(),
+                Command::CreateUser { email, role, name, password_stdin } => {
+                    create_user(&settings, email, role, name, password_stdin).await
+                }
+                Command::PreviewMail { name, text } => preview_mail(&settings, &name, text),
                 Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await,
             }
         })
@@ -103,6 +141,49 @@ async fn migrate(settings: &ApiSettings) -> anyhow::Result<()> {
     store.migrate().await.context("the database cannot be migrated")?;
     tracing::info!("Database migrated");
     Ok(())
+}
+
+async fn create_user(
+    settings: &ApiSettings,
+    email: EmailAddress,
+    role: Role,
+    name: Option<String>,
+    password_stdin: bool,
+) -> anyhow::Result<()> {
+    let name = name.unwrap_or_else(|| email.as_str().to_owned());
+    let password = if password_stdin {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).context("stdin")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        SecretToken::random().as_str()[..20].to_owned()
+    };
+    check_password(&password, email.as_str(), &name).map_err(|error| anyhow::anyhow!("the password {error}"))?;
+    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
+    if !store.is_migrated().await.context("DATABASE_URL")? {
+        store.migrate().await.context("the database cannot be migrated")?;
+    }
+    let hash = Passwords::new()?.hash(password.clone()).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let account = NewAccount { email, name, password_hash: hash, role, verified: true };
+    let ids = store.accounts.create(&[account], now()).await.context("the account was not made")?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", ids.first().map(ToString::to_string).unwrap_or_default())?;
+    if !password_stdin {
+        writeln!(out, "password {password}")?;
+    }
+    Ok(())
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    Ok(writeln!(out, "{}", serde_json::to_string_pretty(&openapi::document())?)?)
+}
+
+fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Result<()> {
+    let job = mail::preview(settings.public_url.clone(), name)?;
+    let mut out = std::io::stdout().lock();
+    let body = if text { format!("{}\n\n{}", job.subject, job.text.unwrap_or_default()) } else { job.html };
+    Ok(out.write_all(body.as_bytes())?)
 }
 
 async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> anyhow::Result<()> {

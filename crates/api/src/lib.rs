@@ -4,8 +4,10 @@
 //!   routes ── auth      who is it: passwords, access tokens, tokens in mails
 //!     │       mail      what a mail says; sealed, it waits in the outbox
 //!     ├─────> store     changes, and the mails they cause, in one transaction
-//!     └─────> cache     reads
+//!     └─────> cache     reads; loaders get from store what it lacks
 //!   relay ──> store.outbox ──> queue
+//!   reconciler ──> what became of queued mails; those that Redis lost wait again
+//!   submission ──> hands in what was left open at its deadline
 //!   upkeep ─> store.invalidations ──> cache;  exams that open soon ──> cache
 //! ```
 //! It composes mails and never sends one.
@@ -14,11 +16,16 @@ mod app;
 mod auth;
 pub mod cli;
 mod http;
+mod limits;
+mod loaders;
 mod mail;
+mod openapi;
+mod reconciler;
 mod relay;
 mod routes;
 mod seed;
 mod state;
+mod submission;
 mod upkeep;
 
 pub use app::Application;

@@ -5,18 +5,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_core::EmailJob;
+use examhall_core::{EmailJob, RetryPolicy};
 use examhall_queue::{JobOptions, NewJob, Retention};
 use examhall_store::WaitingMail;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::state::{State, now};
+use crate::{
+    mail::Delivery,
+    state::{State, now},
+};
 
 /// Mails taken at a time.
 const BATCH: u64 = 100;
 /// How long a mail is this relay's; from then on another one takes it.
-const HOLD: Duration = Duration::from_secs(30);
+pub(crate) const HOLD: Duration = Duration::from_secs(30);
 /// How often it looks where nobody wakes it.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -47,32 +50,40 @@ async fn relay_batch(state: &State) -> anyhow::Result<u64> {
         return Ok(0);
     }
     let waiting = state.store.outbox.claim(BATCH, HOLD, now()).await?;
-    let taken = waiting.len() as u64;
-    let ids: Vec<Uuid> = waiting.iter().map(|waiting| waiting.mail.id).collect();
-    let jobs: Vec<_> = waiting.iter().filter_map(|waiting| to_job(state, waiting)).collect();
+    queue(state, &waiting).await?;
+    Ok(waiting.len() as u64)
+}
+
+/// Takes mails that are this process's to the queue; where that fails, lets go of them.
+pub(crate) async fn queue(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<()> {
+    let jobs: Vec<_> = claimed.iter().filter_map(|waiting| to_job(state, waiting)).collect();
     if let Err(error) = state.queue.add_all(&jobs).await {
+        let ids: Vec<Uuid> = claimed.iter().map(|waiting| waiting.mail.id).collect();
         state.store.outbox.release(&ids).await?;
         return Err(error.into());
     }
-    let queued: Vec<Uuid> = jobs.iter().filter_map(|job| row_of(&job.options)).collect();
+    let queued: Vec<Uuid> = jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect();
     if !queued.is_empty() {
         state.store.outbox.mark_queued(&queued, now()).await?;
         tracing::info!(mails = queued.len(), "Mails queued");
     }
-    Ok(taken)
+    Ok(())
 }
 
 fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
     let mail = &waiting.mail;
-    let data = state
+    let (data, delivery) = state
         .mailroom
         .compose(waiting)
         .inspect_err(|error| tracing::error!(mail_id = %mail.id, %error, "A mail cannot be composed"))
         .ok()?;
+    let Delivery { attempts, not_before } = delivery;
+    let wait = not_before.map_or(0, |at| at.as_millis() - now().as_millis());
     let options = JobOptions {
         job_id: Some(format!("m-{}", mail.id)),
         priority: mail.priority.to_bullmq(),
-        retry: EmailJob::RETRY,
+        delay: Duration::from_millis(u64::try_from(wait).unwrap_or(0)),
+        retry: RetryPolicy { attempts: attempts.unwrap_or(EmailJob::RETRY.attempts), ..EmailJob::RETRY },
         remove_on_complete: Some(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None }),
         remove_on_fail: Some(Retention::For { age: EmailJob::KEEP_FAILED, count: None }),
         ..JobOptions::default()
@@ -80,6 +91,7 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
     Some(NewJob { name: EmailJob::NAME.to_owned(), data, options })
 }
 
-fn row_of(options: &JobOptions) -> Option<Uuid> {
-    options.job_id.as_deref()?.strip_prefix("m-")?.parse().ok()
+/// The outbox row of a job of ours.
+pub(crate) fn row_of(job_id: &str) -> Option<Uuid> {
+    job_id.strip_prefix("m-")?.parse().ok()
 }

@@ -41,12 +41,17 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
         title: "Demo exam".to_owned(),
         description: "Made by `api seed`".to_owned(),
         duration_minutes: 60,
+        max_attempts: 1,
+        pass_mark: 50,
+        opens_at: None,
+        closes_at: None,
+        shuffle: false,
         status: ExamStatus::Published,
         questions: (1..=questions).map(question).collect(),
     };
     let emails: Vec<String> = accounts.iter().map(|account| account.email.as_str().to_owned()).collect();
     Ok(Seeded {
-        exam_id: store.exams.create(&exam, now()).await?,
+        exam_id: store.exams.create(&exam, now()).await?.value.id,
         author_id: ids[0],
         author_email: emails[0].clone(),
         student_ids: ids[1..].to_vec(),
@@ -57,7 +62,7 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
 
 fn question(n: u32) -> Question {
     let choice = |id: &str, value: u32, correct| Choice { id: id.to_owned(), text: value.to_string(), correct };
-    let choices = vec![choice("a", n + n, true), choice("b", n + 1, n == 1), choice("c", n + n + 1, false)];
+    let choices = vec![choice("a", n + n, true), choice("b", n + n + 2, false), choice("c", n + n + 1, false)];
     let (text, kind) = match n % 5 {
         1 => (format!("How much is {n} + {n}?"), QuestionKind::SingleChoice { choices }),
         2 => {

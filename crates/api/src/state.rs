@@ -6,9 +6,10 @@ use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
 use examhall_queue::Queue;
 use examhall_store::Store;
+use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use crate::{auth::Passwords, mail::Mailroom};
+use crate::{auth::Passwords, limits::Limits, mail::Mailroom};
 
 /// What all requests share.
 pub(crate) struct State {
@@ -17,6 +18,9 @@ pub(crate) struct State {
     pub(crate) queue: Queue<EmailJob>,
     pub(crate) passwords: Passwords,
     pub(crate) mailroom: Mailroom,
+    pub(crate) limits: Limits,
+    /// Whose word about where a request comes from is taken.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Wakes the relay: a mail was committed.
     pub(crate) nudge: Notify,
 }

@@ -3,13 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_cache::{Cache, Fresh};
-use examhall_core::{CacheKey, ExamAccess, ExamId, ExamKey, QuestionSheetKey, Timestamp};
+use examhall_cache::Cache;
+use examhall_core::{ExamAccess, ExamKey, QuestionSheetKey};
 use examhall_store::{CommitHook, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::state::{State, now};
+use crate::{
+    loaders::{load_exam, load_sheet},
+    state::{State, now},
+};
 
 /// How often it looks after what others left undone, and from what age on it is left undone.
 const ROUND: Duration = Duration::from_secs(1);
@@ -103,37 +106,4 @@ async fn warm_opening(state: &State) -> Result<(), examhall_store::Error> {
         });
     }
     Ok(())
-}
-
-/// Loads what stands under an [`ExamKey`].
-pub(crate) async fn load_exam(store: Store, id: ExamId) -> Result<Option<Fresh<ExamKey>>, examhall_store::Error> {
-    let Some(exam) = found(store.exams.get(id).await)? else { return Ok(None) };
-    let (version, exam) = (exam.version, exam.value);
-    Ok(Some(fresh(version, exam.access(), exam, now())))
-}
-
-/// Loads what stands under a [`QuestionSheetKey`].
-pub(crate) async fn load_sheet(
-    store: Store,
-    id: ExamId,
-) -> Result<Option<Fresh<QuestionSheetKey>>, examhall_store::Error> {
-    let Some((exam, sheet)) = found(store.exams.sheet(id).await)? else { return Ok(None) };
-    Ok(Some(fresh(sheet.version, exam.access(), sheet, now())))
-}
-
-fn fresh<K: CacheKey<Head = ExamAccess>>(
-    version: i64,
-    access: ExamAccess,
-    value: K::Value,
-    now: Timestamp,
-) -> Fresh<K> {
-    Fresh { version, head: access, value, pin: access.pinned_for(now) }
-}
-
-fn found<T>(read: Result<T, examhall_store::Error>) -> Result<Option<T>, examhall_store::Error> {
-    match read {
-        Ok(found) => Ok(Some(found)),
-        Err(examhall_store::Error::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

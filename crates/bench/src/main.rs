@@ -5,6 +5,7 @@
 mod cache;
 mod http;
 mod load;
+mod mail;
 mod queue;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -45,6 +46,8 @@ enum What {
     Cache,
     /// The question sheet over HTTP, against Express
     Http,
+    /// Sending mails, beside nodemailer
+    Mail,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +74,9 @@ async fn main() -> anyhow::Result<()> {
         let plan = Plan { count: args.count, rounds: args.rounds, peers: args.peers, append_only: args.aof };
         queue::measure(&plan).await?;
     }
+    if wants(What::Mail) {
+        mail::measure(args.count).await?;
+    }
     Ok(())
 }
 
@@ -92,6 +98,18 @@ fn print_rate(work: &str, rate: f64, of: Option<(&str, f64)>) {
 /// Prints a remark.
 fn note(text: &str) {
     println!("{text}");
+}
+
+/// Begins a table with columns of its own.
+fn title(work: &str, columns: &[&str]) {
+    let columns: Vec<_> = columns.iter().map(|column| format!(" {column:>12}")).collect();
+    println!("\n{work:<40}{}", columns.concat());
+}
+
+/// Prints one line of such a table.
+fn row(work: &str, values: &[f64]) {
+    let values: Vec<_> = values.iter().map(|value| format!(" {value:>12.2}")).collect();
+    println!("{work:<40}{}", values.concat());
 }
 
 /// Every number of callers, slots and jobs a call divides 500.

@@ -32,7 +32,7 @@ pub struct Fresh<K: CacheKey> {
 pub enum Coding {
     /// As they are.
     Identity,
-    /// gzip (RFC 1952). Measured on question sheets, Brotli is a sixth smaller and takes fourteen times as long.
+    /// gzip (RFC 1952). Measured on a question sheet of 8 KB, Brotli is an eighth smaller and takes six times as long.
     Gzip,
 }
 

@@ -22,30 +22,42 @@
 //! assert_eq!(policy.after_failure(3, 0.5), AfterFailure::GiveUp);
 //! ```
 
+mod attempt;
 mod cache_key;
 mod change;
 mod email_address;
 mod email_job;
 mod exam;
+mod grading;
 mod id;
+mod order;
+mod password;
 mod patch;
 mod priority;
 mod question;
+mod question_rules;
 mod result;
 mod retry;
+mod statistics;
 mod timestamp;
 mod user;
 
+pub use attempt::{Answer, AnswerValue, Attempt};
 pub use cache_key::{CacheKey, ExamKey, KEY_SPACES, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
 pub use change::Change;
 pub use email_address::{BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};
+pub use grading::{Grade, Mark, grade};
 pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
+pub use order::{OrderedQuestion, shuffled};
+pub use password::{BadPassword, check_password};
 pub use patch::Patch;
 pub use priority::{BadPriority, Priority};
 pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
+pub use question_rules::{Fault, MAX_QUESTIONS};
 pub use result::{ExamResult, ResultAccess};
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
+pub use statistics::{QuestionStatistics, Statistics, StatisticsBuilder};
 pub use timestamp::{BadTimestamp, Timestamp};
 pub use user::{BadRole, Profile, Role, Viewer};

@@ -1,19 +1,31 @@
 //! The mailer: its parts, put together, run and stopped.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use examhall_boot::{health::Health, metrics::Metrics, ops::Ops, settings::MailerSettings};
-use examhall_core::{EmailJob, Timestamp};
-use examhall_queue::{Connection, Counts, Queue, Worker, WorkerOptions};
+use examhall_boot::{
+    health::Health,
+    metrics::Metrics,
+    ops::Ops,
+    settings::{DkimSettings, MailerSettings},
+};
+use examhall_core::EmailJob;
+use examhall_queue::{Connection, Ledger, Queue, Retention, Worker, WorkerControl, WorkerOptions};
+use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{handler::SendMail, smtp::Transport};
+use crate::{
+    bodies::Bodies,
+    breaker::Openness,
+    dkim::Signer,
+    gauges,
+    handler::SendMail,
+    message::Author,
+    payload::Payload,
+    smtp::{Limits, Transport, TransportOptions},
+    suppressions::Suppressions,
+};
 
 /// How long the start waits for Redis before it goes on without.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
@@ -21,89 +33,83 @@ const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Without a sign of life for so long the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// How long draining waits for retries of mails that it touched.
-const NEAR_RETRIES: Duration = Duration::from_secs(15);
+/// What the ledger's keys begin with, and how long they live.
+const LEDGER_PREFIX: &str = "mail:sent:";
+const LEDGER_LIFE: Duration = Duration::from_hours(7 * 24);
 
-/// The mailer, connected.
+/// The mailer, put together.
 pub struct Mailer {
-    queue: Queue<EmailJob>,
-    sleeping: Connection,
-    options: WorkerOptions,
-    handler: SendMail,
+    pub(crate) queue: Queue<Payload>,
+    pub(crate) options: WorkerOptions,
+    pub(crate) handler: SendMail,
+    pub(crate) settings: MailerSettings,
     health: Health,
-    settings: MailerSettings,
-}
-
-/// What [`Mailer::drain`] did, and what is left.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Drain {
-    /// Mails that came to an end or were put off.
-    pub drained: u64,
-    /// Mails that a server accepted.
-    pub sent: u64,
-    /// Mails to be tried again later than draining waited.
-    pub retried_later: u64,
-    /// Mails that failed for good.
-    pub failed: u64,
-    /// Mails that may have been sent without our being told.
-    pub ambiguous: u64,
-    /// The jobs of the failed ones.
-    pub failed_ids: Vec<String>,
-    /// What is left in the queue.
-    pub left: Left,
-    /// How long it took.
-    pub seconds: f64,
-    /// Mails per second.
-    pub per_second: f64,
-}
-
-/// What a drained queue still holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Left {
-    /// Ready to be taken.
-    pub waiting: i64,
-    /// To be sent later.
-    pub delayed: i64,
-    /// In the hands of other workers.
-    pub active_elsewhere: i64,
-    /// When the next delayed one is due.
-    pub next_at: Option<Timestamp>,
 }
 
 impl Mailer {
-    /// Checks the settings and connects to Redis, which may be away.
+    /// Checks the settings and starts connecting to Redis.
     ///
     /// # Errors
     /// Where a setting cannot be used.
-    pub async fn connect(settings: MailerSettings) -> anyhow::Result<Self> {
-        let redis_url = settings.redis_url.expose_secret();
-        let connection = Connection::open(redis_url).context("REDIS_URL")?;
-        let queue = Queue::new(connection, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
+    pub fn new(settings: MailerSettings) -> anyhow::Result<Self> {
+        let redis = Connection::open(settings.redis_url.expose_secret()).context("REDIS_URL")?;
+        let queue = Queue::new(redis.clone(), &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
+        let options = TransportOptions {
+            limits: Limits { step: settings.smtp_timeout, dot: settings.smtp_final_timeout },
+            hold: settings.probe_interval,
+            redis: redis.clone(),
+        };
+        let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let health = Health::default();
-        let transport = Transport::from_url(settings.smtp_url.expose_secret(), settings.smtp_timeout);
         let handler = SendMail {
-            transport: transport.context("SMTP_URL")?,
-            from: settings.mail_from.parse().context("MAIL_FROM must be like Examhall <no-reply@example.com>")?,
+            transport: Arc::new(transport),
+            author: author(&settings)?,
             health: health.clone(),
+            ledger: Ledger::new(redis.clone(), LEDGER_PREFIX, LEDGER_LIFE),
+            suppressions: Suppressions::new(redis),
+            hold_in_doubt: settings.hold_in_doubt,
+            bodies: (!settings.keep_bodies).then(|| Bodies::new(queue.clone())),
+            ambiguous: Arc::default(),
         };
         let options = WorkerOptions {
             concurrency: settings.concurrency,
             lock: settings.queue.lock,
             stalled_interval: settings.queue.stalled_interval,
             name: "mailer".to_owned(),
+            remove_on_complete: Some(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None }),
+            remove_on_fail: Some(Retention::For { age: EmailJob::KEEP_FAILED, count: None }),
             ..WorkerOptions::default()
         };
-        await_redis(queue.connection().clone()).await;
-        Ok(Self {
-            sleeping: Connection::open(redis_url).context("REDIS_URL")?,
-            queue,
-            options,
-            handler,
-            health,
-            settings,
-        })
+        Ok(Self { queue, options, handler, settings, health })
+    }
+
+    /// As [`new`](Self::new), and waits a little for Redis, which may be away.
+    ///
+    /// # Errors
+    /// Where a setting cannot be used.
+    pub async fn connect(settings: MailerSettings) -> anyhow::Result<Self> {
+        let mailer = Self::new(settings)?;
+        mailer.await_redis().await;
+        Ok(mailer)
+    }
+
+    /// Waits a little for Redis; where it is away, its line is logged once it has come.
+    pub(crate) async fn await_redis(&self) {
+        let connection = self.queue.connection().clone();
+        let mut connecting = tokio::spawn(async move {
+            if connection.ready().await.is_ok() {
+                tracing::info!("Redis initialized");
+            }
+        });
+        if tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await.is_err() {
+            tracing::warn!("Redis unavailable, retrying");
+        }
+    }
+
+    /// Mails that wait to be sent now.
+    pub(crate) async fn due(&self) -> u64 {
+        let counts = self.queue.counts().await.unwrap_or_default();
+        u64::try_from(counts.waiting + counts.prioritized).unwrap_or(0)
     }
 
     /// Works the queue until `stop`, then finishes what it has in hand.
@@ -120,71 +126,73 @@ impl Mailer {
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
-        let queue = self.queue.clone();
-        Worker::new(self.queue, self.sleeping, self.options, self.handler).run(stop).await;
+        let sleeping = self.sleeping_connection()?;
+        tokio::spawn(look_at_server(self.queue.clone()));
+        tokio::spawn(gauges::measure(self.queue.clone(), self.settings.queue.name.clone(), background.clone()));
+        let (bodies, transport, concurrency) =
+            (self.handler.bodies.clone(), Arc::clone(&self.handler.transport), self.options.concurrency);
+        transport.watch(&self.handler.author.from.email, &background);
+        let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
+        tokio::spawn(hold(transport, worker.control(), concurrency, background.clone()));
+        worker.run(stop).await;
+        if let Some(bodies) = bodies {
+            bodies.finish().await;
+        }
         background.cancel();
-        queue.connection().close().await;
+        self.queue.connection().close().await;
         Ok(())
     }
 
-    /// Sends what is due and ends; stops early at `stop`.
-    ///
-    /// # Errors
-    /// Where Redis does not answer.
-    pub async fn drain(self, stop: CancellationToken) -> anyhow::Result<Drain> {
-        self.queue.connection().ping().await.context("Redis does not answer: check REDIS_URL")?;
-        let started = Instant::now();
-        let queue = self.queue.clone();
-        let worker = Worker::new(self.queue, self.sleeping, self.options, self.handler);
-        let done = worker.drain(NEAR_RETRIES, stop).await;
-        let counts = queue.counts().await.context("Redis does not answer")?;
-        let seconds = started.elapsed().as_secs_f64();
-        let failed = done.failed.len() as u64;
-        let drained = done.completed + failed + done.retried_later;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = drained as f64 / seconds;
-        Ok(Drain {
-            drained,
-            sent: done.completed,
-            retried_later: done.retried_later,
-            failed,
-            ambiguous: 0,
-            failed_ids: done.failed,
-            left: Left::from(counts),
-            seconds,
-            per_second,
-        })
+    /// A connection for nothing but waiting.
+    pub(crate) fn sleeping_connection(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.settings.redis_url.expose_secret()).context("REDIS_URL")
     }
 
     fn watch(&self, stop: &CancellationToken) {
         self.health.expect("smtp"); // known once a mail was tried
-        let connection = Arc::new(self.queue.connection().clone());
+        let connection = self.queue.connection().clone();
         self.health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
-            let connection = Arc::clone(&connection);
+            let connection = connection.clone();
             async move { connection.ping().await.map_err(|error| error.to_string()) }
         });
     }
 }
 
-impl From<Counts> for Left {
-    fn from(counts: Counts) -> Self {
-        Self {
-            waiting: counts.waiting + counts.prioritized,
-            delayed: counts.delayed,
-            active_elsewhere: counts.active,
-            next_at: counts.next_due.map(Timestamp::from_millis),
+/// Lets the worker take as much as the providers take: nothing while no mail can be sent, so that none is touched.
+///
+/// This is not BullMQ's pause, which would stop all workers of the queue.
+async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: usize, stop: CancellationToken) {
+    let mut changes = transport.changes();
+    loop {
+        control.set_concurrency(match transport.openness() {
+            Openness::Held | Openness::Nothing => 0,
+            Openness::OneByOne => 1,
+            Openness::All => concurrency,
+        });
+        match stop.run_until_cancelled(changes.changed()).await {
+            Some(Ok(())) => {}
+            _ => return,
         }
     }
 }
 
-/// Waits a little for Redis; where it is away, its line is logged once it has come.
-async fn await_redis(connection: Connection) {
-    let mut connecting = tokio::spawn(async move {
-        if connection.ready().await.is_ok() {
-            tracing::info!("Redis initialized");
-        }
-    });
-    if tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await.is_err() {
-        tracing::warn!("Redis unavailable, retrying");
+/// Tells what about the Redis server may lose jobs, once it is there.
+async fn look_at_server(queue: Queue<Payload>) {
+    if queue.connection().ready().await.is_err() {
+        return;
     }
+    match queue.check_server().await {
+        Ok(concerns) => concerns.iter().for_each(|concern| tracing::warn!("{concern}")),
+        Err(error) => tracing::error!(%error, "Redis could not be looked at"),
+    }
+}
+
+fn author(settings: &MailerSettings) -> anyhow::Result<Author> {
+    let from: Mailbox = settings.mail_from.parse().context("MAIL_FROM must be like Examhall <no-reply@example.com>")?;
+    let signer = |dkim: &DkimSettings| {
+        let domain = dkim.domain.clone().unwrap_or_else(|| from.email.domain().to_owned());
+        Signer::new(dkim.key.expose_secret(), domain, dkim.selector.clone()).context("DKIM_KEY").map(Arc::new)
+    };
+    let dkim = settings.dkim.as_ref().map(signer).transpose()?;
+    Ok(Author { from, dkim })
 }

@@ -1,84 +1,279 @@
 //! What is done with one job.
+//!
+//! ```text
+//!   readable? expired? ──> message ──> ledger, suppressions ──> server waits ──> intent ──> message ──> outcome ──> done
+//! ```
+//! The ledger is written before the message and after it, so that a worker that gets the job later knows whether the
+//! mail was sent, was not, or may have been.
 
-use std::time::{Instant, SystemTime};
-
-use examhall_boot::health::Health;
-use examhall_core::{EmailJob, Timestamp};
-use examhall_queue::{Failure, Handler, Job, Outcome};
-use lettre::message::Mailbox;
-use serde_json::json;
-
-use crate::{
-    message::prepare,
-    smtp::{Delivered, Transport, Undelivered},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
+use examhall_boot::health::Health;
+use examhall_core::{EmailJob, MailClass, Timestamp};
+use examhall_queue::{Effect, Entry, Error, Handler, Job, Ledger, Outcome};
+use serde_json::{Value, json};
+
+use crate::{
+    bodies::Bodies,
+    end::{End, slow_lane},
+    message::{Author, Prepared, prepare},
+    payload::Payload,
+    smtp::{Delivered, Transport, Undelivered},
+    suppressions::Suppressions,
+    verdict::Verdict,
+};
+
+/// How long a mail that may not be sent now is kept where its job does not say when it expires.
+const LIFE: Duration = Duration::from_hours(24);
+/// How long the outcome of a sent mail is tried to be written.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends mails.
+#[derive(Clone)]
 pub(crate) struct SendMail {
-    pub(crate) transport: Transport,
-    pub(crate) from: Mailbox,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) author: Author,
     pub(crate) health: Health,
+    pub(crate) ledger: Ledger,
+    pub(crate) suppressions: Suppressions,
+    /// Whether a mail that is neither a verification nor a reset is held where it may have been sent before.
+    pub(crate) hold_in_doubt: bool,
+    /// Takes the bodies of sent mails out of Redis, unless they are to be kept.
+    pub(crate) bodies: Option<Bodies>,
+    /// Mails of which nobody knows whether they were taken.
+    pub(crate) ambiguous: Arc<AtomicU64>,
 }
 
-impl Handler<EmailJob> for SendMail {
-    async fn run(&self, job: Job<EmailJob>) -> Outcome {
-        let outcome = self.send(&job).await;
-        let name = match &outcome {
-            Outcome::Completed(_) => "sent",
-            Outcome::Unrecoverable(_) => "failed",
-            Outcome::Failed(_) | Outcome::RateLimited(_) | Outcome::Parked(_) | Outcome::Returned => "deferred",
-        };
-        metrics::counter!("mailer_attempts_total", "outcome" => name).increment(1);
-        outcome
+impl Handler<Payload> for SendMail {
+    async fn run(&self, job: Job<Payload>) -> Outcome {
+        let end = self.attempt(&job).await;
+        if let (End::Sent(_), Some(bodies)) = (&end, &self.bodies) {
+            bodies.wipe(&job.id, &job.data.0);
+        }
+        metrics::counter!("mailer_attempts_total", "outcome" => end.as_str()).increment(1);
+        end.into_outcome()
     }
 }
 
 impl SendMail {
-    async fn send(&self, job: &Job<EmailJob>) -> Outcome {
-        if job.name != EmailJob::NAME {
-            return unrecoverable(format!("there is no handler for jobs named {:?}", job.name));
-        }
-        if job.data.expires_at.is_some_and(|end| end <= now()) {
-            return unrecoverable("expired".to_owned());
-        }
-        let mail = match prepare(&job.data, &job.id, job.timestamp, &self.from) {
-            Ok(mail) => mail,
-            Err(error) => return unrecoverable(error.to_string()),
-        };
-        let started = Instant::now();
-        match self.transport.deliver(&job.id, &mail).await {
-            Ok(Delivered { response, accepted, rejected, provider }) => {
-                self.health.report("smtp", Ok(()));
-                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
-                Outcome::Completed(json!({
-                    "messageId": mail.message_id, "response": response, "accepted": accepted, "rejected": rejected,
-                    "provider": provider, "ms": ms,
-                }))
+    async fn attempt(&self, job: &Job<Payload>) -> End {
+        match self.send(job).await {
+            Ok(result) => End::Sent(result),
+            // A mail that has waited long enough does not wait on.
+            Err(End::Parked(span)) => {
+                let left = Duration::from_millis(last_moment(job).saturating_sub(now()).try_into().unwrap_or(0));
+                if left.is_zero() { End::Expired } else { End::Parked(span.min(left)) }
             }
-            Err(Undelivered { reason, is_final, is_ambiguous, is_provider }) => {
-                self.health.report("smtp", if is_provider { Err(reason.clone()) } else { Ok(()) });
-                if is_ambiguous {
-                    metrics::counter!("mailer_ambiguous_total").increment(1);
-                }
+            Err(end) => end,
+        }
+    }
+
+    async fn send(&self, job: &Job<Payload>) -> Result<Value, End> {
+        let Payload(data) = &job.data;
+        if job.name != EmailJob::NAME {
+            return Err(End::Failed(format!("name: there is no handler for jobs named {:?}", job.name)));
+        }
+        if data.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now())) {
+            return Err(End::Expired);
+        }
+        let mut mail =
+            prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
+        let known = self.known(job, &mail).await?;
+        self.leave_out_suppressed(&mut mail).await?;
+        self.deliver(job, &mail, &known).await
+    }
+
+    /// What the ledger says of the job, unless that ends it.
+    async fn known(&self, job: &Job<Payload>, mail: &Prepared) -> Result<Entry, End> {
+        let nothing = || entry(Effect::Deferred, mail, 0, Value::Null);
+        let Some(known) = self.ledger.get(&job.id).await.map_err(redis_trouble)? else { return Ok(nothing()) };
+        match known.state {
+            Effect::Accepted => {
+                tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
+                Err(End::Sent(known.result))
+            }
+            Effect::Intent if self.may_be_sent_twice(job) => {
                 tracing::warn!(
                     job_id = job.id,
-                    attempt = job.attempts_made + 1,
-                    reason,
-                    possible_duplicate = is_ambiguous,
-                    "Mail not accepted"
+                    possible_duplicate = true,
+                    "Mail may have been sent before: sent again"
                 );
-                if is_final { unrecoverable(reason) } else { Outcome::Failed(Failure::new(reason)) }
+                metrics::counter!("mailer_resent_in_doubt_total").increment(1);
+                flag(job, "sent again although it may have been delivered before").await;
+                Ok(known)
             }
+            Effect::Intent => Err(self.hold(job, mail, &known).await),
+            Effect::Held | Effect::Deferred | Effect::Refused => Ok(known),
+        }
+    }
+
+    fn may_be_sent_twice(&self, job: &Job<Payload>) -> bool {
+        !self.hold_in_doubt || matches!(job.data.0.class, MailClass::Verification | MailClass::Reset)
+    }
+
+    /// Leaves the mail to an operator, whose retry sends it.
+    async fn hold(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry) -> End {
+        let held = entry(Effect::Held, mail, known.deferrals, Value::Null);
+        match self.ledger.put(&job.id, &held).await {
+            Ok(_) => End::Failed(format!(
+                "held: it may have been delivered before; `mailer queue retry {}` sends it again",
+                job.id
+            )),
+            Err(error) => redis_trouble(error),
+        }
+    }
+
+    /// Before any connection is opened.
+    async fn leave_out_suppressed(&self, mail: &mut Prepared) -> Result<(), End> {
+        let suppressed = self.suppressions.among(&mail.to).await.map_err(redis_trouble)?;
+        if suppressed.is_empty() {
+            return Ok(());
+        }
+        mail.to.retain(|address| !suppressed.iter().any(|one| one.address == address.to_string()));
+        mail.suppressed = suppressed.iter().map(|one| one.address.clone()).collect();
+        match suppressed.into_iter().next() {
+            Some(first) if mail.to.is_empty() => Err(End::Suppressed(format!("suppressed: {}", first.reason))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry) -> Result<Value, End> {
+        let started = Instant::now();
+        let pending = match self.transport.begin(mail).await {
+            Ok(pending) => pending,
+            Err(undelivered) => return Err(self.not_begun(job, mail, known, undelivered).await),
+        };
+        if job.claim.is_lost() {
+            tracing::warn!(job_id = job.id, "Another worker may have the mail: not sent by this one");
+            return Err(End::Returned);
+        }
+        let intent = entry(Effect::Intent, mail, known.deferrals, Value::Null);
+        match self.ledger.put(&job.id, &intent).await {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Returned), // another worker has sent it meanwhile
+            Err(error) => return Err(redis_trouble(error)),
+        }
+        if job.claim.is_lost() {
+            return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
+        }
+        match pending.finish(&job.id, mail).await {
+            Ok(delivered) => Ok(self.accepted(job, mail, delivered, started.elapsed()).await),
+            Err(undelivered) => Err(self.not_finished(job, mail, known, undelivered).await),
+        }
+    }
+
+    async fn accepted(&self, job: &Job<Payload>, mail: &Prepared, delivered: Delivered, took: Duration) -> Value {
+        self.health.report("smtp", Ok(()));
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
+        let waited = Duration::from_millis(now().saturating_sub(job.timestamp).try_into().unwrap_or(0));
+        metrics::histogram!("mailer_time_to_accept_seconds", "class" => job.data.0.class.as_str()).record(waited);
+        self.suppressions.note(&delivered.rejected).await;
+        let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(&mail.suppressed).collect();
+        let result = json!({
+            "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
+            "rejected": rejected, "provider": delivered.provider, "ms": ms,
+        });
+        let outcome = entry(Effect::Accepted, mail, 0, result.clone());
+        let deadline = Instant::now() + OUTCOME_PATIENCE;
+        while let Err(error) = self.ledger.put(&job.id, &outcome).await {
+            if Instant::now() > deadline {
+                tracing::error!(job_id = job.id, %error, "Outcome could not be written to the ledger");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        result
+    }
+
+    /// No server waited for the message: nothing was sent.
+    async fn not_begun(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry, undelivered: Undelivered) -> End {
+        self.note(job, &undelivered).await;
+        match undelivered.verdict {
+            Verdict::SlowLane => {
+                let again = entry(Effect::Deferred, mail, known.deferrals + 1, Value::Null);
+                match self.ledger.put(&job.id, &again).await {
+                    Ok(_) => End::Parked(slow_lane(known.deferrals)),
+                    Err(error) => redis_trouble(error),
+                }
+            }
+            verdict => self.end(verdict, undelivered.reason),
+        }
+    }
+
+    /// The message was sent, and not accepted; or nobody knows.
+    async fn not_finished(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry, undelivered: Undelivered) -> End {
+        self.note(job, &undelivered).await;
+        let state = match undelivered.verdict {
+            Verdict::Ambiguous if self.may_be_sent_twice(job) => None, // the intent stands
+            Verdict::Ambiguous => return self.hold(job, mail, known).await,
+            Verdict::Permanent(_) => Some(Effect::Refused),
+            _ => Some(Effect::Deferred),
+        };
+        if let Some(state) = state
+            && let Err(error) = self.ledger.put(&job.id, &entry(state, mail, known.deferrals, Value::Null)).await
+        {
+            tracing::warn!(job_id = job.id, %error, "Refusal could not be written to the ledger");
+        }
+        self.end(undelivered.verdict, undelivered.reason)
+    }
+
+    async fn note(&self, job: &Job<Payload>, undelivered: &Undelivered) {
+        let is_provider = matches!(undelivered.verdict, Verdict::Provider(_));
+        self.health.report("smtp", if is_provider { Err(undelivered.label.clone()) } else { Ok(()) });
+        let possible_duplicate = undelivered.verdict == Verdict::Ambiguous;
+        if possible_duplicate {
+            metrics::counter!("mailer_ambiguous_total").increment(1);
+            self.ambiguous.fetch_add(1, Ordering::Relaxed);
+            flag(job, "the server did not say whether it took the mail").await;
+        }
+        let attempt = job.attempts_made + 1;
+        tracing::warn!(job_id = job.id, attempt, reason = undelivered.label, possible_duplicate, "Mail not accepted");
+        self.suppressions.note(&undelivered.rejected).await;
+    }
+
+    fn end(&self, verdict: Verdict, reason: String) -> End {
+        match verdict {
+            Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
+            Verdict::SlowLane => End::Parked(slow_lane(0)),
+            Verdict::Retry => End::Retried(reason),
+            Verdict::Permanent(_) => End::Failed(reason),
+            Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
         }
     }
 }
 
-fn unrecoverable(reason: String) -> Outcome {
-    Outcome::Unrecoverable(Failure::new(reason))
+/// Notes a possible duplicate in the job's own log, where operators look.
+async fn flag(job: &Job<Payload>, what: &str) {
+    if let Err(error) = job.claim.log(&format!("possible_duplicate: {what}")).await {
+        tracing::debug!(job_id = job.id, %error, "The job's log could not be written");
+    }
 }
 
-fn now() -> Timestamp {
+/// Without the ledger nothing is sent.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn redis_trouble(error: Error) -> End {
+    tracing::warn!(%error, "Ledger or suppressions not reached: the mail waits");
+    End::Parked(Duration::from_secs(1))
+}
+
+/// When a mail that could not be sent yet is given up, in ms since 1970.
+fn last_moment(job: &Job<Payload>) -> i64 {
+    let meant_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
+    job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
+}
+
+fn entry(state: Effect, mail: &Prepared, deferrals: u32, result: Value) -> Entry {
+    Entry { state, message_id: mail.message_id.clone(), at: now(), deferrals, result }
+}
+
+fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,17 +1,30 @@
 //! Examhall's mail worker.
 //!
 //! ```text
-//!   queue ──> handler ──> message    the job as MIME: the same bytes whenever it is sent
-//!                │
-//!                └──────> smtp       the dialogue, with a time limit per phase ──> verdict
+//!   queue ──> handler ──> message, dkim    the job as MIME: the same bytes whenever it is sent
+//!                │  └───> ledger           what is known of it: may have been sent, was, was not
+//!                └──────> smtp             the dialogue ──> verdict: what follows from what went wrong
+//!                           └── breaker    when a provider is left alone
 //! ```
 //! It needs Redis and an SMTP server and no database, so it scales by itself. It carries mails; what they say is the
 //! producer's business.
 
 mod app;
+mod bodies;
+mod breaker;
+mod checks;
 pub mod cli;
+mod dkim;
+mod drain;
+mod end;
+mod gauges;
 mod handler;
 mod message;
+mod payload;
 mod smtp;
+mod suppressions;
+mod verdict;
 
-pub use app::{Drain, Mailer};
+pub use app::Mailer;
+pub use checks::{Finding, Tested};
+pub use drain::{Drain, DrainOptions, Early, Left, Progress};

@@ -1,6 +1,9 @@
 //! From a job to the bytes that are sent: the same ones whenever it is done.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use examhall_core::{Attachment, EmailJob, Recipients};
@@ -12,13 +15,34 @@ use lettre::{
     },
 };
 
+use crate::dkim::Signer;
+
 /// Largest attachments of one mail together, in bytes, before base64.
 const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
+
+/// Largest text and HTML of one mail together, in bytes.
+const MAX_TEXT: usize = 10 * 1024 * 1024;
+
+/// Longest word in a header, in bytes: a line, which can be broken between words only, has 998.
+const LONGEST_WORD: usize = 900;
+
+/// Who mails are from, and how that is proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Author {
+    /// `MAIL_FROM`.
+    pub(crate) from: Mailbox,
+    /// Signs mails, where that is not left to the relay.
+    pub(crate) dkim: Option<Arc<Signer>>,
+}
 
 /// A mail ready to be sent.
 pub(crate) struct Prepared {
     pub(crate) from: Address,
+    /// Whether the author is `MAIL_FROM`.
+    pub(crate) sender_is_ours: bool,
     pub(crate) to: Vec<Address>,
+    /// Recipients that were left out because they are suppressed.
+    pub(crate) suppressed: Vec<String>,
     pub(crate) message_id: String,
     pub(crate) bytes: Vec<u8>,
 }
@@ -37,13 +61,13 @@ impl NotAMail {
     }
 }
 
-/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). `default_from` is its author where the job
-/// names none.
-pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &Mailbox) -> Result<Prepared, NotAMail> {
+/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). It is from `author` where the job names nobody.
+pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author) -> Result<Prepared, NotAMail> {
+    check_size(job)?;
     job.check_recipients().map_err(|error| NotAMail::new("to", error.to_string()))?;
     let from = match &job.from {
         Some(from) => mailbox("from", from)?,
-        None => default_from.clone(),
+        None => author.from.clone(),
     };
     let (to, cc, bcc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?, mailboxes("bcc", &job.bcc)?);
     let message_id = match &job.message_id {
@@ -70,7 +94,20 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, default_from: &M
     }
     let message = builder.multipart(body(job, id)?).map_err(|error| NotAMail::new("to", error.to_string()))?;
     let to = [to, cc, bcc].concat().into_iter().map(|mailbox| mailbox.email).collect();
-    Ok(Prepared { from: from.email, to, message_id, bytes: message.formatted() })
+    let mut bytes = message.formatted();
+    if let Some(signer) = &author.dkim {
+        bytes.splice(..0, signer.sign(&bytes).into_bytes());
+    }
+    let sender_is_ours = from.email == author.from.email;
+    Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, bytes })
+}
+
+fn check_size(job: &EmailJob) -> Result<(), NotAMail> {
+    let size = job.html.len() + job.text.as_ref().map_or(0, String::len);
+    if size > MAX_TEXT {
+        return Err(NotAMail::new("html", format!("{size} bytes with `text`; at most {MAX_TEXT} are allowed")));
+    }
+    Ok(())
 }
 
 /// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.
@@ -116,8 +153,18 @@ fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox
     recipients.0.iter().map(|one| mailbox(field, one)).collect()
 }
 
+/// A domain beyond ASCII is written as DNS knows it (RFC 5891), so that every server can take it.
 fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMail> {
-    one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))
+    let mut mailbox: Mailbox =
+        one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+    let domain = mailbox.email.domain();
+    if !domain.is_ascii() {
+        let ascii =
+            url::Host::parse(domain).map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+        mailbox.email = Address::new(mailbox.email.user(), ascii.to_string())
+            .map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
+    }
+    Ok(mailbox)
 }
 
 /// Fields that say who sends what to whom cannot be given as further headers.
@@ -146,10 +193,13 @@ fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
     Ok(HeaderValue::new(name, one_line("headers", value)?.to_owned()))
 }
 
-/// Refuses line breaks and other control characters: with them a value could become another header.
+/// Refuses line breaks and other control characters, with which a value could become another header, and words that fit
+/// into no line (RFC 5322, section 2.1.1).
 fn one_line<'a>(field: &'static str, text: &'a str) -> Result<&'a str, NotAMail> {
     if text.chars().any(char::is_control) {
         Err(NotAMail::new(field, "holds a line break or control character"))
+    } else if text.split(' ').any(|word| word.len() > LONGEST_WORD) {
+        Err(NotAMail::new(field, format!("holds a word of more than {LONGEST_WORD} bytes")))
     } else {
         Ok(text)
     }
@@ -171,7 +221,8 @@ mod tests {
     }
 
     fn made(job: &EmailJob) -> Result<Prepared, NotAMail> {
-        prepare(job, "m-7", 1_795_424_400_000, &"Examhall <no-reply@exams.example>".parse().expect("a mailbox"))
+        let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
+        prepare(job, "m-7", 1_795_424_400_000, &Author { from, dkim: None })
     }
 
     fn refused(change: impl FnOnce(&mut EmailJob)) -> String {
@@ -209,12 +260,22 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_beyond_ascii_is_written_as_dns_knows_it() {
+        let mut job = job();
+        job.to = "Ada <ada@prüfung.example>".into();
+        let prepared = made(&job).expect("a mail");
+        assert_eq!(prepared.to[0].to_string(), "ada@xn--prfung-4ya.example");
+    }
+
+    #[test]
     fn what_is_no_mail_is_refused_and_the_field_named() {
         assert!(refused(|job| job.to = Recipients(vec![])).starts_with("to: `to` names nobody"));
         assert!(refused(|job| job.to = Recipients(vec!["a@b.example".into(); 51])).contains("at most 50"));
         assert!(refused(|job| job.to = "nobody".into()).starts_with("to: not a mailbox"));
         assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
         assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
+        assert!(refused(|job| job.subject = "x".repeat(1000)).contains("a word of more than 900 bytes"));
+        assert!(refused(|job| job.html = "x".repeat(MAX_TEXT + 1)).starts_with("html: "));
         assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
         assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));
         assert!(refused(|job| job.message_id = Some("<a>\r\nX: y".into())).starts_with("messageId: "));

@@ -19,8 +19,12 @@ use fred::{
 
 use crate::{Error, script::Script};
 
-/// How long a command may take. Lua scripts of ours take well under 10 ms.
+/// How long the answer to a command may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take to send a megabyte, on a slow line to a busy server.
+const PER_MEGABYTE: Duration = Duration::from_secs(1);
+/// A server that has owed an answer for so long is given up, and connected to anew.
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(10);
 /// Longest rest between two attempts to reconnect.
 pub(crate) const RECONNECT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -80,7 +84,7 @@ impl Connection {
                 // fred would write a script again whose connection was lost, although it may have run.
                 connection.max_command_attempts = 1;
                 connection.tcp.nodelay = Some(true);
-                connection.unresponsive.max_timeout = Some(Duration::from_secs(5));
+                connection.unresponsive.max_timeout = Some(UNRESPONSIVE_AFTER);
                 connection.unresponsive.interval = Duration::from_secs(1);
                 connection.reconnect_errors =
                     vec![ReconnectError::Loading, ReconnectError::ReadOnly, ReconnectError::MasterDown];
@@ -155,11 +159,12 @@ impl Connection {
         let mut words = Vec::with_capacity(args.len() + 3);
         words.extend([Value::from_static_str(script.sha()), Value::from(1), Value::from(key)]);
         words.extend(args);
-        match self.command("EVALSHA", server.clone(), words.clone()).await {
+        let patience = script.patience + PER_MEGABYTE * megabytes(&words);
+        match self.within(patience, "EVALSHA", server.clone(), words.clone()).await {
             // It has not run: Redis was restarted or does not know it yet. EVAL runs and keeps it.
             Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
                 words[0] = Value::from_static_str(script.source());
-                self.command("EVAL", server, words).await
+                self.within(patience, "EVAL", server, words).await
             }
             answered => answered,
         }
@@ -171,8 +176,18 @@ impl Connection {
         hash: ClusterHash,
         args: Vec<Value>,
     ) -> Result<Value, Error> {
+        self.within(PATIENCE, name, hash, args).await
+    }
+
+    async fn within(
+        &self,
+        patience: Duration,
+        name: &'static str,
+        hash: ClusterHash,
+        args: Vec<Value>,
+    ) -> Result<Value, Error> {
         let command = CustomCommand::new_static(name, hash, false);
-        Ok(self.client.with_options(&options(PATIENCE)).custom(command, args).await?)
+        Ok(self.client.with_options(&options(patience)).custom(command, args).await?)
     }
 
     /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does only this.
@@ -211,6 +226,11 @@ pub(crate) fn at_server_of(key: &str) -> ClusterHash {
 
 fn options(timeout: Duration) -> Options {
     Options { fail_fast: true, max_attempts: Some(1), timeout: Some(timeout), ..Options::default() }
+}
+
+fn megabytes(words: &[Value]) -> u32 {
+    let bytes: usize = words.iter().filter_map(Value::as_bytes).map(<[u8]>::len).sum();
+    u32::try_from(bytes / 1_000_000).unwrap_or(u32::MAX)
 }
 
 fn to_millis(span: Duration) -> u32 {

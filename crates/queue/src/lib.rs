@@ -111,6 +111,7 @@
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
 //! - Flows and job schedulers are left to BullMQ's own workers: jobs of theirs fail here with a sentence that says so.
 
+mod blocklist;
 mod claim;
 mod clock;
 mod connection;
@@ -118,6 +119,8 @@ mod error;
 mod events;
 mod job;
 mod keys;
+mod leases;
+mod ledger;
 mod limiter;
 mod options;
 mod outcome;
@@ -126,13 +129,17 @@ mod script;
 #[cfg(test)]
 mod sequences;
 mod state;
+mod wipe;
 mod worker;
 
+pub use blocklist::{Blocked, Blocklist};
 pub use claim::Claim;
 pub use connection::Connection;
 pub use error::Error;
 pub use events::{Event, Events, Position};
 pub use job::Job;
+pub use leases::Leases;
+pub use ledger::{Effect, Entry, Ledger};
 pub use limiter::{Limiter, Permit, Rate};
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};

@@ -1,20 +1,18 @@
-//! Users, the tokens in their mails, and their sessions.
+//! Users.
 
-use examhall_core::{EmailAddress, Role, Timestamp, UserId};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
+use examhall_core::{Change, EmailAddress, Role, Timestamp, UserId};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    sea_query::LockType,
+};
 use uuid::Uuid;
 
-use crate::{
-    Error, NewMail,
-    db::Db,
-    entity::{mail_token, session, user},
-    outbox,
-};
+use crate::{Error, NewMail, Versioned, db::Db, entity::user, mail_tokens, outbox};
 
 /// Users, mail tokens, sessions.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    db: Db,
+    pub(crate) db: Db,
 }
 
 /// An account as it is.
@@ -32,6 +30,8 @@ pub struct Account {
     pub role: Role,
     /// Whether its address is proven to be its owner's.
     pub verified: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// An account to be made.
@@ -56,6 +56,8 @@ pub enum TokenPurpose {
     Verification,
     /// Lets its bearer set a new password.
     Reset,
+    /// Nothing: it notes that an address was told of an attempt to sign up with it.
+    Notice,
 }
 
 /// A token that a mail carries.
@@ -69,22 +71,12 @@ pub struct NewMailToken {
     pub expires_at: Timestamp,
 }
 
-/// A session that a log-in begins.
-#[derive(Clone, Debug)]
-pub struct NewSession {
-    /// Whose it is.
-    pub user: UserId,
-    /// SHA-256 of the refresh token.
-    pub token_hash: [u8; 32],
-    /// Until when it can be refreshed.
-    pub expires_at: Timestamp,
-}
-
 impl TokenPurpose {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Verification => "verification",
             Self::Reset => "reset",
+            Self::Notice => "notice",
         }
     }
 }
@@ -108,15 +100,7 @@ impl Accounts {
         let tx = self.db.begin().await?;
         let id = UserId(Uuid::now_v7());
         user::Entity::insert(to_row(id, account, now)).exec_without_returning(&tx).await.map_err(taken)?;
-        let token = mail_token::ActiveModel {
-            hash: Set(token.hash.to_vec()),
-            user_id: Set(id.0),
-            purpose: Set(token.purpose.as_str().to_owned()),
-            created_at: Set(now.as_millis()),
-            expires_at: Set(token.expires_at.as_millis()),
-            used_at: Set(None),
-        };
-        mail_token::Entity::insert(token).exec_without_returning(&tx).await?;
+        mail_tokens::insert(&tx, id, token, now).await?;
         outbox::insert(&tx, mail, now).await?;
         tx.commit().await?; // its id is new: nobody has asked for its profile yet
         Ok(id)
@@ -137,35 +121,6 @@ impl Accounts {
         Ok(ids)
     }
 
-    /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
-    /// used or expired.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn verify(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
-        let tx = self.db.begin().await?;
-        let unused = mail_token::Column::Hash
-            .eq(token_hash.to_vec())
-            .and(mail_token::Column::Purpose.eq(TokenPurpose::Verification.as_str()))
-            .and(mail_token::Column::UsedAt.is_null())
-            .and(mail_token::Column::ExpiresAt.gt(now.as_millis()));
-        let used = mail_token::Entity::update_many()
-            .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
-            .filter(unused)
-            .exec_with_returning(&tx)
-            .await?;
-        let Some(token) = used.into_iter().next() else { return Ok(false) };
-        user::Entity::update_many()
-            .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
-            .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
-            .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
-            .filter(user::Column::Id.eq(token.user_id))
-            .exec(&tx)
-            .await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
     /// The account of an address, if there is one.
     ///
     /// # Errors
@@ -175,25 +130,39 @@ impl Accounts {
         user::Entity::find().filter(key).one(&self.db.read).await?.map(to_account).transpose()
     }
 
-    /// Begins a session.
+    /// An account.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn begin_session(&self, session: &NewSession, now: Timestamp) -> Result<(), Error> {
-        let id = Uuid::now_v7();
-        let row = session::ActiveModel {
-            id: Set(id),
-            family: Set(id),
-            user_id: Set(session.user.0),
-            token_hash: Set(session.token_hash.to_vec()),
-            created_at: Set(now.as_millis()),
-            expires_at: Set(session.expires_at.as_millis()),
-            rotated_at: Set(None),
-            revoked_at: Set(None),
-        };
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn get(&self, id: UserId) -> Result<Versioned<Account>, Error> {
+        let row = user::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
+        Ok(Versioned { version: row.version, value: to_account(row)? })
+    }
+
+    /// Gives an account another name, if it is at `expected` where that is given.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].
+    pub async fn rename(
+        &self,
+        id: UserId,
+        name: &str,
+        expected: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Versioned<Account>, Error> {
         let tx = self.db.begin().await?;
-        session::Entity::insert(row).exec_without_returning(&tx).await?;
-        Ok(tx.commit().await?)
+        let row = user::Entity::find_by_id(id.0).lock(LockType::Update).one(&tx).await?.ok_or(Error::NotFound)?;
+        let version = row.version + 1;
+        if expected.is_some_and(|expected| expected != row.version) {
+            return Err(Error::VersionMismatch { current: row.version });
+        }
+        let mut row = row.into_active_model();
+        row.name = Set(name.to_owned());
+        row.version = Set(version);
+        row.updated_at = Set(now.as_millis());
+        let row = row.update(&tx).await?;
+        self.db.commit(tx, &[Change::Profile(id)], now).await?;
+        Ok(Versioned { version, value: to_account(row)? })
     }
 }
 
@@ -212,7 +181,7 @@ fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::ActiveModel
     }
 }
 
-fn to_account(row: user::Model) -> Result<Account, Error> {
+pub(crate) fn to_account(row: user::Model) -> Result<Account, Error> {
     let corrupt = |column| Error::Corrupt { table: "users", column };
     Ok(Account {
         id: UserId(row.id),
@@ -221,6 +190,7 @@ fn to_account(row: user::Model) -> Result<Account, Error> {
         password_hash: row.password_hash,
         role: row.role.parse().map_err(|_| corrupt("role"))?,
         verified: row.verified_at.is_some(),
+        created_at: Timestamp::from_millis(row.created_at),
     })
 }
 

@@ -7,25 +7,32 @@ use std::{
 };
 
 use examhall_core::{Change, Timestamp};
-
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
-
 use uuid::Uuid;
 
-use crate::{Accounts, CommitHook, Error, Exams, Invalidations, Outbox, invalidation, migration::Migrator};
+use crate::{
+    Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results, invalidation,
+    migration::Migrator,
+};
 
 /// The database. Cheap to clone; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// Users, mail tokens, sessions.
     pub accounts: Accounts,
-    /// Exams and their questions.
+    /// Exams.
     pub exams: Exams,
+    /// Their questions.
+    pub questions: Questions,
+    /// Students' sittings of exams.
+    pub attempts: Attempts,
+    /// What came of them.
+    pub results: Results,
     /// Cache keys that commits make wrong.
     pub invalidations: Invalidations,
     /// Mails that wait to be queued.
@@ -60,6 +67,9 @@ impl Store {
         Ok(Self {
             accounts: Accounts::new(db.clone()),
             exams: Exams::new(db.clone()),
+            questions: Questions::new(db.clone()),
+            attempts: Attempts::new(db.clone()),
+            results: Results::new(db.clone()),
             invalidations: Invalidations::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,

@@ -1,5 +1,6 @@
 //! What can go wrong, sorted by who must act.
 
+use examhall_core::AttemptId;
 use sea_orm::{DbErr, SqlErr};
 
 /// Why a call on the store did not do what it was asked. Nothing is half-written.
@@ -26,6 +27,21 @@ pub enum Error {
         /// The version it has.
         current: i64,
     },
+    /// What is asked does not fit how far things have come; the text says why. For the caller.
+    #[error("{0}")]
+    WrongState(&'static str),
+    /// The exam is not open. For the caller.
+    #[error("the exam is not open")]
+    NotOpen,
+    /// The student has an open attempt. For the caller.
+    #[error("another attempt is open")]
+    AttemptOpen(AttemptId),
+    /// Students have begun the exam. For the caller.
+    #[error("students have begun this exam: its questions are locked")]
+    QuestionsLocked,
+    /// Another row has this id. For the caller.
+    #[error("the id is taken")]
+    IdTaken,
     /// A row holds what it cannot hold. For the developers.
     #[error("{table} holds a bad {column}")]
     Corrupt {

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use examhall_core::{Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Timestamp, UserId};
+use examhall_core::{
+    Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Role, Timestamp, UserId, Viewer,
+};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{self, Set},
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use uuid::Uuid;
 
 use crate::{
-    Error,
+    Error, Listed, Page,
     db::Db,
-    entity::{exam, question},
+    entity::{attempt, exam, question},
+    questions,
 };
 
 /// Exams and their questions.
@@ -43,6 +47,16 @@ pub struct NewExam {
     pub description: String,
     /// Time that a student has, in minutes.
     pub duration_minutes: u32,
+    /// How often a student may sit it.
+    pub max_attempts: u32,
+    /// Percentage of the points from which it is passed.
+    pub pass_mark: u8,
+    /// From then on students may start.
+    pub opens_at: Option<Timestamp>,
+    /// From then on nobody may start.
+    pub closes_at: Option<Timestamp>,
+    /// Whether each attempt has an order of its own.
+    pub shuffle: bool,
     /// How far it has come.
     pub status: ExamStatus,
     /// How each question is asked, what it is worth, and its key.
@@ -79,7 +93,7 @@ impl Exams {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn create(&self, new: &NewExam, now: Timestamp) -> Result<ExamId, Error> {
+    pub async fn create(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
         let id = ExamId(Uuid::now_v7());
         let tx = self.db.begin().await?;
         let row = exam::ActiveModel {
@@ -88,20 +102,38 @@ impl Exams {
             title: Set(new.title.clone()),
             description: Set(new.description.clone()),
             duration_minutes: Set(to_i32(new.duration_minutes)),
-            max_attempts: Set(1),
-            pass_mark: Set(50),
-            opens_at: Set(None),
-            closes_at: Set(None),
-            shuffle: Set(false),
+            max_attempts: Set(to_i32(new.max_attempts)),
+            pass_mark: Set(i32::from(new.pass_mark)),
+            opens_at: Set(new.opens_at.map(Timestamp::as_millis)),
+            closes_at: Set(new.closes_at.map(Timestamp::as_millis)),
+            shuffle: Set(new.shuffle),
             status: Set(new.status.as_str().to_owned()),
             version: Set(1),
             created_at: Set(now.as_millis()),
             updated_at: Set(now.as_millis()),
         };
-        exam::Entity::insert(row).exec_without_returning(&tx).await?;
-        insert_questions(&tx, id, &new.questions).await?;
+        let row = row.insert(&tx).await?;
+        questions::insert(&tx, id, 0, &new.questions).await?;
         tx.commit().await?; // its id is new: nobody has asked for it, so nothing is cached
-        Ok(id)
+        to_exam(row)
+    }
+
+    /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list(&self, viewer: Viewer, page: Page) -> Result<Listed<Exam>, Error> {
+        let mut found = exam::Entity::find().order_by_desc(exam::Column::Id).limit(page.fetch());
+        if viewer.role != Role::Admin {
+            let is_no_draft = exam::Column::Status.ne(ExamStatus::Draft.as_str());
+            found = found.filter(Condition::any().add(is_no_draft).add(exam::Column::AuthorId.eq(viewer.id.0)));
+        }
+        if let Some(after) = page.after {
+            found = found.filter(exam::Column::Id.lt(after));
+        }
+        let rows = found.all(&self.db.read).await?;
+        let exams = rows.into_iter().map(|row| Ok(to_exam(row)?.value)).collect::<Result<_, Error>>()?;
+        Ok(page.cut(exams, |exam: &Exam| exam.id.0))
     }
 
     /// An exam without its questions.
@@ -139,8 +171,10 @@ impl Exams {
             .await?;
         let (exam, questions) = found.into_iter().next().ok_or(Error::NotFound)?;
         let Versioned { version, value: exam } = to_exam(exam)?;
-        let questions =
-            questions.into_iter().map(|row| Ok(to_question(row)?.for_student())).collect::<Result<_, Error>>()?;
+        let questions = questions
+            .into_iter()
+            .map(|row| Ok(questions::to_question(row)?.for_student()))
+            .collect::<Result<_, Error>>()?;
         Ok((exam, QuestionSheet { exam_id: id, version, questions }))
     }
 
@@ -156,12 +190,7 @@ impl Exams {
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
         let tx = self.db.begin().await?;
-        let row = exam::Entity::find_by_id(id.0).lock(LockType::Update).one(&tx).await?.ok_or(Error::NotFound)?;
-        if let Some(expected) = expected
-            && expected != row.version
-        {
-            return Err(Error::VersionMismatch { current: row.version });
-        }
+        let row = lock(&tx, id, expected).await?;
         let version = row.version + 1;
         let mut changed = row.into_active_model();
         apply(&mut changed, change);
@@ -171,6 +200,75 @@ impl Exams {
         self.db.commit(tx, &[Change::Exam(id)], now).await?;
         to_exam(row)
     }
+
+    /// Takes an exam a step on: publishes a draft that has questions, or closes what is published. Where it has come
+    /// that far already, nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
+    pub async fn advance(
+        &self,
+        id: ExamId,
+        to: ExamStatus,
+        expected: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Versioned<Exam>, Error> {
+        let tx = self.db.begin().await?;
+        let row = lock(&tx, id, expected).await?;
+        let Versioned { version, value: Exam { status, .. } } = to_exam(row.clone())?;
+        match (status, to) {
+            (from, to) if from == to => return to_exam(row),
+            (ExamStatus::Draft, ExamStatus::Published) => {
+                let of_exam = question::Column::ExamId.eq(id.0);
+                if question::Entity::find().filter(of_exam).count(&tx).await? == 0 {
+                    return Err(Error::WrongState("the exam has no questions yet"));
+                }
+            }
+            (ExamStatus::Published, ExamStatus::Closed) => {}
+            (ExamStatus::Closed, _) => return Err(Error::WrongState("the exam is closed")),
+            _ => return Err(Error::WrongState("the exam is not published")),
+        }
+        let mut changed = row.into_active_model();
+        changed.status = Set(to.as_str().to_owned());
+        changed.version = Set(version + 1);
+        changed.updated_at = Set(now.as_millis());
+        let row = changed.update(&tx).await?;
+        let changes = with_questions(&tx, id).await?;
+        self.db.commit(tx, &changes, now).await?;
+        to_exam(row)
+    }
+
+    /// Deletes an exam that nobody has begun, with its questions.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
+    pub async fn delete(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        lock(&tx, id, expected).await?;
+        if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
+            return Err(Error::WrongState("students have begun this exam: close it instead"));
+        }
+        let changes = with_questions(&tx, id).await?;
+        exam::Entity::delete_by_id(id.0).exec(&tx).await?;
+        self.db.commit(tx, &changes, now).await
+    }
+}
+
+/// Reads an exam so that nobody else changes it before the transaction ends; checks the version that was expected.
+pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<i64>) -> Result<exam::Model, Error> {
+    let row = exam::Entity::find_by_id(id.0).lock(LockType::Update).one(tx).await?.ok_or(Error::NotFound)?;
+    match expected {
+        Some(expected) if expected != row.version => Err(Error::VersionMismatch { current: row.version }),
+        _ => Ok(row),
+    }
+}
+
+/// A change of an exam and of each of its questions.
+async fn with_questions(tx: &DatabaseTransaction, id: ExamId) -> Result<Vec<Change>, Error> {
+    let of_exam = question::Entity::find().filter(question::Column::ExamId.eq(id.0));
+    let questions: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(tx).await?;
+    let questions = questions.into_iter().map(|question| Change::Question { question: QuestionId(question), exam: id });
+    Ok(std::iter::once(Change::Exam(id)).chain(questions).collect())
 }
 
 fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
@@ -204,26 +302,7 @@ fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
     }
 }
 
-async fn insert_questions(tx: &DatabaseTransaction, exam: ExamId, questions: &[Question]) -> Result<(), Error> {
-    let rows = questions.iter().enumerate().map(|(position, question)| {
-        let kind = serde_json::to_value(&question.kind);
-        Ok(question::ActiveModel {
-            id: Set(question.id.0),
-            exam_id: Set(exam.0),
-            position: Set(i32::try_from(position).unwrap_or(i32::MAX)),
-            text: Set(question.text.clone()),
-            points: Set(question.points),
-            kind: Set(kind.map_err(|_| Error::Corrupt { table: "questions", column: "kind" })?),
-        })
-    });
-    let rows: Vec<_> = rows.collect::<Result<_, Error>>()?;
-    for rows in rows.chunks(1000) {
-        question::Entity::insert_many(rows.to_vec()).exec_without_returning(tx).await?;
-    }
-    Ok(())
-}
-
-fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
+pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
     let corrupt = |column| Error::Corrupt { table: "exams", column };
     let value = Exam {
         id: ExamId(row.id),
@@ -241,16 +320,6 @@ fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
         updated_at: Timestamp::from_millis(row.updated_at),
     };
     Ok(Versioned { version: row.version, value })
-}
-
-fn to_question(row: question::Model) -> Result<Question, Error> {
-    let kind = serde_json::from_value(row.kind);
-    Ok(Question {
-        id: QuestionId(row.id),
-        text: row.text,
-        points: row.points,
-        kind: kind.map_err(|_| Error::Corrupt { table: "questions", column: "kind" })?,
-    })
 }
 
 fn to_i32(number: u32) -> i32 {

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //!   Store ── accounts       users, mail tokens, sessions
-//!        ├── exams          exams and their questions
+//!        ├── exams          exams
+//!        ├── questions      their questions, with answer keys
+//!        ├── attempts       students' sittings
+//!        ├── results        what came of them
 //!        ├── invalidations  cache keys that commits make wrong, until the cache has heard of them
 //!        └── outbox         mails committed with the change that causes them
 //! ```
@@ -10,17 +13,28 @@
 //! milliseconds since 1970. It must never know HTTP, Redis or SMTP.
 
 mod accounts;
+mod attempts;
 mod db;
 mod entity;
 mod error;
 mod exams;
 mod invalidation;
+mod mail_tokens;
 mod migration;
 mod outbox;
+mod page;
+mod questions;
+mod results;
+mod sessions;
 
-pub use accounts::{Account, Accounts, NewAccount, NewMailToken, NewSession, TokenPurpose};
+pub use accounts::{Account, Accounts, NewAccount, NewMailToken, TokenPurpose};
+pub use attempts::{Attempts, Saved, Submission};
 pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
 pub use invalidation::{CommitHook, Invalidation, Invalidations};
-pub use outbox::{NewMail, Outbox, WaitingMail};
+pub use outbox::{MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
+pub use page::{Listed, Page};
+pub use questions::{Edit, Edited, Editor, Paper, Questions};
+pub use results::{ResultRow, Results};
+pub use sessions::{NewSession, NextSession};

@@ -5,12 +5,13 @@ use std::time::Duration;
 use examhall_core::{EmailAddress, MailClass, Priority, Timestamp};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, LockBehavior, LockType, Order, Query},
 };
 use uuid::Uuid;
 
-use crate::{Error, db::Db, entity::mail_outbox};
+use crate::{Error, Listed, Page, db::Db, entity::mail_outbox};
 
 /// Mails that wait to be queued.
 #[derive(Clone, Debug)]
@@ -46,6 +47,40 @@ pub struct WaitingMail {
     pub mail: NewMail,
     /// When it was committed.
     pub created_at: Timestamp,
+}
+
+/// What became of a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// A server has accepted it.
+    Sent,
+    /// It failed for good.
+    Failed,
+    /// An operator took it away.
+    Removed,
+}
+
+/// A mail with how far it has come.
+#[derive(Clone, Debug)]
+pub struct MailRecord {
+    /// The mail.
+    pub waiting: WaitingMail,
+    /// What became of it, if that is known.
+    pub outcome: Option<MailOutcome>,
+    /// Since when that is known.
+    pub outcome_at: Option<Timestamp>,
+}
+
+impl MailOutcome {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::Removed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 impl Outbox {
@@ -118,6 +153,112 @@ impl Outbox {
         self.set(ids, mail_outbox::Column::EnqueuedAt, Some(now.as_millis())).await
     }
 
+    /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where there is one of its
+    /// id, gives that one and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn add_claimed(
+        &self,
+        mail: &NewMail,
+        hold: Duration,
+        now: Timestamp,
+    ) -> Result<Option<MailRecord>, Error> {
+        let tx = self.db.begin().await?;
+        if let Some(row) = mail_outbox::Entity::find_by_id(mail.id).one(&tx).await? {
+            return to_record(row).map(Some);
+        }
+        let row =
+            mail_outbox::ActiveModel { claimed_until: Set(Some(now.plus(hold).as_millis())), ..to_row(mail, now) };
+        let added = mail_outbox::Entity::insert(row).exec_without_returning(&tx).await.map_err(Error::from);
+        match added {
+            Ok(_) => tx.commit().await.map(|()| None).map_err(Error::from),
+            Err(error) if error.is_duplicate() => {
+                drop(tx); // another request with the same id came first
+                self.get(mail.id).await?.map(Some).ok_or(Error::NotFound)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A mail, if there is one of this id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn get(&self, id: Uuid) -> Result<Option<MailRecord>, Error> {
+        mail_outbox::Entity::find_by_id(id).one(&self.db.read).await?.map(to_record).transpose()
+    }
+
+    /// The next mails that were queued before `queued_before` and of which nobody knows yet what became of them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn open(&self, page: Page, queued_before: Timestamp) -> Result<Listed<Uuid>, Error> {
+        use mail_outbox::Column;
+        let is_open = Column::Outcome
+            .is_null()
+            .and(Column::EnqueuedAt.is_not_null())
+            .and(Column::EnqueuedAt.lte(queued_before.as_millis()));
+        let mut found = mail_outbox::Entity::find().select_only().column(Column::Id).filter(is_open);
+        if let Some(after) = page.after {
+            found = found.filter(Column::Id.gt(after));
+        }
+        let found = found.order_by_asc(Column::Id).limit(page.fetch());
+        let ids: Vec<Uuid> = found.into_tuple().all(&self.db.read).await?;
+        Ok(page.cut(ids, |id| *id))
+    }
+
+    /// Notes what became of mails, unless that is noted already.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(mail_outbox::Column::Outcome, Expr::value(outcome.as_str()))
+            .col_expr(mail_outbox::Column::OutcomeAt, Expr::value(now.as_millis()))
+            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes mails wait again whose jobs the queue has lost: the next relay queues them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reopen(&self, ids: &[Uuid]) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(None::<i64>))
+            .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
+            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Deletes mails of which it has been known since before `before` what became of them; gives how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+        let tx = self.db.begin().await?;
+        let is_old = mail_outbox::Column::OutcomeAt.lt(before.as_millis());
+        let deleted = mail_outbox::Entity::delete_many().filter(is_old).exec(&tx).await?.rows_affected;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// How many mails wait to be queued.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn backlog(&self) -> Result<u64, Error> {
+        let waits = mail_outbox::Column::EnqueuedAt.is_null();
+        Ok(mail_outbox::Entity::find().filter(waits).count(&self.db.read).await?)
+    }
+
     async fn set(&self, ids: &[Uuid], column: mail_outbox::Column, value: Option<i64>) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
@@ -130,7 +271,12 @@ impl Outbox {
 }
 
 pub(crate) async fn insert(tx: &DatabaseTransaction, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
-    let row = mail_outbox::ActiveModel {
+    mail_outbox::Entity::insert(to_row(mail, now)).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
+    mail_outbox::ActiveModel {
         id: Set(mail.id),
         class: Set(mail.class.as_str().to_owned()),
         template: Set(mail.template.clone()),
@@ -145,9 +291,13 @@ pub(crate) async fn insert(tx: &DatabaseTransaction, mail: &NewMail, now: Timest
         enqueued_at: Set(None),
         outcome: Set(None),
         outcome_at: Set(None),
-    };
-    mail_outbox::Entity::insert(row).exec_without_returning(tx).await?;
-    Ok(())
+    }
+}
+
+fn to_record(row: mail_outbox::Model) -> Result<MailRecord, Error> {
+    let outcome_at = row.outcome_at.map(Timestamp::from_millis);
+    let outcome = row.outcome.as_deref().and_then(|word| MailOutcome::ALL.into_iter().find(|one| one.as_str() == word));
+    Ok(MailRecord { waiting: to_waiting(row)?, outcome, outcome_at })
 }
 
 fn to_waiting(row: mail_outbox::Model) -> Result<WaitingMail, Error> {

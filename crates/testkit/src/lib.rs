@@ -15,6 +15,7 @@
 
 mod database;
 mod net;
+mod postfix;
 mod postgres;
 mod process;
 mod proxy;
@@ -25,10 +26,11 @@ mod world;
 
 pub use database::{Database, DatabaseKind};
 pub use net::free_port;
+pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary, example};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions, redis_server};
-pub use smtp::{Action, Phase, Received, SmtpServer};
+pub use smtp::{Action, Encryption, Phase, Received, SmtpOptions, SmtpServer};
 pub use wait::eventually;
 pub use world::World;

@@ -7,9 +7,14 @@ use tokio::sync::Semaphore;
 
 use crate::http::problem::Problem;
 
-/// Hashes and checks passwords, a bounded number at once: each takes 19 MiB and some 30 ms of a core.
+/// Most that may wait for their turn: at some 30 ms each, more would wait longer than anybody does.
+const WAITING: usize = 1000;
+
+/// Hashes and checks passwords, a bounded number at once: each takes 19 MiB and some 30 ms of a core. One core is left
+/// to those who read while thousands log in.
 #[derive(Clone)]
 pub(crate) struct Passwords {
+    queue: Arc<Semaphore>,
     places: Arc<Semaphore>,
     /// A hash of no password, checked where an account does not exist, so that the answer takes as long.
     nobody: Arc<str>,
@@ -17,9 +22,14 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let places = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let places = cores.saturating_sub(1).max(1);
         let nobody = hash("no password has this hash").map_err(anyhow::Error::msg)?;
-        Ok(Self { places: Arc::new(Semaphore::new(places)), nobody: nobody.into() })
+        Ok(Self {
+            queue: Arc::new(Semaphore::new(WAITING)),
+            places: Arc::new(Semaphore::new(places)),
+            nobody: nobody.into(),
+        })
     }
 
     /// The PHC string of a password.
@@ -38,6 +48,10 @@ impl Passwords {
     }
 
     async fn beside<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, Problem> {
+        let _waiting = self.queue.try_acquire().map_err(|_| {
+            metrics::counter!("password_checks_refused_total").increment(1);
+            Problem::unavailable("too many people log in at this moment")
+        })?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|error| Problem::internal(&error))?;
         let done = tokio::task::spawn_blocking(move || {
             let _place = place; // kept until the work is done, also where the caller has gone

@@ -1,6 +1,6 @@
 //! What routes take from a request: a checked body, and who sent it.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, str::FromStr};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -12,7 +12,7 @@ use actix_web::{
     },
     web,
 };
-use examhall_core::Viewer;
+use examhall_core::{Role, Viewer};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -121,6 +121,22 @@ impl FromRequest for LoggedIn {
     }
 }
 
+/// An administrator who has logged in.
+pub(crate) struct Admin(pub(crate) Viewer);
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(match viewer(request) {
+            Ok(viewer) if viewer.role == Role::Admin => Ok(Self(viewer)),
+            Ok(_) => Err(Problem::forbidden("only administrators may do this")),
+            Err(problem) => Err(problem),
+        })
+    }
+}
+
 fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header
@@ -132,6 +148,34 @@ fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
         .app_data::<web::Data<AccessTokens>>()
         .ok_or_else(|| Problem::internal(&"the application has no access tokens"))?;
     tokens.check(token, now()).ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))
+}
+
+/// The id that the address names. What is no id is the id of nothing: 404.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: FromStr> FromRequest for Id<T> {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("id").and_then(|text| text.parse().ok());
+        std::future::ready(id.map(Self).ok_or_else(Problem::not_found))
+    }
+}
+
+/// What stands behind the question mark.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest for Parameters<T> {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = web::Query::<T>::from_query(request.query_string());
+        std::future::ready(parsed.map(|query| Self(query.into_inner())).map_err(|error| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the parameters behind the question mark: {error}"))
+        }))
+    }
 }
 
 /// The version that a change expects, from `If-Match` (RFC 9110, section 13.1.1): the version part of the `ETag`.

@@ -1,22 +1,34 @@
 //! Around every request: an id, a line of log, and a problem document for every error.
 
-use std::time::Instant;
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         StatusCode,
-        header::{CONTENT_TYPE, HeaderName, HeaderValue},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+            STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
     },
     middleware::Next,
 };
+use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a request may take, its body included.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Finished<B> = ServiceResponse<EitherBody<B, BoxBody>>;
 
@@ -28,7 +40,13 @@ pub(crate) async fn finish<B: MessageBody>(
     let id = uuid::Uuid::now_v7().to_string();
     let (started, method) = (Instant::now(), request.method().clone());
     let span = tracing::info_span!("request", request_id = %id);
-    let mut response = as_problem(next.call(request).instrument(span.clone()).await?, &id);
+    let answered = run(next.call(request)).instrument(span.clone()).await;
+    // What failed without an answer gets one here: a panic, a time-out.
+    let mut response = match answered {
+        Ok(response) => as_problem(response, &id),
+        Err(error) => return Err(failed(&error, &id)),
+    };
+    protect(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -36,6 +54,50 @@ pub(crate) async fn finish<B: MessageBody>(
     let (status, ms) = (response.status().as_u16(), u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     tracing::info!(parent: &span, %method, route, status, ms, "Request answered");
     Ok(response)
+}
+
+/// Runs a request for a limited time; a panic in it is an error of this request and of no other.
+async fn run<B>(
+    request: impl Future<Output = Result<ServiceResponse<B>, actix_web::Error>>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let caught = AssertUnwindSafe(request).catch_unwind();
+    match tokio::time::timeout(PATIENCE, caught).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(panic)) => Err(Problem::internal(&format!("a panic: {}", message_of(&*panic))).into()),
+        Err(_) => Err(Problem::unavailable("this took too long").into()),
+    }
+}
+
+fn failed(error: &actix_web::Error, id: &str) -> actix_web::Error {
+    let problem = problem_of(error);
+    let mut response = problem.respond(Some(id));
+    protect(response.headers_mut());
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    tracing::info!(request_id = id, status = response.status().as_u16(), "Request failed");
+    InternalError::from_response(problem, response).into()
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// Tells browsers to take nothing for more than it is. What a route has set stays.
+fn protect(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+        (CACHE_CONTROL, "no-store"),
+    ] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
 }
 
 /// An error that is no problem document yet becomes one: those of actix itself, and statuses without a body.
@@ -77,4 +139,32 @@ fn plain(status: StatusCode) -> Problem {
 /// What answers at addresses that no route has.
 pub(crate) async fn nowhere() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, middleware::from_fn, test, web};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_panic_is_a_problem_of_its_own_request() {
+        let app = App::new()
+            .wrap(from_fn(finish))
+            .route("/fine", web::get().to(|| async { "fine" }))
+            .route("/panic", web::get().to(|| async { "x".parse::<u8>().expect("planted-secret").to_string() }));
+        let app = test::init_service(app).await;
+        for _ in 0..2 {
+            let failed = test::try_call_service(&app, test::TestRequest::get().uri("/panic").to_request()).await;
+            let answer = failed.expect_err("the server makes the answer of it").error_response();
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(answer.headers().get(CONTENT_TYPE).expect("a type"), "application/problem+json");
+            assert!(answer.headers().contains_key(REQUEST_ID));
+            let body = actix_web::body::to_bytes(answer.into_body()).await.expect("a body");
+            assert!(!body.windows(7).any(|bytes| bytes == b"planted"), "{body:?}");
+        }
+        let fine = test::call_service(&app, test::TestRequest::get().uri("/fine").to_request()).await;
+        assert_eq!(fine.status(), StatusCode::OK);
+        assert_eq!(fine.headers().get(X_CONTENT_TYPE_OPTIONS).expect("a header"), "nosniff");
+    }
 }

@@ -1,6 +1,11 @@
 //! What every route shares: errors as problem documents, bodies that are checked, one line of log per request.
 
+pub(crate) mod client;
+pub(crate) mod csv;
 pub(crate) mod extract;
 pub(crate) mod finish;
+pub(crate) mod list;
 pub(crate) mod problem;
+pub(crate) mod question_form;
 pub(crate) mod respond;
+pub(crate) mod text;

@@ -1,6 +1,6 @@
 //! Errors as problem documents (RFC 9457).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -10,6 +10,7 @@ use actix_web::{
     },
 };
 use examhall_cache::ReadError;
+use examhall_queue as queue;
 use examhall_store as store;
 use serde::Serialize;
 
@@ -58,8 +59,8 @@ impl Problem {
         }))
     }
 
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.0.header = Some((name, HeaderValue::from_static(value)));
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
         self
     }
 
@@ -69,11 +70,15 @@ impl Problem {
 
     /// Nobody has logged in, or the log-in is over.
     pub(crate) fn unauthorized(detail: &'static str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(crate) fn forbidden(detail: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    pub(crate) fn conflict(detail: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
     }
 
     pub(crate) fn not_found() -> Self {
@@ -88,7 +93,15 @@ impl Problem {
     }
 
     pub(crate) fn unavailable(detail: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .with_header(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))
+    }
+
+    /// More than somebody may ask; not before `wait` has passed.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, 86_400);
+        let value = HeaderValue::from_str(&seconds.to_string()).unwrap_or(HeaderValue::from_static("60"));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests: wait a little").with_header(RETRY_AFTER, value)
     }
 
     /// A mistake of ours: logged here, once; the answer says nothing of it.
@@ -154,11 +167,36 @@ impl From<&store::Error> for Problem {
                 StatusCode::PRECONDITION_FAILED,
                 "it was changed since you read it: read it again, then change it",
             ),
+            store::Error::NotOpen => Self::forbidden("the exam is not open"),
+            store::Error::WrongState(why) => Self::conflict(why),
+            store::Error::AttemptOpen(_) => Self::conflict("another attempt of yours is open: hand it in first"),
+            store::Error::QuestionsLocked => Self::conflict(
+                "students have begun this exam: its questions are locked; `?force=true` changes them all the same, and \
+                 is recorded",
+            ),
+            store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::Unavailable(error) => {
                 tracing::warn!(%error, "Database not reached");
                 Self::unavailable("the database does not answer; nothing was changed")
             }
             other => Self::internal(other),
+        }
+    }
+}
+
+impl From<queue::Error> for Problem {
+    fn from(error: queue::Error) -> Self {
+        match error {
+            // No job has an id that none can have.
+            queue::Error::NotFound(_) | queue::Error::BadJobId { .. } => Self::not_found(),
+            queue::Error::WrongState { .. } | queue::Error::Foreign(_) => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            queue::Error::Redis(error) => {
+                tracing::warn!(%error, "Redis not reached");
+                Self::unavailable("the queue does not answer")
+            }
+            other => Self::internal(&other),
         }
     }
 }

@@ -1,16 +1,33 @@
 //! Answers of cached routes: the bytes as they are, with `ETag` and `Cache-Status`.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     http::header::{
-        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+        LOCATION, VARY,
     },
 };
 use examhall_cache::{Cached, Coding, Source};
 use examhall_core::CacheKey;
+use serde::Serialize;
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What was changed, with the `ETag` that it has now.
+pub(crate) fn versioned<T: Serialize>(mut response: HttpResponseBuilder, version: i64, body: &T) -> HttpResponse {
+    response.insert_header((ETAG, etag(version, ""))).json(body)
+}
+
+/// 201, with where it stands from now on.
+pub(crate) fn created<T: Serialize>(location: String, version: Option<i64>, body: &T) -> HttpResponse {
+    let mut response = HttpResponse::Created();
+    response.insert_header((LOCATION, location));
+    if let Some(version) = version {
+        response.insert_header((ETAG, etag(version, "")));
+    }
+    response.json(body)
+}
 
 /// Sends what the cache gave, compressed where the caller takes that; 304 where the caller has it already (RFC 9110,
 /// section 13.1.2).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Timestamp};
+use examhall_core::{EmailAddress, EmailJob, ExamResult, MailClass, Priority, Timestamp};
 use examhall_store::{NewMail, WaitingMail};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,19 @@ use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
-use super::{seal::Seal, templates};
+use super::{
+    custom::{CUSTOM, CustomMail, Delivery},
+    seal::Seal,
+    templates::{self, Texts},
+};
 use crate::auth::SecretToken;
 
 /// How long the link of a verification mail works.
 pub(crate) const VERIFICATION_LIFE: Duration = Duration::from_hours(24);
+/// How long the link of a reset mail works.
+pub(crate) const RESET_LIFE: Duration = Duration::from_hours(1);
+/// The template of mails that the database itself puts into the outbox.
+pub(crate) const RESULT_PUBLISHED: &str = "result-published";
 
 /// A mail by what it is to say.
 pub(crate) enum Letter {
@@ -22,6 +30,75 @@ pub(crate) enum Letter {
     Verification { name: String, token: SecretToken },
     /// "Somebody signed up with your address, which has an account."
     AlreadyRegistered { name: String },
+    /// "Choose a new password."
+    Reset { name: String, token: SecretToken },
+    /// "Your password was changed."
+    PasswordChanged { name: String },
+    /// "You have handed in an exam: this is what you earned."
+    Result(ResultNews),
+}
+
+/// What a mail says of a result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ResultNews {
+    name: String,
+    exam: String,
+    score: f64,
+    max_score: f64,
+    percent: f64,
+    passed: YesNo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum YesNo {
+    Yes,
+    No,
+}
+
+impl ResultNews {
+    /// What is to be told of `result`.
+    pub(crate) fn new(name: &str, exam: &str, result: &ExamResult) -> Self {
+        Self {
+            name: name.to_owned(),
+            exam: exam.to_owned(),
+            score: result.score,
+            max_score: result.max_score,
+            percent: result.percent,
+            passed: if result.passed { YesNo::Yes } else { YesNo::No },
+        }
+    }
+}
+
+/// Every mail there is, by its template's name.
+pub(crate) const NAMES: [&str; 6] =
+    ["verification", "already-registered", "reset", "password-changed", "result", RESULT_PUBLISHED];
+
+/// A mail as it would be sent, with made-up contents; `name` is one of [`NAMES`].
+pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCompose> {
+    let (owner, token) = ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
+    let news = ResultNews {
+        name: owner.clone(),
+        exam: "Algebra".to_owned(),
+        score: 33.5,
+        max_score: 40.0,
+        percent: 83.75,
+        passed: YesNo::Yes,
+    };
+    let letter = match name {
+        "verification" => Letter::Verification { name: owner, token },
+        "already-registered" => Letter::AlreadyRegistered { name: owner },
+        "reset" => Letter::Reset { name: owner, token },
+        "password-changed" => Letter::PasswordChanged { name: owner },
+        "result" | RESULT_PUBLISHED => Letter::Result(news),
+        other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
+    };
+    let to = EmailAddress::parse("ada@example.com").expect("it is an address");
+    let (mailroom, at) = (Mailroom::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
+    let mut mail = mailroom.envelope(to, &letter, at);
+    name.clone_into(&mut mail.template);
+    mailroom.compose(&WaitingMail { mail, created_at: at }).map(|(job, _)| job)
 }
 
 /// Puts letters into outbox rows, and makes e-mail jobs of such rows.
@@ -57,37 +134,40 @@ impl Mailroom {
     /// The outbox row of a letter.
     pub(crate) fn envelope(&self, to: EmailAddress, letter: &Letter, now: Timestamp) -> NewMail {
         let id = Uuid::now_v7();
-        let (template, name, secret, expires_at) = match letter {
-            Letter::Verification { name, token } => {
-                ("verification", name, Some(token.as_str()), Some(now.plus(VERIFICATION_LIFE)))
-            }
-            Letter::AlreadyRegistered { name } => ("already-registered", name, None, None),
+        let named = |name: &String| json!(Params { name: name.clone() });
+        let (template, class, params) = match letter {
+            Letter::Verification { name, .. } => ("verification", MailClass::Verification, named(name)),
+            Letter::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
+            Letter::Reset { name, .. } => ("reset", MailClass::Reset, named(name)),
+            Letter::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
+            Letter::Result(news) => ("result", MailClass::Result, json!(news)),
         };
+        let (secret, life) = match letter {
+            Letter::Verification { token, .. } => (Some(token), Some(VERIFICATION_LIFE)),
+            Letter::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
+            Letter::AlreadyRegistered { .. } | Letter::PasswordChanged { .. } | Letter::Result(_) => (None, None),
+        };
+        let priority = if class == MailClass::Result { Priority::DEFAULT } else { Priority::HIGHEST };
         NewMail {
             id,
-            class: MailClass::Verification,
+            class,
             template: template.to_owned(),
             to,
-            params: json!(Params { name: name.clone() }),
-            sealed: secret.map(|secret| self.seal.close(id, secret)).unwrap_or_default(),
-            priority: Priority::HIGHEST,
-            expires_at,
+            params,
+            sealed: secret.map(|token| self.seal.close(id, token.as_str())).unwrap_or_default(),
+            priority,
+            expires_at: life.map(|life| now.plus(life)),
         }
     }
 
     /// The job of an outbox row: the same bytes, however often it is made.
-    pub(crate) fn compose(&self, waiting: &WaitingMail) -> Result<EmailJob, CannotCompose> {
+    pub(crate) fn compose(&self, waiting: &WaitingMail) -> Result<(EmailJob, Delivery), CannotCompose> {
         let mail = &waiting.mail;
-        let Params { name } = serde_json::from_value(mail.params.clone())?;
-        let texts = match mail.template.as_str() {
-            "verification" => {
-                let token = self.seal.open(mail.id, &mail.sealed)?;
-                templates::verification::render(&name, &self.link("verify", &token))?
-            }
-            "already-registered" => templates::already_registered::render(&name, self.public_url.as_str())?,
-            other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
-        };
-        Ok(EmailJob {
+        if mail.template == CUSTOM {
+            return Ok(serde_json::from_value::<CustomMail>(mail.params.clone())?.into_job());
+        }
+        let texts = self.texts(mail)?;
+        let job = EmailJob {
             to: mail.to.as_str().into(),
             subject: texts.subject,
             html: texts.html,
@@ -95,6 +175,32 @@ impl Mailroom {
             expires_at: mail.expires_at,
             class: mail.class,
             ..EmailJob::default()
+        };
+        Ok((job, Delivery::default()))
+    }
+
+    fn texts(&self, mail: &NewMail) -> Result<Texts, CannotCompose> {
+        let name = || serde_json::from_value(mail.params.clone()).map(|Params { name }| name);
+        let token = || self.seal.open(mail.id, &mail.sealed);
+        let home = self.public_url.as_str();
+        Ok(match mail.template.as_str() {
+            "verification" => templates::verification::render(&name()?, &self.link("verify", &token()?))?,
+            "already-registered" => templates::already_registered::render(&name()?, home)?,
+            "reset" => templates::reset::render(&name()?, &self.link("reset", &token()?))?,
+            "password-changed" => templates::password_changed::render(&name()?, home)?,
+            "result" | RESULT_PUBLISHED => {
+                let news: ResultNews = serde_json::from_value(mail.params.clone())?;
+                let numbers = [news.score, news.max_score, news.percent].map(|number| number.to_string());
+                let [score, max_score, percent] = &numbers;
+                let passed = if news.passed == YesNo::Yes { "yes" } else { "no" };
+                let render = if mail.template == RESULT_PUBLISHED {
+                    templates::result_published::render
+                } else {
+                    templates::result::render
+                };
+                render(&news.name, &news.exam, score, max_score, percent, passed, home)?
+            }
+            other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
         })
     }
 
@@ -108,78 +214,4 @@ impl Mailroom {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mailroom(public_url: &str) -> Mailroom {
-        Mailroom::new(&"s".repeat(32).into(), public_url.parse().expect("a URL"))
-    }
-
-    fn waiting(mailroom: &Mailroom, letter: &Letter) -> WaitingMail {
-        let created_at = Timestamp::from_millis(0);
-        let to = EmailAddress::parse("ada@example.com").expect("an address");
-        WaitingMail { mail: mailroom.envelope(to, letter, created_at), created_at }
-    }
-
-    fn verification(name: &str) -> Letter {
-        let token = SecretToken::from_text("planted-token".into());
-        Letter::Verification { name: name.into(), token }
-    }
-
-    #[test]
-    fn a_row_holds_the_token_sealed_only() {
-        let row = waiting(&mailroom("http://localhost:8000"), &verification("Ada"));
-        assert!(!format!("{row:?}").contains("planted"));
-        assert!(!row.mail.sealed.windows(7).any(|bytes| bytes == b"planted"));
-    }
-
-    #[test]
-    fn composing_twice_gives_the_same_mail() {
-        let mailroom = mailroom("http://localhost:8000");
-        let row = waiting(&mailroom, &verification("Ada"));
-        assert_eq!(mailroom.compose(&row).expect("composed"), mailroom.compose(&row).expect("composed"));
-    }
-
-    #[test]
-    fn the_link_stands_under_the_public_url() {
-        for (public, link) in [
-            ("http://localhost:8000", "http://localhost:8000/verify?token=planted-token"),
-            ("https://exams.example.com/hall/", "https://exams.example.com/hall/verify?token=planted-token"),
-        ] {
-            let mailroom = mailroom(public);
-            let job = mailroom.compose(&waiting(&mailroom, &verification("Ada"))).expect("composed");
-            assert!(job.html.contains(link) && job.text.is_some_and(|text| text.contains(link)), "{link}");
-        }
-    }
-
-    #[test]
-    fn a_name_cannot_write_html() {
-        let mailroom = mailroom("http://localhost:8000");
-        let job = mailroom.compose(&waiting(&mailroom, &verification("<b>Ada</b> & co"))).expect("composed");
-        assert!(!job.html.contains("<b>Ada"), "{}", job.html);
-    }
-
-    #[test]
-    fn a_row_that_cannot_be_composed_says_why() {
-        let mailroom = mailroom("http://localhost:8000");
-        let mut row = waiting(&mailroom, &verification("Ada"));
-        row.mail.template = "gone".into();
-        assert!(matches!(mailroom.compose(&row), Err(CannotCompose::NoSuchTemplate(_))));
-        let other = Mailroom::new(&"o".repeat(32).into(), "http://localhost".parse().expect("a URL"));
-        let row = waiting(&mailroom, &verification("Ada"));
-        assert!(matches!(other.compose(&row), Err(CannotCompose::Sealed(_))));
-    }
-
-    #[test]
-    fn what_the_mails_say() {
-        let mailroom = mailroom("https://exams.example.com");
-        for (name, letter) in [
-            ("verification", verification("Ada")),
-            ("already-registered", Letter::AlreadyRegistered { name: "Ada".into() }),
-        ] {
-            let job = mailroom.compose(&waiting(&mailroom, &letter)).expect("composed");
-            let text = job.text.unwrap_or_default();
-            insta::assert_snapshot!(name, format!("Subject: {}\n\n{text}\n-----\n{}", job.subject, job.html));
-        }
-    }
-}
+mod tests;

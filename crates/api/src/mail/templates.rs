@@ -38,3 +38,16 @@ letter!(
     already_registered: "en/already-registered.subject.txt", "en/already-registered.txt", "en/already-registered.html";
     name, link
 );
+letter!(reset: "en/reset.subject.txt", "en/reset.txt", "en/reset.html"; name, link);
+letter!(
+    password_changed: "en/password-changed.subject.txt", "en/password-changed.txt", "en/password-changed.html";
+    name, link
+);
+letter!(
+    result: "en/result.subject.txt", "en/result.txt", "en/result.html";
+    name, exam, score, max_score, percent, passed, link
+);
+letter!(
+    result_published: "en/result-published.subject.txt", "en/result-published.txt", "en/result-published.html";
+    name, exam, score, max_score, percent, passed, link
+);

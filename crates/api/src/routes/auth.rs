@@ -1,28 +1,36 @@
-//! `/auth`: sign up, prove the address, log in.
+//! `/auth`: sign up, prove the address, choose a new password. Nobody learns here which addresses have accounts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
-use examhall_core::{EmailAddress, Role, Viewer};
-use examhall_store::{Error, NewAccount, NewMailToken, NewSession, TokenPurpose};
+use examhall_core::{EmailAddress, Role, check_password};
+use examhall_store::{Account, Error, NewAccount, NewMailToken, TokenPurpose};
 use garde::Validate;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
-    http::{extract::JsonBody, problem::Problem},
-    mail::{Letter, VERIFICATION_LIFE},
+    auth::SecretToken,
+    http::{
+        client::Client,
+        extract::JsonBody,
+        problem::{FieldError, Problem},
+        text::{is_address, is_one_line},
+    },
+    limits::MAIL_ME,
+    mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
 };
 
-/// How long a session can be refreshed.
-const SESSION_LIFE: Duration = Duration::from_hours(30 * 24);
+/// Whether an address has an account shows in a millisecond or two of work: the answer never comes sooner than this.
+const FLOOR: Duration = Duration::from_millis(100);
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.service(web::resource("/auth/signup").route(web::post().to(sign_up)))
         .service(web::resource("/auth/verify").route(web::post().to(verify)))
-        .service(web::resource("/auth/login").route(web::post().to(log_in)));
+        .service(web::resource("/auth/resend").route(web::post().to(resend)))
+        .service(web::resource("/auth/forgot").route(web::post().to(forgot)))
+        .service(web::resource("/auth/reset").route(web::post().to(reset)));
 }
 
 #[derive(Deserialize, Validate)]
@@ -32,7 +40,7 @@ struct SignUp {
     email: String,
     #[garde(length(chars, min = 1, max = 100), custom(is_one_line))]
     name: String,
-    #[garde(length(chars, min = 8), length(bytes, max = 1024))]
+    #[garde(custom(is_good_password(&self.email, &self.name)))]
     password: String,
 }
 
@@ -45,28 +53,29 @@ struct Verify {
 
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
-struct LogIn {
+struct ByAddress {
     #[garde(custom(is_address))]
     email: String,
-    #[garde(length(bytes, max = 1024))]
+}
+
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    #[garde(length(min = 1, max = 200))]
+    token: String,
+    #[garde(custom(is_good_password("", "")))]
     password: String,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tokens {
-    access_token: String,
-    refresh_token: String,
-    /// Seconds that the access token is good for.
-    expires_in: u64,
-    token_type: &'static str,
-}
-
 /// 202 whether or not the address has an account already: who signs up does not learn who else has.
-async fn sign_up(state: web::Data<State>, JsonBody(body): JsonBody<SignUp>) -> Result<HttpResponse, Problem> {
+async fn sign_up(
+    state: web::Data<State>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<SignUp>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
     let email = parse_address(&body.email)?;
-    let token = SecretToken::random();
-    let now = now();
+    let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
         email: email.clone(),
         name: body.name.clone(),
@@ -74,26 +83,31 @@ async fn sign_up(state: web::Data<State>, JsonBody(body): JsonBody<SignUp>) -> R
         role: Role::Student,
         verified: false,
     };
-    let kept = NewMailToken {
-        hash: token.hash(),
-        purpose: TokenPurpose::Verification,
-        expires_at: now.plus(VERIFICATION_LIFE),
-    };
-    let letter = Letter::Verification { name: body.name.clone(), token };
+    let kept = mail_token(&token, TokenPurpose::Verification, VERIFICATION_LIFE);
+    let letter = Letter::Verification { name: body.name, token };
     let mail = state.mailroom.envelope(email.clone(), &letter, now);
     match state.store.accounts.sign_up(&account, &kept, &mail, now).await {
         Ok(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
         Err(Error::EmailTaken) => {
-            let mail = state.mailroom.envelope(email, &Letter::AlreadyRegistered { name: body.name }, now);
-            state.store.outbox.add(&mail, now).await?;
+            let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
+            let letter = |account: &Account| {
+                let letter = Letter::AlreadyRegistered { name: account.name.clone() };
+                state.mailroom.envelope(account.email.clone(), &letter, now)
+            };
+            state.store.accounts.mail_token(&email, &notice, letter, now).await?;
         }
         Err(other) => return Err(other.into()),
     }
     state.nudge.notify_one();
-    Ok(HttpResponse::Accepted().json(json!({"message": "Check your email"})))
+    Ok(check_your_email())
 }
 
-async fn verify(state: web::Data<State>, JsonBody(body): JsonBody<Verify>) -> Result<HttpResponse, Problem> {
+async fn verify(
+    state: web::Data<State>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<Verify>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
     let token = SecretToken::from_text(body.token);
     if !state.store.accounts.verify(&token.hash(), now()).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than 24 hours"));
@@ -101,44 +115,84 @@ async fn verify(state: web::Data<State>, JsonBody(body): JsonBody<Verify>) -> Re
     Ok(HttpResponse::Ok().json(json!({"message": "Your address is confirmed"})))
 }
 
-async fn log_in(
+async fn resend(
     state: web::Data<State>,
-    tokens: web::Data<AccessTokens>,
-    JsonBody(body): JsonBody<LogIn>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<ByAddress>,
 ) -> Result<HttpResponse, Problem> {
-    let account = state.store.accounts.by_email(&parse_address(&body.email)?).await?;
-    let phc = account.as_ref().map(|account| account.password_hash.clone());
-    let is_right = state.passwords.verify(body.password, phc).await?;
-    let account = account
-        .filter(|_| is_right)
-        .ok_or_else(|| Problem::unauthorized("no account has this address and this password"))?;
-    if !account.verified {
-        return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));
+    send_token(&state, client, &body, TokenPurpose::Verification, VERIFICATION_LIFE).await
+}
+
+async fn forgot(
+    state: web::Data<State>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<ByAddress>,
+) -> Result<HttpResponse, Problem> {
+    send_token(&state, client, &body, TokenPurpose::Reset, RESET_LIFE).await
+}
+
+async fn send_token(
+    state: &State,
+    client: std::net::IpAddr,
+    body: &ByAddress,
+    purpose: TokenPurpose,
+    life: Duration,
+) -> Result<HttpResponse, Problem> {
+    let answer_at = Instant::now() + FLOOR;
+    let email = parse_address(&body.email)?;
+    state.limits.client(client).await?;
+    state.limits.account(MAIL_ME, &email).await?;
+    let (token, now) = (SecretToken::random(), now());
+    let kept = mail_token(&token, purpose, life);
+    let letter = |account: &Account| {
+        let name = account.name.clone();
+        let letter = match purpose {
+            TokenPurpose::Reset => Letter::Reset { name, token },
+            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { name, token },
+        };
+        state.mailroom.envelope(account.email.clone(), &letter, now)
+    };
+    if state.store.accounts.mail_token(&email, &kept, letter, now).await? {
+        state.nudge.notify_one();
     }
-    let (refresh_token, now) = (SecretToken::random(), now());
-    let session = NewSession { user: account.id, token_hash: refresh_token.hash(), expires_at: now.plus(SESSION_LIFE) };
-    state.store.accounts.begin_session(&session, now).await?;
-    let viewer = Viewer { id: account.id, role: account.role };
-    Ok(HttpResponse::Ok().json(Tokens {
-        access_token: tokens.issue(viewer, now).map_err(|error| Problem::internal(&error))?,
-        refresh_token: refresh_token.as_str().to_owned(),
-        expires_in: ACCESS_TOKEN_LIFE.as_secs(),
-        token_type: "Bearer",
-    }))
+    tokio::time::sleep_until(answer_at.into()).await;
+    Ok(check_your_email())
+}
+
+async fn reset(
+    state: web::Data<State>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<Reset>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
+    let (token, now) = (SecretToken::from_text(body.token), now());
+    let password_hash = state.passwords.hash(body.password).await?;
+    let letter = |account: &Account| {
+        let letter = Letter::PasswordChanged { name: account.name.clone() };
+        state.mailroom.envelope(account.email.clone(), &letter, now)
+    };
+    let user = state.store.accounts.reset_password(&token.hash(), &password_hash, letter, now).await?;
+    let user = user
+        .ok_or_else(|| Problem::bad_request("this token is not known, was used before, or is older than one hour"))?;
+    state.nudge.notify_one();
+    tracing::info!(user_id = %user, "Password reset");
+    Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
+}
+
+fn check_your_email() -> HttpResponse {
+    HttpResponse::Accepted().json(json!({"message": "Check your email"}))
+}
+
+fn mail_token(token: &SecretToken, purpose: TokenPurpose, life: Duration) -> NewMailToken {
+    NewMailToken { hash: token.hash(), purpose, expires_at: now().plus(life) }
 }
 
 /// The address of a body that has been checked.
-fn parse_address(checked: &str) -> Result<EmailAddress, Problem> {
-    EmailAddress::parse(checked).map_err(|error| Problem::internal(&error))
+pub(super) fn parse_address(checked: &str) -> Result<EmailAddress, Problem> {
+    EmailAddress::parse(checked)
+        .map_err(|error| Problem::invalid(vec![FieldError { pointer: "/email".to_owned(), detail: error.to_string() }]))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
-fn is_address(text: &str, (): &()) -> garde::Result {
-    EmailAddress::parse(text).map(drop).map_err(garde::Error::new)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
-fn is_one_line(text: &str, (): &()) -> garde::Result {
-    let is_bad = text.trim().is_empty() || text.chars().any(char::is_control);
-    if is_bad { Err(garde::Error::new("must be one line of visible characters")) } else { Ok(()) }
+fn is_good_password(email: &str, name: &str) -> impl FnOnce(&str, &()) -> garde::Result {
+    move |password, ()| check_password(password, email, name).map_err(garde::Error::new)
 }

@@ -1,39 +1,72 @@
-//! `/exams`: the question sheet, read through the cache, and changes, which invalidate it.
+//! `/exams`: written by authors, read by all.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ETAG, web};
-use examhall_core::{ExamId, Patch, QuestionSheetKey, Sight, Timestamp};
-use examhall_store::ExamChange;
+use actix_web::{HttpRequest, HttpResponse, web};
+use examhall_cache::{Cached, Source};
+use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Role, Sight, Timestamp, Viewer};
+use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
 use serde::Deserialize;
 
 use crate::{
     http::{
-        extract::{IfMatch, JsonBody, LoggedIn},
+        extract::{Id, IfMatch, JsonBody, LoggedIn},
+        list::{self, Paging},
         problem::{FieldError, Problem},
         respond,
+        text::{has_no_nul, is_one_line},
     },
+    loaders::load_exam,
     state::{State, now},
-    upkeep::load_sheet,
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/exams/{id}").route(web::patch().to(change)))
-        .service(web::resource("/exams/{id}/questions").route(web::get().to(questions)));
+    app.service(web::resource("/exams").route(web::post().to(create)).route(web::get().to(all)))
+        .service(
+            web::resource("/exams/{id}")
+                .route(web::get().to(read))
+                .route(web::patch().to(change))
+                .route(web::delete().to(delete)),
+        )
+        .service(web::resource("/exams/{id}/publish").route(web::post().to(publish)))
+        .service(web::resource("/exams/{id}/close").route(web::post().to(close)));
+}
+
+/// What `POST /exams` takes.
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Creation {
+    #[garde(length(chars, min = 1, max = 200), custom(is_one_line))]
+    title: String,
+    #[garde(length(chars, max = 10_000), custom(has_no_nul))]
+    description: String,
+    #[garde(range(min = 1, max = 10_080))]
+    duration_minutes: u32,
+    #[garde(inner(range(min = 1, max = 100)))]
+    max_attempts: Option<u32>,
+    #[garde(inner(range(max = 100)))]
+    pass_mark: Option<u8>,
+    #[garde(skip)]
+    opens_at: Option<Timestamp>,
+    #[garde(skip)]
+    closes_at: Option<Timestamp>,
+    #[garde(skip)]
+    #[serde(default)]
+    shuffle: bool,
 }
 
 /// What `PATCH /exams/{id}` may hold; a bound of the window is taken away by `null`.
 #[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Change {
-    #[garde(length(chars, min = 1, max = 200))]
+    #[garde(inner(length(chars, min = 1, max = 200), custom(is_one_line)))]
     title: Option<String>,
-    #[garde(length(chars, max = 10_000))]
+    #[garde(inner(length(chars, max = 10_000), custom(has_no_nul)))]
     description: Option<String>,
-    #[garde(range(min = 1, max = 10_080))]
+    #[garde(inner(range(min = 1, max = 10_080)))]
     duration_minutes: Option<u32>,
-    #[garde(range(min = 1, max = 100))]
+    #[garde(inner(range(min = 1, max = 100)))]
     max_attempts: Option<u32>,
-    #[garde(range(max = 100))]
+    #[garde(inner(range(max = 100)))]
     pass_mark: Option<u8>,
     #[garde(skip)]
     #[serde(default)]
@@ -45,51 +78,136 @@ struct Change {
     shuffle: Option<bool>,
 }
 
-async fn questions(
+async fn create(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    JsonBody(body): JsonBody<Creation>,
+) -> Result<HttpResponse, Problem> {
+    if viewer.role == Role::Student {
+        return Err(Problem::forbidden("only authors write exams"));
+    }
+    check_window(body.opens_at, body.closes_at)?;
+    let new = NewExam {
+        author_id: viewer.id,
+        title: body.title,
+        description: body.description,
+        duration_minutes: body.duration_minutes,
+        max_attempts: body.max_attempts.unwrap_or(1),
+        pass_mark: body.pass_mark.unwrap_or(50),
+        opens_at: body.opens_at,
+        closes_at: body.closes_at,
+        shuffle: body.shuffle,
+        status: ExamStatus::Draft,
+        questions: Vec::new(),
+    };
+    let made = state.store.exams.create(&new, now()).await?;
+    Ok(respond::created(format!("/api/v1/exams/{}", made.value.id), Some(made.version), &made.value))
+}
+
+async fn all(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Paging(page): Paging,
+) -> Result<HttpResponse, Problem> {
+    Ok(list::answer(state.store.exams.list(viewer, page).await?))
+}
+
+async fn read(
     request: HttpRequest,
     state: web::Data<State>,
-    id: web::Path<String>,
     LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
 ) -> Result<HttpResponse, Problem> {
-    let id = parse_id(&id)?;
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), move || load_sheet(store, id)).await?;
-    let cached = cached.ok_or_else(Problem::not_found)?;
+    let (cached, source) = cached_exam(&state, id).await?;
     match cached.head().sheet_for(viewer, now()) {
-        Sight::Allowed => Ok(respond::cached(&request, &cached, source)),
-        Sight::NotOpen => Err(Problem::forbidden("the exam is not open")),
         Sight::Hidden => Err(Problem::not_found()),
+        Sight::Allowed | Sight::NotOpen => Ok(respond::cached(&request, &cached, source)),
     }
+}
+
+/// The exam as everybody reads it; its head says who may.
+pub(super) async fn cached_exam(state: &State, id: ExamId) -> Result<(Cached<ExamKey>, Source), Problem> {
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&ExamKey(id), move || load_exam(store, id)).await?;
+    Ok((cached.ok_or_else(Problem::not_found)?, source))
 }
 
 async fn change(
     state: web::Data<State>,
-    id: web::Path<String>,
     LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
     IfMatch(expected): IfMatch,
     JsonBody(body): JsonBody<Change>,
 ) -> Result<HttpResponse, Problem> {
-    let id = parse_id(&id)?;
-    let current = state.store.exams.get(id).await?.value;
-    let access = current.access();
-    if !access.is_owned_by(viewer) {
-        return Err(match access.sheet_for(viewer, now()) {
-            Sight::Hidden => Problem::not_found(),
-            Sight::Allowed | Sight::NotOpen => Problem::forbidden("only its author may change an exam"),
-        });
+    let current = owned(&state, id, viewer).await?;
+    check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
+    let changed = state.store.exams.change(id, &body.into(), expected, now()).await?;
+    Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
+}
+
+async fn delete(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    IfMatch(expected): IfMatch,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    state.store.exams.delete(id, expected, now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn publish(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    IfMatch(expected): IfMatch,
+) -> Result<HttpResponse, Problem> {
+    advance(&state, id, viewer, ExamStatus::Published, expected).await
+}
+
+async fn close(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    IfMatch(expected): IfMatch,
+) -> Result<HttpResponse, Problem> {
+    advance(&state, id, viewer, ExamStatus::Closed, expected).await
+}
+
+async fn advance(
+    state: &State,
+    id: ExamId,
+    viewer: Viewer,
+    to: ExamStatus,
+    expected: Option<i64>,
+) -> Result<HttpResponse, Problem> {
+    owned(state, id, viewer).await?;
+    let changed = state.store.exams.advance(id, to, expected, now()).await?;
+    Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
+}
+
+/// The exam, if it is the viewer's to change.
+pub(super) async fn owned(state: &State, id: ExamId, viewer: Viewer) -> Result<Exam, Problem> {
+    let exam = state.store.exams.get(id).await?.value;
+    check_owner(&exam, viewer).map(|()| exam)
+}
+
+/// A draft does not even exist for anybody else.
+pub(super) fn check_owner(exam: &Exam, viewer: Viewer) -> Result<(), Problem> {
+    let access = exam.access();
+    match access.sheet_for(viewer, now()) {
+        _ if access.is_owned_by(viewer) => Ok(()),
+        Sight::Hidden => Err(Problem::not_found()),
+        Sight::Allowed | Sight::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
     }
-    let (opens_at, closes_at) =
-        (body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at));
+}
+
+fn check_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> Result<(), Problem> {
     if opens_at.is_some_and(|opens_at| closes_at.is_some_and(|closes_at| closes_at <= opens_at)) {
         let detail = "must be after opensAt".to_owned();
         return Err(Problem::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }]));
     }
-    let changed = state.store.exams.change(id, &body.into(), expected, now()).await?;
-    Ok(HttpResponse::Ok().insert_header((ETAG, format!("\"{}\"", changed.version))).json(changed.value))
-}
-
-fn parse_id(text: &str) -> Result<ExamId, Problem> {
-    text.parse().map_err(|_| Problem::not_found())
+    Ok(())
 }
 
 impl From<Change> for ExamChange {

@@ -1,8 +1,17 @@
 //! The routes.
 
+mod attempts;
 mod auth;
+mod docs;
+mod email_status;
+mod emails;
 mod exams;
 mod health;
+mod questions;
+mod queue;
+mod results;
+mod sessions;
+mod users;
 mod verify_page;
 
 use actix_web::web;
@@ -11,7 +20,16 @@ pub(crate) use health::ReadinessCheck;
 
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    app.configure(health::routes)
-        .configure(verify_page::routes)
-        .service(web::scope("/api/v1").configure(auth::routes).configure(exams::routes));
+    app.configure(health::routes).configure(docs::routes).configure(verify_page::routes).service(
+        web::scope("/api/v1")
+            .configure(auth::routes)
+            .configure(sessions::routes)
+            .configure(users::routes)
+            .configure(exams::routes)
+            .configure(questions::routes)
+            .configure(attempts::routes)
+            .configure(results::routes)
+            .configure(emails::routes)
+            .configure(queue::routes),
+    );
 }

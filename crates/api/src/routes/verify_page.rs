@@ -51,5 +51,9 @@ fn page(mut response: actix_web::HttpResponseBuilder, step: Step<'_>) -> Result<
     Ok(response
         .content_type("text/html; charset=utf-8")
         .insert_header(("referrer-policy", "no-referrer")) // the address holds the token
+        .insert_header((
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ))
         .body(html))
 }

@@ -81,3 +81,160 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_alike() {
     assert_eq!(details[0], details[1]);
     api.stop().await;
 }
+
+async fn log_in_tokens(api: &Api, email: &str, password: &str) -> Value {
+    let body = json!({"email": email, "password": password});
+    api.post("/api/v1/auth/login", &body).await.json().await.expect("JSON")
+}
+
+#[tokio::test]
+async fn a_session_is_refreshed_and_a_stolen_token_ends_it() {
+    let api = Api::start().await;
+    let seeded = api.seed().await;
+    let tokens = log_in_tokens(&api, seeded["authorEmail"].as_str().expect("text"), "examhall-demo").await;
+    let refresh = async |token: &Value| api.post("/api/v1/auth/refresh", &json!({"refreshToken": token})).await;
+    let second = refresh(&tokens["refreshToken"]).await;
+    assert_eq!(second.status(), 200);
+    let second: Value = second.json().await.expect("JSON");
+    let access = second["accessToken"].as_str().expect("a token");
+    api.expect(200, Method::GET, "/users/me", access, &Value::Null).await;
+    problem(refresh(&tokens["refreshToken"]).await, 401).await;
+    problem(refresh(&second["refreshToken"]).await, 401).await;
+
+    let third = log_in_tokens(&api, seeded["authorEmail"].as_str().expect("text"), "examhall-demo").await;
+    let body = json!({"refreshToken": third["refreshToken"]});
+    for _ in 0..2 {
+        assert_eq!(api.post("/api/v1/auth/logout", &body).await.status(), 204);
+    }
+    problem(refresh(&third["refreshToken"]).await, 401).await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_by_mail() {
+    let api = Api::start().await;
+    let seeded = api.seed().await;
+    let email = seeded["studentEmails"][0].as_str().expect("text");
+    let before = log_in_tokens(&api, email, "examhall-demo").await;
+    for address in [email, "nobody@example.com", email] {
+        let asked = api.post("/api/v1/auth/forgot", &json!({"email": address})).await;
+        assert_eq!(
+            (asked.status().as_u16(), asked.text().await.expect("text")),
+            (202, r#"{"message":"Check your email"}"#.to_owned())
+        );
+    }
+    let mail = api.only_mail().await;
+    assert_eq!((&mail["to"], &mail["class"]), (&json!(email), &json!("reset")));
+    assert_eq!(api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await, 1, "asked twice, sent once");
+    let text = mail["text"].as_str().expect("a text");
+    let token = text.split("/reset?token=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a link");
+    let reset = async |token: &str, password: &str| {
+        api.post("/api/v1/auth/reset", &json!({"token": token, "password": password})).await
+    };
+    problem(reset(token, "password1").await, 422).await;
+    problem(reset("unknown", "battery staple").await, 400).await;
+    assert_eq!(reset(token, "battery staple").await.status(), 200);
+    problem(reset(token, "another staple").await, 400).await;
+    let old = json!({"email": email, "password": "examhall-demo"});
+    problem(api.post("/api/v1/auth/login", &old).await, 401).await;
+    let old = json!({"refreshToken": before["refreshToken"]});
+    problem(api.post("/api/v1/auth/refresh", &old).await, 401).await;
+    assert!(log_in_tokens(&api, email, "battery staple").await["accessToken"].is_string());
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_verification_mail_is_sent_again() {
+    let api = Api::start().await;
+    api.sign_up("ada@example.com").await;
+    let first = api.only_mail().await;
+    let again = api.post("/api/v1/auth/resend", &json!({"email": "ada@example.com"})).await;
+    assert_eq!(again.status(), 202, "too soon: nothing is sent, and nobody is told");
+    let unknown = api.post("/api/v1/auth/resend", &json!({"email": "bob@example.com"})).await;
+    assert_eq!(unknown.status(), 202);
+    assert_eq!(api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await, 1);
+    assert_eq!(api.post("/api/v1/auth/verify", &json!({"token": Api::token_in(&first)})).await.status(), 200);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_sign_ups_with_one_address_at_once_make_one_account() {
+    let api = Api::start().await;
+    let body = json!({"email": "ada@example.com", "name": "Ada", "password": "correct horse"});
+    let sign_ups = (0..200).map(|_| {
+        let request = api.request(Method::POST, "/api/v1/auth/signup").json(&body);
+        tokio::spawn(async move { request.send().await.expect("an answer").status().as_u16() })
+    });
+    for sign_up in sign_ups.collect::<Vec<_>>() {
+        assert_eq!(sign_up.await.expect("no panic"), 202);
+    }
+    examhall_testkit::eventually("two mails", crate::PATIENCE, async || {
+        (api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 2).then_some(())
+    })
+    .await;
+    let mail = api.only_mail().await;
+    assert_eq!(mail["subject"], "Confirm your e-mail address", "and one that says there is an account");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_tried_first_is_refused() {
+    let api = Api::start().await;
+    for password in ["password1", "ada@example.com", "short"] {
+        let body = json!({"email": "ada@example.com", "name": "Ada", "password": password});
+        let found = problem(api.post("/api/v1/auth/signup", &body).await, 422).await;
+        assert_eq!(found["errors"][0]["pointer"], "/password", "{password}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_name_is_seen_at_once_and_not_lost() {
+    let api = Api::start().await;
+    let seeded = api.seed().await;
+    let (author, student) = (api.log_in(&seeded["authorEmail"]).await, api.log_in(&seeded["studentEmails"][0]).await);
+    let me = api.expect(200, Method::GET, "/users/me", &author, &Value::Null).await;
+    assert_eq!((&me["email"], &me["role"]), (&seeded["authorEmail"], &json!("author")));
+    let profile = format!("/users/{}/profile", seeded["authorId"].as_str().expect("an id"));
+    let seen = api.expect(200, Method::GET, &profile, &student, &Value::Null).await;
+    assert_eq!(seen, json!({"id": seeded["authorId"], "name": "Author", "role": "author"}));
+    let rename = async |etag: &str, name: &str| {
+        let request = api.request(Method::PATCH, "/api/v1/users/me").bearer_auth(&author).header("if-match", etag);
+        request.json(&json!({ "name": name })).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((rename("\"1\"", "Grace").await, rename("\"1\"", "Lost").await), (200, 412));
+    assert_eq!(api.expect(200, Method::GET, &profile, &student, &Value::Null).await["name"], "Grace");
+    api.expect(422, Method::PATCH, "/users/me", &author, &json!({"name": "A\r\nBcc: x@y"})).await;
+    api.expect(422, Method::PATCH, "/users/me", &author, &json!({"role": "admin"})).await;
+    api.stop().await;
+}
+
+/// The median of how long an answer takes, in milliseconds.
+async fn median_ms(api: &Api, path: &str, body: impl Fn(usize) -> Value) -> f64 {
+    let mut times = Vec::new();
+    for n in 0..11 {
+        let body = body(n);
+        let started = std::time::Instant::now();
+        api.post(path, &body).await;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    times[5]
+}
+
+#[tokio::test]
+async fn known_and_unknown_addresses_are_answered_after_the_same_time() {
+    let api = Api::start().await;
+    let seeded = api.seed_with(1, 11).await;
+    for (path, password) in [("/api/v1/auth/forgot", None), ("/api/v1/auth/login", Some("wrong password"))] {
+        let body = |email: Value| match password {
+            Some(password) => json!({"email": email, "password": password}),
+            None => json!({"email": email}),
+        };
+        let known = median_ms(&api, path, |n| body(seeded["studentEmails"][n].clone())).await;
+        let unknown = median_ms(&api, path, |n| body(json!(format!("nobody-{n}@example.com")))).await;
+        let ratio = known / unknown;
+        assert!((0.5..2.0).contains(&ratio), "{path}: {known:.1} ms and {unknown:.1} ms");
+    }
+    api.stop().await;
+}

@@ -1,9 +1,17 @@
 //! Tests of the API's routes, in process, each in a world of its own.
 
+mod attempts;
 mod auth;
+mod authorization;
 mod bad_input;
+mod edges;
+mod emails;
 mod exams;
 mod faults;
+mod leaks;
+mod openapi;
+mod questions;
+mod results;
 
 use examhall_api::Application;
 use examhall_boot::{
@@ -62,6 +70,24 @@ impl Api {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")
     }
 
+    /// Sends a request with an access token; gives status and body, `null` where there is none.
+    async fn call(&self, method: Method, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let mut request = self.request(method, &format!("/api/v1{path}")).bearer_auth(token);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or_default())
+    }
+
+    /// As [`call`](Self::call), where the answer must be this status.
+    async fn expect(&self, status: u16, method: Method, path: &str, token: &str, body: &Value) -> Value {
+        let (found, answer) = self.call(method.clone(), path, token, body).await;
+        assert_eq!(found, status, "{method} {path}: {answer}");
+        answer
+    }
+
     async fn sign_up(&self, email: &str) -> Response {
         self.post("/api/v1/auth/signup", &json!({"email": email, "name": "Ada", "password": "correct horse"})).await
     }
@@ -86,9 +112,13 @@ impl Api {
 
     /// Makes an exam with two questions and accounts of every role; gives what `api seed` prints.
     async fn seed(&self) -> Value {
+        self.seed_with(2, 1).await
+    }
+
+    async fn seed_with(&self, questions: usize, students: usize) -> Value {
         let mut seeding = examhall_testkit::Process::spawn_binary(
             "api",
-            &["seed", "--questions", "2", "--students", "1", "--json"],
+            &["seed", "--questions", &questions.to_string(), "--students", &students.to_string(), "--json"],
             self.world.settings(),
         );
         assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
@@ -98,6 +128,18 @@ impl Api {
     /// Logs in with the password of the seeded accounts; gives the access token.
     async fn log_in(&self, email: &Value) -> String {
         let body = json!({"email": email, "password": "examhall-demo"});
+        let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
+        answer["accessToken"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes an administrator and logs them in; gives the access token.
+    async fn admin(&self) -> String {
+        let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
+        let mut made = examhall_testkit::Process::spawn_binary("api", &args, self.world.settings());
+        assert!(made.exit(PATIENCE).await.success(), "{}", made.output());
+        let output = made.output();
+        let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
+        let body = json!({"email": "root@example.com", "password": password});
         let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
         answer["accessToken"].as_str().expect("a token").to_owned()
     }

@@ -43,6 +43,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
     let redis = Redis::start_with(RedisOptions { args, ..RedisOptions::default() }).await;
     let mut samples = Samples::new();
     for round in 0..plan.rounds as usize {
+        println!("round {} of {} ...", round + 1, plan.rounds);
         for work in WORKS {
             // Each goes first as often as the others.
             for at in 0..plan.peers.len() {

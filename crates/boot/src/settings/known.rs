@@ -51,9 +51,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         "SMTP_URL",
         Some("file:data/mail"),
         "smtp://user:pass@host:587?tls=required (STARTTLS), smtps://host:465, smtp://host:25?tls=none; several, \
-         comma-separated, in order of preference. file:DIR writes each mail as an .eml file.",
+         comma-separated, in order of preference. Each may have rate=N (mails per second) and connections=N, counted \
+         over all mailers, and ca=FILE (PEM), the authority of its certificate. file:DIR writes each mail as an .eml \
+         file.",
     ),
-    plain("SMTP_TIMEOUT_MS", "30000", "Longest wait for one SMTP reply; the last one of a mail has 50 s."),
+    plain("SMTP_TIMEOUT_MS", "30000", "Longest wait for one step of an SMTP dialogue."),
+    plain("SMTP_FINAL_TIMEOUT_MS", "50000", "Longest wait for the reply to a message; a stopping mailer waits 60 s."),
+    plain(
+        "SMTP_PROBE_MS",
+        "30000",
+        "How often a provider is tried again that refuses the log-in or MAIL_FROM; one that is away is tried after 5, 10, \
+         20 and at most so many seconds.",
+    ),
+    plain(
+        "MAIL_IN_DOUBT",
+        "resend",
+        "resend or hold: what happens to a mail that may have been delivered although nobody said so. Verification and \
+         reset mails are always sent again; a held one waits for `mailer queue retry`.",
+    ),
+    secret("DKIM_KEY", None, "RSA private key (PEM) that mails are signed with. Default: none, as the relay signs."),
+    plain("DKIM_SELECTOR", "mail", "Where the DKIM key is published: SELECTOR._domainkey.DOMAIN."),
+    unset("DKIM_DOMAIN", "Domain that signs. Default: that of MAIL_FROM."),
     unset(
         "MAIL_KEEP_BODIES",
         "Whether Redis keeps the html, text and attachments of mails that were sent. Default: true in development.",

@@ -15,4 +15,4 @@ mod typed;
 pub use error::SettingsError;
 pub use example::env_example;
 pub use source::{SettingsArgs, Values};
-pub use typed::{ApiSettings, AppEnv, LogFormat, LogSettings, MailerSettings, QueueSettings};
+pub use typed::{ApiSettings, AppEnv, DkimSettings, LogFormat, LogSettings, MailerSettings, QueueSettings};

@@ -83,6 +83,17 @@ pub struct ApiSettings {
     pub log: LogSettings,
 }
 
+/// How mails are signed.
+#[derive(Clone, Debug)]
+pub struct DkimSettings {
+    /// `DKIM_KEY`.
+    pub key: SecretString,
+    /// `DKIM_SELECTOR`.
+    pub selector: String,
+    /// `DKIM_DOMAIN`; that of `MAIL_FROM` where absent.
+    pub domain: Option<String>,
+}
+
 /// What `mailer` needs.
 #[derive(Clone, Debug)]
 pub struct MailerSettings {
@@ -96,6 +107,14 @@ pub struct MailerSettings {
     pub smtp_url: SecretString,
     /// `SMTP_TIMEOUT_MS`.
     pub smtp_timeout: Duration,
+    /// `SMTP_FINAL_TIMEOUT_MS`.
+    pub smtp_final_timeout: Duration,
+    /// `SMTP_PROBE_MS`.
+    pub probe_interval: Duration,
+    /// Whether `MAIL_IN_DOUBT` is `hold`.
+    pub hold_in_doubt: bool,
+    /// `DKIM_*`.
+    pub dkim: Option<DkimSettings>,
     /// `MAIL_KEEP_BODIES`.
     pub keep_bodies: bool,
     /// `MAILER_CONCURRENCY`.
@@ -163,6 +182,18 @@ impl MailerSettings {
             mail_from: values.text("MAIL_FROM").to_owned(),
             smtp_url,
             smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,
+            smtp_final_timeout: values.millis("SMTP_FINAL_TIMEOUT_MS", 1..=55_000)?,
+            probe_interval: values.millis("SMTP_PROBE_MS", 10..=3_600_000)?,
+            hold_in_doubt: match values.text("MAIL_IN_DOUBT") {
+                "resend" => false,
+                "hold" => true,
+                _ => return Err(values.malformed("MAIL_IN_DOUBT", "resend or hold")),
+            },
+            dkim: values.get("DKIM_KEY").map(|key| DkimSettings {
+                key: SecretString::from(key),
+                selector: values.text("DKIM_SELECTOR").to_owned(),
+                domain: values.get("DKIM_DOMAIN").map(ToOwned::to_owned),
+            }),
             keep_bodies: values.switch("MAIL_KEEP_BODIES", env == AppEnv::Development)?,
             concurrency: usize::try_from(values.number("MAILER_CONCURRENCY", 1..=1000)?).unwrap_or(1000),
             ops_bind: values.address("MAILER_OPS_BIND")?,

@@ -1,222 +1,199 @@
-//! One dialogue with a server: each step with a time limit, each failure with the step it happened at.
-
-use std::{error::Error as _, time::Duration};
+//! The dialogue of one mail, in two halves: the envelope, after which nothing is sent yet, and the message.
+//!
+//! Where the server allows it (RFC 2920) each half is one round trip: `MAIL, RCPT, DATA` and the message.
 
 use lettre::{
     Address,
     transport::smtp::{
-        Error as SmtpError,
-        authentication::Mechanism,
-        client::AsyncSmtpConnection,
-        commands::{Data, Mail, Rcpt},
-        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
-        response::{Response, Severity},
+        commands::{Data, Mail, Rcpt, Rset},
+        extension::{Extension, MailBodyParameter, MailParameter},
     },
 };
-use tokio::{net::TcpStream, time::timeout};
 
-use super::{
-    Delivered, Undelivered,
-    url::{Security, Server},
-};
+use super::{Fault, Kind, Phase, Reply, session::Session};
 use crate::message::Prepared;
 
-/// Limit for the answer to the dot, below the time that a stopping worker waits (60 s).
-const DOT_TIMEOUT: Duration = Duration::from_secs(50);
-
-/// A connection that is open and, where needed, safe and logged in.
-pub(super) struct Connection {
-    smtp: AsyncSmtpConnection,
-    timeout: Duration,
-    server: String,
+/// Who gets the mail, once the server waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope {
+    pub(crate) accepted: Vec<String>,
+    pub(crate) rejected: Vec<Rejected>,
 }
 
-/// Where in the dialogue something went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// TCP, TLS, greeting, EHLO, log-in.
-    Connect,
-    Mail,
-    Rcpt,
-    Data,
-    /// From the first byte of the message on.
-    Dot,
+/// A recipient that was refused, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Rejected {
+    pub(crate) address: String,
+    pub(crate) reply: Reply,
 }
 
-/// What went wrong.
-pub(super) struct Fault {
-    phase: Phase,
-    kind: Kind,
+/// Why the server does not wait for the message.
+#[derive(Debug)]
+pub(crate) enum NoEnvelope {
+    /// The dialogue went wrong.
+    Fault(Fault),
+    /// Every recipient was refused.
+    Nobody(Vec<Rejected>),
 }
 
-enum Kind {
-    /// The server said no: its code and words.
-    Reply { is_final: bool, code: u16, words: String },
-    /// It said nothing that could be understood, or nothing at all.
-    Broken(String),
-    /// The mail needs what the server does not offer.
-    NotOffered(&'static str),
+impl From<Fault> for NoEnvelope {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
-impl Connection {
-    pub(super) async fn open(server: &Server, limit: Duration) -> Result<Self, Fault> {
-        let opening = timeout(limit, open(server)).await;
-        let smtp = opening.unwrap_or_else(|_| Err(Fault::broken(Phase::Connect, "no answer in time")))?;
-        Ok(Self { smtp, timeout: limit, server: server.name() })
+impl Session {
+    /// Says from whom and to whom; afterwards the server waits for the message.
+    pub(super) async fn envelope(&mut self, mail: &Prepared) -> Result<Envelope, NoEnvelope> {
+        let mail_command = Mail::new(Some(mail.from.clone()), self.parameters(mail)?).to_string();
+        let recipients: Vec<_> = mail.to.iter().map(|to| Rcpt::new(to.clone(), vec![]).to_string()).collect();
+        let reset = std::mem::take(&mut self.needs_reset).then(|| Rset.to_string());
+        self.in_step = false;
+        let batch = self.features.pipelining;
+        if batch {
+            let parts =
+                [reset.clone().unwrap_or_default(), mail_command.clone(), recipients.concat(), Data.to_string()];
+            self.write(Phase::Mail, &parts.concat()).await?;
+        }
+        if let Some(reset) = reset {
+            self.ask(Phase::Mail, &reset, batch).await?;
+        }
+        let answer = self.ask(Phase::Mail, &mail_command, batch).await?;
+        if !answer.is_done() {
+            let closes = answer.closes();
+            let fault = Fault::unexpected(Phase::Mail, answer);
+            self.in_step = fault.code().is_some() && !closes && (!batch || self.skip_replies(recipients.len()).await);
+            return Err(fault.into());
+        }
+        let mut envelope = Envelope::default();
+        for (address, command) in mail.to.iter().zip(&recipients) {
+            let answer = self.ask(Phase::Rcpt, command, batch).await?;
+            envelope.add(address, answer)?;
+        }
+        self.data(envelope, batch).await
     }
 
-    /// Sends one mail. After an error the connection must not be used again.
-    pub(super) async fn send(&mut self, mail: &Prepared) -> Result<Delivered, Fault> {
-        let parameters = self.mail_parameters(mail)?;
-        self.command(Phase::Mail, Mail::new(Some(mail.from.clone()), parameters)).await?;
-        let (accepted, rejected) = self.recipients(&mail.to).await?;
-        self.command(Phase::Data, Data).await?;
-        let answered = timeout(DOT_TIMEOUT, self.smtp.message(&mail.bytes)).await;
-        let answer = answered
-            .map_err(|_| Fault::broken(Phase::Dot, "no answer to the message in time"))?
-            .map_err(|error| Fault::from_smtp(Phase::Dot, &error))?;
-        if answer.code().severity != Severity::PositiveCompletion {
-            return Err(Fault::broken(Phase::Dot, &format!("the message was answered by {}", words(&answer))));
+    async fn data(&mut self, envelope: Envelope, batch: bool) -> Result<Envelope, NoEnvelope> {
+        let nobody = envelope.accepted.is_empty();
+        if nobody && !batch {
+            (self.in_step, self.needs_reset) = (true, true);
+            return Err(NoEnvelope::Nobody(envelope.rejected));
         }
-        Ok(Delivered { response: words(&answer), accepted, rejected, provider: self.server.clone() })
+        let answer = self.ask(Phase::Data, &Data.to_string(), batch).await?;
+        // A server that waits for a message to nobody is better left than sent one.
+        (self.in_step, self.needs_reset) = (answer.is_refusal() && !answer.closes(), true);
+        if nobody {
+            return Err(NoEnvelope::Nobody(envelope.rejected));
+        }
+        if !answer.is_go_on() {
+            return Err(Fault::unexpected(Phase::Data, answer).into());
+        }
+        Ok(envelope)
     }
 
-    /// Names every recipient; those that the server refuses are left out as long as it takes one.
-    async fn recipients(&mut self, to: &[Address]) -> Result<(Vec<String>, Vec<String>), Fault> {
-        let (mut accepted, mut rejected, mut mildest) = (Vec::new(), Vec::new(), None::<Fault>);
-        for recipient in to {
-            match self.command(Phase::Rcpt, Rcpt::new(recipient.clone(), vec![])).await {
-                Ok(_) => accepted.push(recipient.to_string()),
-                Err(fault @ Fault { kind: Kind::Reply { .. }, .. }) if !fault.ends_connection() => {
-                    rejected.push(recipient.to_string());
-                    mildest = Some(mildest.filter(|other| !other.is_final()).unwrap_or(fault));
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        match mildest {
-            Some(fault) if accepted.is_empty() => Err(fault),
-            _ => Ok((accepted, rejected)),
-        }
+    /// Sends the message and waits for the answer; only a 2yz is acceptance.
+    pub(super) async fn message(&mut self, mail: &Prepared) -> Result<Reply, Fault> {
+        let message = stuffed(&mail.bytes);
+        self.wire.write(&message, self.limits.step).await.map_err(|kind| Fault::new(Phase::Body, kind))?;
+        let answer = self.wire.reply(self.limits.dot).await.map_err(|kind| Fault::new(Phase::Dot, kind))?;
+        let reply = Reply::from(&answer);
+        self.mails += 1;
+        (self.in_step, self.needs_reset) = ((reply.is_done() || reply.is_refusal()) && !reply.closes(), false);
+        if reply.is_done() { Ok(reply) } else { Err(Fault::unexpected(Phase::Dot, reply)) }
     }
 
-    fn mail_parameters(&self, mail: &Prepared) -> Result<Vec<MailParameter>, Fault> {
-        let offers = |extension| self.smtp.server_info().supports_feature(extension);
+    /// Asks whether mails from this address are welcome.
+    pub(super) async fn try_sender(&mut self, from: &Address) -> Result<(), Fault> {
+        self.in_step = false;
+        let answer = self.ask(Phase::Mail, &Mail::new(Some(from.clone()), vec![]).to_string(), false).await?;
+        (self.in_step, self.needs_reset) = (!answer.closes(), true);
+        if answer.is_done() { Ok(()) } else { Err(Fault::unexpected(Phase::Mail, answer)) }
+    }
+
+    fn parameters(&self, mail: &Prepared) -> Result<Vec<MailParameter>, Fault> {
+        let not_offered = |what| Fault::new(Phase::Mail, Kind::NotOffered(what));
         let mut parameters = Vec::new();
-        let needs_utf8 = [&mail.from].into_iter().chain(&mail.to).any(|address| !address.to_string().is_ascii());
-        if needs_utf8 {
-            if !offers(Extension::SmtpUtfEight) {
-                return Err(Fault {
-                    phase: Phase::Mail,
-                    kind: Kind::NotOffered("SMTPUTF8, for an address beyond ASCII"),
-                });
+        if let Some(largest) = self.features.size {
+            if mail.bytes.len() > largest {
+                return Err(not_offered("to take a mail of this size"));
+            }
+            parameters.push(MailParameter::Size(mail.bytes.len()));
+        }
+        if [&mail.from].into_iter().chain(&mail.to).any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+            if !self.features.offers(Extension::SmtpUtfEight) {
+                return Err(not_offered("SMTPUTF8, which an address beyond ASCII needs"));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
         if !mail.bytes.is_ascii() {
-            if !offers(Extension::EightBitMime) {
-                return Err(Fault { phase: Phase::Mail, kind: Kind::NotOffered("8BITMIME, for text beyond ASCII") });
+            if !self.features.offers(Extension::EightBitMime) {
+                return Err(not_offered("8BITMIME, which text beyond ASCII needs"));
             }
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         Ok(parameters)
     }
 
-    async fn command(&mut self, phase: Phase, command: impl std::fmt::Display) -> Result<Response, Fault> {
-        timeout(self.timeout, self.smtp.command(command))
-            .await
-            .map_err(|_| Fault::broken(phase, "no answer in time"))?
-            .map_err(|error| Fault::from_smtp(phase, &error))
+    /// Reads what the server says to the commands that were sent along with a refused MAIL; says whether that is as it
+    /// should be.
+    async fn skip_replies(&mut self, recipients: usize) -> bool {
+        for _ in 0..recipients {
+            if self.ask(Phase::Rcpt, "", true).await.is_err() {
+                return false;
+            }
+        }
+        self.ask(Phase::Data, "", true).await.is_ok_and(|answer| answer.is_refusal() && !answer.closes())
+    }
+
+    async fn ask(&mut self, phase: Phase, command: &str, is_written: bool) -> Result<Reply, Fault> {
+        if !is_written {
+            self.write(phase, command).await?;
+        }
+        let answer = self.wire.reply(self.limits.step).await.map_err(|kind| Fault::new(phase, kind))?;
+        Ok(Reply::from(&answer))
+    }
+
+    async fn write(&mut self, phase: Phase, text: &str) -> Result<(), Fault> {
+        self.wire.write(text.as_bytes(), self.limits.step).await.map_err(|kind| Fault::new(phase, kind))
     }
 }
 
-async fn open(server: &Server) -> Result<AsyncSmtpConnection, Fault> {
-    let failed = |error: SmtpError| Fault::from_smtp(Phase::Connect, &error);
-    let hello = ClientId::default();
-    let address = (server.host.as_str(), server.port);
-    let mut smtp = match &server.security {
-        Security::Implicit(tls) => {
-            AsyncSmtpConnection::connect_tokio1(address, None, &hello, Some(tls.clone()), None).await.map_err(failed)?
+impl Envelope {
+    fn add(&mut self, address: &Address, reply: Reply) -> Result<(), Fault> {
+        let address = address.to_string();
+        if reply.is_done() {
+            self.accepted.push(address);
+        } else if reply.is_refusal() && !reply.closes() && reply.code != 530 {
+            self.rejected.push(Rejected { address, reply });
+        } else {
+            return Err(Fault::unexpected(Phase::Rcpt, reply));
         }
-        Security::None | Security::StartTls(_) => {
-            let connected = TcpStream::connect(address).await.and_then(|stream| {
-                stream.set_nodelay(true)?; // without it each command waits for the last one's acknowledgement: 40 ms
-                Ok(stream)
-            });
-            let stream = connected.map_err(|error| Fault::broken(Phase::Connect, &error.to_string()))?;
-            AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await.map_err(failed)?
-        }
-    };
-    if let Security::StartTls(tls) = &server.security {
-        if !smtp.can_starttls() {
-            return Err(Fault { phase: Phase::Connect, kind: Kind::NotOffered("STARTTLS, which SMTP_URL requires") });
-        }
-        smtp.starttls(tls.clone(), &hello).await.map_err(failed)?;
-    }
-    if let Some(credentials) = &server.credentials {
-        smtp.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await.map_err(failed)?;
-    }
-    Ok(smtp)
-}
-
-impl Fault {
-    pub(super) fn no_server() -> Self {
-        Self::broken(Phase::Connect, "there is no server")
-    }
-
-    fn broken(phase: Phase, reason: &str) -> Self {
-        Self { phase, kind: Kind::Broken(reason.to_owned()) }
-    }
-
-    fn from_smtp(phase: Phase, error: &SmtpError) -> Self {
-        let kind = match error.status() {
-            Some(code) if error.is_permanent() || error.is_transient() => Kind::Reply {
-                is_final: error.is_permanent(),
-                code: code.into(),
-                words: error.source().map(ToString::to_string).unwrap_or_default(),
-            },
-            _ => Kind::Broken(error.to_string()),
-        };
-        Self { phase, kind }
-    }
-
-    /// Whether the server was not told anything about a mail yet.
-    pub(super) fn before_the_mail(&self) -> bool {
-        self.phase == Phase::Connect
-    }
-
-    /// Whether a connection that was open for a while turned out to be of no use.
-    pub(super) fn is_stale_connection(&self) -> bool {
-        self.phase == Phase::Mail && (matches!(self.kind, Kind::Broken(_)) || self.ends_connection())
-    }
-
-    /// 421: the server closes the connection, whatever was asked (RFC 5321, section 3.8).
-    fn ends_connection(&self) -> bool {
-        matches!(self.kind, Kind::Reply { code: 421, .. })
-    }
-
-    /// Whether trying again cannot help: the server said so of this mail, not of us.
-    fn is_final(&self) -> bool {
-        self.phase != Phase::Connect && matches!(self.kind, Kind::Reply { is_final: true, .. } | Kind::NotOffered(_))
+        Ok(())
     }
 }
 
-impl From<Fault> for Undelivered {
-    fn from(fault: Fault) -> Self {
-        let (is_final, is_broken) = (fault.is_final(), matches!(fault.kind, Kind::Broken(_)));
-        Self {
-            is_final,
-            is_ambiguous: fault.phase == Phase::Dot && is_broken,
-            is_provider: fault.phase == Phase::Connect || is_broken,
-            reason: match fault.kind {
-                Kind::Reply { code, words, .. } => format!("{code} {words}"),
-                Kind::Broken(reason) => reason,
-                Kind::NotOffered(what) => format!("the server does not offer {what}"),
-            },
+/// The message as it is sent: a dot before each line that begins with one, and the dot that ends it (RFC 5321, 4.5.2).
+fn stuffed(message: &[u8]) -> Vec<u8> {
+    let message = message.strip_suffix(b"\r\n").unwrap_or(message);
+    let mut text = Vec::with_capacity(message.len() + 64);
+    for line in message.split_inclusive(|byte| *byte == b'\n') {
+        if line.first() == Some(&b'.') {
+            text.push(b'.');
         }
+        text.extend_from_slice(line);
     }
+    text.extend_from_slice(b"\r\n.\r\n");
+    text
 }
 
-fn words(response: &Response) -> String {
-    format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_begins_with_a_dot_gets_another_one() {
+        assert_eq!(stuffed(b"a\r\n.\r\n..b\r\nc."), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
+        assert_eq!(stuffed(b"a\r\n"), b"a\r\n.\r\n");
+        assert_eq!(stuffed(b""), b"\r\n.\r\n");
+    }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Delivered, Undelivered};
-use crate::message::Prepared;
+use crate::{
+    message::Prepared,
+    verdict::{Trouble, Verdict},
+};
 
 /// A folder that takes each mail as `<job id>.eml`.
 pub(crate) struct Folder {
@@ -18,21 +21,33 @@ impl Folder {
         Self { path }
     }
 
+    pub(super) fn name(&self) -> String {
+        format!("file:{}", self.path.display())
+    }
+
+    /// Whether mails can be written.
+    pub(super) async fn check(&self) -> io::Result<()> {
+        let trial = self.path.join(".writable");
+        tokio::fs::create_dir_all(&self.path).await?;
+        tokio::fs::write(&trial, b"").await?;
+        tokio::fs::remove_file(&trial).await
+    }
+
     /// Writes the mail: whole or not at all, and once however often it is done.
     pub(super) async fn deliver(&self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
         let name = job_id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
         let file = self.path.join(format!("{name}.eml"));
         write(&self.path, &file, &mail.bytes).await.map_err(|error| Undelivered {
+            verdict: Verdict::Provider(Trouble::Passing),
             reason: format!("{}: {error}", file.display()),
-            is_final: false,
-            is_ambiguous: false,
-            is_provider: true,
+            label: error.to_string(),
+            rejected: Vec::new(),
         })?;
         Ok(Delivered {
             response: format!("written to {}", file.display()),
             accepted: mail.to.iter().map(ToString::to_string).collect(),
             rejected: Vec::new(),
-            provider: format!("file:{}", self.path.display()),
+            provider: self.name(),
         })
     }
 }

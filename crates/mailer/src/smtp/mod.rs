@@ -1,113 +1,197 @@
 //! Delivering a mail: by SMTP (RFC 5321), or into a folder.
 //!
-//! lettre's own transport is not used: its pool takes a connection back whose send was cancelled, and then gives the
-//! next mail the reply of the last one; it limits the time of connecting only; and it takes a 3yz after the dot for
-//! acceptance. Here a connection belongs to one send until the dot is answered by a 2yz; after anything else it is closed.
+//! ```text
+//!   Transport ── Provider ── Session ── Wire      first provider that is not left alone
+//!       │            └────── Breaker              when it is left alone
+//!       └─────── Folder                           for development
+//! ```
+//! A mail takes two steps: [`Transport::begin`], after which a server waits for the message, and [`Begun::finish`].
+//! What the caller does in between, such as noting down that it is about to happen, is done before anything is sent.
+//!
+//! lettre gives the message, the commands and the replies. Its connection is not used: it hides what the server can do,
+//! so commands could not be sent together; it reads on after STARTTLS what was sent before; and it does not say whether
+//! a message was cut off before its end. A connection belongs to one mail until the dot is answered, and is closed where
+//! anything is in doubt.
 
 mod dialogue;
+mod fault;
 mod folder;
+mod lease;
+mod provider;
+mod reply;
+mod session;
+mod tls;
 mod url;
+mod wire;
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use examhall_queue::{Connection, Limiter};
+use lettre::Address;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::{
+    fault::{Fault, Kind, Phase},
+    reply::Reply,
+    session::Limits,
+    url::BadSmtpUrl,
+};
+use self::{folder::Folder, provider::Pending, url::Endpoint};
+use crate::{
+    breaker::Openness,
+    message::Prepared,
+    verdict::{Suppress, Trouble, Verdict},
 };
 
-pub(crate) use self::url::BadSmtpUrl;
-use self::{
-    dialogue::{Connection, Fault},
-    folder::Folder,
-    url::{Endpoint, Server},
-};
-use crate::message::Prepared;
+pub(crate) use self::provider::Provider;
 
 /// Where mails go: servers in order of preference, or a folder.
-pub(crate) enum Transport {
-    Servers(Vec<Provider>),
+pub(crate) struct Transport {
+    way: Way,
+    changes: watch::Sender<()>,
+}
+
+enum Way {
+    Servers(Vec<Arc<Provider>>),
     Folder(Folder),
 }
 
-/// One server, with connections that wait for the next mail.
-pub(crate) struct Provider {
-    server: Server,
-    timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
+/// What all providers share.
+pub(crate) struct TransportOptions {
+    pub(crate) limits: Limits,
+    /// How often a refused log-in is tried again.
+    pub(crate) hold: Duration,
+    /// Where limits shared by all processes are counted.
+    pub(crate) redis: Connection,
+}
+
+/// A server, or the folder, that waits for the message.
+pub(crate) enum Begun<'a> {
+    Server(Box<Pending>),
+    Folder(&'a Folder),
 }
 
 /// What the server said as it took the mail.
 pub(crate) struct Delivered {
     pub(crate) response: String,
     pub(crate) accepted: Vec<String>,
-    pub(crate) rejected: Vec<String>,
+    pub(crate) rejected: Vec<Refused>,
     pub(crate) provider: String,
 }
 
 /// Why nobody took the mail.
+#[derive(Debug)]
 pub(crate) struct Undelivered {
+    pub(crate) verdict: Verdict,
     /// In the server's own words, where it said any.
     pub(crate) reason: String,
-    /// Whether no further try can help.
-    pub(crate) is_final: bool,
-    /// Whether it may have been taken all the same.
-    pub(crate) is_ambiguous: bool,
-    /// Whether it is the server's trouble and not this mail's.
-    pub(crate) is_provider: bool,
+    /// The same for logs: no words of the server, in which an address may stand.
+    pub(crate) label: String,
+    pub(crate) rejected: Vec<Refused>,
+}
+
+/// A recipient that was refused, and what that says of the address.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) address: String,
+    pub(crate) reason: String,
+    pub(crate) suppress: Suppress,
 }
 
 impl Transport {
-    /// Reads `SMTP_URL`; no phase of a dialogue takes longer than `timeout`.
-    pub(crate) fn from_url(urls: &str, timeout: Duration) -> Result<Self, BadSmtpUrl> {
+    /// Reads `SMTP_URL`.
+    pub(crate) fn from_url(urls: &str, options: &TransportOptions) -> Result<Self, BadSmtpUrl> {
         let endpoints = urls.split(',').map(|url| Endpoint::parse(url.trim())).collect::<Result<Vec<_>, _>>()?;
+        let changes = watch::Sender::new(());
         if let [Endpoint::Folder(path)] = endpoints.as_slice() {
-            return Ok(Self::Folder(Folder::new(path.clone())));
+            return Ok(Self { way: Way::Folder(Folder::new(path.clone())), changes });
         }
+        let limiter = Limiter::new(options.redis.clone(), "mail:rate:");
         let providers = endpoints.into_iter().map(|endpoint| match endpoint {
-            Endpoint::Server(server) => Ok(Provider { server, timeout, idle: Mutex::default() }),
+            Endpoint::Server(server) => Ok(Arc::new(Provider::new(server, options, limiter.clone(), changes.clone()))),
             Endpoint::Folder(_) => Err(BadSmtpUrl::FolderAmongServers),
         });
-        providers.collect::<Result<_, _>>().map(Self::Servers)
+        Ok(Self { way: Way::Servers(providers.collect::<Result<_, _>>()?), changes })
     }
 
-    /// Delivers a mail once: to the first server that can be talked to.
-    pub(crate) async fn deliver(&self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
-        let providers = match self {
-            Self::Folder(folder) => return folder.deliver(job_id, mail).await,
-            Self::Servers(providers) => providers,
-        };
+    /// Finds somebody who waits for the mail: the first provider that has no trouble of its own.
+    pub(crate) async fn begin(&self, mail: &Prepared) -> Result<Begun<'_>, Undelivered> {
         let mut last = None;
-        for provider in providers {
-            match provider.deliver(mail).await {
-                Ok(delivered) => return Ok(delivered),
-                Err(fault) if fault.before_the_mail() => last = Some(fault),
-                Err(fault) => return Err(fault.into()),
+        for provider in match &self.way {
+            Way::Folder(folder) => return Ok(Begun::Folder(folder)),
+            Way::Servers(providers) => providers,
+        } {
+            match provider.begin(mail).await {
+                Ok(pending) => return Ok(Begun::Server(Box::new(pending))),
+                Err(undelivered) if matches!(undelivered.verdict, Verdict::Provider(_)) => last = Some(undelivered),
+                Err(undelivered) => return Err(undelivered),
             }
         }
-        Err(last.map_or_else(|| Fault::no_server().into(), Undelivered::from))
+        Err(last.unwrap_or_else(|| Undelivered::left_alone("SMTP_URL names no server".to_owned())))
+    }
+
+    /// How much may be sent now, by the provider that can take most.
+    pub(crate) fn openness(&self) -> Openness {
+        self.providers().map(|provider| provider.openness()).max().unwrap_or(Openness::All)
+    }
+
+    /// When the first provider is asked again whether it can take mails; `None` where one can.
+    pub(crate) fn next_probe(&self) -> Option<Duration> {
+        (self.openness() < Openness::OneByOne).then(|| self.providers().filter_map(|one| one.next_probe()).min())?
+    }
+
+    /// For how long nothing could be sent.
+    pub(crate) fn silent_for(&self) -> Option<Duration> {
+        (self.openness() < Openness::OneByOne).then(|| self.providers().filter_map(|one| one.silent_for()).min())?
+    }
+
+    /// Tells of each change of [`openness`](Self::openness).
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Probes providers that are left alone, until `stop`. `from` is `MAIL_FROM`.
+    pub(crate) fn watch(&self, from: &Address, stop: &CancellationToken) {
+        for provider in self.providers() {
+            tokio::spawn(Arc::clone(provider).watch(from.clone(), stop.clone()));
+        }
+    }
+
+    /// Tries a log-in at each provider; gives its name and what is wrong with it.
+    pub(crate) async fn check(&self) -> Vec<(String, Result<(), String>)> {
+        let mut answers = Vec::new();
+        for provider in self.providers() {
+            let answer = provider.check().await.map_err(|fault| fault.to_string());
+            answers.push((provider.name(), answer));
+        }
+        if let Way::Folder(folder) = &self.way {
+            answers.push((folder.name(), folder.check().await.map_err(|error| error.to_string())));
+        }
+        answers
+    }
+
+    fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        match &self.way {
+            Way::Servers(providers) => providers.as_slice(),
+            Way::Folder(_) => &[],
+        }
+        .iter()
     }
 }
 
-impl Provider {
-    async fn deliver(&self, mail: &Prepared) -> Result<Delivered, Fault> {
-        if let Some(mut connection) = self.take_idle() {
-            match connection.send(mail).await {
-                Ok(delivered) => return Ok(self.keep(connection, delivered)),
-                // The server had closed it meanwhile, or says so now: that says nothing about the mail.
-                Err(fault) if fault.is_stale_connection() => {}
-                Err(fault) => return Err(fault),
-            }
+impl Begun<'_> {
+    /// Sends the message.
+    pub(crate) async fn finish(self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
+        match self {
+            Self::Server(pending) => pending.finish(mail).await,
+            Self::Folder(folder) => folder.deliver(job_id, mail).await,
         }
-        let mut connection = Connection::open(&self.server, self.timeout).await?;
-        let delivered = connection.send(mail).await?;
-        Ok(self.keep(connection, delivered))
     }
+}
 
-    fn take_idle(&self) -> Option<Connection> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// Only a connection whose last mail was accepted gets here: its dialogue is where it should be.
-    fn keep(&self, connection: Connection, delivered: Delivered) -> Delivered {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        delivered
+impl Undelivered {
+    fn left_alone(reason: String) -> Self {
+        Self { verdict: Verdict::Provider(Trouble::Passing), label: reason.clone(), reason, rejected: Vec::new() }
     }
 }

@@ -1,10 +1,14 @@
 //! `SMTP_URL`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use lettre::transport::smtp::{authentication::Credentials, client::TlsParameters};
+use examhall_queue::Rate;
+use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
+use tokio_rustls::TlsConnector;
 use url::Url;
+
+use super::tls::{BadTls, connector};
 
 /// Where mails go, by one URL.
 pub(super) enum Endpoint {
@@ -18,6 +22,10 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) credentials: Option<Credentials>,
+    /// Most mails, over all processes.
+    pub(super) rate: Option<Rate>,
+    /// Most connections, over all processes.
+    pub(super) connections: Option<u32>,
 }
 
 /// How a connection is kept from being read by others.
@@ -25,9 +33,9 @@ pub(super) enum Security {
     /// Not at all.
     None,
     /// By STARTTLS (RFC 3207), without which nothing is sent.
-    StartTls(TlsParameters),
+    StartTls(TlsConnector),
     /// From the first byte on (RFC 8314).
-    Implicit(TlsParameters),
+    Implicit(TlsConnector),
 }
 
 /// Why `SMTP_URL` is refused. Shows no password.
@@ -46,14 +54,17 @@ pub(crate) enum BadSmtpUrl {
     #[error("tls must be required or none")]
     Tls,
     /// It has a parameter that is not known.
-    #[error("{0:?} is not a parameter; there is tls")]
+    #[error("{0:?} is not a parameter; there are tls, ca, rate and connections")]
     Parameter(String),
     /// A password would be sent for everybody to read.
     #[error("a password needs TLS: take tls=none away, or the user name")]
     PasswordWithoutTls,
-    /// The host name cannot be in a certificate.
-    #[error("TLS: {0}")]
-    TlsParameters(#[source] lettre::transport::smtp::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    TlsSetup(#[from] BadTls),
+    /// A limit is no number, or too small.
+    #[error("{0} must be a whole number from 1 to 10000")]
+    Limit(&'static str),
     /// A folder takes everything: nothing after or before it makes sense.
     #[error("file: cannot stand in a list with servers")]
     FolderAmongServers,
@@ -71,12 +82,15 @@ impl Endpoint {
             _ => return Err(BadSmtpUrl::Scheme),
         };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(BadSmtpUrl::NoHost)?.to_owned();
-        let mut wants_tls = true;
+        let (mut wants_tls, mut authority, mut rate, mut connections) = (true, None, None, None);
         for (name, value) in url.query_pairs() {
             match (name.as_ref(), value.as_ref()) {
                 ("tls", "required") => {}
                 ("tls", "none") if !is_implicit => wants_tls = false,
                 ("tls", _) => return Err(BadSmtpUrl::Tls),
+                ("ca", file) => authority = Some(PathBuf::from(file)),
+                ("rate", count) => rate = Some(Rate::per(limit("rate", count)?, Duration::from_secs(1))),
+                ("connections", count) => connections = Some(limit("connections", count)?),
                 (other, _) => return Err(BadSmtpUrl::Parameter(other.to_owned())),
             }
         }
@@ -84,13 +98,14 @@ impl Endpoint {
         if credentials.is_some() && !wants_tls {
             return Err(BadSmtpUrl::PasswordWithoutTls);
         }
-        let tls = || TlsParameters::new(host.clone()).map_err(BadSmtpUrl::TlsParameters);
+        let tls = || connector(authority.as_deref());
         let security = match (wants_tls, is_implicit) {
             (false, _) => Security::None,
             (true, false) => Security::StartTls(tls()?),
             (true, true) => Security::Implicit(tls()?),
         };
-        Ok(Self::Server(Server { port: url.port().unwrap_or(default_port), host, security, credentials }))
+        let port = url.port().unwrap_or(default_port);
+        Ok(Self::Server(Server { host, port, security, credentials, rate, connections }))
     }
 }
 
@@ -99,6 +114,10 @@ impl Server {
     pub(super) fn name(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+}
+
+fn limit(name: &'static str, text: &str) -> Result<u32, BadSmtpUrl> {
+    text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or(BadSmtpUrl::Limit(name))
 }
 
 fn credentials(url: &Url) -> Option<Credentials> {
@@ -133,6 +152,8 @@ mod tests {
         assert_eq!(submission.credentials, Some(Credentials::new("user".into(), "p@ss+".into())));
         let implicit = server("smtps://mail.example.com");
         assert!(implicit.port == 465 && matches!(implicit.security, Security::Implicit(_)));
+        let limited = server("smtps://mail.example.com?rate=14&connections=10");
+        assert_eq!((limited.rate, limited.connections), (Some(Rate::per(14, Duration::from_secs(1))), Some(10)));
         for (text, path) in [("file:data/mail", "data/mail"), ("file:/var/mail", "/var/mail"), ("file:///x", "/x")] {
             assert!(matches!(Endpoint::parse(text), Ok(Endpoint::Folder(found)) if found == *path));
         }
@@ -146,6 +167,11 @@ mod tests {
         assert!(refused("smtp://h?tls=maybe").contains("required or none"));
         assert!(refused("smtps://h?tls=none").contains("required or none"));
         assert!(refused("smtp://h?tsl=none").contains("\"tsl\" is not a parameter"));
+        assert!(
+            refused("smtp://h?rate=0").contains("rate must be")
+                && refused("smtp://h?connections=x").contains("connections")
+        );
+        assert!(refused("smtps://h?ca=/nowhere.pem").contains("ca=/nowhere.pem"));
         assert!(refused("smtp://user:hunter2@h?tls=none").contains("a password needs TLS"));
     }
 }

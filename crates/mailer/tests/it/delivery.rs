@@ -3,14 +3,10 @@ use std::{
     time::Duration,
 };
 
-use examhall_testkit::{Action, Phase};
+use examhall_testkit::{Action, Phase, SmtpOptions};
 use serde_json::json;
 
-use crate::Post;
-
-fn reply(text: &str) -> Action {
-    Action::Reply(text.to_owned())
-}
+use crate::{Post, reply};
 
 #[tokio::test]
 async fn an_accepted_mail_says_what_the_server_said() {
@@ -99,7 +95,7 @@ async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
         }
         Phase::Rcpt if rounds.load(Ordering::SeqCst) > 1 => Action::Proceed,
         Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
-        Phase::Rcpt => reply("452 4.2.2 mailbox full"),
+        Phase::Rcpt => reply("452 try later"),
         _ => Action::Proceed,
     });
     post.add(json!(["nobody@example.com", "ada@example.com"])).await;
@@ -139,28 +135,6 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_at
 }
 
 #[tokio::test]
-async fn jobs_that_are_no_mails_fail_with_a_reason_and_the_next_one_is_sent() {
-    let post = Post::start().await;
-    let no_recipient = post.add_data(json!({"subject": "Hello", "html": "<p>Hi</p>"})).await;
-    let two_headers = post.add_data(json!({"to": "a@b.example", "subject": "x\r\nBcc: y@z.example", "html": ""})).await;
-    let expired = post
-        .add_data(json!({"to": "a@b.example", "subject": "x", "html": "", "expiresAt": "2000-01-01T00:00:00Z"}))
-        .await;
-    post.add(json!("ada@example.com")).await;
-    let drain = post.drain().await;
-    assert_eq!((drain.sent, drain.failed), (1, 3));
-    for (id, reason) in [
-        (no_recipient, "the job's data cannot be read: missing field `to`"),
-        (two_headers, "subject: holds a line break"),
-        (expired, "expired"),
-    ] {
-        let found = &post.job(&id).await["failedReason"];
-        assert!(found.starts_with(reason), "{found}");
-    }
-    assert_eq!(post.world.smtp.received().len(), 1);
-}
-
-#[tokio::test]
 async fn mails_are_written_into_a_folder_whole_and_once() {
     let mut post = Post::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -180,4 +154,59 @@ async fn the_next_server_takes_the_mail_where_the_first_cannot_be_reached() {
     post.world.set("SMTP_URL", &both);
     post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
+}
+
+#[tokio::test]
+async fn a_mail_on_a_warm_connection_is_two_round_trips_without_a_word_too_many() {
+    let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
+    post.add_many(3).await;
+    assert_eq!(post.drain().await.sent, 3);
+    let seen = post.world.smtp.seen();
+    let verbs: Vec<_> = seen.iter().map(|line| line.split([' ', ':']).next().unwrap_or_default()).collect();
+    let mail = ["MAIL", "RCPT", "DATA"];
+    assert_eq!(verbs[..10], [&["EHLO"], &mail[..], &mail, &mail].concat()[..], "no NOOP, no RSET");
+}
+
+#[tokio::test]
+async fn a_refused_recipient_does_not_cost_the_connection() {
+    for extensions in [vec!["PIPELINING", "ENHANCEDSTATUSCODES"], vec!["ENHANCEDSTATUSCODES"]] {
+        let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
+        post.world.set("MAILER_CONCURRENCY", "1");
+        post.world.smtp.behave(|phase, line| match phase {
+            Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
+            _ => Action::Proceed,
+        });
+        for n in 0..3 {
+            post.add(json!(format!("nobody{n}@example.com"))).await;
+            post.add(json!(format!("ada{n}@example.com"))).await;
+        }
+        let drain = post.drain().await;
+        assert_eq!((drain.sent, drain.failed), (3, 3));
+        assert_eq!(post.world.smtp.count("EHLO"), 1);
+        assert_eq!(post.world.smtp.count("RSET"), 3, "before the next mail, in the same round trip");
+    }
+}
+
+#[tokio::test]
+async fn attachments_come_as_they_were_sent() {
+    let post = Post::start().await;
+    let content = "QUJD".repeat(100_000);
+    let file = json!({"filename": "Prüfung.bin", "content": content, "encoding": "base64"});
+    post.add_data(json!({"to": "a@b.example", "subject": "x", "html": "", "attachments": [file]})).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (1, 0));
+    assert!(post.world.smtp.received()[0].message.replace("\r\n", "").contains(&content), "as it was given");
+}
+
+#[tokio::test]
+async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
+    let post = Post::start().await;
+    post.add(json!("ünal@prüfung.example")).await;
+    assert_eq!(post.drain().await.sent, 1);
+    assert_eq!(post.world.smtp.received()[0].to, ["ünal@xn--prfung-4ya.example"]);
+    assert!(post.world.smtp.seen().iter().any(|line| line.starts_with("MAIL") && line.contains("SMTPUTF8")));
+    let post = Post::start_with(SmtpOptions { extensions: vec!["PIPELINING"], ..SmtpOptions::default() }).await;
+    let id = post.add(json!("ünal@prüfung.example")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert!(post.reason(&id).await.contains("SMTPUTF8"));
 }

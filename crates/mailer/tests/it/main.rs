@@ -1,15 +1,29 @@
-//! Tests of the mailer in process, each in a world of its own.
+//! Tests of the mailer, each in a world of its own: in process, and as a process where it is killed or its command line
+//! is meant.
 
+mod bad_input;
 mod delivery;
+mod doubt;
+mod faults;
+mod kill;
+mod once;
+mod operate;
+mod postfix;
+mod provider;
+mod recipients;
+
+use std::{collections::HashMap, time::Duration};
 
 use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
-use examhall_mailer::{Drain, Mailer};
-use examhall_queue::{Connection, JobOptions, NewJob, Queue};
-use examhall_testkit::World;
+use examhall_mailer::{Drain, DrainOptions, Mailer, Progress};
+use examhall_queue::{Connection, Counts, JobOptions, NewJob, Queue};
+use examhall_testkit::{Action, SmtpOptions, SmtpServer, World, eventually};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
+
+/// Longer than anything takes, so that a busy machine fails no test.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A world, and a producer that adds mails to its queue.
 struct Post {
@@ -26,31 +40,86 @@ impl Post {
         Self { world, queue }
     }
 
+    async fn start_with(options: SmtpOptions) -> Self {
+        let mut post = Self::start().await;
+        post.world.smtp = SmtpServer::start_with(options).await;
+        post
+    }
+
+    /// As [`start`](Self::start), with these settings.
+    async fn start_set(settings: &[(&str, &str)]) -> Self {
+        let mut post = Self::start().await;
+        for (name, value) in settings {
+            post.world.set(name, value);
+        }
+        post
+    }
+
     /// Adds a mail to these recipients; gives its job's id.
     async fn add(&self, to: Value) -> String {
         self.add_data(json!({"to": to, "subject": "Hello", "html": "<p>Hi</p>", "text": "Hi"})).await
     }
 
+    /// Adds a mail to each of `s0@example.com`, `s1@example.com`, ...
+    async fn add_many(&self, count: usize) {
+        for n in 0..count {
+            self.add(json!(format!("s{n}@example.com"))).await;
+        }
+    }
+
     async fn add_data(&self, data: Value) -> String {
-        let options =
-            JobOptions { priority: Priority::DEFAULT.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
+        self.add_with(data, JobOptions::default()).await
+    }
+
+    async fn add_with(&self, data: Value, options: JobOptions) -> String {
+        let options = JobOptions { priority: Priority::DEFAULT.to_bullmq(), retry: EmailJob::RETRY, ..options };
         self.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added")
     }
 
     /// Runs a mailer until there is nothing left to do.
     async fn drain(&self) -> Drain {
+        self.drain_with(DrainOptions::default()).await
+    }
+
+    async fn drain_with(&self, options: DrainOptions) -> Drain {
         let values = Values::from_pairs(self.world.settings()).expect("good settings");
         let mailer =
             Mailer::connect(MailerSettings::checked(&values).expect("good settings")).await.expect("connected");
-        mailer.drain(CancellationToken::new()).await.expect("drained")
+        mailer.drain(options, Progress::default(), CancellationToken::new()).await.expect("drained")
     }
 
     async fn job(&self, id: &str) -> HashMap<String, String> {
         self.queue.raw(id).await.expect("read")
     }
 
+    /// Why the job failed last.
+    async fn reason(&self, id: &str) -> String {
+        self.job(id).await.remove("failedReason").unwrap_or_default()
+    }
+
     /// The job's return value.
     async fn returned(&self, id: &str) -> Value {
         serde_json::from_str(&self.job(id).await["returnvalue"]).expect("JSON")
     }
+
+    async fn counts(&self) -> Counts {
+        self.queue.counts().await.expect("read")
+    }
+
+    /// Waits until so many jobs are completed.
+    async fn completed(&self, count: i64) {
+        eventually(&format!("{count} jobs completed"), PATIENCE, async || {
+            (self.counts().await.completed >= count).then_some(())
+        })
+        .await;
+    }
+}
+
+fn reply(text: &str) -> Action {
+    Action::Reply(text.to_owned())
+}
+
+/// How often something is done: the full count with `--long`.
+fn count(long: usize, short: usize) -> usize {
+    if std::env::var_os("EXAMHALL_LONG").is_some() { long } else { short }
 }

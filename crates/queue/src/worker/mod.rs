@@ -137,9 +137,9 @@ where
         while !stop.is_cancelled() {
             let next = self.turn(self.free_slots()).await;
             match next {
-                // Within a rate limit there may be more to take: it goes on when that has passed.
+                // Within a rate limit, and while jobs may turn up that a lost answer was about, there may be more to do.
                 Next::Wait { asked_at, is_limited: false, .. }
-                    if self.running.is_empty() && self.reports.is_empty() =>
+                    if self.running.is_empty() && self.reports.is_empty() && self.in_doubt.is_none() =>
                 {
                     // What was due and not found has been taken by another worker.
                     self.retries.retain(|_, due| *due > asked_at);

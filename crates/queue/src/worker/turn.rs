@@ -87,7 +87,8 @@ where
         }
         self.in_hand.note_active(turn.active);
         let limit_ends = limited.map(|span| turn.asked_at.saturating_add_unsigned(millis(span)));
-        let until = [turn.next_due, limit_ends].into_iter().flatten().min();
+        let doubt_step = self.in_doubt.map(|_| turn.asked_at.saturating_add_unsigned(millis(DOUBT_STEP)));
+        let until = [turn.next_due, limit_ends, doubt_step].into_iter().flatten().min();
         if !self.reports.is_empty() || taken == wanted && wanted > 0 {
             Next::Now
         } else {

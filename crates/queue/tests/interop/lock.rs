@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use examhall_queue::WorkerOptions;
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
 scenarios![a22_a_lock_is_kept_while_its_job_runs, a23_a_job_whose_lock_was_lost_is_not_finished_by_us];
 
 async fn a22_a_lock_is_kept_while_its_job_runs(scene: &Scene) {
-    let ours = scene.ours(WorkerOptions { lock: Duration::from_secs(4), ..quick() }).await;
+    let ours = scene.ours(quick()).await;
     let id = scene.add(json!({"takes": 9000}), examhall_queue::JobOptions::default()).await;
     ours.after_runs(1).await;
     scene.node.worker("node-1", json!({"stalledInterval": 500})).await;

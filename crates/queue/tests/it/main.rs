@@ -5,6 +5,8 @@ mod admin;
 mod connections;
 mod control;
 mod events;
+mod leases;
+mod ledger;
 mod limit;
 mod survival;
 mod work;

@@ -1,4 +1,5 @@
 //! What a queue outlives: workers that are killed or frozen, connections that are cut, a Redis that restarts.
+#![expect(clippy::print_stdout, reason = "how long things took, for whoever runs the tests")]
 
 use std::{
     collections::HashMap,

@@ -1,10 +1,13 @@
 //! The tables as types. What their columns mean stands with the migrations that make them.
 #![expect(unreachable_pub, reason = "sea-orm's macros need their items to be pub")]
 
+pub(crate) mod attempt;
 pub(crate) mod cache_outbox;
 pub(crate) mod exam;
+pub(crate) mod forced_change;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;
 pub(crate) mod question;
+pub(crate) mod result;
 pub(crate) mod session;
 pub(crate) mod user;

@@ -1,5 +1,7 @@
-use examhall_core::{Choice, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionKind, Timestamp};
-use examhall_store::{Error, ExamChange, NewExam};
+use examhall_core::{
+    Choice, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionKind, Role, Timestamp, UserId, Viewer,
+};
+use examhall_store::{Error, ExamChange, NewExam, Page};
 
 use crate::{Fresh, NOW, on_both};
 
@@ -8,9 +10,12 @@ on_both!(
     a_change_raises_the_version_and_leaves_the_rest,
     a_change_of_an_old_version_is_refused,
     what_is_not_there_is_not_found,
+    lists_come_in_pages_and_hide_drafts_of_others,
+    an_exam_goes_from_draft_to_published_to_closed,
+    an_exam_that_nobody_began_can_be_deleted,
 );
 
-fn question(n: u128) -> Question {
+pub(crate) fn question(n: u128) -> Question {
     let choices = vec![Choice { id: "a".into(), text: format!("planted {n}"), correct: true }];
     Question {
         id: QuestionId(uuid::Uuid::from_u128(n)),
@@ -20,16 +25,25 @@ fn question(n: u128) -> Question {
     }
 }
 
-async fn new_exam(fresh: &Fresh) -> ExamId {
-    let exam = NewExam {
-        author_id: fresh.author().await,
+pub(crate) fn exam(author_id: UserId) -> NewExam {
+    NewExam {
+        author_id,
         title: "Algebra".into(),
         description: "Sums".into(),
         duration_minutes: 90,
+        max_attempts: 2,
+        pass_mark: 50,
+        opens_at: None,
+        closes_at: None,
+        shuffle: false,
         status: ExamStatus::Published,
         questions: [7, 3, 5].map(question).into(),
-    };
-    fresh.store.exams.create(&exam, NOW).await.expect("created")
+    }
+}
+
+pub(crate) async fn new_exam(fresh: &Fresh) -> ExamId {
+    let exam = exam(fresh.author().await);
+    fresh.store.exams.create(&exam, NOW).await.expect("created").value.id
 }
 
 async fn a_sheet_has_its_questions_in_order_and_no_key(fresh: Fresh) {
@@ -69,4 +83,49 @@ async fn what_is_not_there_is_not_found(fresh: Fresh) {
     assert!(matches!(fresh.store.exams.sheet(nobody).await, Err(Error::NotFound)));
     let refused = fresh.store.exams.change(nobody, &ExamChange::default(), None, NOW).await;
     assert!(matches!(refused, Err(Error::NotFound)));
+}
+
+async fn lists_come_in_pages_and_hide_drafts_of_others(fresh: Fresh) {
+    let author = fresh.author().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        let status = if n == 2 { ExamStatus::Draft } else { ExamStatus::Published };
+        let new = NewExam { status, questions: vec![], ..exam(author) };
+        ids.push(fresh.store.exams.create(&new, NOW).await.expect("created").value.id);
+    }
+    let list = async |id, role, limit, after| {
+        let page = Page { limit, after };
+        let listed = fresh.store.exams.list(Viewer { id, role }, page).await.expect("listed");
+        (listed.items.into_iter().map(|exam| exam.id).collect::<Vec<_>>(), listed.next)
+    };
+    let other = UserId(uuid::Uuid::nil());
+    let (first, next) = list(other, Role::Student, 3, None).await;
+    assert_eq!((first, next), (vec![ids[4], ids[3], ids[1]], Some(ids[1].0)));
+    assert_eq!(list(other, Role::Student, 3, next).await, (vec![ids[0]], None));
+    ids.reverse();
+    assert_eq!(list(author, Role::Author, 5, None).await, (ids.clone(), None));
+    assert_eq!(list(other, Role::Admin, 5, None).await.0, ids);
+}
+
+async fn an_exam_goes_from_draft_to_published_to_closed(fresh: Fresh) {
+    let draft = NewExam { status: ExamStatus::Draft, questions: vec![], ..exam(fresh.author().await) };
+    let id = fresh.store.exams.create(&draft, NOW).await.expect("created").value.id;
+    let advance = async |to| fresh.store.exams.advance(id, to, None, NOW).await;
+    assert!(matches!(advance(ExamStatus::Published).await, Err(Error::WrongState(_))), "no questions");
+    assert!(matches!(advance(ExamStatus::Closed).await, Err(Error::WrongState(_))), "not published");
+    let editor = examhall_store::Editor { user: draft.author_id, force: false, expected: Some(1) };
+    fresh.store.questions.edit(id, examhall_store::Edit::Add(question(1)), editor, NOW).await.expect("added");
+    let published = advance(ExamStatus::Published).await.expect("published");
+    assert_eq!((published.version, published.value.status), (3, ExamStatus::Published));
+    assert_eq!(advance(ExamStatus::Published).await.expect("it is").version, 3, "twice is once");
+    assert_eq!(advance(ExamStatus::Closed).await.expect("closed").value.status, ExamStatus::Closed);
+    assert!(matches!(advance(ExamStatus::Published).await, Err(Error::WrongState(_))), "no way back");
+}
+
+async fn an_exam_that_nobody_began_can_be_deleted(fresh: Fresh) {
+    let id = new_exam(&fresh).await;
+    assert!(matches!(fresh.store.exams.delete(id, Some(9), NOW).await, Err(Error::VersionMismatch { current: 1 })));
+    fresh.store.exams.delete(id, Some(1), NOW).await.expect("deleted");
+    assert!(matches!(fresh.store.exams.delete(id, None, NOW).await, Err(Error::NotFound)));
+    assert!(matches!(fresh.store.questions.get(QuestionId(uuid::Uuid::from_u128(7))).await, Err(Error::NotFound)));
 }

@@ -3,17 +3,18 @@ use std::{
     time::Duration,
 };
 
-use examhall_core::{ExamStatus, Patch, Timestamp};
-use examhall_store::{CommitHook, ExamChange, Invalidation, NewExam, Store};
+use examhall_core::{Patch, Timestamp};
+use examhall_store::{CommitHook, ExamChange, Invalidation, Store};
 use examhall_testkit::eventually;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, on_both};
+use crate::{Fresh, NOW, exams::new_exam, on_both};
 
 on_both!(
     a_commit_is_told_before_and_after_and_noted_as_heard,
     what_the_cache_did_not_hear_stays_in_the_outbox,
     a_change_that_is_refused_tells_nobody,
+    a_deleted_exam_is_told_with_its_questions,
     exams_that_open_soon_are_found,
 );
 
@@ -54,18 +55,6 @@ impl CommitHook for Listener {
     }
 }
 
-async fn new_exam(fresh: &Fresh) -> examhall_core::ExamId {
-    let exam = NewExam {
-        author_id: fresh.author().await,
-        title: "Algebra".into(),
-        description: String::new(),
-        duration_minutes: 90,
-        status: ExamStatus::Published,
-        questions: Vec::new(),
-    };
-    fresh.store.exams.create(&exam, NOW).await.expect("created")
-}
-
 async fn overdue(fresh: &Fresh) -> Vec<Invalidation> {
     fresh.store.invalidations.overdue(Duration::from_secs(5), 10, LATER).await.expect("asked")
 }
@@ -104,6 +93,15 @@ async fn a_change_that_is_refused_tells_nobody(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     fresh.store.exams.change(id, &ExamChange::default(), Some(7), NOW).await.expect_err("another version");
     assert!(listener.heard.lock().expect("no panic").is_empty());
+}
+
+async fn a_deleted_exam_is_told_with_its_questions(fresh: Fresh) {
+    Listener::on(&fresh, false);
+    let id = new_exam(&fresh).await;
+    fresh.store.exams.delete(id, None, NOW).await.expect("deleted");
+    let questions = [3, 5, 7].map(|n| format!("question:{}", Uuid::from_u128(n)));
+    let exam = [format!("exam:{id}"), format!("exam:{id}:questions")];
+    assert_eq!(overdue(&fresh).await[0].keys, [&exam[..], &questions[..]].concat());
 }
 
 async fn exams_that_open_soon_are_found(fresh: Fresh) {

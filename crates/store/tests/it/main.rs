@@ -1,10 +1,14 @@
 //! Tests of the crate's public face, each on an SQLite file and on a PostgreSQL server of its own.
 
 mod accounts;
+mod attempts;
 mod exams;
 mod invalidation;
 mod outbox;
+mod questions;
+mod results;
 mod schema;
+mod sessions;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{NewAccount, Store};
@@ -42,6 +46,13 @@ impl Fresh {
     async fn author(&self) -> UserId {
         let account = account("author@example.com", Role::Author);
         self.store.accounts.create(&[account], NOW).await.expect("created")[0]
+    }
+}
+
+impl Fresh {
+    async fn students(&self, count: usize) -> Vec<UserId> {
+        let accounts: Vec<_> = (0..count).map(|n| account(&format!("s{n}@example.com"), Role::Student)).collect();
+        self.store.accounts.create(&accounts, NOW).await.expect("created")
     }
 }
 

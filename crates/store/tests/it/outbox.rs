@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{EmailAddress, MailClass, Priority};
-use examhall_store::NewMail;
+use examhall_store::{MailOutcome, NewMail, Page};
 use serde_json::json;
 
 use crate::{Fresh, NOW, on_both};
@@ -11,6 +11,9 @@ on_both!(
     a_claim_is_for_one_relay_until_its_hold_ends,
     what_is_queued_is_not_claimed_again,
     relays_at_once_share_the_rows_and_none_gets_one_twice,
+    what_became_of_a_mail_is_noted_once_and_then_forgotten,
+    a_mail_whose_job_was_lost_waits_again,
+    a_mail_with_an_id_of_its_own_is_added_once,
 );
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -85,4 +88,56 @@ async fn relays_at_once_share_the_rows_and_none_gets_one_twice(fresh: Fresh) {
     }
     assert_eq!(all.len(), 200);
     assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 200);
+}
+
+const ALL: Page = Page { limit: 10, after: None };
+
+async fn queued(fresh: &Fresh) -> NewMail {
+    let mail = mail(5);
+    fresh.store.outbox.add(&mail, NOW).await.expect("added");
+    fresh.store.outbox.claim(10, HOLD, NOW).await.expect("claimed");
+    fresh.store.outbox.mark_queued(&[mail.id], NOW).await.expect("marked");
+    mail
+}
+
+async fn what_became_of_a_mail_is_noted_once_and_then_forgotten(fresh: Fresh) {
+    let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
+    let before = examhall_core::Timestamp::from_millis(NOW.as_millis() - 1);
+    assert!(outbox.open(ALL, before).await.expect("asked").items.is_empty(), "queued just now");
+    assert_eq!(outbox.open(ALL, NOW).await.expect("asked").items, [mail.id]);
+    outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
+    outbox.close(&[mail.id], MailOutcome::Failed, NOW.plus(HOLD)).await.expect("too late");
+    let record = outbox.get(mail.id).await.expect("asked").expect("found");
+    assert_eq!((record.outcome, record.outcome_at), (Some(MailOutcome::Sent), Some(NOW)));
+    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty());
+    assert_eq!(outbox.prune(NOW).await.expect("pruned"), 0);
+    assert_eq!(outbox.prune(NOW.plus(HOLD)).await.expect("pruned"), 1);
+    assert!(outbox.get(mail.id).await.expect("asked").is_none());
+}
+
+async fn a_mail_whose_job_was_lost_waits_again(fresh: Fresh) {
+    let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
+    assert_eq!(outbox.backlog().await.expect("counted"), 0);
+    outbox.reopen(&[mail.id]).await.expect("reopened");
+    assert_eq!(outbox.backlog().await.expect("counted"), 1);
+    assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1);
+    outbox.mark_queued(&[mail.id], NOW).await.expect("marked");
+    outbox.close(&[mail.id], MailOutcome::Removed, NOW).await.expect("closed");
+    outbox.reopen(&[mail.id]).await.expect("asked");
+    assert_eq!(outbox.backlog().await.expect("counted"), 0, "it was taken away on purpose");
+}
+
+async fn a_mail_with_an_id_of_its_own_is_added_once(fresh: Fresh) {
+    let mail = mail(5);
+    let adds = (0..10).map(|_| {
+        let (store, mail) = (fresh.store.clone(), mail.clone());
+        tokio::spawn(async move { store.outbox.add_claimed(&mail, HOLD, NOW).await.expect("asked").is_none() })
+    });
+    let mut added = 0;
+    for add in adds.collect::<Vec<_>>() {
+        added += i32::from(add.await.expect("no panic"));
+    }
+    assert_eq!(added, 1);
+    assert!(fresh.store.outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "its maker queues it");
+    assert_eq!(fresh.store.outbox.claim(10, HOLD, NOW.plus(HOLD)).await.expect("claimed").len(), 1, "or has died");
 }

@@ -1,0 +1,20 @@
+//! Checks of texts that bodies hold.
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
+
+use examhall_core::EmailAddress;
+
+/// One mailbox, such as `ada@example.com`.
+pub(crate) fn is_address(text: &str, (): &()) -> garde::Result {
+    EmailAddress::parse(text).map(drop).map_err(garde::Error::new)
+}
+
+/// Something to read in one line, without characters that could begin a header of a mail.
+pub(crate) fn is_one_line(text: &str, (): &()) -> garde::Result {
+    let is_bad = text.trim().is_empty() || text.chars().any(char::is_control);
+    if is_bad { Err(garde::Error::new("must be one line of visible characters")) } else { Ok(()) }
+}
+
+/// Anything but the character NUL, which PostgreSQL cannot store.
+pub(crate) fn has_no_nul(text: &str, (): &()) -> garde::Result {
+    if text.contains('\0') { Err(garde::Error::new("must not hold the character NUL")) } else { Ok(()) }
+}

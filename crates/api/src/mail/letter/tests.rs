@@ -1,0 +1,93 @@
+use super::*;
+
+fn mailroom(public_url: &str) -> Mailroom {
+    Mailroom::new(&"s".repeat(32).into(), public_url.parse().expect("a URL"))
+}
+
+fn waiting(mailroom: &Mailroom, letter: &Letter) -> WaitingMail {
+    let created_at = Timestamp::from_millis(0);
+    let to = EmailAddress::parse("ada@example.com").expect("an address");
+    WaitingMail { mail: mailroom.envelope(to, letter, created_at), created_at }
+}
+
+fn verification(name: &str) -> Letter {
+    let token = SecretToken::from_text("planted-token".into());
+    Letter::Verification { name: name.into(), token }
+}
+
+#[test]
+fn a_row_holds_the_token_sealed_only() {
+    let row = waiting(&mailroom("http://localhost:8000"), &verification("Ada"));
+    assert!(!format!("{row:?}").contains("planted"));
+    assert!(!row.mail.sealed.windows(7).any(|bytes| bytes == b"planted"));
+}
+
+#[test]
+fn composing_twice_gives_the_same_mail() {
+    let mailroom = mailroom("http://localhost:8000");
+    let row = waiting(&mailroom, &verification("Ada"));
+    assert_eq!(mailroom.compose(&row).expect("composed"), mailroom.compose(&row).expect("composed"));
+}
+
+#[test]
+fn the_link_stands_under_the_public_url() {
+    for (public, link) in [
+        ("http://localhost:8000", "http://localhost:8000/verify?token=planted-token"),
+        ("https://exams.example.com/hall/", "https://exams.example.com/hall/verify?token=planted-token"),
+    ] {
+        let mailroom = mailroom(public);
+        let job = mailroom.compose(&waiting(&mailroom, &verification("Ada"))).expect("composed").0;
+        assert!(job.html.contains(link) && job.text.is_some_and(|text| text.contains(link)), "{link}");
+    }
+}
+
+#[test]
+fn a_name_cannot_write_html() {
+    let mailroom = mailroom("http://localhost:8000");
+    let job = mailroom.compose(&waiting(&mailroom, &verification("<b>Ada</b> & co"))).expect("composed").0;
+    assert!(!job.html.contains("<b>Ada"), "{}", job.html);
+}
+
+#[test]
+fn a_row_that_cannot_be_composed_says_why() {
+    let mailroom = mailroom("http://localhost:8000");
+    let mut row = waiting(&mailroom, &verification("Ada"));
+    row.mail.template = "gone".into();
+    assert!(matches!(mailroom.compose(&row), Err(CannotCompose::NoSuchTemplate(_))));
+    let other = Mailroom::new(&"o".repeat(32).into(), "http://localhost".parse().expect("a URL"));
+    let row = waiting(&mailroom, &verification("Ada"));
+    assert!(matches!(other.compose(&row), Err(CannotCompose::Sealed(_))));
+}
+
+#[test]
+fn what_the_mails_say() {
+    let mailroom = mailroom("https://exams.example.com");
+    for (name, letter) in [
+        ("verification", verification("Ada")),
+        ("already-registered", Letter::AlreadyRegistered { name: "Ada".into() }),
+        ("reset", Letter::Reset { name: "Ada".into(), token: SecretToken::from_text("planted-token".into()) }),
+        ("password-changed", Letter::PasswordChanged { name: "Ada".into() }),
+        ("result", Letter::Result(news())),
+    ] {
+        shown(name, mailroom.compose(&waiting(&mailroom, &letter)).expect("composed").0);
+    }
+    let mut published = waiting(&mailroom, &Letter::Result(news()));
+    published.mail.template = RESULT_PUBLISHED.into();
+    shown(RESULT_PUBLISHED, mailroom.compose(&published).expect("composed").0);
+}
+
+fn shown(name: &str, job: EmailJob) {
+    let text = job.text.unwrap_or_default();
+    insta::assert_snapshot!(name, format!("Subject: {}\n\n{text}\n-----\n{}", job.subject, job.html));
+}
+
+fn news() -> ResultNews {
+    ResultNews {
+        name: "Ada".into(),
+        exam: "Algebra <1>".into(),
+        score: 3.0,
+        max_score: 4.5,
+        percent: 66.67,
+        passed: YesNo::Yes,
+    }
+}

@@ -1,0 +1,142 @@
+//! Finds out what became of mails that were queued, and queues those again that Redis has lost.
+
+use std::{sync::Arc, time::Duration};
+
+use examhall_queue::{Connection, Event, Position, State as JobState};
+use examhall_store::{MailOutcome, Page};
+use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    relay::row_of,
+    state::{State, now},
+};
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How long a mail has been queued before it is asked after.
+const AGE: Duration = Duration::from_mins(1);
+/// Mails asked after at a time.
+const CHUNK: u64 = 200;
+/// How long what became of a mail is kept; a request with the same `Idempotency-Key` finds it until then.
+const KEEP: Duration = Duration::from_hours(24);
+
+/// How long outcomes are gathered before they are noted together.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// Notes what becomes of mails as the queue tells it, until `stop`. What is missed, the reconciler finds. `sleeping` is
+/// a connection for nothing but waiting.
+pub(crate) async fn listen(state: Arc<State>, sleeping: Connection, stop: CancellationToken) {
+    let heard = async {
+        let mut events = loop {
+            match state.queue.events(sleeping.clone(), Position::Now).await {
+                Ok(events) => break events,
+                Err(error) => tracing::debug!(%error, "Events cannot be read yet"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        loop {
+            let mut ended = vec![events.next().await.1];
+            let until = tokio::time::Instant::now() + GATHER;
+            while let Ok((_, event)) = tokio::time::timeout_at(until, events.next()).await {
+                ended.push(event);
+            }
+            if let Err(error) = note(&state, &ended).await {
+                tracing::warn!(%error, "What became of mails is found out later");
+            }
+        }
+    };
+    stop.run_until_cancelled(heard).await;
+}
+
+async fn note(state: &State, events: &[Event]) -> Result<(), examhall_store::Error> {
+    for outcome in [MailOutcome::Sent, MailOutcome::Failed, MailOutcome::Removed] {
+        let ids = events.iter().filter_map(|event| match (event, outcome) {
+            (Event::Completed { id, .. }, MailOutcome::Sent)
+            | (Event::Failed { id, .. }, MailOutcome::Failed)
+            | (Event::Removed { id }, MailOutcome::Removed) => row_of(id),
+            _ => None,
+        });
+        let ids: Vec<Uuid> = ids.collect();
+        for ids in ids.chunks(500) {
+            state.store.outbox.close(ids, outcome, now()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes through the open mails again and again, until `stop`.
+pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = reconcile(&state, AGE).await {
+            tracing::warn!(%error, "Open mails are asked after later");
+        }
+        if let Err(error) = tidy(&state).await {
+            tracing::warn!(%error, "Old rows are deleted later");
+        }
+    }
+}
+
+/// Asks the queue after every mail that was queued more than `age` ago.
+pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()> {
+    let queued_before = now().minus(age);
+    let mut page = Page { limit: CHUNK, after: None };
+    loop {
+        let open = state.store.outbox.open(page, queued_before).await?;
+        // One answer that does not come stops the round: whether the queue has lost a job must be known.
+        let fates = try_join_all(open.items.iter().map(|id| fate(state, *id))).await?;
+        let of = |wanted: Fate| -> Vec<Uuid> {
+            let both = open.items.iter().zip(&fates);
+            both.filter(|(_, fate)| **fate == wanted).map(|(id, _)| *id).collect()
+        };
+        for (fate, outcome) in [(Fate::Sent, MailOutcome::Sent), (Fate::Failed, MailOutcome::Failed)] {
+            let ids = of(fate);
+            if !ids.is_empty() {
+                state.store.outbox.close(&ids, outcome, now()).await?;
+            }
+        }
+        let lost = of(Fate::Lost);
+        if !lost.is_empty() {
+            state.store.outbox.reopen(&lost).await?;
+            metrics::counter!("mail_outbox_requeued_total").increment(lost.len() as u64);
+            tracing::warn!(mails = lost.len(), "Redis has lost mails: they are queued again");
+            state.nudge.notify_one();
+        }
+        page.after = open.next;
+        if page.after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is in the queue.
+    Open,
+    Sent,
+    Failed,
+    /// It is not in the queue, and did not end there as far as anybody knows.
+    Lost,
+}
+
+async fn fate(state: &State, id: Uuid) -> Result<Fate, examhall_queue::Error> {
+    Ok(match state.queue.get(&format!("m-{id}")).await?.map(|job| job.state) {
+        Some(JobState::Completed) => Fate::Sent,
+        Some(JobState::Failed) => Fate::Failed,
+        Some(JobState::Waiting | JobState::Prioritized | JobState::Delayed | JobState::Active) => Fate::Open,
+        None => Fate::Lost,
+    })
+}
+
+async fn tidy(state: &State) -> Result<(), examhall_store::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails")]
+    metrics::gauge!("mail_outbox_waiting").set(state.store.outbox.backlog().await? as f64);
+    state.store.outbox.prune(now().minus(KEEP)).await?;
+    state.store.accounts.prune(now()).await?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `/attempts`: start, save, hand in.
+
+use actix_web::{HttpResponse, web};
+use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, Role, Sight, Timestamp, Viewer, shuffled};
+use examhall_store::Error;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::questions::cached_sheet;
+use crate::{
+    http::{
+        extract::{Id, JsonBody, LoggedIn},
+        list::{self, Paging},
+        problem::{FieldError, Problem},
+        respond,
+    },
+    state::{State, now},
+    submission,
+};
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/exams/{id}/attempts").route(web::post().to(start)).route(web::get().to(mine)))
+        .service(web::resource("/attempts/{id}").route(web::get().to(read)))
+        .service(web::resource("/attempts/{id}/answers").route(web::put().to(save)))
+        .service(web::resource("/attempts/{id}/submit").route(web::post().to(submit)));
+}
+
+/// What `PUT /attempts/{id}/answers` takes: all answers, in place of those before.
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    #[garde(range(min = 0))]
+    seq: i64,
+    #[garde(length(max = 1000))]
+    answers: Vec<Answer>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedAnswers {
+    seq: i64,
+    saved_at: Timestamp,
+}
+
+/// An attempt with its answers, for whoever comes back to it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FullAttempt {
+    #[serde(flatten)]
+    attempt: Attempt,
+    seq: i64,
+    answers: Vec<Answer>,
+}
+
+async fn start(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+) -> Result<HttpResponse, Problem> {
+    if viewer.role != Role::Student {
+        return Err(Problem::forbidden("only students sit exams"));
+    }
+    let mut started = state.store.attempts.start(id, viewer.id, now()).await;
+    if let Err(Error::AttemptOpen(open)) = started {
+        let (open, _) = state.store.attempts.get(open).await?;
+        if open.takes_answers(now()) {
+            return Err(Error::AttemptOpen(open.id).into());
+        }
+        submission::submit(&state, &open).await?; // its time is over: the sweeper has not come to it yet
+        started = state.store.attempts.start(id, viewer.id, now()).await;
+    }
+    if matches!(started, Err(Error::NotOpen)) {
+        let exam = state.store.exams.get(id).await?.value;
+        if exam.access().sheet_for(viewer, now()) == Sight::Hidden {
+            return Err(Problem::not_found());
+        }
+    }
+    let (exam, attempt) = started?;
+    let attempt = if exam.shuffle { in_order(&state, attempt).await? } else { attempt };
+    Ok(respond::created(format!("/api/v1/attempts/{}", attempt.id), None, &attempt))
+}
+
+/// The attempt with its order.
+async fn in_order(state: &State, attempt: Attempt) -> Result<Attempt, Problem> {
+    let (cached, _) = cached_sheet(state, attempt.exam_id).await?;
+    let sheet = cached.value().map_err(|error| Problem::internal(&error))?;
+    Ok(Attempt { order: Some(shuffled(attempt.id, &sheet.questions)), ..attempt })
+}
+
+async fn mine(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    Paging(page): Paging,
+) -> Result<HttpResponse, Problem> {
+    Ok(list::answer(state.store.attempts.of_student(id, viewer.id, page).await?))
+}
+
+async fn read(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<AttemptId>,
+) -> Result<HttpResponse, Problem> {
+    let (attempt, saved) = state.store.attempts.get(id).await?;
+    let exam = state.store.exams.get(attempt.exam_id).await?.value;
+    if attempt.user_id != viewer.id && !exam.access().is_owned_by(viewer) {
+        return Err(Problem::forbidden("this attempt is another student's"));
+    }
+    let attempt = if exam.shuffle { in_order(&state, attempt).await? } else { attempt };
+    Ok(HttpResponse::Ok().json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
+}
+
+async fn save(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<AttemptId>,
+    JsonBody(body): JsonBody<Answers>,
+) -> Result<HttpResponse, Problem> {
+    let errors = faults(&body.answers);
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let (seq, saved_at) = match state.store.attempts.save(id, viewer.id, body.seq, &body.answers, now()).await {
+        Err(Error::NotFound) => return Err(not_mine(&state, id, viewer).await),
+        saved => saved?,
+    };
+    Ok(HttpResponse::Ok().json(SavedAnswers { seq, saved_at }))
+}
+
+async fn submit(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<AttemptId>,
+) -> Result<HttpResponse, Problem> {
+    let (attempt, _) = state.store.attempts.get(id).await?;
+    if attempt.user_id != viewer.id {
+        return Err(not_mine(&state, id, viewer).await);
+    }
+    Ok(HttpResponse::Ok().json(submission::submit(&state, &attempt).await?))
+}
+
+async fn not_mine(state: &State, id: AttemptId, viewer: Viewer) -> Problem {
+    match state.store.attempts.get(id).await {
+        Ok((attempt, _)) if attempt.user_id != viewer.id => Problem::forbidden("this attempt is another student's"),
+        Ok(_) => Problem::not_found(),
+        Err(error) => error.into(),
+    }
+}
+
+/// What is over a limit. Whether a question exists is not asked here: saving must be cheap, and what answers no
+/// question earns nothing.
+fn faults(answers: &[Answer]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut check = |is_good: bool, n: usize, field: &str, detail: &str| {
+        if !is_good {
+            errors.push(FieldError { pointer: format!("/answers/{n}/{field}"), detail: detail.to_owned() });
+        }
+    };
+    for (n, answer) in answers.iter().enumerate() {
+        if let Some(ids) = &answer.choice_ids {
+            let is_good = ids.len() <= 50 && ids.iter().all(|id| id.len() <= 64 && !id.contains('\0'));
+            check(is_good, n, "choiceIds", "must be at most 50 ids of choices");
+            check(answer.value.is_none(), n, "value", "must not be given beside choiceIds");
+        }
+        if let Some(AnswerValue::Text(text)) = &answer.value {
+            check(text.chars().count() <= 2000, n, "value", "must be at most 2000 characters long");
+            check(!text.contains('\0'), n, "value", "must not hold the character NUL");
+        }
+    }
+    errors
+}

@@ -1,0 +1,74 @@
+//! How far a mail has come, as administrators see it.
+
+use examhall_core::{Priority, Timestamp};
+use examhall_queue::{JobRecord, State as JobState};
+use examhall_store::{MailOutcome, MailRecord};
+use serde::Serialize;
+
+use super::emails::moment;
+
+/// How far a mail has come.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmailStatus {
+    job_id: String,
+    state: JobState,
+    attempts_made: u32,
+    attempts: u32,
+    priority: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try_at: Option<Timestamp>,
+}
+
+impl EmailStatus {
+    /// Of a job in the queue.
+    pub(super) fn of_job(job: &JobRecord) -> Self {
+        let message_id = job.returnvalue.as_ref().and_then(|value| value["messageId"].as_str());
+        Self {
+            job_id: job.id.clone(),
+            state: job.state,
+            attempts_made: job.attempts_made,
+            attempts: job.options.retry.attempts.max(1), // BullMQ's 0 is one try too
+            priority: Priority::from_bullmq(job.priority).level(),
+            failed_reason: job.failed_reason.clone(),
+            message_id: message_id.map(ToOwned::to_owned),
+            created_at: moment(Some(job.timestamp)),
+            processed_at: moment(job.processed_on),
+            finished_at: moment(job.finished_on),
+            next_try_at: moment(job.due),
+        }
+    }
+
+    /// Of a row of the outbox that has no job, not yet or not any more.
+    pub(super) fn of_row(job_id: &str, record: &MailRecord) -> Self {
+        let state = match record.outcome {
+            None => JobState::Waiting,
+            Some(MailOutcome::Sent) => JobState::Completed,
+            Some(MailOutcome::Failed | MailOutcome::Removed) => JobState::Failed,
+        };
+        let mail = &record.waiting.mail;
+        Self {
+            job_id: job_id.to_owned(),
+            state,
+            attempts_made: 0,
+            attempts: examhall_core::EmailJob::RETRY.attempts,
+            priority: mail.priority.level(),
+            failed_reason: (record.outcome == Some(MailOutcome::Removed)).then(|| "removed".to_owned()),
+            message_id: None,
+            created_at: Some(record.waiting.created_at),
+            processed_at: None,
+            finished_at: record.outcome_at,
+            next_try_at: None,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `/emails`: mails that administrators write, and every mail's way through the queue.
+
+use std::time::Duration;
+
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients, Timestamp};
+use examhall_queue::{Attempts, Order, State as JobState};
+use examhall_store::{MailOutcome, MailRecord, NewMail};
+use garde::Validate;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::email_status::EmailStatus;
+use crate::{
+    http::{
+        extract::{Admin, Id, JsonBody, Parameters},
+        problem::{FieldError, Problem},
+        text::is_one_line,
+    },
+    mail::{CUSTOM, CustomMail, Delivery},
+    relay,
+    state::{State, now},
+};
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/emails").route(web::post().to(send)).route(web::get().to(list)))
+        .service(web::resource("/emails/retry-failed").route(web::post().to(retry_failed)))
+        .service(web::resource("/emails/{id}").route(web::get().to(read)).route(web::delete().to(remove)))
+        .service(web::resource("/emails/{id}/retry").route(web::post().to(retry)))
+        .service(web::resource("/emails/{id}/promote").route(web::post().to(promote)));
+}
+
+/// What `POST /emails` takes.
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sending {
+    #[garde(custom(are_addresses))]
+    to: Recipients,
+    #[garde(length(chars, min = 1, max = 500), custom(is_one_line))]
+    subject: String,
+    #[garde(length(chars, min = 1, max = 500_000), custom(crate::http::text::has_no_nul))]
+    html: String,
+    #[garde(inner(length(chars, max = 500_000), custom(crate::http::text::has_no_nul)))]
+    text: Option<String>,
+    #[garde(inner(range(min = 1, max = 10)))]
+    priority: Option<u8>,
+    #[garde(inner(range(min = 1, max = 50)))]
+    attempts: Option<u32>,
+    /// At most 30 days.
+    #[garde(inner(range(max = 2_592_000_000)))]
+    delay_ms: Option<u64>,
+}
+
+/// What `Idempotency-Key` holds: with the same key the same mail is queued once.
+struct IdempotencyKey(Option<String>);
+
+impl FromRequest for IdempotencyKey {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let key = request.headers().get("idempotency-key").map(|value| value.to_str().unwrap_or_default().trim());
+        std::future::ready(match key {
+            Some(key) if key.is_empty() || key.len() > 200 => {
+                Err(Problem::bad_request("Idempotency-Key must be 1 to 200 visible ASCII characters"))
+            }
+            key => Ok(Self(key.map(ToOwned::to_owned))),
+        })
+    }
+}
+
+async fn send(
+    state: web::Data<State>,
+    Admin(viewer): Admin,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(body): JsonBody<Sending>,
+) -> Result<HttpResponse, Problem> {
+    let now = now();
+    let first = body.to.0.first().map(|to| EmailAddress::parse(to)).transpose();
+    let to = first.ok().flatten().ok_or_else(|| Problem::bad_request("`to` names nobody"))?;
+    let not_before = body.delay_ms.filter(|ms| *ms > 0).map(|ms| now.plus(Duration::from_millis(ms)));
+    let mut custom = CustomMail {
+        to: body.to,
+        subject: body.subject,
+        html: body.html,
+        text: body.text,
+        delivery: Delivery { attempts: body.attempts, not_before },
+    };
+    let mail = NewMail {
+        id: key.map_or_else(Uuid::now_v7, |key| id_of_key(viewer.id.0, &key)),
+        class: MailClass::Other,
+        template: CUSTOM.to_owned(),
+        to,
+        params: json!(custom),
+        sealed: Vec::new(),
+        priority: body.priority.map_or(Ok(Priority::DEFAULT), Priority::new).unwrap_or_default(),
+        expires_at: None,
+    };
+    let job_id = format!("m-{}", mail.id);
+    if let Some(before) = state.store.outbox.add_claimed(&mail, relay::HOLD, now).await? {
+        let mut old: CustomMail =
+            serde_json::from_value(before.waiting.mail.params).map_err(|error| Problem::internal(&error))?;
+        (old.delivery.not_before, custom.delivery.not_before) = (None, None); // counted from another moment
+        if old != custom || before.waiting.mail.priority != mail.priority {
+            let detail = "this Idempotency-Key was used for another mail";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+        }
+    } else {
+        let waiting = examhall_store::WaitingMail { mail, created_at: now };
+        if let Err(error) = relay::queue(&state, &[waiting]).await {
+            tracing::warn!(%error, "A mail stays in the outbox for now"); // it is committed, and will be queued
+        }
+    }
+    Ok(HttpResponse::Accepted().json(json!({ "jobId": job_id })))
+}
+
+/// A UUID of version 8 (RFC 9562, section 5.8) made of who asks and their key.
+fn id_of_key(user: Uuid, key: &str) -> Uuid {
+    let hash = digest(&SHA256, &[user.as_bytes(), key.as_bytes()].concat());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+    let found = state.queue.get(&id).await;
+    if let Ok(Some(job)) = &found {
+        return Ok(HttpResponse::Ok().json(EmailStatus::of_job(job)));
+    }
+    // Not queued yet, or gone from the queue: the outbox may know it.
+    match row(&state, &id).await? {
+        Some(record) => Ok(HttpResponse::Ok().json(EmailStatus::of_row(&id, &record))),
+        None => found.map_err(Problem::from).and(Err(Problem::not_found())),
+    }
+}
+
+async fn row(state: &State, job_id: &str) -> Result<Option<MailRecord>, Problem> {
+    match relay::row_of(job_id) {
+        Some(row) => Ok(state.store.outbox.get(row).await?),
+        None => Ok(None),
+    }
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    state: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statuses {
+    items: Vec<EmailStatus>,
+    next_cursor: Option<String>,
+}
+
+/// Mails of one state, or of all states one after the other.
+async fn list(
+    state: web::Data<State>,
+    Admin(_): Admin,
+    Parameters(listing): Parameters<Listing>,
+) -> Result<HttpResponse, Problem> {
+    let limit = listing.limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        let detail = "must be a number from 1 to 100".to_owned();
+        return Err(Problem::invalid(vec![FieldError { pointer: "/limit".to_owned(), detail }]));
+    }
+    let states = match &listing.state {
+        None => JobState::ALL.to_vec(),
+        Some(word) => vec![word.parse().map_err(|_| {
+            let words: Vec<_> = JobState::ALL.iter().map(|state| state.as_str()).collect();
+            let detail = format!("must be one of {}", words.join(", "));
+            Problem::invalid(vec![FieldError { pointer: "/state".to_owned(), detail }])
+        })?],
+    };
+    let (mut at, mut skip) = listing
+        .cursor
+        .as_deref()
+        .map_or(Some((0, 0)), from_cursor)
+        .ok_or_else(|| Problem::bad_request("cursor must be a nextCursor that this list gave"))?;
+    let mut items = Vec::new();
+    while let (Some(one), true) = (states.get(at), items.len() < limit as usize) {
+        let wanted = limit - u32::try_from(items.len()).unwrap_or(limit);
+        let jobs = state.queue.list(*one, skip, wanted, Order::NewestFirst).await?;
+        let found = u32::try_from(jobs.len()).unwrap_or(wanted);
+        items.extend(jobs.iter().map(EmailStatus::of_job));
+        (at, skip) = if found < wanted { (at + 1, 0) } else { (at, skip.saturating_add(found)) };
+    }
+    let next_cursor = (at < states.len()).then(|| BASE64_URL_SAFE_NO_PAD.encode(format!("{at} {skip}")));
+    Ok(HttpResponse::Ok().json(Statuses { items, next_cursor }))
+}
+
+fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (at, skip) = text.split_once(' ')?;
+    Some((at.parse().ok()?, skip.parse().ok()?))
+}
+
+async fn retry(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+    state.queue.retry(&id, Attempts::Reset).await?;
+    tracing::info!(job_id = id, "Retried by an administrator");
+    Ok(HttpResponse::Accepted().json(json!({"retried": 1})))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Which {
+    reason_contains: Option<String>,
+}
+
+async fn retry_failed(
+    state: web::Data<State>,
+    Admin(_): Admin,
+    Parameters(which): Parameters<Which>,
+) -> Result<HttpResponse, Problem> {
+    let retried = state.queue.retry_failed(which.reason_contains.as_deref(), Attempts::Reset).await?;
+    tracing::info!(retried, "Failed mails retried by an administrator");
+    Ok(HttpResponse::Accepted().json(json!({ "retried": retried })))
+}
+
+async fn promote(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+    state.queue.promote(&id).await?;
+    Ok(HttpResponse::Accepted().json(json!({"promoted": 1})))
+}
+
+async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+    state.queue.remove(&id).await?;
+    // Else it would be taken for lost, and queued again.
+    if let Some(row) = relay::row_of(&id) {
+        state.store.outbox.close(&[row], MailOutcome::Removed, now()).await?;
+    }
+    tracing::info!(job_id = id, "Removed by an administrator");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
+fn are_addresses(to: &Recipients, (): &()) -> garde::Result {
+    let job = EmailJob { to: to.clone(), ..EmailJob::default() };
+    job.check_recipients().map_err(garde::Error::new)?;
+    match to.0.iter().find_map(|one| EmailAddress::parse(one).err()) {
+        Some(error) => Err(garde::Error::new(error)),
+        None => Ok(()),
+    }
+}
+
+/// A moment that the queue names, where it names one that can be shown.
+pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
+    ms.filter(|ms| (0..253_402_300_800_000).contains(ms)).map(Timestamp::from_millis)
+}

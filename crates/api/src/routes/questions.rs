@@ -1,0 +1,206 @@
+//! `/exams/{id}/questions` and `/questions/{id}`: students read them without keys through the cache, authors with keys
+//! from the database.
+
+use std::collections::HashSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use examhall_cache::{Cached, Source};
+use examhall_core::{
+    ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Sight, Viewer,
+};
+use examhall_store::{Edit, Editor, Versioned};
+use garde::Validate;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exams::{cached_exam, check_owner, owned};
+use crate::{
+    http::{
+        extract::{Id, IfMatch, JsonBody, LoggedIn, Parameters},
+        problem::{FieldError, Problem},
+        question_form::QuestionForm,
+        respond,
+    },
+    loaders::{load_question, load_sheet},
+    state::{State, now},
+};
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(
+        web::resource("/exams/{id}/questions")
+            .route(web::get().to(sheet))
+            .route(web::put().to(replace))
+            .route(web::post().to(add)),
+    )
+    .service(
+        web::resource("/questions/{id}")
+            .route(web::get().to(read))
+            .route(web::patch().to(change))
+            .route(web::delete().to(remove)),
+    );
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Include {
+    Answers,
+}
+
+#[derive(Deserialize)]
+struct Reading {
+    include: Option<Include>,
+}
+
+#[derive(Deserialize)]
+struct Writing {
+    #[serde(default)]
+    force: bool,
+}
+
+/// What `PUT /exams/{id}/questions` takes.
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct WholeSet {
+    #[garde(length(max = MAX_QUESTIONS))]
+    questions: Vec<QuestionForm>,
+}
+
+async fn sheet(
+    request: HttpRequest,
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    Parameters(reading): Parameters<Reading>,
+) -> Result<HttpResponse, Problem> {
+    if reading.include.is_some() {
+        owned(&state, id, viewer).await?;
+        return with_key(&state, id).await;
+    }
+    let (cached, source) = cached_sheet(&state, id).await?;
+    check_sight(cached.head(), viewer)?;
+    Ok(respond::cached(&request, &cached, source))
+}
+
+/// The sheet as students see it.
+pub(super) async fn cached_sheet(state: &State, id: ExamId) -> Result<(Cached<QuestionSheetKey>, Source), Problem> {
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), move || load_sheet(store, id)).await?;
+    Ok((cached.ok_or_else(Problem::not_found)?, source))
+}
+
+async fn read(
+    request: HttpRequest,
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<QuestionId>,
+    Parameters(reading): Parameters<Reading>,
+) -> Result<HttpResponse, Problem> {
+    if reading.include.is_some() {
+        let Versioned { version, value: (exam, question) } = state.store.questions.get(id).await?;
+        check_owner(&exam, viewer)?;
+        return Ok(respond::versioned(HttpResponse::Ok(), version, &question));
+    }
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&QuestionKey(id), move || load_question(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    let (exam, _) = cached_exam(&state, *cached.head()).await?;
+    check_sight(exam.head(), viewer)?;
+    Ok(respond::cached(&request, &cached, source))
+}
+
+fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
+    match access.sheet_for(viewer, now()) {
+        Sight::Allowed => Ok(()),
+        Sight::NotOpen => Err(Problem::forbidden("the exam is not open")),
+        Sight::Hidden => Err(Problem::not_found()),
+    }
+}
+
+async fn replace(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    IfMatch(expected): IfMatch,
+    Parameters(writing): Parameters<Writing>,
+    JsonBody(body): JsonBody<WholeSet>,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    let questions = all_of(body.questions)?;
+    let editor = Editor { user: viewer.id, force: writing.force, expected };
+    state.store.questions.edit(id, Edit::Replace(questions), editor, now()).await?;
+    with_key(&state, id).await
+}
+
+async fn add(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    IfMatch(expected): IfMatch,
+    Parameters(writing): Parameters<Writing>,
+    JsonBody(form): JsonBody<QuestionForm>,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    let question = form.into_question("").map_err(Problem::invalid)?;
+    let editor = Editor { user: viewer.id, force: writing.force, expected };
+    let edited = state.store.questions.edit(id, Edit::Add(question.clone()), editor, now()).await?;
+    Ok(respond::created(format!("/api/v1/questions/{}", question.id), Some(edited.version), &question))
+}
+
+async fn change(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<QuestionId>,
+    IfMatch(expected): IfMatch,
+    Parameters(writing): Parameters<Writing>,
+    JsonBody(form): JsonBody<QuestionForm>,
+) -> Result<HttpResponse, Problem> {
+    let Versioned { version, value: (exam, current) } = state.store.questions.get(id).await?;
+    check_owner(&exam, viewer)?;
+    if form.id.is_some_and(|given| given != id) {
+        let detail = "cannot be changed".to_owned();
+        return Err(Problem::invalid(vec![FieldError { pointer: "/id".to_owned(), detail }]));
+    }
+    let question = form.over(&current).into_question("").map_err(Problem::invalid)?;
+    // What was read is what is changed, also for those who named no version.
+    let editor = Editor { user: viewer.id, force: writing.force, expected: expected.or(Some(version)) };
+    let edited = state.store.questions.edit(exam.id, Edit::Change(question.clone()), editor, now()).await?;
+    Ok(respond::versioned(HttpResponse::Ok(), edited.version, &question))
+}
+
+async fn remove(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<QuestionId>,
+    IfMatch(expected): IfMatch,
+    Parameters(writing): Parameters<Writing>,
+) -> Result<HttpResponse, Problem> {
+    let (exam, _) = state.store.questions.get(id).await?.value;
+    check_owner(&exam, viewer)?;
+    let editor = Editor { user: viewer.id, force: writing.force, expected };
+    state.store.questions.edit(exam.id, Edit::Remove(id), editor, now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The sheet as its author sees it: from the database, never from or into the cache.
+async fn with_key(state: &State, id: ExamId) -> Result<HttpResponse, Problem> {
+    let Versioned { version, value: paper } = state.store.questions.paper(id).await?;
+    let body = json!({"examId": id, "version": version, "questions": paper.questions});
+    Ok(respond::versioned(HttpResponse::Ok(), version, &body))
+}
+
+/// The questions of a whole set, or everything that is wrong with any of them.
+fn all_of(forms: Vec<QuestionForm>) -> Result<Vec<Question>, Problem> {
+    let (mut questions, mut errors, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    for (n, form) in forms.into_iter().enumerate() {
+        let at = format!("/questions/{n}");
+        if form.id.is_some_and(|id| !seen.insert(id)) {
+            let detail = "must not be the id of another question".to_owned();
+            errors.push(FieldError { pointer: format!("{at}/id"), detail });
+        }
+        match form.into_question(&at) {
+            Ok(question) => questions.push(question),
+            Err(faults) => errors.extend(faults),
+        }
+    }
+    if errors.is_empty() { Ok(questions) } else { Err(Problem::invalid(errors)) }
+}

@@ -1,0 +1,137 @@
+//! `/results`: for who sat the exam and who wrote it.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, CONTENT_DISPOSITION},
+    web,
+};
+use bytes::Bytes;
+use examhall_core::{ExamId, ResultId, ResultKey, Role, Sight};
+use examhall_store::{Error, ResultRow, Store};
+use futures_util::stream;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::exams::owned;
+use crate::{
+    http::{
+        csv,
+        extract::{Id, LoggedIn},
+        list::{self, Paging},
+        problem::Problem,
+        respond,
+    },
+    loaders::load_result,
+    mail::RESULT_PUBLISHED,
+    state::{State, now},
+};
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/results/{id}").route(web::get().to(read)))
+        .service(web::resource("/exams/{id}/results").route(web::get().to(of_exam)))
+        .service(web::resource("/exams/{id}/results.csv").route(web::get().to(export)))
+        .service(web::resource("/exams/{id}/results/publish").route(web::post().to(publish)))
+        .service(web::resource("/exams/{id}/statistics").route(web::get().to(statistics)));
+}
+
+async fn read(
+    request: HttpRequest,
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ResultId>,
+) -> Result<HttpResponse, Problem> {
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&ResultKey(id), move || load_result(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    let head = cached.head();
+    let may_see = [head.user_id, head.author_id].contains(&viewer.id) || viewer.role == Role::Admin;
+    if !may_see {
+        return Err(Problem::forbidden("this result is another student's"));
+    }
+    Ok(respond::cached(&request, &cached, source))
+}
+
+/// All of them for the author, for everybody else their own.
+async fn of_exam(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+    Paging(page): Paging,
+) -> Result<HttpResponse, Problem> {
+    let access = state.store.exams.get(id).await?.value.access();
+    if access.sheet_for(viewer, now()) == Sight::Hidden {
+        return Err(Problem::not_found());
+    }
+    let of = (!access.is_owned_by(viewer)).then_some(viewer.id);
+    Ok(list::answer(state.store.results.list(id, of, page).await?))
+}
+
+async fn publish(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    let queued = state.store.results.publish(id, RESULT_PUBLISHED, now()).await?;
+    state.nudge.notify_one();
+    tracing::info!(exam_id = %id, queued, "Results published");
+    Ok(HttpResponse::Accepted().json(json!({ "queued": queued })))
+}
+
+async fn statistics(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    Ok(HttpResponse::Ok().json(state.store.results.statistics(id).await?))
+}
+
+/// All results as a file, sent as it is read: it may be longer than memory.
+async fn export(
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ExamId>,
+) -> Result<HttpResponse, Problem> {
+    owned(&state, id, viewer).await?;
+    let rows = stream::try_unfold(Next::Heading, move |next| chunk(state.store.clone(), id, next));
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"results-{id}.csv\"")))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .streaming(rows))
+}
+
+/// How far an export has come.
+enum Next {
+    Heading,
+    After(Option<Uuid>),
+    Done,
+}
+
+async fn chunk(store: Store, exam: ExamId, next: Next) -> Result<Option<(Bytes, Next)>, Error> {
+    let after = match next {
+        Next::Done => return Ok(None),
+        Next::Heading => {
+            let names = ["resultId", "userId", "name", "email", "score", "maxScore", "percent", "passed", "gradedAt"];
+            return Ok(Some((csv::line(&names).into(), Next::After(None))));
+        }
+        Next::After(after) => after,
+    };
+    let listed = store.results.export(exam, after).await.inspect_err(|error| {
+        tracing::warn!(exam_id = %exam, %error, "Export broken off");
+    })?;
+    let lines: String = listed.items.iter().map(to_line).collect();
+    let next = listed.next.map_or(Next::Done, |last| Next::After(Some(last)));
+    Ok(Some((lines.into(), next)))
+}
+
+fn to_line(row: &ResultRow) -> String {
+    let result = &row.result;
+    let numbers = [result.score, result.max_score, result.percent].map(|number| number.to_string());
+    let passed = if result.passed { "yes" } else { "no" };
+    let (id, user) = (result.id.to_string(), result.user_id.to_string());
+    let [score, max_score, percent] = &numbers;
+    let graded_at = result.graded_at.to_string();
+    csv::line(&[&id, &user, &row.name, &row.email, score, max_score, percent, passed, &graded_at])
+}

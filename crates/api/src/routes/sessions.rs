@@ -1,0 +1,112 @@
+//! `/auth`: log in, stay logged in, log out.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use examhall_core::Viewer;
+use examhall_store::{Account, NewSession, NextSession};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::auth::parse_address;
+use crate::{
+    auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
+    http::{client::Client, extract::JsonBody, problem::Problem, text::is_address},
+    limits::LOG_IN,
+    state::{State, now},
+};
+
+/// How long a refresh token can be used.
+const SESSION_LIFE: Duration = Duration::from_hours(30 * 24);
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/auth/login").route(web::post().to(log_in)))
+        .service(web::resource("/auth/refresh").route(web::post().to(refresh)))
+        .service(web::resource("/auth/logout").route(web::post().to(log_out)));
+}
+
+#[derive(Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct LogIn {
+    #[garde(custom(is_address))]
+    email: String,
+    #[garde(length(bytes, max = 1024))]
+    password: String,
+}
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refresh {
+    #[garde(length(min = 1, max = 200))]
+    refresh_token: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tokens {
+    access_token: String,
+    refresh_token: String,
+    /// Seconds that the access token is good for.
+    expires_in: u64,
+    token_type: &'static str,
+}
+
+async fn log_in(
+    state: web::Data<State>,
+    tokens: web::Data<AccessTokens>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<LogIn>,
+) -> Result<HttpResponse, Problem> {
+    let email = parse_address(&body.email)?;
+    state.limits.client(client).await?;
+    state.limits.account(LOG_IN, &email).await?;
+    let account = state.store.accounts.by_email(&email).await?;
+    let phc = account.as_ref().map(|account| account.password_hash.clone());
+    let is_right = state.passwords.verify(body.password, phc).await?;
+    let account = account
+        .filter(|_| is_right)
+        .ok_or_else(|| Problem::unauthorized("no account has this address and this password"))?;
+    if !account.verified {
+        return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));
+    }
+    let (refresh_token, now) = (SecretToken::random(), now());
+    let session = NewSession { user: account.id, token_hash: refresh_token.hash(), expires_at: now.plus(SESSION_LIFE) };
+    state.store.accounts.begin_session(&session, now).await?;
+    answer(&tokens, &account, &refresh_token)
+}
+
+async fn refresh(
+    state: web::Data<State>,
+    tokens: web::Data<AccessTokens>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<Refresh>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
+    let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
+    let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
+    let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
+    let account = account.ok_or_else(|| Problem::unauthorized("this session is over: log in again"))?;
+    answer(&tokens, &account, &new)
+}
+
+/// 204 whatever the token: a session that is not there is over too.
+async fn log_out(
+    state: web::Data<State>,
+    Client(client): Client,
+    JsonBody(body): JsonBody<Refresh>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
+    let token = SecretToken::from_text(body.refresh_token);
+    state.store.accounts.end_session(&token.hash(), now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<HttpResponse, Problem> {
+    let viewer = Viewer { id: account.id, role: account.role };
+    Ok(HttpResponse::Ok().json(Tokens {
+        access_token: tokens.issue(viewer, now()).map_err(|error| Problem::internal(&error))?,
+        refresh_token: refresh.as_str().to_owned(),
+        expires_in: ACCESS_TOKEN_LIFE.as_secs(),
+        token_type: "Bearer",
+    }))
+}

@@ -1,0 +1,67 @@
+//! Handing attempts in: by the student, or by the sweeper once their time is over.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
+
+use examhall_core::{Attempt, ExamId, ExamResult};
+use examhall_store::{Error, Paper};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    mail::{Letter, ResultNews},
+    state::{State, now},
+};
+
+/// How often attempts are looked for whose time is over.
+const POLL: Duration = Duration::from_secs(1);
+/// Attempts handed in at a time.
+const BATCH: u64 = 100;
+
+/// Hands an attempt in, once: gives its result, and queues the mail that tells it.
+pub(crate) async fn submit(state: &State, attempt: &Attempt) -> Result<ExamResult, Error> {
+    let paper = state.store.questions.paper(attempt.exam_id).await?.value;
+    submit_with(state, attempt, &paper).await
+}
+
+async fn submit_with(state: &State, attempt: &Attempt, paper: &Paper) -> Result<ExamResult, Error> {
+    let at = now();
+    let result = state.store.attempts.submit(attempt.id, paper, at, |submission| {
+        let news = ResultNews::new(&submission.name, &paper.exam.title, &submission.result);
+        state.mailroom.envelope(submission.email.clone(), &Letter::Result(news), at)
+    });
+    let result = result.await?;
+    state.nudge.notify_one();
+    Ok(result)
+}
+
+/// Hands in what students left open, until `stop`. Several processes may do it at once: an attempt is graded once.
+pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match sweep_batch(&state).await {
+            Ok(BATCH) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "Attempts stay open for now"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn sweep_batch(state: &State) -> Result<u64, Error> {
+    let overdue = state.store.attempts.overdue(BATCH, now()).await?;
+    let mut papers: HashMap<ExamId, Paper> = HashMap::new(); // an exam's attempts tend to end together
+    for attempt in &overdue {
+        let paper = match papers.entry(attempt.exam_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(state.store.questions.paper(attempt.exam_id).await?.value),
+        };
+        submit_with(state, attempt, paper).await?;
+        tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline");
+    }
+    Ok(overdue.len() as u64)
+}

@@ -1,0 +1,211 @@
+use std::time::Duration;
+
+use examhall_testkit::{DatabaseKind, eventually};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{Api, PATIENCE};
+
+const NOTHING: &Value = &Value::Null;
+
+/// An exam with one true/false question and one for a number, and two students.
+struct Hall {
+    api: Api,
+    author: String,
+    students: [String; 2],
+    exam: String,
+    questions: Vec<Value>,
+}
+
+impl Hall {
+    async fn open(database: DatabaseKind, options: Value) -> Self {
+        let api = Api::start_on(database).await;
+        let seeded = api.seed_with(1, 2).await;
+        let author = api.log_in(&seeded["authorEmail"]).await;
+        let students = [api.log_in(&seeded["studentEmails"][0]).await, api.log_in(&seeded["studentEmails"][1]).await];
+        let mut exam = json!({"title": "Algebra", "description": "", "durationMinutes": 90, "maxAttempts": 2});
+        exam.as_object_mut().expect("an object").extend(options.as_object().expect("an object").clone());
+        let made = api.expect(201, Method::POST, "/exams", &author, &exam).await;
+        let exam = format!("/exams/{}", made["id"].as_str().expect("an id"));
+        let questions = json!({"questions": [
+            {"type": "trueFalse", "text": "2 + 2 = 4", "correct": true},
+            {"type": "numeric", "text": "17 / 4?", "answer": 4.25, "points": 3},
+        ]});
+        let written = api.expect(200, Method::PUT, &format!("{exam}/questions"), &author, &questions).await;
+        api.expect(200, Method::POST, &format!("{exam}/publish"), &author, NOTHING).await;
+        let questions = written["questions"].as_array().expect("questions").clone();
+        Self { api, author, students, exam, questions }
+    }
+
+    async fn start(&self, student: usize) -> (u16, Value) {
+        self.api.call(Method::POST, &format!("{}/attempts", self.exam), &self.students[student], NOTHING).await
+    }
+
+    /// Starts an attempt and gives its path.
+    async fn begin(&self, student: usize) -> String {
+        let (status, attempt) = self.start(student).await;
+        assert_eq!(status, 201, "{attempt}");
+        format!("/attempts/{}", attempt["id"].as_str().expect("an id"))
+    }
+
+    fn answers(&self, seq: i64, number: f64) -> Value {
+        json!({"seq": seq, "answers": [
+            {"questionId": self.questions[0]["id"], "value": true},
+            {"questionId": self.questions[1]["id"], "value": number},
+        ]})
+    }
+
+    async fn save(&self, attempt: &str, student: usize, body: &Value) -> (u16, Value) {
+        self.api.call(Method::PUT, &format!("{attempt}/answers"), &self.students[student], body).await
+    }
+
+    async fn submit(&self, attempt: &str, student: usize) -> (u16, Value) {
+        self.api.call(Method::POST, &format!("{attempt}/submit"), &self.students[student], NOTHING).await
+    }
+}
+
+async fn from_start_to_result(database: DatabaseKind) {
+    let hall = Hall::open(database, json!({})).await;
+    let attempt = hall.begin(0).await;
+    assert_eq!(hall.start(0).await.0, 409, "one at a time");
+    let (status, saved) = hall.save(&attempt, 0, &hall.answers(1, 9.0)).await;
+    assert_eq!((status, &saved["seq"]), (200, &json!(1)));
+    hall.save(&attempt, 0, &hall.answers(3, 4.25)).await;
+    let (status, late) = hall.save(&attempt, 0, &hall.answers(2, 9.0)).await;
+    assert_eq!((status, &late["seq"]), (200, &json!(3)), "the higher number stays");
+    let seen = hall.api.expect(200, Method::GET, &attempt, &hall.students[0], NOTHING).await;
+    assert_eq!((&seen["seq"], &seen["answers"][1]["value"]), (&json!(3), &json!(4.25)));
+
+    assert_eq!(hall.save(&attempt, 1, &hall.answers(9, 9.0)).await.0, 403, "another student");
+    assert_eq!(hall.submit(&attempt, 1).await.0, 403, "another student");
+    let (status, result) = hall.submit(&attempt, 0).await;
+    assert_eq!((status, &result["score"], &result["percent"]), (200, &json!(4.0), &json!(100.0)), "{result}");
+    assert_eq!((&result["passed"], &result["maxScore"]), (&json!(true), &json!(4.0)));
+    assert_eq!(hall.submit(&attempt, 0).await, (200, result.clone()), "twice is once");
+    assert_eq!(hall.save(&attempt, 0, &hall.answers(9, 9.0)).await.0, 409, "handed in");
+
+    let mail = hall.api.only_mail().await;
+    assert_eq!((&mail["class"], &mail["subject"]), (&json!("result"), &json!("Your exam result")));
+    let second = hall.begin(0).await;
+    hall.submit(&second, 0).await;
+    assert_eq!(hall.start(0).await.0, 409, "none left");
+    let mine = hall.api.expect(200, Method::GET, &format!("{}/attempts", hall.exam), &hall.students[0], NOTHING).await;
+    assert_eq!(mine["items"].as_array().map(Vec::len), Some(2));
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn from_start_to_result_on_sqlite() {
+    from_start_to_result(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn from_start_to_result_on_postgres() {
+    from_start_to_result(DatabaseKind::Postgres).await;
+}
+
+#[tokio::test]
+async fn an_exam_that_is_not_open_cannot_be_started() {
+    let hall = Hall::open(DatabaseKind::Sqlite, json!({"opensAt": "2999-01-01T00:00:00Z"})).await;
+    assert_eq!(hall.start(0).await.0, 403);
+    let change = json!({"opensAt": null, "closesAt": "2000-01-01T00:00:00Z"});
+    hall.api.expect(200, Method::PATCH, &hall.exam, &hall.author, &change).await;
+    assert_eq!(hall.start(0).await.0, 403);
+    let author = hall.api.call(Method::POST, &format!("{}/attempts", hall.exam), &hall.author, NOTHING).await;
+    assert_eq!(author.0, 403, "authors sit no exams");
+    let unknown = "/exams/00000000-0000-0000-0000-000000000000/attempts";
+    hall.api.expect(404, Method::POST, unknown, &hall.students[0], NOTHING).await;
+    let draft = json!({"title": "Draft", "description": "", "durationMinutes": 1});
+    let draft = hall.api.expect(201, Method::POST, "/exams", &hall.author, &draft).await;
+    let path = format!("/exams/{}/attempts", draft["id"].as_str().expect("an id"));
+    hall.api.expect(404, Method::POST, &path, &hall.students[0], NOTHING).await;
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_left_open_is_handed_in_at_its_deadline() {
+    let hall = Hall::open(DatabaseKind::Sqlite, json!({})).await;
+    let closes_at = time_from_now(Duration::from_secs(2));
+    hall.api.expect(200, Method::PATCH, &hall.exam, &hall.author, &json!({ "closesAt": closes_at })).await;
+    let attempt = hall.begin(0).await;
+    assert_eq!(hall.save(&attempt, 0, &hall.answers(1, 4.25)).await.0, 200);
+    let results = format!("{}/results", hall.exam);
+    let result = eventually("the result", PATIENCE, async || {
+        let list = hall.api.expect(200, Method::GET, &results, &hall.students[0], NOTHING).await;
+        list["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(result["percent"], 100.0, "what was saved counts");
+    let seen = hall.api.expect(200, Method::GET, &attempt, &hall.students[0], NOTHING).await;
+    assert_eq!(seen["submittedAt"], seen["deadline"]);
+    assert_eq!(hall.save(&attempt, 0, &hall.answers(2, 9.0)).await.0, 409);
+    assert_eq!(hall.submit(&attempt, 0).await.1["id"], result["id"]);
+    hall.api.stop().await;
+}
+
+fn time_from_now(span: Duration) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let millis = i64::try_from((now + span).as_millis()).expect("in range");
+    examhall_core::Timestamp::from_millis(millis).to_string()
+}
+
+#[tokio::test]
+async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
+    let hall = Hall::open(DatabaseKind::Sqlite, json!({"shuffle": true})).await;
+    let (_, attempt) = hall.start(0).await;
+    let mut order: Vec<_> =
+        attempt["order"].as_array().expect("an order").iter().map(|one| &one["questionId"]).collect();
+    let mut questions: Vec<_> = hall.questions.iter().map(|question| &question["id"]).collect();
+    order.sort_unstable_by_key(ToString::to_string);
+    questions.sort_unstable_by_key(ToString::to_string);
+    assert_eq!(order, questions);
+    let path = format!("/attempts/{}", attempt["id"].as_str().expect("an id"));
+    let again = hall.api.expect(200, Method::GET, &path, &hall.students[0], NOTHING).await;
+    assert_eq!(again["order"], attempt["order"]);
+    let sheet =
+        hall.api.expect(200, Method::GET, &format!("{}/questions", hall.exam), &hall.students[1], NOTHING).await;
+    assert_eq!(sheet["questions"][0]["id"], hall.questions[0]["id"], "the sheet is one for all");
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn two_submits_at_once_give_one_result() {
+    let hall = Hall::open(DatabaseKind::Postgres, json!({})).await;
+    let attempt = hall.begin(0).await;
+    let url = format!("{}/api/v1{attempt}/submit", hall.api.base);
+    let submits = (0..20).map(|_| {
+        let request = hall.api.client.post(&url).bearer_auth(&hall.students[0]);
+        tokio::spawn(async move { request.send().await.expect("an answer").json::<Value>().await.expect("JSON") })
+    });
+    let mut ids = std::collections::HashSet::new();
+    for submit in submits.collect::<Vec<_>>() {
+        ids.insert(submit.await.expect("no panic")["id"].as_str().expect("an id").to_owned());
+    }
+    assert_eq!(ids.len(), 1);
+    hall.api.only_mail().await;
+    assert_eq!(hall.api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await, 1);
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn answers_over_a_limit_are_refused_and_point_at_it() {
+    let hall = Hall::open(DatabaseKind::Postgres, json!({})).await;
+    let attempt = hall.begin(0).await;
+    let id = &hall.questions[0]["id"];
+    for (body, pointer) in [
+        (json!({"answers": []}), "/seq"),
+        (json!({"seq": -1, "answers": []}), "/seq"),
+        (json!({"seq": 1, "answers": [{"questionId": "x"}]}), "/answers/0/questionId"),
+        (json!({"seq": 1, "answers": [{"questionId": id, "value": "x".repeat(2001)}]}), "/answers/0/value"),
+        (json!({"seq": 1, "answers": [{"questionId": id, "value": "\u{0}"}]}), "/answers/0/value"),
+        (json!({"seq": 1, "answers": [{"questionId": id, "choiceIds": ["\u{0}"]}]}), "/answers/0/choiceIds"),
+        (json!({"seq": 1, "answers": [{"questionId": id, "choiceIds": [], "value": 1}]}), "/answers/0/value"),
+        (json!({"seq": 1, "answers": [{"questionId": id, "correct": true}]}), "/answers/0/correct"),
+    ] {
+        let (status, problem) = hall.save(&attempt, 0, &body).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{body}");
+    }
+    let (status, _) = hall.save(&attempt, 0, &json!({"seq": 1, "answers": [{"questionId": id, "value": 1e308}]})).await;
+    assert_eq!(status, 200, "any number is an answer");
+    hall.api.stop().await;
+}

@@ -1,0 +1,79 @@
+use examhall_testkit::Process;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{Api, PATIENCE};
+
+/// Every operation of the document, with made-up ids.
+fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths").iter();
+    paths
+        .flat_map(|(path, operations)| {
+            let path = path.replace("{id}", "00000000-0000-0000-0000-000000000000");
+            operations.as_object().expect("operations").iter().map(move |(method, operation)| {
+                (method.to_uppercase().parse().expect("a method"), path.clone(), operation)
+            })
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_exists_and_answers_as_it_says() {
+    let api = Api::start().await;
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    let seeded = api.seed().await;
+    let tokens = [
+        None,
+        Some(api.log_in(&seeded["studentEmails"][0]).await),
+        Some(api.log_in(&seeded["authorEmail"]).await),
+        Some(api.admin().await),
+    ];
+    for (method, path, operation) in operations(&document) {
+        let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+        let example = schema.map(|schema| {
+            let name = schema.rsplit('/').next().expect("a name");
+            &document["components"]["schemas"][name]["examples"][0]
+        });
+        for token in &tokens {
+            let mut request = api.request(method.clone(), &path);
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(example) = example {
+                request = request.json(example);
+            }
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status().as_u16();
+            assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}: {status}");
+            assert!(status < 500, "{method} {path}: {status}");
+            let needs_token = operation.get("security").is_some();
+            assert_eq!(needs_token && token.is_none(), needs_token && status == 401, "{method} {path}: {status}");
+            if status == 404 {
+                let problem: Value = answer.json().await.expect("JSON");
+                assert_ne!(problem["title"], "Method Not Allowed", "{method} {path}");
+            }
+        }
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_to_try_it_needs_nothing_from_elsewhere() {
+    let api = Api::start().await;
+    let page = api.get("/docs").await;
+    let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+    let page = page.text().await.expect("text");
+    let script = api.get("/docs/try.js").await.text().await.expect("text");
+    for text in [page, script] {
+        assert!(!text.contains("http://") && !text.contains("https://"), "{text}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_can_be_printed_without_a_server() {
+    let mut command = Process::spawn_binary("api", &["openapi"], [("APP_ENV", "development")]);
+    assert!(command.exit(PATIENCE).await.success(), "{}", command.output());
+    assert!(command.output().contains("\"openapi\": \"3.1.0\""));
+}

@@ -1,0 +1,199 @@
+//! Mails from the queue to an SMTP server, beside BullMQ's worker with nodemailer's pool: the same jobs, the same Redis,
+//! the same server, one after the other.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use examhall_queue::{Connection, JobOptions, NewJob, Queue};
+use examhall_testkit::{Action, Phase, Process, Redis, SmtpServer};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// Mails in flight.
+const SLOTS: u32 = 5;
+/// Jobs in one call where they are added in bulk.
+const BULK: usize = 500;
+/// Clock ticks in a second, in which Linux counts the time of processes.
+const TICKS: f64 = 100.0;
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Mailer,
+    Node,
+}
+
+/// How slow the server is.
+#[derive(Clone, Copy, Debug)]
+struct Delay {
+    name: &'static str,
+    each_reply: Duration,
+    final_reply: Duration,
+    /// What part of the mails is sent: slow servers are not asked for as many.
+    part: u32,
+}
+
+struct Measured {
+    per_second: f64,
+    cpu_ms: f64,
+    resident_mb: f64,
+}
+
+struct World {
+    redis: Redis,
+    smtp: SmtpServer,
+    queue: Queue<Value>,
+}
+
+pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
+    let ms = Duration::from_millis;
+    let delays = [
+        Delay { name: "no delay", each_reply: ms(0), final_reply: ms(0), part: 1 },
+        Delay { name: "final reply +50 ms", each_reply: ms(0), final_reply: ms(50), part: 5 },
+        Delay { name: "every reply +20 ms", each_reply: ms(20), final_reply: ms(20), part: 10 },
+    ];
+    crate::title("5 slots", &["mails/s", "CPU ms/mail", "MB"]);
+    for delay in delays {
+        let mails = (count / delay.part).max(100);
+        let ours = run(Sender::Mailer, delay, mails).await?;
+        let node = run(Sender::Node, delay, mails).await?;
+        for (name, it) in [("examhall", &ours), ("bullmq+nodemailer", &node)] {
+            crate::row(&format!("{}, {name}", delay.name), &[it.per_second, it.cpu_ms, it.resident_mb]);
+        }
+        let ratios =
+            [ours.per_second / node.per_second, node.cpu_ms / ours.cpu_ms, node.resident_mb / ours.resident_mb];
+        crate::row("  times as good", &ratios);
+    }
+    pick_up().await?;
+    overtake(count * 10).await
+}
+
+async fn run(sender: Sender, delay: Delay, mails: u32) -> anyhow::Result<Measured> {
+    let world = World::start(delay).await?;
+    world.add(mails, 0).await?;
+    let process = world.spawn(sender)?;
+    let accepted = world.smtp.accepted();
+    accepted.clone().wait_for(|count| *count > 0).await?;
+    let started = Instant::now();
+    accepted.clone().wait_for(|count| *count >= mails as usize).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let (cpu, resident_mb) = used(process.pid())?;
+    Ok(Measured { per_second: f64::from(mails - 1) / seconds, cpu_ms: cpu * 1000.0 / f64::from(mails), resident_mb })
+}
+
+/// From adding a job to an idle mailer to the acceptance of its mail.
+async fn pick_up() -> anyhow::Result<()> {
+    let no_delay = Delay { name: "", each_reply: Duration::ZERO, final_reply: Duration::ZERO, part: 1 };
+    let world = World::start(no_delay).await?;
+    let process = world.spawn(Sender::Mailer)?;
+    process.line("Mailer running").await;
+    let (mut accepted, mut times) = (world.smtp.accepted(), Vec::new());
+    for n in 1..=200_usize {
+        tokio::time::sleep(Duration::from_millis(20)).await; // so that it is idle
+        let started = Instant::now();
+        world.add(1, 0).await?;
+        accepted.wait_for(|count| *count >= n).await?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    crate::title("from the queue to acceptance, idle", &["p50 ms", "p99 ms", ""]);
+    crate::row("examhall", &[times[100], times[197]]);
+    Ok(())
+}
+
+/// How long the most urgent mail takes that is added behind very many others.
+async fn overtake(others: u32) -> anyhow::Result<()> {
+    let send_time = Duration::from_millis(50);
+    let slow = Delay { name: "", each_reply: Duration::ZERO, final_reply: send_time, part: 1 };
+    let world = World::start(slow).await?;
+    world.add(others, 10).await?;
+    let _process = world.spawn(Sender::Mailer)?;
+    world.smtp.accepted().wait_for(|count| *count >= 20).await?;
+    let started = Instant::now();
+    let job = NewJob { data: mail("urgent@example.com"), ..job("", 1) };
+    world.queue.add(job).await?;
+    world.smtp.wait_for_command("RCPT TO:<urgent@").await;
+    let waited = started.elapsed().as_secs_f64() * 1000.0;
+    crate::title(&format!("urgent mail behind {others}"), &["ms to RCPT", "send time", ""]);
+    crate::row("examhall", &[waited, send_time.as_secs_f64() * 1000.0]);
+    Ok(())
+}
+
+impl World {
+    async fn start(delay: Delay) -> anyhow::Result<Self> {
+        let (redis, smtp) = (Redis::start().await, SmtpServer::start().await);
+        smtp.behave(move |phase, _| {
+            let wait = if phase == Phase::Dot { delay.final_reply } else { delay.each_reply };
+            if wait.is_zero() { Action::Proceed } else { Action::Wait(wait) }
+        });
+        let connection = Connection::open(&redis.url())?;
+        connection.ready().await?;
+        Ok(Self { queue: Queue::new(connection, "bull", "email")?, redis, smtp })
+    }
+
+    async fn add(&self, mails: u32, priority: u32) -> anyhow::Result<()> {
+        let jobs: Vec<_> = (0..mails).map(|n| job(&format!("s{n}@example.com"), priority)).collect();
+        for bulk in jobs.chunks(BULK) {
+            self.queue.add_all(bulk).await?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, sender: Sender) -> anyhow::Result<Process> {
+        Ok(match sender {
+            Sender::Mailer => {
+                let settings = [
+                    ("REDIS_URL", self.redis.url()),
+                    ("SMTP_URL", self.smtp.url()),
+                    ("MAILER_OPS_BIND", "127.0.0.1:0".to_owned()),
+                    ("MAILER_CONCURRENCY", SLOTS.to_string()),
+                    ("RUST_LOG", "warn,examhall_mailer::app=info".to_owned()),
+                    ("LOG_FORMAT", "json".to_owned()),
+                ];
+                let mut command = Command::new(beside("mailer")?);
+                command.env_clear().envs(settings).current_dir(std::env::temp_dir());
+                Process::spawn("mailer", &mut command)
+            }
+            Sender::Node => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/nodemailer/worker.mjs");
+                ensure!(script.with_file_name("node_modules").exists(), "run scripts/bench, which installs the peers");
+                let (redis, slots) = (self.redis.port().to_string(), SLOTS.to_string());
+                let smtp = self.smtp.port().to_string();
+                let mut command = Command::new("node");
+                command.arg(script).args([&redis, &smtp, &slots]);
+                Process::spawn("node", &mut command)
+            }
+        })
+    }
+}
+
+fn job(to: &str, priority: u32) -> NewJob<Value> {
+    let options = JobOptions { priority, ..JobOptions::default() };
+    NewJob { name: "send-email".to_owned(), data: mail(to), options }
+}
+
+fn mail(to: &str) -> Value {
+    let text = "Your result is ready. ".repeat(20);
+    json!({"to": to, "subject": "Your result", "html": format!("<p>{text}</p>"), "text": text})
+}
+
+/// A program that was built with this one.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(path.exists(), "{} is missing: run scripts/bench", path.display());
+    Ok(path)
+}
+
+/// CPU seconds that a process has used, and the most memory it had, in MB.
+fn used(pid: u32) -> anyhow::Result<(f64, f64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("only Linux tells")?;
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak size")?;
+    let kilobytes: f64 = peak.trim().trim_end_matches(" kB").parse()?;
+    Ok(((ticks(11) + ticks(12)) / TICKS, kilobytes / 1024.0))
+}

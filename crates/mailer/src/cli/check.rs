@@ -1,0 +1,66 @@
+//! `mailer check` and `mailer send-test`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use examhall_boot::exit;
+use examhall_core::{EmailAddress, EmailJob};
+use serde_json::json;
+
+use super::{answer, fail};
+use crate::{Mailer, Tested};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Print the findings as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendTestArgs {
+    /// Who gets the mail
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    to: EmailAddress,
+    /// Print the server's answer as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn check(mailer: Mailer, args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let findings = mailer.check().await;
+    let good = findings.iter().all(|finding| finding.problem.is_none());
+    if args.json {
+        answer(&json!({"ok": good, "checks": findings}).to_string())?;
+    } else {
+        for finding in &findings {
+            answer(&format!("{}: {}", finding.what, finding.problem.as_deref().unwrap_or("ok")))?;
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::UNAVAILABLE) })
+}
+
+pub(super) async fn send_test(mailer: Mailer, args: &SendTestArgs) -> anyhow::Result<ExitCode> {
+    let job = EmailJob {
+        to: args.to.as_str().into(),
+        subject: "Test mail".to_owned(),
+        html: "<p>This mail was sent to see whether mails arrive. They do.</p>".to_owned(),
+        text: Some("This mail was sent to see whether mails arrive. They do.".to_owned()),
+        ..EmailJob::default()
+    };
+    match mailer.send_directly(&job).await {
+        Ok(Tested { message_id, provider, response }) => {
+            answer(&if args.json {
+                json!({"messageId": message_id, "provider": provider, "response": response}).to_string()
+            } else {
+                format!("{provider} accepted {message_id}: {response}")
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Ok(fail(exit::UNAVAILABLE, &error)),
+    }
+}
+
+fn address(text: &str) -> Result<EmailAddress, String> {
+    text.parse().map_err(|error: examhall_core::BadEmailAddress| error.to_string())
+}

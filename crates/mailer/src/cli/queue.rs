@@ -1,0 +1,273 @@
+//! `mailer queue`: the operator's hands. What a mail says is never shown.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Subcommand;
+use examhall_core::{Priority, Timestamp};
+use examhall_queue::{Attempts, Error, JobRecord, Order, Queue, State};
+use serde_json::{Value, json};
+
+use super::{answer, fail, once::duration};
+use crate::{Mailer, payload::Payload};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Form {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// How many mails there are in each state, and for how long the first one waits
+    Status {
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Mails of one state, newest first
+    List {
+        /// waiting, prioritized, delayed, active, completed or failed
+        #[arg(long, default_value = "failed")]
+        state: State,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// After the first so many
+        #[arg(long, default_value_t = 0)]
+        skip: u32,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// One mail, with its log
+    Show {
+        /// The job's id
+        id: String,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Send a failed mail again
+    Retry {
+        /// The job's id
+        id: String,
+        /// Count its attempts on: it gets one more
+        #[arg(long)]
+        keep_attempts: bool,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Send all failed mails again, in order of their priority
+    RetryFailed {
+        /// Only those whose reason contains this
+        #[arg(long)]
+        reason: Option<String>,
+        /// Count their attempts on: each gets one more
+        #[arg(long)]
+        keep_attempts: bool,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Send a delayed mail now
+    Promote {
+        /// The job's id
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All delayed mails
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Remove a mail that no worker has in hand
+    Remove {
+        /// The job's id
+        id: String,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Stop all workers of the queue from taking mails, those of other systems too
+    Pause {
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Let workers take mails again
+    Resume {
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Remove old mails of one state
+    Clean {
+        /// waiting, prioritized, delayed, completed or failed
+        #[arg(long, default_value = "completed")]
+        state: State,
+        /// Only those that are at least so old, for example 24h
+        #[arg(long, default_value = "0s", value_parser = duration)]
+        older_than: Duration,
+        /// At most so many
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+        #[command(flatten)]
+        form: Form,
+    },
+}
+
+/// What is printed: for people, and as JSON.
+struct Answer {
+    lines: Vec<String>,
+    json: Value,
+}
+
+pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
+    mailer.await_redis().await;
+    match carry_out(&mailer.queue, command).await {
+        Ok(found) if form(command).json => answer(&found.json.to_string())?,
+        Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
+        Err(error @ (Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_))) => {
+            return Ok(fail(1, &error.into()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn carry_out(queue: &Queue<Payload>, command: &Command) -> Result<Answer, Error> {
+    let attempts = |keep: bool| if keep { Attempts::Keep } else { Attempts::Reset };
+    Ok(match command {
+        Command::Status { .. } => status(queue).await?,
+        Command::List { state, limit, skip, .. } => {
+            let jobs = queue.list(*state, *skip, *limit, Order::NewestFirst).await?;
+            let lines = jobs.iter().map(line).collect();
+            Answer { lines, json: jobs.iter().map(shown).collect() }
+        }
+        Command::Show { id, .. } => {
+            let job = queue.get(id).await?.ok_or_else(|| Error::NotFound(id.clone()))?;
+            let mut json = shown(&job);
+            json["log"] = queue.logs(id, 0, 1000).await?.into();
+            let pretty = serde_json::to_string_pretty(&json)?;
+            Answer { lines: vec![pretty], json }
+        }
+        Command::Retry { id, keep_attempts, .. } => {
+            queue.retry(id, attempts(*keep_attempts)).await?;
+            counted("retried", 1)
+        }
+        Command::RetryFailed { reason, keep_attempts, .. } => {
+            counted("retried", queue.retry_failed(reason.as_deref(), attempts(*keep_attempts)).await?)
+        }
+        Command::Promote { id: Some(id), .. } => {
+            queue.promote(id).await?;
+            counted("promoted", 1)
+        }
+        Command::Promote { id: None, .. } => counted("promoted", queue.promote_all().await?),
+        Command::Remove { id, .. } => {
+            queue.remove(id).await?;
+            counted("removed", 1)
+        }
+        Command::Pause { .. } => {
+            queue.pause().await?;
+            Answer { lines: vec!["paused".to_owned()], json: json!({"paused": true}) }
+        }
+        Command::Resume { .. } => {
+            queue.resume().await?;
+            Answer { lines: vec!["resumed".to_owned()], json: json!({"paused": false}) }
+        }
+        Command::Clean { state, older_than, limit, .. } => {
+            counted("removed", queue.clean(*state, *older_than, *limit).await?.len() as u64)
+        }
+    })
+}
+
+async fn status(queue: &Queue<Payload>) -> Result<Answer, Error> {
+    let (counts, paused) = (queue.counts().await?, queue.is_paused().await?);
+    let oldest = queue.oldest_waiting().await?;
+    let workers = queue.workers().await?;
+    let states = [
+        ("waiting", counts.waiting),
+        ("prioritized", counts.prioritized),
+        ("delayed", counts.delayed),
+        ("active", counts.active),
+        ("completed", counts.completed),
+        ("failed", counts.failed),
+    ];
+    let oldest_at = oldest.iter().map(|one| one.timestamp).min().map(Timestamp::from_millis);
+    let next_at = counts.next_due.map(Timestamp::from_millis);
+    let mut lines: Vec<_> = states.iter().map(|(state, count)| format!("{state:<12} {count}")).collect();
+    lines.push(format!("{:<12} {}", "workers", workers.len()));
+    lines.extend(oldest_at.map(|at| format!("the first one waits since {at}")));
+    lines.extend(next_at.map(|at| format!("the next delayed one is due at {at}")));
+    lines.extend(paused.then(|| "the queue is paused".to_owned()));
+    let mut json: Value = states.iter().map(|(state, count)| ((*state).to_owned(), Value::from(*count))).collect();
+    json["paused"] = paused.into();
+    json["workers"] = workers.len().into();
+    json["oldestWaitingSince"] = json!(oldest_at);
+    json["nextDelayedAt"] = json!(next_at);
+    Ok(Answer { lines, json })
+}
+
+fn counted(done: &str, count: u64) -> Answer {
+    Answer { lines: vec![format!("{done} {count}")], json: json!({done: count}) }
+}
+
+fn line(job: &JobRecord) -> String {
+    let reason = job.failed_reason.as_deref().unwrap_or_default();
+    let added = Timestamp::from_millis(job.timestamp);
+    format!("{}  {added}  priority {}  runs {}  {reason}", job.id, level(job), job.attempts_made)
+}
+
+/// A job without what its mail says.
+fn shown(job: &JobRecord) -> Value {
+    let time = |at: Option<i64>| at.map(Timestamp::from_millis);
+    json!({
+        "jobId": job.id, "name": job.name, "state": job.state, "priority": level(job),
+        "attemptsMade": job.attempts_made, "attempts": job.options.retry.attempts,
+        "createdAt": Timestamp::from_millis(job.timestamp), "processedAt": time(job.processed_on),
+        "finishedAt": time(job.finished_on), "nextTryAt": time(job.due), "processedBy": job.processed_by,
+        "failedReason": job.failed_reason, "returnvalue": job.returnvalue, "stalls": job.stalls,
+        "data": redacted(&job.data),
+    })
+}
+
+fn level(job: &JobRecord) -> u8 {
+    Priority::from_bullmq(job.priority).level()
+}
+
+/// What was added, with the length of each body instead of the body.
+fn redacted(data: &Value) -> Value {
+    let Value::Object(fields) = data else { return json!("not readable as a mail") };
+    let hide = |(name, value): (&String, &Value)| {
+        let shown = match name.as_str() {
+            "html" | "text" => json!(format!("[{} bytes]", value.as_str().map_or(0, str::len))),
+            "attachments" => json!(format!("[{} files]", value.as_array().map_or(0, Vec::len))),
+            "headers" => json!("[hidden]"),
+            _ => value.clone(),
+        };
+        (name.clone(), shown)
+    };
+    Value::Object(fields.iter().map(hide).collect())
+}
+
+fn form(command: &Command) -> &Form {
+    match command {
+        Command::Status { form }
+        | Command::List { form, .. }
+        | Command::Show { form, .. }
+        | Command::Retry { form, .. }
+        | Command::RetryFailed { form, .. }
+        | Command::Promote { form, .. }
+        | Command::Remove { form, .. }
+        | Command::Pause { form }
+        | Command::Resume { form }
+        | Command::Clean { form, .. } => form,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_mail_says_is_not_shown() {
+        let data = json!({"to": "a@b.example", "html": "secret", "text": "secret", "attachments": [{"content": "secret"}], "headers": {"X": "secret"}});
+        let shown = redacted(&data).to_string();
+        assert!(!shown.contains("secret") && shown.contains("a@b.example") && shown.contains("[6 bytes]"), "{shown}");
+        assert!(!redacted(&json!("secret")).to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,78 @@
+//! `mailer suppressions`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use examhall_boot::exit;
+use examhall_core::{EmailAddress, Timestamp};
+use serde_json::json;
+
+use super::{answer, fail};
+use crate::{Mailer, suppressions::canonical};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Who is not sent to, why and since when
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Do not send to an address any more
+    Add {
+        /// The address
+        address: String,
+        /// Why
+        #[arg(long, default_value = "by an operator")]
+        reason: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send to an address again
+    Remove {
+        /// The address
+        address: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
+    mailer.await_redis().await;
+    let list = mailer.handler.suppressions.list();
+    match command {
+        Command::List { json } => {
+            let entries = list.list().await?;
+            if *json {
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|one| json!({"address": one.name, "reason": one.reason, "since": Timestamp::from_millis(one.since)}))
+                    .collect();
+                answer(&json!(entries).to_string())?;
+            } else {
+                for one in entries {
+                    answer(&format!("{}  {}  {}", Timestamp::from_millis(one.since), one.name, one.reason))?;
+                }
+            }
+        }
+        Command::Add { address, reason, json } => {
+            let address = match EmailAddress::parse(address) {
+                Ok(address) => canonical(address.as_str()),
+                Err(error) => return Ok(fail(exit::USAGE, &error.into())),
+            };
+            let added = list.add(&address, reason).await?;
+            tell(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;
+        }
+        Command::Remove { address, json } => {
+            let removed = list.remove(&canonical(address)).await?;
+            tell(*json, &json!({"removed": removed}), if removed { "removed" } else { "was not there" })?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(as_json: bool, object: &serde_json::Value, words: &str) -> anyhow::Result<()> {
+    if as_json { answer(&object.to_string()) } else { answer(words) }
+}

@@ -1,0 +1,57 @@
+//! What the queue holds, as gauges: measured now and then, since every look costs Redis something.
+
+use std::time::{Duration, SystemTime};
+
+use examhall_core::{MailClass, Priority};
+use examhall_queue::{Counts, Queue};
+use tokio_util::sync::CancellationToken;
+
+use crate::payload::Payload;
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Measures until `stop`.
+pub(crate) async fn measure(queue: Queue<Payload>, name: String, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(INTERVAL);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(clock.tick()).await.is_some() {
+        if let Ok(counts) = queue.counts().await {
+            show_counts(&counts, &name);
+        }
+        if let Ok(oldest) = queue.oldest_waiting().await {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            for class in [MailClass::Verification, MailClass::Result, MailClass::Other] {
+                let times = oldest.iter().filter(|one| class_of(one.priority) == class).map(|one| one.timestamp);
+                #[expect(clippy::cast_precision_loss, reason = "ms since 1970 fit into a double")]
+                let waits = times.min().map_or(0.0, |since| (now - since as f64 / 1000.0).max(0.0));
+                metrics::gauge!("mailer_oldest_waiting_seconds", "class" => class.as_str()).set(waits);
+            }
+        }
+    }
+}
+
+/// Jobs stand in Redis by priority: what a class is sent with tells the class. Verification and reset share one.
+fn class_of(priority: u32) -> MailClass {
+    match Priority::from_bullmq(priority) {
+        _ if priority == 0 => MailClass::Other,
+        Priority::HIGHEST => MailClass::Verification,
+        Priority::DEFAULT | Priority::LOWEST => MailClass::Result,
+        _ => MailClass::Other,
+    }
+}
+
+fn show_counts(counts: &Counts, queue: &str) {
+    let states = [
+        ("waiting", counts.waiting),
+        ("prioritized", counts.prioritized),
+        ("delayed", counts.delayed),
+        ("active", counts.active),
+        ("completed", counts.completed),
+        ("failed", counts.failed),
+    ];
+    for (state, count) in states {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+        metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state).set(count as f64);
+    }
+}

@@ -1,0 +1,35 @@
+//! One of the connections that all mailers together may have open.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use examhall_queue::Leases;
+use tokio::runtime::Handle;
+
+/// Given back when dropped.
+pub(super) struct Lease {
+    leases: Leases,
+    holder: String,
+}
+
+impl Lease {
+    /// Nothing yet: see [`take`](Self::take).
+    pub(super) fn new(leases: &Leases) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { leases: leases.clone(), holder: format!("{}-{number}-{}", std::process::id(), fastrand::u64(..)) }
+    }
+
+    /// Takes a place or keeps the one it has. Where Redis cannot say, it may: the server itself counts, too.
+    pub(super) async fn take(&self) -> bool {
+        self.leases.take(&self.holder).await.unwrap_or(true)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            let (leases, holder) = (self.leases.clone(), std::mem::take(&mut self.holder));
+            runtime.spawn(async move { leases.release(&holder).await });
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! One SMTP server: its connections, its rate limit, and whether it is left alone.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use examhall_queue::{Leases, Limiter, Permit};
+use lettre::Address;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Delivered, Fault, Limits, Phase, Refused, TransportOptions, Undelivered,
+    dialogue::{Envelope, NoEnvelope, Rejected},
+    fault::Kind,
+    lease::Lease,
+    session::Session,
+    url::Server,
+};
+use crate::{
+    breaker::{Breaker, Openness},
+    message::Prepared,
+    verdict::{Suppress, Trouble, Verdict, judge},
+};
+
+/// How often connections that grew old while waiting are closed.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// The same where connections are few and other mailers may wait for them.
+const QUICK_SWEEP: Duration = Duration::from_secs(1);
+/// How long a mailer that vanished keeps its connections from the others.
+const LEASE: Duration = Duration::from_mins(1);
+/// How often a connection is asked for where all are taken.
+const LEASE_WAIT: Duration = Duration::from_millis(50);
+
+/// A server and what is known of it. Connections wait in `idle` for the next mail.
+pub(crate) struct Provider {
+    server: Server,
+    limits: Limits,
+    limiter: Limiter,
+    leases: Option<Leases>,
+    idle: Mutex<Vec<Session>>,
+    breaker: Mutex<Breaker>,
+    changes: watch::Sender<()>,
+}
+
+/// A connection on which the server waits for the message. Dropped, it is closed, and nothing was sent.
+pub(crate) struct Pending {
+    provider: Arc<Provider>,
+    session: Session,
+    envelope: Envelope,
+}
+
+impl Provider {
+    pub(super) fn new(
+        server: Server,
+        options: &TransportOptions,
+        limiter: Limiter,
+        changes: watch::Sender<()>,
+    ) -> Self {
+        let places =
+            |count| Leases::new(options.redis.clone(), format!("mail:connections:{}", server.name()), count, LEASE);
+        let provider = Self {
+            leases: server.connections.map(places),
+            server,
+            limits: options.limits,
+            limiter,
+            idle: Mutex::default(),
+            breaker: Mutex::new(Breaker::new(options.hold)),
+            changes,
+        };
+        provider.show_state();
+        provider
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.server.name()
+    }
+
+    pub(super) fn openness(&self) -> Openness {
+        self.breaker().openness()
+    }
+
+    pub(super) fn next_probe(&self) -> Option<Duration> {
+        self.breaker().next_probe().map(|(at, _)| at.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn silent_for(&self) -> Option<Duration> {
+        self.breaker().open_since().map(|since| since.elapsed())
+    }
+
+    /// Gets the server to wait for the mail.
+    pub(super) async fn begin(self: &Arc<Self>, mail: &Prepared) -> Result<Pending, Undelivered> {
+        self.wait_for_turn().await;
+        if self.openness() < Openness::OneByOne {
+            return Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())));
+        }
+        if let Some(mut session) = self.take_idle().await {
+            match session.envelope(mail).await {
+                // The server had closed it meanwhile, or says so now: that says nothing about the mail.
+                Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
+                answer => return self.begun(session, answer, mail),
+            }
+        }
+        let mut session = self.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
+        let answer = session.envelope(mail).await;
+        self.begun(session, answer, mail)
+    }
+
+    fn begun(
+        self: &Arc<Self>,
+        session: Session,
+        answer: Result<Envelope, NoEnvelope>,
+        mail: &Prepared,
+    ) -> Result<Pending, Undelivered> {
+        let failure = match answer {
+            Ok(envelope) => return Ok(Pending { provider: Arc::clone(self), session, envelope }),
+            Err(failure) => failure,
+        };
+        self.keep(session);
+        Err(match failure {
+            NoEnvelope::Fault(fault) => self.undelivered(&fault, mail),
+            NoEnvelope::Nobody(rejected) => nobody(rejected, mail),
+        })
+    }
+
+    /// Opens a connection, once one more may be open; a server that is too busy to greet is asked once more.
+    async fn open(&self) -> Result<Session, Fault> {
+        let lease = self.leases.as_ref().map(Lease::new);
+        if let Some(lease) = &lease {
+            while !lease.take().await {
+                tokio::time::sleep(LEASE_WAIT).await;
+            }
+        }
+        let mut session = match Session::open(&self.server, self.limits).await {
+            Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await?,
+            opened => opened?,
+        };
+        session.lease = lease;
+        Ok(session)
+    }
+
+    /// Waits until one more mail may be sent, over all processes. Where Redis cannot say, it may.
+    async fn wait_for_turn(&self) {
+        let Some(rate) = self.server.rate else { return };
+        while let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Judges a fault, and leaves the server alone where it is the server's.
+    fn undelivered(&self, fault: &Fault, mail: &Prepared) -> Undelivered {
+        let verdict = judge(fault, mail.sender_is_ours);
+        if let Verdict::Provider(trouble) = verdict {
+            self.note_trouble(trouble, fault);
+        }
+        Undelivered { verdict, reason: fault.to_string(), label: fault.label(), rejected: Vec::new() }
+    }
+
+    fn note_trouble(&self, trouble: Trouble, fault: &Fault) {
+        if self.breaker().trouble(trouble, Instant::now()) {
+            let provider = self.name();
+            metrics::counter!("mailer_provider_trouble_total", "provider" => provider.clone(), "trouble" => trouble.as_str())
+                .increment(1);
+            if trouble == Trouble::Passing {
+                tracing::warn!(provider, reason = fault.label(), "Provider is left alone for a while");
+            } else {
+                tracing::error!(
+                    provider,
+                    trouble = trouble.as_str(),
+                    reason = fault.label(),
+                    "Provider needs an operator"
+                );
+            }
+            self.show_state();
+        }
+    }
+
+    fn note_accepted(&self) {
+        if self.breaker().accepted() {
+            tracing::info!(provider = self.name(), "Provider takes mails again");
+            self.show_state();
+        }
+    }
+
+    fn show_state(&self) {
+        let state = match self.openness() {
+            Openness::All => 0,
+            Openness::OneByOne => 1,
+            Openness::Nothing => 2,
+            Openness::Held => 3,
+        };
+        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(f64::from(state));
+        self.changes.send_replace(());
+    }
+
+    /// Probes while the server is left alone, and closes connections that grew old, until `stop`.
+    pub(super) async fn watch(self: Arc<Self>, from: Address, stop: CancellationToken) {
+        let mut changes = self.changes.subscribe();
+        while !stop.is_cancelled() {
+            let next = self.breaker().next_probe();
+            let sweep = if self.leases.is_some() { QUICK_SWEEP } else { SWEEP };
+            let wait = next.map_or(sweep, |(at, _)| at.saturating_duration_since(Instant::now()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                seen = changes.changed() => if seen.is_err() { return },
+                () = tokio::time::sleep(wait) => match next {
+                    Some((_, trouble)) => self.probe(trouble, &from).await,
+                    None => self.close_old(),
+                },
+            }
+        }
+    }
+
+    /// Logs in, and names the sender where that was refused; never sends a mail.
+    async fn probe(&self, trouble: Trouble, from: &Address) {
+        let probed = async {
+            let mut session = self.open().await?;
+            if trouble == Trouble::Sender {
+                session.try_sender(from).await?;
+            }
+            Ok::<_, Fault>(session)
+        };
+        match probed.await {
+            Ok(session) => {
+                self.keep(session);
+                self.breaker().probe_succeeded();
+                tracing::info!(provider = self.name(), "Provider answers again");
+            }
+            Err(fault) => {
+                let trouble = match judge(&fault, true) {
+                    Verdict::Provider(trouble) => trouble,
+                    _ => Trouble::Passing,
+                };
+                tracing::debug!(provider = self.name(), reason = fault.label(), "Provider is still not to be used");
+                self.breaker().probe_failed(trouble, Instant::now());
+            }
+        }
+        self.show_state();
+    }
+
+    /// Logs in and leaves.
+    pub(super) async fn check(&self) -> Result<(), Fault> {
+        self.open().await.map(Session::close)
+    }
+
+    async fn take_idle(&self) -> Option<Session> {
+        loop {
+            let session = self.idle().pop()?;
+            let may_be_open = match &session.lease {
+                Some(lease) => lease.take().await,
+                None => true,
+            };
+            if may_be_open && session.is_reusable() {
+                return Some(session);
+            }
+            session.close();
+        }
+    }
+
+    /// Keeps a connection for the next mail; where its dialogue is not where it should be, it is closed by being dropped.
+    fn keep(&self, mut session: Session) {
+        if session.is_reusable() {
+            session.idle_since = Instant::now();
+            self.idle().push(session);
+        } else if session.in_step {
+            session.close();
+        }
+    }
+
+    fn close_old(&self) {
+        let is_old = |session: &Session| {
+            !session.is_reusable() || (self.leases.is_some() && session.idle_since.elapsed() >= QUICK_SWEEP)
+        };
+        let old: Vec<_> = self.idle().extract_if(.., |session| is_old(session)).collect();
+        old.into_iter().for_each(Session::close);
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    pub(super) async fn finish(mut self, mail: &Prepared) -> Result<Delivered, Undelivered> {
+        let answer = self.session.message(mail).await;
+        let rejected = self.envelope.rejected.into_iter().map(|one| refused(one, mail).1).collect();
+        match answer {
+            Ok(reply) => {
+                self.provider.keep(self.session);
+                self.provider.note_accepted();
+                let (accepted, provider) = (self.envelope.accepted, self.provider.name());
+                Ok(Delivered { response: reply.to_string(), accepted, rejected, provider })
+            }
+            Err(fault) => {
+                self.provider.keep(self.session);
+                Err(Undelivered { rejected, ..self.provider.undelivered(&fault, mail) })
+            }
+        }
+    }
+}
+
+/// All recipients were refused: the least final refusal counts.
+fn nobody(rejected: Vec<Rejected>, mail: &Prepared) -> Undelivered {
+    let label = rejected.first().map(|one| format!("{} at rcpt", one.reply.codes())).unwrap_or_default();
+    let judged: Vec<_> = rejected.into_iter().map(|one| refused(one, mail)).collect();
+    let mildest = judged.iter().min_by_key(|(verdict, _)| verdict.finality());
+    let (verdict, reason) =
+        mildest.map_or((Verdict::Retry, String::new()), |(verdict, one)| (*verdict, one.reason.clone()));
+    Undelivered { verdict, reason, label, rejected: judged.into_iter().map(|(_, one)| one).collect() }
+}
+
+fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, Refused) {
+    let reason = reply.to_string();
+    let verdict = judge(&Fault::new(Phase::Rcpt, Kind::Refusal(reply)), mail.sender_is_ours);
+    let suppress = match verdict {
+        Verdict::Permanent(suppress) => suppress,
+        _ => Suppress::No,
+    };
+    (verdict, Refused { address, reason, suppress })
+}

@@ -1,0 +1,102 @@
+//! Lines to a server and replies from it, each within its time.
+
+use std::{io, time::Duration};
+
+use lettre::transport::smtp::response::Response;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use super::Kind;
+
+/// Longest reply that is read, in bytes.
+const LONGEST_REPLY: usize = 100_000;
+/// What is written at once, and has the time of one step for it.
+const CHUNK: usize = 64 * 1024;
+
+/// A byte stream, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// One connection. Closed when dropped.
+pub(super) struct Wire {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: BufReader::with_capacity(1024, Box::new(stream)) }
+    }
+
+    /// Encrypts the connection from here on.
+    ///
+    /// What the server sent before was not protected: it is an attack where there is any (CVE-2011-0411).
+    pub(super) async fn encrypt(self, tls: &TlsConnector, host: &str, limit: Duration) -> Result<Self, Kind> {
+        if !self.stream.buffer().is_empty() {
+            return Err(Kind::Untrusted("the server said more than it was asked before TLS began".to_owned()));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| Kind::Untrusted(error.to_string()))?;
+        let handshake = timeout(limit, tls.connect(name, self.stream.into_inner())).await;
+        let stream =
+            handshake.map_err(|_| Kind::Silence("no TLS in time".to_owned()))?.map_err(|error| tls_fault(&error))?;
+        Ok(Self::new(stream))
+    }
+
+    /// Hands everything to the system. After an error the end of `bytes` has not reached the server.
+    pub(super) async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Kind> {
+        for chunk in bytes.chunks(CHUNK) {
+            let writing = timeout(limit, self.stream.get_mut().write_all(chunk)).await;
+            writing.map_err(|_| too_slow())?.map_err(|error| broken(&error))?;
+        }
+        timeout(limit, self.stream.get_mut().flush()).await.map_err(|_| too_slow())?.map_err(|error| broken(&error))
+    }
+
+    /// The next reply, of as many lines as it has.
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Response, Kind> {
+        timeout(limit, self.read_reply()).await.map_err(|_| Kind::Silence("no answer in time".to_owned()))?
+    }
+
+    async fn read_reply(&mut self) -> Result<Response, Kind> {
+        let mut reply = String::new();
+        loop {
+            let mut line = Vec::new();
+            let rest = (LONGEST_REPLY - reply.len().min(LONGEST_REPLY)) as u64;
+            let read = (&mut self.stream).take(rest).read_until(b'\n', &mut line).await;
+            read.map_err(|error| broken(&error))?;
+            if line.is_empty() && rest > 0 {
+                return Err(Kind::Silence("the server closed the connection".to_owned()));
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            let ends = !line.get(3..).is_some_and(|text| text.starts_with('-'));
+            reply.push_str(line);
+            reply.push_str(if line.len() == 3 { " \r\n" } else { "\r\n" });
+            if ends {
+                return reply.parse().map_err(|_| Kind::Unreadable(shown(&reply)));
+            }
+        }
+    }
+}
+
+/// The start of what the server said, for people.
+fn shown(reply: &str) -> String {
+    reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim_end().to_owned()
+}
+
+fn too_slow() -> Kind {
+    Kind::Silence("the server did not read in time".to_owned())
+}
+
+fn broken(error: &io::Error) -> Kind {
+    Kind::Silence(error.to_string())
+}
+
+fn tls_fault(error: &io::Error) -> Kind {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(reason)) => Kind::Untrusted(reason.to_string()),
+        _ => Kind::Silence(format!("TLS: {error}")),
+    }
+}

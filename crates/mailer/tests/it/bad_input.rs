@@ -1,0 +1,78 @@
+//! Jobs from strangers: each fails with a reason that names the field, and the next one is sent.
+
+use examhall_core::EmailJob;
+use examhall_queue::{JobOptions, NewJob};
+use serde_json::{Value, json};
+
+use crate::Post;
+
+#[tokio::test]
+async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_sent() {
+    let post = Post::start().await;
+    let mail = |change: Value| {
+        let mut data = json!({"to": "a@b.example", "subject": "x", "html": ""});
+        for (name, value) in change.as_object().expect("an object") {
+            data[name] = value.clone();
+        }
+        data
+    };
+    let many: Vec<_> = (0..1000).map(|n| format!("s{n}@b.example")).collect();
+    let bad = [
+        (json!({"subject": "x", "html": ""}), "missing field `to`"),
+        (json!({"to": "a@b.example", "html": ""}), "missing field `subject`"),
+        (mail(json!({"subject": 7})), "subject: invalid type"),
+        (mail(json!({"to": {"a": 1}})), "to: invalid type"),
+        (mail(json!({"to": many})), "to: 1000 recipients"),
+        (mail(json!({"to": "a@b.example\r\nBcc: x@y.example"})), "to: holds a line break"),
+        (mail(json!({"to": "nobody"})), "to: not a mailbox"),
+        (mail(json!({"cc": "\0"})), "cc: holds a line break or control character"),
+        (mail(json!({"subject": "x\r\nBcc: y@z.example"})), "subject: holds a line break"),
+        (mail(json!({"headers": {"X-A": "x\r\nBcc: y@z.example"}})), "headers: holds a line break"),
+        (mail(json!({"headers": {"Bcc": "y@z.example"}})), "headers: \"Bcc\" cannot be set here"),
+        (mail(json!({"attachments": [{"filename": "a", "content": "%", "encoding": "base64"}]})), "attachments: "),
+        (mail(json!({"expiresAt": "tomorrow"})), "expiresAt: "),
+        (mail(json!({"expiresAt": "2000-01-01T00:00:00Z"})), "expired"),
+    ];
+    let mut ids = Vec::new();
+    for (data, reason) in &bad {
+        ids.push((post.add_data(data.clone()).await, *reason));
+    }
+    let unknown = NewJob {
+        name: "send-letter".to_owned(),
+        data: mail(json!({})),
+        options: JobOptions { retry: EmailJob::RETRY, ..JobOptions::default() },
+    };
+    ids.push((
+        post.queue.add(unknown).await.expect("added"),
+        "name: there is no handler for jobs named \"send-letter\"",
+    ));
+    let broken = post.add_data(mail(json!({}))).await;
+    post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{broken}"), "data", "{\"to\":"]).await;
+    ids.push((broken, "the job's data cannot be read"));
+    let huge = post.add_data(mail(json!({"html": "x".repeat(50_000_000)}))).await;
+    ids.push((huge, "data has"));
+    post.add(json!("ada@example.com")).await;
+
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (1, ids.len() as u64));
+    for (id, reason) in ids {
+        let job = post.job(&id).await;
+        assert!(job["failedReason"].contains(reason), "{reason}: {}", job["failedReason"]);
+        assert!(job["atm"].parse::<u32>().expect("a number") <= 1, "no second try");
+    }
+    assert_eq!(post.world.smtp.received().len(), 1);
+}
+
+#[tokio::test]
+async fn odd_but_good_texts_make_one_safe_mail() {
+    let post = Post::start().await;
+    let line = "long words ".repeat(100);
+    for subject in ["🎓 Prüfung bestanden", "‏مرحبا", line.as_str(), "a: b; c=?utf-8?q?d?="] {
+        post.add_data(json!({"to": "Zoë ✓ <zoe@example.com>", "subject": subject, "html": line})).await;
+    }
+    assert_eq!(post.drain().await.sent, 4);
+    for mail in post.world.smtp.received() {
+        assert_eq!(mail.to, ["zoe@example.com"]);
+        assert!(mail.message.lines().all(|line| line.len() <= 998 && line.is_ascii()), "{}", mail.message);
+    }
+}

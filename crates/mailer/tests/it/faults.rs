@@ -1,0 +1,130 @@
+//! Servers that hang, close, or say what makes no sense.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use examhall_testkit::{Action, Encryption, Phase, SmtpOptions};
+use serde_json::json;
+
+use crate::{Post, reply};
+
+/// Limits that a test can wait for.
+const QUICK: [(&str, &str); 3] =
+    [("SMTP_TIMEOUT_MS", "1000"), ("SMTP_FINAL_TIMEOUT_MS", "1500"), ("SMTP_PROBE_MS", "200")];
+
+/// Does `action` the first time that `phase` comes, and what a good server does else.
+fn once(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send + Sync + 'static {
+    let done = AtomicBool::new(false);
+    move |now, _| if now == phase && !done.swap(true, Ordering::SeqCst) { action.clone() } else { Action::Proceed }
+}
+
+/// Five mails, where the server does `action` at each of eight phases once: all are sent, each once.
+async fn all_are_sent_in_spite_of(action: Action) {
+    let phases =
+        [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
+    for phase in phases {
+        let mut post = Post::start_with(SmtpOptions {
+            encryption: Encryption::StartTls,
+            log_in: Some(("user".to_owned(), "word".to_owned())),
+            ..SmtpOptions::default()
+        })
+        .await;
+        for (name, value) in QUICK {
+            post.world.set(name, value);
+        }
+        post.world.smtp.behave(once(phase, action.clone()));
+        post.add_many(5).await;
+        let started = Instant::now();
+        let drain = post.drain().await;
+        assert_eq!((drain.sent, drain.failed), (5, 0), "{phase:?}");
+        assert_eq!(post.world.smtp.received().len(), 5, "{phase:?}");
+        assert_eq!(drain.ambiguous, u64::from(phase == Phase::Dot), "{phase:?}");
+        assert!(started.elapsed() < Duration::from_secs(25), "it was left long before the default limits: {phase:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_left_at_every_phase() {
+    all_are_sent_in_spite_of(Action::Hang).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_at_any_phase_loses_nothing() {
+    all_are_sent_in_spite_of(Action::Close).await;
+}
+
+#[tokio::test]
+async fn while_one_mail_hangs_the_other_slots_go_on() {
+    let post = Post::start_set(&[("SMTP_FINAL_TIMEOUT_MS", "50000")]).await;
+    post.world.smtp.behave(once(Phase::Dot, Action::Hang));
+    post.add_many(50).await;
+    let mailer = post.world.mailer(&[]);
+    mailer.line("Mailer running").await;
+    assert_eq!(post.world.smtp.wait_for(49).await.len(), 49);
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.world.smtp.wait_for(50).await;
+}
+
+#[tokio::test]
+async fn the_late_reply_to_one_mail_is_never_taken_for_that_of_the_next() {
+    let post = Post::start_set(&[("MAILER_CONCURRENCY", "1"), ("SMTP_FINAL_TIMEOUT_MS", "300")]).await;
+    let dots = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Dot => match dots.fetch_add(1, Ordering::SeqCst) {
+            0 => Action::Wait(Duration::from_millis(600)),
+            1 => reply("554 5.6.0 refused"),
+            _ => Action::Proceed,
+        },
+        _ => Action::Proceed,
+    });
+    let (late, refused) = (post.add(json!("late@example.com")).await, post.add(json!("refused@example.com")).await);
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed, drain.ambiguous), (1, 1, 1));
+    assert_eq!(post.reason(&refused).await, "554 5.6.0 refused");
+    assert!(post.reason(&late).await.contains("it may have been delivered"));
+    assert!(post.world.smtp.received().iter().all(|mail| mail.to == ["late@example.com"]));
+    assert!(post.world.smtp.count("EHLO") >= 2, "the connection in doubt was not used again");
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_after_the_dot_is_ambiguous() {
+    for nonsense in ["354 go on", "hello", "150 wait", "250-one\r\n451 two"] {
+        let post = Post::start().await;
+        post.world.smtp.behave(once(Phase::Dot, reply(nonsense)));
+        let id = post.add(json!("ada@example.com")).await;
+        let drain = post.drain().await;
+        assert_eq!((drain.sent, drain.ambiguous), (1, 1), "{nonsense}");
+        assert_eq!(post.job(&id).await["atm"], "2");
+        assert_eq!(post.world.smtp.count("EHLO"), 2, "{nonsense}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_may_have_been_taken_is_sent_again_with_the_same_bytes() {
+    let post = Post::start().await;
+    post.world.smtp.behave(once(Phase::Dot, Action::KeepAndClose));
+    post.add(json!("ada@example.com")).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.ambiguous), (1, 1));
+    let received = post.world.smtp.received();
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[0], received[1]);
+}
+
+#[tokio::test]
+async fn a_bare_refusal_for_now_spends_attempts_after_two_and_four_seconds() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, line| match phase {
+        Phase::Rcpt if line.contains("s1@") => reply("452 later"),
+        _ => Action::Proceed,
+    });
+    post.add_many(3).await;
+    let started = Instant::now();
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (2, 1));
+    assert!(started.elapsed() >= Duration::from_secs(6), "{:?}", started.elapsed());
+    assert_eq!(post.world.smtp.count("RCPT TO:<s1@"), 3);
+    assert_eq!(post.reason(&drain.failed_ids[0]).await, "452 later");
+}

@@ -1,0 +1,103 @@
+//! A mailer that is killed loses no mail, and sends few twice: at most those that it had in hand.
+#![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
+
+use std::{collections::HashMap, time::Duration};
+
+use examhall_testkit::{Action, Phase, Received, eventually};
+
+use crate::{PATIENCE, Post, count};
+
+/// Mails that a mailer has in hand.
+const SLOTS: usize = 5;
+
+/// How many mails were accepted more than once; all must have been accepted, and copies must not differ.
+fn duplicates(received: &[Received], mails: usize) -> usize {
+    let mut copies: HashMap<&str, Vec<&Received>> = HashMap::new();
+    for mail in received {
+        copies.entry(mail.to[0].as_str()).or_default().push(mail);
+    }
+    assert_eq!(copies.len(), mails, "each was accepted");
+    for same in copies.values() {
+        assert!(same.iter().all(|mail| *mail == same[0]), "the same Message-ID and bytes");
+        assert!(same[0].header("Message-ID").is_some());
+    }
+    received.len() - mails
+}
+
+#[tokio::test]
+async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
+    let kills = count(100, 10);
+    let post = Post::start().await;
+    for kill in 0..kills {
+        let before = post.world.smtp.received().len();
+        post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
+        post.add(serde_json::json!(format!("s{kill}@example.com"))).await;
+        let mut mailer = post.world.mailer(&[]);
+        post.world.smtp.wait_for(before + 1).await;
+        mailer.kill().await;
+        post.world.smtp.behave(|_, _| Action::Proceed);
+        let mailer = post.world.mailer(&[]);
+        post.completed(i64::try_from(kill + 1).expect("few")).await;
+        assert!(mailer.output().contains("\"possible_duplicate\":true"), "flagged: {}", mailer.output());
+    }
+    let duplicates = duplicates(&post.world.smtp.received(), kills);
+    println!("{kills} kills between acceptance and its note: {kills} mails accepted, {duplicates} of them twice");
+    assert!(duplicates <= kills, "one mail was in hand at each kill");
+}
+
+#[tokio::test]
+async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
+    let kills = count(100, 5);
+    let post = Post::start().await;
+    for kill in 0..kills {
+        post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
+        let before = post.world.smtp.count("DATA");
+        post.add(serde_json::json!(format!("s{kill}@example.com"))).await;
+        let mut mailer = post.world.mailer(&[]);
+        eventually("DATA", PATIENCE, async || (post.world.smtp.count("DATA") > before).then_some(())).await;
+        mailer.kill().await;
+        post.world.smtp.behave(|_, _| Action::Proceed);
+        let _mailer = post.world.mailer(&[]);
+        post.completed(i64::try_from(kill + 1).expect("few")).await;
+    }
+    assert_eq!(duplicates(&post.world.smtp.received(), kills), 0);
+}
+
+#[tokio::test]
+async fn killed_at_random_a_mailer_loses_nothing_and_sends_few_twice() {
+    let (kills, mails) = (count(100, 10), count(2_000, 300));
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| match phase {
+        Phase::Dot => Action::Wait(Duration::from_millis(20)),
+        _ => Action::Proceed,
+    });
+    post.add_many(mails).await;
+    for _ in 0..kills {
+        let before = post.world.smtp.received().len();
+        let mut mailer = post.world.mailer(&[]);
+        // Some mails further on, at a moment that the machine's load decides.
+        let further = (before + 1 + before % 7).min(mails);
+        eventually("some more mails", PATIENCE, async || (post.world.smtp.received().len() >= further).then_some(()))
+            .await;
+        mailer.kill().await;
+    }
+    let _mailer = post.world.mailer(&[]);
+    post.completed(i64::try_from(mails).expect("few")).await;
+    let duplicates = duplicates(&post.world.smtp.received(), mails);
+    println!("{kills} kills at random, {SLOTS} slots: {mails} mails accepted, {duplicates} of them twice");
+    assert!(duplicates <= kills * SLOTS, "{duplicates} duplicates by {kills} kills");
+}
+
+#[tokio::test]
+async fn a_mailer_told_to_stop_waits_for_the_final_reply() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    post.add_many(1).await;
+    let mut mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for_command("DATA").await;
+    mailer.terminate();
+    mailer.line("Stopping").await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+    assert_eq!((post.world.smtp.received().len(), post.counts().await.completed), (1, 1));
+}

@@ -1,0 +1,128 @@
+//! `mailer --once`: its summary and its exit codes.
+
+use std::time::Duration;
+
+use examhall_mailer::DrainOptions;
+use examhall_queue::JobOptions;
+use examhall_testkit::{Action, Phase, Process};
+use serde_json::{Value, json};
+
+use crate::{PATIENCE, Post, count, reply};
+
+async fn once(post: &Post, args: &[&str]) -> (Process, Option<i32>) {
+    let mut mailer = post.world.mailer(&[&["--once"], args].concat());
+    let code = mailer.exit(PATIENCE).await.code();
+    (mailer, code)
+}
+
+async fn summary(mailer: &Process) -> Value {
+    serde_json::from_str(&mailer.line("\"drained\"").await).expect("JSON")
+}
+
+#[tokio::test]
+async fn everything_that_is_due_is_sent_and_what_is_left_is_told() {
+    let due = count(1_204, 60);
+    let post = Post::start().await;
+    post.add_many(due).await;
+    for n in 0..7 {
+        let later = JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() };
+        post.add_with(json!({"to": format!("l{n}@example.com"), "subject": "x", "html": ""}), later).await;
+    }
+    // One in the hands of somebody else.
+    post.world.redis.cmd::<i64>("HSET bull:email:x name send-email data {} opts {} timestamp 1").await;
+    post.world.redis.cmd::<i64>("LPUSH bull:email:active x").await;
+    post.world.redis.cmd::<()>("SET bull:email:x:lock token PX 600000").await;
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(0), "{}", mailer.output());
+    let line = mailer.line("drained ").await;
+    let expected = format!("drained {due}: {due} sent, 0 retried later, 0 failed, 0 ambiguous; left 7 delayed (next ");
+    assert!(line.starts_with(&expected) && line.contains("Z), 1 active elsewhere; "), "{line}");
+    assert_eq!(post.world.smtp.received().len(), due);
+}
+
+#[tokio::test]
+async fn mails_that_failed_for_good_are_told_by_the_exit_code() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, line| match phase {
+        Phase::Rcpt if line.contains("s0@") || line.contains("s1@") => reply("550 5.1.1 no such user"),
+        _ => Action::Proceed,
+    });
+    post.add_many(6).await;
+    let (mailer, code) = once(&post, &["--json"]).await;
+    assert_eq!(code, Some(1), "{}", mailer.output());
+    let summary = summary(&mailer).await;
+    assert_eq!((&summary["sent"], &summary["failed"]), (&json!(4), &json!(2)));
+    assert_eq!(summary["failedIds"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn what_stops_it_early_is_told_by_the_exit_code() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| match phase {
+        Phase::Dot => Action::Wait(Duration::from_millis(300)),
+        _ => Action::Proceed,
+    });
+    post.add_many(60).await;
+    let (mailer, code) = once(&post, &["--max-time", "1s"]).await;
+    assert_eq!(code, Some(75), "{}", mailer.output());
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    let before = post.world.smtp.received().len();
+    let (mailer, code) = once(&post, &["--limit", "7"]).await;
+    assert_eq!((code, post.world.smtp.received().len()), (Some(75), before + 7), "{}", mailer.output());
+
+    let (mailer, code) = once(&post, &["--dry-run", "--json"]).await;
+    let left = i64::try_from(60 - before - 7).expect("few");
+    let summary = summary(&mailer).await;
+    assert_eq!((code, &summary["drained"], &summary["left"]["waiting"]), (Some(0), &json!(0), &json!(left)));
+
+    post.queue.pause().await.expect("paused");
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(75), "{}", mailer.output());
+    post.queue.resume().await.expect("resumed");
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(0), "{}", mailer.output());
+    assert_eq!(post.world.smtp.received().len(), 60, "each once");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_or_refuses_is_told_by_the_exit_code() {
+    let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
+    post.world.set("SMTP_URL", "smtp://127.0.0.1:1?tls=none");
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(0), "nothing is left, so nothing is wrong: {}", mailer.output());
+    post.add_many(3).await;
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(69), "{}", mailer.output());
+    assert_eq!(post.counts().await.failed, 0);
+}
+
+#[tokio::test]
+async fn bad_usage_and_bad_settings_have_codes_of_their_own() {
+    let post = Post::start().await;
+    for (args, expected) in [(&["--max-time", "soon"][..], 64), (&["--limit", "0"], 64), (&["run"], 64)] {
+        let (mailer, code) = once(&post, args).await;
+        assert_eq!(code, Some(expected), "{}", mailer.output());
+    }
+    for (name, value) in [("MAIL_IN_DOUBT", "maybe"), ("SMTP_URL", "http://x"), ("DKIM_KEY", "no key")] {
+        let post = Post::start_set(&[(name, value)]).await;
+        let (mailer, code) = once(&post, &[]).await;
+        assert_eq!(code, Some(78), "{}", mailer.output());
+        assert!(mailer.output().contains(name), "{}", mailer.output());
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_beside_a_daemon_send_no_mail_twice() {
+    let mails = count(1_000, 150);
+    let post = Post::start().await;
+    post.add_many(mails).await;
+    let _daemon = post.world.mailer(&[]);
+    let (one, other) = tokio::join!(post.drain_with(DrainOptions::default()), post.drain_with(DrainOptions::default()));
+    post.completed(i64::try_from(mails).expect("few")).await;
+    assert_eq!(one.failed + other.failed, 0);
+    let mut to: Vec<_> = post.world.smtp.received().into_iter().map(|mail| mail.to[0].clone()).collect();
+    assert_eq!(to.len(), mails);
+    to.sort();
+    to.dedup();
+    assert_eq!(to.len(), mails, "each once");
+}

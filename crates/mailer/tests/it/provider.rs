@@ -1,0 +1,242 @@
+//! Providers that are away, that refuse us, or that cannot prove who they are.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use examhall_queue::{Order, State};
+use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServer, eventually};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{PATIENCE, Post, count, reply};
+
+fn with_log_in(encryption: Encryption, mechanisms: &'static str) -> SmtpOptions {
+    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
+    SmtpOptions { encryption, log_in, mechanisms, ..SmtpOptions::default() }
+}
+
+/// The value of a metric of a running mailer; the first one whose line starts so.
+async fn metric(mailer: &Process, start: &str) -> Option<f64> {
+    let line = mailer.line("Health and metrics on port").await;
+    let digits = line.split("on port ").nth(1)?.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{digits}")).await.ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.ok()?;
+    text.lines().find(|line| line.starts_with(start))?.rsplit(' ').next()?.parse().ok()
+}
+
+async fn metric_is(mailer: &Process, start: &str, expected: f64) {
+    eventually(&format!("{start} is {expected}"), PATIENCE, async || {
+        (metric(mailer, start).await == Some(expected)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
+    let mails = count(1_000, 100);
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "500")]).await;
+    let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (down, greetings) = (Arc::clone(&is_down), Arc::clone(&asked));
+    post.world.smtp.behave(move |phase, _| {
+        let refuse = phase == Phase::Greeting && down.load(Ordering::SeqCst);
+        if refuse {
+            greetings.fetch_add(1, Ordering::SeqCst);
+            Action::Close
+        } else {
+            Action::Proceed
+        }
+    });
+    post.add_many(mails).await;
+    let started = Instant::now();
+    let mailer = post.world.mailer(&[]);
+    eventually("some probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 9).then_some(())).await;
+    // Five mails met the trouble at once; from then on there was one probe each 500 ms.
+    let steps = started.elapsed().as_millis() / 500;
+    assert!(asked.load(Ordering::SeqCst) as u128 <= 5 + steps + 1, "{asked:?} in {steps} steps");
+    is_down.store(false, Ordering::SeqCst);
+    post.completed(i64::try_from(mails).expect("few")).await;
+    mailer.line("Provider takes mails again").await;
+    assert_eq!(post.world.smtp.received().len(), mails, "each once");
+    for job in post.queue.list(State::Completed, 0, 2_000, Order::OldestFirst).await.expect("read") {
+        assert_eq!(job.attempts_made, 1, "one attempt: the one that sent it");
+    }
+    assert_eq!(post.counts().await.failed, 0);
+}
+
+#[tokio::test]
+async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
+    let mails = count(10_000, 200);
+    let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN LOGIN")).await;
+    post.world.set("SMTP_PROBE_MS", "300");
+    let (is_refused, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (refused, log_ins) = (Arc::clone(&is_refused), Arc::clone(&asked));
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Auth && refused.load(Ordering::SeqCst) {
+            log_ins.fetch_add(1, Ordering::SeqCst);
+            return reply("535 5.7.8 authentication failed");
+        }
+        Action::Proceed
+    });
+    post.add_many(mails).await;
+    let mailer = post.world.mailer(&[]);
+    let alert = mailer.line("Provider needs an operator").await;
+    assert!(alert.contains("login_refused") && alert.contains("535 5.7.8 at auth"), "{alert}");
+    metric_is(&mailer, "mailer_breaker_state", 3.0).await;
+    eventually("three probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 8).then_some(())).await;
+    let counts = post.counts().await;
+    assert_eq!((counts.failed, counts.completed), (0, 0));
+    assert!(
+        counts.prioritized >= i64::try_from(mails).expect("few") - 10,
+        "only those in hand were touched: {counts:?}"
+    );
+    assert!(!post.queue.is_paused().await.expect("read"), "workers of other kinds go on");
+    let alerts = mailer.output().lines().filter(|line| line.contains("needs an operator")).count();
+    assert_eq!(alerts, 1);
+
+    is_refused.store(false, Ordering::SeqCst);
+    post.completed(i64::try_from(mails).expect("few")).await;
+    assert_eq!((post.counts().await.failed, post.world.smtp.received().len()), (0, mails));
+    metric_is(&mailer, "mailer_breaker_state", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_refused_sender_holds_all_mails_only_where_it_is_mail_from() {
+    let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
+    post.world.set("MAIL_FROM", "Exams <no-reply@example.com>");
+    post.world.smtp.behave(|phase, line| {
+        let refuse = phase == Phase::Mail && line.contains("stranger@");
+        if refuse { reply("550 5.7.1 not your address") } else { Action::Proceed }
+    });
+    let own = post.add(json!("ada@example.com")).await;
+    let other = json!({"to": "ada@example.com", "subject": "x", "html": "", "from": "stranger@example.com"});
+    let other = post.add_data(other).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed_ids), (1, vec![other]));
+    assert!(post.returned(&own).await["response"].is_string());
+
+    let is_refused = Arc::new(AtomicBool::new(true));
+    let refused = Arc::clone(&is_refused);
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Mail && refused.load(Ordering::SeqCst) {
+            reply("550 5.7.1 who are you?")
+        } else {
+            Action::Proceed
+        }
+    });
+    post.add_many(20).await;
+    let mailer = post.world.mailer(&[]);
+    assert!(mailer.line("Provider needs an operator").await.contains("sender_refused"));
+    metric_is(&mailer, "mailer_breaker_state", 3.0).await;
+    is_refused.store(false, Ordering::SeqCst);
+    post.completed(21).await;
+    assert_eq!(post.counts().await.failed, 1);
+}
+
+#[tokio::test]
+async fn mails_go_out_over_tls_with_either_way_to_log_in() {
+    for encryption in [Encryption::StartTls, Encryption::Implicit] {
+        for mechanisms in ["PLAIN", "LOGIN"] {
+            let post = Post::start_with(with_log_in(encryption, mechanisms)).await;
+            post.add_many(3).await;
+            assert_eq!(post.drain().await.sent, 3, "{encryption:?} {mechanisms}");
+            assert_eq!(post.world.smtp.received().len(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_server_that_cannot_prove_who_it_is() {
+    for encryption in [Encryption::StartTls, Encryption::Implicit] {
+        let certificate_for = "DNS:elsewhere.example".to_owned();
+        let mut post = Post::start_with(SmtpOptions { certificate_for, ..with_log_in(encryption, "PLAIN") }).await;
+        post.world.set("SMTP_PROBE_MS", "200");
+        post.add_many(1).await;
+        let mut mailer = post.world.mailer(&["check"]);
+        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69));
+        assert!(mailer.output().contains("certificate refused"), "{}", mailer.output());
+
+        // Its own certificate, which no authority that the system knows vouches for.
+        let strangers = SmtpServer::start_with(with_log_in(encryption, "PLAIN")).await;
+        let url = strangers.url();
+        let without_authority = url.split("ca=").next().expect("a URL").trim_end_matches(['&', '?']);
+        post.world.set("SMTP_URL", without_authority);
+        let mut mailer = post.world.mailer(&["check"]);
+        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69));
+        assert!(mailer.output().contains("certificate refused"), "{}", mailer.output());
+        assert!(strangers.count("AUTH") == 0 && post.world.smtp.count("AUTH") == 0, "no password for it");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_the_clear_where_starttls_is_required_and_not_offered() {
+    let mut post = Post::start().await;
+    post.world.set("SMTP_URL", &post.world.smtp.url().replace("tls=none", "tls=required"));
+    post.world.set("SMTP_PROBE_MS", "200");
+    post.add_many(3).await;
+    let mut mailer = post.world.mailer(&["--once"]);
+    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69), "{}", mailer.output());
+    assert_eq!((post.world.smtp.count("MAIL"), post.counts().await.failed), (0, 0));
+}
+
+#[tokio::test]
+async fn the_second_provider_takes_over_and_the_first_one_gets_the_mails_back() {
+    let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
+    let second = SmtpServer::start().await;
+    post.world.set("SMTP_URL", &format!("{}, {}", post.world.smtp.url(), second.url()));
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = Arc::clone(&is_down);
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Greeting && down.load(Ordering::SeqCst) {
+            reply("554 5.7.1 not you")
+        } else {
+            Action::Proceed
+        }
+    });
+    let mailer = post.world.mailer(&[]);
+    post.add_many(10).await;
+    post.completed(10).await;
+    assert_eq!(second.received().len(), 10);
+    is_down.store(false, Ordering::SeqCst);
+    mailer.line("Provider answers again").await;
+    post.add_many(10).await;
+    post.completed(20).await;
+    assert_eq!((post.world.smtp.received().len(), second.received().len()), (10, 10));
+}
+
+#[tokio::test]
+async fn two_mailers_share_one_rate() {
+    let mut post = Post::start().await;
+    post.world.set("SMTP_URL", &format!("{}&rate=10", post.world.smtp.url()));
+    post.add_many(30).await;
+    let started = Instant::now();
+    let (one, other) = tokio::join!(post.drain(), post.drain());
+    assert_eq!(one.sent + other.sent, 30);
+    // Ten at once, then ten a second.
+    assert!(started.elapsed() >= Duration::from_millis(1_900), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn two_mailers_share_the_connections_that_a_provider_allows() {
+    let mut post = Post::start_set(&[("MAILER_CONCURRENCY", "5")]).await;
+    post.world.set("SMTP_URL", &format!("{}&connections=2", post.world.smtp.url()));
+    let (most, server) = (Arc::new(AtomicUsize::new(0)), post.world.smtp.clone());
+    let seen = Arc::clone(&most);
+    post.world.smtp.behave(move |_, _| {
+        seen.fetch_max(server.connections(), Ordering::SeqCst);
+        Action::Wait(Duration::from_millis(2))
+    });
+    post.add_many(60).await;
+    let (one, other) = tokio::join!(post.drain(), post.drain());
+    assert_eq!((one.sent + other.sent, one.failed + other.failed), (60, 0));
+    assert!(most.load(Ordering::SeqCst) <= 2, "{most:?} connections at once");
+}

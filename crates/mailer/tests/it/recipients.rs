@@ -1,0 +1,128 @@
+//! Mailboxes that do not exist, are full, or want to be asked again.
+
+use std::time::{Duration, SystemTime};
+
+use examhall_testkit::{Action, Phase};
+use serde_json::{Value, json};
+
+use crate::{Post, reply};
+
+async fn post_where_rcpt_says(text: &'static str) -> Post {
+    let post = Post::start().await;
+    post.world.smtp.behave(move |phase, _| if phase == Phase::Rcpt { reply(text) } else { Action::Proceed });
+    post
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("in range")
+}
+
+/// In how many minutes the only delayed job is due.
+async fn due_in(post: &Post) -> i64 {
+    let due = post.counts().await.next_due.expect("a delayed job");
+    (due - now() + 59_000) / 60_000
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_exist_is_tried_once_and_never_connected_for_again() {
+    let post = post_where_rcpt_says("550 5.1.1 no such user").await;
+    let first = post.add(json!("Nobody@example.com")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.reason(&first).await, "550 5.1.1 no such user");
+    let connections = post.world.smtp.count("EHLO");
+
+    let second = post.add(json!("nobody@example.com")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.reason(&second).await, "suppressed: 550 5.1.1 no such user");
+    assert_eq!(post.world.smtp.count("EHLO"), connections, "no connection for it");
+}
+
+#[tokio::test]
+async fn a_suppressed_recipient_does_not_keep_the_others_from_their_mail() {
+    let post = Post::start().await;
+    post.world
+        .redis
+        .command::<i64>(&["HSET", "mail:suppressed", "nobody@example.com", r#"{"reason":"x","since":1}"#])
+        .await;
+    let id = post.add(json!(["nobody@example.com", "ada@example.com"])).await;
+    assert_eq!(post.drain().await.sent, 1);
+    let returned = post.returned(&id).await;
+    assert_eq!(
+        (&returned["accepted"], &returned["rejected"]),
+        (&json!(["ada@example.com"]), &json!(["nobody@example.com"]))
+    );
+    assert_eq!(post.world.smtp.received()[0].to, ["ada@example.com"]);
+}
+
+#[tokio::test]
+async fn greylisting_takes_the_slow_lane_and_spends_no_attempt() {
+    let post = post_where_rcpt_says("450 4.2.0 greylisted, come back later").await;
+    let id = post.add(json!("ada@example.com")).await;
+    for minutes in [5, 15, 30, 60, 60] {
+        let drain = post.drain().await;
+        assert_eq!((drain.retried_later, drain.failed), (1, 0));
+        assert_eq!(due_in(&post).await, minutes);
+        assert_eq!(post.job(&id).await.get("atm").map_or("0", String::as_str), "0");
+        post.queue.promote(&id).await.expect("promoted");
+    }
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    assert_eq!(post.drain().await.sent, 1);
+}
+
+#[tokio::test]
+async fn a_mail_in_the_slow_lane_ends_when_it_expires() {
+    let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
+    let in_two_minutes = examhall_core::Timestamp::from_millis(now() + 120_000).to_string();
+    let data = json!({"to": "ada@example.com", "subject": "x", "html": "", "expiresAt": in_two_minutes});
+    post.add_data(data.clone()).await;
+    assert_eq!(post.drain().await.retried_later, 1);
+    assert!(due_in(&post).await <= 2, "not after 5 minutes, when it is over");
+
+    let in_a_moment = examhall_core::Timestamp::from_millis(now() + 1_500).to_string();
+    let mut data = data;
+    data["expiresAt"] = json!(in_a_moment);
+    let id = post.add_data(data).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_took_for_a_day_is_expired() {
+    let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
+    let id = post.add(json!("ada@example.com")).await;
+    let yesterday = (now() - 25 * 3_600_000).to_string();
+    post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "timestamp", &yesterday]).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_full_three_times_a_week_is_suppressed() {
+    let post = post_where_rcpt_says("552 5.2.2 mailbox full").await;
+    for expected in ["552 5.2.2 mailbox full", "552 5.2.2 mailbox full", "552 5.2.2 mailbox full", "suppressed: "] {
+        let id = post.add(json!("ada@example.com")).await;
+        assert_eq!(post.drain().await.failed, 1);
+        assert!(post.reason(&id).await.starts_with(expected), "{}", post.reason(&id).await);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_refusal_says_nothing_of_the_address() {
+    let post = post_where_rcpt_says("550 5.7.1 your mail looks like spam").await;
+    post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.world.redis.cmd::<i64>("EXISTS mail:suppressed").await, 0);
+}
+
+#[tokio::test]
+async fn the_life_of_a_mail_is_told_in_its_ledger() {
+    let post = Post::start().await;
+    let id = post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.sent, 1);
+    let text: String = post.world.redis.command(&["GET", &format!("mail:sent:{id}")]).await;
+    let entry: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&entry["state"], &entry["result"]), (&json!("accepted"), &post.returned(&id).await));
+    let lives: i64 = post.world.redis.command(&["TTL", &format!("mail:sent:{id}")]).await;
+    assert!(Duration::from_secs(lives.unsigned_abs()) > Duration::from_hours(6 * 24));
+}

@@ -1,0 +1,172 @@
+//! Tokens that mails carry: made with the mail, used up once.
+
+use std::time::Duration;
+
+use examhall_core::{Change, EmailAddress, Timestamp, UserId};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, Func, LockType},
+};
+
+use crate::{
+    Account, Accounts, Error, NewMail, NewMailToken, TokenPurpose,
+    accounts::to_account,
+    entity::{mail_token, session, user},
+    outbox,
+};
+
+/// Asked again sooner than that, a mail is not sent again.
+const PAUSE: Duration = Duration::from_mins(1);
+
+impl Accounts {
+    /// Mails a new token to the account of an address, unless it was mailed one of the kind within the last minute.
+    /// Gives whether there is a mail: an address without an account gets none, nor does one for verification that is
+    /// verified.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn mail_token(
+        &self,
+        email: &EmailAddress,
+        token: &NewMailToken,
+        mail: impl FnOnce(&Account) -> NewMail + Send,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let tx = self.db.begin().await?;
+        let key = user::Column::EmailKey.eq(email.canonical());
+        let row = user::Entity::find().filter(key).lock(LockType::Update).one(&tx).await?;
+        let Some(account) = row.map(to_account).transpose()? else { return Ok(false) };
+        if token.purpose == TokenPurpose::Verification && account.verified {
+            return Ok(false);
+        }
+        let since = now.as_millis() - i64::try_from(PAUSE.as_millis()).unwrap_or(0);
+        let recent = mail_token::Column::UserId
+            .eq(account.id.0)
+            .and(mail_token::Column::Purpose.eq(token.purpose.as_str()))
+            .and(mail_token::Column::CreatedAt.gt(since));
+        if mail_token::Entity::find().filter(recent).count(&tx).await? > 0 {
+            return Ok(false);
+        }
+        insert(&tx, account.id, token, now).await?;
+        outbox::insert(&tx, &mail(&account), now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
+    /// used or expired.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn verify(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
+        let tx = self.db.begin().await?;
+        let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
+        user::Entity::update_many()
+            .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
+            .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
+            .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
+            .filter(user::Column::Id.eq(user.0))
+            .exec(&tx)
+            .await?;
+        self.db.commit(tx, &[Change::Profile(user)], now).await?;
+        Ok(true)
+    }
+
+    /// Uses up a reset token: sets the password, ends all sessions, makes every other reset token useless, and commits
+    /// the mail that says so. Whoever has the token has the mail, so the address is proven too. `None` where the token
+    /// is unknown, used or expired.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reset_password(
+        &self,
+        token_hash: &[u8; 32],
+        password_hash: &str,
+        mail: impl FnOnce(&Account) -> NewMail + Send,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, Error> {
+        let tx = self.db.begin().await?;
+        let Some(id) = use_up(&tx, token_hash, TokenPurpose::Reset, now).await? else { return Ok(None) };
+        let verified_at = Func::coalesce([Expr::col(user::Column::VerifiedAt), Expr::value(now.as_millis())]);
+        let changed = user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::value(password_hash))
+            .col_expr(user::Column::VerifiedAt, verified_at.into())
+            .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
+            .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
+            .filter(user::Column::Id.eq(id.0))
+            .exec_with_returning(&tx)
+            .await?;
+        let account = to_account(changed.into_iter().next().ok_or(Error::NotFound)?)?;
+        session::Entity::update_many()
+            .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))
+            .filter(session::Column::UserId.eq(id.0).and(session::Column::RevokedAt.is_null()))
+            .exec(&tx)
+            .await?;
+        let others = mail_token::Column::UserId
+            .eq(id.0)
+            .and(mail_token::Column::Purpose.eq(TokenPurpose::Reset.as_str()))
+            .and(mail_token::Column::UsedAt.is_null());
+        mail_token::Entity::update_many()
+            .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
+            .filter(others)
+            .exec(&tx)
+            .await?;
+        outbox::insert(&tx, &mail(&account), now).await?;
+        self.db.commit(tx, &[Change::Profile(id)], now).await?;
+        Ok(Some(id))
+    }
+
+    /// Deletes tokens and sessions that have been of no use for a day.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn prune(&self, now: Timestamp) -> Result<u64, Error> {
+        let yesterday = now.as_millis() - 86_400_000;
+        let tx = self.db.begin().await?;
+        let tokens = mail_token::Entity::delete_many().filter(mail_token::Column::ExpiresAt.lt(yesterday)).exec(&tx);
+        let tokens = tokens.await?.rows_affected;
+        let sessions = session::Entity::delete_many().filter(session::Column::ExpiresAt.lt(yesterday)).exec(&tx);
+        let sessions = sessions.await?.rows_affected;
+        tx.commit().await?;
+        Ok(tokens + sessions)
+    }
+}
+
+pub(crate) async fn insert(
+    tx: &DatabaseTransaction,
+    user: UserId,
+    token: &NewMailToken,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let row = mail_token::ActiveModel {
+        hash: Set(token.hash.to_vec()),
+        user_id: Set(user.0),
+        purpose: Set(token.purpose.as_str().to_owned()),
+        created_at: Set(now.as_millis()),
+        expires_at: Set(token.expires_at.as_millis()),
+        used_at: Set(None),
+    };
+    mail_token::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// Whose token it was, if it was good.
+async fn use_up(
+    tx: &DatabaseTransaction,
+    hash: &[u8; 32],
+    purpose: TokenPurpose,
+    now: Timestamp,
+) -> Result<Option<UserId>, Error> {
+    let unused = mail_token::Column::Hash
+        .eq(hash.to_vec())
+        .and(mail_token::Column::Purpose.eq(purpose.as_str()))
+        .and(mail_token::Column::UsedAt.is_null())
+        .and(mail_token::Column::ExpiresAt.gt(now.as_millis()));
+    let used = mail_token::Entity::update_many()
+        .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
+        .filter(unused)
+        .exec_with_returning(tx)
+        .await?;
+    Ok(used.into_iter().next().map(|token| UserId(token.user_id)))
+}

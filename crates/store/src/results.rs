@@ -1,0 +1,174 @@
+//! What came of attempts.
+
+use examhall_core::{
+    ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Statistics, StatisticsBuilder, Timestamp, UserId,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    Statement, Value, sea_query::Expr,
+};
+use uuid::Uuid;
+
+use crate::{
+    Error, Listed, Page,
+    db::Db,
+    entity::{exam, result, user},
+    exams::lock,
+};
+
+/// What came of attempts.
+#[derive(Clone, Debug)]
+pub struct Results {
+    db: Db,
+}
+
+/// A result with whom it belongs to, as authors see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultRow {
+    /// The result.
+    pub result: ExamResult,
+    /// The student's name.
+    pub name: String,
+    /// The student's address.
+    pub email: String,
+}
+
+/// Rows that are read at a time where a whole exam is gone through.
+const CHUNK: u64 = 500;
+
+impl Results {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// A result and who may see it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn get(&self, id: ResultId) -> Result<(ExamResult, ResultAccess), Error> {
+        metrics::counter!("store_loads_total", "what" => "result").increment(1);
+        let row = result::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
+        let exam = exam::Entity::find_by_id(row.exam_id).one(&self.db.read).await?.ok_or(Error::NotFound)?;
+        let access = ResultAccess { user_id: UserId(row.user_id), author_id: UserId(exam.author_id) };
+        Ok((to_result(&row), access))
+    }
+
+    /// The results of an exam, of one student or of all, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list(&self, exam: ExamId, of: Option<UserId>, page: Page) -> Result<Listed<ExamResult>, Error> {
+        let mut found = in_order(exam, page);
+        if let Some(user) = of {
+            found = found.filter(result::Column::UserId.eq(user.0));
+        }
+        let results = found.all(&self.db.read).await?.iter().map(to_result).collect();
+        Ok(page.cut(results, |result: &ExamResult| result.id.0))
+    }
+
+    /// The next results of an exam with their students, oldest first, for an export that goes through all of them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn export(&self, exam: ExamId, after: Option<Uuid>) -> Result<Listed<ResultRow>, Error> {
+        let page = Page { limit: CHUNK, after };
+        let rows = in_order(exam, page).all(&self.db.read).await?;
+        let ids = rows.iter().map(|row| row.user_id);
+        let users = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(&self.db.read).await?;
+        let users: std::collections::HashMap<_, _> = users.into_iter().map(|user| (user.id, user)).collect();
+        let with_student = |row: &result::Model| {
+            let student = users.get(&row.user_id);
+            ResultRow {
+                result: to_result(row),
+                name: student.map(|user| user.name.clone()).unwrap_or_default(),
+                email: student.map(|user| user.email.clone()).unwrap_or_default(),
+            }
+        };
+        Ok(page.cut(rows.iter().map(with_student).collect(), |row: &ResultRow| row.result.id.0))
+    }
+
+    /// How an exam went; goes through its results a chunk at a time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn statistics(&self, exam: ExamId) -> Result<Statistics, Error> {
+        let (mut builder, mut after) = (StatisticsBuilder::default(), None);
+        loop {
+            let page = Page { limit: CHUNK, after };
+            let rows = page.cut(in_order(exam, page).all(&self.db.read).await?, |row: &result::Model| row.id);
+            for row in rows.items {
+                let marks: Vec<Mark> = serde_json::from_value(row.marks)
+                    .map_err(|_| Error::Corrupt { table: "results", column: "marks" })?;
+                builder.add(row.percent, row.passed, &marks);
+            }
+            after = rows.next;
+            if after.is_none() {
+                return Ok(builder.finish());
+            }
+        }
+    }
+
+    /// Publishes what is not published of an exam's results: one mail for each student, of their best new result.
+    /// Gives how many. The database does it alone, so it costs no memory here.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn publish(&self, exam: ExamId, template: &str, now: Timestamp) -> Result<u64, Error> {
+        let tx = self.db.begin().await?;
+        lock(&tx, exam, None).await?; // whoever asks at the same time waits, and finds nothing left
+        let object = match tx.get_database_backend() {
+            DbBackend::Postgres => "jsonb_build_object",
+            _ => "json_object",
+        };
+        // The mail's id is the result's: so it cannot be told twice.
+        let sql = format!(
+            "INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at) \
+             SELECT id, 'result', $1, email, {object}('name', name, 'exam', title, 'score', score, \
+             'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4 \
+             FROM (SELECT r.*, u.email, u.name, e.title, \
+             ROW_NUMBER() OVER (PARTITION BY r.user_id ORDER BY r.percent DESC, r.id DESC) AS place \
+             FROM results r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id \
+             WHERE r.exam_id = $5 AND r.published_at IS NULL) new WHERE place = 1"
+        );
+        let values: [Value; 5] = [
+            template.into(),
+            Vec::<u8>::new().into(),
+            i32::from(Priority::LOWEST.level()).into(),
+            now.as_millis().into(),
+            exam.0.into(),
+        ];
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+        let queued = tx.execute_raw(statement).await?.rows_affected();
+        result::Entity::update_many()
+            .col_expr(result::Column::PublishedAt, Expr::value(now.as_millis()))
+            .filter(result::Column::ExamId.eq(exam.0).and(result::Column::PublishedAt.is_null()))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(queued)
+    }
+}
+
+fn in_order(exam: ExamId, page: Page) -> Select<result::Entity> {
+    let found = result::Entity::find()
+        .filter(result::Column::ExamId.eq(exam.0))
+        .order_by_asc(result::Column::Id)
+        .limit(page.fetch());
+    match page.after {
+        Some(after) => found.filter(result::Column::Id.gt(after)),
+        None => found,
+    }
+}
+
+pub(crate) fn to_result(row: &result::Model) -> ExamResult {
+    ExamResult {
+        id: ResultId(row.id),
+        exam_id: ExamId(row.exam_id),
+        user_id: UserId(row.user_id),
+        score: row.score,
+        max_score: row.max_score,
+        percent: row.percent,
+        passed: row.passed,
+        graded_at: Timestamp::from_millis(row.graded_at),
+    }
+}

@@ -1,0 +1,129 @@
+//! Sessions: a chain of refresh tokens that begins with a log-in. Each is used once; one used twice was stolen.
+
+use examhall_core::{Timestamp, UserId};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, LockType},
+};
+use uuid::Uuid;
+
+use crate::{
+    Account, Accounts, Error,
+    accounts::to_account,
+    entity::{session, user},
+};
+
+/// A session that a log-in begins.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Whose it is.
+    pub user: UserId,
+    /// SHA-256 of the refresh token.
+    pub token_hash: [u8; 32],
+    /// Until when it can be refreshed.
+    pub expires_at: Timestamp,
+}
+
+/// What takes the place of a refresh token that is used.
+#[derive(Clone, Copy, Debug)]
+pub struct NextSession {
+    /// SHA-256 of the new refresh token.
+    pub token_hash: [u8; 32],
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+}
+
+impl Accounts {
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<(), Error> {
+        let (id, next) = (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
+        let tx = self.db.begin().await?;
+        insert(&tx, id, id, new.user, next, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Uses a refresh token and puts the next one in its place. `None` where it is unknown, expired or revoked; and
+    /// where it was used before: then somebody has a copy, and the whole family ends.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn rotate_session(
+        &self,
+        token_hash: &[u8; 32],
+        next: NextSession,
+        now: Timestamp,
+    ) -> Result<Option<Account>, Error> {
+        let tx = self.db.begin().await?;
+        let Some(row) = find(&tx, token_hash).await? else { return Ok(None) };
+        if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
+            return Ok(None);
+        }
+        if row.rotated_at.is_some() {
+            revoke_family(&tx, row.family, now).await?;
+            tx.commit().await?;
+            tracing::warn!(user_id = %row.user_id, "A refresh token was used twice: its sessions are ended");
+            return Ok(None);
+        }
+        session::Entity::update_many()
+            .col_expr(session::Column::RotatedAt, Expr::value(now.as_millis()))
+            .filter(session::Column::Id.eq(row.id))
+            .exec(&tx)
+            .await?;
+        insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, now).await?;
+        let account = user::Entity::find_by_id(row.user_id).one(&tx).await?.ok_or(Error::NotFound)?;
+        tx.commit().await?;
+        to_account(account).map(Some)
+    }
+
+    /// Ends the session of a refresh token, with all that came of the same log-in.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn end_session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
+        let tx = self.db.begin().await?;
+        if let Some(row) = find(&tx, token_hash).await? {
+            revoke_family(&tx, row.family, now).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn find(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<Option<session::Model>, Error> {
+    let hash = session::Column::TokenHash.eq(token_hash.to_vec());
+    Ok(session::Entity::find().filter(hash).lock(LockType::Update).one(tx).await?)
+}
+
+async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -> Result<(), Error> {
+    session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))
+        .filter(session::Column::Family.eq(family).and(session::Column::RevokedAt.is_null()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+async fn insert(
+    tx: &DatabaseTransaction,
+    id: Uuid,
+    family: Uuid,
+    user: UserId,
+    next: NextSession,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let row = session::ActiveModel {
+        id: Set(id),
+        family: Set(family),
+        user_id: Set(user.0),
+        token_hash: Set(next.token_hash.to_vec()),
+        created_at: Set(now.as_millis()),
+        expires_at: Set(next.expires_at.as_millis()),
+        rotated_at: Set(None),
+        revoked_at: Set(None),
+    };
+    session::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+use std::{collections::HashSet, time::Duration};
+
+use examhall_core::{Answer, QuestionId, UserId};
+use examhall_store::Page;
+use uuid::Uuid;
+
+use crate::{Fresh, NOW, attempts::submit, exams::new_exam, on_both};
+
+on_both!(
+    results_come_in_pages_and_show_who_may_see_them,
+    statistics_add_up_all_results,
+    publishing_mails_each_student_once,
+    publishing_twice_at_once_mails_each_student_once,
+);
+
+/// Sits the exam with one right answer of three for each of `right`.
+async fn sit(fresh: &Fresh, exam: examhall_core::ExamId, student: UserId, right: &[u128]) {
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let choice_ids = || Some(vec!["a".to_owned()]);
+    let answer =
+        |n: &u128| Answer { question_id: QuestionId(Uuid::from_u128(*n)), choice_ids: choice_ids(), value: None };
+    let answers: Vec<_> = right.iter().map(answer).collect();
+    fresh.store.attempts.save(attempt.id, student, 1, &answers, NOW).await.expect("saved");
+    submit(&fresh.store, &attempt).await.expect("handed in");
+}
+
+async fn results_come_in_pages_and_show_who_may_see_them(fresh: Fresh) {
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(3).await);
+    for student in &students {
+        sit(&fresh, exam, *student, &[7]).await;
+    }
+    let list = async |of, after| fresh.store.results.list(exam, of, Page { limit: 2, after }).await.expect("listed");
+    let first = list(None, None).await;
+    let rest = list(None, first.next).await;
+    let users: Vec<_> = first.items.iter().chain(&rest.items).map(|result| result.user_id).collect();
+    assert_eq!((users, first.items.len(), rest.next), (students.clone(), 2, None));
+    let mine = list(Some(students[1]), None).await.items;
+    assert_eq!(mine.iter().map(|result| result.user_id).collect::<Vec<_>>(), [students[1]]);
+    let (result, access) = fresh.store.results.get(mine[0].id).await.expect("found");
+    let author = fresh.store.exams.get(exam).await.expect("found").value.author_id;
+    assert_eq!((&result, access.user_id, access.author_id), (&mine[0], students[1], author));
+    let exported = fresh.store.results.export(exam, None).await.expect("exported").items;
+    assert_eq!((exported.len(), exported[1].email.as_str()), (3, "s1@example.com"));
+}
+
+async fn statistics_add_up_all_results(fresh: Fresh) {
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(4).await);
+    for (student, right) in students.iter().zip([&[][..], &[7], &[7, 3], &[7, 3, 5]]) {
+        sit(&fresh, exam, *student, right).await;
+    }
+    let statistics = fresh.store.results.statistics(exam).await.expect("added up");
+    assert_eq!(
+        (statistics.count, statistics.passed, statistics.mean, statistics.median),
+        (4, 2, Some(50.0), Some(50.0))
+    );
+    assert_eq!(statistics.distribution, [1, 0, 0, 1, 0, 0, 1, 0, 0, 1]);
+    let shares: Vec<_> = statistics.questions.iter().map(|question| question.mean_share).collect();
+    assert_eq!(shares, [0.5, 0.25, 0.75], "of questions 3, 5 and 7");
+}
+
+async fn publishing_mails_each_student_once(fresh: Fresh) {
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(3).await);
+    sit(&fresh, exam, students[0], &[7]).await;
+    sit(&fresh, exam, students[0], &[7, 3, 5]).await; // the better of two
+    sit(&fresh, exam, students[1], &[]).await;
+    fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
+    let publish = async || fresh.store.results.publish(exam, "result-published", NOW).await.expect("published");
+    assert_eq!((publish().await, publish().await), (2, 0));
+    sit(&fresh, exam, students[2], &[]).await;
+    assert_eq!((publish().await, publish().await), (1, 0), "who handed in later");
+
+    let mails = fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
+    let published: Vec<_> = mails.iter().filter(|waiting| waiting.mail.template == "result-published").collect();
+    let to: HashSet<_> = published.iter().map(|waiting| waiting.mail.to.as_str()).collect();
+    assert_eq!((published.len(), to), (3, ["s0@example.com", "s1@example.com", "s2@example.com"].into()));
+    let first =
+        published.iter().find(|waiting| waiting.mail.to.as_str() == "s0@example.com").expect("checked").mail.clone();
+    assert_eq!(first.priority.level(), 1);
+    assert_eq!(first.params["exam"], "Algebra");
+    assert_eq!(first.params["percent"].as_f64(), Some(100.0), "{}", first.params);
+}
+
+async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(5).await);
+    for student in &students {
+        sit(&fresh, exam, *student, &[7]).await;
+    }
+    let publications = (0..8).map(|_| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move { store.results.publish(exam, "result-published", NOW).await.expect("published") })
+    });
+    let mut queued = 0;
+    for publication in publications.collect::<Vec<_>>() {
+        queued += publication.await.expect("no panic");
+    }
+    assert_eq!(queued, 5);
+}

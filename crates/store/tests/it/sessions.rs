@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use examhall_core::{EmailAddress, Role, Timestamp, UserId};
+use examhall_store::{Account, NewMailToken, NewSession, NextSession, TokenPurpose};
+
+use crate::{Fresh, NOW, account, on_both, outbox::mail};
+
+on_both!(
+    a_refresh_token_is_used_once_and_a_copy_ends_the_family,
+    of_two_uses_at_once_one_succeeds_and_the_family_ends,
+    a_log_out_ends_the_session,
+    a_reset_sets_the_password_and_ends_all_sessions_and_tokens,
+    a_mail_asked_for_again_and_again_is_sent_once_a_minute,
+    what_is_of_no_use_any_more_is_deleted,
+);
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn next(byte: u8) -> NextSession {
+    NextSession { token_hash: [byte; 32], expires_at: NOW.plus(HOUR) }
+}
+
+async fn log_in(fresh: &Fresh, byte: u8) -> UserId {
+    let found = fresh.store.accounts.by_email(&address()).await.expect("asked");
+    let user = match found {
+        Some(account) => account.id,
+        None => fresh.store.accounts.create(&[account("ada@example.com", Role::Author)], NOW).await.expect("new")[0],
+    };
+    let session = NewSession { user, token_hash: [byte; 32], expires_at: NOW.plus(HOUR) };
+    fresh.store.accounts.begin_session(&session, NOW).await.expect("begun");
+    user
+}
+
+fn address() -> EmailAddress {
+    EmailAddress::parse("ada@example.com").expect("an address")
+}
+
+async fn rotate(fresh: &Fresh, old: u8, new: u8, now: Timestamp) -> Option<UserId> {
+    let rotated = fresh.store.accounts.rotate_session(&[old; 32], next(new), now).await.expect("asked");
+    rotated.map(|account| account.id)
+}
+
+async fn a_refresh_token_is_used_once_and_a_copy_ends_the_family(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    log_in(&fresh, 9).await;
+    assert_eq!(rotate(&fresh, 7, 8, NOW).await, None, "unknown");
+    assert_eq!(rotate(&fresh, 1, 2, NOW).await, Some(user));
+    assert_eq!(rotate(&fresh, 2, 3, NOW).await, Some(user));
+    assert_eq!(rotate(&fresh, 1, 4, NOW).await, None, "a copy");
+    assert_eq!(rotate(&fresh, 3, 5, NOW).await, None, "its family has ended");
+    assert_eq!(rotate(&fresh, 9, 10, NOW).await, Some(user), "another log-in has not");
+    assert_eq!(rotate(&fresh, 10, 11, NOW.plus(HOUR)).await, None, "too late");
+}
+
+async fn of_two_uses_at_once_one_succeeds_and_the_family_ends(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    let uses = (10..20_u8).map(|byte| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move { store.accounts.rotate_session(&[1; 32], next(byte), NOW).await.expect("asked") })
+    });
+    let mut rotated = 0;
+    for one in uses.collect::<Vec<_>>() {
+        rotated += i32::from(one.await.expect("no panic").is_some());
+    }
+    assert_eq!(rotated, 1);
+    for byte in 10..20 {
+        assert_eq!(rotate(&fresh, byte, byte + 20, NOW).await, None);
+    }
+}
+
+async fn a_log_out_ends_the_session(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    rotate(&fresh, 1, 2, NOW).await.expect("rotated");
+    fresh.store.accounts.end_session(&[2; 32], NOW).await.expect("ended");
+    fresh.store.accounts.end_session(&[77; 32], NOW).await.expect("an unknown one is ended already");
+    assert_eq!(rotate(&fresh, 2, 3, NOW).await, None);
+}
+
+fn token(byte: u8, purpose: TokenPurpose) -> NewMailToken {
+    NewMailToken { hash: [byte; 32], purpose, expires_at: NOW.plus(HOUR) }
+}
+
+async fn mails(fresh: &Fresh) -> usize {
+    fresh.store.outbox.claim(100, HOUR, NOW.plus(HOUR)).await.expect("claimed").len()
+}
+
+async fn a_reset_sets_the_password_and_ends_all_sessions_and_tokens(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    let accounts = &fresh.store.accounts;
+    let later = NOW.plus(Duration::from_mins(2));
+    for (byte, at) in [(5, NOW), (6, later)] {
+        let token = token(byte, TokenPurpose::Reset);
+        assert!(accounts.mail_token(&address(), &token, |_: &Account| mail(10), at).await.expect("asked"));
+    }
+    let reset = async |byte: u8, at| {
+        accounts.reset_password(&[byte; 32], "$new", |_: &Account| mail(10), at).await.expect("asked")
+    };
+    assert_eq!(reset(5, NOW.plus(HOUR)).await, None, "too late");
+    assert!(!accounts.verify(&[5; 32], NOW).await.expect("asked"), "another purpose");
+    assert_eq!(reset(5, later).await, Some(user));
+    assert_eq!((reset(5, later).await, reset(6, later).await), (None, None), "used, and useless");
+    assert_eq!(accounts.get(user).await.expect("found").value.password_hash, "$new");
+    assert_eq!(rotate(&fresh, 1, 2, later).await, None);
+    assert_eq!(mails(&fresh).await, 3, "two with tokens and one that says so");
+}
+
+async fn a_mail_asked_for_again_and_again_is_sent_once_a_minute(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    let asks = (10..15_u8).map(|byte| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move {
+            let token = token(byte, TokenPurpose::Reset);
+            store.accounts.mail_token(&address(), &token, |_: &Account| mail(10), NOW).await.expect("asked")
+        })
+    });
+    let mut sent = 0;
+    for ask in asks.collect::<Vec<_>>() {
+        sent += i32::from(ask.await.expect("no panic"));
+    }
+    assert_eq!((sent, mails(&fresh).await), (1, 1));
+    let ask = async |email: &str, purpose, at| {
+        let email = EmailAddress::parse(email).expect("an address");
+        let token = token(u8::try_from(at).unwrap_or(99), purpose);
+        let at = NOW.plus(Duration::from_secs(at));
+        fresh.store.accounts.mail_token(&email, &token, |_: &Account| mail(10), at).await.expect("asked")
+    };
+    assert!(!ask("ada@example.com", TokenPurpose::Reset, 59).await);
+    assert!(ask("ada@example.com", TokenPurpose::Reset, 60).await);
+    assert!(!ask("ada@example.com", TokenPurpose::Verification, 61).await, "verified");
+    assert!(!ask("nobody@example.com", TokenPurpose::Reset, 62).await, "no account");
+}
+
+async fn what_is_of_no_use_any_more_is_deleted(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    let day = NOW.plus(Duration::from_hours(25));
+    assert_eq!(fresh.store.accounts.prune(day).await.expect("pruned"), 0);
+    let later = Timestamp::from_millis(day.as_millis() + 1);
+    assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1);
+}

@@ -1,0 +1,246 @@
+//! An SMTP server (RFC 5321) that keeps what it accepted, and misbehaves on request.
+//!
+//! What it has kept is the truth: a mail that is not there was not delivered, one that is there twice was delivered twice.
+
+mod session;
+mod tls;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use self::session::Session;
+pub(crate) use self::tls::Certificate;
+use crate::eventually;
+
+/// A mail that the server has answered with 250: from then on it is responsible for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Envelope sender.
+    pub from: String,
+    /// Envelope recipients that were accepted.
+    pub to: Vec<String>,
+    /// The message as it was sent, dot-stuffing undone.
+    pub message: String,
+}
+
+impl Received {
+    /// The value of a header field, unfolded; the first one of that name.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let head = self.message.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
+        head.lines().find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    }
+}
+
+/// A point of the dialogue at which the server is about to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The connection stands.
+    Greeting,
+    /// After EHLO or HELO.
+    Ehlo,
+    /// After STARTTLS.
+    StartTls,
+    /// After AUTH, and after each answer to a question of it.
+    Auth,
+    /// After MAIL FROM.
+    Mail,
+    /// After RCPT TO.
+    Rcpt,
+    /// After DATA.
+    Data,
+    /// After the dot that ends a message.
+    Dot,
+    /// After RSET, NOOP, VRFY or QUIT.
+    Other,
+}
+
+/// What the server does at a phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// What a good server does.
+    Proceed,
+    /// Answers this instead, for example `"452 4.2.2 mailbox full"`. A mail so answered is kept only if it is a 2yz.
+    Reply(String),
+    /// Closes the connection without an answer.
+    Close,
+    /// Answers nothing, until [`SmtpServer::behave`] gives it another behaviour.
+    Hang,
+    /// Proceeds after this time.
+    Wait(Duration),
+    /// At the dot: keeps the mail, and closes the connection without saying so.
+    KeepAndClose,
+    /// At the dot: keeps the mail, and never says so.
+    KeepAndHang,
+}
+
+/// How connections are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not at all.
+    #[default]
+    None,
+    /// By STARTTLS (RFC 3207).
+    StartTls,
+    /// From the first byte on (RFC 8314).
+    Implicit,
+}
+
+/// What the server offers.
+#[derive(Clone, Debug)]
+pub struct SmtpOptions {
+    /// How connections are encrypted.
+    pub encryption: Encryption,
+    /// Whom its certificate is for; the server is reached as 127.0.0.1.
+    pub certificate_for: String,
+    /// User name and password, without which no mail is taken.
+    pub log_in: Option<(String, String)>,
+    /// AUTH mechanisms that are offered.
+    pub mechanisms: &'static str,
+    /// Lines of the answer to EHLO.
+    pub extensions: Vec<&'static str>,
+}
+
+impl Default for SmtpOptions {
+    fn default() -> Self {
+        Self {
+            encryption: Encryption::None,
+            certificate_for: "IP:127.0.0.1".to_owned(),
+            log_in: None,
+            mechanisms: "PLAIN LOGIN",
+            extensions: vec!["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"],
+        }
+    }
+}
+
+type Behaviour = Arc<dyn Fn(Phase, &str) -> Action + Send + Sync>;
+
+/// The server; ends with the test.
+#[derive(Clone)]
+pub struct SmtpServer {
+    address: SocketAddr,
+    options: Arc<SmtpOptions>,
+    certificate: Option<Arc<Certificate>>,
+    received: Arc<Mutex<Vec<Received>>>,
+    behaviour: watch::Sender<Behaviour>,
+    /// Every command line it was sent.
+    seen: Arc<Mutex<Vec<String>>>,
+    connections: watch::Sender<usize>,
+    accepted: watch::Sender<usize>,
+}
+
+impl SmtpServer {
+    /// Starts a good one, without TLS, on a port of 127.0.0.1.
+    pub async fn start() -> Self {
+        Self::start_with(SmtpOptions::default()).await
+    }
+
+    /// Starts a good one on a port of 127.0.0.1.
+    pub async fn start_with(options: SmtpOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let good: Behaviour = Arc::new(|_, _| Action::Proceed);
+        let certificate = match options.encryption {
+            Encryption::None => None,
+            _ => Some(Arc::new(Certificate::make(&options.certificate_for).await)),
+        };
+        let server = Self {
+            address: listener.local_addr().expect("a bound listener has an address"),
+            options: Arc::new(options),
+            certificate,
+            received: Arc::default(),
+            behaviour: watch::Sender::new(good),
+            seen: Arc::default(),
+            connections: watch::Sender::new(0),
+            accepted: watch::Sender::new(0),
+        };
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("a TCP stream");
+                let server = accepting.clone();
+                tokio::spawn(async move {
+                    server.connections.send_modify(|open| *open += 1);
+                    Session::run(server.clone(), stream).await;
+                    server.connections.send_modify(|open| *open -= 1);
+                });
+            }
+        });
+        server
+    }
+
+    /// As a value of `SMTP_URL`: with the log-in, and with the authority that vouches for its certificate.
+    pub fn url(&self) -> String {
+        let log_in =
+            self.options.log_in.as_ref().map(|(user, password)| format!("{user}:{password}@")).unwrap_or_default();
+        self.url_with(&log_in)
+    }
+
+    /// As [`url`](Self::url), with this before the host instead of the log-in.
+    pub fn url_with(&self, log_in: &str) -> String {
+        let authority = self.certificate.as_ref().map(|certificate| certificate.path().display().to_string());
+        let authority = authority.unwrap_or_default();
+        match self.options.encryption {
+            Encryption::None => format!("smtp://{log_in}{}?tls=none", self.address),
+            Encryption::StartTls => format!("smtp://{log_in}{}?tls=required&ca={authority}", self.address),
+            Encryption::Implicit => format!("smtps://{log_in}{}?ca={authority}", self.address),
+        }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many mails it has accepted: to wait for more.
+    pub fn accepted(&self) -> watch::Receiver<usize> {
+        self.accepted.subscribe()
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> usize {
+        *self.connections.borrow()
+    }
+
+    /// How often a client has said something that starts with `command`.
+    pub fn count(&self, command: &str) -> usize {
+        self.seen().iter().filter(|line| line.starts_with(command)).count()
+    }
+
+    /// From now on `behaviour` says what to do at each phase, given the line that led there.
+    pub fn behave(&self, behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static) {
+        self.behaviour.send_replace(Arc::new(behaviour));
+    }
+
+    /// What it has accepted so far, in order.
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().expect("no session panicked").clone()
+    }
+
+    /// Every line that clients have sent outside of messages, in order.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().expect("no session panicked").clone()
+    }
+
+    /// Waits until it has accepted `count` mails and gives them.
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+        eventually(&format!("{count} mails accepted"), Duration::from_mins(1), async || {
+            Some(self.received()).filter(|received| received.len() >= count)
+        })
+        .await
+    }
+
+    /// Waits until a client has sent a line that starts with `command`.
+    pub async fn wait_for_command(&self, command: &str) {
+        eventually(&format!("{command} sent"), Duration::from_mins(1), async || {
+            self.seen().iter().any(|line| line.starts_with(command)).then_some(())
+        })
+        .await;
+    }
+}
