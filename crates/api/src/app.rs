@@ -30,7 +30,7 @@ use crate::{
     reconciler, relay,
     routes::{self, ReadinessCheck},
     state::State,
-    submission,
+    submission, upkeep,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -58,7 +58,10 @@ pub struct Application {
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     metrics: Metrics,
+    more_routes: Option<Routes>,
 }
+
+type Routes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
 
 impl Application {
     /// Connects to Redis and the database and takes the port; logs a line for each.
@@ -75,6 +78,7 @@ impl Application {
         await_redis(cache.clone(), queue.clone()).await;
 
         let store = open_store(&settings).await?;
+        upkeep::introduce(&store, &cache);
         let listener = TcpListener::bind(settings.bind).await;
         let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
         tracing::info!("Server running on port {}", listener.local_addr()?.port());
@@ -96,7 +100,14 @@ impl Application {
             listener,
             ops_bind: settings.ops_bind,
             metrics,
+            more_routes: None,
         })
+    }
+
+    /// Answers at other addresses too, behind the same middleware.
+    #[must_use]
+    pub fn with_routes(self, routes: impl Fn(&mut web::ServiceConfig) + Send + Sync + 'static) -> Self {
+        Self { more_routes: Some(Arc::new(routes)), ..self }
     }
 
     /// Where it listens.
@@ -112,7 +123,8 @@ impl Application {
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { state, health, access_tokens, cors_origins, sleeping, listener, ops_bind, metrics } = self;
+        let Self { state, health, access_tokens, cors_origins, sleeping, listener, ops_bind, metrics, more_routes } =
+            self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
         watch(&health, &state, &background);
@@ -124,6 +136,7 @@ impl Application {
         let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
         let outcomes = tokio::spawn(reconciler::listen(Arc::clone(&state), sleeping.clone(), background.clone()));
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
+        let upkeep = tokio::spawn(upkeep::run(Arc::clone(&state), background.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
@@ -136,6 +149,7 @@ impl Application {
                 .app_data(readiness.clone())
                 .app_data(PayloadConfig::new(MAX_BODY))
                 .configure(routes::all)
+                .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
                 .default_service(web::to(nowhere))
         })
         .disable_signals()
@@ -156,6 +170,7 @@ impl Application {
         relay.await.context("the relay panicked")?;
         reconciler.await.context("the reconciler panicked")?;
         outcomes.await.context("the listener panicked")?;
+        upkeep.await.context("the cache's upkeep panicked")?;
         state.cache.close().await;
         sleeping.close().await;
         state.queue.connection().close().await;

@@ -4,10 +4,11 @@
 //!   routes ── auth      who is it: passwords, access tokens, tokens in mails
 //!     │       mail      what a mail says; sealed, it waits in the outbox
 //!     ├─────> store     changes, and the mails they cause, in one transaction
-//!     └─────> cache     reads
+//!     └─────> cache     reads; loaders get from store what it lacks
 //!   relay ──> store.outbox ──> queue
 //!   reconciler ──> what became of queued mails; those that Redis lost wait again
 //!   submission ──> hands in what was left open at its deadline
+//!   upkeep ─> store.invalidations ──> cache;  exams that open soon ──> cache
 //! ```
 //! It composes mails and never sends one.
 
@@ -15,8 +16,8 @@ mod app;
 mod auth;
 pub mod cli;
 mod http;
-mod invalidation;
 mod limits;
+mod loaders;
 mod mail;
 mod openapi;
 mod reconciler;
@@ -25,5 +26,6 @@ mod routes;
 mod seed;
 mod state;
 mod submission;
+mod upkeep;
 
 pub use app::Application;

@@ -1,39 +1,119 @@
-//! Reading through the cache.
+//! Reading through the cache: hits at each level, herds, changes, and a Redis that is down.
 
-use std::time::Instant;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use examhall_cache::{Cache, Fresh};
+use examhall_cache::{Cache, Fresh, Source};
 use examhall_core::{Profile, ProfileKey, Role, UserId};
 use examhall_testkit::Redis;
 
-/// Readers at once.
-const READERS: u32 = 50;
+/// Cold readers over two processes.
+const HERD: usize = 10_000;
+/// How long the database takes for one of them.
+const LOAD: Duration = Duration::from_millis(200);
+const KEY: ProfileKey = ProfileKey(UserId(uuid::Uuid::nil()));
 
 pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
-    let redis = Redis::start().await;
+    let mut redis = Redis::start().await;
+    let (one, other) = (open(&redis).await?, open(&redis).await?);
+    let only_redis = Cache::redis_only(&redis.url(), "")?;
+    only_redis.ready().await?;
+
+    herd("cold", [&one, &other]).await?;
+    herd("warm", [&one, &other]).await?;
+    hits("hit in process", &one, Source::Local, count * 20).await?;
+    hits("hit in Redis", &only_redis, Source::Redis, count).await?;
+    changes(&one, &other, count.min(1_000)).await?;
+    redis.kill().await;
+    while hit(&only_redis).await? != Source::Bypass {}
+    for _ in 0..20 {
+        hit(&only_redis).await?; // until the breaker is open
+    }
+    hits("read while Redis is down", &only_redis, Source::Bypass, count).await
+}
+
+async fn open(redis: &Redis) -> anyhow::Result<Cache> {
     let cache = Cache::open(&redis.url(), "")?;
     cache.ready().await?;
-    let started = Instant::now();
-    let readers: Vec<_> = (0..READERS)
-        .map(|_| {
-            let cache = cache.clone();
+    Ok(cache)
+}
+
+async fn hit(cache: &Cache) -> anyhow::Result<Source> {
+    Ok(cache.get_or_load(&KEY, || async { Ok::<_, Infallible>(Some(profile(1))) }).await?.1)
+}
+
+/// Reads one after the other, of which only those from `level` count.
+async fn hits(work: &str, cache: &Cache, level: Source, count: u32) -> anyhow::Result<()> {
+    let mut times = Vec::with_capacity(count as usize);
+    while times.len() < count as usize {
+        let began = Instant::now();
+        let source = hit(cache).await?;
+        if source == level {
+            times.push(began.elapsed());
+        }
+    }
+    crate::print_times(work, &mut times);
+    Ok(())
+}
+
+async fn herd(work: &str, caches: [&Cache; 2]) -> anyhow::Result<()> {
+    let loads = Arc::new(AtomicU32::new(0));
+    let began = Instant::now();
+    let readers: Vec<_> = (0..HERD)
+        .map(|n| {
+            let (cache, loads) = (caches[n % 2].clone(), Arc::clone(&loads));
             tokio::spawn(async move {
-                for _ in 0..count / READERS {
-                    cache.get_or_load(&ProfileKey(UserId(uuid::Uuid::nil())), async || Ok(profile())).await?;
-                }
-                Ok::<_, serde_json::Error>(())
+                let load = move || async move {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(LOAD).await;
+                    Ok::<_, Infallible>(Some(profile(1)))
+                };
+                cache.get_or_load(&KEY, load).await.map(|_| began.elapsed())
             })
         })
         .collect();
+    let mut times = Vec::with_capacity(HERD);
     for reader in readers {
-        reader.await??;
+        times.push(reader.await??);
     }
-    crate::print("read through Redis, 50 in flight", count, started.elapsed().as_secs_f64());
+    let loads = loads.load(Ordering::SeqCst);
+    crate::print_times(&format!("{HERD} {work} readers, 2 processes, {loads} load of {LOAD:?}"), &mut times);
+    Ok(())
+}
+
+/// From a change in one process until the other one gives the new value.
+async fn changes(one: &Cache, other: &Cache, count: u32) -> anyhow::Result<()> {
+    let version = Arc::new(AtomicU32::new(1));
+    let read = async |cache: &Cache| {
+        let version = Arc::clone(&version);
+        let load = move || async move { Ok::<_, Infallible>(Some(profile(version.load(Ordering::SeqCst)))) };
+        let (cached, _) = cache.get_or_load(&KEY, load).await?;
+        anyhow::Ok(cached.map_or(0, |cached| cached.version()))
+    };
+    let mut times = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        read(other).await?;
+        let began = Instant::now();
+        let changed = version.fetch_add(1, Ordering::SeqCst) + 1;
+        one.delete(&KEY).await?;
+        while read(other).await? < i64::from(changed) {
+            tokio::task::yield_now().await;
+        }
+        times.push(began.elapsed());
+    }
+    crate::print_times("change, until another process shows it", &mut times);
     Ok(())
 }
 
 /// A value of 8 KB.
-fn profile() -> Fresh<ProfileKey> {
-    let value = Profile { id: UserId(uuid::Uuid::nil()), name: "x".repeat(8000), role: Role::Student };
-    Fresh { version: 1, head: (), value }
+fn profile(version: u32) -> Fresh<ProfileKey> {
+    let name = (0..1_000_u32).flat_map(|n| (n * 7_919).to_string().into_bytes()).map(char::from).take(8_000).collect();
+    let value = Profile { id: UserId(uuid::Uuid::nil()), name, role: Role::Student };
+    Fresh { version: version.into(), head: (), value, pin: None }
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod http;
+mod load;
 mod mail;
 mod queue;
 
@@ -43,6 +45,8 @@ enum What {
     Queue,
     /// Reading through the cache
     Cache,
+    /// The question sheet over HTTP, against Express
+    Http,
     /// Sending mails, beside nodemailer
     Mail,
 }
@@ -71,8 +75,10 @@ fn main() -> anyhow::Result<()> {
 async fn measure(args: Args) -> anyhow::Result<()> {
     let wants = |what| args.what.is_empty() || args.what.contains(&what);
     if wants(What::Cache) {
-        println!("{:<40} {:>12}", "work", "per second");
         cache::measure(args.count).await?;
+    }
+    if wants(What::Http) {
+        http::measure().await?;
     }
     if wants(What::Queue) {
         let plan = Plan { count: args.count, rounds: args.rounds, peers: args.peers, append_only: args.aof };
@@ -82,6 +88,26 @@ async fn measure(args: Args) -> anyhow::Result<()> {
         mail::measure(args.count).await?;
     }
     Ok(())
+}
+
+/// Prints how long something took: half of the times, and all but a hundredth of them.
+fn print_times(work: &str, times: &mut [std::time::Duration]) {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)];
+    println!("{work:<60} p50 {:>10.2?}  p99 {:>10.2?}  max {:>10.2?}", at(50), at(99), at(100));
+}
+
+/// Prints a rate, and which part of another one it is.
+fn print_rate(work: &str, rate: f64, of: Option<(&str, f64)>) {
+    match of {
+        Some((what, other)) => println!("{work:<60} {rate:>10.0}/s  {:.0} % {what}", rate / other * 100.0),
+        None => println!("{work:<60} {rate:>10.0}/s"),
+    }
+}
+
+/// Prints a remark.
+fn note(text: &str) {
+    println!("{text}");
 }
 
 /// Begins a table with columns of its own.
@@ -104,9 +130,4 @@ fn whole_500s(text: &str) -> Result<u32, String> {
     } else {
         Err("it must be 500, 1000, 1500 and so on, up to 1000000".to_owned())
     }
-}
-
-/// Prints one line of the table.
-fn print(work: &str, count: u32, seconds: f64) {
-    println!("{work:<40} {:>12.0}", f64::from(count) / seconds);
 }

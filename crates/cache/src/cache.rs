@@ -1,76 +1,149 @@
-//! Reading through, and invalidating.
+//! The cache's face: how it is built, and its verbs.
 
 use std::{
-    sync::Arc,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use examhall_core::CacheKey;
-use fred::types::Value;
+use examhall_core::{CacheKey, Life};
+use fred::interfaces::ClientLike;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error,
-    connection::{Connection, Script},
-    entry::{Cached, Fresh},
+    Cached, Error, Fresh, ReadError,
+    entry::Entry,
+    flight::{Flights, Waiting},
+    invalidate::Undelivered,
+    link,
+    local::Local,
+    redis::{Acquired, Anew, Names, Redis},
 };
 
-/// How long a loader may take before somebody else may load too.
-const LEASE: Duration = Duration::from_secs(2);
-/// First and longest pause of somebody who waits for another's load.
-const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// Readers that may wait at once; more are sent away.
+const MOST_WAITING: usize = 20_000;
+/// Room in memory, in bytes.
+const LOCAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Loads at once while Redis does not spread them.
+const UNLEASED_LOADS: usize = 8;
 
-/// The cache. Cheap to clone; clones share its connection.
+/// The cache. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct Cache {
-    connection: Connection,
-    prefix: Arc<str>,
-    scripts: Arc<Scripts>,
-}
+pub struct Cache(pub(crate) Arc<Inner>);
 
-struct Scripts {
-    acquire: Script,
-    fill: Script,
-    release: Script,
-    invalidate: Script,
+pub(crate) struct Inner {
+    pub(crate) prefix: String,
+    pub(crate) local: Option<Local>,
+    pub(crate) redis: Option<Redis>,
+    /// Hears of what others change; absent in a cluster, whose nodes tell only of their own keys, and without Redis.
+    pub(crate) is_linked: bool,
+    pub(crate) flights: Flights,
+    pub(crate) undelivered: Undelivered,
+    pub(crate) unleased: tokio::sync::Semaphore,
+    /// Where loads run: they outlive whoever asked for them.
+    pub(crate) runtime: Handle,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The cache.
-    Hit,
-    /// The database.
-    Miss,
+    /// The process's own memory.
+    Local,
+    /// Redis.
+    Redis,
+    /// The database; kept for the next reader.
+    Loaded,
+    /// The database, while Redis is away or a change is being committed.
+    Bypass,
+    /// Redis, past its time: the database gave none. It was never invalidated.
+    Stale,
 }
 
-enum Acquired {
-    Value(Bytes),
-    Busy,
-    Lease(String),
+/// A load, whatever its type.
+pub(crate) type Load = Pin<Box<dyn Future<Output = Result<Entry, ReadError>> + Send>>;
+
+/// How to get what stands under one key.
+pub(crate) struct Plan {
+    pub(crate) key: Arc<str>,
+    pub(crate) life: Life,
+    pub(crate) decode: fn(&Bytes) -> Option<Entry>,
+    pub(crate) load: Load,
+}
+
+impl Source {
+    /// Whether the database was not asked.
+    pub fn is_hit(self) -> bool {
+        !matches!(self, Self::Loaded | Self::Bypass)
+    }
 }
 
 impl Cache {
-    /// A cache in the Redis at `url`, whose keys begin with `prefix`. Starts connecting and returns at once.
+    /// Both levels, with the Redis at `url`, whose keys begin with `prefix`. Starts connecting and returns at once; must
+    /// be called within a Tokio runtime, on which its loads will run.
     ///
     /// # Errors
     /// [`Error::BadUrl`].
     pub fn open(url: &str, prefix: &str) -> Result<Self, Error> {
-        let scripts = Scripts {
-            acquire: Script::new(include_str!("lua/acquire.lua")),
-            fill: Script::new(include_str!("lua/fill.lua")),
-            release: Script::new(include_str!("lua/release.lua")),
-            invalidate: Script::new(include_str!("lua/invalidate.lua")),
-        };
-        Ok(Self { connection: Connection::open(url)?, prefix: prefix.into(), scripts: Arc::new(scripts) })
+        Self::build(Some(url), prefix, Some(Local::new(LOCAL_BYTES)))
     }
 
-    /// Waits until Redis is connected, for as long as that takes.
+    /// Only Redis: every read asks it.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`].
+    pub fn redis_only(url: &str, prefix: &str) -> Result<Self, Error> {
+        Self::build(Some(url), prefix, None)
+    }
+
+    /// Only the process's own memory: right where there is one process.
+    pub fn local_only() -> Self {
+        let built = Self::build(None, "", Some(Local::new(LOCAL_BYTES)));
+        built.unwrap_or_else(|error| unreachable!("there is no URL that could be bad: {error}"))
+    }
+
+    fn build(url: Option<&str>, prefix: &str, local: Option<Local>) -> Result<Self, Error> {
+        let redis = url.map(Redis::open).transpose()?;
+        let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().client_config().server.is_clustered());
+        let is_linked = url.is_some() && local.is_some() && !is_cluster;
+        let inner = Arc::new(Inner {
+            prefix: prefix.to_owned(),
+            local,
+            redis,
+            is_linked,
+            flights: Flights::default(),
+            undelivered: Undelivered::default(),
+            unleased: tokio::sync::Semaphore::new(UNLEASED_LOADS),
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+        });
+        if let Some(url) = url {
+            link::start(&inner, url)?;
+        }
+        Ok(Self(inner))
+    }
+
+    /// Waits until Redis is connected, and the link that keeps the memory coherent is proven; for as long as that takes.
     ///
     /// # Errors
     /// [`Error::Redis`] where the cache was closed meanwhile.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.connection.ready().await
+        let Some(redis) = &self.0.redis else { return Ok(()) };
+        redis.ready().await?;
+        let is_ready = || redis.is_trusted.load(Ordering::SeqCst) && (!self.0.is_linked || self.is_live());
+        while !is_ready() && !self.0.stop.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the process's own memory may answer now.
+    pub fn is_live(&self) -> bool {
+        let local = self.0.local.as_ref();
+        local.is_some_and(|local| !self.0.is_linked || local.is_proven(Instant::now()))
     }
 
     /// Asks Redis for a sign of life.
@@ -78,110 +151,158 @@ impl Cache {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn ping(&self) -> Result<(), Error> {
-        self.connection.ping().await
+        match &self.0.redis {
+            Some(redis) => redis.ping().await,
+            None => Ok(()),
+        }
     }
 
-    /// Lets go of the connection.
+    /// Lets go of the connections.
     pub async fn close(&self) {
-        self.connection.close().await;
+        self.0.stop.cancel();
+        if let Some(redis) = &self.0.redis {
+            redis.close().await;
+        }
     }
 
-    /// Gives the value of `key`: from Redis, or from `load`, whose result is then kept for the key's life.
+    /// Gives the value of `key`: from memory, from Redis, or from `load`, whose result is then kept for the key's life.
+    /// `load` answers `None` where there is nothing; that is kept too, for 5 s.
+    ///
+    /// However many ask at once, `load` runs once in all processes that share the Redis, and to its end though whoever
+    /// asked goes away.
     ///
     /// # Errors
-    /// Only those of `load`: while Redis is away, everything is loaded.
-    pub async fn get_or_load<K, E>(
+    /// Those of `load`, shared by all who waited for it, and [`ReadError::TooSlow`], [`ReadError::Crowded`]. None comes
+    /// from Redis: while it is away, every process loads for itself.
+    pub async fn get_or_load<K, E, F>(
         &self,
         key: &K,
-        load: impl AsyncFnOnce() -> Result<Fresh<K>, E>,
-    ) -> Result<(Cached<K>, Source), E>
+        load: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(Option<Cached<K>>, Source), ReadError>
     where
         K: CacheKey,
-        E: From<serde_json::Error>,
+        E: std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
-        let keys = self.keys(key);
-        let lease = match self.find(&keys).await {
-            Ok(Acquired::Value(entry)) => {
-                if let Some(cached) = Cached::decode(&entry) {
-                    count("l2");
-                    return Ok((cached, Source::Hit));
-                }
-                None // of another version: leave it to that one
-            }
-            Ok(Acquired::Lease(token)) => Some(token),
-            Ok(Acquired::Busy) => None,
-            Err(error) => {
-                tracing::debug!(%error, "cache bypassed");
-                None
-            }
-        };
-        count(if lease.is_some() { "loaded" } else { "bypass" });
-        let loaded = load().await.and_then(|fresh| Ok(Cached::from_fresh(fresh)?));
-        if let Some(token) = lease {
-            self.settle::<K, E>(&keys, token, &loaded).await;
-        }
-        Ok((loaded?, Source::Miss))
+        self.get_or(key, || to_load(async move { load().await.map_err(|error| ReadError::Load(Arc::new(error))) }))
+            .await
     }
 
-    /// Takes away what stands under the key, and keeps what was read before from being stored.
+    /// As [`get_or_load`](Self::get_or_load), with a load whose type is forgotten.
+    pub(crate) async fn get_or<K: CacheKey>(
+        &self,
+        key: &K,
+        load: impl FnOnce() -> Load,
+    ) -> Result<(Option<Cached<K>>, Source), ReadError> {
+        let name = self.0.name(key);
+        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
+            count(if entry.is_nothing() { "negative" } else { "l1" });
+            return Ok((Cached::of(entry), Source::Local));
+        }
+        let answer = self.read(&name, K::LIFE, Entry::decode::<K>, load).await;
+        if answer.is_err() {
+            count("error");
+        }
+        let (entry, source) = answer?;
+        Ok((Cached::of(entry), source))
+    }
+
+    async fn read(
+        &self,
+        name: &str,
+        life: Life,
+        decode: fn(&Bytes) -> Option<Entry>,
+        load: impl FnOnce() -> Load,
+    ) -> Result<(Arc<Entry>, Source), ReadError> {
+        let retry_after = || Duration::from_millis(fastrand::u64(1000..=3000));
+        let waiting = Waiting::begin(&self.0.flights.waiting, MOST_WAITING);
+        let Some(_waiting) = waiting else { return Err(ReadError::Crowded { retry_after: retry_after() }) };
+        let (flight, is_ours) = self.0.flights.join(name);
+        if is_ours {
+            let plan = Plan { key: name.into(), life, decode, load: load() };
+            self.0.runtime.spawn(Arc::clone(&self.0).fly(Arc::clone(&flight), plan));
+        }
+        let outcome = flight.landed().await;
+        if let Ok((entry, source)) = &outcome {
+            count(match source {
+                _ if !is_ours => "joined",
+                Source::Loaded => "loaded",
+                Source::Bypass => "bypass",
+                _ if entry.is_nothing() => "negative",
+                Source::Stale => "stale",
+                Source::Local | Source::Redis => "l2",
+            });
+        }
+        outcome
+    }
+
+    /// Gives what is kept under `key`, and loads nothing.
+    pub async fn get<K: CacheKey>(&self, key: &K) -> Option<Cached<K>> {
+        let name = self.0.name(key);
+        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
+            return Cached::of(entry);
+        }
+        let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
+        Cached::of(Arc::new(Entry::decode::<K>(&bytes)?))
+    }
+
+    /// Keeps a value for `life` instead of the key's own. `false` where it was not kept: Redis is away, the value is too
+    /// large, somebody is just loading it, or it was invalidated meanwhile.
     ///
     /// # Errors
-    /// [`Error::Redis`]: the old value may still be there.
-    pub async fn delete<K: CacheKey>(&self, key: &K) -> Result<(), Error> {
-        let [value, lease] = self.keys(key);
-        self.connection.eval(&self.scripts.invalidate, [&value, &lease], vec![]).await.map(drop)
-    }
-
-    /// The keys of value and lease; the braces put the second into the slot of the first.
-    fn keys<K: CacheKey>(&self, key: &K) -> [String; 2] {
-        let value = format!("{}{}", self.prefix, key.redis_key());
-        let lease = format!("cl:{{{value}}}");
-        [value, lease]
-    }
-
-    /// Looks for the value, waiting while somebody else loads it.
-    async fn find(&self, keys: &[String; 2]) -> Result<Acquired, Error> {
-        let (mut pause, started) = (POLL.0, Instant::now());
-        loop {
-            match self.acquire(keys).await? {
-                Acquired::Busy if started.elapsed() < LEASE => {
-                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-                    pause = (pause * 2).min(POLL.1);
-                }
-                acquired => return Ok(acquired),
-            }
-        }
-    }
-
-    async fn acquire(&self, [value, lease]: &[String; 2]) -> Result<Acquired, Error> {
-        let token = uuid::Uuid::new_v4().to_string();
-        let args = vec![Value::from(token.as_str()), LEASE.as_millis().to_string().into()];
-        let answer = self.connection.eval(&self.scripts.acquire, [value, lease], args).await?.into_array();
-        let mut answer = answer.into_iter();
-        Ok(match answer.next().and_then(|code| code.as_i64()) {
-            Some(1) => Acquired::Value(answer.next().and_then(Value::into_bytes).unwrap_or_default()),
-            Some(3) => Acquired::Lease(token),
-            _ => Acquired::Busy,
-        })
-    }
-
-    /// Stores what was loaded, or gives the lease back.
-    async fn settle<K: CacheKey, E>(&self, [value, lease]: &[String; 2], token: String, loaded: &Result<Cached<K>, E>) {
-        let entry = loaded.as_ref().ok().and_then(|cached| cached.encode().ok());
-        let settled = match entry {
-            Some(entry) => {
-                let life = K::LIFE.fresh.mul_f64(1.0 - fastrand::f64() / 10.0).as_millis().to_string();
-                let args = vec![token.into(), Value::Bytes(entry), life.into()];
-                self.connection.eval(&self.scripts.fill, [value, lease], args).await
-            }
-            None => self.connection.eval(&self.scripts.release, [value, lease], vec![token.into()]).await,
+    /// [`Error::Json`].
+    pub async fn set<K: CacheKey>(&self, key: &K, fresh: Fresh<K>, life: Duration) -> Result<bool, Error> {
+        let name = self.0.name(key);
+        let mut entry = Entry::of_fresh(fresh, Duration::ZERO)?;
+        (entry.grace, entry.pin) = (Duration::ZERO, Some(life)); // its end is the given one
+        let Some(redis) = self.0.trusted_redis(&name) else {
+            return Ok(self.0.redis.is_none() && self.0.keep_for(&name, entry, life));
         };
-        if let Err(error) = settled {
-            tracing::debug!(%error, "cache not filled");
-        }
+        let names = Names::of(&name);
+        let Ok(Acquired::Lease(token)) = redis.acquire(&names, Anew::Always).await else { return Ok(false) };
+        Ok(entry.is_storable() && redis.fill(&names, token, entry.encode(), life).await.unwrap_or(false))
     }
 }
 
-fn count(outcome: &'static str) {
+impl Inner {
+    /// The key in Redis.
+    pub(crate) fn name<K: CacheKey>(&self, key: &K) -> String {
+        let name = key.redis_key();
+        if self.prefix.is_empty() { name } else { format!("{}{name}", self.prefix) }
+    }
+
+    /// Redis, where it can be relied on for this key.
+    pub(crate) fn trusted_redis(&self, name: &str) -> Option<&Redis> {
+        let redis = self.redis.as_ref().filter(|redis| redis.is_trusted.load(Ordering::SeqCst));
+        redis.filter(|_| !self.undelivered.holds(name))
+    }
+
+    fn keep_for(&self, name: &str, entry: Entry, life: Duration) -> bool {
+        let Some(local) = &self.local else { return false };
+        let epoch = local.epoch();
+        let (flight, is_ours) = self.flights.join(name);
+        if is_ours {
+            let kept = (Arc::new(entry), Instant::now() + life, crate::local::Warrant::Brevity);
+            local.keep(&name.into(), kept, &self.flights.enter(&flight), epoch);
+            self.flights.leave(&flight);
+        }
+        is_ours
+    }
+}
+
+/// A loader of one type as one of any.
+pub(crate) fn to_load<K: CacheKey>(
+    load: impl Future<Output = Result<Option<Fresh<K>>, ReadError>> + Send + 'static,
+) -> Load {
+    Box::pin(async move {
+        let began = Instant::now();
+        match load.await? {
+            Some(fresh) => Entry::of_fresh(fresh, began.elapsed()).map_err(|error| ReadError::Load(Arc::new(error))),
+            None => Ok(Entry::nothing(began.elapsed())),
+        }
+    })
+}
+
+pub(crate) fn count(outcome: &'static str) {
     metrics::counter!("cache_requests_total", "outcome" => outcome).increment(1);
 }

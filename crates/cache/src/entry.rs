@@ -1,10 +1,19 @@
-//! What stands under a key: a line that says what it is, the head, the bytes to send.
+//! What stands under a key: a line that says what it is, the head, the bytes to send in each coding.
+
+use std::{any::Any, fmt::Write as _, io::Write as _, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use examhall_core::CacheKey;
+use serde_json::Error as JsonError;
 
 /// First word of every entry. Another one is another version's: it counts as absent.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+/// Nothing larger is kept, in bytes.
+const LARGEST: usize = 1024 * 1024;
+/// Shorter bodies fit into one packet as they are.
+const WORTH_COMPRESSING: usize = 1024;
+/// What an entry costs beyond its bytes, roughly.
+const OVERHEAD: usize = 512;
 
 /// What a loader has read from the database.
 pub struct Fresh<K: CacheKey> {
@@ -14,42 +23,184 @@ pub struct Fresh<K: CacheKey> {
     pub head: K::Head,
     /// What is sent.
     pub value: K::Value,
+    /// Kept for at least this long, and not read anew meanwhile unless it is invalidated.
+    pub pin: Option<Duration>,
 }
 
-/// What the cache gives: ready to be sent.
+/// How the bytes to send are coded (RFC 9110, section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As they are.
+    Identity,
+    /// gzip (RFC 1952). Measured on a question sheet of 8 KB, Brotli is an eighth smaller and takes six times as long.
+    Gzip,
+}
+
+/// An entry whose type is known by whoever asks for it.
+pub(crate) struct Entry {
+    version: i64,
+    /// How long its load took: the slower, the earlier it is read anew.
+    pub(crate) took: Duration,
+    /// Not read anew before its end, and kept for at least so long.
+    pub(crate) pin: Option<Duration>,
+    /// The last part of its time in Redis: within it, it is served only where nothing else can be.
+    pub(crate) grace: Duration,
+    /// `None` where there is nothing under the key, which is worth knowing too.
+    head: Option<Box<dyn Any + Send + Sync>>,
+    head_json: Vec<u8>,
+    bodies: [Bytes; 2],
+}
+
+/// What the cache gives: ready to be sent. Cheap to clone; clones share the bytes.
 pub struct Cached<K: CacheKey> {
-    /// Version of the row it was read from.
-    pub version: i64,
-    /// What decides who may see it.
-    pub head: K::Head,
-    /// The value as JSON.
-    pub body: Bytes,
+    entry: Arc<Entry>,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K: CacheKey> Clone for Cached<K> {
+    fn clone(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), key: PhantomData }
+    }
 }
 
 impl<K: CacheKey> Cached<K> {
-    pub(crate) fn from_fresh(fresh: Fresh<K>) -> Result<Self, serde_json::Error> {
-        Ok(Self { version: fresh.version, head: fresh.head, body: serde_json::to_vec(&fresh.value)?.into() })
+    /// `None` where there is nothing under the key.
+    pub(crate) fn of(entry: Arc<Entry>) -> Option<Self> {
+        entry.head.as_ref()?.is::<K::Head>().then_some(Self { entry, key: PhantomData })
     }
 
-    pub(crate) fn encode(&self) -> Result<Bytes, serde_json::Error> {
-        let head = serde_json::to_string(&self.head)?;
-        let mut entry = format!("{FORMAT} {} {}\n{head}", self.version, head.len()).into_bytes();
-        entry.extend_from_slice(&self.body);
-        Ok(entry.into())
+    /// Version of the row it was read from.
+    pub fn version(&self) -> i64 {
+        self.entry.version
+    }
+
+    /// What decides who may see it.
+    pub fn head(&self) -> &K::Head {
+        let head = self.entry.head.as_ref().and_then(|head| head.downcast_ref());
+        head.unwrap_or_else(|| unreachable!("`of` has seen a head of this type"))
+    }
+
+    /// The value as JSON.
+    pub fn body(&self) -> &Bytes {
+        &self.entry.bodies[Coding::Identity as usize]
+    }
+
+    /// The value as JSON, compressed; `None` where it would not be shorter.
+    pub fn compressed(&self, coding: Coding) -> Option<&Bytes> {
+        Some(&self.entry.bodies[coding as usize]).filter(|body| !body.is_empty())
+    }
+
+    /// The value itself: for code that works with it. To send it, send the bytes.
+    ///
+    /// # Errors
+    /// Where the JSON is not that of the type, which another release may have written.
+    pub fn value(&self) -> Result<K::Value, JsonError> {
+        serde_json::from_slice(self.body())
+    }
+}
+
+impl Entry {
+    pub(crate) fn of_fresh<K: CacheKey>(fresh: Fresh<K>, took: Duration) -> Result<Self, JsonError> {
+        let (head_json, body) = (serde_json::to_vec(&fresh.head)?, serde_json::to_vec(&fresh.value)?);
+        let gzip = shorter(gzip(&body), &body);
+        Ok(Self {
+            version: fresh.version,
+            took,
+            pin: fresh.pin,
+            grace: K::LIFE.stale_on_error,
+            head: Some(Box::new(fresh.head)),
+            head_json,
+            bodies: [body.into(), gzip],
+        })
+    }
+
+    /// Nothing stands under the key.
+    pub(crate) fn nothing(took: Duration) -> Self {
+        let bodies = [Bytes::new(), Bytes::new()];
+        Self {
+            version: 0,
+            took,
+            pin: Some(Duration::ZERO),
+            grace: Duration::ZERO,
+            head: None,
+            head_json: Vec::new(),
+            bodies,
+        }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Whether it is small enough to be kept.
+    pub(crate) fn is_storable(&self) -> bool {
+        self.size() <= LARGEST
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        OVERHEAD + self.head_json.len() + self.bodies.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let content = [&self.head_json[..], &self.bodies[0], &self.bodies[1]];
+        let (kind, pinned) = (u8::from(self.head.is_some()), u8::from(self.pin.is_some()));
+        let (took, grace) = (self.took.as_millis(), self.grace.as_millis());
+        let mut line = format!("{FORMAT} {kind} {pinned} {} {took} {grace}", self.version);
+        for part in content {
+            let _ = write!(line, " {}", part.len()); // a String takes everything
+        }
+        let content = content.concat();
+        let _ = writeln!(line, " {:08x}", checksum(&line, &content));
+        [line.as_bytes(), &content].concat().into()
     }
 
     /// Reads an entry; `None` where it is damaged or another version's.
-    pub(crate) fn decode(entry: &Bytes) -> Option<Self> {
-        let end = entry.iter().position(|byte| *byte == b'\n')?;
-        let mut words = std::str::from_utf8(&entry[..end]).ok()?.split(' ');
+    pub(crate) fn decode<K: CacheKey>(bytes: &Bytes) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (line, sum) = std::str::from_utf8(&bytes[..end]).ok()?.rsplit_once(' ')?;
+        if u32::from_str_radix(sum, 16).ok()? != checksum(line, &bytes[end + 1..]) {
+            return None;
+        }
+        let mut words = line.split(' ');
         if words.next() != Some(FORMAT) {
             return None;
         }
-        let (version, head_len) = (words.next()?.parse().ok()?, words.next()?.parse::<usize>().ok()?);
-        let body_at = (end + 1).checked_add(head_len).filter(|at| *at <= entry.len())?;
-        let head = serde_json::from_slice(&entry[end + 1..body_at]).ok()?;
-        Some(Self { version, head, body: entry.slice(body_at..) })
+        let mut number = || words.next()?.parse::<i64>().ok();
+        let (kind, pinned, version) = (number()?, number()?, number()?);
+        let mut span = || Some(Duration::from_millis(number()?.unsigned_abs()));
+        let (took, grace) = (span()?, span()?);
+        let mut at = end + 1;
+        let mut part = || {
+            let from = at;
+            at = from.checked_add(usize::try_from(number()?).ok()?).filter(|end| *end <= bytes.len())?;
+            Some(bytes.slice(from..at))
+        };
+        let (head_json, bodies) = (part()?, [part()?, part()?]);
+        let head = serde_json::from_slice::<K::Head>(&head_json);
+        let head: Option<Box<dyn Any + Send + Sync>> = if kind == 1 { Some(Box::new(head.ok()?)) } else { None };
+        let pin = (pinned == 1).then_some(Duration::ZERO);
+        Some(Self { version, took, pin, grace, head, head_json: head_json.to_vec(), bodies })
     }
+}
+
+fn checksum(line: &str, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(line.as_bytes());
+    hasher.update(content);
+    hasher.finalize()
+}
+
+/// Empty where compressing was not worth it.
+fn shorter(compressed: std::io::Result<Vec<u8>>, body: &[u8]) -> Bytes {
+    let compressed = compressed.ok().filter(|bytes| body.len() >= WORTH_COMPRESSING && bytes.len() < body.len());
+    compressed.unwrap_or_default().into()
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(body)?;
+    encoder.finish()
 }
 
 #[cfg(test)]
@@ -57,25 +208,43 @@ mod tests {
     use super::*;
     use examhall_core::{Profile, ProfileKey, Role, UserId};
 
-    fn profile() -> Cached<ProfileKey> {
+    fn profile(name: &str) -> Entry {
         let id: UserId = "018f4e3a-0000-7000-8000-000000000001".parse().expect("a UUID");
-        let value = Profile { id, name: "Ada\n".into(), role: Role::Student };
-        Cached::from_fresh(Fresh { version: 7, head: (), value }).expect("JSON")
+        let value = Profile { id, name: name.into(), role: Role::Student };
+        Entry::of_fresh::<ProfileKey>(Fresh { version: 7, head: (), value, pin: None }, Duration::from_millis(3))
+            .expect("JSON")
     }
 
     #[test]
     fn an_entry_comes_back_as_it_went_in() {
-        let entry = profile().encode().expect("JSON");
-        let back = Cached::<ProfileKey>::decode(&entry).expect("reads back");
-        assert_eq!((back.version, &back.body), (7, &profile().body));
+        for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing(Duration::ZERO)] {
+            let back = Entry::decode::<ProfileKey>(&entry.encode()).expect("reads back");
+            assert_eq!((back.version, back.took, back.grace), (entry.version, entry.took, entry.grace));
+            assert_eq!((&back.bodies, back.pin.is_some()), (&entry.bodies, entry.pin.is_some()));
+            assert_eq!(back.is_nothing(), entry.is_nothing());
+        }
     }
 
     #[test]
     fn what_is_damaged_or_of_another_version_counts_as_absent() {
-        let entry = profile().encode().expect("JSON");
-        let other = [b"2".as_slice(), &entry[1..]].concat();
-        for bad in [&b""[..], b"1", b"1 7", b"1 7 99999\nnull{}", b"1 x 4\nnull{}", b"\xff\n", &other, &entry[..7]] {
-            assert!(Cached::<ProfileKey>::decode(&Bytes::copy_from_slice(bad)).is_none(), "{bad:?}");
+        let entry = profile("Ada").encode();
+        assert!(Entry::decode::<ProfileKey>(&entry).is_some());
+        for at in 0..entry.len() {
+            let mut bad = entry.to_vec();
+            bad[at] ^= 1;
+            assert!(Entry::decode::<ProfileKey>(&bad.into()).is_none(), "a flipped bit at {at}");
+            assert!(Entry::decode::<ProfileKey>(&entry.slice(..at)).is_none(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_long_body_is_kept_compressed_and_a_short_one_is_not() {
+        let long = Cached::<ProfileKey>::of(profile(&"long ".repeat(1000)).into()).expect("something");
+        let mut plain = Vec::new();
+        let gzip = long.compressed(Coding::Gzip).expect("compressed");
+        std::io::copy(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain).expect("gzip");
+        assert_eq!(plain, long.body()[..]);
+        let short = Cached::<ProfileKey>::of(profile("Ada").into()).expect("something");
+        assert_eq!(short.compressed(Coding::Gzip), None);
     }
 }

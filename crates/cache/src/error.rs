@@ -1,4 +1,6 @@
-//! What can go wrong. A read never fails because Redis does, so this is about settings and invalidations.
+//! What can go wrong. A read never fails because Redis does.
+
+use std::{sync::Arc, time::Duration};
 
 /// Why a call on the cache did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -6,7 +8,49 @@ pub enum Error {
     /// The URL cannot be understood. For the operator.
     #[error("not a Redis URL: {0}")]
     BadUrl(String),
-    /// Redis is away or too slow: what was to be invalidated may still be served. For the caller, who tries again.
+    /// Redis is away, too slow, or refuses: what was to be invalidated may still be there. It is tried again in the
+    /// background, and this process does not read it meanwhile.
     #[error("Redis: {0}")]
     Redis(#[from] fred::error::Error),
+    /// Redis did not answer soon enough, and may still do what it was asked. For nobody, while it passes.
+    #[error("Redis did not answer in time")]
+    Slow,
+    /// Redis is not asked for the moment: it failed too often. For nobody, while it passes.
+    #[error("Redis is not asked for the moment")]
+    Bypassed,
+    /// It cannot be written as JSON. For the developers.
+    #[error("not to be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
+
+/// Why a read gave no value. Shared by all who waited for the same load.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The loader's own error; see [`ReadError::of_loader`].
+    #[error("{0}")]
+    Load(Arc<dyn std::error::Error + Send + Sync>),
+    /// The loader took longer than its hard limit.
+    #[error("loading took longer than {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// More readers wait than the process lets wait.
+    #[error("too many readers wait; come back in {} s", .retry_after.as_secs())]
+    Crowded {
+        /// When to come back; not the same for everybody.
+        retry_after: Duration,
+    },
+}
+
+impl ReadError {
+    /// The loader's own error, where it was one of this type.
+    pub fn of_loader<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Load(error) => error.downcast_ref(),
+            Self::TooSlow(_) | Self::Crowded { .. } => None,
+        }
+    }
+}
+
+/// A load that panicked: its message is in the log already.
+#[derive(Debug, thiserror::Error)]
+#[error("the load panicked")]
+pub(crate) struct Panicked;

@@ -9,31 +9,46 @@ use crate::{
     UserId,
 };
 
+/// What every key begins with, up to its first colon. The cache listens for changes of keys that begin so.
+pub const KEY_SPACES: [&str; 4] = ["exam:", "question:", "result:", "user:"];
+
 /// A key of the cache that knows what stands under it, so a value cannot be read as something else.
-pub trait CacheKey {
+pub trait CacheKey: Clone + Send + Sync + 'static {
     /// What stands under the key and is sent: kept as the JSON that goes out.
-    type Value: Serialize + DeserializeOwned;
+    type Value: Serialize + DeserializeOwned + Send + 'static;
 
     /// What is kept beside it and never sent: what decides who may see it.
-    type Head: Serialize + DeserializeOwned;
+    type Head: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// How long it may be served.
     const LIFE: Life;
 
-    /// The key in Redis, without `CACHE_PREFIX`.
+    /// The key in Redis, without `CACHE_PREFIX`. Begins with one of [`KEY_SPACES`].
     fn redis_key(&self) -> String;
 }
 
-/// How long a cached value may be served.
+/// How long a cached value may be served. Redis takes up to a tenth off, so that what was stored in one moment does not
+/// end in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// Longest time between the read from the database and the last time the value is served from Redis.
-    pub fresh: Duration,
+    pub hard: Duration,
+    /// From then on it is read anew in the background while it is served; never where absent.
+    pub soft: Option<Duration>,
+    /// Longest time in a process's own memory; zero keeps it out of there.
+    pub local: Duration,
+    /// The last part of `hard`: within it the value is served only where the database gives no other. Zero: never.
+    pub stale_on_error: Duration,
 }
 
 impl Life {
     const fn hours(hours: u64) -> Self {
-        Self { fresh: Duration::from_hours(hours) }
+        Self {
+            hard: Duration::from_hours(hours),
+            soft: Some(Duration::from_mins(30)),
+            local: Duration::from_mins(1),
+            stale_on_error: Duration::from_mins(10),
+        }
     }
 }
 
@@ -65,13 +80,14 @@ impl CacheKey for QuestionSheetKey {
     }
 }
 
-/// `question:{id}`: one question as students see it, for 2 h.
+/// `question:{id}`: one question as students see it, for 2 h. Its head names its exam, whose own entry says who may see
+/// it: a copy of that here would be wrong after every change of the exam's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QuestionKey(pub QuestionId);
 
 impl CacheKey for QuestionKey {
     type Value = StudentQuestion;
-    type Head = ExamAccess;
+    type Head = ExamId;
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -79,14 +95,14 @@ impl CacheKey for QuestionKey {
     }
 }
 
-/// `result:{id}`: one result, for 2 h.
+/// `result:{id}`: one result, for 2 h. Personal: only in Redis, and never after its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResultKey(pub ResultId);
 
 impl CacheKey for ResultKey {
     type Value = ExamResult;
     type Head = ResultAccess;
-    const LIFE: Life = Life::hours(2);
+    const LIFE: Life = Life { soft: None, local: Duration::ZERO, stale_on_error: Duration::ZERO, ..Life::hours(2) };
 
     fn redis_key(&self) -> String {
         format!("result:{}", self.0)
@@ -100,7 +116,12 @@ pub struct ProfileKey(pub UserId);
 impl CacheKey for ProfileKey {
     type Value = Profile;
     type Head = ();
-    const LIFE: Life = Life::hours(1);
+    const LIFE: Life = Life {
+        soft: Some(Duration::from_mins(10)),
+        local: Duration::from_secs(15),
+        stale_on_error: Duration::ZERO,
+        ..Life::hours(1)
+    };
 
     fn redis_key(&self) -> String {
         format!("user:{}:profile", self.0)
@@ -115,7 +136,9 @@ mod tests {
 
     fn check<K: CacheKey>(key: &K, name: &str, hours: u64) {
         assert_eq!(key.redis_key(), name.replace("{id}", ID));
-        assert_eq!(K::LIFE.fresh, Duration::from_hours(hours), "{name}");
+        assert_eq!(K::LIFE.hard, Duration::from_hours(hours), "{name}");
+        assert!(KEY_SPACES.iter().any(|space| name.starts_with(space)), "{name}");
+        assert!(K::LIFE.soft.is_none_or(|soft| soft < K::LIFE.hard - K::LIFE.stale_on_error), "{name}");
     }
 
     #[test]

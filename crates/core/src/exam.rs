@@ -1,5 +1,7 @@
 //! An exam, and when it is open.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ExamId, Role, Timestamp, UserId, Viewer};
@@ -129,6 +131,19 @@ impl ExamAccess {
         viewer.role == Role::Admin || viewer.id == self.author_id
     }
 
+    /// How long what is cached of this exam stays, whatever else its life is: from shortly before it opens until ten
+    /// minutes after it closes, so that nothing is loaded anew under ten thousand readers. An exam without a window is
+    /// not pinned, and none for longer than a day.
+    pub fn pinned_for(&self, now: Timestamp) -> Option<Duration> {
+        let (from, until) = (self.opens_at?.minus(Self::WARM_BEFORE), self.closes_at?.plus(Duration::from_mins(10)));
+        let left = until.as_millis().saturating_sub(now.as_millis());
+        let is_pinned = self.status == ExamStatus::Published && from <= now && left > 0;
+        is_pinned.then(|| Duration::from_millis(left.unsigned_abs()).min(Duration::from_hours(24)))
+    }
+
+    /// How long before `opens_at` an exam's keys are loaded into the cache, at the earliest.
+    pub const WARM_BEFORE: Duration = Duration::from_mins(1);
+
     /// Whether `viewer` may read the question sheet: its owners always, everybody else while it is open.
     pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Sight {
         if self.is_owned_by(viewer) || self.is_open(now) {
@@ -168,6 +183,17 @@ mod tests {
     fn an_absent_bound_does_not_bind() {
         assert!(open_at(access(ExamStatus::Published, None, None), i64::MIN));
         assert!(open_at(access(ExamStatus::Published, Some(0), None), i64::MAX));
+    }
+
+    #[test]
+    fn an_exam_is_pinned_from_a_minute_before_its_window_to_ten_minutes_after() {
+        let (minute, exam) = (60_000, access(ExamStatus::Published, Some(600_000), Some(1_200_000)));
+        let pinned = |now| exam.pinned_for(Timestamp::from_millis(now)).map(|span| span.as_secs() / 60);
+        assert_eq!([8, 9, 10, 29, 30].map(|n| pinned(n * minute)), [None, Some(21), Some(20), Some(1), None]);
+        let endless = access(ExamStatus::Published, Some(0), Some(i64::MAX));
+        assert_eq!(endless.pinned_for(Timestamp::from_millis(0)), Some(Duration::from_hours(24)));
+        assert_eq!(access(ExamStatus::Published, Some(0), None).pinned_for(Timestamp::from_millis(0)), None);
+        assert_eq!(access(ExamStatus::Draft, Some(0), Some(9)).pinned_for(Timestamp::from_millis(0)), None);
     }
 
     #[test]

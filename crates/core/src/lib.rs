@@ -24,6 +24,7 @@
 
 mod attempt;
 mod cache_key;
+mod change;
 mod email_address;
 mod email_job;
 mod exam;
@@ -42,7 +43,8 @@ mod timestamp;
 mod user;
 
 pub use attempt::{Answer, AnswerValue, Attempt};
-pub use cache_key::{CacheKey, ExamKey, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use cache_key::{CacheKey, ExamKey, KEY_SPACES, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use change::Change;
 pub use email_address::{BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};

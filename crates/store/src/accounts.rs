@@ -1,6 +1,6 @@
 //! Users.
 
-use examhall_core::{EmailAddress, Role, Timestamp, UserId};
+use examhall_core::{Change, EmailAddress, Role, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     sea_query::LockType,
@@ -102,7 +102,7 @@ impl Accounts {
         user::Entity::insert(to_row(id, account, now)).exec_without_returning(&tx).await.map_err(taken)?;
         mail_tokens::insert(&tx, id, token, now).await?;
         outbox::insert(&tx, mail, now).await?;
-        tx.commit().await?;
+        tx.commit().await?; // its id is new: nobody has asked for its profile yet
         Ok(id)
     }
 
@@ -161,7 +161,7 @@ impl Accounts {
         row.version = Set(version);
         row.updated_at = Set(now.as_millis());
         let row = row.update(&tx).await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Profile(id)], now).await?;
         Ok(Versioned { version, value: to_account(row)? })
     }
 }

@@ -1,15 +1,24 @@
 //! Connections: many to read, and for SQLite one to write.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use examhall_core::{Change, Timestamp};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
+use uuid::Uuid;
 
-use crate::{Accounts, Attempts, Error, Exams, Outbox, Questions, Results, migration::Migrator};
+use crate::{
+    Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results, invalidation,
+    migration::Migrator,
+};
 
 /// The database. Cheap to clone; clones share its connections.
 #[derive(Clone, Debug)]
@@ -24,6 +33,8 @@ pub struct Store {
     pub attempts: Attempts,
     /// What came of them.
     pub results: Results,
+    /// Cache keys that commits make wrong.
+    pub invalidations: Invalidations,
     /// Mails that wait to be queued.
     pub outbox: Outbox,
     db: Db,
@@ -34,6 +45,7 @@ pub struct Store {
 pub(crate) struct Db {
     pub(crate) read: DatabaseConnection,
     write: DatabaseConnection,
+    hook: Arc<OnceLock<Arc<dyn CommitHook>>>,
 }
 
 impl Store {
@@ -45,10 +57,10 @@ impl Store {
         let db = if let Some(file) = url.strip_prefix("sqlite://") {
             make_folder_of(file.split('?').next().unwrap_or_default()).map_err(Error::Folder)?;
             // SQLite lets one write at a time: writers wait in our queue, in order, and none sees "database is locked".
-            Db { read: connect(url, 8).await?, write: connect(url, 1).await? }
+            Db { read: connect(url, 8).await?, write: connect(url, 1).await?, hook: Arc::default() }
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let both = connect(url, 16).await?;
-            Db { read: both.clone(), write: both }
+            Db { read: both.clone(), write: both, hook: Arc::default() }
         } else {
             return Err(Error::BadUrl);
         };
@@ -58,9 +70,17 @@ impl Store {
             questions: Questions::new(db.clone()),
             attempts: Attempts::new(db.clone()),
             results: Results::new(db.clone()),
+            invalidations: Invalidations::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,
         })
+    }
+
+    /// From now on `hook` hears of every commit that makes cached values wrong. Counts once: the first hook stays.
+    pub fn on_commit(&self, hook: Arc<dyn CommitHook>) {
+        if self.db.hook.set(hook).is_err() {
+            tracing::warn!("the store had a commit hook already");
+        }
     }
 
     /// Brings the tables to what this version needs.
@@ -113,6 +133,40 @@ impl Db {
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
         Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// Commits a transaction that changes something cached, and tells the cache before and after it.
+    ///
+    /// Nothing that happens to the caller splits the two: from here on the work is a task of its own.
+    pub(crate) async fn commit(
+        &self,
+        tx: DatabaseTransaction,
+        changes: &[Change],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (commit, keys) = (Uuid::now_v7(), Change::stale_keys(changes));
+        invalidation::insert(&tx, commit, &keys, now).await?;
+        let db = self.clone();
+        let whole = tokio::spawn(async move {
+            let Some(hook) = db.hook.get() else { return Ok(tx.commit().await?) };
+            hook.before(commit, &keys).await;
+            // Whether a commit that failed has happened is not known: the cache lets go in either case.
+            let committed = tx.commit().await;
+            let heard = hook.after(commit, &keys).await;
+            committed?;
+            if heard {
+                tokio::spawn(note_cleared(Invalidations::new(db.clone()), commit, now));
+            }
+            Ok(())
+        });
+        whole.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+}
+
+/// Without this note the row is taken to the cache again, which does no harm.
+async fn note_cleared(invalidations: Invalidations, commit: Uuid, now: Timestamp) {
+    if let Err(error) = invalidations.mark_cleared(&[commit], now).await {
+        tracing::debug!(%commit, %error, "a cache outbox row stays uncleared");
     }
 }
 

@@ -1,11 +1,15 @@
 //! Exams and their questions.
 
-use examhall_core::{Exam, ExamId, ExamStatus, Patch, Question, QuestionSheet, Role, Timestamp, UserId, Viewer};
+use std::time::Duration;
+
+use examhall_core::{
+    Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Role, Timestamp, UserId, Viewer,
+};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{self, Set},
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use uuid::Uuid;
@@ -110,7 +114,7 @@ impl Exams {
         };
         let row = row.insert(&tx).await?;
         questions::insert(&tx, id, 0, &new.questions).await?;
-        tx.commit().await?;
+        tx.commit().await?; // its id is new: nobody has asked for it, so nothing is cached
         to_exam(row)
     }
 
@@ -139,6 +143,17 @@ impl Exams {
     pub async fn get(&self, id: ExamId) -> Result<Versioned<Exam>, Error> {
         let row = exam::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
         to_exam(row)
+    }
+
+    /// Published exams that open within `span` from now: id, and when.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn opening_within(&self, span: Duration, now: Timestamp) -> Result<Vec<(ExamId, Timestamp)>, Error> {
+        let soon = exam::Column::OpensAt.gt(now.as_millis()).and(exam::Column::OpensAt.lte(now.plus(span).as_millis()));
+        let published = exam::Column::Status.eq(ExamStatus::Published.as_str());
+        let rows = exam::Entity::find().filter(soon.and(published)).all(&self.db.read).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((ExamId(row.id), Timestamp::from_millis(row.opens_at?)))).collect())
     }
 
     /// An exam with its question sheet as students see it, read in one statement, so both are of one moment.
@@ -182,7 +197,7 @@ impl Exams {
         changed.version = Set(version);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Exam(id)], now).await?;
         to_exam(row)
     }
 
@@ -218,7 +233,8 @@ impl Exams {
         changed.version = Set(version + 1);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        tx.commit().await?;
+        let changes = with_questions(&tx, id).await?;
+        self.db.commit(tx, &changes, now).await?;
         to_exam(row)
     }
 
@@ -226,14 +242,15 @@ impl Exams {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
-    pub async fn delete(&self, id: ExamId, expected: Option<i64>) -> Result<(), Error> {
+    pub async fn delete(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         lock(&tx, id, expected).await?;
         if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
             return Err(Error::WrongState("students have begun this exam: close it instead"));
         }
+        let changes = with_questions(&tx, id).await?;
         exam::Entity::delete_by_id(id.0).exec(&tx).await?;
-        Ok(tx.commit().await?)
+        self.db.commit(tx, &changes, now).await
     }
 }
 
@@ -244,6 +261,14 @@ pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<
         Some(expected) if expected != row.version => Err(Error::VersionMismatch { current: row.version }),
         _ => Ok(row),
     }
+}
+
+/// A change of an exam and of each of its questions.
+async fn with_questions(tx: &DatabaseTransaction, id: ExamId) -> Result<Vec<Change>, Error> {
+    let of_exam = question::Entity::find().filter(question::Column::ExamId.eq(id.0));
+    let questions: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(tx).await?;
+    let questions = questions.into_iter().map(|question| Change::Question { question: QuestionId(question), exam: id });
+    Ok(std::iter::once(Change::Exam(id)).chain(questions).collect())
 }
 
 fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {

@@ -1,12 +1,13 @@
 //! All of Examhall's SQL, on SQLite and on PostgreSQL alike.
 //!
 //! ```text
-//!   Store ── accounts   users, mail tokens, sessions
-//!        ├── exams      exams
-//!        ├── questions  their questions, with answer keys
-//!        ├── attempts   students' sittings
-//!        ├── results    what came of them
-//!        └── outbox     mails committed with the change that causes them
+//!   Store ── accounts       users, mail tokens, sessions
+//!        ├── exams          exams
+//!        ├── questions      their questions, with answer keys
+//!        ├── attempts       students' sittings
+//!        ├── results        what came of them
+//!        ├── invalidations  cache keys that commits make wrong, until the cache has heard of them
+//!        └── outbox         mails committed with the change that causes them
 //! ```
 //! Every write is one transaction that is whole or not at all. Times come from the caller; tables keep them as
 //! milliseconds since 1970. It must never know HTTP, Redis or SMTP.
@@ -17,6 +18,7 @@ mod db;
 mod entity;
 mod error;
 mod exams;
+mod invalidation;
 mod mail_tokens;
 mod migration;
 mod outbox;
@@ -30,6 +32,7 @@ pub use attempts::{Attempts, Saved, Submission};
 pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
+pub use invalidation::{CommitHook, Invalidation, Invalidations};
 pub use outbox::{MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{EmailAddress, Timestamp, UserId};
+use examhall_core::{Change, EmailAddress, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect,
@@ -69,7 +69,7 @@ impl Accounts {
             .filter(user::Column::Id.eq(user.0))
             .exec(&tx)
             .await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Profile(user)], now).await?;
         Ok(true)
     }
 
@@ -113,7 +113,7 @@ impl Accounts {
             .exec(&tx)
             .await?;
         outbox::insert(&tx, &mail(&account), now).await?;
-        tx.commit().await?;
+        self.db.commit(tx, &[Change::Profile(id)], now).await?;
         Ok(Some(id))
     }
 

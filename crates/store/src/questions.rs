@@ -1,6 +1,6 @@
 //! The questions of an exam, with their answer keys.
 
-use examhall_core::{Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
+use examhall_core::{Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
@@ -138,7 +138,9 @@ impl Questions {
         if begun {
             record(&tx, exam, editor.user, what, version, now).await?;
         }
-        tx.commit().await?;
+        let questions = touched.iter().map(|question| Change::Question { question: *question, exam });
+        let changes: Vec<_> = std::iter::once(Change::Exam(exam)).chain(questions).collect();
+        self.db.commit(tx, &changes, now).await?;
         Ok(Edited { version, touched })
     }
 

@@ -4,6 +4,7 @@
 //!   World ── Redis        a real redis-server: own port, own folder; kill, freeze, restart
 //!        ├── Database     an SQLite file, or a real PostgreSQL server
 //!        ├── SmtpServer   in process: speaks the dialogue, keeps what it accepted, misbehaves on request
+//!        ├── Proxy        before any of them: delays, holds back, cuts
 //!        └── Process      `api` or `mailer` as a child: its log, its exit status, signals
 //! ```
 //!
@@ -17,6 +18,7 @@ mod net;
 mod postfix;
 mod postgres;
 mod process;
+mod proxy;
 mod redis;
 mod smtp;
 mod wait;
@@ -27,6 +29,7 @@ pub use net::free_port;
 pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary, example};
+pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions, redis_server};
 pub use smtp::{Action, Encryption, Phase, Received, SmtpOptions, SmtpServer};
 pub use wait::eventually;

@@ -44,6 +44,11 @@ impl Postgres {
         format!("postgres://examhall@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its process: to freeze and thaw it.
     pub fn process(&self) -> &Process {
         &self.process

@@ -9,6 +9,7 @@ use actix_web::{
         header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
+use examhall_cache::ReadError;
 use examhall_queue as queue;
 use examhall_store as store;
 use serde::Serialize;
@@ -139,6 +140,27 @@ impl ResponseError for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match (&error, error.of_loader::<store::Error>()) {
+            (_, Some(error)) => Self::from(error),
+            (ReadError::Crowded { retry_after }, _) => {
+                let mut problem = Self::unavailable("too many ask for this at once");
+                problem.0.header = Some((RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))));
+                problem
+            }
+            (ReadError::TooSlow(_), _) => Self::unavailable("the database takes too long"),
+            (ReadError::Load(_), None) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<&store::Error> for Problem {
+    fn from(error: &store::Error) -> Self {
         match error {
             store::Error::NotFound => Self::not_found(),
             store::Error::VersionMismatch { .. } => Self::new(
@@ -157,7 +179,7 @@ impl From<store::Error> for Problem {
                 tracing::warn!(%error, "Database not reached");
                 Self::unavailable("the database does not answer; nothing was changed")
             }
-            other => Self::internal(&other),
+            other => Self::internal(other),
         }
     }
 }
@@ -176,11 +198,5 @@ impl From<queue::Error> for Problem {
             }
             other => Self::internal(&other),
         }
-    }
-}
-
-impl From<serde_json::Error> for Problem {
-    fn from(error: serde_json::Error) -> Self {
-        Self::internal(&error)
     }
 }

@@ -2,9 +2,12 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    http::header::{CACHE_CONTROL, ETAG, HeaderName, IF_NONE_MATCH, LOCATION},
+    http::header::{
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+        LOCATION, VARY,
+    },
 };
-use examhall_cache::{Cached, Source};
+use examhall_cache::{Cached, Coding, Source};
 use examhall_core::CacheKey;
 use serde::Serialize;
 
@@ -13,7 +16,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What was changed, with the `ETag` that it has now.
 pub(crate) fn versioned<T: Serialize>(mut response: HttpResponseBuilder, version: i64, body: &T) -> HttpResponse {
-    response.insert_header((ETAG, format!("\"{version}\""))).json(body)
+    response.insert_header((ETAG, etag(version, ""))).json(body)
 }
 
 /// 201, with where it stands from now on.
@@ -21,24 +24,90 @@ pub(crate) fn created<T: Serialize>(location: String, version: Option<i64>, body
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, location));
     if let Some(version) = version {
-        response.insert_header((ETAG, format!("\"{version}\"")));
+        response.insert_header((ETAG, etag(version, "")));
     }
     response.json(body)
 }
 
-/// Sends what the cache gave; 304 where the caller has it already (RFC 9110, section 13.1.2).
-pub(crate) fn cached<K: CacheKey>(request: &HttpRequest, cached: Cached<K>, source: Source) -> HttpResponse {
-    let etag = format!("\"{}\"", cached.version);
-    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    let is_known =
-        known.flat_map(|list| list.split(',')).any(|one| matches!(one.trim(), tag if tag == etag || tag == "*"));
+/// Sends what the cache gave, compressed where the caller takes that; 304 where the caller has it already (RFC 9110,
+/// section 13.1.2).
+pub(crate) fn cached<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> HttpResponse {
+    let gzip = cached.compressed(Coding::Gzip).filter(|_| takes_gzip(request.headers()));
+    let etag = if gzip.is_some() { etag(cached.version(), "-gzip") } else { etag(cached.version(), "") };
+    let is_known = knows(request.headers(), &etag);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, "private, no-cache")).insert_header((
-        CACHE_STATUS,
-        match source {
-            Source::Hit => "examhall; hit",
-            Source::Miss => "examhall; fwd=miss",
-        },
-    ));
-    if is_known { response.finish() } else { response.content_type("application/json").body(cached.body) }
+    response
+        .insert_header((ETAG, etag))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("private, no-cache")))
+        .insert_header((VARY, HeaderValue::from_static("accept-encoding")))
+        .insert_header((CACHE_STATUS, HeaderValue::from_static(status(source))));
+    if is_known {
+        return response.finish();
+    }
+    response.content_type(HeaderValue::from_static("application/json"));
+    match gzip {
+        Some(gzip) => response.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip"))).body(gzip.clone()),
+        None => response.body(cached.body().clone()),
+    }
+}
+
+fn etag(version: i64, coding: &str) -> String {
+    format!("\"{version}{coding}\"")
+}
+
+const fn status(source: Source) -> &'static str {
+    match source {
+        Source::Local | Source::Redis => "examhall; hit",
+        Source::Stale => "examhall; hit; detail=stale",
+        Source::Loaded | Source::Bypass => "examhall; fwd=miss",
+    }
+}
+
+fn knows(headers: &HeaderMap, etag: &str) -> bool {
+    let lists = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|one| matches!(one.trim(), tag if tag == etag || tag == "*"))
+}
+
+/// Whether gzip is named in `Accept-Encoding`, and not with `q=0` (RFC 9110, section 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
+    let (mut named, mut any) = (None, None);
+    for one in lists.flat_map(|list| list.split(',')) {
+        let mut parts = one.split(';').map(str::trim);
+        let coding = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
+        let is_taken = weight.is_none_or(|weight| weight > 0.0);
+        if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+            named = Some(is_taken);
+        } else if coding == "*" {
+            any = Some(is_taken);
+        }
+    }
+    named.or(any).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().expect("a header's value"));
+        headers
+    }
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        let takes = |value| takes_gzip(&headers(ACCEPT_ENCODING, value));
+        assert!(["gzip", "br, GZIP;q=0.5", "*", "deflate, *;q=0.1", "x-gzip"].into_iter().all(takes));
+        assert!(!["", "br", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "identity"].into_iter().any(takes));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_known_version_is_known_in_its_coding() {
+        let knows = |value, etag| knows(&headers(IF_NONE_MATCH, value), etag);
+        assert!(knows("\"9\", \"7\"", "\"7\"") && knows("*", "\"7\"") && knows("\"7-gzip\"", "\"7-gzip\""));
+        assert!(!knows("\"7-gzip\"", "\"7\"") && !knows("\"8\"", "\"7\""));
+    }
 }

@@ -1,9 +1,7 @@
 //! `/attempts`: start, save, hand in.
 
 use actix_web::{HttpResponse, web};
-use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, ExamId, QuestionSheet, Role, Sight, Timestamp, Viewer, shuffled,
-};
+use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, Role, Sight, Timestamp, Viewer, shuffled};
 use examhall_store::Error;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -85,7 +83,7 @@ async fn start(
 /// The attempt with its order.
 async fn in_order(state: &State, attempt: Attempt) -> Result<Attempt, Problem> {
     let (cached, _) = cached_sheet(state, attempt.exam_id).await?;
-    let sheet: QuestionSheet = serde_json::from_slice(&cached.body)?;
+    let sheet = cached.value().map_err(|error| Problem::internal(&error))?;
     Ok(Attempt { order: Some(shuffled(attempt.id, &sheet.questions)), ..attempt })
 }
 

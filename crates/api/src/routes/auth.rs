@@ -17,7 +17,6 @@ use crate::{
         problem::{FieldError, Problem},
         text::{is_address, is_one_line},
     },
-    invalidation,
     limits::MAIL_ME,
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
@@ -176,7 +175,6 @@ async fn reset(
     let user = user
         .ok_or_else(|| Problem::bad_request("this token is not known, was used before, or is older than one hour"))?;
     state.nudge.notify_one();
-    invalidation::profile(&state, user).await;
     tracing::info!(user_id = %user, "Password reset");
     Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
 }

@@ -101,7 +101,8 @@ async fn send(
     };
     let job_id = format!("m-{}", mail.id);
     if let Some(before) = state.store.outbox.add_claimed(&mail, relay::HOLD, now).await? {
-        let mut old: CustomMail = serde_json::from_value(before.waiting.mail.params)?;
+        let mut old: CustomMail =
+            serde_json::from_value(before.waiting.mail.params).map_err(|error| Problem::internal(&error))?;
         (old.delivery.not_before, custom.delivery.not_before) = (None, None); // counted from another moment
         if old != custom || before.waiting.mail.priority != mail.priority {
             let detail = "this Idempotency-Key was used for another mail";

@@ -1,7 +1,7 @@
 //! `/exams`: written by authors, read by all.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use examhall_cache::Fresh;
+use examhall_cache::{Cached, Source};
 use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Role, Sight, Timestamp, Viewer};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
@@ -15,7 +15,7 @@ use crate::{
         respond,
         text::{has_no_nul, is_one_line},
     },
-    invalidation,
+    loaders::load_exam,
     state::{State, now},
 };
 
@@ -101,7 +101,6 @@ async fn create(
         questions: Vec::new(),
     };
     let made = state.store.exams.create(&new, now()).await?;
-    invalidation::exam(&state, made.value.id).await; // somebody may have asked for it before
     Ok(respond::created(format!("/api/v1/exams/{}", made.value.id), Some(made.version), &made.value))
 }
 
@@ -119,15 +118,18 @@ async fn read(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
 ) -> Result<HttpResponse, Problem> {
-    let load = async || {
-        let exam = state.store.exams.get(id).await?;
-        Ok::<_, Problem>(Fresh { version: exam.version, head: exam.value.access(), value: exam.value })
-    };
-    let (cached, source) = state.cache.get_or_load(&ExamKey(id), load).await?;
-    match cached.head.sheet_for(viewer, now()) {
+    let (cached, source) = cached_exam(&state, id).await?;
+    match cached.head().sheet_for(viewer, now()) {
         Sight::Hidden => Err(Problem::not_found()),
-        Sight::Allowed | Sight::NotOpen => Ok(respond::cached(&request, cached, source)),
+        Sight::Allowed | Sight::NotOpen => Ok(respond::cached(&request, &cached, source)),
     }
+}
+
+/// The exam as everybody reads it; its head says who may.
+pub(super) async fn cached_exam(state: &State, id: ExamId) -> Result<(Cached<ExamKey>, Source), Problem> {
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&ExamKey(id), move || load_exam(store, id)).await?;
+    Ok((cached.ok_or_else(Problem::not_found)?, source))
 }
 
 async fn change(
@@ -140,7 +142,6 @@ async fn change(
     let current = owned(&state, id, viewer).await?;
     check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
     let changed = state.store.exams.change(id, &body.into(), expected, now()).await?;
-    invalidation::exam(&state, id).await;
     Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
 }
 
@@ -151,10 +152,7 @@ async fn delete(
     IfMatch(expected): IfMatch,
 ) -> Result<HttpResponse, Problem> {
     owned(&state, id, viewer).await?;
-    let questions = state.store.questions.paper(id).await?.value.questions;
-    state.store.exams.delete(id, expected).await?;
-    let questions: Vec<_> = questions.iter().map(|question| question.id).collect();
-    invalidation::questions(&state, id, &questions).await;
+    state.store.exams.delete(id, expected, now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -185,9 +183,6 @@ async fn advance(
 ) -> Result<HttpResponse, Problem> {
     owned(state, id, viewer).await?;
     let changed = state.store.exams.advance(id, to, expected, now()).await?;
-    let questions = state.store.questions.paper(id).await?.value.questions;
-    let questions: Vec<_> = questions.iter().map(|question| question.id).collect();
-    invalidation::questions(state, id, &questions).await; // beside each stands who may see it
     Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
 }
 

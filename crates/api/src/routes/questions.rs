@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use examhall_cache::{Cached, Fresh, Source};
+use examhall_cache::{Cached, Source};
 use examhall_core::{
     ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Sight, Viewer,
 };
@@ -13,7 +13,7 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exams::{check_owner, owned};
+use super::exams::{cached_exam, check_owner, owned};
 use crate::{
     http::{
         extract::{Id, IfMatch, JsonBody, LoggedIn, Parameters},
@@ -21,7 +21,7 @@ use crate::{
         question_form::QuestionForm,
         respond,
     },
-    invalidation,
+    loaders::{load_question, load_sheet},
     state::{State, now},
 };
 
@@ -77,17 +77,15 @@ async fn sheet(
         return with_key(&state, id).await;
     }
     let (cached, source) = cached_sheet(&state, id).await?;
-    check_sight(&cached.head, viewer)?;
-    Ok(respond::cached(&request, cached, source))
+    check_sight(cached.head(), viewer)?;
+    Ok(respond::cached(&request, &cached, source))
 }
 
 /// The sheet as students see it.
 pub(super) async fn cached_sheet(state: &State, id: ExamId) -> Result<(Cached<QuestionSheetKey>, Source), Problem> {
-    let load = async || {
-        let (exam, sheet) = state.store.exams.sheet(id).await?;
-        Ok::<_, Problem>(Fresh { version: sheet.version, head: exam.access(), value: sheet })
-    };
-    state.cache.get_or_load(&QuestionSheetKey(id), load).await
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), move || load_sheet(store, id)).await?;
+    Ok((cached.ok_or_else(Problem::not_found)?, source))
 }
 
 async fn read(
@@ -102,13 +100,12 @@ async fn read(
         check_owner(&exam, viewer)?;
         return Ok(respond::versioned(HttpResponse::Ok(), version, &question));
     }
-    let load = async || {
-        let Versioned { version, value: (exam, question) } = state.store.questions.student_view(id).await?;
-        Ok::<_, Problem>(Fresh { version, head: exam.access(), value: question })
-    };
-    let (cached, source) = state.cache.get_or_load(&QuestionKey(id), load).await?;
-    check_sight(&cached.head, viewer)?;
-    Ok(respond::cached(&request, cached, source))
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&QuestionKey(id), move || load_question(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    let (exam, _) = cached_exam(&state, *cached.head()).await?;
+    check_sight(exam.head(), viewer)?;
+    Ok(respond::cached(&request, &cached, source))
 }
 
 fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
@@ -130,8 +127,7 @@ async fn replace(
     owned(&state, id, viewer).await?;
     let questions = all_of(body.questions)?;
     let editor = Editor { user: viewer.id, force: writing.force, expected };
-    let edited = state.store.questions.edit(id, Edit::Replace(questions), editor, now()).await?;
-    invalidation::questions(&state, id, &edited.touched).await;
+    state.store.questions.edit(id, Edit::Replace(questions), editor, now()).await?;
     with_key(&state, id).await
 }
 
@@ -147,7 +143,6 @@ async fn add(
     let question = form.into_question("").map_err(Problem::invalid)?;
     let editor = Editor { user: viewer.id, force: writing.force, expected };
     let edited = state.store.questions.edit(id, Edit::Add(question.clone()), editor, now()).await?;
-    invalidation::questions(&state, id, &edited.touched).await;
     Ok(respond::created(format!("/api/v1/questions/{}", question.id), Some(edited.version), &question))
 }
 
@@ -169,7 +164,6 @@ async fn change(
     // What was read is what is changed, also for those who named no version.
     let editor = Editor { user: viewer.id, force: writing.force, expected: expected.or(Some(version)) };
     let edited = state.store.questions.edit(exam.id, Edit::Change(question.clone()), editor, now()).await?;
-    invalidation::questions(&state, exam.id, &edited.touched).await;
     Ok(respond::versioned(HttpResponse::Ok(), edited.version, &question))
 }
 
@@ -183,8 +177,7 @@ async fn remove(
     let (exam, _) = state.store.questions.get(id).await?.value;
     check_owner(&exam, viewer)?;
     let editor = Editor { user: viewer.id, force: writing.force, expected };
-    let edited = state.store.questions.edit(exam.id, Edit::Remove(id), editor, now()).await?;
-    invalidation::questions(&state, exam.id, &edited.touched).await;
+    state.store.questions.edit(exam.id, Edit::Remove(id), editor, now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

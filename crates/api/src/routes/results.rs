@@ -6,7 +6,6 @@ use actix_web::{
     web,
 };
 use bytes::Bytes;
-use examhall_cache::Fresh;
 use examhall_core::{ExamId, ResultId, ResultKey, Role, Sight};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
@@ -22,6 +21,7 @@ use crate::{
         problem::Problem,
         respond,
     },
+    loaders::load_result,
     mail::RESULT_PUBLISHED,
     state::{State, now},
 };
@@ -40,16 +40,15 @@ async fn read(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ResultId>,
 ) -> Result<HttpResponse, Problem> {
-    let load = async || {
-        let (result, access) = state.store.results.get(id).await?;
-        Ok::<_, Problem>(Fresh { version: 1, head: access, value: result }) // a result never changes
-    };
-    let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
-    let may_see = [cached.head.user_id, cached.head.author_id].contains(&viewer.id) || viewer.role == Role::Admin;
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&ResultKey(id), move || load_result(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    let head = cached.head();
+    let may_see = [head.user_id, head.author_id].contains(&viewer.id) || viewer.role == Role::Admin;
     if !may_see {
         return Err(Problem::forbidden("this result is another student's"));
     }
-    Ok(respond::cached(&request, cached, source))
+    Ok(respond::cached(&request, &cached, source))
 }
 
 /// All of them for the author, for everybody else their own.

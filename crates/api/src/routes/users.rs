@@ -1,8 +1,7 @@
 //! `/users`: one's own account, and what everybody may know of another's.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use examhall_cache::Fresh;
-use examhall_core::{EmailAddress, Profile, ProfileKey, Role, Timestamp, UserId};
+use examhall_core::{EmailAddress, ProfileKey, Role, Timestamp, UserId};
 use examhall_store::{Account, Versioned};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use crate::{
         respond,
         text::is_one_line,
     },
-    invalidation,
+    loaders::load_profile,
     state::{State, now},
 };
 
@@ -53,7 +52,6 @@ async fn change(
 ) -> Result<HttpResponse, Problem> {
     let Some(name) = body.name else { return Ok(answer(state.store.accounts.get(viewer.id).await?)) };
     let changed = state.store.accounts.rename(viewer.id, &name, expected, now()).await?;
-    invalidation::profile(&state, viewer.id).await;
     Ok(answer(changed))
 }
 
@@ -63,12 +61,10 @@ async fn profile(
     LoggedIn(_): LoggedIn,
     Id(id): Id<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    let load = async || {
-        let Versioned { version, value: Account { id, name, role, .. } } = state.store.accounts.get(id).await?;
-        Ok::<_, Problem>(Fresh { version, head: (), value: Profile { id, name, role } })
-    };
-    let (cached, source) = state.cache.get_or_load(&ProfileKey(id), load).await?;
-    Ok(respond::cached(&request, cached, source))
+    let store = state.store.clone();
+    let (cached, source) = state.cache.get_or_load(&ProfileKey(id), move || load_profile(store, id)).await?;
+    let cached = cached.ok_or_else(Problem::not_found)?;
+    Ok(respond::cached(&request, &cached, source))
 }
 
 fn answer(Versioned { version, value: account }: Versioned<Account>) -> HttpResponse {

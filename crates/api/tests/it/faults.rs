@@ -34,10 +34,7 @@ async fn while_redis_is_away_reads_and_sign_ups_go_on_and_the_mail_waits() {
     let path = format!("/api/v1/exams/{}/questions", seeded["examId"].as_str().expect("an id"));
     for _ in 0..3 {
         let read = api.request(reqwest::Method::GET, &path).bearer_auth(&token).send().await.expect("an answer");
-        assert_eq!(
-            (read.status().as_u16(), &read.headers()["cache-status"]),
-            (200, &"examhall; fwd=miss".parse().expect("text"))
-        );
+        assert_eq!(read.status(), 200);
     }
     let readiness = eventually("redis seen to be down", PATIENCE, async || {
         let body: Value = api.get("/readyz").await.json().await.expect("JSON");
@@ -106,8 +103,10 @@ async fn the_port_of_operators_shows_what_was_counted() {
         api.request(reqwest::Method::GET, &path).bearer_auth(&token).send().await.expect("an answer");
     }
     let metrics = get("/metrics").await.text().await.expect("text");
-    for line in [r#"cache_requests_total{outcome="loaded"} 1"#, r#"cache_requests_total{outcome="l2"} 1"#] {
-        assert!(metrics.contains(line), "{metrics}");
-    }
+    let count = |outcome: &str| {
+        let name = format!("cache_requests_total{{outcome=\"{outcome}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u32>().ok()).unwrap_or(0)
+    };
+    assert_eq!((count("loaded"), count("l1") + count("l2")), (1, 1), "{metrics}");
     tokio::time::timeout(Duration::from_secs(30), api.stop()).await.expect("stops");
 }

@@ -1,5 +1,5 @@
 -- Stores a value, if nothing was invalidated since its load began.
--- KEYS[1] value, KEYS[2] lease
+-- KEYS[1] value, KEYS[2] lease, KEYS[3] marks (unused)
 -- ARGV    token, value, life in ms
 -- Returns 1 where it was stored
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end

@@ -1,4 +1,19 @@
--- Takes away a value, and the right to store what was read before.
--- KEYS[1] value, KEYS[2] lease
-redis.call('DEL', KEYS[1], KEYS[2])
+-- Takes away a value, and the right to store what was read before. Every process hears of it, also where there was no
+-- value: one may be on its way.
+-- KEYS[1] value, KEYS[2] lease, KEYS[3] marks
+-- ARGV    what: 'mark' before a commit, 'clear' after it, 'delete' without one; commit; life of a mark in ms
+if redis.call('DEL', KEYS[1]) == 0 then
+  redis.pcall('SET', KEYS[1], '', 'PX', 1) -- deleting what is not there would tell nobody
+  redis.call('DEL', KEYS[1])
+end
+redis.call('DEL', KEYS[2])
+if ARGV[1] == 'clear' then
+  redis.call('ZREM', KEYS[3], ARGV[2])
+elseif ARGV[1] == 'mark' then -- last, since it is what fails where memory is full
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[2])
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+end
 return 0

@@ -1,5 +1,5 @@
 -- Gives back the right to load: the load failed.
--- KEYS[1] value, KEYS[2] lease
+-- KEYS[1] value (unused), KEYS[2] lease, KEYS[3] marks (unused)
 -- ARGV    token
-if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-return 0
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[2])

@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "sea-orm's macros need their items to be pub")]
 
 pub(crate) mod attempt;
+pub(crate) mod cache_outbox;
 pub(crate) mod exam;
 pub(crate) mod forced_change;
 pub(crate) mod mail_outbox;

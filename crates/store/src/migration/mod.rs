@@ -3,6 +3,7 @@
 mod m0001_accounts;
 mod m0002_exams;
 mod m0003_mail_outbox;
+mod m0004_cache_outbox;
 mod m0005_attempts;
 mod m0006_outbox_open;
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_accounts::Step),
             Box::new(m0002_exams::Step),
             Box::new(m0003_mail_outbox::Step),
+            Box::new(m0004_cache_outbox::Step),
             Box::new(m0005_attempts::Step),
             Box::new(m0006_outbox_open::Step),
         ]

@@ -124,8 +124,8 @@ async fn an_exam_goes_from_draft_to_published_to_closed(fresh: Fresh) {
 
 async fn an_exam_that_nobody_began_can_be_deleted(fresh: Fresh) {
     let id = new_exam(&fresh).await;
-    assert!(matches!(fresh.store.exams.delete(id, Some(9)).await, Err(Error::VersionMismatch { current: 1 })));
-    fresh.store.exams.delete(id, Some(1)).await.expect("deleted");
-    assert!(matches!(fresh.store.exams.delete(id, None).await, Err(Error::NotFound)));
+    assert!(matches!(fresh.store.exams.delete(id, Some(9), NOW).await, Err(Error::VersionMismatch { current: 1 })));
+    fresh.store.exams.delete(id, Some(1), NOW).await.expect("deleted");
+    assert!(matches!(fresh.store.exams.delete(id, None, NOW).await, Err(Error::NotFound)));
     assert!(matches!(fresh.store.questions.get(QuestionId(uuid::Uuid::from_u128(7))).await, Err(Error::NotFound)));
 }

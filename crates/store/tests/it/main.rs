@@ -3,6 +3,7 @@
 mod accounts;
 mod attempts;
 mod exams;
+mod invalidation;
 mod outbox;
 mod questions;
 mod results;

@@ -80,5 +80,5 @@ async fn once_students_have_begun_only_force_changes_questions_and_is_recorded(f
     assert_eq!(fresh.store.questions.forced_changes(exam).await.expect("asked"), 0);
     edit(true).await.expect("forced");
     assert_eq!(fresh.store.questions.forced_changes(exam).await.expect("asked"), 1);
-    assert!(matches!(fresh.store.exams.delete(exam, None).await, Err(Error::WrongState(_))));
+    assert!(matches!(fresh.store.exams.delete(exam, None, NOW).await, Err(Error::WrongState(_))));
 }

@@ -1,0 +1,109 @@
+//! The question sheet over HTTP: by its real route, against a handler that only sends the same bytes, and against what
+//! Examhall replaces.
+
+use std::{path::Path, process::Command as SyncCommand, time::Duration};
+
+use actix_web::{HttpResponse, web};
+use anyhow::Context;
+use examhall_api::Application;
+use examhall_boot::{
+    metrics::Metrics,
+    settings::{ApiSettings, Values},
+};
+use examhall_testkit::{Process, World};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::load::{self, Load};
+
+/// Connections at once, and for how long.
+const LOAD: Load = Load { connections: 32, lasts: Duration::from_secs(5) };
+/// Readers of a cold exam.
+const HERD: usize = 500;
+/// So many make a sheet of 8 KB.
+const QUESTIONS: &str = "58";
+
+pub(crate) async fn measure() -> anyhow::Result<()> {
+    let world = World::start().await;
+    let settings = world.settings();
+    let seeded = seed(&settings)?;
+    let stop = CancellationToken::new();
+    let checked = ApiSettings::checked(&Values::from_pairs(settings.clone())?)?;
+    let sheet = std::sync::Arc::new(std::sync::OnceLock::<web::Bytes>::new());
+    let bytes = sheet.clone();
+    let hello = move || {
+        let bytes = bytes.get().cloned().unwrap_or_default();
+        async move { HttpResponse::Ok().content_type("application/json").body(bytes) }
+    };
+    let routes = move |app: &mut web::ServiceConfig| {
+        app.route("/hello", web::get().to(hello.clone()));
+    };
+    let app = Application::start(checked, Metrics::install()).await?.with_routes(routes);
+    let address = app.address()?;
+    let running = tokio::spawn(app.run(stop.clone()));
+
+    let log_in = json!({"email": seeded["studentEmails"][0], "password": seeded["password"]});
+    let answer = load::once(address, &load::post("/api/v1/auth/login", &log_in.to_string())).await?;
+    let token: Value = serde_json::from_slice(load::body(&answer))?;
+    let token = token["accessToken"].as_str().context("no access token")?.to_owned();
+    let path = format!("/api/v1/exams/{}/questions", seeded["examId"].as_str().context("no exam")?);
+    let request = load::get(&path, &token);
+    let body = load::body(&load::once(address, &request).await?).to_vec();
+    println_bytes(body.len());
+    sheet.get_or_init(|| body.clone().into());
+
+    let hello = LOAD.run(address, &load::get("/hello", &token)).await?;
+    let real = LOAD.run(address, &request).await?;
+    let hello_again = LOAD.run(address, &load::get("/hello", &token)).await?;
+    let hello = hello.midpoint(hello_again);
+    crate::print_rate("GET, a handler that only sends the bytes", hello, None);
+    crate::print_rate("GET, the question sheet", real, Some(("of that handler", hello)));
+    stop.cancel();
+    running.await??;
+    express(&world, &settings, &body, &request, real).await
+}
+
+fn seed(settings: &[(String, String)]) -> anyhow::Result<Value> {
+    let api = std::env::current_exe()?.with_file_name("api");
+    let args = ["seed", "--questions", QUESTIONS, "--students", "1", "--json"];
+    let seeded = SyncCommand::new(api).args(args).envs(settings.iter().cloned()).output()?;
+    anyhow::ensure!(seeded.status.success(), "api seed: {}", String::from_utf8_lossy(&seeded.stderr));
+    let line = seeded.stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
+    Ok(serde_json::from_slice(line.context("api seed printed nothing")?)?)
+}
+
+async fn express(
+    world: &World,
+    settings: &[(String, String)],
+    body: &[u8],
+    request: &[u8],
+    ours: f64,
+) -> anyhow::Result<()> {
+    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/express");
+    if !peer.join("node_modules").exists() {
+        crate::note("Express is not installed: run ./scripts/bench");
+        return Ok(());
+    }
+    let secret = settings.iter().find(|(name, _)| name == "AUTH_SECRET").context("no secret")?.1.clone();
+    world.redis.cmd::<String>("FLUSHALL").await;
+    let mut command = Command::new("node");
+    command.arg("server.js").args([&world.redis.url(), &secret, std::str::from_utf8(body)?]).current_dir(&peer);
+    command.env("NODE_ENV", "production");
+    let node = Process::spawn("express", &mut command);
+    let port: u16 = node.line("port ").await.trim_start_matches("port ").trim().parse()?;
+    let address = ([127, 0, 0, 1], port).into();
+    let herd = futures_util::future::join_all((0..HERD).map(|_| load::once(address, request))).await;
+    herd.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let loads = load::once(address, &load::get("/loads", "")).await?;
+    let theirs = LOAD.run(address, request).await?;
+    crate::print_rate("GET, Express with redis 5 and cache-aside", theirs, None);
+    crate::note(&format!("the question sheet: {:.1} times Express", ours / theirs));
+    let loads = String::from_utf8_lossy(load::body(&loads)).into_owned();
+    crate::note(&format!("{HERD} cold readers of Express asked the database {loads} times"));
+    Ok(())
+}
+
+fn println_bytes(bytes: usize) {
+    crate::note(&format!("question sheet of {bytes} bytes"));
+}

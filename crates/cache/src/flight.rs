@@ -1,0 +1,133 @@
+//! Loads on their way: one per key in this process, and who waits for it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{ReadError, Source, entry::Entry};
+
+/// What a flight brought.
+pub(crate) type Outcome = Result<(Arc<Entry>, Source), ReadError>;
+
+/// All flights of this process.
+#[derive(Default)]
+pub(crate) struct Flights {
+    by_key: Mutex<HashMap<Arc<str>, Arc<Flight>>>,
+    pub(crate) waiting: AtomicUsize,
+}
+
+/// One load on its way.
+pub(crate) struct Flight {
+    key: Arc<str>,
+    /// How many invalidations of its key it has seen.
+    taints: AtomicU64,
+    /// Something was stored or invalidated under its key: look again.
+    pub(crate) woken: Notify,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+/// Proof that a flight could be tainted from this moment on: what is read from now on may be kept while it is clean.
+pub(crate) struct Pass {
+    flight: Arc<Flight>,
+    taints: u64,
+    is_listed: bool,
+}
+
+impl Flights {
+    /// The flight of a key, and whether the caller is to fly it.
+    pub(crate) fn join(&self, key: &str) -> (Arc<Flight>, bool) {
+        let mut flights = self.lock();
+        if let Some(flight) = flights.get(key) {
+            return (Arc::clone(flight), false);
+        }
+        let (key, outcome) = (Arc::<str>::from(key), watch::Sender::new(None));
+        let flight =
+            Arc::new(Flight { key: Arc::clone(&key), taints: AtomicU64::new(0), woken: Notify::new(), outcome });
+        flights.insert(key, Arc::clone(&flight));
+        (flight, true)
+    }
+
+    /// Lists a flight, where an invalidation has struck it off: what it reads from now on is new.
+    pub(crate) fn enter(&self, flight: &Arc<Flight>) -> Pass {
+        let mut flights = self.lock();
+        let listed = flights.entry(Arc::clone(&flight.key)).or_insert_with(|| Arc::clone(flight));
+        let is_listed = Arc::ptr_eq(listed, flight);
+        Pass { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst), is_listed }
+    }
+
+    /// The value under a key has become another: whoever comes from now on does not join what was on its way.
+    pub(crate) fn taint(&self, key: &str) {
+        if let Some(flight) = self.lock().remove(key) {
+            flight.taint();
+        }
+    }
+
+    /// As [`taint`](Self::taint), for all keys.
+    pub(crate) fn taint_all(&self) {
+        let flights = std::mem::take(&mut *self.lock());
+        for flight in flights.into_values() {
+            flight.taint();
+        }
+    }
+
+    /// Strikes a flight off.
+    pub(crate) fn leave(&self, flight: &Arc<Flight>) {
+        let mut flights = self.lock();
+        if flights.get(&flight.key).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
+            flights.remove(&flight.key);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Flight>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    fn taint(&self) {
+        self.taints.fetch_add(1, Ordering::SeqCst);
+        self.woken.notify_one();
+    }
+
+    pub(crate) fn land(&self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    pub(crate) async fn landed(&self) -> Outcome {
+        let mut outcome = self.outcome.subscribe();
+        let landed = outcome.wait_for(Option::is_some).await;
+        let landed = landed.expect("the sender lives as long as the flight, which is borrowed");
+        landed.clone().expect("waited for")
+    }
+}
+
+impl Pass {
+    /// Whether nothing has been invalidated since.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.is_listed && self.flight.taints.load(Ordering::SeqCst) == self.taints
+    }
+}
+
+/// Counts somebody who waits, as long as it lives.
+pub(crate) struct Waiting<'a>(pub(crate) &'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    /// `None` where `most` wait already.
+    pub(crate) fn begin(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let waiting = Self(count);
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        (before < most).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

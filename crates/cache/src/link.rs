@@ -1,0 +1,215 @@
+//! The link: a connection of its own on which Redis tells what has changed, and by which it is proven, twice a second,
+//! that nothing was missed.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use examhall_core::KEY_SPACES;
+use fred::{
+    clients::Client,
+    interfaces::{EventInterface, TrackingInterface},
+    types::{ClusterHash, Value, client::Invalidation},
+};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use crate::{
+    Error,
+    cache::Inner,
+    redis::{self, command},
+};
+
+/// How often the link is proven: four times within the time that a proof lasts.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Begins to listen, and to make up for what Redis may have missed.
+pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
+    let link = Link { client: redis::connect(url)?, cache: Arc::clone(cache), canary: canary(&cache.prefix) };
+    let stop = cache.stop.clone();
+    cache.runtime.spawn(async move {
+        stop.run_until_cancelled(link.keep()).await;
+        redis::quit(&link.client).await;
+    });
+    let (watched, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
+    let (late, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
+    Ok(())
+}
+
+/// A key of this process alone, outside of what is listened to: where it is gone, everything is.
+fn canary(prefix: &str) -> String {
+    format!("cc:{{{prefix}{}}}", uuid::Uuid::new_v4().simple())
+}
+
+struct Link {
+    client: Client,
+    cache: Arc<Inner>,
+    canary: String,
+}
+
+/// What a sign of life has shown.
+struct Sign {
+    sent_at: Instant,
+    is_tracking: bool,
+    knows_canary: bool,
+    takes_writes: bool,
+}
+
+impl Link {
+    async fn keep(&self) {
+        let (mut pushes, mut reconnects) = (self.client.invalidation_rx(), self.client.reconnect_rx());
+        let mut clock = tokio::time::interval(BEAT);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_tracking = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = reconnects.recv() => {
+                    self.forget("reconnect");
+                    is_tracking = false;
+                    clock.reset_immediately();
+                }
+                push = pushes.recv() => self.hear(push),
+                _ = clock.tick() => is_tracking = self.beat(is_tracking, &mut pushes).await,
+            }
+        }
+    }
+
+    /// Proves the link; gives whether Redis tells of changes.
+    async fn beat(&self, is_tracking: bool, pushes: &mut Receiver<Invalidation>) -> bool {
+        if self.cache.is_linked && !is_tracking {
+            if !self.track().await {
+                return false;
+            }
+            self.forget("tracking");
+        }
+        let asking = self.ask();
+        tokio::pin!(asking);
+        let sign = loop {
+            tokio::select! {
+                biased;
+                push = pushes.recv() => self.hear(push),
+                sign = &mut asking => break sign,
+            }
+        };
+        // On one socket what was told before the answer has arrived before it.
+        while let Ok(push) = pushes.try_recv() {
+            self.hear(Ok(push));
+        }
+        match sign {
+            Ok(sign) => {
+                self.judge(&sign);
+                self.cache.is_linked && sign.is_tracking
+            }
+            // Nothing is known; the next beat asks the same connection, or a new one that says "off".
+            Err(error) => {
+                tracing::debug!(%error, "no sign of life from Redis");
+                is_tracking
+            }
+        }
+    }
+
+    fn judge(&self, sign: &Sign) {
+        if !sign.knows_canary {
+            self.forget("flushed");
+        }
+        if !sign.takes_writes {
+            // What is invalidated now is not heard of, here or there.
+            self.forget("refuses writes");
+            self.cache.undelivered.distrust();
+        } else if let Some(local) = self.cache.local.as_ref().filter(|_| sign.is_tracking) {
+            local.prove(sign.sent_at);
+            local.measure();
+        }
+    }
+
+    /// Asks Redis to tell of every change under the keys of the cache.
+    async fn track(&self) -> bool {
+        let spaces: Vec<String> = KEY_SPACES.iter().map(|space| format!("{}{space}", self.cache.prefix)).collect();
+        // A second "on" is refused where the first one stands.
+        self.client.stop_tracking().await.is_ok()
+            && self.client.start_tracking(spaces, true, false, false, true).await.is_ok()
+    }
+
+    async fn ask(&self) -> Result<Sign, Error> {
+        let sent_at = Instant::now();
+        let redis = self.cache.redis.as_ref().expect("a link leads to Redis");
+        let (knows_canary, takes_writes) = redis.beat(&self.client, &self.canary).await?;
+        // Asked last: where the connection was replaced meanwhile, the new one says "off".
+        let args = vec!["TRACKINGINFO".into()];
+        let told = if self.cache.is_linked {
+            command(&self.client, BEAT, "CLIENT", ClusterHash::Random, args).await?
+        } else {
+            Value::Null
+        };
+        let is_tracking = says_bcast(&told);
+        Ok(Sign { sent_at, is_tracking, knows_canary, takes_writes })
+    }
+
+    fn hear(&self, push: Result<Invalidation, RecvError>) {
+        match push {
+            Ok(push) => push.keys.iter().for_each(|key| self.cache.drop_local(&key.as_str_lossy())),
+            Err(RecvError::Lagged(_)) => {
+                metrics::counter!("cache_push_lagged_total").increment(1);
+                self.forget("lagged");
+            }
+            Err(RecvError::Closed) => self.forget("closed"),
+        }
+    }
+
+    fn forget(&self, cause: &'static str) {
+        if let Some(local) = &self.cache.local {
+            local.begin_epoch(cause);
+        }
+        self.cache.flights.taint_all();
+    }
+}
+
+/// Whether an answer to `CLIENT TRACKINGINFO` has the flag, wherever this version of Redis puts it.
+fn says_bcast(told: &Value) -> bool {
+    match told {
+        Value::Map(map) => map.clone().inner().values().any(says_bcast),
+        Value::Array(values) => values.iter().any(says_bcast),
+        other => other.as_str().is_some_and(|word| word == "bcast"),
+    }
+}
+
+impl Inner {
+    /// Forgets one key in this process, and whatever is on its way to it.
+    pub(crate) fn drop_local(&self, name: &str) {
+        self.flights.taint(name);
+        if let Some(local) = &self.local {
+            local.remove(name);
+        }
+    }
+
+    /// Whenever Redis was replaced or refused writes, invalidations may be lost there: it is read again once the recent
+    /// ones have been said again.
+    async fn regain_trust(&self) {
+        let Some(redis) = &self.redis else { return };
+        let (mut losses, mut reconnects) = (redis.commands().error_rx(), redis.commands().reconnect_rx());
+        while redis.ready().await.is_err() {
+            tokio::time::sleep(BEAT).await;
+        }
+        // The first connection is announced too, a little later.
+        let _ = tokio::time::timeout(Duration::from_millis(20), reconnects.recv()).await;
+        loop {
+            (losses, reconnects) = (losses.resubscribe(), reconnects.resubscribe());
+            let mut pause = Duration::from_millis(50);
+            while !self.repeat_recent(redis).await {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+            redis.is_trusted.store(true, Ordering::SeqCst);
+            tokio::select! {
+                // Said when the connection is lost, some time before there is a new one that could be read.
+                _ = losses.recv() => {}
+                _ = reconnects.recv() => {}
+                () = self.undelivered.distrusted() => {}
+            }
+            redis.is_trusted.store(false, Ordering::SeqCst);
+        }
+    }
+}

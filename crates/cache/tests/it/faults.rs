@@ -1,0 +1,134 @@
+//! Redis down, frozen, read-only, full, absent at first. No read fails.
+
+use examhall_testkit::{RedisOptions, eventually};
+
+use super::*;
+
+#[tokio::test]
+async fn while_redis_is_away_each_process_loads_for_itself_at_most_every_two_seconds() {
+    let mut redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    redis.kill().await;
+    let loads = row.loads();
+    let began = std::time::Instant::now();
+    for n in 0..10_000 {
+        assert_eq!(read([&one, &other][n % 2], &row).await.0, 0);
+    }
+    let rounds = u32::try_from(began.elapsed().as_millis() / 1_600).expect("small") + 1;
+    assert!(row.loads() - loads <= rounds * 2, "{} loads in {:?}", row.loads() - loads, began.elapsed());
+    row.change();
+    assert!(one.delete(&KEY).await.is_err());
+    assert_eq!(read(&one, &row).await.0, 1, "an own write is seen all the same");
+    redis.restart().await;
+    for cache in [&one, &other] {
+        let back = async || (read(cache, &row).await == (1, Source::Redis)).then_some(());
+        let back = eventually("Redis to be used again", PATIENCE, back);
+        back.await;
+        cache.delete(&KEY).await.expect("deleted");
+        read(&one, &row).await;
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_redis_is_not_waited_for_and_its_old_values_do_not_come_back() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    redis.process().freeze();
+    row.change();
+    assert!(one.delete(&KEY).await.is_err());
+    for _ in 0..100 {
+        assert_eq!(read(&one, &row).await.0, 1);
+    }
+    let seen = async || (read(&other, &row).await.0 == 1).then_some(());
+    eventually("the other process to see it", Duration::from_secs(5), seen).await;
+    redis.process().thaw();
+    let back = async || {
+        let (version, source) = read(&one, &row).await;
+        assert_eq!(version, 1);
+        matches!(source, Source::Redis | Source::Loaded).then_some(())
+    };
+    eventually("Redis to be used again", PATIENCE, back).await;
+    assert_eq!(read(&other, &row).await.0, 1);
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_not_read_until_it_has_been_told() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    redis.cmd::<String>("REPLICAOF 127.0.0.1 1").await;
+    redis.cmd::<String>("CONFIG SET replica-serve-stale-data yes").await;
+    row.change();
+    assert!(!one.after_commit(uuid::Uuid::new_v4(), &[format!("exam:{}", KEY.0)]).await);
+    assert_eq!(read(&one, &row).await.0, 1);
+    let seen = async || (read(&other, &row).await.0 == 1).then_some(());
+    eventually("the other process to see it", Duration::from_secs(5), seen).await;
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value is still there");
+    redis.cmd::<String>("REPLICAOF NO ONE").await;
+    for cache in [&one, &other] {
+        let back = async || {
+            let (version, source) = read(cache, &row).await;
+            assert_eq!(version, 1);
+            matches!(source, Source::Redis | Source::Loaded).then_some(())
+        };
+        eventually("Redis to be used again", PATIENCE, back).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_redis_still_serves_and_forgets() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    redis.cmd::<String>("CONFIG SET maxmemory 1").await;
+    assert!(read(&other, &row).await.1.is_hit());
+    row.change();
+    one.delete(&KEY).await.expect("what is deleted is deleted");
+    assert_eq!(read(&one, &row).await, (1, Source::Bypass), "and nothing can be stored");
+    let seen = async || (read(&other, &row).await.0 == 1).then_some(());
+    eventually("the other process to see it", Duration::from_secs(2), seen).await;
+    redis.cmd::<String>("CONFIG SET maxmemory 0").await;
+    eventually("a fill", PATIENCE, async || (read(&one, &row).await.1 == Source::Loaded).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
+    let mut redis = Redis::start().await;
+    redis.kill().await;
+    let (cache, row) = (Cache::open(&redis.url(), "").expect("a good URL"), Row::new());
+    assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
+    assert!(cache.ping().await.is_err());
+    redis.restart().await;
+    eventually("a fill", PATIENCE, async || (read(&cache, &row).await.1 == Source::Loaded).then_some(())).await;
+    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_read() {
+    let mut redis = Redis::start_with(RedisOptions { append_only: true, args: Vec::new() }).await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    cache.ask_for_recent_keys(|| async { Some(vec![format!("exam:{}", KEY.0)]) }); // another process has changed it
+    read(&cache, &row).await;
+    row.change();
+    redis.kill().await;
+    redis.restart().await;
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value has come back");
+    let told = async || {
+        let read = read(&cache, &row).await;
+        assert_ne!(read, (0, Source::Redis), "it is not read before it has been told");
+        (read.0 == 1).then_some(())
+    };
+    eventually("the new value", PATIENCE, told).await;
+}
+
+#[test]
+fn a_bad_url_is_refused() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let _inside = runtime.enter();
+    for url in ["", "localhost"] {
+        assert!(matches!(Cache::open(url, ""), Err(examhall_cache::Error::BadUrl(_))), "{url}");
+    }
+}

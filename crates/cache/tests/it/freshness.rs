@@ -1,0 +1,129 @@
+//! Nothing older than the last change.
+
+use examhall_testkit::eventually;
+use uuid::Uuid;
+
+use super::*;
+
+fn keys() -> Vec<String> {
+    vec![format!("exam:{}", KEY.0)]
+}
+
+#[tokio::test]
+async fn a_change_is_seen_at_once_here_and_there() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    for version in 1..50 {
+        read(&one, &row).await;
+        read(&other, &row).await;
+        row.change();
+        one.delete(&KEY).await.expect("deleted");
+        assert_eq!(read(&one, &row).await.0, version);
+        let seen = async || (read(&other, &row).await.0 == version).then_some(());
+        eventually("the other process to see it", Duration::from_secs(2), seen).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_stored_after_it() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let before = reader(&one, &row);
+    row.loading().await; // it has read version 0
+    row.change();
+    other.delete(&KEY).await.expect("deleted");
+    row.open();
+    assert_eq!(before.await.expect("no panic").expect("read").0, Some(0), "who asked before may see the old value");
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 0, "nobody stores it");
+    assert_eq!(read(&one, &row).await.0, 1);
+    assert_eq!(read(&other, &row).await.0, 1);
+}
+
+#[tokio::test]
+async fn who_comes_after_a_change_does_not_join_a_load_from_before_it() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let before = reader(&other, &row);
+    row.loading().await;
+    row.change();
+    one.delete(&KEY).await.expect("deleted");
+    // Nothing stood under the key in Redis, and the other process has heard of it all the same.
+    let after = eventually("a load of its own", PATIENCE, async || {
+        let after = reader(&other, &row);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        (row.loads() == 2).then_some(after)
+    })
+    .await;
+    row.open();
+    assert_eq!(before.await.expect("no panic").expect("read").0, Some(0));
+    assert_eq!(after.await.expect("no panic").expect("read").0, Some(1));
+}
+
+#[tokio::test]
+async fn between_mark_and_clear_everything_is_loaded_and_nothing_stored() {
+    let redis = Redis::start().await;
+    let (one, other, row, commit) = (cache(&redis).await, cache(&redis).await, Row::new(), Uuid::new_v4());
+    read(&one, &row).await;
+    one.before_commit(commit, &keys()).await;
+    for cache in [&one, &other] {
+        let old = eventually("the mark to be seen", PATIENCE, async || {
+            Some(read(cache, &row).await).filter(|(_, source)| *source == Source::Bypass)
+        });
+        assert_eq!(old.await.0, 0);
+    }
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 0);
+    row.change(); // COMMIT; the process dies here
+    assert_eq!(read(&other, &row).await, (1, Source::Bypass), "nobody waits for the one that died");
+    let life: i64 = redis.cmd(&format!("PTTL cm:{{exam:{}}}", KEY.0)).await;
+    assert!((1..=10_000).contains(&life), "{life}");
+    assert!(one.after_commit(commit, &keys()).await);
+    assert_eq!(read(&other, &row).await, (1, Source::Loaded));
+}
+
+#[tokio::test]
+async fn one_writers_clear_does_not_lift_the_mark_of_another() {
+    let redis = Redis::start().await;
+    let (cache, row, commits) = (cache(&redis).await, Row::new(), [Uuid::new_v4(), Uuid::new_v4()]);
+    for commit in commits {
+        cache.before_commit(commit, &keys()).await;
+    }
+    cache.after_commit(commits[0], &keys()).await;
+    assert_eq!(read(&cache, &row).await.1, Source::Bypass);
+    cache.after_commit(commits[1], &keys()).await;
+    assert_eq!(read(&cache, &row).await.1, Source::Loaded);
+}
+
+#[tokio::test]
+async fn after_a_flush_everything_is_loaded_once_more() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    eventually("both to answer from memory", PATIENCE, async || {
+        let local = read(&one, &row).await.1 == Source::Local && read(&other, &row).await.1 == Source::Local;
+        local.then_some(())
+    })
+    .await;
+    redis.cmd::<String>("FLUSHALL").await;
+    row.change();
+    for cache in [&one, &other] {
+        let seen = async || (read(cache, &row).await.0 == 1).then_some(());
+        eventually("the flush to be noticed", Duration::from_secs(5), seen).await;
+    }
+    assert_eq!(row.loads(), 2);
+}
+
+#[tokio::test]
+async fn while_the_link_is_cut_the_memory_forgets() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    let local = async || (read(&other, &row).await.1 == Source::Local).then_some(());
+    eventually("the memory to answer", PATIENCE, local).await;
+    for version in 1..20 {
+        redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+        row.change();
+        let told = async || one.delete(&KEY).await.ok();
+        eventually("the change to be told", PATIENCE, told).await;
+        let seen = async || (read(&other, &row).await.0 == version).then_some(());
+        eventually("the other process to see it", Duration::from_secs(3), seen).await;
+    }
+    eventually("the memory to answer again", PATIENCE, local).await;
+}

@@ -1,0 +1,160 @@
+//! One load for all, whatever becomes of those who asked.
+
+use examhall_testkit::eventually;
+
+use super::*;
+
+async fn herd(per_cache: usize, keys: usize) {
+    let redis = Redis::start().await;
+    let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
+    let readers: Vec<_> = (0..per_cache * 2)
+        .map(|n| {
+            let (cache, row) = (caches[n % 2].clone(), row.clone());
+            let key = ExamKey(ExamId(uuid::Uuid::from_u128((n / 2 % keys) as u128)));
+            tokio::spawn(
+                async move { cache.get_or_load(&key, move || row.load()).await.map(|(read, _)| read.is_some()) },
+            )
+        })
+        .collect();
+    row.loading_times(u32::try_from(keys).expect("small")).await;
+    row.open();
+    for reader in readers {
+        assert!(reader.await.expect("no panic").expect("read"));
+    }
+    assert_eq!(row.loads() as usize, keys);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_cold_readers_in_two_processes_load_once() {
+    herd(5_000, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_cold_readers_of_fifty_exams_load_each_once() {
+    herd(5_000, 50).await;
+}
+
+#[tokio::test]
+async fn a_load_goes_on_though_all_who_asked_but_one_go_away() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
+    row.loading().await;
+    readers[1..].iter().for_each(tokio::task::JoinHandle::abort); // among them whoever began the load, mostly
+    let last = reader(&cache, &row);
+    readers[0].abort();
+    row.open();
+    assert_eq!(last.await.expect("no panic").expect("read").0, Some(0));
+    assert_eq!((row.loads(), redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failed_load_is_one_error_for_all_who_wait_and_soon_tried_again() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    row.fails.store(1, Ordering::SeqCst);
+    let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
+    row.loading().await;
+    row.open();
+    for reader in readers {
+        let error = reader.await.expect("no panic").expect_err("failed");
+        assert!(error.of_loader::<Away>().is_some(), "{error}");
+    }
+    assert_eq!(row.loads(), 1);
+    row.fails.store(0, Ordering::SeqCst);
+    let began = std::time::Instant::now();
+    let recovered = async || try_read(&cache, &row).await.ok();
+    assert_eq!(eventually("a value", PATIENCE, recovered).await, (Some(0), Source::Loaded));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(row.loads(), 2, "the failure was everybody's answer, and the lease was given back");
+}
+
+#[tokio::test]
+async fn an_aged_value_answers_while_the_database_fails_and_is_called_stale() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    read(&cache, &row).await;
+    redis.cmd::<i64>(&format!("PEXPIRE exam:{} 500000", KEY.0)).await; // within the last ten minutes
+    row.fails.store(1, Ordering::SeqCst);
+    eventually("the memory to let go", PATIENCE, async || (read(&cache, &row).await.1 == Source::Stale).then_some(()))
+        .await;
+    let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic").expect("read"), (Some(0), Source::Stale));
+    }
+    cache.delete(&KEY).await.expect("deleted");
+    assert!(try_read(&cache, &row).await.is_err(), "what was invalidated is not served");
+}
+
+#[tokio::test]
+async fn an_aged_value_answers_while_the_database_is_slow_and_the_load_goes_on() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    row.gate.add_permits(1);
+    read(&cache, &row).await;
+    redis.cmd::<i64>(&format!("PEXPIRE exam:{} 500000", KEY.0)).await;
+    row.change();
+    eventually("the memory to let go", PATIENCE, async || {
+        (read(&cache, &row).await == (0, Source::Stale)).then_some(())
+    })
+    .await;
+    row.open();
+    eventually("the new value", PATIENCE, async || (read(&cache, &row).await.0 == 1).then_some(())).await;
+    assert_eq!(row.loads(), 2);
+}
+
+#[tokio::test]
+async fn that_there_is_nothing_is_known_until_something_is_made() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    row.version.store(999, Ordering::SeqCst);
+    for _ in 0..100 {
+        assert_eq!(try_read(&cache, &row).await.expect("read").0, None);
+    }
+    assert_eq!(row.loads(), 1);
+    let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
+    assert!((0..=5_000).contains(&life), "{life}");
+    row.version.store(1, Ordering::SeqCst);
+    cache.delete(&KEY).await.expect("deleted");
+    assert_eq!(read(&cache, &row).await, (1, Source::Loaded));
+}
+
+#[tokio::test]
+async fn a_load_that_panics_is_an_error_and_the_next_one_is_tried() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    let panics = || async {
+        assert!(false_at_run_time(), "planted");
+        Ok::<_, Away>(None)
+    };
+    let error = cache.get_or_load(&KEY, panics).await.err().expect("an error");
+    assert!(error.to_string().contains("panicked"), "{error}");
+    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+}
+
+fn false_at_run_time() -> bool {
+    std::env::args().count() == 0
+}
+
+#[tokio::test]
+async fn a_load_longer_than_the_lease_keeps_it() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let waiting = [reader(&one, &row), reader(&other, &row)];
+    row.loading().await;
+    // A lease lasts 1 s. Renewed, it is there long after that; the test asks Redis's clock, not its own.
+    let lease = format!("cl:{{exam:{}}}", KEY.0);
+    let mut renewals = 0;
+    let mut last: i64 = redis.cmd(&format!("PTTL {lease}")).await;
+    while renewals < 5 {
+        let left: i64 = redis.cmd(&format!("PTTL {lease}")).await;
+        assert!(left > 0, "the lease was lost");
+        renewals += u32::from(left > last);
+        last = left;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    row.open();
+    for reader in waiting {
+        assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
+    }
+}

@@ -1,0 +1,63 @@
+//! Readers and writers of twenty keys in two processes, at random: nobody misses an own write, nothing stays stale.
+
+use std::time::Instant;
+
+use super::*;
+
+const KEYS: usize = 20;
+
+fn key(n: usize) -> ExamKey {
+    ExamKey(ExamId(uuid::Uuid::from_u128(n as u128)))
+}
+
+async fn version(cache: &Cache, n: usize, rows: &[Row]) -> u32 {
+    let row = rows[n].clone();
+    let (cached, _) = cache.get_or_load(&key(n), move || row.load()).await.expect("read");
+    u32::try_from(cached.expect("there is a row").version()).expect("small")
+}
+
+async fn read_and_write(cache: Cache, rows: Arc<[Row]>, until: Instant) -> (u32, u32) {
+    let (mut writes, mut reads) = (0, 0);
+    while Instant::now() < until {
+        let n = fastrand::usize(..KEYS);
+        if fastrand::u8(..10) == 0 {
+            let (commit, names) = (uuid::Uuid::new_v4(), vec![format!("exam:{}", key(n).0)]);
+            cache.before_commit(commit, &names).await;
+            let written = rows[n].change();
+            cache.after_commit(commit, &names).await;
+            let seen = version(&cache, n, &rows).await;
+            assert!(seen >= written, "wrote {written}, read {seen}");
+            writes += 1;
+        } else {
+            version(&cache, n, &rows).await;
+            reads += 1;
+        }
+    }
+    (writes, reads)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_misses_an_own_write_and_nothing_stays_stale() {
+    let redis = Redis::start().await;
+    let seconds = if std::env::var_os("EXAMHALL_LONG").is_some() { 60 } else { 10 };
+    let (caches, until) = ([cache(&redis).await, cache(&redis).await], Instant::now() + Duration::from_secs(seconds));
+    let rows: Arc<[Row]> = (0..KEYS).map(|_| Row::new()).collect();
+    let workers: Vec<_> =
+        (0..32).map(|n| tokio::spawn(read_and_write(caches[n % 2].clone(), Arc::clone(&rows), until))).collect();
+    let (mut writes, mut reads) = (0, 0);
+    for worker in workers {
+        let (written, read) = worker.await.expect("nobody missed an own write");
+        writes += written;
+        reads += read;
+    }
+    assert!(writes > 100 && reads > 1_000, "{writes} writes, {reads} reads: too few to race");
+    for n in 0..KEYS {
+        let current = rows[n].version.load(Ordering::SeqCst);
+        for cache in &caches {
+            let fresh = async || (version(cache, n, &rows).await == current).then_some(());
+            examhall_testkit::eventually("memory, Redis and database to agree", Duration::from_secs(2), fresh).await;
+        }
+        let stored = caches[0].get(&key(n)).await.map(|cached| cached.version());
+        assert!(stored.is_none_or(|version| version == i64::from(current)), "{stored:?} is not {current}");
+    }
+}

@@ -1,0 +1,171 @@
+//! What each verb does.
+
+use std::{collections::BTreeSet, sync::Mutex};
+
+use examhall_cache::Coding;
+use examhall_testkit::eventually;
+
+use super::*;
+
+#[tokio::test]
+async fn the_first_read_loads_and_the_others_hit_and_the_life_is_the_keys() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
+    for _ in 0..100 {
+        assert!(read(&cache, &row).await.1.is_hit());
+    }
+    assert_eq!(row.loads(), 1);
+    let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
+    assert!((3_240_000 - 60_000..=3_600_000).contains(&life), "1 h less a tenth at most: {life}");
+    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn each_level_works_alone() {
+    let redis = Redis::start().await;
+    let only_redis = Cache::redis_only(&redis.url(), "").expect("a good URL");
+    only_redis.ready().await.expect("connected");
+    for (cache, level) in [(only_redis, Source::Redis), (Cache::local_only(), Source::Local)] {
+        let row = Row::new();
+        assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
+        assert_eq!(read(&cache, &row).await, (0, level));
+        row.change();
+        cache.delete(&KEY).await.expect("deleted");
+        assert_eq!(read(&cache, &row).await, (1, Source::Loaded));
+        assert_eq!((read(&cache, &row).await, row.loads()), ((1, level), 2));
+        cache.delete(&KEY).await.expect("deleted");
+    }
+}
+
+#[tokio::test]
+async fn get_loads_nothing_and_set_stores_for_a_given_life() {
+    let redis = Redis::start().await;
+    let (one, other) = (cache(&redis).await, cache(&redis).await);
+    assert!(one.get(&KEY).await.is_none());
+    let fresh = || Fresh { version: 7, head: access(), value: exam(7), pin: None };
+    assert!(one.set(&KEY, fresh(), Duration::from_secs(20)).await.expect("JSON"));
+    assert_eq!(other.get(&KEY).await.expect("stored").version(), 7);
+    let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
+    assert!((1..=20_000).contains(&life), "{life}");
+    other.delete(&KEY).await.expect("deleted");
+    assert!(one.get(&KEY).await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_set_while_a_load_is_on_its_way_is_not_stored() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let waiting = reader(&one, &row);
+    row.loading().await;
+    let fresh = Fresh { version: 7, head: access(), value: exam(7), pin: None };
+    assert!(!other.set(&KEY, fresh, Duration::from_secs(20)).await.expect("JSON"));
+    row.open();
+    assert_eq!(waiting.await.expect("no panic").expect("read").0, Some(0));
+}
+
+#[tokio::test]
+async fn many_keys_are_loaded_in_one_call_and_cached_ones_not_at_all() {
+    let redis = Redis::start().await;
+    let (one, other) = (cache(&redis).await, cache(&redis).await);
+    let keys: Vec<_> = (1..=50).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
+    let asked = Arc::new(Mutex::new(Vec::<Vec<ExamKey>>::new()));
+    let read = async |cache: &Cache, keys: &[ExamKey]| {
+        let asked = Arc::clone(&asked);
+        let load = move |wanted: Vec<ExamKey>| {
+            asked.lock().expect("no panic").push(wanted.clone());
+            async move {
+                let found = wanted.into_iter().filter(|key| key.0.0.as_u128() != 13);
+                let fresh = |key: ExamKey| {
+                    let version = u32::try_from(key.0.0.as_u128()).expect("small");
+                    (key, Fresh { version: version.into(), head: access(), value: exam(version), pin: None })
+                };
+                Ok::<_, Away>(found.map(fresh).collect())
+            }
+        };
+        let read = cache.get_many_or_load(keys, load).await.expect("read");
+        read.into_iter().map(|(cached, _)| cached.map(|cached| cached.version())).collect::<Vec<_>>()
+    };
+    let version = |n: i64| (n != 13).then_some(n);
+    assert_eq!(read(&one, &keys[..20]).await, (1..=20).map(version).collect::<Vec<_>>());
+    assert_eq!(read(&other, &keys).await, (1..=50).map(version).collect::<Vec<_>>());
+    let asked = asked.lock().expect("no panic").clone();
+    let all: BTreeSet<_> = asked.iter().flatten().map(|key| key.0).collect();
+    assert_eq!((asked.iter().map(Vec::len).sum::<usize>(), all.len()), (50, 50), "each key once, in all: {asked:?}");
+    assert_eq!(asked.len(), 2, "one call per read: {asked:?}");
+}
+
+#[tokio::test]
+async fn the_stored_bytes_are_those_to_send_in_each_coding() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    let cached = other.get(&KEY).await.expect("stored");
+    assert_eq!(cached.head(), &access());
+    let gzip = cached.compressed(Coding::Gzip).expect("2 KB are worth it");
+    assert!(gzip.starts_with(&[0x1f, 0x8b]) && gzip.len() < cached.body().len());
+}
+
+#[tokio::test]
+async fn keys_carry_the_prefix_and_prefixes_do_not_meet() {
+    let redis = Redis::start().await;
+    let (blue, row) = (Cache::open(&redis.url(), "blue:").expect("a good URL"), Row::new());
+    blue.ready().await.expect("connected");
+    read(&blue, &row).await;
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS blue:exam:{}", KEY.0)).await, 1);
+    assert_eq!(read(&cache(&redis).await, &row).await.1, Source::Loaded);
+    row.change();
+    blue.after_commit(uuid::Uuid::nil(), &[format!("exam:{}", KEY.0)]).await;
+    assert_eq!(read(&blue, &row).await.0, 1, "keys of commits are given without it");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_counts_as_absent_and_is_left_alone() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    redis.command::<String>(&["SET", &format!("exam:{}", KEY.0), "9 of the next release"]).await;
+    assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
+    assert_eq!(redis.cmd::<String>(&format!("STRLEN exam:{}", KEY.0)).await, "21");
+    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_is_warmed_once_in_the_fleet_and_stays_pinned() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    read(&one, &row).await;
+    let warm = async |cache: &Cache, occasion| {
+        let row = row.clone();
+        let load = move || async move {
+            let pin = Some(Duration::from_hours(5));
+            Ok::<_, Away>(row.load().await?.map(|fresh| Fresh { pin, ..fresh }))
+        };
+        cache.warm_within(Duration::ZERO, &KEY, occasion, load).await
+    };
+    let done = tokio::join!(warm(&one, 1), warm(&other, 1));
+    assert_eq!((u8::from(done.0) + u8::from(done.1), row.loads()), (1, 2), "though it was fresh");
+    let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
+    assert!(life > Duration::from_hours(4).as_millis().try_into().expect("small"), "{life}");
+    assert!(read(&other, &row).await.1.is_hit());
+    assert!(warm(&other, 2).await, "another occasion");
+    row.change();
+    other.delete(&KEY).await.expect("deleted");
+    assert_eq!(read(&one, &row).await.0, 1, "what is pinned can be invalidated");
+}
+
+#[tokio::test]
+async fn what_is_read_near_its_soft_end_is_loaded_anew_in_the_background() {
+    let redis = Redis::start().await;
+    let (cache, row) = (Cache::redis_only(&redis.url(), "").expect("a good URL"), Row::new());
+    cache.ready().await.expect("connected");
+    read(&cache, &row).await;
+    row.change();
+    let key = format!("exam:{}", KEY.0);
+    redis.cmd::<i64>(&format!("PEXPIRE {key} 1500000")).await; // 25 of 60 minutes left, 5 less than the soft half
+    assert_eq!(read(&cache, &row).await, (0, Source::Redis), "nobody waits");
+    eventually("the new value", PATIENCE, async || (read(&cache, &row).await == (1, Source::Redis)).then_some(()))
+        .await;
+    assert_eq!(row.loads(), 2);
+}

@@ -1,0 +1,115 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use examhall_core::{Patch, Timestamp};
+use examhall_store::{CommitHook, ExamChange, Invalidation, Store};
+use examhall_testkit::eventually;
+use uuid::Uuid;
+
+use crate::{Fresh, NOW, exams::new_exam, on_both};
+
+on_both!(
+    a_commit_is_told_before_and_after_and_noted_as_heard,
+    what_the_cache_did_not_hear_stays_in_the_outbox,
+    a_change_that_is_refused_tells_nobody,
+    a_deleted_exam_is_told_with_its_questions,
+    exams_that_open_soon_are_found,
+);
+
+const LATER: Timestamp = Timestamp::from_millis(NOW.as_millis() + 10_000);
+
+/// Notes what it hears, and what the database held then.
+#[derive(Debug)]
+struct Listener {
+    store: Store,
+    hears: bool,
+    heard: Mutex<Vec<String>>,
+}
+
+impl Listener {
+    fn on(fresh: &Fresh, hears: bool) -> Arc<Self> {
+        let listener = Arc::new(Self { store: fresh.store.clone(), hears, heard: Mutex::default() });
+        fresh.store.on_commit(listener.clone());
+        listener
+    }
+
+    async fn note(&self, when: &str, keys: &[String]) {
+        let id = keys[0].trim_start_matches("exam:").parse().expect("an exam's id");
+        let seen = self.store.exams.get(id).await.map_or(0, |exam| exam.version);
+        let names: Vec<_> = keys.iter().map(|key| key.replace(&keys[0], "exam")).collect();
+        self.heard.lock().expect("no panic").push(format!("{when} {} at version {seen}", names.join(" ")));
+    }
+}
+
+#[async_trait::async_trait]
+impl CommitHook for Listener {
+    async fn before(&self, _: Uuid, keys: &[String]) {
+        self.note("before", keys).await;
+    }
+
+    async fn after(&self, _: Uuid, keys: &[String]) -> bool {
+        self.note("after", keys).await;
+        self.hears
+    }
+}
+
+async fn overdue(fresh: &Fresh) -> Vec<Invalidation> {
+    fresh.store.invalidations.overdue(Duration::from_secs(5), 10, LATER).await.expect("asked")
+}
+
+async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
+    let listener = Listener::on(&fresh, true);
+    let id = new_exam(&fresh).await;
+    fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    let heard = listener.heard.lock().expect("no panic").clone();
+    assert_eq!(heard, ["before exam exam:questions at version 1", "after exam exam:questions at version 2",]);
+    eventually("nothing is overdue", Duration::from_secs(10), async || overdue(&fresh).await.is_empty().then_some(()))
+        .await;
+    let recent = async |now| fresh.store.invalidations.recent_keys(Duration::from_mins(1), now).await.expect("asked");
+    assert_eq!(recent(NOW).await.len(), 2, "for a Redis that may have forgotten");
+    let much_later = NOW.plus(Duration::from_hours(1));
+    fresh.store.invalidations.prune(Duration::from_mins(2), much_later).await.expect("pruned");
+    assert_eq!(recent(NOW).await.len(), 0);
+}
+
+async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {
+    Listener::on(&fresh, false);
+    let id = new_exam(&fresh).await;
+    fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    let waiting = overdue(&fresh).await;
+    assert_eq!(waiting[0].keys, [format!("exam:{id}"), format!("exam:{id}:questions")]);
+    let too_young = fresh.store.invalidations.overdue(Duration::from_secs(5), 10, NOW).await.expect("asked");
+    assert_eq!(too_young, []);
+    fresh.store.invalidations.prune(Duration::ZERO, LATER).await.expect("pruned");
+    assert_eq!(overdue(&fresh).await.len(), 1, "what nobody heard of is not forgotten");
+    fresh.store.invalidations.mark_cleared(&[waiting[0].commit], LATER).await.expect("noted");
+    assert_eq!(overdue(&fresh).await, []);
+}
+
+async fn a_change_that_is_refused_tells_nobody(fresh: Fresh) {
+    let listener = Listener::on(&fresh, true);
+    let id = new_exam(&fresh).await;
+    fresh.store.exams.change(id, &ExamChange::default(), Some(7), NOW).await.expect_err("another version");
+    assert!(listener.heard.lock().expect("no panic").is_empty());
+}
+
+async fn a_deleted_exam_is_told_with_its_questions(fresh: Fresh) {
+    Listener::on(&fresh, false);
+    let id = new_exam(&fresh).await;
+    fresh.store.exams.delete(id, None, NOW).await.expect("deleted");
+    let questions = [3, 5, 7].map(|n| format!("question:{}", Uuid::from_u128(n)));
+    let exam = [format!("exam:{id}"), format!("exam:{id}:questions")];
+    assert_eq!(overdue(&fresh).await[0].keys, [&exam[..], &questions[..]].concat());
+}
+
+async fn exams_that_open_soon_are_found(fresh: Fresh) {
+    let id = new_exam(&fresh).await;
+    let opening = async |span| fresh.store.exams.opening_within(Duration::from_secs(span), NOW).await.expect("asked");
+    assert_eq!(opening(90).await, []);
+    let opens_at = NOW.plus(Duration::from_secs(60));
+    let change = ExamChange { opens_at: Patch::Set(opens_at), ..ExamChange::default() };
+    fresh.store.exams.change(id, &change, None, NOW).await.expect("changed");
+    assert_eq!((opening(30).await, opening(90).await), (vec![], vec![(id, opens_at)]));
+}

@@ -1,0 +1,121 @@
+//! A TCP proxy that makes a network fail: it delays, holds back and cuts.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// Stands between a client and a server; ends with the test.
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    /// Delay of what the server sends, in ms.
+    delay: AtomicU64,
+    /// Whether what the server sends is held back.
+    holds: watch::Sender<bool>,
+    /// One up with every cut.
+    cuts: watch::Sender<u64>,
+}
+
+impl Proxy {
+    /// Starts one in front of a port on 127.0.0.1.
+    pub async fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let state =
+            Arc::new(State { delay: AtomicU64::new(0), holds: watch::Sender::new(false), cuts: watch::Sender::new(0) });
+        let shared = Arc::clone(&state);
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    // A server that is away refuses: so does this.
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    state.carry(client, server).await;
+                });
+            }
+        });
+        Self { address, state, accepting }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// From now on what the server sends arrives so much later.
+    pub fn delay(&self, delay: Duration) {
+        self.state.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// From now on what the server sends is held back.
+    pub fn hold(&self) {
+        self.state.holds.send_replace(true);
+    }
+
+    /// What was held back arrives.
+    pub fn release(&self) {
+        self.state.holds.send_replace(false);
+    }
+
+    /// Ends all connections; new ones are taken.
+    pub fn cut(&self) {
+        self.state.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl State {
+    async fn carry(&self, client: TcpStream, server: TcpStream) {
+        let mut cuts = self.cuts.subscribe();
+        cuts.mark_unchanged();
+        for stream in [&client, &server] {
+            drop(stream.set_nodelay(true)); // only makes tests slower
+        }
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        tokio::select! {
+            () = Self::forward(from_client, to_server) => {}
+            () = self.hold_back(from_server, to_client) => {}
+            _ = cuts.changed() => {}
+        }
+    }
+
+    async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        drop(tokio::io::copy(&mut from, &mut to).await); // an end or an error: both end the connection
+    }
+
+    async fn hold_back(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let (mut buffer, mut holds) = (vec![0; 64 * 1024], self.holds.subscribe());
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            let delay = Duration::from_millis(self.delay.load(Ordering::SeqCst));
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            let is_let_go = holds.wait_for(|holds| !holds).await.is_ok();
+            if !is_let_go || to.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+}

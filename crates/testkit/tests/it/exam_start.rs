@@ -1,0 +1,201 @@
+//! Exam start, with two `api` processes: how often the database is asked, whatever dies meanwhile.
+
+use std::time::Duration;
+
+use examhall_testkit::{DatabaseKind, Proxy, RedisOptions, World, eventually};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{Api, PATIENCE, seed};
+
+/// Two processes on a database that writes down every statement, behind a proxy.
+struct Fleet {
+    world: World,
+    database: Proxy,
+    apis: [Api; 2],
+    exam: String,
+    author: String,
+    student: String,
+}
+
+impl Fleet {
+    async fn start() -> Self {
+        let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+        let (direct, port) = (world.database.url(), world.database.server().port());
+        let database = Proxy::start(port).await;
+        let behind = direct.replace(&format!(":{port}"), &format!(":{}", database.port()));
+        world.set("DATABASE_URL", &format!("{behind}?options=-c%20log_statement%3Dall"));
+        let apis = [Api::start(&world).await, Api::start(&world).await];
+        let seeded = seed(&world).await;
+        let mut tokens = Vec::new();
+        for email in [&seeded["authorEmail"], &seeded["studentEmails"][0]] {
+            let answer = apis[0].log_in(email.as_str().expect("text"), "examhall-demo").await;
+            let tokens_of: Value = answer.json().await.expect("JSON");
+            tokens.push(tokens_of["accessToken"].as_str().expect("a token").to_owned());
+        }
+        let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+        Self { world, database, apis, exam, author: tokens.remove(0), student: tokens.remove(0) }
+    }
+
+    /// Reads the sheet; status, and version where there is one.
+    async fn read(&self, api: usize) -> (u16, Value) {
+        let api = &self.apis[api];
+        let request = api.client.get(format!("{}{}/questions", api.base, self.exam)).bearer_auth(&self.student);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.map(|body| body["version"].clone()).unwrap_or_default())
+    }
+
+    async fn change(&self, api: usize, title: &str) -> u16 {
+        let api = &self.apis[api];
+        let request = api.client.patch(format!("{}{}", api.base, self.exam)).bearer_auth(&self.author);
+        request.json(&json!({"title": title})).send().await.expect("an answer").status().as_u16()
+    }
+
+    /// How often the database was asked for a sheet, as the database itself says.
+    fn loads(&mut self) -> usize {
+        let log = self.world.database.server().process().output();
+        log.lines().filter(|line| line.contains("execute") && line.contains("LEFT JOIN \"questions\"")).count()
+    }
+
+    async fn wait_for_loads(&mut self, loads: usize) {
+        while self.loads() < loads {
+            tokio::time::sleep(Duration::from_millis(5)).await; // the test's own deadline ends it
+        }
+    }
+
+    /// Asks the database itself.
+    async fn sql(&self, query: &str) -> String {
+        let url = match &self.world.database {
+            examhall_testkit::Database::Postgres(server) => server.url(),
+            examhall_testkit::Database::Sqlite(_) => unreachable!("it was started on PostgreSQL"),
+        };
+        let answer = tokio::process::Command::new("psql").args([&url, "-At", "-c", query]).output().await;
+        String::from_utf8(answer.expect("psql comes with PostgreSQL").stdout).expect("text").trim().to_owned()
+    }
+
+    async fn stored_version(&self) -> i64 {
+        self.sql("SELECT version FROM exams").await.parse().expect("one exam")
+    }
+
+    async fn uncleared(&self) -> String {
+        self.sql("SELECT count(*) FROM cache_outbox WHERE cleared_at IS NULL").await
+    }
+
+    /// Asks this often at once, half of it each process, while the database's answers are held back.
+    async fn herd(&mut self, readers: usize) -> Vec<(u16, Value)> {
+        self.database.hold();
+        let fleet = &*self;
+        let reading = join_all((0..readers).map(|n| fleet.read(n % 2)));
+        let releasing = async {
+            tokio::time::sleep(Duration::from_millis(200)).await; // the load's time
+            fleet.database.release();
+        };
+        tokio::join!(reading, releasing).0
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_cold_readers_of_two_processes_ask_the_database_once() {
+    let mut fleet = Fleet::start().await;
+    for (status, version) in fleet.herd(200).await {
+        assert_eq!((status, version), (200, json!(1)));
+    }
+    assert_eq!(fleet.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_change_is_seen_by_every_process_at_once() {
+    let mut fleet = Fleet::start().await;
+    for version in 2..10 {
+        fleet.read(0).await;
+        fleet.read(1).await;
+        assert_eq!(fleet.change(version % 2, "Logic").await, 200);
+        assert_eq!(fleet.read(version % 2).await, (200, json!(version)), "who changed it");
+        let seen = async || (fleet.read(1 - version % 2).await.1 == json!(version)).then_some(());
+        eventually("the other process to show it", Duration::from_secs(2), seen).await;
+    }
+    let loads = fleet.loads();
+    assert!(loads <= 18, "{loads} loads for nine versions");
+}
+
+#[tokio::test]
+async fn while_the_one_that_loads_is_killed_the_other_takes_over() {
+    let mut fleet = Fleet::start().await;
+    fleet.database.delay(Duration::from_millis(400));
+    let (client, url) = (fleet.apis[0].client.clone(), format!("{}{}/questions", fleet.apis[0].base, fleet.exam));
+    let first = tokio::spawn(client.get(url).bearer_auth(&fleet.student).send());
+    fleet.wait_for_loads(1).await;
+    fleet.database.hold(); // the answer is on its way, and does not arrive
+    fleet.apis[0].process.kill().await;
+    assert!(first.await.expect("no panic").is_err());
+    fleet.database.delay(Duration::ZERO);
+    fleet.database.release();
+    let served = join_all((0..100).map(|_| fleet.read(1))).await;
+    assert!(served.iter().all(|answer| *answer == (200, json!(1))), "{served:?}");
+    assert_eq!(fleet.loads(), 2);
+}
+
+#[tokio::test]
+async fn after_a_writer_was_killed_between_commit_and_clear_everybody_reads_the_new_value() {
+    let mut fleet = Fleet::start().await;
+    fleet.read(0).await;
+    fleet.read(1).await;
+    let (client, url) = (fleet.apis[0].client.clone(), format!("{}{}", fleet.apis[0].base, fleet.exam));
+    let request = client.patch(url).bearer_auth(&fleet.author).json(&json!({"title": "Logic"}));
+    let mark = format!("EXISTS cm:{{{}}}", fleet.exam.trim_start_matches('/').replacen("exams/", "exam:", 1));
+    let world = &fleet.world;
+    let held = async {
+        while world.redis.cmd::<i64>(&mark).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let writing = tokio::spawn(request.send());
+    held.await; // the mark stands, and COMMIT is next
+    fleet.apis[0].process.kill().await;
+    drop(writing.await.expect("no panic"));
+    fleet.database.release();
+    // Committed or not, which only the database knows: nobody sees anything else, now or when the mark has ended.
+    let committed = fleet.stored_version().await;
+    let seen = async || (fleet.read(1).await.1 == json!(committed)).then_some(());
+    eventually("the new value", Duration::from_secs(2), seen).await;
+    eventually("the mark to end", PATIENCE, async || (fleet.world.redis.cmd::<i64>(&mark).await == 0).then_some(()))
+        .await;
+    assert_eq!(fleet.read(1).await, (200, json!(committed)));
+}
+
+#[tokio::test]
+async fn while_redis_is_killed_under_load_no_read_fails() {
+    let mut fleet = Fleet::start().await;
+    fleet.read(0).await;
+    for round in 0..10 {
+        if round == 3 {
+            fleet.world.redis.kill().await;
+        }
+        let answers = join_all((0..100).map(|n| fleet.read(n % 2))).await;
+        assert!(answers.iter().all(|answer| *answer == (200, json!(1))), "{answers:?}");
+    }
+    assert_eq!(fleet.change(0, "Logic").await, 200);
+    assert_eq!(fleet.read(0).await, (200, json!(2)));
+    let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
+    eventually("the other process to show it", Duration::from_secs(5), seen).await;
+    fleet.world.redis.restart().await;
+    let told = async || (fleet.world.redis.cmd::<i64>("EXISTS nothing").await == 0).then_some(());
+    eventually("Redis", PATIENCE, told).await;
+    assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
+}
+
+#[tokio::test]
+async fn an_edit_while_redis_takes_no_writes_is_made_and_seen_and_the_outbox_drained_later() {
+    let fleet = Fleet::start().await;
+    fleet.read(0).await;
+    fleet.read(1).await;
+    fleet.world.redis.cmd::<String>("REPLICAOF 127.0.0.1 1").await;
+    assert_eq!(fleet.change(0, "Logic").await, 200);
+    assert_eq!(fleet.read(0).await, (200, json!(2)));
+    let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
+    eventually("the other process to show it", Duration::from_secs(5), seen).await;
+    fleet.world.redis.cmd::<String>("REPLICAOF NO ONE").await;
+    eventually("the outbox to be drained", PATIENCE, async || (fleet.uncleared().await == "0").then_some(())).await;
+    assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
+}
