@@ -106,8 +106,9 @@ mod tests {
         let mut now = Instant::now();
         let mut breaker = Breaker::new(now);
         (0..5).for_each(|_| breaker.failed(now));
-        for pause in [1, 2, 4, 8, 10, 10].map(Duration::from_secs) {
-            assert!(!breaker.admits(now + pause - Duration::from_millis(1)), "{pause:?}");
+        for seconds in [1, 2, 4, 8, 10, 10] {
+            let (pause, nearly) = (Duration::from_secs(seconds), Duration::from_millis(seconds * 1000 - 1));
+            assert!(!breaker.admits(now + nearly), "{pause:?}");
             now += pause;
             assert!(breaker.admits(now), "{pause:?}");
             breaker.failed(now);

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(key.redis_key(), name.replace("{id}", ID));
         assert_eq!(K::LIFE.hard, Duration::from_hours(hours), "{name}");
         assert!(KEY_SPACES.iter().any(|space| name.starts_with(space)), "{name}");
-        assert!(K::LIFE.soft.is_none_or(|soft| soft < K::LIFE.hard - K::LIFE.stale_on_error), "{name}");
+        assert!(K::LIFE.soft.is_none_or(|soft| soft + K::LIFE.stale_on_error < K::LIFE.hard), "{name}");
     }
 
     #[test]

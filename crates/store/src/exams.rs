@@ -233,8 +233,8 @@ impl Exams {
         changed.version = Set(version + 1);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        let changes = with_questions(&tx, id).await?;
-        self.db.commit(tx, &changes, now).await?;
+        let told = with_questions(&tx, id).await?;
+        self.db.commit(tx, &told, now).await?;
         to_exam(row)
     }
 

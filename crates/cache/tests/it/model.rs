@@ -62,6 +62,9 @@ struct Without {
     taint: bool,
 }
 
+/// Called with each step that may be next, as a change of the world.
+type May<'a> = dyn FnMut(&dyn Fn(&mut World)) + 'a;
+
 impl World {
     fn start() -> Self {
         Self {
@@ -153,7 +156,7 @@ impl World {
     }
 
     /// The steps of one reader: acquire.lua, the database, fill.lua, memory.
-    fn read(&self, n: usize, without: Without, may: &mut dyn FnMut(&dyn Fn(&mut Self))) {
+    fn read(&self, n: usize, without: Without, may: &mut May<'_>) {
         match self.readers[n] {
             Reader::Idle => may(&|world| {
                 world.tainted[n] = false; // listed before it asks

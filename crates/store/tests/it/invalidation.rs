@@ -108,7 +108,7 @@ async fn exams_that_open_soon_are_found(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     let opening = async |span| fresh.store.exams.opening_within(Duration::from_secs(span), NOW).await.expect("asked");
     assert_eq!(opening(90).await, []);
-    let opens_at = NOW.plus(Duration::from_secs(60));
+    let opens_at = NOW.plus(Duration::from_mins(1));
     let change = ExamChange { opens_at: Patch::Set(opens_at), ..ExamChange::default() };
     fresh.store.exams.change(id, &change, None, NOW).await.expect("changed");
     assert_eq!((opening(30).await, opening(90).await), (vec![], vec![(id, opens_at)]));
