@@ -1,6 +1,7 @@
 //! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
 
 mod exam_start;
+mod migrate;
 mod outbox;
 mod path;
 mod rules;
