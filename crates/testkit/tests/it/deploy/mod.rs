@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(root().join(path)).expect(path)
 }
 
 /// A tool as `./scripts/test` installs it, or from `PATH`.
@@ -28,15 +28,15 @@ fn tool(name: &str) -> Command {
     let folders = std::iter::once(installed.join("bin")).chain(std::env::split_paths(&path));
     let folders: Vec<_> = folders.collect();
     let found = folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file());
-    let file = found.unwrap_or_else(|| panic!("{name} is missing: ./scripts/test installs it"));
-    let mut command = Command::new(file);
+    assert!(found.is_some(), "{name} is missing: ./scripts/test installs it");
+    let mut command = Command::new(found.unwrap_or_default());
     command.current_dir(root()).stdin(Stdio::null()).env("PYTHONPATH", installed);
     command
 }
 
 /// Runs it; fails the test with everything it wrote where it does not succeed.
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().expect("a tool that was found can be run");
     assert!(output.status.success(), "{command:?} ends with {}:\n{}", output.status, written(&output));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
