@@ -10,7 +10,14 @@ use actix_web::{
     web::{self, PayloadConfig},
 };
 use anyhow::Context;
-use examhall_boot::{health::Health, metrics::Metrics, ops::Ops, settings::ApiSettings};
+use examhall_boot::{
+    health::Health,
+    liveness::{Liveness, Pulse},
+    metrics::Metrics,
+    ops::Ops,
+    settings::ApiSettings,
+    supervisor,
+};
 use examhall_cache::Cache;
 use examhall_core::EmailJob;
 use examhall_queue::{Connection, Queue};
@@ -44,6 +51,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 10_000;
 /// How often each dependency is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often each HTTP thread says that it turns.
+const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the start waits for Redis before it goes on without.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -57,6 +66,7 @@ pub struct Application {
     sleeping: Connection,
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
+    drain_delay: Duration,
     metrics: Metrics,
     more_routes: Option<Routes>,
 }
@@ -99,6 +109,7 @@ impl Application {
             sleeping,
             listener,
             ops_bind: settings.ops_bind,
+            drain_delay: settings.drain_delay,
             metrics,
             more_routes: None,
         })
@@ -123,16 +134,30 @@ impl Application {
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { state, health, access_tokens, cors_origins, sleeping, listener, ops_bind, metrics, more_routes } =
-            self;
+        let Self {
+            state,
+            health,
+            access_tokens,
+            cors_origins,
+            sleeping,
+            listener,
+            ops_bind,
+            drain_delay,
+            metrics,
+            more_routes,
+        } = self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
         watch(&health, &state, &background);
-        let readiness = move || health.readiness(health.is_up("database"));
-        let ops = Ops::new(metrics, readiness.clone()).serve(ops_bind, background.clone()).await;
+        let (liveness, stopping) = (Liveness::default(), stop.clone());
+        let readiness = move || {
+            let said = health.readiness(health.is_up("database"));
+            if stopping.is_cancelled() { said.stopping() } else { said }
+        };
+        let ops = Ops::new(metrics, liveness.clone(), readiness.clone()).serve(ops_bind, background.clone()).await;
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
-        let relay = tokio::spawn(relay::run(Arc::clone(&state), background.clone()));
+        let relay = tokio::spawn(relay::run(Arc::clone(&state), liveness.pulse("relay"), background.clone()));
         let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
         let outcomes = tokio::spawn(reconciler::listen(Arc::clone(&state), sleeping.clone(), background.clone()));
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
@@ -140,13 +165,18 @@ impl Application {
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
+        let (threads, token) = (liveness.clone(), web::Data::new(stop.clone()));
+        let alive = web::Data::new(liveness.clone());
         let server = HttpServer::new(move || {
+            actix_web::rt::spawn(keep_beating(threads.pulse("an HTTP thread")));
             App::new()
                 .wrap(cors(&cors_origins))
                 .wrap(from_fn(finish))
                 .app_data(shared.clone())
                 .app_data(access_tokens.clone())
                 .app_data(readiness.clone())
+                .app_data(alive.clone())
+                .app_data(token.clone())
                 .app_data(PayloadConfig::new(MAX_BODY))
                 .configure(routes::all)
                 .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
@@ -160,10 +190,17 @@ impl Application {
         .listen(listener)?
         .run();
         let handle = server.handle();
+        let fed = liveness.clone();
         let stopping = async {
             stop.cancelled().await;
+            supervisor::stopping();
+            liveness.release();
+            // Load balancers see that it is not ready any more, and send nothing by the time that it hangs up.
+            tokio::time::sleep(drain_delay).await;
             handle.stop(true).await;
         };
+        tokio::spawn(supervisor::feed_watchdog(fed, background.clone()));
+        supervisor::ready();
         let (ended, ()) = tokio::join!(server, stopping);
         sweeper.await.context("the sweeper panicked")?;
         background.cancel();
@@ -176,6 +213,16 @@ impl Application {
         state.queue.connection().close().await;
         state.store.clone().close().await;
         Ok(ended?)
+    }
+}
+
+/// Beats for as long as the thread of this task turns.
+async fn keep_beating(pulse: Pulse) {
+    let mut clock = tokio::time::interval(PULSE_INTERVAL);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        pulse.beat();
     }
 }
 
@@ -232,6 +279,12 @@ fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToken) {
     let shared = Arc::clone(state);
     health.watch("database", PROBE_INTERVAL, stop.clone(), move || {
         let state = Arc::clone(&shared);
-        async move { state.store.ping().await.map_err(|error| error.to_string()) }
+        async move {
+            for (pool, open, idle) in state.store.pools() {
+                metrics::gauge!("database_connections", "pool" => pool, "state" => "open").set(open);
+                metrics::gauge!("database_connections", "pool" => pool, "state" => "idle").set(idle);
+            }
+            state.store.ping().await.map_err(|error| error.to_string())
+        }
     });
 }

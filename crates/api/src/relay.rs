@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use examhall_boot::liveness::Pulse;
 use examhall_core::{EmailJob, RetryPolicy};
 use examhall_queue::{JobOptions, NewJob, Retention};
 use examhall_store::WaitingMail;
@@ -24,8 +25,9 @@ pub(crate) const HOLD: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_secs(1);
 
 /// Takes mails to the queue until `stop`.
-pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
+pub(crate) async fn run(state: Arc<State>, pulse: Pulse, stop: CancellationToken) {
     while !stop.is_cancelled() {
+        pulse.beat();
         match relay_batch(&state).await {
             Ok(relayed) if relayed == BATCH => continue,
             Ok(_) => {}

@@ -97,6 +97,8 @@ impl Health {
         let before = dependencies.remove(name);
         let since = before.as_ref().filter(|before| before.state == now.state).map_or(now.since, |before| before.since);
         let last_answer = now.last_answer.or(before.and_then(|before| before.last_answer));
+        let up = if now.state == State::Up { 1.0 } else { 0.0 };
+        metrics::gauge!("dependency_up", "dependency" => name).set(up);
         dependencies.insert(name, Dependency { since, last_answer, ..now });
     }
 
@@ -112,10 +114,18 @@ impl Dependency {
     }
 }
 
+impl Readiness {
+    /// The same of a process that was told to stop: it should get no more work.
+    #[must_use]
+    pub fn stopping(self) -> Self {
+        Self { status: "stopping", ready: false, ..self }
+    }
+}
+
 /// The body of `/readyz`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Readiness {
-    /// `ready` or `unready`.
+    /// `ready`, `unready` or `stopping`.
     status: &'static str,
     dependencies: BTreeMap<&'static str, Dependency>,
     /// Whether the process should get work: 200 or 503.

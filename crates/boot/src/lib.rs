@@ -3,6 +3,7 @@
 //! ```text
 //!   start    command line -> settings -> logging -> metrics
 //!   run      health: what each dependency last said   ops: /healthz /readyz /metrics on a port of their own
+//!            liveness: do the loops turn?            supervisor: systemd hears of start, stop and liveness
 //!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
 //! ```
 //!
@@ -10,8 +11,10 @@
 
 pub mod exit;
 pub mod health;
+pub mod liveness;
 pub mod logging;
 pub mod metrics;
 pub mod ops;
 pub mod settings;
 pub mod shutdown;
+pub mod supervisor;

@@ -2,7 +2,12 @@
 
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+/// Upper bounds of durations, in seconds: from a cached answer to the longest dialogue with a mail server.
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 
 /// What all crates of this process have counted with the `metrics` macros.
 #[derive(Clone, Debug)]
@@ -13,7 +18,9 @@ impl Metrics {
     pub fn install() -> Self {
         static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
         let handle = HANDLE.get_or_init(|| {
-            let recorder = PrometheusBuilder::new().build_recorder();
+            let builder = PrometheusBuilder::new();
+            let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS);
+            let recorder = builder.unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder(); // fails on none
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {
                 tracing::warn!("another metrics recorder is installed: /metrics stays empty");
@@ -25,6 +32,7 @@ impl Metrics {
 
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
+        Collector::default().collect();
         self.0.run_upkeep();
         self.0.render()
     }

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{health::Readiness, metrics::Metrics};
+use crate::{health::Readiness, liveness::Liveness, metrics::Metrics};
 
 /// Most connections served at a time; more wait.
 const CONNECTIONS: usize = 64;
@@ -24,13 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the port answers.
 pub struct Ops {
     metrics: Metrics,
+    liveness: Liveness,
     readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
 }
 
 impl Ops {
-    /// Answers with `metrics`, and with `readiness` as of each request.
-    pub fn new(metrics: Metrics, readiness: impl Fn() -> Readiness + Send + Sync + 'static) -> Self {
-        Self { metrics, readiness: Box::new(readiness) }
+    /// Answers with `metrics`, and with `liveness` and `readiness` as of each request.
+    pub fn new(
+        metrics: Metrics,
+        liveness: Liveness,
+        readiness: impl Fn() -> Readiness + Send + Sync + 'static,
+    ) -> Self {
+        Self { metrics, liveness, readiness: Box::new(readiness) }
     }
 
     /// Listens until `stop`; gives the address, whose port is the system's choice where `bind` has port 0.
@@ -49,7 +54,10 @@ impl Ops {
             return text(StatusCode::METHOD_NOT_ALLOWED, "this port only reads\n");
         }
         match request.uri().path() {
-            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/healthz" => match self.liveness.check(Liveness::PATIENCE) {
+                Ok(()) => text(StatusCode::OK, "ok\n"),
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
+            },
             "/readyz" => ready(&(self.readiness)()),
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()),
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
@@ -89,7 +97,7 @@ fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
     respond(status, "application/json", body)
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     respond(status, "text/plain; charset=utf-8", body)
 }
 

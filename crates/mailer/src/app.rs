@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use examhall_boot::{
     health::Health,
+    liveness::Liveness,
     metrics::Metrics,
     ops::Ops,
     settings::{DkimSettings, MailerSettings},
+    supervisor,
 };
 use examhall_core::EmailJob;
 use examhall_queue::{Connection, Ledger, Queue, Retention, Worker, WorkerControl, WorkerOptions};
@@ -120,9 +122,14 @@ impl Mailer {
         let background = CancellationToken::new();
         self.watch(&background);
         let health = self.health.clone();
-        let readiness = move || health.readiness(health.answered_within("redis", READY_WITHIN));
+        let stopping = stop.clone();
+        let readiness = move || {
+            let said = health.readiness(health.answered_within("redis", READY_WITHIN));
+            if stopping.is_cancelled() { said.stopping() } else { said }
+        };
+        let liveness = Liveness::default();
         let bind = self.settings.ops_bind;
-        let ops = Ops::new(Metrics::install(), readiness).serve(bind, background.clone()).await;
+        let ops = Ops::new(Metrics::install(), liveness.clone(), readiness).serve(bind, background.clone()).await;
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
@@ -134,6 +141,11 @@ impl Mailer {
         transport.watch(&self.handler.author.from.email, &background);
         let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
         tokio::spawn(hold(transport, worker.control(), concurrency, background.clone()));
+        let control = worker.control();
+        liveness.follow("worker", move || control.resting());
+        tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
+        tokio::spawn(say_stopping(liveness, stop.clone()));
+        supervisor::ready();
         worker.run(stop).await;
         if let Some(bodies) = bodies {
             bodies.finish().await;
@@ -174,6 +186,13 @@ async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: us
             _ => return,
         }
     }
+}
+
+/// What runs to its end now turns no more loop.
+async fn say_stopping(liveness: Liveness, stop: CancellationToken) {
+    stop.cancelled().await;
+    supervisor::stopping();
+    liveness.release();
 }
 
 /// Tells what about the Redis server may lose jobs, once it is there.

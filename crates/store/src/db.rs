@@ -8,8 +8,8 @@ use std::{
 
 use examhall_core::{Change, Timestamp};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
@@ -114,6 +114,25 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         self.db.read.execute_unprepared("SELECT 1").await?;
         Ok(())
+    }
+
+    /// How the pools of connections are used: by name, open ones and those of them that nobody uses now. PostgreSQL has
+    /// one pool for both.
+    pub fn pools(&self) -> [(&'static str, u32, u32); 2] {
+        [("read", &self.db.read), ("write", &self.db.write)].map(|(name, connection)| {
+            let (open, idle) = match connection.get_database_backend() {
+                DbBackend::Sqlite => {
+                    let pool = connection.get_sqlite_connection_pool();
+                    (pool.size(), pool.num_idle())
+                }
+                DbBackend::Postgres => {
+                    let pool = connection.get_postgres_connection_pool();
+                    (pool.size(), pool.num_idle())
+                }
+                _ => (0, 0),
+            };
+            (name, open, u32::try_from(idle).unwrap_or(u32::MAX))
+        })
     }
 
     /// Lets go of all connections.

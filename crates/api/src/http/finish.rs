@@ -12,15 +12,17 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
             STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::Next,
+    web,
 };
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::problem::Problem;
@@ -40,11 +42,17 @@ pub(crate) async fn finish<B: MessageBody>(
     let id = uuid::Uuid::now_v7().to_string();
     let (started, method) = (Instant::now(), request.method().clone());
     let span = tracing::info_span!("request", request_id = %id);
+    let stop = request.app_data::<web::Data<CancellationToken>>().cloned();
+    let in_flight = InFlight::begin();
     let answered = run(next.call(request)).instrument(span.clone()).await;
     // What failed without an answer gets one here: a panic, a time-out.
     let mut response = match answered {
         Ok(response) => as_problem(response, &id),
-        Err(error) => return Err(failed(&error, &id)),
+        Err(error) => {
+            let status = error.as_response_error().status_code();
+            count(&method, "unknown", status, started.elapsed()); // actix gives no request back
+            return Err(failed(&error, &id));
+        }
     };
     protect(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -53,7 +61,47 @@ pub(crate) async fn finish<B: MessageBody>(
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let (status, ms) = (response.status().as_u16(), u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     tracing::info!(parent: &span, %method, route, status, ms, "Request answered");
+    count(&method, &route, response.status(), started.elapsed());
+    drop(in_flight);
+    if stop.is_some_and(|stop| stop.is_cancelled()) {
+        // A client that kept this connection might send its next request into one that is being closed.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     Ok(response)
+}
+
+/// Rate, errors and durations. `route` is the pattern of a path, so that no id becomes a label.
+fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
+    let method = match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other", // a client may send any word
+    };
+    let (route, status) = (route.to_owned(), status.as_u16().to_string());
+    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(took);
+}
+
+/// A request that is not answered yet.
+struct InFlight;
+
+impl InFlight {
+    fn begin() -> Self {
+        metrics::gauge!("http_requests_in_flight").increment(1);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("http_requests_in_flight").decrement(1);
+    }
 }
 
 /// Runs a request for a limited time; a panic in it is an error of this request and of no other.

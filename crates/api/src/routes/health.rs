@@ -1,7 +1,7 @@
 //! `/healthz` and `/readyz` on the public port, for load balancers.
 
 use actix_web::{HttpResponse, web};
-use examhall_boot::health::Readiness;
+use examhall_boot::{health::Readiness, liveness::Liveness};
 
 /// Says whether this process should get requests.
 pub(crate) type ReadinessCheck = Box<dyn Fn() -> Readiness + Send + Sync>;
@@ -10,8 +10,12 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.route("/healthz", web::get().to(alive)).route("/readyz", web::get().to(ready));
 }
 
-async fn alive() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+async fn alive(liveness: web::Data<Liveness>) -> HttpResponse {
+    let (mut response, body) = match liveness.check(Liveness::PATIENCE) {
+        Ok(()) => (HttpResponse::Ok(), "ok\n".to_owned()),
+        Err(reason) => (HttpResponse::ServiceUnavailable(), reason + "\n"),
+    };
+    response.content_type("text/plain; charset=utf-8").body(body)
 }
 
 async fn ready(check: web::Data<ReadinessCheck>) -> HttpResponse {

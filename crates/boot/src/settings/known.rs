@@ -39,6 +39,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     unset("DATABASE_AUTO_MIGRATE", "Whether the API migrates the database at start. Default: true in development."),
     plain("API_BIND", "127.0.0.1:8000", "Address and port of the public API."),
     plain("API_OPS_BIND", "127.0.0.1:9000", "Address and port of the API's health and metrics."),
+    unset(
+        "API_DRAIN_DELAY_MS",
+        "How long a stopping API goes on answering, not ready, so that load balancers turn away from it first. \
+         Default: 0 in development, 5000 in production.",
+    ),
     plain("PUBLIC_URL", "http://localhost:8000", "Base of the links in mails."),
     secret(
         "AUTH_SECRET",

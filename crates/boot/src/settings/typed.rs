@@ -67,6 +67,8 @@ pub struct ApiSettings {
     pub bind: SocketAddr,
     /// `API_OPS_BIND`.
     pub ops_bind: SocketAddr,
+    /// `API_DRAIN_DELAY_MS`.
+    pub drain_delay: Duration,
     /// `PUBLIC_URL`.
     pub public_url: Url,
     /// `AUTH_SECRET`.
@@ -139,6 +141,11 @@ impl ApiSettings {
             database_auto_migrate: values.switch("DATABASE_AUTO_MIGRATE", env == AppEnv::Development)?,
             bind: values.address("API_BIND")?,
             ops_bind: values.address("API_OPS_BIND")?,
+            drain_delay: match (values.get("API_DRAIN_DELAY_MS"), env) {
+                (None, AppEnv::Development) => Duration::ZERO,
+                (None, AppEnv::Production) => Duration::from_secs(5),
+                _ => values.millis("API_DRAIN_DELAY_MS", 0..=60_000)?,
+            },
             public_url: values.http_url("PUBLIC_URL")?,
             auth_secret: auth_secret(values, env)?,
             queue: queue(values)?,

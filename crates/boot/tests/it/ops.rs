@@ -1,10 +1,16 @@
-use examhall_boot::{health::Health, metrics::Metrics, ops::Ops};
+use std::time::Duration;
+
+use examhall_boot::{health::Health, liveness::Liveness, metrics::Metrics, ops::Ops};
 use tokio_util::sync::CancellationToken;
 
 async fn get(ready: bool, path: &str) -> (u16, String) {
+    ask(ready, Liveness::default(), path).await
+}
+
+async fn ask(ready: bool, liveness: Liveness, path: &str) -> (u16, String) {
     let metrics = Metrics::install();
     metrics::counter!("ops_test_total").increment(3);
-    let ops = Ops::new(metrics, move || Health::default().readiness(ready));
+    let ops = Ops::new(metrics, liveness, move || Health::default().readiness(ready));
     let stop = CancellationToken::new();
     let address = ops.serve("127.0.0.1:0".parse().expect("an address"), stop.clone()).await.expect("a free port");
     let response = reqwest::get(format!("http://{address}{path}")).await.expect("an answer");
@@ -31,4 +37,11 @@ async fn an_unknown_path_says_what_there_is() {
     let (status, body) = get(true, "/").await;
     assert_eq!(status, 404);
     assert!(body.contains("/metrics"));
+}
+
+#[tokio::test]
+async fn a_process_one_of_whose_loops_stands_still_is_not_alive_and_says_which() {
+    let liveness = Liveness::default();
+    liveness.follow("worker", || Duration::from_secs(75));
+    assert_eq!(ask(true, liveness, "/healthz").await, (503, "worker has not turned for 75 s\n".to_owned()));
 }

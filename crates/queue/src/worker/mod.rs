@@ -159,6 +159,7 @@ where
     }
 
     async fn wait(&mut self, next: Next, stop: &CancellationToken) {
+        self.control.turn();
         let until = match next {
             Next::Now if self.free_slots() > 0 => return,
             Next::Now => None,
@@ -171,12 +172,14 @@ where
         if !may_take {
             self.sleeper.hand_on().await;
         }
+        // Without a free slot it turns all the same now and then, so that others see it live.
+        let nap = if may_take { sleep } else { sleep.min(longest) };
         tokio::select! {
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
             Ok(()) = self.concurrency.changed() => {}
             () = self.sleeper.sleep(sleep.min(longest)), if may_take => {}
-            () = tokio::time::sleep(sleep), if until.is_some() => {}
+            () = tokio::time::sleep(nap), if until.is_some() || !may_take => {}
         }
         // The first run that ends wakes this task before others get to run, which may be about to end too: what is
         // reported together costs Redis less.

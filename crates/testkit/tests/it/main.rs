@@ -5,7 +5,9 @@ mod exam_start;
 mod migrate;
 mod outbox;
 mod path;
+mod rolling;
 mod rules;
+mod supervision;
 mod survival;
 mod usage;
 

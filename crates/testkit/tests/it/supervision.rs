@@ -1,0 +1,157 @@
+//! What supervisors, load balancers and scrapers see of the two processes.
+
+use std::{os::unix::net::UnixDatagram, path::Path};
+
+use examhall_testkit::{Process, World, eventually};
+
+use crate::{PATIENCE, last_number};
+
+/// The port that a process says health and metrics are on.
+async fn ops_port(process: &Process) -> u16 {
+    last_number(&process.line("Health and metrics on port").await).expect("a port")
+}
+
+async fn get(port: u16, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a body"))
+}
+
+/// Waits until `/readyz` has this status, and gives its body.
+async fn ready_with(port: u16, status: u16) -> serde_json::Value {
+    let what = format!("/readyz answers {status}");
+    let ask = || async {
+        let (seen, body) = get(port, "/readyz").await;
+        (seen == status).then_some(body)
+    };
+    serde_json::from_str(&eventually(&what, PATIENCE, ask).await).expect("JSON")
+}
+
+/// Plays systemd: gives what the program sends until it has sent `last`.
+async fn hears(socket: &UnixDatagram, last: &str) -> Vec<String> {
+    let mut heard = Vec::new();
+    eventually(&format!("systemd hears {last}"), PATIENCE, || {
+        let mut bytes = [0; 256];
+        while let Ok(length) = socket.recv(&mut bytes) {
+            heard.extend(String::from_utf8_lossy(&bytes[..length]).lines().map(ToOwned::to_owned));
+        }
+        let found = heard.iter().any(|line| line == last).then_some(());
+        std::future::ready(found)
+    })
+    .await;
+    heard
+}
+
+async fn speaks_to_systemd(program: &str) {
+    let mut world = World::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = listen(&path);
+    world.set("NOTIFY_SOCKET", path.to_str().expect("UTF-8"));
+    world.set("WATCHDOG_USEC", "300000");
+    let mut process = Process::spawn_binary(program, &[], world.settings());
+    assert_eq!(hears(&socket, "WATCHDOG=1").await.first().map(String::as_str), Some("READY=1"));
+    hears(&socket, "WATCHDOG=1").await; // again: it is fed for as long as it runs
+
+    world.redis.process().freeze();
+    hears(&socket, "WATCHDOG=1").await;
+    world.redis.process().thaw();
+
+    process.terminate();
+    hears(&socket, "STOPPING=1").await;
+    assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+}
+
+fn listen(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).expect("a socket");
+    socket.set_nonblocking(true).expect("a socket");
+    socket
+}
+
+#[tokio::test]
+async fn the_api_tells_systemd_of_its_start_its_life_and_its_end() {
+    speaks_to_systemd("api").await;
+}
+
+#[tokio::test]
+async fn the_mailer_tells_systemd_of_its_start_its_life_and_its_end() {
+    speaks_to_systemd("mailer").await;
+}
+
+#[tokio::test]
+async fn a_mailer_whose_redis_is_frozen_is_alive_and_not_ready_and_says_since_when() {
+    let world = World::start().await;
+    let mailer = world.mailer(&[]);
+    let port = ops_port(&mailer).await;
+    let before = ready_with(port, 200).await;
+    assert_eq!(before["dependencies"]["smtp"]["state"], "unknown", "no mail was tried");
+
+    world.redis.process().freeze();
+    let down = ready_with(port, 503).await;
+    assert_eq!(down["dependencies"]["redis"]["state"], "down", "{down}");
+    assert!(down["dependencies"]["redis"]["since"].as_str() > before["dependencies"]["redis"]["since"].as_str());
+    assert!(down["dependencies"]["redis"]["reason"].is_string(), "{down}");
+    assert_eq!(get(port, "/healthz").await, (200, "ok\n".to_owned()), "Redis is no reason to restart");
+
+    world.redis.process().thaw();
+    assert_eq!(ready_with(port, 200).await["dependencies"]["redis"]["state"], "up");
+}
+
+#[tokio::test]
+async fn an_api_whose_redis_was_killed_is_alive_and_ready_and_shows_what_is_down() {
+    let mut world = World::start().await;
+    let api = world.api();
+    let port = ops_port(&api).await;
+    ready_with(port, 200).await;
+    world.redis.kill().await;
+    let state = eventually("both are down", PATIENCE, || async {
+        let (status, body) = get(port, "/readyz").await;
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let down = |name: &str| body["dependencies"][name]["state"] == "down";
+        (down("redis") && down("queue")).then_some((status, body))
+    });
+    let (status, body) = state.await;
+    assert_eq!((status, &body["dependencies"]["database"]["state"]), (200, &"up".into()), "it reads the database");
+    assert_eq!(get(port, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn labels_hold_route_patterns_and_no_id_address_or_domain() {
+    let world = World::start().await;
+    let api = world.api();
+    let port = ops_port(&api).await;
+    let public = last_number(&api.line("Server running on port").await).expect("a port");
+    let client = reqwest::Client::new();
+    let at = |path: &str| format!("http://127.0.0.1:{public}{path}");
+    let id = "01890000-0000-7000-8000-00000000beef";
+    for path in [format!("/api/v1/exams/{id}"), "/nowhere/secret@planted.example".to_owned()] {
+        client.get(at(&path)).send().await.expect("an answer");
+    }
+    let signup =
+        serde_json::json!({"email": "ada@planted.example", "name": "Ada", "password": "correct horse battery"});
+    client.post(at("/api/v1/auth/signup")).json(&signup).send().await.expect("an answer");
+    client
+        .request(reqwest::Method::from_bytes(b"PLANTED").expect("a method"), at("/healthz"))
+        .send()
+        .await
+        .expect("one");
+
+    let (_, text) = get(port, "/metrics").await;
+    for expected in [
+        r#"http_requests_total{method="GET",route="/api/v1/exams/{id}",status="401"} 1"#,
+        r#"http_requests_total{method="GET",route="unknown",status="404"} 1"#,
+        r#"method="other""#,
+        r#"http_request_duration_seconds_bucket{method="POST",route="/api/v1/auth/signup",le="0.001"}"#,
+        "http_requests_in_flight 0",
+        r#"dependency_up{dependency="database"}"#,
+        r#"database_connections{pool="write",state="open"}"#,
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    for secret in ["planted", "beef", "PLANTED", "@", "ada", "127.0.0.1"] {
+        assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+}
