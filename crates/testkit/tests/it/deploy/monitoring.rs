@@ -1,13 +1,45 @@
 //! `deploy/prometheus` and `deploy/grafana`: alerts that fire when they should, and no query for what nobody measures.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
+use examhall_testkit::World;
+use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::{documents, read, root, run, tool};
+use crate::{Api, PATIENCE, last_number, seed};
 
 const RULES: &str = "deploy/prometheus/examhall.rules.yml";
 const OPERATOR_RULES: &str = "deploy/kubernetes/components/monitoring/rules.yaml";
+
+/// What others measure: Prometheus itself and `redis_exporter`.
+const FOREIGN: &[&str] = &[
+    "up",
+    "redis_memory_used_bytes",
+    "redis_memory_max_bytes",
+    "redis_instance_info",
+    "redis_rdb_last_bgsave_status",
+    "redis_aof_last_write_status",
+];
+
+/// What is counted only when something has gone wrong, so that a healthy run does not show it: it must stand in the
+/// sources as a metric's name.
+const RARE: &[&str] = &[
+    "mailer_ambiguous_total",
+    "mailer_breaker_state",
+    "mailer_suppressions_total",
+    "mailer_provider_trouble_total",
+    "rate_limited_total",
+    "cache_invalidation_pending",
+    "cache_invalidation_lag_seconds_bucket",
+];
+
+/// What the dashboard shows as soon as the mailer measures it: asked for from the day on which its sources name it.
+const AHEAD: &[&str] = &["mailer_slots_busy", "mailer_smtp_phase_seconds_bucket", "mailer_stalled_total"];
 
 fn rules() -> Vec<Value> {
     let groups = documents(&root().join(RULES)).remove(0)["groups"].clone();
@@ -73,6 +105,26 @@ fn queries() -> Vec<String> {
     shown.chain(rules().iter().map(|rule| rule["expr"].as_str().expect("a query").to_owned())).collect()
 }
 
+/// The names of metrics in a query: words with an underscore, or `up`, that are no label, function or keyword.
+fn metrics_of(query: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut depth = 0_i32;
+    let mut word = String::new();
+    for c in query.chars().chain([' ']) {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        let known = ["min_over_time", "max_over_time", "histogram_quantile"].contains(&word.as_str());
+        if depth == 0 && !known && (word.contains('_') || word == "up") {
+            names.insert(word.clone());
+        }
+        word.clear();
+        depth += i32::from(c == '{') - i32::from(c == '}');
+    }
+    names
+}
+
 #[test]
 fn every_query_is_understood_by_prometheus() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -81,4 +133,63 @@ fn every_query_is_understood_by_prometheus() {
     let file = folder.path().join("queries.yml");
     fs::write(&file, json!({"groups": [{"name": "queries", "rules": records}]}).to_string()).expect("a file");
     run(tool("promtool").args(["check", "rules"]).arg(&file));
+}
+
+#[tokio::test]
+async fn every_query_asks_for_what_the_programs_measure() {
+    let world = World::start().await;
+    let api = Api::start(&world).await;
+    let mailer = world.mailer(&[]);
+    let mut ports = Vec::new();
+    for process in [&api.process, &mailer] {
+        ports.push(last_number(&process.line("Health and metrics on port").await).expect("a port"));
+    }
+    use_everything(&api, &world).await;
+
+    let asked: BTreeSet<_> = queries().iter().flat_map(|query| metrics_of(query)).collect();
+    assert!(asked.len() > 20, "{asked:?}");
+    let sources = run(tool("grep").args(["-rhoE", r#"[a-z]!\("[a-z0-9_]+""#, "--include=*.rs", "crates"]));
+    let in_sources = |name: &str| sources.contains(&format!("!(\"{}\"", name.trim_end_matches("_bucket")));
+    let excused = |name: &str| {
+        FOREIGN.contains(&name)
+            || RARE.contains(&name) && in_sources(name)
+            || AHEAD.contains(&name) && !in_sources(name)
+    };
+    let wanted: BTreeSet<_> = asked.iter().filter(|name| !excused(name)).collect();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let shown = shown(&api.client, &ports).await;
+        let missing: Vec<_> = wanted.iter().filter(|name| !shown.contains(**name)).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nobody measures {missing:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await; // gauges are measured now and then
+    }
+}
+
+/// Signs up, has the mail sent, and reads and changes an exam.
+async fn use_everything(api: &Api, world: &World) {
+    api.sign_up("ada@example.com").await;
+    world.smtp.wait_for(1).await;
+    let seeded = seed(world).await;
+    let exam = format!("{}/exams/{}", api.base, seeded["examId"].as_str().expect("an id"));
+    for email in [&seeded["studentEmails"][0], &seeded["authorEmail"]] {
+        let tokens: Value =
+            api.log_in(email.as_str().expect("text"), "examhall-demo").await.json().await.expect("JSON");
+        let token = tokens["accessToken"].as_str().expect("a token");
+        let read = api.client.get(format!("{exam}/questions")).bearer_auth(token).send().await.expect("an answer");
+        assert!(read.status().is_success(), "{}", read.status());
+    }
+}
+
+/// The names that these ports show.
+async fn shown(client: &Client, ports: &[u16]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for port in ports {
+        let answer = client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        names.extend(text.lines().filter_map(|line| line.split(['{', ' ']).next()).map(ToOwned::to_owned));
+    }
+    names
 }
