@@ -20,7 +20,7 @@ use examhall_boot::{
 };
 use examhall_cache::Cache;
 use examhall_core::EmailJob;
-use examhall_queue::{Connection, Queue};
+use examhall_queue::{Connection, Ledger, Queue};
 use examhall_store::Store;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::Notify};
@@ -98,6 +98,7 @@ impl Application {
                 store,
                 cache,
                 limits: Limits::new(queue.connection().clone()),
+                ledger: Ledger::new(queue.connection().clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
                 queue,
                 passwords: Passwords::new()?,
                 trusted_proxies: settings.trusted_proxies,

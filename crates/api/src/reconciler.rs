@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    relay::row_of,
+    relay::{job_of, known, row_of},
     state::{State, now},
 };
 
@@ -124,12 +124,17 @@ enum Fate {
     Lost,
 }
 
+/// Asks the queue first: who ends a job writes into the ledger before.
 async fn fate(state: &State, id: Uuid) -> Result<Fate, examhall_queue::Error> {
-    Ok(match state.queue.get(&format!("m-{id}")).await?.map(|job| job.state) {
+    Ok(match state.queue.get(&job_of(id)).await?.map(|job| job.state) {
         Some(JobState::Completed) => Fate::Sent,
         Some(JobState::Failed) => Fate::Failed,
         Some(JobState::Waiting | JobState::Prioritized | JobState::Delayed | JobState::Active) => Fate::Open,
-        None => Fate::Lost,
+        None => match known(state, id).await? {
+            Some(MailOutcome::Sent) => Fate::Sent,
+            Some(MailOutcome::Failed | MailOutcome::Removed) => Fate::Failed,
+            None => Fate::Lost,
+        },
     })
 }
 

@@ -1,14 +1,15 @@
 //! The relay: takes committed mails from the outbox to the queue.
 //!
 //! A mail may be taken twice, by a relay that died between adding its job and noting it: its job's id is made of the
-//! row's, so the second time adds nothing.
+//! row's, so the second time adds nothing. Where the job has ended and is gone by then, the ledger still knows.
 
 use std::{sync::Arc, time::Duration};
 
 use examhall_boot::liveness::Pulse;
 use examhall_core::{EmailJob, RetryPolicy};
-use examhall_queue::{JobOptions, NewJob, Retention};
-use examhall_store::WaitingMail;
+use examhall_queue::{Effect, JobOptions, NewJob, Retention};
+use examhall_store::{MailOutcome, WaitingMail};
+use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -58,18 +59,47 @@ async fn relay_batch(state: &State) -> anyhow::Result<u64> {
 
 /// Takes mails that are this process's to the queue; where that fails, lets go of them.
 pub(crate) async fn queue(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<()> {
-    let jobs: Vec<_> = claimed.iter().filter_map(|waiting| to_job(state, waiting)).collect();
-    if let Err(error) = state.queue.add_all(&jobs).await {
-        let ids: Vec<Uuid> = claimed.iter().map(|waiting| waiting.mail.id).collect();
-        state.store.outbox.release(&ids).await?;
-        return Err(error.into());
-    }
-    let queued: Vec<Uuid> = jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect();
+    let queued = match add(state, claimed).await {
+        Ok(queued) => queued,
+        Err(error) => {
+            let ids: Vec<Uuid> = claimed.iter().map(|waiting| waiting.mail.id).collect();
+            state.store.outbox.release(&ids).await?;
+            return Err(error);
+        }
+    };
     if !queued.is_empty() {
         state.store.outbox.mark_queued(&queued, now()).await?;
         tracing::info!(mails = queued.len(), "Mails queued");
     }
     Ok(())
+}
+
+/// Adds the jobs of mails of which nobody knows yet what became of them; gives which mails these are.
+async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Vec<Uuid>> {
+    let known = try_join_all(claimed.iter().map(|waiting| known(state, waiting.mail.id))).await?;
+    for outcome in [MailOutcome::Sent, MailOutcome::Failed] {
+        let both = claimed.iter().zip(&known);
+        let ended: Vec<Uuid> =
+            both.filter(|(_, known)| **known == Some(outcome)).map(|(waiting, _)| waiting.mail.id).collect();
+        if !ended.is_empty() {
+            tracing::info!(mails = ended.len(), ?outcome, "Mails had been through the queue before");
+            state.store.outbox.close(&ended, outcome, now()).await?;
+        }
+    }
+    let open = claimed.iter().zip(&known).filter(|(_, known)| known.is_none());
+    let jobs: Vec<_> = open.filter_map(|(waiting, _)| to_job(state, waiting)).collect();
+    state.queue.add_all(&jobs).await?;
+    Ok(jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect())
+}
+
+/// What the ledger says became of a mail. Where it was deferred, or nobody can say, the next mailer decides.
+pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>, examhall_queue::Error> {
+    let entry = state.ledger.get(&job_of(id)).await?;
+    Ok(entry.and_then(|entry| match entry.state {
+        Effect::Accepted => Some(MailOutcome::Sent),
+        Effect::Refused | Effect::Held => Some(MailOutcome::Failed),
+        Effect::Intent | Effect::Deferred => None,
+    }))
 }
 
 fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
@@ -82,7 +112,7 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
     let Delivery { attempts, not_before } = delivery;
     let wait = not_before.map_or(0, |at| at.as_millis() - now().as_millis());
     let options = JobOptions {
-        job_id: Some(format!("m-{}", mail.id)),
+        job_id: Some(job_of(mail.id)),
         priority: mail.priority.to_bullmq(),
         delay: Duration::from_millis(u64::try_from(wait).unwrap_or(0)),
         retry: RetryPolicy { attempts: attempts.unwrap_or(EmailJob::RETRY.attempts), ..EmailJob::RETRY },
@@ -91,6 +121,11 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
         ..JobOptions::default()
     };
     Some(NewJob { name: EmailJob::NAME.to_owned(), data, options })
+}
+
+/// The id of a mail's job.
+pub(crate) fn job_of(id: Uuid) -> String {
+    format!("m-{id}")
 }
 
 /// The outbox row of a job of ours.

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
-use examhall_queue::Queue;
+use examhall_queue::{Ledger, Queue};
 use examhall_store::Store;
 use ipnet::IpNet;
 use tokio::sync::Notify;
@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) cache: Cache,
     pub(crate) queue: Queue<EmailJob>,
+    /// What the mailer knows of mails, whatever became of their jobs.
+    pub(crate) ledger: Ledger,
     pub(crate) passwords: Passwords,
     pub(crate) mailroom: Mailroom,
     pub(crate) limits: Limits,

@@ -68,6 +68,10 @@ impl EmailJob {
     pub const KEEP_COMPLETED: Duration = Duration::from_hours(24);
     /// How long a failed mail's job is kept, for debugging and for another try by hand.
     pub const KEEP_FAILED: Duration = Duration::from_hours(30 * 24);
+    /// What the keys of the ledger begin with: what is known of a mail, whatever became of its job.
+    pub const LEDGER_PREFIX: &'static str = "mail:sent:";
+    /// How long the ledger knows of a mail.
+    pub const KEEP_LEDGER: Duration = Duration::from_hours(7 * 24);
     /// Recipients that one job may have in `to`, `cc` and `bcc` together.
     pub const MAX_RECIPIENTS: usize = 50;
 

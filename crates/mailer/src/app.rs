@@ -35,9 +35,6 @@ const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Without a sign of life for so long the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// What the ledger's keys begin with, and how long they live.
-const LEDGER_PREFIX: &str = "mail:sent:";
-const LEDGER_LIFE: Duration = Duration::from_hours(7 * 24);
 
 /// The mailer, put together.
 pub struct Mailer {
@@ -67,7 +64,7 @@ impl Mailer {
             transport: Arc::new(transport),
             author: author(&settings)?,
             health: health.clone(),
-            ledger: Ledger::new(redis.clone(), LEDGER_PREFIX, LEDGER_LIFE),
+            ledger: Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
             suppressions: Suppressions::new(redis),
             hold_in_doubt: settings.hold_in_doubt,
             bodies: (!settings.keep_bodies).then(|| Bodies::new(queue.clone())),

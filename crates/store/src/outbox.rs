@@ -112,6 +112,7 @@ impl Outbox {
             .from(mail_outbox::Entity)
             .cond_where(free)
             .and_where(Column::EnqueuedAt.is_null())
+            .and_where(Column::Outcome.is_null())
             .and_where(Column::RunAt.lte(now.as_millis()))
             .order_by(Column::Priority, Order::Desc)
             .order_by(Column::Id, Order::Asc)
@@ -255,7 +256,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn backlog(&self) -> Result<u64, Error> {
-        let waits = mail_outbox::Column::EnqueuedAt.is_null();
+        let waits = mail_outbox::Column::EnqueuedAt.is_null().and(mail_outbox::Column::Outcome.is_null());
         Ok(mail_outbox::Entity::find().filter(waits).count(&self.db.read).await?)
     }
 

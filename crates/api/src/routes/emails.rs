@@ -99,7 +99,7 @@ async fn send(
         priority: body.priority.map_or(Ok(Priority::DEFAULT), Priority::new).unwrap_or_default(),
         expires_at: None,
     };
-    let job_id = format!("m-{}", mail.id);
+    let job_id = relay::job_of(mail.id);
     if let Some(before) = state.store.outbox.add_claimed(&mail, relay::HOLD, now).await? {
         let mut old: CustomMail =
             serde_json::from_value(before.waiting.mail.params).map_err(|error| Problem::internal(&error))?;
