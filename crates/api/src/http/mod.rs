@@ -5,6 +5,7 @@ pub(crate) mod csv;
 pub(crate) mod extract;
 pub(crate) mod finish;
 pub(crate) mod list;
+pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod question_form;
 pub(crate) mod respond;

@@ -165,18 +165,27 @@ async fn reset(
     JsonBody(body): JsonBody<Reset>,
 ) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    let (token, now) = (SecretToken::from_text(body.token), now());
-    let password_hash = state.passwords.hash(body.password).await?;
+    if !set_password(&state, body.token, body.password).await? {
+        return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
+    }
+    Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
+}
+
+/// Ends all sessions of the token's owner and gives them this password, which has been checked; `false` where the token
+/// is not good.
+pub(super) async fn set_password(state: &State, token: String, password: String) -> Result<bool, Problem> {
+    let (token, now) = (SecretToken::from_text(token), now());
+    let password_hash = state.passwords.hash(password).await?;
     let letter = |account: &Account| {
         let letter = Letter::PasswordChanged { name: account.name.clone() };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };
     let user = state.store.accounts.reset_password(&token.hash(), &password_hash, letter, now).await?;
-    let user = user
-        .ok_or_else(|| Problem::bad_request("this token is not known, was used before, or is older than one hour"))?;
-    state.nudge.notify_one();
-    tracing::info!(user_id = %user, "Password reset");
-    Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
+    if let Some(user) = user {
+        state.nudge.notify_one();
+        tracing::info!(user_id = %user, "Password reset");
+    }
+    Ok(user.is_some())
 }
 
 fn check_your_email() -> HttpResponse {

@@ -9,6 +9,7 @@ mod exams;
 mod health;
 mod questions;
 mod queue;
+mod reset_page;
 mod results;
 mod sessions;
 mod users;
@@ -20,7 +21,10 @@ pub(crate) use health::ReadinessCheck;
 
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    app.configure(health::routes).configure(docs::routes).configure(verify_page::routes).service(
+    let pages = |app: &mut web::ServiceConfig| {
+        app.configure(docs::routes).configure(verify_page::routes).configure(reset_page::routes);
+    };
+    app.configure(health::routes).configure(pages).service(
         web::scope("/api/v1")
             .configure(auth::routes)
             .configure(sessions::routes)

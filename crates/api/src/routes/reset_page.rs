@@ -1,0 +1,75 @@
+//! `/reset`: the page that a reset mail links to. It asks for the new password; looking at it uses nothing up.
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use askama::Template;
+use examhall_core::check_password;
+use serde::Deserialize;
+
+use super::auth::set_password;
+use crate::{
+    http::{client::Client, page::page, problem::Problem},
+    state::State,
+};
+
+/// Longer than any token of ours.
+const MAX_TOKEN: usize = 200;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::resource("/reset").route(web::get().to(ask)).route(web::post().to(change)));
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    token: String,
+    password: String,
+}
+
+#[derive(Template)]
+#[template(path = "pages/reset.html")]
+struct Page<'a> {
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Ask {
+        token: &'a str,
+        /// What was wrong with the password that was sent; empty at first.
+        complaint: &'a str,
+    },
+    Done,
+    Refused,
+}
+
+async fn ask(link: web::Query<Link>) -> Result<HttpResponse, Problem> {
+    if is_no_token(&link.token) {
+        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+    }
+    page(StatusCode::OK, &Page { step: Step::Ask { token: &link.token, complaint: "" } })
+}
+
+async fn change(
+    state: web::Data<State>,
+    Client(client): Client,
+    choice: web::Form<Choice>,
+) -> Result<HttpResponse, Problem> {
+    state.limits.client(client).await?;
+    let Choice { token, password } = choice.into_inner();
+    if let Err(complaint) = check_password(&password, "", "") {
+        let step = Step::Ask { token: &token, complaint: &complaint.to_string() };
+        return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });
+    }
+    if is_no_token(&token) || !set_password(&state, token, password).await? {
+        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+    }
+    page(StatusCode::OK, &Page { step: Step::Done })
+}
+
+fn is_no_token(text: &str) -> bool {
+    text.is_empty() || text.len() > MAX_TOKEN
+}
