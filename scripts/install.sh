@@ -157,6 +157,18 @@ need_deploy_tools() {
   printf '%s\n' "$tools" >"$folder/.installed"
 }
 
+# schemathesis, which makes up requests out of the OpenAPI document; for the test that starts it alone.
+need_schemathesis() {
+  need python3 python3 python python3
+  local version=4.32.5
+  [ -d "data/schemathesis/schemathesis-$version.dist-info" ] && return
+  say "Installing schemathesis ..."
+  rm -rf data/schemathesis data/schemathesis.new
+  python3 -m pip install --quiet --target data/schemathesis.new "schemathesis==$version" >/dev/null 2>&1 &&
+    mv data/schemathesis.new data/schemathesis ||
+    fail "schemathesis is missing and could not be installed: install it (pip install --target data/schemathesis schemathesis==$version)"
+}
+
 # need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
 need_node_packages() {
   need node nodejs node nodejs

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::Api;
+use crate::{Api, schemas::faults};
 
 /// What nobody, another student, the student, another author, the author and an administrator are answered.
 type Row = (Method, String, Value, [u16; 6]);
 
-fn table(exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<Row> {
+fn table(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<Row> {
     let (get, post, patch, put, delete) = (Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE);
     let (none, title) = (Value::Null, json!({"title": "Mine"}));
     let question_body = json!({"type": "trueFalse", "text": "?", "correct": true});
@@ -16,6 +16,8 @@ fn table(exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -
     let new_exam = json!({"title": "New", "description": "", "durationMinutes": 1});
     vec![
         (get.clone(), "/users/me".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (patch.clone(), "/users/me".into(), json!({"name": "Ada"}), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), format!("{user}/profile"), none.clone(), [401, 200, 200, 200, 200, 200]),
         (get.clone(), "/exams".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
         (post.clone(), "/exams".into(), new_exam, [401, 403, 403, 201, 201, 201]),
         (get.clone(), exam.into(), none.clone(), [401, 200, 200, 200, 200, 200]),
@@ -50,6 +52,59 @@ fn table(exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -
     ]
 }
 
+/// What only administrators may do.
+fn administration() -> Vec<Row> {
+    let (get, post, none) = (Method::GET, Method::POST, Value::Null);
+    let mail = json!({"to": "ada@example.com", "subject": "Hello", "html": "<p>Hello</p>"});
+    let unknown = "/emails/m-00000000-0000-7000-8000-000000000000";
+    let for_admins = |status| [401, 403, 403, 403, 403, status];
+    vec![
+        (post.clone(), "/emails".into(), mail, for_admins(202)),
+        (get.clone(), "/emails".into(), none.clone(), for_admins(200)),
+        (post.clone(), "/emails/retry-failed".into(), none.clone(), for_admins(202)),
+        (get.clone(), unknown.into(), none.clone(), for_admins(404)),
+        (Method::DELETE, unknown.into(), none.clone(), for_admins(404)),
+        (post.clone(), format!("{unknown}/retry"), none.clone(), for_admins(404)),
+        (post.clone(), format!("{unknown}/promote"), none.clone(), for_admins(404)),
+        (get, "/queue".into(), none.clone(), for_admins(200)),
+        (post.clone(), "/queue/pause".into(), none.clone(), for_admins(204)),
+        (post, "/queue/resume".into(), none, for_admins(204)),
+    ]
+}
+
+/// Whether an address, such as `/exams/7?force=true`, is one of a route's, such as `/exams/{id}`.
+fn is_of(address: &str, route: &str) -> bool {
+    let mut parts = address.split('?').next().unwrap_or_default().split('/');
+    route.split('/').all(|wanted| parts.next().is_some_and(|part| part == wanted || wanted == "{id}"))
+        && parts.next().is_none()
+}
+
+/// Every operation has a row, except those that are for anyone: these have no roles.
+fn check_that_none_is_left_out(document: &Value, rows: &[Row]) {
+    for (route, operations) in document["paths"].as_object().expect("paths") {
+        let route = route.trim_start_matches("/api/v1");
+        for (method, operation) in operations.as_object().expect("operations") {
+            let has_row =
+                rows.iter().any(|(of, path, ..)| of.as_str().eq_ignore_ascii_case(method) && is_of(path, route));
+            assert_eq!(has_row, operation.get("security").is_some(), "{method} {route}");
+        }
+    }
+}
+
+/// An answer is what the document says of it; `?include=answers` alone gives more.
+fn check_answer(document: &Value, (method, path): (&Method, &str), status: u16, answer: &Value) {
+    let paths = document["paths"].as_object().expect("paths");
+    let (_, operations) =
+        paths.iter().find(|(route, _)| is_of(path, route.trim_start_matches("/api/v1"))).expect("described");
+    let response = &operations[method.as_str().to_lowercase()]["responses"][status.to_string()];
+    assert!(response.is_object(), "{method} {path}: {status} is not described");
+    let contents = response["content"].as_object().into_iter().flatten();
+    for (kind, content) in contents.filter(|(kind, _)| kind.ends_with("json")) {
+        let faults = faults(document, &content["schema"], answer, "");
+        assert!(faults.is_empty() || path.contains("include=answers"), "{method} {path}: {kind} {faults:?}");
+    }
+}
+
 #[tokio::test]
 async fn everybody_may_do_what_is_theirs_and_nothing_else() {
     let api = Api::start().await;
@@ -76,10 +131,17 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
     let result = api.expect(200, Method::POST, &format!("{attempt}/submit"), &student, none).await;
     let result = format!("/results/{}", id(&result));
 
-    for (method, path, body, expected) in table(&exam, &draft, &question, &attempt, &result) {
+    let user = format!("/users/{}", mine["authorId"].as_str().expect("an id"));
+    let mut rows = table(&user, &exam, &draft, &question, &attempt, &result);
+    rows.extend(administration());
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    check_that_none_is_left_out(&document, &rows);
+    for (method, path, body, expected) in rows {
         let mut found = Vec::new();
         for token in &people {
-            found.push(api.call(method.clone(), &path, token, &body).await.0);
+            let (status, answer) = api.call(method.clone(), &path, token, &body).await;
+            found.push(status);
+            check_answer(&document, (&method, &path), status, &answer);
         }
         assert_eq!(found, expected, "{method} {path}: nobody, other student, student, other author, author, admin");
     }

@@ -8,10 +8,12 @@ mod edges;
 mod emails;
 mod exams;
 mod faults;
+mod fuzz;
 mod leaks;
 mod openapi;
 mod questions;
 mod results;
+mod schemas;
 
 use examhall_api::Application;
 use examhall_boot::{

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use examhall_testkit::Process;
 use reqwest::Method;
 use serde_json::Value;
@@ -76,4 +78,35 @@ async fn the_document_can_be_printed_without_a_server() {
     let mut command = Process::spawn_binary("api", &["openapi"], [("APP_ENV", "development")]);
     assert!(command.exit(PATIENCE).await.success(), "{}", command.output());
     assert!(command.output().contains("\"openapi\": \"3.1.0\""));
+}
+
+/// The routes as `src/routes/` registers them: `post /exams/{id}/publish`.
+fn routes() -> BTreeSet<String> {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/routes")).expect("the routes");
+    let in_file = |file: std::io::Result<std::fs::DirEntry>| -> Vec<String> {
+        let source = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        let source = source.replace(".route(\"", "web::resource(\"");
+        let resources = source.split("web::resource(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        let methods = ["get", "post", "put", "patch", "delete"];
+        let of = |(path, rest): (&str, &str)| {
+            methods.map(|method| rest.contains(&format!("web::{method}()")).then(|| format!("{method} {path}")))
+        };
+        resources.flat_map(of).flatten().collect()
+    };
+    files.flat_map(in_file).collect()
+}
+
+#[tokio::test]
+async fn every_route_has_its_operation_and_every_operation_its_route() {
+    let api = Api::start().await;
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let operations = paths.flat_map(|(path, operations)| {
+        let path = path.trim_start_matches("/api/v1");
+        operations.as_object().expect("operations").keys().map(move |method| format!("{method} {path}"))
+    });
+    let pages = ["get /verify", "post /verify", "get /reset", "post /reset", "get /docs", "get /docs/try.js"];
+    let beside = pages.into_iter().chain(["get /openapi.json", "get /healthz", "get /readyz"]).map(str::to_owned);
+    assert_eq!(operations.chain(beside).collect::<BTreeSet<_>>(), routes());
+    api.stop().await;
 }

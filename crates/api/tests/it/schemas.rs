@@ -1,0 +1,134 @@
+//! The schemas of the OpenAPI document are those of the code, in both directions: a body may hold what its schema names
+//! and nothing else, and an answer holds what its schema promises and nothing else.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::Api;
+
+/// What is not in an answer as its schema says, as sentences. `schema` may be a reference into `document`.
+pub(crate) fn faults(document: &Value, schema: &Value, answer: &Value, at: &str) -> Vec<String> {
+    let schema = resolve(document, schema);
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let tried: Vec<_> = choices.iter().map(|choice| faults(document, choice, answer, at)).collect();
+        return if tried.iter().any(Vec::is_empty) { Vec::new() } else { tried.concat() };
+    }
+    if !has_type(&schema["type"], answer) {
+        return vec![format!("{at}: {answer} is no {}", schema["type"])];
+    }
+    match answer {
+        Value::Object(fields) => faults_of_fields(document, schema, fields, at),
+        Value::Array(items) if !schema["items"].is_null() => {
+            items.iter().flat_map(|item| faults(document, &schema["items"], item, &format!("{at}/0"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn faults_of_fields(document: &Value, schema: &Value, fields: &Map<String, Value>, at: &str) -> Vec<String> {
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let missing = required.filter(|name| !fields.contains_key(*name)).map(|name| format!("{at}/{name} is missing"));
+    let wrong = fields.iter().flat_map(|(name, value)| {
+        let at = format!("{at}/{name}");
+        match (schema["properties"].get(name), &schema["additionalProperties"]) {
+            (Some(schema), _) | (None, schema @ Value::Object(_)) => faults(document, schema, value, &at),
+            _ => vec![format!("{at} is not in the schema")],
+        }
+    });
+    missing.chain(wrong).collect()
+}
+
+fn has_type(wanted: &Value, value: &Value) -> bool {
+    let is = |wanted: &Value| match wanted.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        _ => false,
+    };
+    match wanted {
+        Value::Null => true,
+        Value::Array(types) => types.iter().any(is),
+        one => is(one),
+    }
+}
+
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("a schema"),
+        None => schema,
+    }
+}
+
+/// Every object in an example: where it is, and its schema.
+fn objects<'a>(document: &'a Value, schema: &'a Value, example: &Value, at: &str) -> Vec<(String, &'a Value)> {
+    let schema = resolve(document, schema);
+    match example {
+        Value::Object(fields) => {
+            let inner = fields.iter().flat_map(|(name, value)| {
+                objects(document, &schema["properties"][name], value, &format!("{at}/{name}"))
+            });
+            std::iter::once((at.to_owned(), schema)).chain(inner).collect()
+        }
+        Value::Array(items) => {
+            items.first().map_or_else(Vec::new, |item| objects(document, &schema["items"], item, &format!("{at}/0")))
+        }
+        _ => Vec::new(),
+    }
+}
+
+const UNKNOWN: &str = "unheardOf";
+
+/// The fields that the code takes at `at`: its error names them.
+async fn taken(api: &Api, method: &Method, path: &str, token: &str, example: &Value, at: &str) -> BTreeSet<String> {
+    let mut body = example.clone();
+    body.pointer_mut(at).expect("an object")[UNKNOWN] = json!(0);
+    let problem = api.expect(422, method.clone(), path, token, &body).await;
+    assert_eq!(problem["errors"][0]["pointer"], format!("{at}/{UNKNOWN}"), "{method} {path}: {problem}");
+    let detail = problem["errors"][0]["detail"].as_str().expect("text");
+    let named = detail.split('`').skip(1).step_by(2).map(str::to_owned);
+    named.filter(|name| name != UNKNOWN).collect()
+}
+
+/// Whether the code asks for `field` at `at`.
+async fn is_asked_for(api: &Api, call: (&Method, &str, &str), example: &Value, at: &str, field: &str) -> bool {
+    let (method, path, token) = call;
+    let mut body = example.clone();
+    body.pointer_mut(at).and_then(Value::as_object_mut).expect("an object").remove(field);
+    let (_, answer) = api.call(method.clone(), path, token, &body).await;
+    let errors = answer["errors"].as_array().into_iter().flatten();
+    errors.filter_map(|error| error["detail"].as_str()).any(|detail| detail == format!("missing field `{field}`"))
+}
+
+#[tokio::test]
+async fn every_body_is_taken_as_its_schema_says() {
+    let api = Api::start().await;
+    let (token, document) = (api.admin().await, api.get("/openapi.json").await.json::<Value>().await.expect("JSON"));
+    let mut checked = 0;
+    for (route, operations) in document["paths"].as_object().expect("paths") {
+        let path = route.trim_start_matches("/api/v1").replace("{id}", "00000000-0000-0000-0000-000000000000");
+        for (method, operation) in operations.as_object().expect("operations") {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let example = &resolve(&document, schema)["examples"][0];
+            for (at, schema) in objects(&document, schema, example, "") {
+                let described: BTreeSet<_> =
+                    schema["properties"].as_object().expect("fields").keys().cloned().collect();
+                assert_eq!(taken(&api, &method, &path, &token, example, &at).await, described, "{method} {route} {at}");
+                for field in example.pointer(&at).and_then(Value::as_object).expect("an object").keys() {
+                    let required = schema["required"].as_array().is_some_and(|all| all.contains(&json!(field)));
+                    let asked = is_asked_for(&api, (&method, &path, &token), example, &at, field).await;
+                    assert_eq!(asked, required, "{method} {route} {at}/{field}");
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 15, "{checked}");
+    api.stop().await;
+}
