@@ -1,4 +1,4 @@
-//! What is told to the supervisor that started the process: systemd's protocol for `Type=notify` (sd_notify(3)).
+//! What is told to the supervisor that started the process: systemd's protocol for `Type=notify` (`sd_notify(3)`).
 //!
 //! Without `NOTIFY_SOCKET` in the environment nothing is sent.
 
