@@ -77,7 +77,7 @@ impl Application {
     /// Connects to Redis and the database and takes the port; logs a line for each.
     ///
     /// # Errors
-    /// Where a setting cannot be used, the database does not answer, its tables are old and may not be migrated, or the
+    /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database does not answer, its tables are old and may not be migrated, or the
     /// port is taken. Redis may be away.
     pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
         let redis_url = settings.redis_url.expose_secret();
@@ -85,7 +85,7 @@ impl Application {
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
         let sleeping = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
-        await_redis(cache.clone(), queue.clone()).await;
+        await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;
 
         let store = open_store(&settings).await?;
         upkeep::introduce(&store, &cache);
@@ -240,18 +240,39 @@ fn cors(origins: &[String]) -> Cors {
 }
 
 /// Waits a little for Redis; where it is away, its two lines are logged once it has come.
-async fn await_redis(cache: Cache, queue: Queue<EmailJob>) {
-    let connected = async move {
+///
+/// # Errors
+/// Where it is there and the queue's keys cannot be.
+async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhall_queue::Error> {
+    let cached = async move {
         if cache.ready().await.is_ok() {
             tracing::info!("Redis initialized");
         }
-        if queue.connection().ready().await.is_ok() {
-            tracing::info!("Email queue initialized");
+        Ok(())
+    };
+    let queued = async move {
+        match queue.initialize().await {
+            Err(error @ examhall_queue::Error::NeedsHashTag { .. }) => {
+                tracing::error!(%error, "QUEUE_PREFIX");
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(%error, "The queue's Redis could not be looked at"),
+            Ok(()) => {}
         }
+        Ok(())
+    };
+    let connected = async move {
+        tokio::try_join!(cached, queued)?;
+        tracing::info!("Email queue initialized");
+        Ok(())
     };
     let mut connecting = tokio::spawn(connected);
-    if tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await.is_err() {
-        tracing::warn!("Redis unavailable, retrying");
+    match tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await {
+        Ok(looked_at) => looked_at.unwrap_or(Ok(())), // it ends with the runtime only
+        Err(_) => {
+            tracing::warn!("Redis unavailable, retrying");
+            Ok(())
+        }
     }
 }
 

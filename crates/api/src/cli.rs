@@ -122,8 +122,8 @@ pub fn run(args: Args) -> ExitCode {
 
 /// Whether the operator gave something that no service could ever use.
 fn is_bad_setting(error: &anyhow::Error) -> bool {
-    use examhall_queue::Error::{BadQueueName, BadUrl};
-    matches!(error.downcast_ref(), Some(BadUrl(_) | BadQueueName { .. }))
+    use examhall_queue::Error::{BadQueueName, BadUrl, NeedsHashTag};
+    matches!(error.downcast_ref(), Some(BadUrl(_) | BadQueueName { .. } | NeedsHashTag { .. }))
         || matches!(error.downcast_ref(), Some(examhall_cache::Error::BadUrl(_)))
         || matches!(error.downcast_ref(), Some(examhall_store::Error::BadUrl))
 }

@@ -30,7 +30,7 @@ struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Whom the queue is measured beside
-    #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official"])]
+    #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official", "minimal"])]
     peers: Vec<Peer>,
     /// Redis keeps an append-only file, synced every second
     #[arg(long)]
@@ -55,19 +55,27 @@ enum What {
 enum Part {
     /// Does one work as our queue does it: a measurement is a process of its own
     #[command(hide = true)]
-    Peer { port: u16, work: String, count: u32, width: u32 },
+    Peer {
+        port: u16,
+        work: String,
+        count: u32,
+        width: u32,
+        /// As the yardstick does it
+        #[arg(long)]
+        minimal: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if let Some(Part::Peer { port, work, count, width }) = args.part {
+    if let Some(Part::Peer { port, work, count, width, minimal }) = args.part {
         // Jobs that do nothing gain nothing from more threads than one, which is what Node has, and wake them for it.
         let runtime = if work == "run" {
             Builder::new_current_thread().enable_all().build()?
         } else {
             Builder::new_multi_thread().enable_all().build()?
         };
-        return runtime.block_on(queue::be_a_peer(port, &work, count, width));
+        return runtime.block_on(queue::be_a_peer(minimal, port, &work, count, width));
     }
     Builder::new_multi_thread().enable_all().build()?.block_on(measure(args))
 }

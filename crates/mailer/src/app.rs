@@ -88,20 +88,36 @@ impl Mailer {
     /// Where a setting cannot be used.
     pub async fn connect(settings: MailerSettings) -> anyhow::Result<Self> {
         let mailer = Self::new(settings)?;
-        mailer.await_redis().await;
+        mailer.await_redis().await?;
         Ok(mailer)
     }
 
-    /// Waits a little for Redis; where it is away, its line is logged once it has come.
-    pub(crate) async fn await_redis(&self) {
-        let connection = self.queue.connection().clone();
+    /// Waits a little for Redis; where it is away, its lines are logged once it has come.
+    ///
+    /// # Errors
+    /// Where it is there and the queue's keys cannot be.
+    pub(crate) async fn await_redis(&self) -> anyhow::Result<()> {
+        let queue = self.queue.clone();
         let mut connecting = tokio::spawn(async move {
-            if connection.ready().await.is_ok() {
+            if queue.connection().ready().await.is_ok() {
                 tracing::info!("Redis initialized");
             }
+            match queue.initialize().await {
+                Ok(()) => tracing::info!("Email queue initialized"),
+                Err(error @ examhall_queue::Error::NeedsHashTag { .. }) => {
+                    tracing::error!(%error, "QUEUE_PREFIX");
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(%error, "Redis could not be looked at"),
+            }
+            Ok(())
         });
-        if tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await.is_err() {
-            tracing::warn!("Redis unavailable, retrying");
+        match tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await {
+            Ok(looked_at) => looked_at?.context("QUEUE_PREFIX"),
+            Err(_) => {
+                tracing::warn!("Redis unavailable, retrying");
+                Ok(())
+            }
         }
     }
 
@@ -131,7 +147,6 @@ impl Mailer {
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let sleeping = self.sleeping_connection()?;
-        tokio::spawn(look_at_server(self.queue.clone()));
         tokio::spawn(gauges::measure(self.queue.clone(), self.settings.queue.name.clone(), background.clone()));
         let (bodies, transport, concurrency) =
             (self.handler.bodies.clone(), Arc::clone(&self.handler.transport), self.options.concurrency);
@@ -190,17 +205,6 @@ async fn say_stopping(liveness: Liveness, stop: CancellationToken) {
     stop.cancelled().await;
     supervisor::stopping();
     liveness.release();
-}
-
-/// Tells what about the Redis server may lose jobs, once it is there.
-async fn look_at_server(queue: Queue<Payload>) {
-    if queue.connection().ready().await.is_err() {
-        return;
-    }
-    match queue.check_server().await {
-        Ok(concerns) => concerns.iter().for_each(|concern| tracing::warn!("{concern}")),
-        Err(error) => tracing::error!(%error, "Redis could not be looked at"),
-    }
 }
 
 fn author(settings: &MailerSettings) -> anyhow::Result<Author> {

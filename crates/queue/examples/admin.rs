@@ -13,8 +13,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let name = args.next().unwrap_or_else(|| "greetings".to_owned());
 
     let connection = Connection::open(&url)?;
-    connection.ready().await?;
     let queue: Queue<Value> = Queue::new(connection, "bull", &name)?;
+    queue.initialize().await?; // connected, and a server that suits
 
     println!("{:?}", queue.counts().await?);
     for oldest in queue.oldest_waiting().await? {

@@ -24,11 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let count: u32 = args.next().map_or(Ok(10), |count| count.parse())?;
 
     let connection = Connection::open(&url)?;
-    connection.ready().await?;
     let queue: Queue<Greeting> = Queue::new(connection, "bull", &name)?;
-    for concern in queue.check_server().await? {
-        println!("warning: {concern}");
-    }
+    queue.initialize().await?; // connected, and a server that suits
 
     // Up to three runs, 2 s and 4 s apart; ahead of all jobs with a higher number.
     let retry = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };

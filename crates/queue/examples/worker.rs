@@ -21,9 +21,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let takes = Duration::from_millis(args.next().map_or(Ok(100), |millis| millis.parse())?);
 
     let connection = Connection::open(&url)?;
-    connection.ready().await?;
     let queue: Queue<Value> = Queue::new(connection, "bull", &name)?;
-    queue.check_server().await?;
+    queue.initialize().await?; // connected, and a server that suits
 
     let handler = move |job: Job<Value>| async move {
         println!("run {} {}", job.id, SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());

@@ -8,6 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::{Connection, Error, clock::now_ms, script};
 
 /// A list of names in one hash. Cheap to clone.
+/// ```no_run
+/// # use examhall_queue::{Blocklist, Connection};
+/// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
+/// let list = Blocklist::new(connection, "closed");
+/// list.add("ada@example.com", "there is no such mailbox").await?;
+/// for blocked in list.find(&["ada@example.com".to_owned()]).await? {
+///     println!("{} since {}: {}", blocked.name, blocked.since, blocked.reason);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Blocklist {
     connection: Connection,

@@ -15,6 +15,21 @@ use crate::{Connection, Error, keys::Keys, script};
 ///
 /// A handler asks it before it does what must not be done twice: once the hold [is lost](Self::is_lost), another worker
 /// may have the job.
+/// ```no_run
+/// # use examhall_queue::{Job, Outcome};
+/// async fn convert(job: Job<Vec<String>>) -> Outcome {
+///     for (done, page) in job.data.iter().enumerate() {
+///         if job.claim.is_lost() {
+///             return Outcome::Returned;
+///         }
+///         println!("{page}");
+///         // What cannot be shown now is no reason to stop.
+///         let _ = job.claim.set_progress(&(100 * (done + 1) / job.data.len())).await;
+///         let _ = job.claim.log(&format!("converted {page}")).await;
+///     }
+///     Outcome::Completed(job.data.len().into())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Claim {
     hold: Arc<Hold>,

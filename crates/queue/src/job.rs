@@ -101,6 +101,9 @@ impl TakenJob {
         }
         let data = self.fields.get("data").map_or(&b"{}"[..], Vec::as_slice);
         let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
+        if let Some(Err(error)) = self.fields.get("opts").map(|opts| serde_json::from_slice::<Value>(opts)) {
+            return Err(self.poisoned(&format!("the job's options cannot be read: {error}"), None));
+        }
         Ok(Job {
             id: self.id.clone(),
             name: self.text("name"),

@@ -5,6 +5,18 @@ use std::time::Duration;
 use crate::{Connection, Error, script};
 
 /// Places under one key. Cheap to clone.
+/// ```no_run
+/// # use std::time::Duration;
+/// # use examhall_queue::{Connection, Leases};
+/// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
+/// let connections = Leases::new(connection, "connections:mail.example", 10, Duration::from_secs(30));
+/// if connections.take("worker-1/socket-3").await? {
+///     // connect, and take it again every few seconds to keep it
+///     connections.release("worker-1/socket-3").await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Leases {
     connection: Connection,

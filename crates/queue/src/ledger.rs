@@ -12,6 +12,20 @@ use serde_json::Value;
 use crate::{Connection, Error, script};
 
 /// Entries under `<prefix><job id>`. Cheap to clone.
+/// ```no_run
+/// # use std::time::Duration;
+/// use examhall_queue::{Connection, Effect, Entry, Ledger};
+/// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
+/// let ledger = Ledger::new(connection, "paid:", Duration::from_secs(7 * 24 * 3600));
+/// let intent = |state, at| Entry { state, message_id: "order-7".into(), at, deferrals: 0, result: "".into() };
+/// if ledger.get("7").await?.is_none_or(|entry| entry.state != Effect::Accepted) {
+///     ledger.put("7", &intent(Effect::Intent, 1_700_000_000_000)).await?;
+///     // pay
+///     ledger.put("7", &intent(Effect::Accepted, 1_700_000_000_500)).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ledger {
     connection: Connection,

@@ -5,6 +5,21 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How a run ended. What is no failure is no error: a job can be put off without losing an attempt.
+/// ```
+/// # use std::time::Duration;
+/// # use examhall_queue::{Failure, Outcome};
+/// fn of_answer(status: u16) -> Outcome {
+///     match status {
+///         200 => Outcome::Completed("sent".into()),
+///         404 => Outcome::Unrecoverable(Failure::new("there is no such guest")),
+///         423 => Outcome::Parked(Duration::from_secs(300)), // this one in five minutes, and others meanwhile
+///         429 => Outcome::RateLimited(Duration::from_secs(10)), // none for ten seconds
+///         503 => Outcome::Returned, // any worker may take it at once
+///         other => Outcome::Failed(Failure::new(format!("status {other}"))), // again, as its options say
+///     }
+/// }
+/// # assert_eq!(of_answer(503), Outcome::Returned);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Done; the value is kept as the job's `returnvalue`.

@@ -8,6 +8,7 @@
 //! ```
 //! Every peer is a process of its own with the same command line: `<port> <work> <count> <width>`.
 
+mod minimal;
 mod ours;
 mod peer;
 mod table;
@@ -15,11 +16,13 @@ mod target;
 mod usage;
 mod work;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
+use anyhow::Context;
 use examhall_testkit::{Redis, RedisOptions};
+use serde_json::json;
 
-pub(crate) use self::{ours::be_a_peer, peer::Peer};
+pub(crate) use self::peer::Peer;
 use self::{
     peer::Sample,
     work::{WORKS, Work},
@@ -54,5 +57,16 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
         }
     }
     table::print(plan, &samples);
+    Ok(())
+}
+
+/// Does one work as our queue does it, or the yardstick; prints how long it took, and ends when stdin does.
+pub(crate) async fn be_a_peer(minimal: bool, port: u16, work: &str, count: u32, width: u32) -> anyhow::Result<()> {
+    let work = Work::from_args(work, width).context("add, bulk or run")?;
+    let url = format!("redis://127.0.0.1:{port}");
+    let seconds =
+        if minimal { minimal::measure(&url, work, count).await? } else { ours::measure(&url, work, count).await? };
+    println!("{}", json!({ "seconds": seconds }));
+    std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,11 +1,7 @@
 //! The work as our queue does it, in a process of its own like every peer's.
 
-use std::{
-    io::Read,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use examhall_queue::{Connection, Error, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -15,19 +11,14 @@ use super::work::Work;
 /// The queue that everybody works on.
 pub(super) const QUEUE: &str = "bench";
 
-/// Does one work, prints how long it took, and ends when stdin does.
-pub(crate) async fn be_a_peer(port: u16, work: &str, count: u32, width: u32) -> anyhow::Result<()> {
-    let work = Work::from_args(work, width).context("add, bulk or run")?;
-    let url = format!("redis://127.0.0.1:{port}");
-    let queue: Queue<Value> = Queue::new(connect(&url).await?, "bull", QUEUE)?;
-    let seconds = match work {
-        Work::Add(in_flight) => add(&queue, count, in_flight).await?,
-        Work::Bulk(a_call) => add_in_bulk(&queue, count, a_call).await?,
-        Work::Run(slots) => run(&queue, connect(&url).await?, count, slots).await?,
-    };
-    println!("{}", json!({ "seconds": seconds }));
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+/// Does one work; gives the seconds it took.
+pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result<f64> {
+    let queue: Queue<Value> = Queue::new(connect(url).await?, "bull", QUEUE)?;
+    match work {
+        Work::Add(in_flight) => add(&queue, count, in_flight).await,
+        Work::Bulk(a_call) => add_in_bulk(&queue, count, a_call).await,
+        Work::Run(slots) => run(&queue, connect(url).await?, count, slots).await,
+    }
 }
 
 async fn connect(url: &str) -> Result<Connection, Error> {

@@ -30,6 +30,8 @@ pub(crate) enum Peer {
     Bullmq6,
     /// The crate bullmq-official 1.4.4
     BullmqOfficial,
+    /// A yardstick: two small scripts that write what BullMQ's layout asks for, and a bare client
+    Minimal,
 }
 
 /// One measurement.
@@ -53,6 +55,7 @@ impl Peer {
             Self::Bullmq5 => "bullmq 5.66.4",
             Self::Bullmq6 => "bullmq 6.7.0",
             Self::BullmqOfficial => "bullmq-official",
+            Self::Minimal => "minimal Lua",
         }
     }
 
@@ -72,6 +75,8 @@ impl Peer {
         drop(child.stdin.take()); // it ends when nobody reads from it any more
         let status = child.wait().await?;
         ensure!(status.success(), "{} ended with {status}", self.label());
+        let done: u32 = redis.cmd(&work.done_by(ours::QUEUE)).await;
+        ensure!(done == count, "{} did {done} of {count}: {work}", self.label());
         let told: Value = serde_json::from_str(&line)?;
         let seconds = told["seconds"].as_f64().context("a peer tells its seconds")?;
         let count = f64::from(count);
@@ -88,9 +93,9 @@ impl Peer {
             Ok(command)
         };
         let mut command = match self {
-            Self::Ours => {
+            Self::Ours | Self::Minimal => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("peer");
+                command.arg("peer").args((self == Self::Minimal).then_some("--minimal"));
                 command
             }
             Self::Bullmq5 => node("bullmq-5")?,

@@ -24,7 +24,8 @@ pub(crate) fn print(plan: &Plan, samples: &Samples) {
     for (heading, _) in FIGURES {
         print!(" {heading:>12}");
     }
-    println!();
+    println!(" {:>12}", "ours by");
+    let rate_of = |work, peer| median(samples.get(&(work, peer))?.iter().map(|sample: &Sample| sample.rate));
     for work in WORKS {
         for peer in &plan.peers {
             let Some(samples) = samples.get(&(*work, *peer)) else { continue };
@@ -33,7 +34,12 @@ pub(crate) fn print(plan: &Plan, samples: &Samples) {
                 let cell = median(samples.iter().filter_map(figure)).map_or_else(|| "-".to_owned(), in_short);
                 print!(" {cell:>12}");
             }
-            println!();
+            match (rate_of(*work, Peer::Ours), rate_of(*work, *peer)) {
+                (Some(ours), Some(theirs)) if *peer != Peer::Ours => {
+                    println!(" {:>12}", format!("{:.2}x", ours / theirs))
+                }
+                _ => println!(),
+            }
         }
     }
     print_targets(samples);

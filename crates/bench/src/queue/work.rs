@@ -24,6 +24,14 @@ impl Work {
         }
     }
 
+    /// The Redis command that tells how many jobs of the queue it has been done for.
+    pub(crate) fn done_by(self, queue: &str) -> String {
+        match self {
+            Self::Add(_) | Self::Bulk(_) => format!("LLEN bull:{queue}:wait"),
+            Self::Run(_) => format!("ZCARD bull:{queue}:completed"),
+        }
+    }
+
     /// The other way round.
     pub(crate) fn from_args(name: &str, width: u32) -> Option<Self> {
         [Self::Add(width), Self::Bulk(width), Self::Run(width)].into_iter().find(|work| work.to_args().0 == name)

@@ -7,8 +7,8 @@ fn bench(args: &[&str]) -> Output {
 }
 
 #[test]
-fn every_work_is_measured_for_us_and_for_both_versions_of_bullmq() {
-    let output = bench(&["queue", "--count", "500", "--rounds", "1", "--peers", "ours,bullmq-5,bullmq-6"]);
+fn every_work_is_measured_for_us_both_versions_of_bullmq_and_the_yardstick() {
+    let output = bench(&["queue", "--count", "500", "--rounds", "1", "--peers", "ours,bullmq-5,bullmq-6,minimal"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout).expect("UTF-8");
     for work in [
@@ -20,13 +20,14 @@ fn every_work_is_measured_for_us_and_for_both_versions_of_bullmq() {
         "no-op jobs, 50 slots",
         "no-op jobs, 500 slots",
     ] {
-        for peer in ["ours", "bullmq 5.66.4", "bullmq 6.7.0"] {
+        for peer in ["ours", "bullmq 5.66.4", "bullmq 6.7.0", "minimal Lua"] {
             let head = format!("{work:<24} {peer:<16}");
             let line =
                 table.lines().find(|line| line.starts_with(&head)).unwrap_or_else(|| panic!("{head} in {table}"));
             let figures: Vec<f64> =
                 line[head.len()..].split_whitespace().filter_map(|cell| cell.parse().ok()).collect();
             assert!(figures.len() >= 3 && figures[..3].iter().all(|figure| *figure > 0.0), "{line}");
+            assert_eq!(line.ends_with('x'), peer != "ours", "a ratio for each peer: {line}");
         }
     }
     assert!(table.contains("bullmq 5.66.4, jobs/s"), "{table}");

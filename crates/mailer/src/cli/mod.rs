@@ -95,13 +95,16 @@ pub fn run(args: &Args) -> ExitCode {
             Some(Command::Queue(command)) => queue::run(&mailer, command).await,
             Some(Command::Suppressions(command)) => suppressions::run(&mailer, command).await,
         };
-        done.unwrap_or_else(|error| fail(exit::UNAVAILABLE, &error))
+        done.unwrap_or_else(|error| match error.downcast_ref() {
+            Some(examhall_queue::Error::NeedsHashTag { .. }) => fail(exit::CONFIG, &error),
+            _ => fail(exit::UNAVAILABLE, &error),
+        })
     })
 }
 
 async fn serve(mailer: Mailer) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
-    mailer.await_redis().await;
+    mailer.await_redis().await?;
     mailer.run(stop).await?;
     tracing::info!("Stopped");
     Ok(ExitCode::SUCCESS)

@@ -35,7 +35,7 @@ pub(super) struct DrainArgs {
 
 pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
-    mailer.await_redis().await;
+    mailer.await_redis().await?;
     let options = DrainOptions { limit: args.limit, max_time: args.max_time, dry_run: args.dry_run };
     let (progress, told) = (Progress::default(), CancellationToken::new());
     let telling = tokio::spawn(tell(mailer.due().await, progress.clone(), told.clone()));

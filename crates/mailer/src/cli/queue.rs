@@ -117,7 +117,7 @@ struct Answer {
 }
 
 pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
-    mailer.await_redis().await;
+    mailer.await_redis().await?;
     match carry_out(&mailer.queue, command).await {
         Ok(found) if form(command).json => answer(&found.json.to_string())?,
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,

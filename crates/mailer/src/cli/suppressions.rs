@@ -40,7 +40,7 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
-    mailer.await_redis().await;
+    mailer.await_redis().await?;
     let list = mailer.handler.suppressions.list();
     match command {
         Command::List { json } => {

@@ -60,6 +60,16 @@ impl<T> Queue<T> {
 
     /// Waits until a job has completed or failed, and gives it then; for at most `patience`. `sleeping` is a connection to
     /// the same Redis, for nothing but waiting.
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::{Connection, Queue};
+    /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// let sleeping = Connection::open("redis://127.0.0.1:6379")?;
+    /// let job = queue.wait_for_end("guest-7", sleeping, Duration::from_secs(30)).await?;
+    /// println!("{} with {:?}", job.state, job.returnvalue);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is no such job, also where it was removed as soon as it had ended;

@@ -30,6 +30,23 @@ struct Step<D> {
 impl<T> Queue<T> {
     /// Runs a completed or failed job again, behind its equals and with its priority (in BullMQ 5 it jumps ahead of all
     /// others).
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::{Attempts, Error, Queue, State};
+    /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+    /// match queue.retry("guest-7", Attempts::Keep).await {
+    ///     Ok(()) => println!("it has one more run"),
+    ///     Err(Error::WrongState { state, .. }) => println!("it is {state}"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// queue.promote("guest-8").await?; // delayed: ready now
+    /// queue.promote_all().await?;
+    /// queue.remove("guest-9").await?; // unless a worker has it
+    /// queue.clean(State::Failed, Duration::from_secs(30 * 24 * 3600), 1000).await?; // older than 30 days
+    /// queue.drain(true).await?; // all that wait, and the delayed ones
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].

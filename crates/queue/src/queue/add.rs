@@ -47,6 +47,16 @@ impl<T: Serialize> Queue<T> {
 
     /// Adds jobs and gives their ids in the same order. Up to 500 jobs or 1 MB are added by one script: all of them or
     /// none.
+    /// ```no_run
+    /// # use examhall_queue::{JobOptions, NewJob, Queue};
+    /// # async fn run(queue: Queue<u32>) -> Result<(), examhall_queue::Error> {
+    /// let jobs: Vec<_> = (1..=1000)
+    ///     .map(|n| NewJob { name: "count".into(), data: n, options: JobOptions { priority: n % 3, ..Default::default() } })
+    ///     .collect();
+    /// let ids = queue.add_all(&jobs).await?; // two scripts
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`add`](Self::add); what is refused is refused before anything is written. Where a later one of several

@@ -15,6 +15,17 @@ impl<T> Queue<T> {
     ///
     /// Jobs are safe beside clients of BullMQ 5 and beside clients of BullMQ 6. Beside both at once, nobody should pause
     /// or resume with a client of BullMQ 5: it renames over whatever the others have put there.
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::Queue;
+    /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// queue.pause().await?;
+    /// queue.set_rate_limit(Some((100, Duration::from_secs(1)))).await?; // 100 jobs a second, all workers together
+    /// queue.set_global_concurrency(Some(20)).await?; // 20 at once, all workers together
+    /// queue.resume().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Redis`].
@@ -67,6 +78,13 @@ impl<T> Queue<T> {
 
     /// Removes the paused queue and all its jobs. While workers have jobs, only where `force` is set; those workers then
     /// lose them.
+    /// ```no_run
+    /// # async fn run(queue: examhall_queue::Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// queue.pause().await?;
+    /// queue.obliterate(false).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotIdle`]; [`Error::Redis`]: some may have been removed then.

@@ -53,6 +53,19 @@ impl<T> Queue<T> {
     }
 
     /// Up to `count` jobs of one state, after the first `skip`.
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::{Order, Queue, State};
+    /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// let second_page = queue.list(State::Delayed, 50, 50, Order::OldestFirst).await?;
+    /// for line in queue.logs(&second_page[0].id, 0, 100).await? {
+    ///     println!("{line}");
+    /// }
+    /// let ended = queue.ended_within(Duration::from_secs(60)).await?;
+    /// println!("{} done a minute, {} failed; workers: {:?}", ended.completed, ended.failed, queue.workers().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Redis`].

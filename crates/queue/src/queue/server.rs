@@ -1,14 +1,16 @@
 //! The server behind a queue: whether it suits, and who is connected to it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use fred::types::Value;
+use fred::{error::ErrorKind, types::Value};
 
 use super::Queue;
 use crate::{Error, connection::at_server_of};
 
 /// Oldest Redis whose commands all scripts find.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
+/// Rest before a server that went away while it was looked at is looked at again.
+const REST: Duration = Duration::from_millis(200);
 
 /// Something about the server that may lose jobs, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +52,25 @@ impl<T> Queue<T> {
     /// as a warning that says what to do.
     ///
     /// # Errors
-    /// As [`check_server`](Self::check_server).
+    /// [`Error::NeedsHashTag`] as [`check_server`](Self::check_server); [`Error::Redis`] where the connection was closed
+    /// meanwhile, or the server refuses to be looked at.
     pub async fn initialize(&self) -> Result<(), Error> {
-        self.connection.ready().await?;
-        for concern in self.check_server().await? {
-            tracing::warn!("{concern}");
+        loop {
+            self.connection.ready().await?;
+            match self.check_server().await {
+                Ok(concerns) => {
+                    concerns.iter().for_each(|concern| tracing::warn!("{concern}"));
+                    return Ok(());
+                }
+                Err(Error::Redis(error))
+                    if matches!(error.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled) =>
+                {
+                    tracing::debug!(%error, "Redis went away again");
+                    tokio::time::sleep(REST).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
     /// Looks whether the server suits.

@@ -133,6 +133,17 @@ where
 
     /// Works until there is nothing left to take, and until retries of jobs it touched that are due within `patience`
     /// have been run too; stops early at `stop`.
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::{Connection, Job, Outcome, Queue, Worker, WorkerOptions};
+    /// # use tokio_util::sync::CancellationToken;
+    /// # async fn run(queue: Queue<String>, sleeping: Connection) {
+    /// let handler = |job: Job<String>| async move { Outcome::Completed(job.data.into()) };
+    /// let worker = Worker::new(queue, sleeping, WorkerOptions::default(), handler);
+    /// let drained = worker.drain(Duration::from_secs(15), CancellationToken::new()).await;
+    /// println!("{} done, failed: {:?}, {} later", drained.completed, drained.failed, drained.retried_later);
+    /// # }
+    /// ```
     pub async fn drain(mut self, patience: Duration, stop: CancellationToken) -> Drained {
         while !stop.is_cancelled() {
             let next = self.turn(self.free_slots()).await;

@@ -103,10 +103,10 @@ async fn a_thousand_adds_at_once_share_scripts_and_each_gets_its_own_id() {
 }
 
 #[tokio::test]
-async fn data_that_is_too_long_or_no_json_fails_with_a_reason_that_dashboards_can_show() {
+async fn data_that_is_too_long_and_data_or_options_that_are_no_json_fail_with_a_reason_that_dashboards_can_show() {
     let bench = Bench::start().await;
     let long = format!("\"{}\"", "x".repeat(8 * 1024 * 1024));
-    for (id, data) in [("long", long.as_str()), ("broken", "{\"to\":")] {
+    for (id, data) in [("long", long.as_str()), ("broken", "{\"to\":"), ("opts", "{}")] {
         bench
             .redis
             .command::<i64>(&["HSET", &format!("bull:email:{id}"), "name", "x", "data", data, "opts", "{"])
@@ -116,13 +116,15 @@ async fn data_that_is_too_long_or_no_json_fails_with_a_reason_that_dashboards_ca
     bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost").await;
     let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
     let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
-    assert_eq!((drained.completed, drained.failed.len()), (0, 3));
+    assert_eq!((drained.completed, drained.failed.len()), (0, 4));
     let reason = async |id: &str| bench.field(id, "failedReason").await.expect("a reason");
     assert_eq!(reason("long").await, "the job's data has 8388610 bytes, and 8388608 are read at most");
     assert_eq!(reason("ghost").await, "the job's hash is missing");
     let broken = bench.hash("broken").await;
     assert!(broken["failedReason"].starts_with("the job's data cannot be read: EOF"), "{broken:?}");
     assert_eq!((broken["data"].as_str(), broken["opts"].as_str()), (r#""{\"to\":""#, r#"{"attempts":0}"#));
+    assert!(reason("opts").await.starts_with("the job's options cannot be read: EOF"));
+    assert_eq!(bench.field("opts", "opts").await.as_deref(), Some(r#"{"attempts":0}"#));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The binaries as an operator meets them: start, bad settings, logs.
 
-use examhall_testkit::{Process, World};
+use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, free_port};
 
 use crate::{Api, PATIENCE};
 
@@ -26,6 +26,36 @@ async fn without_redis_the_api_warns_listens_and_goes_on_when_it_comes() {
     world.redis.restart().await;
     api.process.line("Redis initialized").await;
     api.process.line("Email queue initialized").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_may_throw_jobs_away_is_warned_of_by_both() {
+    let world = World::start().await;
+    world.redis.cmd::<String>("CONFIG SET maxmemory-policy allkeys-lru").await;
+    for process in [world.api(), world.mailer(&[])] {
+        process.line("set maxmemory-policy to noeviction (it is allkeys-lru)").await;
+        process.line("Email queue initialized").await;
+    }
+}
+
+#[tokio::test]
+async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
+    let bus = free_port().to_string();
+    let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
+    let args = args.map(str::to_owned).into();
+    let redis = RedisOptions { args, ..RedisOptions::default() };
+    let mut world = World::start_with(DatabaseKind::Sqlite, redis).await;
+    world.redis.cmd::<String>("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    world.set("REDIS_URL", &format!("redis-cluster://127.0.0.1:{}", world.redis.port()));
+    for mut process in [world.api(), world.mailer(&[])] {
+        process.line("such as the prefix {bull} instead of bull").await;
+        // On a machine with much else to do it may have gone on without Redis before it came to know.
+        if !process.output().contains("Redis unavailable") {
+            assert_eq!(process.exit(PATIENCE).await.code(), Some(78), "{}", process.output());
+        }
+    }
+    world.set("QUEUE_PREFIX", "{bull}");
+    world.mailer(&[]).line("Email queue initialized").await;
 }
 
 #[tokio::test]
