@@ -158,3 +158,40 @@ async fn a_load_longer_than_the_lease_keeps_it() {
         assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_once_it_is_made() {
+    let redis = Redis::start().await;
+    let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
+    row.version.store(999, Ordering::SeqCst);
+    let readers: Vec<_> = (0..10_000).map(|n| reader(&caches[n % 2], &row)).collect();
+    row.loading().await;
+    row.open();
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic").expect("read").0, None);
+    }
+    assert_eq!(row.loads(), 1);
+    row.version.store(1, Ordering::SeqCst);
+    caches[0].delete(&KEY).await.expect("deleted");
+    assert_eq!(read(&caches[0], &row).await.0, 1);
+    eventually("the other process to find it", Duration::from_secs(2), async || {
+        (try_read(&caches[1], &row).await.expect("read").0 == Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_comes_when_twenty_thousand_wait_is_told_when_to_come_back() {
+    let (cache, row) = (Cache::local_only(), Row::gated());
+    let readers: Vec<_> = (0..20_000).map(|_| reader(&cache, &row)).collect();
+    let crowded = eventually("a full house", PATIENCE, async || {
+        tokio::time::timeout(Duration::from_millis(1), try_read(&cache, &row)).await.ok()?.err()
+    });
+    let ReadError::Crowded { retry_after } = crowded.await else { panic!("they wait") };
+    assert!((1_000..=3_000).contains(&retry_after.as_millis()), "{retry_after:?}");
+    row.open();
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
+    }
+    assert_eq!(row.loads(), 1);
+}
