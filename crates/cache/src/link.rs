@@ -27,14 +27,14 @@ const BEAT: Duration = Duration::from_millis(500);
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
     let link = Link { client: connect(url)?, cache: Arc::clone(cache), canary: canary(&cache.prefix) };
     let stop = cache.stop.clone();
-    cache.runtime.spawn(async move {
+    cache.own.handle().spawn(async move {
         stop.run_until_cancelled(link.keep()).await;
         quit(&link.client).await;
     });
     let (watched, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
+    cache.own.handle().spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
     let (late, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
+    cache.own.handle().spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     ReadError, Source,
-    cache::{Inner, Plan},
+    cache::{Inner, Load, Plan},
     entry::Entry,
     error::Panicked,
     flight::{Flight, Outcome, Pass},
@@ -120,7 +121,7 @@ impl Inner {
         let most = left.map_or(plan.life.local, |left| left.min(plan.life.local));
         self.keep(&plan.key, &entry, (most, Warrant::Link), pass, epoch);
         if let Some(left) = left.filter(|left| is_due(&entry, *left, &plan)) {
-            self.runtime.spawn(Arc::clone(self).refresh(plan, Anew::IfLeft(left)));
+            self.own.handle().spawn(Arc::clone(self).refresh(plan, Anew::IfLeft(left)));
         }
         entry
     }
@@ -139,7 +140,7 @@ impl Inner {
     /// The right to load is ours. Where there is an aged value, nobody waits long for a new one.
     async fn lead(self: Arc<Self>, plan: Plan, token: Token, aged: Option<Aged>, pass: Pass, epoch: u64) -> Outcome {
         let (cache, key) = (Arc::clone(&self), Arc::clone(&plan.key));
-        let load = self.runtime.spawn(async move { cache.load_and_fill(plan, token, Some((pass, epoch))).await });
+        let load = self.own.handle().spawn(async move { cache.load_and_fill(plan, token, Some((pass, epoch))).await });
         let patience = if aged.is_some() { SOFT_LIMIT } else { HARD_LIMIT * 2 };
         let loaded = match tokio::time::timeout(patience, load).await {
             Ok(Ok(loaded)) => loaded,
@@ -162,7 +163,7 @@ impl Inner {
         let (names, key, life) = (Names::of(&plan.key), plan.key, plan.life);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let loaded = tokio::select! {
-            loaded = limited(&key, plan.load) => loaded,
+            loaded = self.limited(&key, plan.load) => loaded,
             never = keep_lease(redis, &names, &token) => match never {},
         };
         let entry = match loaded {
@@ -201,7 +202,7 @@ impl Inner {
     async fn load_unleased(&self, plan: Plan, keep: Option<(&Pass, u64, Warrant)>) -> Outcome {
         let _place = self.unleased.acquire().await; // it is never closed
         let began = Instant::now();
-        let entry = Arc::new(limited(&plan.key, plan.load).await?);
+        let entry = Arc::new(self.limited(&plan.key, plan.load).await?);
         if let Some((pass, epoch, warrant)) = keep.filter(|_| entry.is_storable()) {
             // Without Redis at all, this process is the only one that changes anything.
             let is_alone = self.redis.is_none();
@@ -229,16 +230,22 @@ impl Inner {
         }
     }
 
+    /// Runs a loader among the program's own tasks, no longer than it may take.
+    async fn limited(&self, key: &str, load: Load) -> Result<Entry, ReadError> {
+        let began = Instant::now();
+        let load = AbortOnDropHandle::new(self.loads.spawn(load));
+        let loaded = match tokio::time::timeout(HARD_LIMIT, load).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(ReadError::Load(Arc::new(Panicked))),
+            Err(_) => Err(ReadError::TooSlow(HARD_LIMIT)),
+        };
+        metrics::histogram!("cache_load_seconds", "ns" => space(key)).record(began.elapsed());
+        loaded
+    }
+
     fn epoch(&self) -> u64 {
         self.local.as_ref().map_or(0, crate::local::Local::epoch)
     }
-}
-
-async fn limited(key: &str, load: impl Future<Output = Result<Entry, ReadError>>) -> Result<Entry, ReadError> {
-    let began = Instant::now();
-    let loaded = tokio::time::timeout(HARD_LIMIT, load).await.unwrap_or(Err(ReadError::TooSlow(HARD_LIMIT)));
-    metrics::histogram!("cache_load_seconds", "ns" => space(key)).record(began.elapsed());
-    loaded
 }
 
 async fn keep_lease(redis: &Redis, names: &Names, token: &Token) -> std::convert::Infallible {

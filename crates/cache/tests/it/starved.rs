@@ -37,11 +37,12 @@ async fn a_process_without_time_loads_once_all_the_same() {
     let busy = Busy::begin();
     let readers: Vec<_> = (0..2_000).map(|n| reader(&caches[n % 2], &row)).collect();
     row.loading().await;
-    // The threads of the runtime too: nothing is heard, nothing renewed meanwhile.
-    for _ in 0..4 {
-        tokio::spawn(async { std::thread::sleep(Duration::from_millis(400)) });
+    // The threads that readers run on, all of them, for longer than a lease: it is renewed elsewhere.
+    let times = 12 * std::thread::available_parallelism().expect("a number").get();
+    let blocked = (0..times).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_millis(100)) }));
+    for blocked in blocked.collect::<Vec<_>>() {
+        blocked.await.expect("no panic");
     }
-    tokio::time::sleep(Duration::from_millis(600)).await; // the load's time
     row.open();
     all_read(readers).await;
     drop(busy);
