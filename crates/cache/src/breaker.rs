@@ -16,12 +16,21 @@ pub(crate) struct Breaker {
     in_a_row: u32,
     window: (Instant, u32, u32),
     open_until: Option<Instant>,
+    is_probing: bool,
     pause: Duration,
+    last_silence: Option<Instant>,
 }
 
 impl Breaker {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { in_a_row: 0, window: (now, 0, 0), open_until: None, pause: PAUSE.0 }
+        Self {
+            in_a_row: 0,
+            window: (now, 0, 0),
+            open_until: None,
+            is_probing: false,
+            pause: PAUSE.0,
+            last_silence: None,
+        }
     }
 
     /// Whether a call may be made. After a pause one may, as a probe; if nothing is heard of it, the next one a pause
@@ -31,7 +40,7 @@ impl Breaker {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                self.open_until = Some(now + self.pause);
+                (self.open_until, self.is_probing) = (Some(now + self.pause), true);
                 true
             }
         }
@@ -49,6 +58,7 @@ impl Breaker {
 
     pub(crate) fn failed(&mut self, now: Instant) {
         self.in_a_row += 1;
+        self.is_probing = false;
         self.note(now, 1);
         let (_, calls, failures) = self.window;
         if self.is_open() {
@@ -57,6 +67,17 @@ impl Breaker {
         } else if self.in_a_row >= IN_A_ROW || calls >= ENOUGH && failures * 2 >= calls {
             self.open_until = Some(now + self.pause);
         }
+    }
+
+    /// A call has waited for `span`, or another such span, and heard nothing. However many wait, one silence of Redis, or
+    /// one stall of this process, counts once. Gives whether calls are held back.
+    pub(crate) fn silent(&mut self, now: Instant, span: Duration) -> bool {
+        let is_new = self.last_silence.is_none_or(|last| now.duration_since(last) >= span);
+        if is_new && (!self.is_open() || self.is_probing) {
+            self.last_silence = Some(now);
+            self.failed(now);
+        }
+        self.is_open()
     }
 
     fn note(&mut self, now: Instant, failures: u32) {
@@ -88,6 +109,23 @@ mod tests {
         assert!(!breaker.admits(now + SECOND), "and no second one beside it");
         breaker.succeeded(now + SECOND);
         assert!(breaker.admits(now + SECOND));
+    }
+
+    #[test]
+    fn one_silence_counts_once_however_many_wait() {
+        let (start, span) = (Instant::now(), Duration::from_millis(50));
+        let mut breaker = Breaker::new(start);
+        for nth in 1..=4 {
+            for _ in 0..100 {
+                assert!(!breaker.silent(start + span * nth, span));
+            }
+        }
+        assert!(breaker.silent(start + span * 5, span), "a quarter of a second is enough");
+        assert!(breaker.silent(start + span * 6, span));
+        let probed = start + span * 5 + SECOND;
+        assert!(breaker.admits(probed), "who still waits has not made the pause longer");
+        assert!(breaker.silent(probed + span, span));
+        assert!(!breaker.admits(probed + span + SECOND) && breaker.admits(probed + span + SECOND * 2));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use examhall_core::{CacheKey, Life};
 use fred::interfaces::ClientLike;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     invalidate::Undelivered,
     link,
     local::Local,
+    names,
     redis::{Acquired, Anew, Names, Redis},
 };
 
@@ -44,8 +45,35 @@ pub(crate) struct Inner {
     pub(crate) undelivered: Undelivered,
     pub(crate) unleased: tokio::sync::Semaphore,
     /// Where loads run: they outlive whoever asked for them.
-    pub(crate) runtime: Handle,
+    pub(crate) loads: Handle,
+    /// Where everything else does.
+    pub(crate) own: Own,
     pub(crate) stop: CancellationToken,
+}
+
+/// A thread of the cache's own: who keeps a lease or hears of changes must not stand in line behind ten thousand
+/// readers. Without Redis there is neither, and no such thread.
+pub(crate) struct Own(Option<Runtime>, Handle);
+
+impl Own {
+    fn start(has_redis: bool) -> Result<Self, Error> {
+        let build = || Builder::new_multi_thread().worker_threads(1).thread_name("cache").enable_all().build();
+        let runtime = has_redis.then(build).transpose()?;
+        let handle = runtime.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
+        Ok(Self(runtime, handle))
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.1
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background(); // waiting is not allowed in a task
+        }
+    }
 }
 
 /// Where a value came from.
@@ -106,6 +134,10 @@ impl Cache {
     }
 
     fn build(url: Option<&str>, prefix: &str, local: Option<Local>) -> Result<Self, Error> {
+        names::describe();
+        let (loads, own) = (Handle::current(), Own::start(url.is_some())?);
+        let handle = own.handle().clone();
+        let _inside = handle.enter(); // connections are served where they are opened
         let redis = url.map(Redis::open).transpose()?;
         let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().client_config().server.is_clustered());
         let is_linked = url.is_some() && local.is_some() && !is_cluster;
@@ -117,7 +149,8 @@ impl Cache {
             flights: Flights::default(),
             undelivered: Undelivered::default(),
             unleased: tokio::sync::Semaphore::new(UNLEASED_LOADS),
-            runtime: Handle::current(),
+            loads,
+            own,
             stop: CancellationToken::new(),
         });
         if let Some(url) = url {
@@ -133,7 +166,7 @@ impl Cache {
     pub async fn ready(&self) -> Result<(), Error> {
         let Some(redis) = &self.0.redis else { return Ok(()) };
         redis.ready().await?;
-        let is_ready = || redis.is_trusted.load(Ordering::SeqCst) && (!self.0.is_linked || self.is_live());
+        let is_ready = || redis.is_trusted() && (!self.0.is_linked || self.is_live());
         while !is_ready() && !self.0.stop.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -220,7 +253,7 @@ impl Cache {
         let (flight, is_ours) = self.0.flights.join(name);
         if is_ours {
             let plan = Plan { key: name.into(), life, decode, load: load() };
-            self.0.runtime.spawn(Arc::clone(&self.0).fly(Arc::clone(&flight), plan));
+            self.0.own.handle().spawn(Arc::clone(&self.0).fly(Arc::clone(&flight), plan));
         }
         let outcome = flight.landed().await;
         if let Ok((entry, source)) = &outcome {
@@ -273,7 +306,7 @@ impl Inner {
 
     /// Redis, where it can be relied on for this key.
     pub(crate) fn trusted_redis(&self, name: &str) -> Option<&Redis> {
-        let redis = self.redis.as_ref().filter(|redis| redis.is_trusted.load(Ordering::SeqCst));
+        let redis = self.redis.as_ref().filter(|redis| redis.is_trusted());
         redis.filter(|_| !self.undelivered.holds(name))
     }
 
@@ -304,5 +337,10 @@ pub(crate) fn to_load<K: CacheKey>(
 }
 
 pub(crate) fn count(outcome: &'static str) {
+    if outcome == "l1" {
+        // Its name is put together at compile time: this one is counted on every hit.
+        metrics::counter!("cache_requests_total", "outcome" => "l1").increment(1);
+        return;
+    }
     metrics::counter!("cache_requests_total", "outcome" => outcome).increment(1);
 }

@@ -8,6 +8,9 @@ pub enum Error {
     /// The URL cannot be understood. For the operator.
     #[error("not a Redis URL: {0}")]
     BadUrl(String),
+    /// The system gave no thread. For the operator.
+    #[error("no thread for the cache: {0}")]
+    Thread(#[from] std::io::Error),
     /// Redis is away, too slow, or refuses: what was to be invalidated may still be there. It is tried again in the
     /// background, and this process does not read it meanwhile.
     #[error("Redis: {0}")]

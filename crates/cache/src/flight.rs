@@ -121,6 +121,7 @@ impl<'a> Waiting<'a> {
     /// `None` where `most` wait already.
     pub(crate) fn begin(count: &'a AtomicUsize, most: usize) -> Option<Self> {
         let waiting = Self(count);
+        metrics::gauge!("cache_waiters").increment(1.0);
         let before = count.fetch_add(1, Ordering::Relaxed);
         (before < most).then_some(waiting)
     }
@@ -129,5 +130,6 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("cache_waiters").decrement(1.0);
     }
 }

@@ -87,7 +87,8 @@
 //! | whoever loads dies | its lease ends within 1 s, the next one loads |
 //! | whoever asked goes away | the load goes on |
 //! | the load fails | one error for all who wait, and for whoever comes within 250 ms; an aged value where the key allows it |
-//! | Redis is slow or down | 50 ms until five calls have failed, then nothing; each process loads once in 2 s per key |
+//! | Redis is gone | nothing; each process loads once in 2 s per key |
+//! | Redis is silent | a quarter of a second for who waits when it begins, then nothing, as if it were gone |
 //! | Redis takes no writes | it is not read until it has been told what has changed |
 //! | Redis is full | hits and invalidations go on, nothing is stored |
 //! | Redis comes back, maybe older | it is told all changes of the last minute before it is read |
@@ -98,6 +99,7 @@
 
 mod breaker;
 mod cache;
+mod connection;
 mod entry;
 mod error;
 mod flight;
@@ -106,6 +108,7 @@ mod link;
 mod load;
 mod local;
 mod many;
+mod names;
 mod redis;
 mod warm;
 

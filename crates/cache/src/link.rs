@@ -2,7 +2,7 @@
 //! that nothing was missed.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use crate::{
     Error,
     cache::Inner,
-    redis::{self, command},
+    connection::{command, connect, quit},
 };
 
 /// How often the link is proven: four times within the time that a proof lasts.
@@ -25,16 +25,16 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// Begins to listen, and to make up for what Redis may have missed.
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
-    let link = Link { client: redis::connect(url)?, cache: Arc::clone(cache), canary: canary(&cache.prefix) };
+    let link = Link { client: connect(url)?, cache: Arc::clone(cache), canary: canary(&cache.prefix) };
     let stop = cache.stop.clone();
-    cache.runtime.spawn(async move {
+    cache.own.handle().spawn(async move {
         stop.run_until_cancelled(link.keep()).await;
-        redis::quit(&link.client).await;
+        quit(&link.client).await;
     });
     let (watched, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
+    cache.own.handle().spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
     let (late, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
+    cache.own.handle().spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
     Ok(())
 }
 
@@ -202,14 +202,14 @@ impl Inner {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }
-            redis.is_trusted.store(true, Ordering::SeqCst);
+            redis.set_trust(true);
             tokio::select! {
                 // Said when the connection is lost, some time before there is a new one that could be read.
                 _ = losses.recv() => {}
                 _ = reconnects.recv() => {}
                 () = self.undelivered.distrusted() => {}
             }
-            redis.is_trusted.store(false, Ordering::SeqCst);
+            redis.set_trust(false);
         }
     }
 }

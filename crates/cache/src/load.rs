@@ -7,15 +7,16 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     ReadError, Source,
-    cache::{Inner, Plan},
+    cache::{Inner, Load, Plan},
     entry::Entry,
     error::Panicked,
     flight::{Flight, Outcome, Pass},
     local::{PROOF, Warrant},
-    redis::{Acquired, Anew, LEASE, Names, Redis, Token},
+    redis::{Acquired, Anew, LEASE, Names, RENEW_EVERY, Redis, Token, space},
 };
 
 /// How long a loader may take where nothing else can be answered.
@@ -28,6 +29,20 @@ const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 const FAILURE_LASTS: Duration = Duration::from_millis(250);
 /// Life of the knowledge that there is nothing.
 const NOTHING_LASTS: Duration = Duration::from_secs(5);
+
+/// A value that is past its time, and was never invalidated.
+struct Aged {
+    entry: Arc<Entry>,
+    /// How long past.
+    age: Duration,
+}
+
+impl Aged {
+    fn serve(self, key: &str) -> (Arc<Entry>, Source) {
+        metrics::histogram!("cache_stale_age_seconds", "ns" => space(key)).record(self.age);
+        (self.entry, Source::Stale)
+    }
+}
 
 impl Inner {
     /// Gets what stands under a key, and tells all who wait.
@@ -51,18 +66,21 @@ impl Inner {
         let (names, give_up) = (Names::of(&plan.key), Instant::now() + HARD_LIMIT + LEASE);
         let mut pause = POLL.0;
         loop {
+            if let Some(redis) = &self.redis {
+                redis.settled().await;
+            }
             let (epoch, pass) = (self.epoch(), self.flights.enter(&flight));
             let Some(redis) = self.trusted_redis(&plan.key) else { return self.load_alone(plan, &pass, epoch).await };
             let (mut acquired, mut aged) = (redis.acquire(&names, Anew::Never).await, None);
             if let Ok(Acquired::Value(bytes, left)) = &acquired {
                 let (left, Some(entry)) = (*left, (plan.decode)(bytes)) else {
-                    metrics::counter!("cache_decode_errors_total").increment(1);
+                    metrics::counter!("cache_decode_errors_total", "ns" => space(&plan.key)).increment(1);
                     return self.load_unleased(plan, Some((&pass, epoch, Warrant::Link))).await;
                 };
                 let Some(left) = left.filter(|left| *left <= entry.grace) else {
                     return Ok((self.found(entry, left, plan, &pass, epoch), Source::Redis));
                 };
-                aged = Some(Arc::new(entry));
+                aged = Some(Aged { age: entry.grace - left, entry: Arc::new(entry) });
                 acquired = redis.acquire(&names, Anew::IfLeft(left)).await;
             }
             match acquired {
@@ -70,8 +88,8 @@ impl Inner {
                 Ok(Acquired::Lease(token)) => return self.lead(plan, token, aged, pass, epoch).await,
                 Ok(Acquired::Marked) => return self.load_unleased(plan, None).await,
                 Ok(Acquired::Busy) => {
-                    if let Some(entry) = aged {
-                        return Ok((entry, Source::Stale));
+                    if let Some(aged) = aged {
+                        return Ok(aged.serve(&plan.key));
                     }
                     if Instant::now() > give_up {
                         return self.load_unleased(plan, None).await;
@@ -103,7 +121,7 @@ impl Inner {
         let most = left.map_or(plan.life.local, |left| left.min(plan.life.local));
         self.keep(&plan.key, &entry, (most, Warrant::Link), pass, epoch);
         if let Some(left) = left.filter(|left| is_due(&entry, *left, &plan)) {
-            self.runtime.spawn(Arc::clone(self).refresh(plan, Anew::IfLeft(left)));
+            self.own.handle().spawn(Arc::clone(self).refresh(plan, Anew::IfLeft(left)));
         }
         entry
     }
@@ -120,16 +138,9 @@ impl Inner {
     }
 
     /// The right to load is ours. Where there is an aged value, nobody waits long for a new one.
-    async fn lead(
-        self: Arc<Self>,
-        plan: Plan,
-        token: Token,
-        aged: Option<Arc<Entry>>,
-        pass: Pass,
-        epoch: u64,
-    ) -> Outcome {
-        let cache = Arc::clone(&self);
-        let load = self.runtime.spawn(async move { cache.load_and_fill(plan, token, Some((pass, epoch))).await });
+    async fn lead(self: Arc<Self>, plan: Plan, token: Token, aged: Option<Aged>, pass: Pass, epoch: u64) -> Outcome {
+        let (cache, key) = (Arc::clone(&self), Arc::clone(&plan.key));
+        let load = self.own.handle().spawn(async move { cache.load_and_fill(plan, token, Some((pass, epoch))).await });
         let patience = if aged.is_some() { SOFT_LIMIT } else { HARD_LIMIT * 2 };
         let loaded = match tokio::time::timeout(patience, load).await {
             Ok(Ok(loaded)) => loaded,
@@ -138,7 +149,7 @@ impl Inner {
         };
         match (loaded, aged) {
             (Ok(entry), _) => Ok((entry, Source::Loaded)),
-            (Err(_), Some(aged)) => Ok((aged, Source::Stale)),
+            (Err(_), Some(aged)) => Ok(aged.serve(&key)),
             (Err(error), None) => Err(error),
         }
     }
@@ -152,7 +163,7 @@ impl Inner {
         let (names, key, life) = (Names::of(&plan.key), plan.key, plan.life);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let loaded = tokio::select! {
-            loaded = limited(plan.load) => loaded,
+            loaded = self.limited(&key, plan.load) => loaded,
             never = keep_lease(redis, &names, &token) => match never {},
         };
         let entry = match loaded {
@@ -163,7 +174,7 @@ impl Inner {
             }
         };
         if !entry.is_storable() {
-            metrics::counter!("cache_fill_total", "result" => "oversize").increment(1);
+            metrics::counter!("cache_fill_total", "result" => "oversize", "ns" => space(&key)).increment(1);
             redis.release(&names, &token).await;
             return Ok(entry);
         }
@@ -191,7 +202,7 @@ impl Inner {
     async fn load_unleased(&self, plan: Plan, keep: Option<(&Pass, u64, Warrant)>) -> Outcome {
         let _place = self.unleased.acquire().await; // it is never closed
         let began = Instant::now();
-        let entry = Arc::new(limited(plan.load).await?);
+        let entry = Arc::new(self.limited(&plan.key, plan.load).await?);
         if let Some((pass, epoch, warrant)) = keep.filter(|_| entry.is_storable()) {
             // Without Redis at all, this process is the only one that changes anything.
             let is_alone = self.redis.is_none();
@@ -219,21 +230,27 @@ impl Inner {
         }
     }
 
+    /// Runs a loader among the program's own tasks, no longer than it may take.
+    async fn limited(&self, key: &str, load: Load) -> Result<Entry, ReadError> {
+        let began = Instant::now();
+        let load = AbortOnDropHandle::new(self.loads.spawn(load));
+        let loaded = match tokio::time::timeout(HARD_LIMIT, load).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(ReadError::Load(Arc::new(Panicked))),
+            Err(_) => Err(ReadError::TooSlow(HARD_LIMIT)),
+        };
+        metrics::histogram!("cache_load_seconds", "ns" => space(key)).record(began.elapsed());
+        loaded
+    }
+
     fn epoch(&self) -> u64 {
         self.local.as_ref().map_or(0, crate::local::Local::epoch)
     }
 }
 
-async fn limited(load: impl Future<Output = Result<Entry, ReadError>>) -> Result<Entry, ReadError> {
-    let began = Instant::now();
-    let loaded = tokio::time::timeout(HARD_LIMIT, load).await.unwrap_or(Err(ReadError::TooSlow(HARD_LIMIT)));
-    metrics::histogram!("cache_load_seconds").record(began.elapsed());
-    loaded
-}
-
 async fn keep_lease(redis: &Redis, names: &Names, token: &Token) -> std::convert::Infallible {
     loop {
-        tokio::time::sleep(LEASE * 3 / 10).await;
+        tokio::time::sleep(RENEW_EVERY).await;
         redis.renew(names, token).await;
     }
 }

@@ -52,7 +52,7 @@ impl Local {
                 .weigher(weigh)
                 .eviction_listener(|_, _, cause| {
                     if cause.was_evicted() {
-                        metrics::counter!("cache_l1_evictions_total").increment(1);
+                        metrics::counter!("cache_l1_evictions").increment(1);
                     }
                 })
                 .build(),

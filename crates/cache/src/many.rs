@@ -13,10 +13,10 @@ use examhall_core::CacheKey;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Cache, Cached, Fresh, ReadError, Source, cache::to_load};
+use crate::{Cache, Cached, Fresh, ReadError, Source, cache::to_load, connection::turns};
 
 /// How long loads that are due wait for those of which it is not known yet.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(30);
 
 type Answer<K> = Result<Option<Fresh<K>>, ReadError>;
 
@@ -106,7 +106,10 @@ where
     async fn run(&self) {
         if self.undecided.load(Ordering::SeqCst) > 0 {
             // Whoever is late is loading elsewhere, or will be the first of the next run.
-            let _ = tokio::time::timeout(GATHER, self.decided.notified()).await;
+            tokio::select! {
+                () = self.decided.notified() => {}
+                () = turns(GATHER) => {}
+            }
         }
         let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
         let (keys, senders): (Vec<K>, Vec<_>) = due.into_iter().unzip();

@@ -1,32 +1,35 @@
-//! The level in Redis: connections that come back for ever and answer soon or not at all, and the steps of the protocol.
+//! The level in Redis: the steps of the protocol, and whether Redis can be relied on.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use examhall_core::KEY_SPACES;
 use fred::{
     clients::Client,
     interfaces::ClientLike,
-    types::{
-        Builder, ClusterHash, CustomCommand, RespVersion, Value,
-        config::{Config, Options, ReconnectError, ReconnectPolicy},
-    },
+    types::{ClientState, ClusterHash, Value},
+};
+use tokio::sync::watch;
+
+use crate::{
+    Error,
+    breaker::Breaker,
+    connection::{BULK_PATIENCE, command, connect, is_absence, quit, turns},
 };
 
-use crate::{Error, breaker::Breaker};
-
-/// Longest wait for an answer: from then on the database is the faster way.
+/// Silence of Redis that counts as a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
-/// The same for what is large, or what nobody waits for.
-const BULK_PATIENCE: Duration = Duration::from_millis(500);
-/// Longest wait for an answer, come what may.
-const NET: Duration = Duration::from_secs(2);
+/// How long a read waits while a Redis that was just replaced is told what has changed.
+const REGAIN: Duration = Duration::from_millis(50);
 /// Larger values go by a connection of their own, so that nobody waits behind them; in bytes.
 const BULK: usize = 32 * 1024;
 /// How long the right to load lasts, unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
+/// How often it is: three chances before it ends.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
 /// How long a mark bars fills: longer than a commit may take.
 const MARK: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,14 @@ struct Script {
 
 /// The three Redis keys of one cache key: value, lease, marks. The braces put all into one slot of a cluster.
 pub(crate) struct Names([String; 3]);
+
+/// Whether what Redis holds may be read, and since when that is so. It may not while invalidations may be undone or
+/// refused there: until they have been said again.
+#[derive(Clone, Copy)]
+struct Trust {
+    stands: bool,
+    since: Instant,
+}
 
 /// Answer to an acquisition.
 pub(crate) enum Acquired {
@@ -82,8 +93,7 @@ pub(crate) struct Redis {
     commands: Client,
     bulk: Client,
     breaker: Mutex<Breaker>,
-    /// `false` while invalidations may be undone or refused there: until they have been said again.
-    pub(crate) is_trusted: AtomicBool,
+    trust: watch::Sender<Trust>,
     scripts: [Script; 6],
 }
 
@@ -101,6 +111,11 @@ impl Names {
     pub(crate) fn of(key: &str) -> Self {
         Self([key.to_owned(), format!("cl:{{{key}}}"), format!("cm:{{{key}}}")])
     }
+
+    /// The kind of key, as a label.
+    fn space(&self) -> &'static str {
+        space(&self.0[0])
+    }
 }
 
 impl Redis {
@@ -110,7 +125,7 @@ impl Redis {
             commands: connect(url)?,
             bulk: connect(url)?,
             breaker: Mutex::new(Breaker::new(Instant::now())),
-            is_trusted: AtomicBool::new(false),
+            trust: watch::Sender::new(Trust { stands: false, since: Instant::now() }),
             scripts: [
                 script(include_str!("lua/acquire.lua")),
                 script(include_str!("lua/fill.lua")),
@@ -136,6 +151,26 @@ impl Redis {
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         self.commands.wait_for_connect().await?;
         Ok(self.bulk.wait_for_connect().await?)
+    }
+
+    /// Whether what it holds may be read.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trust.borrow().stands
+    }
+
+    pub(crate) fn set_trust(&self, stands: bool) {
+        self.trust.send_replace(Trust { stands, since: Instant::now() });
+    }
+
+    /// Where Redis was replaced just now, waits for the moment in which it is told what has changed: going on without it
+    /// would cost a load in each process.
+    pub(crate) async fn settled(&self) {
+        let Trust { stands, since } = *self.trust.borrow();
+        if !stands && since.elapsed() < REGAIN && self.commands.state() == ClientState::Connected {
+            let mut trust = self.trust.subscribe();
+            let regained = trust.wait_for(|trust| trust.stands);
+            let _ = tokio::time::timeout(REGAIN, regained).await; // either way the caller looks again
+        }
     }
 
     /// The bytes under a key.
@@ -167,8 +202,9 @@ impl Redis {
         let args = vec![token.0.as_str().into(), ms(LEASE), most_left];
         let answer = match self.guarded(Step::Acquire, names, args).await {
             Ok(answer) => answer,
+            Err(Error::Bypassed) => return Err(Error::Bypassed),
             Err(error) => {
-                self.release(names, &token).await; // if it has arrived
+                self.forgo(names, &token); // it may still arrive
                 return Err(error);
             }
         };
@@ -178,7 +214,7 @@ impl Redis {
         let left = answer.next().and_then(|left| u64::try_from(left.as_i64()?).ok()).map(Duration::from_millis);
         metrics::counter!("cache_lease_total", "result" => match code {
             Some(1) => "value", Some(2) => "busy", Some(3) => "granted", _ => "marked",
-        })
+        }, "ns" => names.space())
         .increment(1);
         Ok(match code {
             Some(1) => Acquired::Value(value.unwrap_or_default(), left),
@@ -192,25 +228,23 @@ impl Redis {
     pub(crate) async fn fill(&self, names: &Names, token: Token, value: Bytes, life: Duration) -> Result<bool, Error> {
         let is_large = value.len() > BULK;
         let args = vec![token.0.into(), Value::Bytes(value), ms(life)];
-        let answer = if is_large {
-            self.eval(&self.bulk, BULK_PATIENCE, Step::Fill, names, args).await
-        } else {
-            self.guarded(Step::Fill, names, args).await
-        };
+        // Sent even if the breaker is open: the lease was given, and whoever waits for the value waits for this.
+        let (client, patience) = if is_large { (&self.bulk, BULK_PATIENCE) } else { (&self.commands, PATIENCE) };
+        let answer = self.eval(client, patience, Step::Fill, names, args).await;
         let stored = answer.map(|answer| answer.as_i64() == Some(1));
         let result = match &stored {
             Ok(true) => "ok",
             Ok(false) => "rejected",
             Err(_) => "error",
         };
-        metrics::counter!("cache_fill_total", "result" => result).increment(1);
+        metrics::counter!("cache_fill_total", "result" => result, "ns" => names.space()).increment(1);
         stored
     }
 
-    /// Keeps the right to load for another while.
+    /// Keeps the right to load for another while. Sent even if the breaker is open: a lease that ends costs a load.
     pub(crate) async fn renew(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into(), ms(LEASE)];
-        if let Err(error) = self.guarded(Step::Renew, names, args).await {
+        if let Err(error) = self.eval(&self.commands, RENEW_EVERY, Step::Renew, names, args).await {
             tracing::debug!(%error, "a lease was not renewed");
         }
     }
@@ -218,9 +252,17 @@ impl Redis {
     /// Gives the right to load back.
     pub(crate) async fn release(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into()];
-        if let Err(error) = self.guarded(Step::Release, names, args).await {
+        if let Err(error) = self.eval(&self.commands, PATIENCE, Step::Release, names, args).await {
             tracing::debug!(%error, "a lease was not given back, and ends by itself");
         }
+    }
+
+    /// As [`release`](Self::release), and nobody waits.
+    fn forgo(&self, names: &Names, token: &Token) {
+        let script = &self.scripts[Step::Release as usize];
+        let args = script.args(names, &[token.0.as_str().into()]);
+        let client = self.commands.clone();
+        tokio::spawn(async move { command(&client, BULK_PATIENCE, "EVALSHA", ClusterHash::Offset(2), args).await });
     }
 
     /// Takes away a value, and the right to store what was read before.
@@ -242,18 +284,33 @@ impl Redis {
         Ok((words.first() == Some(&true), words.get(1) == Some(&true)))
     }
 
-    /// Runs a step unless Redis has failed too often of late.
+    /// Runs a step unless Redis has failed too often of late. It waits while Redis is silent until that counts as too
+    /// often: who gives up after one silence, on a machine that is merely busy, loads what another process is loading.
     async fn guarded(&self, step: Step, names: &Names, args: Vec<Value>) -> Result<Value, Error> {
         if !self.breaker().admits(Instant::now()) {
             return Err(Error::Bypassed);
         }
-        let answer = self.eval(&self.commands, PATIENCE, step, names, args).await;
+        let answer = self.eval(&self.commands, BULK_PATIENCE, step, names, args);
+        tokio::pin!(answer);
+        let mut is_late = false;
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => break answer,
+                () = turns(PATIENCE) => {
+                    is_late = true;
+                    if self.breaker().silent(Instant::now(), PATIENCE) {
+                        break Err(Error::Slow);
+                    }
+                }
+            }
+        };
         let is_failure = answer.as_ref().is_err_and(is_absence);
         let mut breaker = self.breaker();
-        if is_failure {
-            breaker.failed(Instant::now());
-        } else {
-            breaker.succeeded(Instant::now());
+        match (is_failure, is_late) {
+            (false, false) => breaker.succeeded(Instant::now()),
+            (true, false) => breaker.failed(Instant::now()),
+            (_, true) => {} // its silence was counted
         }
         metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(breaker.is_open())));
         answer
@@ -272,17 +329,14 @@ impl Redis {
         args: Vec<Value>,
     ) -> Result<Value, Error> {
         let script = &self.scripts[step as usize];
-        let keys: Vec<Value> =
-            names.0.iter().filter(|name| !name.is_empty()).map(|name| name.as_str().into()).collect();
-        let with = |first: &str| {
-            let head = [Value::from(first), Value::from(keys.len().to_string())];
-            head.into_iter().chain(keys.iter().cloned()).chain(args.iter().cloned()).collect::<Vec<_>>()
-        };
         let began = Instant::now();
-        let answer = match command(client, patience, "EVALSHA", ClusterHash::Offset(2), with(&script.sha)).await {
+        let by_name = script.args(names, &args);
+        let answer = match command(client, patience, "EVALSHA", ClusterHash::Offset(2), by_name).await {
             // It has not run: Redis does not know it yet, or was restarted. EVAL runs and keeps it.
             Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
-                command(client, patience, "EVAL", ClusterHash::Offset(2), with(script.source)).await
+                let mut whole = script.args(names, &args);
+                whole[0] = script.source.into();
+                command(client, patience, "EVAL", ClusterHash::Offset(2), whole).await
             }
             answered => answered,
         };
@@ -292,6 +346,16 @@ impl Redis {
             metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
         }
         answer
+    }
+}
+
+impl Script {
+    /// What follows EVALSHA.
+    fn args(&self, names: &Names, args: &[Value]) -> Vec<Value> {
+        let names = names.0.iter().filter(|name| !name.is_empty()).map(|name| Value::from(name.as_str()));
+        let names: Vec<_> = names.collect();
+        let head = [self.sha.as_str().into(), names.len().to_string().into()];
+        head.into_iter().chain(names).chain(args.iter().cloned()).collect()
     }
 }
 
@@ -308,80 +372,10 @@ impl Step {
     }
 }
 
-/// A connection that comes back for ever.
-pub(crate) fn connect(url: &str) -> Result<Client, Error> {
-    let bad_url = |error: fred::error::Error| Error::BadUrl(error.details().to_owned());
-    let mut config = Config::from_url(url).map_err(bad_url)?;
-    config.version = RespVersion::RESP3;
-    config.fail_fast = false;
-    let client = Builder::from_config(config)
-        .with_connection_config(|connection| {
-            connection.connection_timeout = Duration::from_secs(3);
-            connection.internal_command_timeout = Duration::from_secs(3);
-            connection.max_command_attempts = 1;
-            connection.max_command_buffer_len = 10_000;
-            connection.tcp.nodelay = Some(true);
-            connection.unresponsive.max_timeout = Some(Duration::from_secs(2));
-            connection.unresponsive.interval = Duration::from_millis(500);
-            connection.reconnect_errors =
-                vec![ReconnectError::Loading, ReconnectError::ReadOnly, ReconnectError::MasterDown];
-        })
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = BULK_PATIENCE;
-            performance.broadcast_channel_capacity = 8192;
-        })
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2000, 2))
-        .build()
-        .map_err(bad_url)?;
-    drop(client.connect()); // runs on by itself
-    Ok(client)
-}
-
-pub(crate) async fn quit(client: &Client) {
-    if let Err(error) = client.quit().await {
-        tracing::debug!(%error, "Redis connection was gone before it was closed");
-    }
-}
-
-pub(crate) async fn command(
-    client: &Client,
-    patience: Duration,
-    name: &'static str,
-    hash: ClusterHash,
-    args: Vec<Value>,
-) -> Result<Value, Error> {
-    let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(NET), ..Options::default() };
-    let client = client.with_options(&options);
-    let answer = client.custom(CustomCommand::new_static(name, hash, false), args);
-    tokio::select! {
-        biased;
-        answer = answer => Ok(answer?),
-        () = turns(patience) => Err(Error::Slow),
-    }
-}
-
-/// Waits this long, in turns of the runtime: where the process has no time to look at the answer, the wait is longer.
-/// Otherwise ten thousand readers that keep it busy would look like a Redis that is slow.
-async fn turns(patience: Duration) {
-    for _ in 0..10 {
-        tokio::time::sleep(patience / 10).await;
-    }
-}
-
-/// Whether Redis did not answer, as opposed to having refused.
-fn is_absence(error: &Error) -> bool {
-    use fred::error::ErrorKind::{Canceled, IO, Routing, Timeout, Unknown};
-    match error {
-        Error::Slow => true,
-        Error::Redis(error) => {
-            matches!(error.kind(), Timeout | IO | Canceled | Routing | Unknown) && !is_refusal(error.details())
-        }
-        _ => false,
-    }
-}
-
-fn is_refusal(details: &str) -> bool {
-    ["OOM", "READONLY", "MISCONF", "NOPERM", "ERR "].iter().any(|word| details.starts_with(word))
+/// The kind of a key, as the label `ns` of metrics: "exam", "question", "result", "user".
+pub(crate) fn space(key: &str) -> &'static str {
+    let space = KEY_SPACES.iter().find(|space| key.contains(**space));
+    space.map_or("other", |space| space.trim_end_matches(':'))
 }
 
 fn ms(span: Duration) -> Value {

@@ -123,6 +123,7 @@ async fn that_there_is_nothing_is_known_until_something_is_made() {
 async fn a_load_that_panics_is_an_error_and_the_next_one_is_tried() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
+    std::panic::set_hook(Box::new(|_| {})); // on a busy machine a backtrace takes longer than a load may
     let panics = || async {
         assert!(false_at_run_time(), "planted");
         Ok::<_, Away>(None)
@@ -157,4 +158,40 @@ async fn a_load_longer_than_the_lease_keeps_it() {
     for reader in waiting {
         assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_once_it_is_made() {
+    let redis = Redis::start().await;
+    let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
+    row.version.store(999, Ordering::SeqCst);
+    let readers: Vec<_> = (0..10_000).map(|n| reader(&caches[n % 2], &row)).collect();
+    row.loading().await;
+    row.open();
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic").expect("read").0, None);
+    }
+    assert_eq!(row.loads(), 1);
+    row.version.store(1, Ordering::SeqCst);
+    caches[0].delete(&KEY).await.expect("deleted");
+    assert_eq!(read(&caches[0], &row).await.0, 1);
+    eventually("the other process to find it", Duration::from_secs(2), async || {
+        (try_read(&caches[1], &row).await.expect("read").0 == Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_comes_when_twenty_thousand_wait_is_told_when_to_come_back() {
+    let (cache, row) = (Cache::local_only(), Row::gated());
+    let mut waiting: Vec<_> = (0..20_000).map(|_| Box::pin(try_read(&cache, &row))).collect();
+    for reader in &mut waiting {
+        assert!(futures_util::poll!(reader).is_pending());
+    }
+    let error = try_read(&cache, &row).await.expect_err("one too many");
+    let ReadError::Crowded { retry_after } = error else { panic!("{error}") };
+    assert!((1_000..=3_000).contains(&retry_after.as_millis()), "{retry_after:?}");
+    drop(waiting);
+    row.open();
+    assert_eq!(read(&cache, &row).await.0, 0, "there is room again");
 }

@@ -4,8 +4,11 @@
 mod faults;
 mod freshness;
 mod loads;
+mod metrics_list;
 mod model;
 mod race;
+mod servers;
+mod starved;
 mod verbs;
 
 use std::{

@@ -1,0 +1,137 @@
+//! The metrics that operators rely on, by name and label.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use examhall_testkit::eventually;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+use super::*;
+
+const LIST: [(&str, &[&str]); 20] = [
+    ("cache_breaker_state", &[]),
+    ("cache_decode_errors_total", &["ns"]),
+    ("cache_epoch_total", &["cause"]),
+    ("cache_fill_total", &["result", "ns"]),
+    ("cache_invalidation_lag_seconds", &[]),
+    ("cache_invalidation_pending", &[]),
+    ("cache_invalidations_total", &["origin", "result"]),
+    ("cache_l1_bytes", &[]),
+    ("cache_l1_entries", &[]),
+    ("cache_l1_evictions", &[]),
+    ("cache_l1_live", &[]),
+    ("cache_lease_total", &["result", "ns"]),
+    ("cache_load_seconds", &["ns"]),
+    ("cache_push_lagged_total", &[]),
+    ("cache_redis_errors_total", &["kind"]),
+    ("cache_redis_seconds", &["cmd"]),
+    ("cache_refreshes_total", &["result"]),
+    ("cache_requests_total", &["outcome"]),
+    ("cache_stale_age_seconds", &["ns"]),
+    ("cache_waiters", &[]),
+];
+
+/// Remembers which metrics there are, and with which labels they are used.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    described: BTreeSet<String>,
+    used: BTreeMap<String, BTreeSet<Vec<String>>>,
+    outcomes: BTreeSet<String>,
+}
+
+impl Seen {
+    fn describe(&self, name: &KeyName) {
+        self.0.lock().expect("no panic").described.insert(name.as_str().to_owned());
+    }
+
+    fn use_one(&self, key: &Key) {
+        let mut state = self.0.lock().expect("no panic");
+        let labels = key.labels().map(|label| label.key().to_owned()).collect();
+        state.used.entry(key.name().to_owned()).or_default().insert(labels);
+        if key.name() == "cache_requests_total" {
+            state.outcomes.extend(key.labels().map(|label| label.value().to_owned()));
+        }
+    }
+}
+
+impl Recorder for Seen {
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        self.use_one(key);
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        self.use_one(key);
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        self.use_one(key);
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn every_metric_of_the_list_is_there_with_its_labels_and_no_other() {
+    let seen = Seen::default();
+    assert!(metrics::set_global_recorder(seen.clone()).is_ok(), "each test has a process of its own");
+    let mut redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    let waiting = [reader(&cache, &row), reader(&cache, &row)];
+    row.loading().await;
+    row.open();
+    for reader in waiting {
+        reader.await.expect("no panic").expect("read");
+    }
+    let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
+    eventually("the memory to answer", PATIENCE, local).await;
+    let key = format!("exam:{}", KEY.0);
+    redis.cmd::<i64>(&format!("PEXPIRE {key} 500000")).await; // past its time
+    row.fails.store(1, Ordering::SeqCst);
+    let stale = async || (read(&cache, &row).await.1 == Source::Stale).then_some(());
+    eventually("a stale answer", PATIENCE, stale).await;
+    cache.delete(&KEY).await.expect("deleted");
+    eventually("an error", PATIENCE, async || try_read(&cache, &row).await.err()).await;
+    row.fails.store(0, Ordering::SeqCst);
+    redis.command::<String>(&["SET", &key, "9 of the next release"]).await;
+    eventually("a bypass", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    redis.kill().await;
+    eventually("Redis missed", PATIENCE, async || {
+        assert!(cache.delete(&KEY).await.is_err());
+        seen.0.lock().expect("no panic").used.contains_key("cache_redis_errors_total").then_some(())
+    })
+    .await;
+    let measured = async || seen.0.lock().expect("no panic").used.contains_key("cache_l1_entries").then_some(());
+    eventually("a beat of the link", PATIENCE, measured).await;
+
+    let state = seen.0.lock().expect("no panic");
+    let names: BTreeSet<_> = LIST.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(state.described, names);
+    let list: BTreeMap<_, _> = LIST.into_iter().collect();
+    for (name, labels) in &state.used {
+        let expected: Vec<String> = list[name.as_str()].iter().map(|label| (*label).to_owned()).collect();
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [&expected], "{name}");
+    }
+    let unused: Vec<_> = names.iter().filter(|name| !state.used.contains_key(*name)).collect();
+    assert_eq!(unused, ["cache_l1_evictions", "cache_push_lagged_total", "cache_refreshes_total"], "not provoked here");
+    for outcome in ["l1", "loaded", "joined", "stale", "bypass", "error"] {
+        assert!(state.outcomes.contains(outcome), "{outcome}: {:?}", state.outcomes);
+    }
+}

@@ -1,0 +1,89 @@
+//! A process that has no time, or a Redis that pauses, is not one that is broken: a key is still loaded once.
+
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+use super::*;
+
+/// Threads that take the machine's time away until they are dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn begin() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        for _ in 0..8 {
+            let ends = Arc::clone(&ends);
+            std::thread::spawn(move || while !ends.load(Ordering::Relaxed) {});
+        }
+        Self(ends)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn all_read(readers: Vec<tokio::task::JoinHandle<Result<(Option<i64>, Source), ReadError>>>) {
+    for reader in readers {
+        assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_time_loads_once_all_the_same() {
+    let redis = Redis::start().await;
+    let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
+    let busy = Busy::begin();
+    let readers: Vec<_> = (0..2_000).map(|n| reader(&caches[n % 2], &row)).collect();
+    row.loading().await;
+    // The threads that readers run on, all of them, for longer than a lease: it is renewed elsewhere.
+    let times = 12 * std::thread::available_parallelism().expect("a number").get();
+    let blocked = (0..times).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_millis(100)) }));
+    for blocked in blocked.collect::<Vec<_>>() {
+        blocked.await.expect("no panic");
+    }
+    row.open();
+    all_read(readers).await;
+    drop(busy);
+    assert_eq!(row.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_pause_of_redis_while_others_wait_for_a_load_costs_no_second_one() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let mut readers = vec![reader(&one, &row)];
+    row.loading().await;
+    readers.extend((0..500).map(|n| reader([&one, &other][n % 2], &row)));
+    for _ in 0..5 {
+        // Longer than one silence, shorter than what counts as broken: others ask while it lasts.
+        redis.process().freeze();
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        redis.process().thaw();
+        redis.cmd::<String>("PING").await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    row.open();
+    all_read(readers).await;
+    assert_eq!(row.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_and_its_value_stored_though_the_breaker_is_open() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let readers = vec![reader(&one, &row)];
+    row.loading().await;
+    redis.process().freeze();
+    // Another key, whose readers find that Redis is silent.
+    let elsewhere = ExamKey(ExamId(uuid::Uuid::from_u128(1)));
+    let away = Row::new();
+    let silent = away.clone();
+    let source = one.get_or_load(&elsewhere, move || silent.load()).await.expect("read").1;
+    redis.process().thaw();
+    assert_eq!(source, Source::Bypass, "the breaker is open from now on");
+    row.open();
+    all_read(readers).await;
+    assert_eq!(other.get(&KEY).await.map(|cached| cached.version()), Some(0), "it is stored");
+}
