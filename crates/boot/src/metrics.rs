@@ -30,10 +30,15 @@ impl Metrics {
         Self(handle.clone())
     }
 
+    /// Folds up what histograms have collected: else a process that nobody scrapes keeps every sample.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         Collector::default().collect();
-        self.0.run_upkeep();
+        self.upkeep();
         self.0.render()
     }
 }

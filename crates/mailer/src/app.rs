@@ -21,7 +21,7 @@ use crate::{
     bodies::Bodies,
     breaker::Openness,
     dkim::Signer,
-    gauges,
+    gauges::Gauges,
     handler::SendMail,
     message::Author,
     payload::Payload,
@@ -31,8 +31,10 @@ use crate::{
 
 /// How long the start waits for Redis before it goes on without.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
-/// How often Redis is asked for a sign of life.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked whether Redis has answered.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Silent for so long, Redis is asked for a sign of life; the worker's own calls are one.
+const ASK_AFTER: Duration = Duration::from_secs(3);
 /// Without a sign of life for so long the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -134,25 +136,26 @@ impl Mailer {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let background = CancellationToken::new();
         self.watch(&background);
-        let health = self.health.clone();
+        let (health, connection) = (self.health.clone(), self.queue.connection().clone());
         let stopping = stop.clone();
         let readiness = move || {
-            let said = health.readiness(health.answered_within("redis", READY_WITHIN));
+            let said = health.readiness(connection.answered_within(READY_WITHIN));
             if stopping.is_cancelled() { said.stopping() } else { said }
         };
         let liveness = Liveness::default();
-        let bind = self.settings.ops_bind;
-        let ops = Ops::new(Metrics::install(), liveness.clone(), readiness).serve(bind, background.clone()).await;
+        let (bind, metrics) = (self.settings.ops_bind, Metrics::install());
+        let ops = Ops::new(metrics.clone(), liveness.clone(), readiness).serve(bind, background.clone()).await;
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let sleeping = self.sleeping_connection()?;
-        tokio::spawn(gauges::measure(self.queue.clone(), self.settings.queue.name.clone(), background.clone()));
         let (bodies, transport, concurrency) =
             (self.handler.bodies.clone(), Arc::clone(&self.handler.transport), self.options.concurrency);
         transport.watch(&self.handler.author.from.email, &background);
         let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
-        tokio::spawn(hold(transport, worker.control(), concurrency, background.clone()));
+        let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), metrics };
+        tokio::spawn(gauges.measure(self.settings.queue.name.clone(), background.clone()));
+        tokio::spawn(hold(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
         let control = worker.control();
         liveness.follow("worker", move || control.resting());
         tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
@@ -163,6 +166,7 @@ impl Mailer {
             bodies.finish().await;
         }
         background.cancel();
+        transport.leave().await;
         self.queue.connection().close().await;
         Ok(())
     }
@@ -177,7 +181,12 @@ impl Mailer {
         let connection = self.queue.connection().clone();
         self.health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
             let connection = connection.clone();
-            async move { connection.ping().await.map_err(|error| error.to_string()) }
+            async move {
+                if connection.answered_within(ASK_AFTER) {
+                    return Ok(());
+                }
+                connection.ping().await.map_err(|error| error.to_string())
+            }
         });
     }
 }

@@ -144,12 +144,13 @@ impl Mailer {
         let handler =
             Limited { handler: self.handler, left: options.limit.map(AtomicU64::new), progress, stop: stop.clone() };
         let worker = Worker::new(self.queue, sleeping, self.options, handler);
-        tokio::spawn(give_up(transport, options.max_time, stop.clone(), background.clone()));
+        tokio::spawn(give_up(Arc::clone(&transport), options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(PATIENCE, stop.clone()).await;
         if let Some(bodies) = bodies {
             bodies.finish().await;
         }
         background.cancel();
+        transport.leave().await;
         Ok((drained, stop.is_cancelled().then_some(Early::Stopped)))
     }
 }

@@ -2,24 +2,55 @@
 
 use std::time::{Duration, SystemTime};
 
+use examhall_boot::metrics::Metrics;
 use examhall_core::{MailClass, Priority};
-use examhall_queue::{Counts, Queue};
+use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
 
 use crate::payload::Payload;
 
-/// How often.
-const INTERVAL: Duration = Duration::from_secs(15);
+/// How often what the worker has counted is shown, which costs Redis nothing.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// In how many of those Redis is asked, too.
+const ASK_EVERY: u32 = 15;
 
-/// Measures until `stop`.
-pub(crate) async fn measure(queue: Queue<Payload>, name: String, stop: CancellationToken) {
-    let mut clock = tokio::time::interval(INTERVAL);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        if let Ok(counts) = queue.counts().await {
-            show_counts(&counts, &name);
+/// What is measured.
+pub(crate) struct Gauges {
+    pub(crate) queue: Queue<Payload>,
+    pub(crate) control: WorkerControl,
+    pub(crate) metrics: Metrics,
+}
+
+impl Gauges {
+    /// Measures until `stop`.
+    pub(crate) async fn measure(self, name: String, stop: CancellationToken) {
+        let mut clock = tokio::time::interval(INTERVAL);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        metrics::gauge!("mailer_slots_busy").increment(0.0);
+        for second in 0_u32.. {
+            if stop.run_until_cancelled(clock.tick()).await.is_none() {
+                return;
+            }
+            self.show_tally(&name);
+            self.metrics.upkeep();
+            if second.is_multiple_of(ASK_EVERY) {
+                self.ask(&name).await;
+            }
         }
-        if let Ok(oldest) = queue.oldest_waiting().await {
+    }
+
+    fn show_tally(&self, queue: &str) {
+        let tally = self.control.tally();
+        metrics::counter!("bullmq_job_completed_total", "queue" => queue.to_owned()).absolute(tally.completed);
+        metrics::counter!("bullmq_job_failed_total", "queue" => queue.to_owned()).absolute(tally.failed);
+        metrics::counter!("mailer_stalled_total").absolute(tally.recovered);
+    }
+
+    async fn ask(&self, name: &str) {
+        if let Ok(counts) = self.queue.counts().await {
+            show_counts(&counts, name);
+        }
+        if let Ok(oldest) = self.queue.oldest_waiting().await {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             for class in [MailClass::Verification, MailClass::Result, MailClass::Other] {
                 let times = oldest.iter().filter(|one| class_of(one.priority) == class).map(|one| one.timestamp);

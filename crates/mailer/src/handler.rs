@@ -52,6 +52,7 @@ pub(crate) struct SendMail {
 
 impl Handler<Payload> for SendMail {
     async fn run(&self, job: Job<Payload>) -> Outcome {
+        let _busy = BusySlot::new();
         let end = self.attempt(&job).await;
         if let (End::Sent(_), Some(bodies)) = (&end, &self.bodies) {
             bodies.wipe(&job.id, &job.data.0);
@@ -246,6 +247,23 @@ impl SendMail {
             Verdict::Permanent(_) => End::Failed(reason),
             Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
         }
+    }
+}
+
+/// Counts as busy until it is dropped.
+struct BusySlot(metrics::Gauge);
+
+impl BusySlot {
+    fn new() -> Self {
+        let slots = metrics::gauge!("mailer_slots_busy");
+        slots.increment(1.0);
+        Self(slots)
+    }
+}
+
+impl Drop for BusySlot {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 

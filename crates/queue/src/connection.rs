@@ -57,6 +57,8 @@ struct Link {
     made: AtomicU64,
     /// When it was made last.
     since: Mutex<Option<Instant>>,
+    /// When the server answered last.
+    answered: Mutex<Option<Instant>>,
     /// The server's number for it, and for which making of it that was asked.
     id: Mutex<(u64, u64)>,
 }
@@ -123,6 +125,12 @@ impl Connection {
         self.command("PING", ClusterHash::Random, vec![]).await.map(drop)
     }
 
+    /// Whether the server has answered any call within the last `span`.
+    pub fn answered_within(&self, span: Duration) -> bool {
+        let last = *self.link.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|moment| moment.elapsed() <= span)
+    }
+
     /// Lets go of the connection.
     pub async fn close(&self) {
         if let Err(error) = self.client.quit().await {
@@ -187,7 +195,9 @@ impl Connection {
         args: Vec<Value>,
     ) -> Result<Value, Error> {
         let command = CustomCommand::new_static(name, hash, false);
-        Ok(self.client.with_options(&options(patience)).custom(command, args).await?)
+        let answer = self.client.with_options(&options(patience)).custom(command, args).await?;
+        *self.link.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(answer)
     }
 
     /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does only this.

@@ -145,4 +145,4 @@ pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
 pub use queue::{Attempts, Concern, ConnectedWorker, Counts, Ended, JobRecord, NewJob, Oldest, Order, Queue};
 pub use state::{State, UnknownState};
-pub use worker::{Drained, Handler, Worker, WorkerControl, WorkerOptions};
+pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

@@ -1,9 +1,9 @@
 // What a Node team would write: BullMQ's worker, nodemailer's pool, five mails at once.
-// node worker.mjs <Redis port> <SMTP port> <slots>
-import { Worker } from 'bullmq';
-import { createTransport } from 'nodemailer';
-
-const [redisPort, smtpPort, slots] = process.argv.slice(2).map(Number);
+// node worker.mjs <Redis port> <SMTP port> <slots> [bullmq | bullmq-5] [nodemailer | nodemailer-7]
+const [, , ...args] = process.argv;
+const [redisPort, smtpPort, slots] = args.map(Number);
+const { Worker } = await import(args[3] ?? 'bullmq');
+const { createTransport } = await import(args[4] ?? 'nodemailer');
 const transport = createTransport({
   host: '127.0.0.1',
   port: smtpPort,

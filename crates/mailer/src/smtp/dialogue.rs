@@ -94,8 +94,10 @@ impl Session {
     /// Sends the message and waits for the answer; only a 2yz is acceptance.
     pub(super) async fn message(&mut self, mail: &Prepared) -> Result<Reply, Fault> {
         let message = stuffed(&mail.bytes);
-        self.wire.write(&message, self.limits.step).await.map_err(|kind| Fault::new(Phase::Body, kind))?;
-        let answer = self.wire.reply(self.limits.dot).await.map_err(|kind| Fault::new(Phase::Dot, kind))?;
+        let sent = Phase::Body.timed(self.wire.write(&message, self.limits.step)).await;
+        sent.map_err(|kind| Fault::new(Phase::Body, kind))?;
+        let answer = Phase::Dot.timed(self.wire.reply(self.limits.dot)).await;
+        let answer = answer.map_err(|kind| Fault::new(Phase::Dot, kind))?;
         let reply = Reply::from(&answer);
         self.mails += 1;
         (self.in_step, self.needs_reset) = ((reply.is_done() || reply.is_refusal()) && !reply.closes(), false);
@@ -149,7 +151,7 @@ impl Session {
         if !is_written {
             self.write(phase, command).await?;
         }
-        let answer = self.wire.reply(self.limits.step).await.map_err(|kind| Fault::new(phase, kind))?;
+        let answer = phase.timed(self.wire.reply(self.limits.step)).await.map_err(|kind| Fault::new(phase, kind))?;
         Ok(Reply::from(&answer))
     }
 

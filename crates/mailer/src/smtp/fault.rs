@@ -1,5 +1,7 @@
 //! What can go wrong in a dialogue, and at which step.
 
+use std::time::Instant;
+
 use super::Reply;
 
 /// A step of the dialogue.
@@ -50,6 +52,14 @@ pub(crate) enum Kind {
 }
 
 impl Phase {
+    /// Takes the step and notes how long it took. Where commands were sent together, the first one has the round trip.
+    pub(super) async fn timed<T>(self, step: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let done = step.await;
+        metrics::histogram!("mailer_smtp_phase_seconds", "phase" => self.as_str()).record(started.elapsed());
+        done
+    }
+
     /// The word used in logs and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use examhall_queue::Leases;
 use tokio::runtime::Handle;
 
-/// Given back when dropped.
+/// Given back when dropped, or by [`give_back`](Self::give_back), which says when that is done.
 pub(super) struct Lease {
     leases: Leases,
     holder: String,
@@ -23,12 +23,21 @@ impl Lease {
     pub(super) async fn take(&self) -> bool {
         self.leases.take(&self.holder).await.unwrap_or(true)
     }
+
+    /// Gives the place back. Where Redis cannot be told, it is free after its life.
+    pub(super) async fn give_back(mut self) {
+        let holder = std::mem::take(&mut self.holder);
+        if let Err(error) = self.leases.release(&holder).await {
+            tracing::debug!(%error, "The place of a closed connection was not given back");
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Ok(runtime) = Handle::try_current() {
-            let (leases, holder) = (self.leases.clone(), std::mem::take(&mut self.holder));
+        let holder = std::mem::take(&mut self.holder);
+        if let (Ok(runtime), false) = (Handle::try_current(), holder.is_empty()) {
+            let leases = self.leases.clone();
             runtime.spawn(async move { leases.release(&holder).await });
         }
     }

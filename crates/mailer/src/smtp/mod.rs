@@ -158,6 +158,13 @@ impl Transport {
         }
     }
 
+    /// Closes the connections that wait for a mail, as servers like it. Mails that are under way go on.
+    pub(crate) async fn leave(&self) {
+        for provider in self.providers() {
+            provider.leave().await;
+        }
+    }
+
     /// Tries a log-in at each provider; gives its name and what is wrong with it.
     pub(crate) async fn check(&self) -> Vec<(String, Result<(), String>)> {
         let mut answers = Vec::new();

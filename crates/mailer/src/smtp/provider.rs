@@ -7,7 +7,7 @@ use std::{
 
 use examhall_queue::{Leases, Limiter, Permit};
 use lettre::Address;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -152,6 +152,9 @@ impl Provider {
     /// Judges a fault, and leaves the server alone where it is the server's.
     fn undelivered(&self, fault: &Fault, mail: &Prepared) -> Undelivered {
         let verdict = judge(fault, mail.sender_is_ours);
+        if let Some(code) = fault.code() {
+            count_refusal(fault.phase, code);
+        }
         if let Verdict::Provider(trouble) = verdict {
             self.note_trouble(trouble, fault);
         }
@@ -197,6 +200,7 @@ impl Provider {
 
     /// Probes while the server is left alone, and closes connections that grew old, until `stop`.
     pub(super) async fn watch(self: Arc<Self>, from: Address, stop: CancellationToken) {
+        self.show_state(); // whoever collects metrics may have come after the provider
         let mut changes = self.changes.subscribe();
         while !stop.is_cancelled() {
             let next = self.breaker().next_probe();
@@ -242,7 +246,14 @@ impl Provider {
 
     /// Logs in and leaves.
     pub(super) async fn check(&self) -> Result<(), Fault> {
-        self.open().await.map(Session::close)
+        self.open().await?.leave().await;
+        Ok(())
+    }
+
+    /// Leaves the server: closes the connections that wait for a mail.
+    pub(super) async fn leave(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        idle.into_iter().map(Session::leave).collect::<JoinSet<()>>().join_all().await;
     }
 
     async fn take_idle(&self) -> Option<Session> {
@@ -316,6 +327,7 @@ fn nobody(rejected: Vec<Rejected>, mail: &Prepared) -> Undelivered {
 }
 
 fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, Refused) {
+    count_refusal(Phase::Rcpt, reply.code);
     let reason = reply.to_string();
     let verdict = judge(&Fault::new(Phase::Rcpt, Kind::Refusal(reply)), mail.sender_is_ours);
     let suppress = match verdict {
@@ -323,4 +335,8 @@ fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, 
         _ => Suppress::No,
     };
     (verdict, Refused { address, reason, suppress })
+}
+
+fn count_refusal(phase: Phase, code: u16) {
+    metrics::counter!("mailer_refusals_total", "phase" => phase.as_str(), "code" => code.to_string()).increment(1);
 }

@@ -9,6 +9,7 @@ use lettre::transport::smtp::{
     response::Response,
 };
 use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
 
 use super::{
     Fault, Kind, Phase, Reply,
@@ -28,6 +29,7 @@ pub(crate) struct Limits {
 
 /// An open connection. It may take another mail only where [`is_reusable`](Self::is_reusable); else it is to be dropped.
 pub(super) struct Session {
+    /// Closed before the lease ends: fields are dropped in this order.
     pub(super) wire: Wire,
     pub(super) limits: Limits,
     pub(super) features: Features,
@@ -61,11 +63,12 @@ impl Session {
     pub(super) async fn open(server: &Server, limits: Limits) -> Result<Self, Fault> {
         let hello = ClientId::default();
         let limit = limits.step;
-        let mut wire = connect(server, limit).await?;
+        let mut wire = Phase::Connect.timed(connect(server, limit)).await?;
         if let Security::Implicit(tls) = &server.security {
-            wire = wire.encrypt(tls, &server.host, limit).await.map_err(|kind| Fault::new(Phase::Tls, kind))?;
+            wire = encrypt(wire, tls, server, limit).await?;
         }
-        let greeting = wire.reply(limit).await.map_err(|kind| Fault::new(Phase::Greeting, kind))?;
+        let greeting =
+            Phase::Greeting.timed(wire.reply(limit)).await.map_err(|kind| Fault::new(Phase::Greeting, kind))?;
         done(Phase::Greeting, &greeting)?;
         let mut features = greet(&mut wire, &hello, limit).await?;
         if let Security::StartTls(tls) = &server.security {
@@ -73,7 +76,7 @@ impl Session {
                 return Err(Fault::new(Phase::Tls, Kind::NotOffered("STARTTLS, which SMTP_URL requires")));
             }
             done(Phase::Tls, &ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
-            wire = wire.encrypt(tls, &server.host, limit).await.map_err(|kind| Fault::new(Phase::Tls, kind))?;
+            wire = encrypt(wire, tls, server, limit).await?;
             features = greet(&mut wire, &hello, limit).await?;
         }
         if let Some(credentials) = &server.credentials {
@@ -98,13 +101,22 @@ impl Session {
         self.in_step && self.mails < Self::MOST_MAILS && self.opened_at.elapsed() < Self::LONGEST_LIFE
     }
 
-    /// Leaves as RFC 5321 asks for; whether the server answers is of no importance any more.
-    pub(super) fn close(mut self) {
-        tokio::spawn(async move {
-            if self.wire.write(Quit.to_string().as_bytes(), Self::GOODBYE).await.is_ok() {
-                drop(self.wire.reply(Self::GOODBYE).await);
-            }
-        });
+    /// Leaves as RFC 5321 asks for, in the background.
+    pub(super) fn close(self) {
+        tokio::spawn(self.leave());
+    }
+
+    /// Says QUIT and waits until the server has closed the connection, or for long enough. Only then is its place free
+    /// for another one: whoever takes it is not one too many for the server.
+    pub(super) async fn leave(mut self) {
+        if self.wire.write(Quit.to_string().as_bytes(), Self::GOODBYE).await.is_ok() {
+            self.wire.closed(Self::GOODBYE).await;
+        }
+        let Self { wire, lease, .. } = self;
+        drop(wire);
+        if let Some(lease) = lease {
+            lease.give_back().await;
+        }
     }
 }
 
@@ -136,6 +148,10 @@ async fn connect(server: &Server, limit: Duration) -> Result<Wire, Fault> {
     Ok(Wire::new(stream))
 }
 
+async fn encrypt(wire: Wire, tls: &TlsConnector, server: &Server, limit: Duration) -> Result<Wire, Fault> {
+    Phase::Tls.timed(wire.encrypt(tls, &server.host, limit)).await.map_err(|kind| Fault::new(Phase::Tls, kind))
+}
+
 async fn greet(wire: &mut Wire, hello: &ClientId, limit: Duration) -> Result<Features, Fault> {
     let response = ask(wire, Phase::Ehlo, &Ehlo::new(hello.clone()).to_string(), limit).await?;
     done(Phase::Ehlo, &response)?;
@@ -159,7 +175,7 @@ async fn log_in(wire: &mut Wire, features: &Features, credentials: &Credentials,
 
 async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Response, Fault> {
     wire.write(command.as_bytes(), limit).await.map_err(|kind| Fault::new(phase, kind))?;
-    wire.reply(limit).await.map_err(|kind| Fault::new(phase, kind))
+    phase.timed(wire.reply(limit)).await.map_err(|kind| Fault::new(phase, kind))
 }
 
 fn done(phase: Phase, response: &Response) -> Result<(), Fault> {

@@ -58,6 +58,11 @@ impl Wire {
         timeout(limit, self.read_reply()).await.map_err(|_| Kind::Silence("no answer in time".to_owned()))?
     }
 
+    /// Waits until the server has closed the connection, whatever it says before.
+    pub(super) async fn closed(&mut self, limit: Duration) {
+        let _ = timeout(limit, tokio::io::copy(&mut self.stream, &mut tokio::io::sink())).await; // any end will do
+    }
+
     async fn read_reply(&mut self) -> Result<Response, Kind> {
         let mut reply = String::new();
         loop {

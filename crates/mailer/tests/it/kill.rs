@@ -1,11 +1,19 @@
 //! A mailer that is killed loses no mail, and sends few twice: at most those that it had in hand.
 #![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use examhall_testkit::{Action, Phase, Received, eventually};
+use serde_json::json;
 
-use crate::{PATIENCE, Post, count};
+use crate::{PATIENCE, Post, count, metrics::metric_is};
 
 /// Mails that a mailer has in hand.
 const SLOTS: usize = 5;
@@ -31,7 +39,7 @@ async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
     for kill in 0..kills {
         let before = post.world.smtp.received().len();
         post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
-        post.add(serde_json::json!(format!("s{kill}@example.com"))).await;
+        post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
         post.world.smtp.wait_for(before + 1).await;
         mailer.kill().await;
@@ -52,7 +60,7 @@ async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
     for kill in 0..kills {
         post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
         let before = post.world.smtp.count("DATA");
-        post.add(serde_json::json!(format!("s{kill}@example.com"))).await;
+        post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
         eventually("DATA", PATIENCE, async || (post.world.smtp.count("DATA") > before).then_some(())).await;
         mailer.kill().await;
@@ -60,6 +68,34 @@ async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
         let _mailer = post.world.mailer(&[]);
         post.completed(i64::try_from(kill + 1).expect("few")).await;
     }
+    assert_eq!(duplicates(&post.world.smtp.received(), kills), 0);
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
+    let kills = count(100, 3);
+    let post = Post::start().await;
+    let attachment = json!({"filename": "a.bin", "content": "QUJD".repeat(1_000_000), "encoding": "base64"});
+    for kill in 0..kills {
+        let in_the_middle = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&in_the_middle);
+        post.world.smtp.behave(move |phase, _| {
+            if phase == Phase::Body {
+                seen.store(true, Ordering::SeqCst);
+                return Action::Hang;
+            }
+            Action::Proceed
+        });
+        let to = format!("s{kill}@example.com");
+        post.add_data(json!({"to": to, "subject": "x", "html": "", "attachments": [&attachment]})).await;
+        let mut mailer = post.world.mailer(&[]);
+        eventually("the message begun", PATIENCE, async || in_the_middle.load(Ordering::SeqCst).then_some(())).await;
+        mailer.kill().await;
+        post.world.smtp.behave(|_, _| Action::Proceed);
+        let _mailer = post.world.mailer(&[]);
+        post.completed(i64::try_from(kill + 1).expect("few")).await;
+    }
+    println!("{kills} kills in the middle of a message: {kills} mails accepted, 0 of them twice");
     assert_eq!(duplicates(&post.world.smtp.received(), kills), 0);
 }
 
@@ -100,4 +136,23 @@ async fn a_mailer_told_to_stop_waits_for_the_final_reply() {
     post.world.smtp.behave(|_, _| Action::Proceed);
     assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
     assert_eq!((post.world.smtp.received().len(), post.counts().await.completed), (1, 1));
+}
+
+#[tokio::test]
+async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags_it() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
+    post.add_many(1).await;
+    let mut mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for(1).await;
+    mailer.terminate();
+    mailer.line("Stopping").await;
+    mailer.terminate();
+    mailer.exit(PATIENCE).await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    let next = post.world.mailer(&[]);
+    post.completed(1).await;
+    assert!(next.output().contains("\"possible_duplicate\":true"), "flagged: {}", next.output());
+    metric_is(&next, "mailer_stalled_total", 1.0).await;
+    assert_eq!(duplicates(&post.world.smtp.received(), 1), 1);
 }

@@ -6,11 +6,14 @@ mod delivery;
 mod doubt;
 mod faults;
 mod kill;
+mod metrics;
 mod once;
 mod operate;
+mod overtake;
 mod postfix;
 mod provider;
 mod recipients;
+mod redis;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,7 +21,7 @@ use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
 use examhall_mailer::{Drain, DrainOptions, Mailer, Progress};
 use examhall_queue::{Connection, Counts, JobOptions, NewJob, Queue};
-use examhall_testkit::{Action, SmtpOptions, SmtpServer, World, eventually};
+use examhall_testkit::{Action, DatabaseKind, RedisOptions, SmtpOptions, SmtpServer, World, eventually};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +36,10 @@ struct Post {
 
 impl Post {
     async fn start() -> Self {
-        let world = World::start().await;
+        Self::in_world(World::start().await).await
+    }
+
+    async fn in_world(world: World) -> Self {
         let connection = Connection::open(&world.redis.url()).expect("a good URL");
         connection.ready().await.expect("connected");
         let queue = Queue::new(connection, "bull", "email").expect("good names");
@@ -53,6 +59,26 @@ impl Post {
             post.world.set(name, value);
         }
         post
+    }
+
+    /// As [`start`](Self::start), where Redis survives a restart.
+    async fn start_lasting() -> Self {
+        let options = RedisOptions { append_only: true, ..RedisOptions::default() };
+        Self::in_world(World::start_with(DatabaseKind::Sqlite, options).await).await
+    }
+
+    /// Adds `count` mails of this priority in bulk, to `s0@example.com`, `s1@example.com`, ...
+    async fn add_bulk(&self, count: usize, priority: Priority) {
+        let options = JobOptions { priority: priority.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
+        let job = |n| NewJob {
+            name: EmailJob::NAME.to_owned(),
+            data: json!({"to": format!("s{n}@example.com"), "subject": "x", "html": ""}),
+            options: options.clone(),
+        };
+        let jobs: Vec<_> = (0..count).map(job).collect();
+        for some in jobs.chunks(1_000) {
+            self.queue.add_all(some).await.expect("added");
+        }
     }
 
     /// Adds a mail to these recipients; gives its job's id.
@@ -109,7 +135,7 @@ impl Post {
     /// Waits until so many jobs are completed.
     async fn completed(&self, count: i64) {
         eventually(&format!("{count} jobs completed"), PATIENCE, async || {
-            (self.counts().await.completed >= count).then_some(())
+            self.queue.counts().await.is_ok_and(|counts| counts.completed >= count).then_some(())
         })
         .await;
     }

@@ -11,34 +11,13 @@ use std::{
 use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServer, eventually};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::process::Command;
 
-use crate::{PATIENCE, Post, count, reply};
+use crate::{PATIENCE, Post, count, metrics::metric_is, reply};
 
 fn with_log_in(encryption: Encryption, mechanisms: &'static str) -> SmtpOptions {
     let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
     SmtpOptions { encryption, log_in, mechanisms, ..SmtpOptions::default() }
-}
-
-/// The value of a metric of a running mailer; the first one whose line starts so.
-async fn metric(mailer: &Process, start: &str) -> Option<f64> {
-    let line = mailer.line("Health and metrics on port").await;
-    let digits = line.split("on port ").nth(1)?.chars().take_while(char::is_ascii_digit).collect::<String>();
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{digits}")).await.ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.ok()?;
-    text.lines().find(|line| line.starts_with(start))?.rsplit(' ').next()?.parse().ok()
-}
-
-async fn metric_is(mailer: &Process, start: &str, expected: f64) {
-    eventually(&format!("{start} is {expected}"), PATIENCE, async || {
-        (metric(mailer, start).await == Some(expected)).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -107,6 +86,25 @@ async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
     post.completed(i64::try_from(mails).expect("few")).await;
     assert_eq!((post.counts().await.failed, post.world.smtp.received().len()), (0, mails));
     metric_is(&mailer, "mailer_breaker_state", 0.0).await;
+}
+
+#[tokio::test]
+async fn while_a_mailer_is_held_by_a_refused_log_in_a_node_worker_beside_it_goes_on() {
+    let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN")).await;
+    post.world.set("SMTP_PROBE_MS", "200");
+    post.world.smtp.behave(|phase, _| if phase == Phase::Auth { reply("535 5.7.8 no") } else { Action::Proceed });
+    post.add_many(1).await;
+    let held = post.world.mailer(&[]);
+    held.line("Provider needs an operator").await;
+    let second = SmtpServer::start().await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/peers/nodemailer/worker.mjs");
+    let mut node = Command::new("node");
+    node.args([script, &post.world.redis.port().to_string(), &second.port().to_string(), "5"]);
+    let _node = Process::spawn("node", &mut node);
+    post.add_many(50).await;
+    post.completed(51).await;
+    assert_eq!((second.received().len(), post.world.smtp.count("MAIL")), (51, 0));
+    metric_is(&held, "mailer_breaker_state", 3.0).await;
 }
 
 #[tokio::test]
@@ -238,6 +236,7 @@ async fn two_mailers_share_the_connections_that_a_provider_allows() {
     post.add_many(60).await;
     let (one, other) = tokio::join!(post.drain(), post.drain());
     assert_eq!((one.sent + other.sent, one.failed + other.failed), (60, 0));
-    // A mailer may open one before the server has heard of the end of another; without the limit there would be ten.
-    assert!(most.load(Ordering::SeqCst) < 8, "{most:?} connections at once");
+    assert_eq!(most.load(Ordering::SeqCst), 2, "connections at once");
+    let places = format!("ZCARD mail:connections:127.0.0.1:{}", post.world.smtp.port());
+    assert_eq!(post.world.redis.cmd::<i64>(&places).await, 0, "both have given theirs back");
 }

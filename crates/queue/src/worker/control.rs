@@ -1,7 +1,10 @@
-//! Changing a worker while it runs.
+//! Changing a worker while it runs, and seeing what it has done.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,12 +15,43 @@ use tokio::sync::watch;
 pub struct WorkerControl {
     concurrency: watch::Sender<usize>,
     turned: Arc<Mutex<Instant>>,
+    pub(super) counters: Counters,
+}
+
+/// What a worker has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs that it completed.
+    pub completed: u64,
+    /// Jobs that failed for good in its hands.
+    pub failed: u64,
+    /// Jobs of vanished workers that it gave back to the queue.
+    pub recovered: u64,
+}
+
+/// What becomes a [`Tally`]. Cheap to clone; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters(Arc<[AtomicU64; 3]>);
+
+impl Counters {
+    pub(super) fn completed(&self) {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn recovered(&self, jobs: usize) {
+        self.0[2].fetch_add(jobs as u64, Ordering::Relaxed);
+    }
 }
 
 impl WorkerControl {
     pub(super) fn new(concurrency: usize) -> (Self, watch::Receiver<usize>) {
         let (concurrency, changes) = watch::channel(concurrency);
-        (Self { concurrency, turned: Arc::new(Mutex::new(Instant::now())) }, changes)
+        let turned = Arc::new(Mutex::new(Instant::now()));
+        (Self { concurrency, turned, counters: Counters::default() }, changes)
     }
 
     /// How many jobs it may run at once from now on. What runs already goes on; with 0 it takes no more.
@@ -38,5 +72,11 @@ impl WorkerControl {
 
     pub(super) fn turn(&self) {
         *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Tally {
+        let [completed, failed, recovered] = [0, 1, 2].map(|at: usize| self.counters.0[at].load(Ordering::Relaxed));
+        Tally { completed, failed, recovered }
     }
 }

@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{
-    control::WorkerControl,
+    control::{Tally, WorkerControl},
     options::{Handler, WorkerOptions},
 };
 use self::{
@@ -95,8 +95,8 @@ where
             name => format!("{}:w:{name}", queue.keys().client_name()),
         };
         let sleeper = Sleeper::new(sleeping, queue.connection().clone(), queue.keys().of("marker"), client_name);
-        let upkeep = start_upkeep(&queue, &identity, &in_hand, &options);
         let (control, concurrency) = WorkerControl::new(options.concurrency);
+        let upkeep = start_upkeep(&queue, &identity, (&in_hand, &control), &options);
         Self {
             queue,
             handler: Arc::new(handler),
@@ -221,7 +221,7 @@ where
 fn start_upkeep<T: 'static>(
     queue: &Queue<T>,
     identity: &Identity,
-    in_hand: &InHand,
+    (in_hand, control): (&InHand, &WorkerControl),
     options: &WorkerOptions,
 ) -> DropGuard {
     let stop = CancellationToken::new();
@@ -229,6 +229,7 @@ fn start_upkeep<T: 'static>(
         queue: queue.clone(),
         identity: identity.clone(),
         in_hand: in_hand.clone(),
+        counters: control.counters.clone(),
         lock: options.lock,
         stalled_interval: options.stalled_interval,
         max_stalls: options.max_stalls,

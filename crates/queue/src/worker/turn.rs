@@ -167,8 +167,14 @@ where
             tracing::info!(job_id = report.id, code, "The job had ended, or was no longer this worker's");
         }
         match report.ending {
-            Ending::Completed => self.drained.completed += 1,
-            Ending::Failed => self.drained.failed.push(report.id.clone()),
+            Ending::Completed => {
+                self.drained.completed += 1;
+                self.control.counters.completed();
+            }
+            Ending::Failed => {
+                self.drained.failed.push(report.id.clone());
+                self.control.counters.failed();
+            }
             Ending::Again(delay) => {
                 self.retries.insert(report.id.clone(), now_ms().saturating_add_unsigned(delay));
             }

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    control::Counters,
     identity::{Identity, MARK, client_id_of},
     in_hand::InHand,
 };
@@ -35,6 +36,7 @@ pub(super) struct Upkeep<T> {
     pub(super) queue: Queue<T>,
     pub(super) identity: Identity,
     pub(super) in_hand: InHand,
+    pub(super) counters: Counters,
     pub(super) lock: Duration,
     pub(super) stalled_interval: Duration,
     pub(super) max_stalls: u32,
@@ -96,7 +98,7 @@ impl<T: 'static> Upkeep<T> {
         let interval = self.stalled_interval.as_millis().to_string();
         let args = vec![now_ms().to_string().into(), interval.into(), self.max_stalls.into()];
         let recovered: Vec<String> = self.queue.eval(&script::RECOVER, args).await?.convert()?;
-        report_recovered(&recovered);
+        self.report_recovered(&recovered);
         Ok(())
     }
 
@@ -133,7 +135,7 @@ impl<T: 'static> Upkeep<T> {
         }
         if args.len() > 1 {
             let recovered: Vec<String> = self.queue.eval(&script::BURY, args).await?.convert()?;
-            report_recovered(&recovered);
+            self.report_recovered(&recovered);
         }
         Ok(())
     }
@@ -153,10 +155,11 @@ impl<T: 'static> Upkeep<T> {
         let lost: Vec<String> = self.queue.eval(&script::EXTEND, args).await?.convert()?;
         Ok(lost.into_iter().collect())
     }
-}
 
-fn report_recovered(ids: &[String]) {
-    for id in ids {
-        tracing::warn!(job_id = id, "Recovered a job whose worker vanished");
+    fn report_recovered(&self, ids: &[String]) {
+        self.counters.recovered(ids.len());
+        for id in ids {
+            tracing::warn!(job_id = id, "Recovered a job whose worker vanished");
+        }
     }
 }

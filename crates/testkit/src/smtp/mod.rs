@@ -56,6 +56,8 @@ pub enum Phase {
     Rcpt,
     /// After DATA.
     Data,
+    /// At the first line of a message: a server that hangs here reads no more of it.
+    Body,
     /// After the dot that ends a message.
     Dot,
     /// After RSET, NOOP, VRFY or QUIT.
@@ -165,10 +167,13 @@ impl SmtpServer {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).expect("a TCP stream");
                 let server = accepting.clone();
+                server.connections.send_modify(|open| *open += 1);
                 tokio::spawn(async move {
-                    server.connections.send_modify(|open| *open += 1);
-                    Session::run(server.clone(), stream).await;
+                    let mut session = Session::new(server.clone(), stream);
+                    session.run().await;
+                    // Before it is closed: a client that has seen the end is not counted any more.
                     server.connections.send_modify(|open| *open -= 1);
+                    drop(session);
                 });
             }
         });

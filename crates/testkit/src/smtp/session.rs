@@ -27,17 +27,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Serves a client until either side leaves.
-    pub(super) async fn run(server: SmtpServer, stream: TcpStream) {
-        let mut session = Self {
+    pub(super) fn new(server: SmtpServer, stream: TcpStream) -> Self {
+        Self {
             behaviour: server.behaviour.subscribe(),
             stream: BufReader::new(Box::new(stream)),
             mail: no_mail(),
             is_encrypted: false,
             is_logged_in: server.options.log_in.is_none(),
             server,
-        };
-        drop(session.dialogue().await);
+        }
+    }
+
+    /// Serves a client until either side leaves.
+    pub(super) async fn run(&mut self) {
+        drop(self.dialogue().await);
     }
 
     async fn dialogue(&mut self) -> Result<(), Gone> {
@@ -149,6 +152,9 @@ impl Session {
         let mut message = String::new();
         loop {
             let line = self.line().await?;
+            if message.is_empty() {
+                self.action(Phase::Body, &line).await?;
+            }
             if line == "." {
                 break;
             }

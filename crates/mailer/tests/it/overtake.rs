@@ -1,0 +1,73 @@
+//! The most urgent mail goes first, whatever waits.
+
+use std::time::Duration;
+
+use examhall_core::{EmailJob, Priority};
+use examhall_queue::{Attempts, JobOptions, NewJob};
+use examhall_testkit::{Action, Phase};
+use serde_json::json;
+
+use crate::{Post, count, reply};
+
+/// Mails that a mailer has in hand.
+const SLOTS: usize = 5;
+
+/// Sends take some time each, so that what overtakes can be seen.
+fn slow(post: &Post) {
+    post.world.smtp.behave(|phase, _| match phase {
+        Phase::Dot => Action::Wait(Duration::from_millis(20)),
+        _ => Action::Proceed,
+    });
+}
+
+/// Adds an urgent mail; says how many others were begun before it, after it had been added.
+async fn begun_before_an_urgent_one(post: &Post) -> usize {
+    let options =
+        JobOptions { priority: Priority::HIGHEST.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
+    let data = json!({"to": "urgent@example.com", "subject": "x", "html": "", "class": "verification"});
+    post.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added");
+    let before = post.world.smtp.count("RCPT");
+    post.world.smtp.wait_for_command("RCPT TO:<urgent@").await;
+    let seen = post.world.smtp.seen();
+    let recipients = seen.iter().filter(|line| line.starts_with("RCPT"));
+    recipients.take_while(|line| !line.contains("urgent@")).count().saturating_sub(before)
+}
+
+#[tokio::test]
+async fn an_urgent_mail_is_not_kept_by_a_hundred_thousand_others() {
+    let others = count(100_000, 3_000);
+    let post = Post::start().await;
+    slow(&post);
+    post.add_bulk(others, Priority::LOWEST).await;
+    let _mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for(20).await;
+    let begun = begun_before_an_urgent_one(&post).await;
+    // Those in hand, and those that a free slot each was given together with it.
+    assert!(begun <= 2 * SLOTS, "{begun} of {others} went before it");
+}
+
+#[tokio::test]
+async fn an_urgent_mail_is_not_kept_by_all_failed_ones_being_sent_again() {
+    let others = count(10_000, 500);
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
+    post.add_bulk(others, Priority::LOWEST).await;
+    assert_eq!(post.drain().await.failed, others as u64);
+    slow(&post);
+    post.queue.retry_failed(None, Attempts::Reset).await.expect("retried");
+    let _mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for(20).await;
+    let begun = begun_before_an_urgent_one(&post).await;
+    assert!(begun <= 2 * SLOTS, "{begun} of {others} went before it");
+}
+
+#[tokio::test]
+async fn a_job_of_a_node_program_without_a_priority_goes_first() {
+    let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
+    post.add_many(3).await;
+    let data = json!({"to": "node@example.com", "subject": "x", "html": "<p>x</p>"});
+    let job = NewJob { name: EmailJob::NAME.to_owned(), data, options: JobOptions::default() };
+    post.queue.add(job).await.expect("added");
+    assert_eq!(post.drain().await.sent, 4);
+    assert_eq!(post.world.smtp.received()[0].to, ["node@example.com"]);
+}

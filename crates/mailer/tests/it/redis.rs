@@ -1,0 +1,57 @@
+//! A Redis that goes away under load costs no mail.
+
+use std::{collections::HashSet, time::Duration};
+
+use examhall_core::Priority;
+use examhall_testkit::{Action, Phase};
+
+use crate::{Post, count};
+
+/// Mails that a mailer has in hand: as many may be sent twice each time.
+const SLOTS: usize = 5;
+
+async fn under_load(mails: usize) -> Post {
+    let post = Post::start_lasting().await;
+    post.world.smtp.behave(|phase, _| match phase {
+        Phase::Dot => Action::Wait(Duration::from_millis(10)),
+        _ => Action::Proceed,
+    });
+    post.add_bulk(mails, Priority::DEFAULT).await;
+    post
+}
+
+/// Every mail was accepted, and at most so many more than once.
+async fn all_are_sent(post: &Post, mails: usize, faults: usize) {
+    post.completed(i64::try_from(mails).expect("few")).await;
+    let received = post.world.smtp.received();
+    let to: HashSet<_> = received.iter().map(|mail| &mail.to[0]).collect();
+    assert_eq!(to.len(), mails, "each was accepted");
+    let twice = received.len() - mails;
+    assert!(twice <= faults * SLOTS, "{twice} twice");
+    assert_eq!(post.counts().await.failed, 0);
+}
+
+#[tokio::test]
+async fn a_restart_of_redis_under_load_loses_no_mail() {
+    let mails = count(1_000, 300);
+    let mut post = under_load(mails).await;
+    let _mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for(mails / 5).await;
+    post.world.redis.kill().await;
+    post.world.redis.restart().await;
+    all_are_sent(&post, mails, 1).await;
+}
+
+#[tokio::test]
+async fn connections_cut_every_second_lose_no_mail() {
+    let (mails, cuts) = (count(10_000, 500), count(60, 5));
+    let post = under_load(mails).await;
+    let _mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for(10).await;
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    for _ in 0..cuts {
+        clock.tick().await;
+        post.world.redis.cmd::<i64>("CLIENT KILL TYPE normal").await;
+    }
+    all_are_sent(&post, mails, cuts).await;
+}
