@@ -39,9 +39,9 @@ impl Balancer {
         let probed = Arc::clone(&backend);
         tokio::spawn(async move {
             let url = probed.base.replace("/api/v1", "/readyz");
-            let prober = Client::new();
+            let asker = Client::new();
             loop {
-                let answer = prober.get(&url).send().await;
+                let answer = asker.get(&url).send().await;
                 let is_ready = answer.is_ok_and(|answer| answer.status() == StatusCode::OK);
                 probed.ready.store(is_ready, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -90,7 +90,9 @@ async fn a_rolling_restart_under_load_loses_no_request_and_no_mail() {
     let sheet = format!("/exams/{}/questions", seeded["examId"].as_str().expect("an id"));
 
     let balancer = Balancer { ready: Mutex::default() };
-    old.iter().for_each(|api| drop(balancer.add(api)));
+    for api in &old {
+        drop(balancer.add(api));
+    }
     let (done, mails, stopped) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let user = async |n: usize| {
         let (mut turn, mails_at) = (0, 5 + n % 20); // not all at once
