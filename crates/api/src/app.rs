@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
+    dev::ServerHandle,
     http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER},
     middleware::from_fn,
     web::{self, PayloadConfig},
@@ -28,13 +29,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{AccessTokens, Passwords},
+    background::Background,
     http::{
         extract::MAX_BODY,
         finish::{finish, nowhere},
     },
     limits::Limits,
     mail::Mailroom,
-    reconciler, relay,
     routes::{self, ReadinessCheck},
     state::State,
     submission, upkeep,
@@ -77,8 +78,8 @@ impl Application {
     /// Connects to Redis and the database and takes the port; logs a line for each.
     ///
     /// # Errors
-    /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database does not answer, its tables are old and may not be migrated, or the
-    /// port is taken. Redis may be away.
+    /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database does
+    /// not answer, its tables are old and may not be migrated, or the port is taken. Redis may be away.
     pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
         let redis_url = settings.redis_url.expose_secret();
         let cache = Cache::open(redis_url, &settings.cache_prefix).context("REDIS_URL")?;
@@ -158,11 +159,8 @@ impl Application {
         let ops = Ops::new(metrics, liveness.clone(), readiness.clone()).serve(ops_bind, background.clone()).await;
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
-        let relay = tokio::spawn(relay::run(Arc::clone(&state), liveness.pulse("relay"), background.clone()));
-        let reconciler = tokio::spawn(reconciler::run(Arc::clone(&state), background.clone()));
-        let outcomes = tokio::spawn(reconciler::listen(Arc::clone(&state), sleeping.clone(), background.clone()));
+        let beside = Background::start(&state, sleeping, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
-        let upkeep = tokio::spawn(upkeep::run(Arc::clone(&state), background.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
@@ -190,31 +188,25 @@ impl Application {
         .max_connections(MAX_CONNECTIONS)
         .listen(listener)?
         .run();
-        let handle = server.handle();
-        let fed = liveness.clone();
-        let stopping = async {
-            stop.cancelled().await;
-            supervisor::stopping();
-            liveness.release();
-            // Load balancers see that it is not ready any more, and send nothing by the time that it hangs up.
-            tokio::time::sleep(drain_delay).await;
-            handle.stop(true).await;
-        };
-        tokio::spawn(supervisor::feed_watchdog(fed, background.clone()));
+        tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
         supervisor::ready();
+        let stopping = drain(stop, liveness, drain_delay, server.handle());
         let (ended, ()) = tokio::join!(server, stopping);
         sweeper.await.context("the sweeper panicked")?;
-        background.cancel();
-        relay.await.context("the relay panicked")?;
-        reconciler.await.context("the reconciler panicked")?;
-        outcomes.await.context("the listener panicked")?;
-        upkeep.await.context("the cache's upkeep panicked")?;
-        state.cache.close().await;
-        sleeping.close().await;
-        state.queue.connection().close().await;
-        state.store.clone().close().await;
+        beside.finish().await?;
+        state.close().await;
         Ok(ended?)
     }
+}
+
+/// Once the process is to stop: says so, and lets go of the clients.
+async fn drain(stop: CancellationToken, liveness: Liveness, delay: Duration, server: ServerHandle) {
+    stop.cancelled().await;
+    supervisor::stopping();
+    liveness.release();
+    // Load balancers see that it is not ready any more, and send nothing by the time that it hangs up.
+    tokio::time::sleep(delay).await;
+    server.stop(true).await;
 }
 
 /// Beats for as long as the thread of this task turns.
@@ -267,13 +259,11 @@ async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhal
         Ok(())
     };
     let mut connecting = tokio::spawn(connected);
-    match tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await {
-        Ok(looked_at) => looked_at.unwrap_or(Ok(())), // it ends with the runtime only
-        Err(_) => {
-            tracing::warn!("Redis unavailable, retrying");
-            Ok(())
-        }
-    }
+    let Ok(looked_at) = tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await else {
+        tracing::warn!("Redis unavailable, retrying");
+        return Ok(());
+    };
+    looked_at.unwrap_or(Ok(())) // it ends with the runtime only
 }
 
 async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {

@@ -14,6 +14,7 @@
 
 mod app;
 mod auth;
+mod background;
 pub mod cli;
 mod http;
 mod limits;

@@ -27,6 +27,15 @@ pub(crate) struct State {
     pub(crate) nudge: Notify,
 }
 
+impl State {
+    /// Hangs up on Redis and the database.
+    pub(crate) async fn close(&self) {
+        self.cache.close().await;
+        self.queue.connection().close().await;
+        self.store.clone().close().await;
+    }
+}
+
 /// The only clock of this crate.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -80,7 +80,7 @@ impl Inner {
                 let Some(left) = left.filter(|left| *left <= entry.grace) else {
                     return Ok((self.found(entry, left, plan, &pass, epoch), Source::Redis));
                 };
-                aged = Some(Aged { age: entry.grace - left, entry: Arc::new(entry) });
+                aged = Some(Aged { age: entry.grace.saturating_sub(left), entry: Arc::new(entry) });
                 acquired = redis.acquire(&names, Anew::IfLeft(left)).await;
             }
             match acquired {

@@ -114,13 +114,11 @@ impl Mailer {
             }
             Ok(())
         });
-        match tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await {
-            Ok(looked_at) => looked_at?.context("QUEUE_PREFIX"),
-            Err(_) => {
-                tracing::warn!("Redis unavailable, retrying");
-                Ok(())
-            }
-        }
+        let Ok(looked_at) = tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await else {
+            tracing::warn!("Redis unavailable, retrying");
+            return Ok(());
+        };
+        looked_at?.context("QUEUE_PREFIX")
     }
 
     /// Mails that wait to be sent now.

@@ -36,7 +36,7 @@ pub(crate) fn print(plan: &Plan, samples: &Samples) {
             }
             match (rate_of(*work, Peer::Ours), rate_of(*work, *peer)) {
                 (Some(ours), Some(theirs)) if *peer != Peer::Ours => {
-                    println!(" {:>12}", format!("{:.2}x", ours / theirs))
+                    println!(" {:>12}", format!("{:.2}x", ours / theirs));
                 }
                 _ => println!(),
             }

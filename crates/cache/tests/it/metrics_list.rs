@@ -121,17 +121,17 @@ async fn every_metric_of_the_list_is_there_with_its_labels_and_no_other() {
     let measured = async || seen.0.lock().expect("no panic").used.contains_key("cache_l1_entries").then_some(());
     eventually("a beat of the link", PATIENCE, measured).await;
 
-    let state = seen.0.lock().expect("no panic");
+    let seen = seen.0.lock().expect("no panic");
     let names: BTreeSet<_> = LIST.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(state.described, names);
+    assert_eq!(seen.described, names);
     let list: BTreeMap<_, _> = LIST.into_iter().collect();
-    for (name, labels) in &state.used {
+    for (name, labels) in &seen.used {
         let expected: Vec<String> = list[name.as_str()].iter().map(|label| (*label).to_owned()).collect();
         assert_eq!(labels.iter().collect::<Vec<_>>(), [&expected], "{name}");
     }
-    let unused: Vec<_> = names.iter().filter(|name| !state.used.contains_key(*name)).collect();
+    let unused: Vec<_> = names.iter().filter(|name| !seen.used.contains_key(*name)).collect();
     assert_eq!(unused, ["cache_l1_evictions", "cache_push_lagged_total", "cache_refreshes_total"], "not provoked here");
     for outcome in ["l1", "loaded", "joined", "stale", "bypass", "error"] {
-        assert!(state.outcomes.contains(outcome), "{outcome}: {:?}", state.outcomes);
+        assert!(seen.outcomes.contains(outcome), "{outcome}: {:?}", seen.outcomes);
     }
 }

@@ -24,7 +24,9 @@ impl Drop for Busy {
     }
 }
 
-async fn all_read(readers: Vec<tokio::task::JoinHandle<Result<(Option<i64>, Source), ReadError>>>) {
+type Reader = tokio::task::JoinHandle<Result<(Option<i64>, Source), ReadError>>;
+
+async fn all_read(readers: Vec<Reader>) {
     for reader in readers {
         assert_eq!(reader.await.expect("no panic").expect("read").0, Some(0));
     }

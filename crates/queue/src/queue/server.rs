@@ -59,7 +59,9 @@ impl<T> Queue<T> {
             self.connection.ready().await?;
             match self.check_server().await {
                 Ok(concerns) => {
-                    concerns.iter().for_each(|concern| tracing::warn!("{concern}"));
+                    for concern in &concerns {
+                        tracing::warn!("{concern}");
+                    }
                     return Ok(());
                 }
                 Err(Error::Redis(error))
