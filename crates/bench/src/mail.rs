@@ -219,7 +219,7 @@ fn mail(to: &str) -> Value {
 }
 
 /// A program that was built with this one.
-fn beside(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.exists(), "{} is missing: run scripts/bench", path.display());
     Ok(path)

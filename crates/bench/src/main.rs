@@ -5,13 +5,17 @@
 mod cache;
 mod http;
 mod load;
+mod load_test;
 mod mail;
 mod queue;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
 
-use crate::queue::{Peer, Plan};
+use crate::{
+    load_test::LoadTest,
+    queue::{Peer, Plan},
+};
 
 /// Measures hot paths and prints a table.
 #[derive(Debug, Parser)]
@@ -53,6 +57,11 @@ enum What {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Drives an installation of its own with virtual users, and reports what they saw
+    #[command(
+        after_help = "Examples:\n  scripts/load-test\n  scripts/load-test exam-start --users 1000\n  scripts/load-test results --students 1000 --json"
+    )]
+    LoadTest(LoadTest),
     /// Does one work as our queue does it: a measurement is a process of its own
     #[command(hide = true)]
     Peer {
@@ -68,6 +77,9 @@ enum Part {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(Part::LoadTest(plan)) = &args.part {
+        return Builder::new_multi_thread().enable_all().build()?.block_on(load_test::run(plan));
+    }
     if let Some(Part::Peer { port, work, count, width, minimal }) = args.part {
         // Jobs that do nothing gain nothing from more threads than one, which is what Node has, and wake them for it.
         let runtime = if work == "run" {

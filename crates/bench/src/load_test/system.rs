@@ -1,0 +1,137 @@
+//! Two of each process, and how users call them.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually, free_port};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// A busy machine may take so long to start a process, or to send the last mail.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+
+/// An installation of its own.
+pub(crate) struct System {
+    pub(crate) world: World,
+    settings: Vec<(String, String)>,
+    apis: Vec<Api>,
+    _mailers: Vec<Process>,
+    client: Client,
+    next: AtomicUsize,
+}
+
+struct Api {
+    _process: Process,
+    base: String,
+    metrics: String,
+}
+
+/// A request's answer, and how long it took.
+pub(crate) struct Answer {
+    pub(crate) took: Duration,
+    pub(crate) json: Value,
+}
+
+impl System {
+    pub(crate) async fn start(postgres: bool) -> anyhow::Result<Self> {
+        let database = if postgres { DatabaseKind::Postgres } else { DatabaseKind::Sqlite };
+        let append_only = RedisOptions { append_only: true, ..RedisOptions::default() };
+        let mut world = World::start_with(database, append_only).await;
+        world.set("RUST_LOG", "warn");
+        world.set("TRUSTED_PROXIES", "127.0.0.0/8"); // so that each user has an address of their own
+        let settings = world.settings();
+        let client = Client::new();
+        let mut apis = Vec::new();
+        for _ in 0..2 {
+            apis.push(Api::start(&settings, &client).await?);
+        }
+        let mailers = (0..2).map(|_| spawn("mailer", &[], &settings)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { world, settings, apis, _mailers: mailers, client, next: AtomicUsize::new(0) })
+    }
+
+    /// A request to one process or the other, in turns.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let api = &self.apis[turn % self.apis.len()];
+        let address = format!("10.{}.{}.{}", (turn >> 16) & 255, (turn >> 8) & 255, turn & 255);
+        self.client.request(method, format!("{}{path}", api.base)).header("x-forwarded-for", address)
+    }
+
+    /// The access token of an account that `api seed` made.
+    pub(crate) async fn log_in(&self, email: &Value, password: &Value) -> anyhow::Result<String> {
+        let body = json!({"email": email, "password": password});
+        let answer = timed(self.request(Method::POST, "/auth/login").json(&body)).await?;
+        Ok(answer.json["accessToken"].as_str().context("no access token")?.to_owned())
+    }
+
+    /// Runs `api seed`; gives what it made.
+    pub(crate) async fn seed(&self, questions: u32, students: u32) -> anyhow::Result<Value> {
+        let numbers = [questions.to_string(), students.to_string()];
+        let args = ["seed", "--questions", &numbers[0], "--students", &numbers[1], "--json"];
+        let mut seeding = spawn("api", &args, &self.settings)?;
+        ensure!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+        Ok(serde_json::from_str(seeding.output().lines().last().context("api seed printed nothing")?)?)
+    }
+
+    /// How often the database was asked for something cached, by all processes together.
+    pub(crate) async fn loads(&self) -> anyhow::Result<f64> {
+        let mut loads = 0.0;
+        for api in &self.apis {
+            let text = self.client.get(&api.metrics).send().await?.text().await?;
+            let lines = text.lines().filter(|line| line.starts_with("cache_requests_total{"));
+            let loaded = lines.filter(|line| line.contains("outcome=\"loaded\""));
+            loads += loaded.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(loads)
+    }
+
+    /// Waits until so many mails are accepted.
+    pub(crate) async fn mails(&self, count: usize) -> anyhow::Result<()> {
+        let mut accepted = self.world.smtp.accepted();
+        let waiting = accepted.wait_for(|accepted| *accepted >= count);
+        let result = tokio::time::timeout(PATIENCE, waiting).await;
+        result.with_context(|| format!("{count} mails did not arrive"))??;
+        Ok(())
+    }
+
+    /// How many mails were accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        *self.world.smtp.accepted().borrow()
+    }
+}
+
+impl Api {
+    async fn start(settings: &[(String, String)], client: &Client) -> anyhow::Result<Self> {
+        let (port, ops) = (free_port(), free_port());
+        let ports = [("API_BIND", port), ("API_OPS_BIND", ops)];
+        let ports = ports.map(|(name, port)| (name.to_owned(), format!("127.0.0.1:{port}")));
+        let process = spawn("api", &[], &[settings, &ports].concat())?;
+        eventually("an API that is ready", PATIENCE, async || {
+            let ready = client.get(format!("http://127.0.0.1:{ops}/readyz")).send().await.ok()?;
+            ready.status().is_success().then_some(())
+        })
+        .await;
+        let base = format!("http://127.0.0.1:{port}/api/v1");
+        Ok(Self { _process: process, base, metrics: format!("http://127.0.0.1:{ops}/metrics") })
+    }
+}
+
+/// Sends a request; an answer that is no 2xx is an error.
+pub(crate) async fn timed(request: RequestBuilder) -> anyhow::Result<Answer> {
+    let started = Instant::now();
+    let answer = request.send().await?.error_for_status()?;
+    let body = answer.bytes().await?;
+    let took = started.elapsed();
+    Ok(Answer { took, json: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+}
+
+/// Starts a program that was built with this one.
+fn spawn(name: &str, args: &[&str], settings: &[(String, String)]) -> anyhow::Result<Process> {
+    let mut command = Command::new(crate::mail::beside(name)?);
+    command.args(args).env_clear().envs(settings.iter().cloned()).current_dir(std::env::temp_dir());
+    Ok(Process::spawn(name, &mut command))
+}
