@@ -270,17 +270,11 @@ async fn a_change_of_name_is_seen_at_once_and_not_lost() {
     api.stop().await;
 }
 
-/// The median of how long an answer takes, in milliseconds.
-async fn median_ms(api: &Api, path: &str, body: impl Fn(usize) -> Value) -> f64 {
-    let mut times = Vec::new();
-    for n in 0..11 {
-        let body = body(n);
-        let started = std::time::Instant::now();
-        api.post(path, &body).await;
-        times.push(started.elapsed().as_secs_f64() * 1000.0);
-    }
-    times.sort_by(f64::total_cmp);
-    times[5]
+/// How long an answer takes, in milliseconds.
+async fn ms(api: &Api, path: &str, body: Value) -> f64 {
+    let started = std::time::Instant::now();
+    api.post(path, &body).await;
+    started.elapsed().as_secs_f64() * 1000.0
 }
 
 #[tokio::test]
@@ -292,10 +286,15 @@ async fn known_and_unknown_addresses_are_answered_after_the_same_time() {
             Some(password) => json!({"email": email, "password": password}),
             None => json!({"email": email}),
         };
-        let known = median_ms(&api, path, |n| body(seeded["studentEmails"][n].clone())).await;
-        let unknown = median_ms(&api, path, |n| body(json!(format!("nobody-{n}@example.com")))).await;
-        let ratio = known / unknown;
-        assert!((0.5..2.0).contains(&ratio), "{path}: {known:.1} ms and {unknown:.1} ms");
+        // By turns, so that what else the machine does meets both alike.
+        let mut ratios = Vec::new();
+        for (n, email) in seeded["studentEmails"].as_array().expect("addresses").iter().enumerate() {
+            let known = ms(&api, path, body(email.clone())).await;
+            ratios.push(known / ms(&api, path, body(json!(format!("nobody-{n}@example.com")))).await);
+        }
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        assert!((0.5..2.0).contains(&ratio), "{path}: known by unknown {ratios:.2?}");
     }
     api.stop().await;
 }
