@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["store", "cache", "queue", "boot", "core"]),
     ("mailer", &["queue", "boot", "core"]),
     ("testkit", &[]),
-    ("bench", &["api", "boot", "cache", "core", "queue", "testkit"]),
+    ("bench", &["api", "boot", "cache", "core", "queue", "store", "testkit"]),
 ];
 
 /// Which crates may speak what; `testkit` and `bench` may speak everything.
