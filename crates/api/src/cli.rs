@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use examhall_boot::{
+    check::list,
     exit,
     logging::{self, Output},
     metrics::Metrics,
@@ -18,7 +19,7 @@ use secrecy::ExposeSecret;
 use crate::{
     Application,
     auth::{Passwords, SecretToken},
-    mail, openapi, seed,
+    check, mail, openapi, seed,
     state::now,
 };
 
@@ -32,6 +33,7 @@ use crate::{
                   api                                   serve on http://127.0.0.1:8000\n  \
                   DATABASE_URL=postgres://localhost/examhall api migrate\n  \
                   api create-user --email ada@example.com --role admin\n  \
+                  api check                             is everything there that it needs?\n  \
                   api seed --questions 20 --students 3  make something to look at"
 )]
 pub struct Args {
@@ -47,6 +49,18 @@ enum Command {
     Serve,
     /// Bring the database's tables to what this version needs
     Migrate,
+    /// Test everything that the API needs, and say how to mend what is wrong
+    #[command(
+        after_help = "Exit codes: 0 nothing has failed (there may be warnings), 69 something has, 78 bad settings"
+    )]
+    Check {
+        /// Print the findings as one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Print all checks and their fixes, as Markdown, and check nothing
+        #[arg(long, conflicts_with = "json")]
+        list: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Make an account whose address needs no proof, such as the first administrator's
@@ -90,6 +104,10 @@ enum Command {
 /// Does what the command line says; gives the exit code.
 pub fn run(args: Args) -> ExitCode {
     let command = args.command.unwrap_or(Command::Serve);
+    if let Command::Check { list: true, .. } = command {
+        let _ = write!(std::io::stdout(), "{}", list(check::all())); // nobody is left to tell where stdout is gone
+        return ExitCode::SUCCESS;
+    }
     let settings = match Values::load(&args.settings).and_then(|values| ApiSettings::checked(&values)) {
         Ok(settings) => settings,
         Err(error) => return fail(exit::CONFIG, &error.into()),
@@ -104,6 +122,7 @@ pub fn run(args: Args) -> ExitCode {
             match command {
                 Command::Serve => serve(settings).await,
                 Command::Migrate => migrate(&settings).await,
+                Command::Check { json, .. } => print_check(&settings, json).await,
                 Command::Openapi => print_openapi(),
                 Command::CreateUser { email, role, name, password_stdin } => {
                     create_user(&settings, email, role, name, password_stdin).await
@@ -171,6 +190,18 @@ async fn create_user(
     if !password_stdin {
         writeln!(out, "password {password}")?;
     }
+    Ok(())
+}
+
+async fn print_check(settings: &ApiSettings, json: bool) -> anyhow::Result<()> {
+    let report = check::run(settings).await?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", report.to_json())?;
+    } else {
+        write!(out, "{}", report.to_table())?;
+    }
+    anyhow::ensure!(report.is_ok(), "something that it needs cannot be used");
     Ok(())
 }
 

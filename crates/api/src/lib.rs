@@ -15,6 +15,7 @@
 mod app;
 mod auth;
 mod background;
+mod check;
 pub mod cli;
 mod http;
 mod limits;

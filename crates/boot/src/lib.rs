@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   start    command line -> settings -> logging -> metrics
+//!   check    what an operator tries first: names, ports, clocks, disks; each binary adds its own rows
 //!   run      health: what each dependency last said   ops: /healthz /readyz /metrics on a port of their own
 //!            liveness: do the loops turn?            supervisor: systemd hears of start, stop and liveness
 //!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
@@ -9,6 +10,7 @@
 //!
 //! It must never know an exam, a mail, SQL or Redis: a dependency is a name here, and whether it answers.
 
+pub mod check;
 pub mod exit;
 pub mod health;
 pub mod liveness;

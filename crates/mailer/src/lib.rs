@@ -26,5 +26,5 @@ mod suppressions;
 mod verdict;
 
 pub use app::Mailer;
-pub use checks::{Finding, Tested};
+pub use checks::Tested;
 pub use drain::{Drain, DrainOptions, Early, Left, Progress};

@@ -131,6 +131,11 @@ impl Connection {
         last.is_some_and(|moment| moment.elapsed() <= span)
     }
 
+    /// What it connects to, and as whom.
+    pub(crate) fn config(&self) -> Config {
+        self.client.client_config()
+    }
+
     /// Lets go of the connection.
     pub async fn close(&self) {
         if let Err(error) = self.client.quit().await {

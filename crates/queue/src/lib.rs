@@ -143,6 +143,9 @@ pub use ledger::{Effect, Entry, Ledger};
 pub use limiter::{Limiter, Permit, Rate};
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
-pub use queue::{Attempts, Concern, ConnectedWorker, Counts, Ended, JobRecord, NewJob, Oldest, Order, Queue};
+pub use queue::{
+    Attempts, Concern, ConnectedWorker, Counts, Ended, INSPECTIONS, Inspection, JobRecord, NewJob, Oldest, Order,
+    Queue, Suitability,
+};
 pub use state::{State, UnknownState};
 pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

@@ -9,7 +9,7 @@ use std::{
 use examhall_core::{Change, Timestamp};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
@@ -114,6 +114,21 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         self.db.read.execute_unprepared("SELECT 1").await?;
         Ok(())
+    }
+
+    /// The database's clock, in whole ms; SQLite's is this machine's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn clock(&self) -> Result<Timestamp, Error> {
+        let backend = self.db.read.get_database_backend();
+        let sql = match backend {
+            DbBackend::Postgres => "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS ms",
+            _ => "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS ms",
+        };
+        let row = self.db.read.query_one_raw(Statement::from_string(backend, sql)).await?;
+        let ms = row.map_or(Ok(0), |row| row.try_get("", "ms"))?;
+        Ok(Timestamp::from_millis(ms))
     }
 
     /// How the pools of connections are used: by name, open ones and those of them that nobody uses now. PostgreSQL has

@@ -15,6 +15,9 @@ pub(super) struct CheckArgs {
     /// Print the findings as one JSON object
     #[arg(long)]
     json: bool,
+    /// Print all checks and their fixes, as Markdown, and check nothing
+    #[arg(long, conflicts_with = "json")]
+    pub(super) list: bool,
 }
 
 #[derive(Debug, Args)]
@@ -28,15 +31,9 @@ pub(super) struct SendTestArgs {
 }
 
 pub(super) async fn check(mailer: Mailer, args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let findings = mailer.check().await;
-    let good = findings.iter().all(|finding| finding.problem.is_none());
-    if args.json {
-        answer(&json!({"ok": good, "checks": findings}).to_string())?;
-    } else {
-        for finding in &findings {
-            answer(&format!("{}: {}", finding.what, finding.problem.as_deref().unwrap_or("ok")))?;
-        }
-    }
+    let report = mailer.check().await;
+    let good = report.is_ok();
+    answer(if args.json { report.to_json() } else { report.to_table() }.trim_end())?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::UNAVAILABLE) })
 }
 

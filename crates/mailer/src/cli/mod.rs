@@ -10,13 +10,14 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use examhall_boot::{
+    check::list,
     exit,
     logging::{self, Output},
     settings::{MailerSettings, SettingsArgs, Values},
     shutdown,
 };
 
-use crate::Mailer;
+use crate::{Mailer, checks};
 
 /// Examhall's mail worker.
 #[derive(Debug, Parser)]
@@ -52,7 +53,7 @@ pub struct Args {
 enum Command {
     /// Work the queue until told to stop (the default)
     Run,
-    /// Test Redis, and the log-in at each SMTP server, without sending a mail
+    /// Test everything that the mailer needs, without sending a mail, and say how to mend what is wrong
     Check(check::CheckArgs),
     /// Send one mail directly, past the queue
     SendTest(check::SendTestArgs),
@@ -68,6 +69,10 @@ enum Command {
 pub fn run(args: &Args) -> ExitCode {
     if args.once && args.command.is_some() {
         return fail(exit::USAGE, &anyhow::anyhow!("--once stands alone: `mailer --once`"));
+    }
+    if let Some(Command::Check(check::CheckArgs { list: true, .. })) = &args.command {
+        let _ = write!(std::io::stdout(), "{}", list(checks::all())); // nobody is left to tell where stdout is gone
+        return ExitCode::SUCCESS;
     }
     let settings = match Values::load(&args.settings).and_then(|values| MailerSettings::checked(&values)) {
         Ok(settings) => settings,

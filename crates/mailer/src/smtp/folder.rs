@@ -21,12 +21,16 @@ impl Folder {
         Self { path }
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("file:{}", self.path.display())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether mails can be written.
-    pub(super) async fn check(&self) -> io::Result<()> {
+    pub(crate) async fn check(&self) -> io::Result<()> {
         let trial = self.path.join(".writable");
         tokio::fs::create_dir_all(&self.path).await?;
         tokio::fs::write(&trial, b"").await?;

@@ -37,14 +37,14 @@ pub(crate) use self::{
     session::Limits,
     url::BadSmtpUrl,
 };
-use self::{folder::Folder, provider::Pending, url::Endpoint};
+use self::{provider::Pending, url::Endpoint};
 use crate::{
     breaker::Openness,
     message::Prepared,
     verdict::{Suppress, Trouble, Verdict},
 };
 
-pub(crate) use self::provider::Provider;
+pub(crate) use self::{folder::Folder, provider::Provider};
 
 /// Where mails go: servers in order of preference, or a folder.
 pub(crate) struct Transport {
@@ -165,20 +165,16 @@ impl Transport {
         }
     }
 
-    /// Tries a log-in at each provider; gives its name and what is wrong with it.
-    pub(crate) async fn check(&self) -> Vec<(String, Result<(), String>)> {
-        let mut answers = Vec::new();
-        for provider in self.providers() {
-            let answer = provider.check().await.map_err(|fault| fault.to_string());
-            answers.push((provider.name(), answer));
+    /// The folder that mails are written into, where they are.
+    pub(crate) fn folder(&self) -> Option<&Folder> {
+        match &self.way {
+            Way::Folder(folder) => Some(folder),
+            Way::Servers(_) => None,
         }
-        if let Way::Folder(folder) = &self.way {
-            answers.push((folder.name(), folder.check().await.map_err(|error| error.to_string())));
-        }
-        answers
     }
 
-    fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+    /// The servers that mails are sent to.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
         match &self.way {
             Way::Servers(providers) => providers.as_slice(),
             Way::Folder(_) => &[],

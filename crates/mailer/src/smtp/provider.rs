@@ -16,7 +16,7 @@ use super::{
     fault::Kind,
     lease::Lease,
     session::Session,
-    url::Server,
+    url::{Security, Server},
 };
 use crate::{
     breaker::{Breaker, Openness},
@@ -74,7 +74,7 @@ impl Provider {
         provider
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.server.name()
     }
 
@@ -244,8 +244,18 @@ impl Provider {
         self.show_state();
     }
 
+    /// Whether others cannot read what it is sent.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        !matches!(self.server.security, Security::None)
+    }
+
+    /// Whether it is told who we are.
+    pub(crate) fn logs_in(&self) -> bool {
+        self.server.credentials.is_some()
+    }
+
     /// Logs in and leaves.
-    pub(super) async fn check(&self) -> Result<(), Fault> {
+    pub(crate) async fn check(&self) -> Result<(), Fault> {
         self.open().await?.leave().await;
         Ok(())
     }

@@ -102,7 +102,7 @@ async fn a_check_finds_what_is_wrong_without_sending_a_mail() {
     post.world.set("REDIS_URL", "redis://127.0.0.1:1");
     let (output, code) = run(&post, &["check"]).await;
     assert_eq!(code, Some(69), "{output}");
-    assert!(output.contains("Redis: "), "{output}");
+    assert!(output.contains("FAILED   TCP") && output.contains("127.0.0.1:1"), "{output}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod actions;
 mod add;
 mod batch;
 mod counts;
+mod inspect;
 mod pause;
 mod read;
 mod record;
@@ -18,6 +19,7 @@ pub use self::{
     actions::Attempts,
     add::NewJob,
     counts::Counts,
+    inspect::{INSPECTIONS, Inspection, Suitability},
     read::{Ended, Oldest, Order},
     record::JobRecord,
     server::{Concern, ConnectedWorker},

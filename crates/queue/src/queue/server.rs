@@ -116,14 +116,14 @@ impl<T> Queue<T> {
         Ok(list.lines().filter_map(worker).collect())
     }
 
-    async fn at_server(&self, command: &'static str, words: &[&str]) -> Result<String, Error> {
+    pub(super) async fn at_server(&self, command: &'static str, words: &[&str]) -> Result<String, Error> {
         let server = at_server_of(&self.keys.of("meta"));
         let args = words.iter().map(|word| Value::from(*word)).collect();
         Ok(self.connection.command(command, server, args).await?.convert()?)
     }
 }
 
-fn is_older(version: &str) -> bool {
+pub(super) fn is_older(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) < OLDEST_REDIS
 }

@@ -1,8 +1,10 @@
+use std::time::SystemTime;
+
 use examhall_store::{Error, Store};
 
 use crate::{Fresh, on_both};
 
-on_both!(migrations_go_up_and_down_and_up_again);
+on_both!(migrations_go_up_and_down_and_up_again, its_clock_is_told_in_ms_since_1970);
 
 async fn migrations_go_up_and_down_and_up_again(fresh: Fresh) {
     let store = fresh.store;
@@ -12,6 +14,15 @@ async fn migrations_go_up_and_down_and_up_again(fresh: Fresh) {
     assert!(!store.is_migrated().await.expect("asked"));
     store.migrate().await.expect("up again");
     store.ping().await.expect("alive");
+}
+
+async fn its_clock_is_told_in_ms_since_1970(fresh: Fresh) {
+    let here = || SystemTime::UNIX_EPOCH.elapsed().map(|since| i64::try_from(since.as_millis())).expect("after 1970");
+    let before = here().expect("in range");
+    let clock = fresh.store.clock().await.expect("told").as_millis();
+    let after = here().expect("in range");
+    // The server runs on this machine; either side may have rounded a millisecond.
+    assert!((before - 1..=after + 1).contains(&clock), "{before} {clock} {after}");
 }
 
 #[tokio::test]

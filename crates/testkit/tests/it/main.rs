@@ -3,6 +3,7 @@
 mod deploy;
 mod exam_start;
 mod migrate;
+mod operators_docs;
 mod outbox;
 mod path;
 mod rolling;

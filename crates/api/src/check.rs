@@ -1,0 +1,92 @@
+//! `api check`: whether everything that the API needs can be used, and how to mend what cannot.
+
+use std::path::Path;
+
+use examhall_boot::{
+    check::{self, Check, Report, State},
+    settings::ApiSettings,
+};
+use examhall_core::EmailJob;
+use examhall_queue::{Connection, INSPECTIONS, Queue, Suitability};
+use examhall_store::Store;
+use secrecy::ExposeSecret;
+
+use crate::state::now;
+
+const DATABASE: Check = Check {
+    name: "database",
+    fix: "mend DATABASE_URL (percent-encode the password), or let the server accept this user",
+};
+const MIGRATIONS: Check = Check { name: "migrations", fix: "run `api migrate` with the version that is to run" };
+
+/// Every check that `api check` makes.
+pub(crate) fn all() -> impl Iterator<Item = Check> {
+    check::COMMON.into_iter().chain(INSPECTIONS.map(|(name, fix)| Check { name, fix })).chain([DATABASE, MIGRATIONS])
+}
+
+/// Looks at everything.
+pub(crate) async fn run(settings: &ApiSettings) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    report.add(check::SETTINGS, "api", State::Ok, "read");
+    look_at_redis(&mut report, settings).await?;
+    look_at_database(&mut report, settings).await;
+    Ok(report)
+}
+
+async fn look_at_redis(report: &mut Report, settings: &ApiSettings) -> anyhow::Result<()> {
+    let url = settings.redis_url.expose_secret();
+    let queue = Queue::<EmailJob>::new(Connection::open(url)?, &settings.queue.prefix, &settings.queue.name)?;
+    if let Some((host, port)) = check::endpoint(url, 6379)
+        && !report.reach("Redis", &host, port).await
+    {
+        return Ok(());
+    }
+    for one in queue.inspect().await {
+        let state = match one.verdict {
+            Suitability::Good => State::Ok,
+            Suitability::Risky => State::Warning,
+            Suitability::Bad => State::Failed,
+        };
+        report.add(Check { name: one.name, fix: one.fix }, "Redis", state, one.found);
+    }
+    if let Ok(theirs) = queue.server_time().await {
+        report.compare_clocks("Redis", theirs, now().as_millis());
+    }
+    queue.connection().close().await;
+    Ok(())
+}
+
+async fn look_at_database(report: &mut Report, settings: &ApiSettings) {
+    let url = settings.database_url.expose_secret();
+    if let Some(file) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) {
+        let file = Path::new(file);
+        report.look_at_disk("database", file.parent().unwrap_or(Path::new(".")));
+        if !file.exists() {
+            // Connecting would make it, and a check makes nothing.
+            let state = if settings.database_auto_migrate { State::Ok } else { State::Failed };
+            report.add(MIGRATIONS, "database", state, format!("{} is not there yet", file.display()));
+            return;
+        }
+    } else if let Some((host, port)) = check::endpoint(url, 5432)
+        && !report.reach("database", &host, port).await
+    {
+        return;
+    }
+    let store = match Store::connect(url).await {
+        Ok(store) => store,
+        Err(error) => return report.add(DATABASE, "database", State::Failed, error.to_string()),
+    };
+    report.note(DATABASE, "database", store.ping().await.map(|()| "answers".to_owned()).map_err(|e| e.to_string()));
+    match store.is_migrated().await {
+        Ok(true) => report.add(MIGRATIONS, "database", State::Ok, "none is pending"),
+        Ok(false) if settings.database_auto_migrate => {
+            report.add(MIGRATIONS, "database", State::Ok, "pending; applied at the next start");
+        }
+        Ok(false) => report.add(MIGRATIONS, "database", State::Failed, "pending"),
+        Err(error) => report.add(MIGRATIONS, "database", State::Failed, error.to_string()),
+    }
+    if let Ok(theirs) = store.clock().await {
+        report.compare_clocks("database", theirs.as_millis(), now().as_millis());
+    }
+    store.close().await;
+}
