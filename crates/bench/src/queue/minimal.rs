@@ -3,6 +3,7 @@
 //! pauses or limits, and nobody should use it.
 
 use std::{
+    iter::once,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -45,8 +46,8 @@ async fn add(minimal: Minimal, count: u32, callers: u32, a_call: u32) -> anyhow:
             let minimal = Arc::clone(&minimal);
             tokio::spawn(async move {
                 for _ in 0..count / callers / a_call {
-                    let data = json!({"pad": "x".repeat(1000)}).to_string();
-                    minimal.call(vec![data.into(), r#"{"attempts":0}"#.into(), a_call.into()]).await?;
+                    let data = (0..a_call).map(|_| json!({"pad": "x".repeat(1000)}).to_string().into());
+                    minimal.call(once(r#"{"attempts":0}"#.into()).chain(data).collect()).await?;
                 }
                 Ok::<_, anyhow::Error>(())
             })
