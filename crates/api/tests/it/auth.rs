@@ -219,10 +219,11 @@ async fn two_hundred_sign_ups_with_one_address_at_once_make_one_account() {
             // On a busy machine some wait for longer than a request may take, and are told to come again.
             loop {
                 let again = request.try_clone().expect("a body in memory");
-                let status = again.send().await.expect("an answer").status().as_u16();
-                if status != 503 {
-                    return status;
+                let answer = again.send().await.expect("an answer");
+                if answer.status() != 503 {
+                    return answer.status().as_u16();
                 }
+                assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
             }
         })
     });

@@ -50,7 +50,7 @@ async fn who_comes_after_a_change_does_not_join_a_load_from_before_it() {
     // Nothing stood under the key in Redis, and the other process has heard of it all the same.
     let after = eventually("a load of its own", PATIENCE, async || {
         let after = reader(&other, &row);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // a reader who comes too early joins the old load
         (row.loads() == 2).then_some(after)
     })
     .await;

@@ -152,7 +152,7 @@ async fn a_load_longer_than_the_lease_keeps_it() {
         assert!(left > 0, "the lease was lost");
         renewals += u32::from(left > last);
         last = left;
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // between two looks at the lease
     }
     row.open();
     for reader in waiting {

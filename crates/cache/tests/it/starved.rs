@@ -64,7 +64,7 @@ async fn a_pause_of_redis_while_others_wait_for_a_load_costs_no_second_one() {
         tokio::time::sleep(Duration::from_millis(110)).await;
         redis.process().thaw();
         redis.cmd::<String>("PING").await;
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await; // Redis answers for a while: what is tested is a rhythm
     }
     row.open();
     all_read(readers).await;

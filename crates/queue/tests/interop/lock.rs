@@ -24,7 +24,7 @@ async fn a22_a_lock_is_kept_while_its_job_runs(scene: &Scene) {
         let Some(token) = token.filter(|_| left >= 0) else { break };
         tokens.insert(token);
         shortest = shortest.min(left);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // between two looks at the lock
     }
     let now = scene.once_in("completed", 1).await;
     assert!(shortest >= 1000, "the lock had {shortest} ms left");

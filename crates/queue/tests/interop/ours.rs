@@ -121,7 +121,7 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
             () = loss => {}
         }
     }
-    tokio::time::sleep(Duration::from_millis(number("takes"))).await;
+    tokio::time::sleep(Duration::from_millis(number("takes"))).await; // the work of the job
     if let Some(reason) = job.data["unrecoverable"].as_str() {
         return Outcome::Unrecoverable(Failure::new(reason));
     }
