@@ -1,6 +1,6 @@
 //! A job as a worker gets it.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 use fred::types::Value as RedisValue;
 use serde::de::DeserializeOwned;
@@ -38,9 +38,26 @@ pub struct Job<T> {
 pub(crate) struct TakenJob {
     pub(crate) id: String,
     pub(crate) token: String,
-    fields: HashMap<String, Vec<u8>>,
+    fields: Vec<RedisValue>,
     /// Bytes of data that were too many to be read, or 0.
     unread: u64,
+}
+
+/// Where a field stands in what `read_lib.lua` gives.
+#[derive(Clone, Copy)]
+enum Field {
+    Name,
+    Opts,
+    Timestamp,
+    Priority,
+    AttemptsMade,
+    AttemptsStarted,
+    Stacktrace,
+    DeduplicationId,
+    DeferredFailure,
+    RepeatJobKey,
+    ParentKey,
+    Data,
 }
 
 /// Why a job cannot be run.
@@ -52,67 +69,70 @@ pub(crate) enum Unfit {
 }
 
 impl TakenJob {
-    /// Reads `{id, {field, value, ...}, token, bytes unread}`.
+    /// Reads `{id, token, {value of each field}, bytes unread}`.
     pub(crate) fn from_answer(answer: RedisValue) -> Result<Self, Error> {
         let RedisValue::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a job is no list")) };
-        let [id, RedisValue::Array(hash), token, unread] =
+        let [id, token, RedisValue::Array(fields), unread] =
             <[RedisValue; 4]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a job has four parts"))?
         else {
-            return Err(Error::UnexpectedAnswer("a job's hash is no list"));
+            return Err(Error::UnexpectedAnswer("a job's fields are no list"));
         };
-        let fields = to_fields(hash)?;
         Ok(Self { id: id.convert()?, token: token.convert()?, fields, unread: unread.convert()? })
     }
 
     /// What was decided about the job before: it is to fail without being run.
     pub(crate) fn deferred_failure(&self) -> Option<String> {
-        self.fields.get("defa").map(|reason| String::from_utf8_lossy(reason).into_owned())
+        self.field(Field::DeferredFailure).map(|reason| String::from_utf8_lossy(reason).into_owned())
     }
 
     pub(crate) fn attempts_made(&self) -> u32 {
-        self.number("atm")
+        self.number(Field::AttemptsMade)
     }
 
     pub(crate) fn deduplication_id(&self) -> String {
-        self.text("deid")
+        self.text(Field::DeduplicationId)
     }
 
-    pub(crate) fn options(&self) -> JobOptions {
-        self.json("opts").map_or_else(JobOptions::default, |opts| JobOptions::from_json(&opts))
+    pub(crate) fn options(&self) -> serde_json::Result<JobOptions> {
+        let opts = self.field(Field::Opts).map(serde_json::from_slice).transpose()?;
+        Ok(opts.map_or_else(JobOptions::default, |opts: Value| JobOptions::from_json(&opts)))
     }
 
     /// Traces of failed runs, oldest first.
     pub(crate) fn stacktrace(&self) -> Vec<String> {
-        self.json("stacktrace").and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
+        self.json(Field::Stacktrace).and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
     }
 
     /// The job for its handler, or why it cannot be run.
-    pub(crate) fn open<T: DeserializeOwned>(&self, options: &JobOptions, claim: Claim) -> Result<Job<T>, Unfit> {
-        if !self.fields.contains_key("name") {
+    pub(crate) fn open<T: DeserializeOwned>(
+        &self,
+        options: serde_json::Result<JobOptions>,
+        claim: Claim,
+    ) -> Result<Job<T>, Unfit> {
+        if self.field(Field::Name).is_none() {
             return Err(self.poisoned("the job's hash is missing", None));
         }
         if self.unread > 0 {
             let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
             return Err(self.poisoned(&reason, None));
         }
-        if self.fields.contains_key("rjk") || self.fields.contains_key("parentKey") {
+        if self.field(Field::RepeatJobKey).or(self.field(Field::ParentKey)).is_some() {
             let reason = "the job belongs to a scheduler or to a flow: only BullMQ's own workers can run it";
             return Err(Unfit::Refused(reason.to_owned()));
         }
-        let data = self.fields.get("data").map_or(&b"{}"[..], Vec::as_slice);
+        let data = self.field(Field::Data).unwrap_or(b"{}");
         let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
-        if let Some(Err(error)) = self.fields.get("opts").map(|opts| serde_json::from_slice::<Value>(opts)) {
-            return Err(self.poisoned(&format!("the job's options cannot be read: {error}"), None));
-        }
+        let options =
+            options.map_err(|error| self.poisoned(&format!("the job's options cannot be read: {error}"), None))?;
         Ok(Job {
             id: self.id.clone(),
-            name: self.text("name"),
+            name: self.text(Field::Name),
             data,
-            options: options.clone(),
-            priority: self.number("priority"),
-            timestamp: self.text("timestamp").parse().unwrap_or_default(),
+            options,
+            priority: self.number(Field::Priority),
+            timestamp: self.text(Field::Timestamp).parse().unwrap_or_default(),
             attempts_made: self.attempts_made(),
-            attempts_started: self.number("ats").saturating_add(1),
+            attempts_started: self.number(Field::AttemptsStarted).saturating_add(1),
             claim,
         })
     }
@@ -127,31 +147,26 @@ impl TakenJob {
     }
 
     fn poisoned(&self, reason: &str, data: Option<String>) -> Unfit {
-        let opts = self.json("opts").filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
+        let opts =
+            self.json(Field::Opts).filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
         Unfit::Poisoned { reason: reason.to_owned(), data, opts: opts.to_string() }
     }
 
-    fn text(&self, field: &str) -> String {
-        self.fields.get(field).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    fn field(&self, field: Field) -> Option<&[u8]> {
+        self.fields.get(field as usize).and_then(RedisValue::as_bytes)
     }
 
-    fn number(&self, field: &str) -> u32 {
-        self.fields.get(field).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or_default()
+    fn text(&self, field: Field) -> String {
+        self.field(field).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
     }
 
-    fn json(&self, field: &str) -> Option<Value> {
-        self.fields.get(field).and_then(|value| serde_json::from_slice(value).ok())
+    fn number(&self, field: Field) -> u32 {
+        self.field(field).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or_default()
     }
-}
 
-/// A hash as Redis lists it: field, value, field, value, ...
-pub(crate) fn to_fields(hash: Vec<RedisValue>) -> Result<HashMap<String, Vec<u8>>, Error> {
-    let mut fields = HashMap::with_capacity(hash.len() / 2);
-    let mut hash = hash.into_iter();
-    while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
-        fields.insert(field.convert()?, value.into_owned_bytes().unwrap_or_default());
+    fn json(&self, field: Field) -> Option<Value> {
+        self.field(field).and_then(|value| serde_json::from_slice(value).ok())
     }
-    Ok(fields)
 }
 
 impl fmt::Debug for TakenJob {

@@ -16,44 +16,55 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_WITH_DATA: Duration = Duration::from_secs(10);
 
 macro_rules! script {
-    ($name:ident = $($part:literal)+) => {
-        script!($name = $($part)+, PATIENCE);
+    ($name:ident = $($part:tt)+) => {
+        script!(with PATIENCE, $name = $($part)+);
     };
-    ($name:ident = $($part:literal)+, $patience:ident) => {
+    (with $patience:ident, $name:ident = $($part:tt)+) => {
         pub(crate) static $name: Script = Script {
-            source: concat!($(include_str!(concat!("lua/", $part, ".lua"))),+),
+            source: concat!($(source!($part)),+),
             sha: LazyLock::new(|| fred::util::sha1_hash($name.source)),
             patience: $patience,
         };
     };
 }
 
-script!(ADD = "lib" "add");
-script!(ADOPT = "lib" "adopt", PATIENCE_WITH_DATA);
-script!(BURY = "lib" "recover_lib" "bury");
-script!(CLEAN = "lib" "job_lib" "state_lib" "clean");
-script!(COUNTS = "lib" "counts");
-script!(EXCHANGE = "lib" "job_lib" "exchange", PATIENCE_WITH_DATA);
-script!(EXTEND = "lib" "extend");
-script!(GET = "lib" "state_lib" "get", PATIENCE_WITH_DATA);
+/// A file, or in brackets those that make up the function `lazily`: Lua makes all functions of a script anew whenever it
+/// runs, which costs more than some commands do, and those within a function only when that is called.
+macro_rules! source {
+    ([$($part:tt)+]) => {
+        concat!("local function lazily()\n", $(source!($part),)+ "end\n")
+    };
+    ($part:literal) => {
+        include_str!(concat!("lua/", $part, ".lua"))
+    };
+}
+
+script!(ADD = "head" "lib" "add");
+script!(with PATIENCE_WITH_DATA, ADOPT = "head" "read_lib" "adopt");
+script!(BURY = "head" "lib" "recover_lib" "bury");
+script!(CLEAN = "head" "lib" "job_lib" "state_lib" "clean");
+script!(COUNTS = "head" "lib" "counts");
+script!(with PATIENCE_WITH_DATA, EXCHANGE = "head" "job_lib" "read_lib" "turn" ["lib" "outcomes"] "exchange");
+script!(EXTEND = "head" "extend");
+script!(with PATIENCE_WITH_DATA, GET = "head" "state_lib" "get");
 script!(LEASE = "lease");
 script!(LEDGER = "ledger");
 script!(LIMIT = "limit");
-script!(LIST = "lib" "list", PATIENCE_WITH_DATA);
-script!(LOG = "lib" "log");
-script!(OBLITERATE = "lib" "job_lib" "obliterate");
-script!(OLDEST = "lib" "oldest");
-script!(PAUSE = "lib" "pause");
-script!(PROGRESS = "lib" "progress");
-script!(PROMOTE = "lib" "state_lib" "promote");
-script!(RECOVER = "lib" "recover_lib" "recover");
-script!(REMOVE = "lib" "job_lib" "state_lib" "remove");
-script!(RESUME = "lib" "resume");
-script!(RETRY = "lib" "state_lib" "retry_lib" "retry");
-script!(RETRY_FAILED = "lib" "retry_lib" "retry_failed");
+script!(with PATIENCE_WITH_DATA, LIST = "head" "lib" "list");
+script!(LOG = "head" "lib" "log");
+script!(OBLITERATE = "head" "lib" "job_lib" "obliterate");
+script!(OLDEST = "head" "lib" "oldest");
+script!(PAUSE = "head" "lib" "pause");
+script!(PROGRESS = "head" "lib" "progress");
+script!(PROMOTE = "head" "lib" "state_lib" "promote");
+script!(RECOVER = "head" "lib" "recover_lib" "recover");
+script!(REMOVE = "head" "lib" "job_lib" "state_lib" "remove");
+script!(RESUME = "head" "lib" "resume");
+script!(RETRY = "head" "lib" "state_lib" "retry_lib" "retry");
+script!(RETRY_FAILED = "head" "lib" "retry_lib" "retry_failed");
 script!(STRIKE = "strike");
-script!(SUSPECTS = "lib" "suspects");
-script!(WIPE = "lib" "wipe");
+script!(SUSPECTS = "head" "lib" "suspects");
+script!(WIPE = "head" "lib" "wipe");
 
 impl Script {
     pub(crate) fn source(&self) -> &'static str {

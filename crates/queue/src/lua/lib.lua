@@ -1,29 +1,15 @@
--- What several scripts do. KEYS[1] is the queue's meta hash; every other key of the queue has its prefix.
--- Redis takes back nothing that a failed script has written: scripts check before they write.
-local P = string.sub(KEYS[1], 1, -5)
-local EVENTS = P .. 'events'
-local ALL_OF_MS = 4096 -- scores of `delayed` keep the order within one millisecond in their lower 12 bits
-local PRIORITY_STEP = 4294967296 -- scores of `prioritized` keep the order within one priority below this
-
-local function number(text)
-  return tonumber(text or 0) or 0
-end
-
+-- What several scripts do.
 local function integer(value)
   return string.format('%.0f', value)
 end
 
 -- The stream is trimmed once per script, not with each entry.
-local function event(name, ...)
-  redis.call('XADD', EVENTS, '*', 'event', name, ...)
-end
-
 local function trim_events(max)
   redis.call('XTRIM', EVENTS, 'MAXLEN', '~', max or '10000')
 end
 
 local function wake_up()
-  redis.call('ZADD', P .. 'marker', 0, '0')
+  redis.call('ZADD', P .. 'marker', '0', '0')
 end
 
 -- The list that jobs without a priority wait in. While the queue is paused, fleets of BullMQ 5 keep them in `paused`
@@ -46,7 +32,7 @@ end
 
 -- When the earliest delayed job is due, in ms since 1970; nil where there is none.
 local function next_due()
-  local head = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', P .. 'delayed', '0', '0', 'WITHSCORES')
   return head[2] and math.floor(tonumber(head[2]) / ALL_OF_MS)
 end
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use fred::types::Value as RedisValue;
 use serde_json::Value;
 
-use crate::{Error, JobOptions, State, job::to_fields};
+use crate::{Error, JobOptions, State};
 
 /// A job and what has become of it so far. Whatever cannot be read in its entry counts as absent.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub struct JobRecord {
 impl JobRecord {
     /// Reads what the scripts give of a job.
     pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Result<Self, Error> {
-        let fields = Fields(to_fields(hash)?);
+        let fields = Fields::new(hash)?;
         Ok(Self {
             name: fields.text("name").unwrap_or_default(),
             data: fields.text("data").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(text.into())),
@@ -78,6 +78,16 @@ impl JobRecord {
 struct Fields(HashMap<String, Vec<u8>>);
 
 impl Fields {
+    /// Reads a hash as Redis lists it: field, value, field, value, ...
+    fn new(hash: Vec<RedisValue>) -> Result<Self, Error> {
+        let mut fields = HashMap::with_capacity(hash.len() / 2);
+        let mut hash = hash.into_iter();
+        while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
+            fields.insert(field.convert()?, value.into_owned_bytes().unwrap_or_default());
+        }
+        Ok(Self(fields))
+    }
+
     fn text(&self, field: &str) -> Option<String> {
         self.0.get(field).map(|value| String::from_utf8_lossy(value).into_owned())
     }

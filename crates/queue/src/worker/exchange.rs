@@ -32,20 +32,18 @@ pub(super) struct Taking<'a> {
     pub(super) wanted: usize,
     pub(super) lock: Duration,
     pub(super) worker_name: &'a str,
-    /// Put before the number that makes each token unique.
-    pub(super) token_prefix: &'a str,
-    pub(super) first_token: u64,
+    /// What the locks of these jobs hold; another one for each exchange, so that a job that is taken again has another.
+    pub(super) token: &'a str,
 }
 
 pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &Taking<'_>) -> Result<Turn, Error> {
     let asked_at = now_ms();
-    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
+    let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
     args.extend([
         asked_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
         taking.worker_name.into(),
-        taking.token_prefix.into(),
-        taking.first_token.to_string().into(),
+        taking.token.into(),
         taking.wanted.to_string().into(),
         LONGEST_DATA.to_string().into(),
     ]);
@@ -55,10 +53,13 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
     };
     let [codes, taken, next_due, limited, active] =
         <[Value; 5]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives five parts"))?;
-    let limited: u64 = limited.convert()?;
+    let (codes, limited): (Vec<i64>, u64) = (codes.convert()?, limited.convert()?);
+    if codes.len() != reports.len() {
+        return Err(Error::UnexpectedAnswer("exchange gives a code for each report"));
+    }
     Ok(Turn {
         asked_at,
-        codes: codes.convert()?,
+        codes,
         taken: to_jobs(taken)?,
         next_due: Some(next_due.convert()?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
@@ -74,7 +75,7 @@ pub(super) async fn adopt<T>(
     lock: Duration,
     known: impl Iterator<Item = &str>,
 ) -> Result<Vec<TakenJob>, Error> {
-    let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into()];
+    let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into(), LONGEST_DATA.to_string().into()];
     args.extend(known.map(Value::from));
     to_jobs(queue.eval(&script::ADOPT, args).await?)
 }

@@ -20,9 +20,9 @@ impl Identity {
         &self.uuid
     }
 
-    /// What stands in its tokens before the number.
-    pub(super) fn token_prefix(&self, client_id: u64) -> String {
-        format!("{MARK}{client_id}:{}:", self.uuid)
+    /// Its `n`th token, over a connection that has this number.
+    pub(super) fn token(&self, client_id: u64, n: u64) -> String {
+        format!("{MARK}{client_id}:{}:{n}", self.uuid)
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_token_tells_the_connection_that_it_was_made_over() {
-        let token = Identity::new().token_prefix(17) + "3";
+        let token = Identity::new().token(17, 3);
         assert_eq!(client_id_of(&token), Some(17));
         assert_eq!(client_id_of("6f9c:1"), None, "somebody else's");
     }

@@ -7,7 +7,7 @@
 //!            ^                                                        v
 //!            └──────────────────────── slots: each job's handler in a task of its own
 //! ```
-//! `run`, `drain` and the tests go through the same `turn`.
+//! Where jobs are short, several exchanges are on their way at once: Redis works on one while this worker works on another.
 
 mod control;
 mod exchange;
@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
@@ -43,7 +44,7 @@ use self::{
     in_hand::InHand,
     report::{Held, Report, Run},
     sleeper::Sleeper,
-    turn::Next,
+    turn::{Next, OnItsWay},
     upkeep::{Duty, Upkeep},
 };
 use crate::{Connection, Queue, clock::now_ms};
@@ -67,19 +68,33 @@ pub struct Worker<T, H> {
     control: WorkerControl,
     concurrency: watch::Receiver<usize>,
     identity: Identity,
-    tokens: u64,
+    /// Exchanges begun so far.
+    exchanges: u64,
     in_hand: InHand,
     running: JoinSet<Run>,
     held: HashMap<Id, Held>,
-    /// Ended runs that Redis does not know of yet.
+    /// Ended runs that Redis has not been told of.
     reports: Vec<Report>,
-    /// While the answer to a turn is missing: until when jobs that it took are looked for, and when to look next.
+    /// Exchanges whose answers are missing.
+    on_their_way: FuturesUnordered<OnItsWay>,
+    /// Free slots that these have asked jobs for.
+    reserved: usize,
+    next: Next,
+    /// While the answer to an exchange is missing for good: until when jobs that it took are looked for, and when to look
+    /// next.
     in_doubt: Option<(Instant, Instant)>,
-    /// When this worker's own retries are due, in ms since 1970.
-    retries: HashMap<String, i64>,
-    drained: Drained,
+    /// What a worker that drains keeps account of.
+    draining: Option<Draining>,
+    is_stopping: bool,
     sleeper: Sleeper,
     _upkeep: DropGuard,
+}
+
+#[derive(Default)]
+struct Draining {
+    drained: Drained,
+    /// When this worker's own retries are due, in ms since 1970.
+    retries: HashMap<String, i64>,
 }
 
 impl<T, H> Worker<T, H>
@@ -104,14 +119,17 @@ where
             control,
             concurrency,
             identity,
-            tokens: 0,
+            exchanges: 0,
             in_hand,
             running: JoinSet::new(),
             held: HashMap::new(),
             reports: Vec::new(),
+            on_their_way: FuturesUnordered::new(),
+            reserved: 0,
+            next: Next::Turn,
             in_doubt: None,
-            retries: HashMap::new(),
-            drained: Drained::default(),
+            draining: None,
+            is_stopping: false,
             sleeper,
             _upkeep: upkeep,
         }
@@ -125,8 +143,8 @@ where
     /// Works until `stop`; then finishes what it has in hand, or gives it back where that takes too long.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let next = self.turn(self.free_slots()).await;
-            self.wait(next, &stop).await;
+            self.send().await;
+            self.wait(&stop).await;
         }
         self.finish().await;
     }
@@ -145,52 +163,65 @@ where
     /// # }
     /// ```
     pub async fn drain(mut self, patience: Duration, stop: CancellationToken) -> Drained {
+        self.draining = Some(Draining::default());
         while !stop.is_cancelled() {
-            let next = self.turn(self.free_slots()).await;
-            match next {
-                // Within a rate limit, and while jobs may turn up that a lost answer was about, there may be more to do.
-                Next::Wait { asked_at, is_limited: false, .. }
-                    if self.running.is_empty() && self.reports.is_empty() && self.in_doubt.is_none() =>
-                {
-                    // What was due and not found has been taken by another worker.
-                    self.retries.retain(|_, due| *due > asked_at);
-                    let near = asked_at.saturating_add_unsigned(turn::millis(patience));
-                    let Some(until) = self.retries.values().copied().filter(|due| *due <= near).min() else { break };
-                    self.wait(Next::Wait { until: Some(until), asked_at, is_limited: false }, &stop).await;
-                }
-                next => self.wait(next, &stop).await,
+            self.send().await;
+            if self.is_done(patience) {
+                break;
             }
+            self.wait(&stop).await;
         }
         self.finish().await;
-        Drained { retried_later: self.retries.len() as u64, ..self.drained }
+        let Draining { drained, retries } = self.draining.unwrap_or_default();
+        Drained { retried_later: retries.len() as u64, ..drained }
+    }
+
+    /// Whether a worker that drains has nothing left to do; else it is made to wait for its next retry, if that is all.
+    fn is_done(&mut self, patience: Duration) -> bool {
+        // Within a rate limit, and while jobs may turn up that a lost answer was about, there may be more to do.
+        let is_idle = self.running.is_empty() && self.reports.is_empty() && self.on_their_way.is_empty();
+        let (Next::Wait { until, asked_at, is_limited: false }, true, None) = (&mut self.next, is_idle, self.in_doubt)
+        else {
+            return false;
+        };
+        let Some(Draining { retries, .. }) = &mut self.draining else { return false };
+        // What was due and not found has been taken by another worker.
+        retries.retain(|_, due| *due > *asked_at);
+        let near = asked_at.saturating_add_unsigned(turn::millis(patience));
+        *until = retries.values().copied().filter(|due| *due <= near).min();
+        until.is_none()
     }
 
     fn free_slots(&self) -> usize {
-        self.concurrency.borrow().saturating_sub(self.running.len())
+        if self.is_stopping {
+            return 0;
+        }
+        self.concurrency.borrow().saturating_sub(self.running.len() + self.reserved)
     }
 
-    async fn wait(&mut self, next: Next, stop: &CancellationToken) {
+    async fn wait(&mut self, stop: &CancellationToken) {
         self.control.turn();
-        let until = match next {
-            Next::Now if self.free_slots() > 0 => return,
-            Next::Now => None,
-            Next::Wait { until, .. } => until,
-            Next::Retry => Some(now_ms() + 200),
-        };
-        let longest = self.options.drain_delay;
-        let sleep = until.map_or(longest, |until| Duration::from_millis((until - now_ms()).try_into().unwrap_or(0)));
-        let may_take = self.free_slots() > 0 && !matches!(next, Next::Retry);
+        let may_take = self.free_slots() > 0 && !matches!(self.next, Next::Retry { .. });
         if !may_take {
             self.sleeper.hand_on().await;
         }
-        // Without a free slot it turns all the same now and then, so that others see it live.
-        let nap = if may_take { sleep } else { sleep.min(longest) };
+        // Even where nothing wakes it, it turns now and then, so that others see it live.
+        let longest = self.options.drain_delay;
+        let until = match self.next {
+            Next::Turn | Next::Take => None,
+            Next::Wait { until, .. } => until,
+            Next::Retry { at } => Some(at),
+        };
+        let nap = until.map_or(longest, |until| Duration::from_millis((until - now_ms()).try_into().unwrap_or(0)));
+        let nap = nap.min(longest);
+        let is_quiet = self.on_their_way.is_empty();
         tokio::select! {
+            Some(answered) = self.on_their_way.next() => self.answered(answered),
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
-            Ok(()) = self.concurrency.changed() => {}
-            () = self.sleeper.sleep(sleep.min(longest)), if may_take => {}
-            () = tokio::time::sleep(nap), if until.is_some() || !may_take => {}
+            Ok(()) = self.concurrency.changed() => self.next = Next::Turn,
+            () = self.sleeper.sleep(nap), if may_take && is_quiet => self.next = Next::Turn,
+            () = tokio::time::sleep(nap), if is_quiet && (until.is_some() || !may_take) => self.next = Next::Turn,
         }
         // The first run that ends wakes this task before others get to run, which may be about to end too: what is
         // reported together costs Redis less.
@@ -202,17 +233,24 @@ where
 
     /// Lets what runs come to its end, gives back what does not, and reports all of it.
     async fn finish(&mut self) {
-        let deadline = tokio::time::Instant::now() + self.options.grace;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.running.join_next_with_id()).await {
-            self.ended(ended);
-            self.turn(0).await;
+        self.is_stopping = true;
+        let (deadline, never) = (tokio::time::Instant::now() + self.options.grace, CancellationToken::new());
+        loop {
+            self.send().await;
+            let is_idle = self.running.is_empty() && self.on_their_way.is_empty();
+            if is_idle || tokio::time::timeout_at(deadline, self.wait(&never)).await.is_err() {
+                break;
+            }
         }
-        self.running.abort_all();
-        while let Some(ended) = self.running.join_next_with_id().await {
-            self.ended(ended);
-        }
-        if !self.reports.is_empty() {
-            self.turn(0).await;
+        self.next = Next::Turn;
+        loop {
+            self.running.abort_all();
+            while let Some(ended) = self.running.join_next_with_id().await {
+                self.ended(ended);
+            }
+            self.send().await;
+            let Some(answered) = self.on_their_way.next().await else { break };
+            self.answered(answered);
         }
         self.sleeper.hand_on().await;
     }

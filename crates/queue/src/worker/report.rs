@@ -55,11 +55,11 @@ pub(super) enum Ending {
 }
 
 impl Held {
-    pub(super) fn new(job: &TakenJob) -> Self {
+    pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {
             id: job.id.clone(),
             token: job.token.clone(),
-            options: job.options(),
+            options,
             attempts_made: job.attempts_made(),
             deduplication_id: job.deduplication_id(),
             stacktrace: job.stacktrace(),
@@ -126,6 +126,11 @@ impl Held {
 }
 
 impl Report {
+    /// The same once more, after no answer came.
+    pub(super) fn repeated(self) -> Self {
+        Self { is_repeated: true, ..self }
+    }
+
     /// The eight arguments of one report.
     pub(super) fn to_args(&self) -> impl Iterator<Item = &str> {
         [self.id.as_str(), &self.token, self.outcome].into_iter().chain(self.args.iter().map(String::as_str))

@@ -15,12 +15,12 @@ pub(crate) struct Hand(std::sync::Arc<TakenJob>);
 
 pub(crate) struct Turns {
     identity: Identity,
-    tokens: u64,
+    exchanges: u64,
 }
 
 impl Turns {
     pub(crate) fn new() -> Self {
-        Self { identity: Identity::new(), tokens: 0 }
+        Self { identity: Identity::new(), exchanges: 0 }
     }
 
     /// Reports what `ended` and takes up to `wanted` jobs.
@@ -32,17 +32,18 @@ impl Turns {
     ) -> Result<Vec<Hand>, Error> {
         let reports: Vec<_> = ended
             .into_iter()
-            .map(|(Hand(job), outcome)| Held::new(&job).conclude(Run::Ended(outcome), now_ms(), 0.0))
+            .map(|(Hand(job), outcome)| {
+                Held::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), now_ms(), 0.0)
+            })
             .collect();
         let taking = Taking {
             wanted,
             lock: Duration::from_mins(1),
             worker_name: "",
-            token_prefix: &self.identity.token_prefix(0),
-            first_token: self.tokens,
+            token: &self.identity.token(0, self.exchanges),
         };
         let turn = exchange(queue, &reports, &taking).await?;
-        self.tokens += wanted as u64;
+        self.exchanges += 1;
         Ok(turn.taken.into_iter().map(|job| Hand(std::sync::Arc::new(job))).collect())
     }
 }

@@ -1,6 +1,7 @@
-//! One turn of a worker: what ended is reported, and new jobs are taken and started.
+//! The turns of a worker: what ended is reported, and new jobs are taken and started.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::{Id, JoinError};
 
 use super::{
-    Handler, Worker,
+    Draining, Handler, Worker,
     exchange::{Taking, Turn, adopt, exchange},
     report::{Ending, Held, Report, Run},
 };
@@ -19,22 +20,40 @@ use crate::{
     job::{TakenJob, Unfit},
 };
 
-/// Most jobs that one script reports, and most that it takes.
-const MOST: usize = 1000;
+/// Most jobs that one script reports, and most that it takes: fred reads a long answer again from its beginning whenever
+/// another part of it has come.
+const MOST: usize = 64;
+/// Most exchanges on their way at the same time.
+const MOST_ON_THEIR_WAY: usize = 5;
 /// How long jobs are looked for that were taken by a turn whose answer was lost: its script may still run.
 const DOUBT: Duration = Duration::from_secs(5);
 /// How often.
 const DOUBT_STEP: Duration = Duration::from_millis(500);
 
+/// Rest after Redis was not reached, in ms.
+const REST: i64 = 200;
+
 /// When to take a turn again.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
-    /// At once: there is more to take or to report.
-    Now,
+    /// At once.
+    Turn,
+    /// As soon as a slot is free: there is more to take.
+    Take,
     /// When something happens, or then at the latest (ms since 1970).
     Wait { until: Option<i64>, asked_at: i64, is_limited: bool },
-    /// Redis is away: after a while.
-    Retry,
+    /// Redis is away: not before then.
+    Retry { at: i64 },
+}
+
+/// An exchange on its way to Redis and back.
+pub(super) type OnItsWay = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// What came back.
+pub(super) struct Answered {
+    reports: Vec<Report>,
+    wanted: usize,
+    turn: Result<Turn, Error>,
 }
 
 impl<T, H> Worker<T, H>
@@ -42,58 +61,94 @@ where
     T: DeserializeOwned + Send + 'static,
     H: Handler<T>,
 {
-    /// Reports what ended and takes up to `wanted` jobs.
-    pub(super) async fn turn(&mut self, wanted: usize) -> Next {
-        let wanted = wanted.min(MOST);
-        let turn = match self.adopt_lost().await {
-            Ok(()) => self.exchange(wanted).await,
-            Err(error) => Err(error),
+    /// Sends what is due to be reported and asked for.
+    pub(super) async fn send(&mut self) {
+        if self.on_their_way.is_empty() && !matches!(self.next, Next::Retry { .. }) {
+            if let Err(error) = self.adopt_lost().await {
+                return self.lose_touch(&error);
+            }
+        }
+        while let Some((reports, wanted)) = self.due() {
+            let exchange = self.exchange(reports, wanted);
+            self.on_their_way.push(exchange);
+            self.reserved += wanted;
+        }
+    }
+
+    /// How many runs the next exchange is to report and how many jobs it is to ask for, if it is time for one.
+    fn due(&self) -> Option<(usize, usize)> {
+        let (ended, free, slots) = (self.reports.len(), self.free_slots(), *self.concurrency.borrow());
+        let is_time = match self.next {
+            Next::Turn => ended > 0 || !self.is_stopping,
+            Next::Take => ended > 0 || free > 0,
+            Next::Wait { .. } => ended > 0,
+            Next::Retry { .. } => false,
         };
+        // Where jobs are short, many end at once. They go in several exchanges, so that Redis always has one to work on.
+        let share = slots.div_ceil(MOST_ON_THEIR_WAY).clamp(1, MOST);
+        let others = self.on_their_way.len();
+        let has_room = others == 0 || others < MOST_ON_THEIR_WAY && ended >= share && self.in_doubt.is_none();
+        let reports = ended.min(share);
+        (is_time && has_room).then(|| (reports, free.saturating_sub(ended - reports).min(MOST)))
+    }
+
+    /// Reports that many runs and takes up to `wanted` jobs.
+    fn exchange(&mut self, reports: usize, wanted: usize) -> OnItsWay {
+        let (queue, identity, options) = (self.queue.clone(), self.identity.clone(), self.options.clone());
+        let reports: Vec<Report> = self.reports.drain(..reports).collect();
+        self.exchanges += 1;
+        let number = self.exchanges;
+        Box::pin(async move {
+            let turn = async {
+                let client_id = queue.connection().client_id(&queue.keys().of("meta")).await?;
+                let taking = Taking {
+                    wanted,
+                    lock: options.lock,
+                    worker_name: &options.name,
+                    token: &identity.token(client_id, number),
+                };
+                exchange(&queue, &reports, &taking).await
+            };
+            let turn = turn.await;
+            Answered { reports, wanted, turn }
+        })
+    }
+
+    /// Takes note of what Redis answered, or did not.
+    pub(super) fn answered(&mut self, Answered { reports, wanted, turn }: Answered) {
+        self.reserved -= wanted;
         match turn {
-            Ok(turn) => self.note(turn, wanted),
+            Ok(turn) => self.next = self.note(turn, &reports, wanted),
             Err(error) => {
-                tracing::warn!(%error, "Queue not reached");
-                // The script may have run: jobs may be this worker's, and reports may be known.
-                self.tokens += wanted as u64;
-                self.in_doubt = Some((Instant::now() + DOUBT, Instant::now()));
-                self.reports.iter_mut().for_each(|report| report.is_repeated = true);
-                Next::Retry
+                self.reports.extend(reports.into_iter().map(Report::repeated));
+                self.lose_touch(&error);
             }
         }
     }
 
-    async fn exchange(&mut self, wanted: usize) -> Result<Turn, Error> {
-        let client_id = self.queue.connection().client_id(&self.queue.keys().of("meta")).await?;
-        let taking = Taking {
-            wanted,
-            lock: self.options.lock,
-            worker_name: &self.options.name,
-            token_prefix: &self.identity.token_prefix(client_id),
-            first_token: self.tokens,
-        };
-        exchange(&self.queue, &self.reports[..self.reports.len().min(MOST)], &taking).await
+    fn lose_touch(&mut self, error: &Error) {
+        tracing::warn!(%error, "Queue not reached");
+        // A script may have run all the same: jobs may be this worker's, and reports may be known.
+        self.in_doubt = Some((Instant::now() + DOUBT, Instant::now()));
+        self.next = Next::Retry { at: now_ms() + REST };
     }
 
-    /// Takes note of what Redis answered.
-    fn note(&mut self, turn: Turn, wanted: usize) -> Next {
-        let reported: Vec<Report> = self.reports.drain(..turn.codes.len().min(self.reports.len())).collect();
-        for (report, code) in reported.iter().zip(turn.codes) {
+    fn note(&mut self, turn: Turn, reports: &[Report], wanted: usize) -> Next {
+        for (report, code) in reports.iter().zip(turn.codes) {
             self.settle(report, code);
         }
         let (taken, limited) = (turn.taken.len(), turn.limited);
-        self.tokens += taken as u64;
         for job in turn.taken {
             self.start(&job);
         }
         self.in_hand.note_active(turn.active);
+        if taken == wanted {
+            return Next::Take;
+        }
         let limit_ends = limited.map(|span| turn.asked_at.saturating_add_unsigned(millis(span)));
         let doubt_step = self.in_doubt.map(|_| turn.asked_at.saturating_add_unsigned(millis(DOUBT_STEP)));
         let until = [turn.next_due, limit_ends, doubt_step].into_iter().flatten().min();
-        if !self.reports.is_empty() || taken == wanted && wanted > 0 {
-            Next::Now
-        } else {
-            Next::Wait { until, asked_at: turn.asked_at, is_limited: limited.is_some() }
-        }
+        Next::Wait { until, asked_at: turn.asked_at, is_limited: limited.is_some() }
     }
 
     /// Starts the jobs that a turn took whose answer was lost.
@@ -114,7 +169,8 @@ where
     }
 
     fn start(&mut self, taken: &TakenJob) {
-        let mut held = Held::new(taken);
+        let options = taken.options();
+        let mut held = Held::new(taken, options.as_ref().cloned().unwrap_or_default());
         let claim = Claim::new(
             (&held.id, &held.token),
             held.options.keep_logs.unwrap_or_default(),
@@ -122,10 +178,12 @@ where
             self.options.lock,
         );
         self.in_hand.add(claim.clone());
-        self.retries.remove(&held.id);
+        if let Some(draining) = &mut self.draining {
+            draining.retries.remove(&held.id);
+        }
         let opened = match taken.deferred_failure() {
             Some(reason) => Err(Unfit::Refused(reason)),
-            None => taken.open::<T>(&held.options, claim),
+            None => taken.open::<T>(options, claim),
         };
         held.options.remove_on_complete = held.options.remove_on_complete.or(self.options.remove_on_complete);
         held.options.remove_on_fail = held.options.remove_on_fail.or(self.options.remove_on_fail);
@@ -167,14 +225,21 @@ where
             tracing::info!(job_id = report.id, code, "The job had ended, or was no longer this worker's");
         }
         match report.ending {
-            Ending::Completed => {
-                self.drained.completed += 1;
-                self.control.counters.completed();
-            }
-            Ending::Failed => {
-                self.drained.failed.push(report.id.clone());
-                self.control.counters.failed();
-            }
+            Ending::Completed => self.control.counters.completed(),
+            Ending::Failed => self.control.counters.failed(),
+            Ending::Again(_) | Ending::Returned => {}
+        }
+        if let Some(draining) = &mut self.draining {
+            draining.note(report);
+        }
+    }
+}
+
+impl Draining {
+    fn note(&mut self, report: &Report) {
+        match report.ending {
+            Ending::Completed => self.drained.completed += 1,
+            Ending::Failed => self.drained.failed.push(report.id.clone()),
             Ending::Again(delay) => {
                 self.retries.insert(report.id.clone(), now_ms().saturating_add_unsigned(delay));
             }
