@@ -1,9 +1,10 @@
 -- Adds jobs, all or none of them.
 -- KEYS[1] meta
--- ARGV    for each job: id or '' for a counted one, name, data, opts, timestamp, delay in ms, priority, '1' if it is to
---         go before its equals, deduplication id or '', its time to live in ms or 0
+-- ARGV    for each job: id or '' for a counted one, name, data, opts, timestamp, and '' or what most jobs do not have:
+--         `delay in ms, priority, 1 if it is to go before its equals, deduplication id's time to live in ms or 0,
+--         deduplication id or nothing`, with spaces between
 -- Returns each job's id. An id that is taken is left as it is; of two with one deduplication id the first one counts.
-local WIDTH = 10
+local WIDTH = 6
 local count = #ARGV / WIDTH
 local meta = redis.call('HMGET', KEYS[1], 'paused', 'opts.maxLenEvents')
 local paused, max_events = meta[1], meta[2]
@@ -24,8 +25,11 @@ end
 
 local ids, waiting, before_others, prioritized, delayed = {}, {}, {}, {}, false
 for i = 1, count do
-  local id, name, data, opts, timestamp, delay, priority, lifo, deduplication_id, ttl =
-    unpack(ARGV, (i - 1) * WIDTH + 1, i * WIDTH)
+  local id, name, data, opts, timestamp, rest = unpack(ARGV, (i - 1) * WIDTH + 1, i * WIDTH)
+  local delay, priority, lifo, ttl, deduplication_id = '0', '0', '0', '0', ''
+  if rest ~= '' then
+    delay, priority, lifo, ttl, deduplication_id = string.match(rest, '^(%d+) (%d+) (%d) (%d+) (.*)$')
+  end
   local taken = id ~= '' and redis.call('EXISTS', P .. id) == 1
   if id == '' then id = integer(counter + i) end
   ids[i] = id

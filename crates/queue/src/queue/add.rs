@@ -1,5 +1,7 @@
 //! Adding jobs.
 
+use std::time::Duration;
+
 use fred::types::Value;
 use serde::Serialize;
 
@@ -29,7 +31,7 @@ pub struct NewJob<T> {
 
 /// A job that has been checked, as `add.lua` takes it.
 pub(super) struct Checked {
-    args: [Value; 10],
+    args: [Value; 6],
     pub(super) bytes: usize,
 }
 
@@ -42,7 +44,7 @@ impl<T: Serialize> Queue<T> {
     /// # Errors
     /// See [`Error`]. After [`Error::Redis`] it may have been added or not; with an id of its own it can be added again.
     pub async fn add(&self, job: NewJob<T>) -> Result<String, Error> {
-        self.batches.add(check(&job, now_ms())?).await
+        self.batches.add(check(&job, &now())?).await
     }
 
     /// Adds jobs and gives their ids in the same order. Up to 500 jobs or 1 MB are added by one script: all of them or
@@ -62,8 +64,8 @@ impl<T: Serialize> Queue<T> {
     /// As [`add`](Self::add); what is refused is refused before anything is written. Where a later one of several
     /// scripts fails: [`Error::PartlyAdded`].
     pub async fn add_all(&self, jobs: &[NewJob<T>]) -> Result<Vec<String>, Error> {
-        let now = now_ms();
-        let mut jobs = jobs.iter().map(|job| check(job, now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
+        let now = now();
+        let mut jobs = jobs.iter().map(|job| check(job, &now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
         let mut added = Vec::with_capacity(jobs.len());
         while jobs.peek().is_some() {
             let chunk = next_chunk(&mut jobs);
@@ -93,7 +95,12 @@ pub(super) fn to_args(jobs: Vec<Checked>) -> Vec<Value> {
     jobs.into_iter().flat_map(|job| job.args).collect()
 }
 
-fn check<T: Serialize>(job: &NewJob<T>, now: i64) -> Result<Checked, Error> {
+/// In ms since 1970.
+fn now() -> Value {
+    now_ms().to_string().into()
+}
+
+fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
     let options = &job.options;
     if let Some(id) = &options.job_id {
         check_job_id(id)?;
@@ -101,14 +108,9 @@ fn check<T: Serialize>(job: &NewJob<T>, now: i64) -> Result<Checked, Error> {
     if options.priority > JobOptions::MAX_PRIORITY {
         return Err(Error::BadPriority(options.priority));
     }
-    let (deduplication_id, ttl) = match &options.deduplication {
-        None => ("", 0),
-        Some(deduplication) => {
-            check_deduplication_id(&deduplication.id)?;
-            let ttl = deduplication.ttl.map_or(0, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            (deduplication.id.as_str(), ttl)
-        }
-    };
+    if let Some(deduplication) = &options.deduplication {
+        check_deduplication_id(&deduplication.id)?;
+    }
     let (data, opts) = (serde_json::to_string(&job.data)?, options.to_json());
     let bytes = data.len() + opts.len();
     let args = [
@@ -116,14 +118,23 @@ fn check<T: Serialize>(job: &NewJob<T>, now: i64) -> Result<Checked, Error> {
         job.name.as_str().into(),
         data.into(),
         opts.into(),
-        now.to_string().into(),
-        u64::try_from(options.delay.as_millis()).unwrap_or(u64::MAX).to_string().into(),
-        options.priority.to_string().into(),
-        Value::from_static_str(if options.lifo { "1" } else { "0" }),
-        deduplication_id.into(),
-        ttl.to_string().into(),
+        now.clone(),
+        rest(options),
     ];
     Ok(Checked { args, bytes })
+}
+
+/// What most jobs do not have: delay, priority, place and deduplication, as `add.lua` takes them.
+fn rest(options: &JobOptions) -> Value {
+    let JobOptions { delay, priority, lifo, deduplication, .. } = options;
+    if delay.is_zero() && *priority == 0 && !lifo && deduplication.is_none() {
+        return Value::from_static_str("");
+    }
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let (delay, lifo) = (millis(*delay), u8::from(*lifo));
+    let ttl = deduplication.as_ref().and_then(|it| it.ttl).map_or(0, millis);
+    let deduplication_id = deduplication.as_ref().map_or("", |it| it.id.as_str());
+    format!("{delay} {priority} {lifo} {ttl} {deduplication_id}").into()
 }
 
 #[cfg(test)]

@@ -183,6 +183,7 @@ async fn nothing_is_lost_when_connections_are_cut_every_second() {
         longest = longest.max(load.goes_on(&bench, PATIENCE).await);
     }
     println!("after a cut jobs are run again within {longest:?}");
+    assert!(longest <= AGAIN_WITHIN);
     load.ends(&bench).await;
 }
 
@@ -196,9 +197,13 @@ async fn nothing_is_lost_when_redis_restarts_and_workers_go_on_within_seconds() 
         bench.redis.restart().await;
         let resumed = load.goes_on(&bench, Duration::from_secs(30)).await;
         println!("after a restart jobs are run again within {resumed:?}");
+        assert!(resumed <= AGAIN_WITHIN);
     }
     load.ends(&bench).await;
 }
+
+/// How soon workers go on after Redis came back.
+const AGAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A producer with ids of its own and a worker, in this process.
 struct Load {
