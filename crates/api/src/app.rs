@@ -31,7 +31,7 @@ use crate::{
     auth::{AccessTokens, Passwords},
     background::Background,
     http::{
-        extract::MAX_BODY,
+        body::MAX_BODY,
         finish::{finish, nowhere},
     },
     limits::Limits,

@@ -65,7 +65,7 @@ pub struct Answer {
 
 /// An answer that is no choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false, a number or a text")]
 pub enum AnswerValue {
     /// To a true/false question.
     Bool(bool),

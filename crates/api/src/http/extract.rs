@@ -1,11 +1,10 @@
-//! What routes take from a request: a checked body, and who sent it.
+//! What routes take from a request beside its body: who sent it, the id and the parameters of its address, `If-Match`.
 
-use std::{future::Future, pin::Pin, str::FromStr};
+use std::str::FromStr;
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest,
+    FromRequest, HttpRequest,
     dev::Payload,
-    error::PayloadError,
     http::{
         StatusCode,
         header::{AUTHORIZATION, IF_MATCH},
@@ -13,101 +12,10 @@ use actix_web::{
     web,
 };
 use examhall_core::{Role, Viewer};
-use garde::Validate;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
-use super::problem::{FieldError, Problem};
+use super::{faults::fault, problem::Problem};
 use crate::{auth::AccessTokens, state::now};
-
-/// Largest body that is read, in bytes.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
-
-/// A JSON body whose every field is what it must be.
-pub(crate) struct JsonBody<T>(pub(crate) T);
-
-impl<T> FromRequest for JsonBody<T>
-where
-    T: DeserializeOwned + Validate<Context = ()> + 'static,
-{
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = request.content_type().eq_ignore_ascii_case("application/json");
-        let body = web::Bytes::from_request(request, payload);
-        Box::pin(async move {
-            if !is_json {
-                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
-            }
-            parse(&body.await.map_err(|error| unreadable(&error))?).map(Self)
-        })
-    }
-}
-
-fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = pointer(&error.path().to_string());
-        wrong(pointer, &error.into_inner())
-    })?;
-    json.end().map_err(|error| wrong(String::new(), &error))?;
-    value.validate().map_err(|report| {
-        let errors = report.into_inner().into_iter();
-        Problem::invalid(
-            errors
-                .map(|(path, error)| FieldError {
-                    pointer: camel_case(&pointer(&path.to_string())),
-                    detail: error.to_string(),
-                })
-                .collect(),
-        )
-    })?;
-    Ok(value)
-}
-
-/// 400 where the text is no JSON, 422 where the JSON is not what is asked for.
-fn wrong(pointer: String, error: &serde_json::Error) -> Problem {
-    if error.classify() != Category::Data {
-        return Problem::bad_request(format!("the body is no JSON: {error}"));
-    }
-    let text = error.to_string();
-    let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).to_owned();
-    // serde names these in its message only.
-    let named = ["unknown field `", "missing field `"].iter().find_map(|begin| detail.strip_prefix(begin));
-    let field = named.and_then(|rest| rest.split('`').next());
-    let pointer = match field {
-        Some(field) if !pointer.ends_with(&format!("/{field}")) => format!("{pointer}/{field}"),
-        _ => pointer,
-    };
-    Problem::invalid(vec![FieldError { pointer, detail }])
-}
-
-/// `choices[0].text` as a JSON Pointer: `/choices/0/text`.
-fn pointer(path: &str) -> String {
-    let parts = path.split(['.', '[', ']']).filter(|part| !part.is_empty() && *part != "?");
-    parts.fold(String::new(), |pointer, part| pointer + "/" + part)
-}
-
-/// garde names fields as Rust does: `pass_mark`; the body as JSON does: `passMark`.
-fn camel_case(pointer: &str) -> String {
-    let mut parts = pointer.split('_');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |name, part| {
-        let mut letters = part.chars();
-        name + &letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().collect::<String>()
-            + letters.as_str()
-    })
-}
-
-fn unreadable(error: &actix_web::Error) -> Problem {
-    match error.as_error::<PayloadError>() {
-        Some(PayloadError::Overflow) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY} bytes"))
-        }
-        _ => Problem::bad_request("the body could not be read to its end"),
-    }
-}
 
 /// Who has logged in.
 pub(crate) struct LoggedIn(pub(crate) Viewer);
@@ -171,10 +79,11 @@ impl<T: DeserializeOwned> FromRequest for Parameters<T> {
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = web::Query::<T>::from_query(request.query_string());
-        std::future::ready(parsed.map(|query| Self(query.into_inner())).map_err(|error| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the parameters behind the question mark: {error}"))
-        }))
+        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        std::future::ready(
+            parsed.map(Self).map_err(|error| Problem::invalid(vec![fault(error.path(), &error.inner().to_string())])),
+        )
     }
 }
 
@@ -186,12 +95,12 @@ impl FromRequest for IfMatch {
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let header = request.headers().get(IF_MATCH).and_then(|value| value.to_str().ok());
-        std::future::ready(match header.map(str::trim) {
-            None | Some("*") => Ok(Self(None)),
-            Some(etag) => version_of(etag).map(|version| Self(Some(version))).ok_or_else(|| {
-                Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match must be an ETag that this address gave")
-            }),
+        let given: Vec<_> = request.headers().get_all(IF_MATCH).map(|value| value.to_str().map(str::trim)).collect();
+        let bad = || Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match must be an ETag that this address gave");
+        std::future::ready(match given[..] {
+            [] | [Ok("*")] => Ok(Self(None)),
+            [Ok(etag)] => version_of(etag).map(|version| Self(Some(version))).ok_or_else(bad),
+            _ => Err(bad()), // it stands there for a reason: the change must not be made as if it did not
         })
     }
 }
@@ -204,55 +113,6 @@ fn version_of(etag: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
-
-    #[derive(Debug, Deserialize, Validate)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        #[garde(length(min = 2))]
-        name: String,
-        #[garde(dive)]
-        items: Vec<Item>,
-    }
-
-    #[derive(Debug, Deserialize, Validate)]
-    #[serde(deny_unknown_fields)]
-    struct Item {
-        #[garde(range(min = 1))]
-        count: u32,
-    }
-
-    fn check(body: &str, status: u16, pointers: &[&str]) {
-        let problem = serde_json::to_value(parse::<Body>(body.as_bytes()).expect_err("must be refused")).expect("JSON");
-        assert_eq!(problem["status"], status, "{body}: {problem}");
-        let errors = problem["errors"].as_array().into_iter().flatten();
-        let mut found: Vec<_> = errors.filter_map(|error| error["pointer"].as_str()).collect();
-        found.sort_unstable();
-        assert_eq!(found, pointers, "{body}: {problem}");
-    }
-
-    #[test]
-    fn a_body_that_is_no_json_is_400() {
-        check("", 400, &[]);
-        check("{", 400, &[]);
-        check(r#"{"name":"ab","items":[]} x"#, 400, &[]);
-    }
-
-    #[test]
-    fn a_body_that_is_not_what_is_asked_for_is_422_and_points_at_the_field() {
-        check(r#"{"name":7,"items":[]}"#, 422, &["/name"]);
-        check(r#"{"items":[]}"#, 422, &["/name"]);
-        check(r#"{"name":"ab","items":[],"x":1}"#, 422, &["/x"]);
-        check(r#"{"name":"ab","items":[{"count":1},{"count":"2"}]}"#, 422, &["/items/1/count"]);
-        check(r#"{"name":"ab","items":[{}]}"#, 422, &["/items/0/count"]);
-        check(r#"{"name":"ab","items":[{"count":1,"y":2}]}"#, 422, &["/items/0/y"]);
-        check("[]", 422, &[""]);
-    }
-
-    #[test]
-    fn every_field_over_a_limit_is_named_at_once() {
-        check(r#"{"name":"a","items":[{"count":1},{"count":0}]}"#, 422, &["/items/1/count", "/name"]);
-    }
 
     #[test]
     fn an_etag_gives_its_version_whatever_its_coding() {

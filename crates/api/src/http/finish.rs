@@ -117,7 +117,7 @@ async fn run<B>(
 }
 
 fn failed(error: &actix_web::Error, id: &str) -> actix_web::Error {
-    let problem = problem_of(error);
+    let problem = Problem::of(error);
     let mut response = problem.respond(Some(id));
     protect(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(id) {
@@ -155,7 +155,7 @@ fn as_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Finishe
         return response.map_into_left_body();
     }
     let problem = match response.response().error() {
-        Some(error) => problem_of(error),
+        Some(error) => Problem::of(error),
         None if response.headers().contains_key(CONTENT_TYPE) => return response.map_into_left_body(),
         None => plain(status),
     };
@@ -167,13 +167,6 @@ fn as_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Finishe
         }
     }
     ServiceResponse::new(request, new).map_into_right_body()
-}
-
-fn problem_of(error: &actix_web::Error) -> Problem {
-    error.as_error::<Problem>().cloned().unwrap_or_else(|| {
-        let status = error.as_response_error().status_code();
-        if status.is_server_error() { Problem::internal(error) } else { Problem::new(status, error.to_string()) }
-    })
 }
 
 fn plain(status: StatusCode) -> Problem {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::problem::{FieldError, Problem};
 
-const DEFAULT_LIMIT: u64 = 20;
-const MAX_LIMIT: u64 = 100;
+const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
 
 /// The part of a list that `?limit=&cursor=` names.
 pub(crate) struct Paging(pub(crate) Page);
@@ -32,16 +32,21 @@ impl FromRequest for Paging {
 }
 
 fn page(query: &Query) -> Result<Page, Problem> {
-    let limit = query.limit.as_deref().map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok());
-    let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-        let detail = format!("must be a number from 1 to {MAX_LIMIT}");
-        Problem::invalid(vec![FieldError { pointer: "/limit".to_owned(), detail }])
-    })?;
+    let limit = u64::from(limit(query.limit.as_deref())?);
     let after = query.cursor.as_deref().map(|cursor| from_cursor(cursor).ok_or_else(bad_cursor)).transpose()?;
     Ok(Page { limit, after })
 }
 
-fn bad_cursor() -> Problem {
+/// How many items a page is to have.
+pub(crate) fn limit(given: Option<&str>) -> Result<u32, Problem> {
+    let limit = given.map_or(Some(DEFAULT_LIMIT), |text| text.parse().ok());
+    limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+        let detail = format!("must be a number from 1 to {MAX_LIMIT}");
+        Problem::invalid(vec![FieldError { pointer: "/limit".to_owned(), detail }])
+    })
+}
+
+pub(crate) fn bad_cursor() -> Problem {
     Problem::bad_request("cursor must be a nextCursor that this list gave")
 }
 

@@ -1,10 +1,13 @@
 //! What every route shares: errors as problem documents, bodies that are checked, one line of log per request.
 
+pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod csv;
 pub(crate) mod extract;
+mod faults;
 pub(crate) mod finish;
 pub(crate) mod list;
+pub(crate) mod object;
 pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod question_form;

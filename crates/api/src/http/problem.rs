@@ -110,15 +110,36 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; it has been noted")
     }
 
+    /// An error of actix itself as a problem; one of ours as it is.
+    pub(crate) fn of(error: &actix_web::Error) -> Self {
+        error.as_error::<Self>().cloned().unwrap_or_else(|| {
+            let status = error.as_response_error().status_code();
+            if status.is_server_error() { Self::internal(error) } else { Self::new(status, error.to_string()) }
+        })
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        self.0.title
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// Adds the header that belongs to the problem, such as `Retry-After`, to an answer.
+    pub(crate) fn add_header_to(&self, mut response: HttpResponse) -> HttpResponse {
+        if let Some((name, value)) = &self.0.header {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response
+    }
+
     /// The answer, with the id under which the log knows the request.
     pub(crate) fn respond(&self, request_id: Option<&str>) -> HttpResponse {
         let document = Document { request_id: request_id.map(ToOwned::to_owned), ..(*self.0).clone() };
-        let mut response = HttpResponse::build(self.status_code());
-        if let Some((name, value)) = &self.0.header {
-            response.insert_header((name.clone(), value.clone()));
-        }
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        response.content_type("application/problem+json").body(body)
+        let mut response = HttpResponse::build(self.status_code());
+        self.add_header_to(response.content_type("application/problem+json").body(body))
     }
 }
 

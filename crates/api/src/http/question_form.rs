@@ -5,7 +5,7 @@ use garde::Validate;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::problem::FieldError;
+use super::{object::some_objects, problem::FieldError};
 
 /// What a question in a body may hold. In a `PATCH` everything may be left out.
 #[derive(Clone, Debug, Default, Deserialize, Validate)]
@@ -17,6 +17,7 @@ pub(crate) struct QuestionForm {
     kind: Option<Kind>,
     text: Option<String>,
     points: Option<f64>,
+    #[serde(default, deserialize_with = "some_objects")]
     choices: Option<Vec<ChoiceForm>>,
     partial_credit: Option<bool>,
     correct: Option<bool>,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::questions::cached_sheet;
 use crate::{
     http::{
-        extract::{Id, JsonBody, LoggedIn},
+        body::JsonBody,
+        extract::{Id, LoggedIn},
         list::{self, Paging},
+        object::objects,
         problem::{FieldError, Problem},
         respond,
     },
@@ -32,6 +34,7 @@ struct Answers {
     #[garde(range(min = 0))]
     seq: i64,
     #[garde(length(max = 1000))]
+    #[serde(deserialize_with = "objects")]
     answers: Vec<Answer>,
 }
 

@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::{
     auth::SecretToken,
     http::{
+        body::JsonBody,
         client::Client,
-        extract::JsonBody,
         problem::{FieldError, Problem},
         text::{is_address, is_one_line},
     },

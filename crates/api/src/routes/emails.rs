@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::email_status::EmailStatus;
 use crate::{
     http::{
-        extract::{Admin, Id, JsonBody, Parameters},
+        body::JsonBody,
+        extract::{Admin, Id, Parameters},
+        list,
         problem::{FieldError, Problem},
         text::is_one_line,
     },
@@ -26,7 +28,7 @@ use crate::{
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/emails").route(web::post().to(send)).route(web::get().to(list)))
+    app.service(web::resource("/emails").route(web::post().to(send)).route(web::get().to(all)))
         .service(web::resource("/emails/retry-failed").route(web::post().to(retry_failed)))
         .service(web::resource("/emails/{id}").route(web::get().to(read)).route(web::delete().to(remove)))
         .service(web::resource("/emails/{id}/retry").route(web::post().to(retry)))
@@ -147,7 +149,7 @@ async fn row(state: &State, job_id: &str) -> Result<Option<MailRecord>, Problem>
 #[derive(Deserialize)]
 struct Listing {
     state: Option<String>,
-    limit: Option<u32>,
+    limit: Option<String>,
     cursor: Option<String>,
 }
 
@@ -159,16 +161,12 @@ struct Statuses {
 }
 
 /// Mails of one state, or of all states one after the other.
-async fn list(
+async fn all(
     state: web::Data<State>,
     Admin(_): Admin,
     Parameters(listing): Parameters<Listing>,
 ) -> Result<HttpResponse, Problem> {
-    let limit = listing.limit.unwrap_or(20);
-    if !(1..=100).contains(&limit) {
-        let detail = "must be a number from 1 to 100".to_owned();
-        return Err(Problem::invalid(vec![FieldError { pointer: "/limit".to_owned(), detail }]));
-    }
+    let limit = list::limit(listing.limit.as_deref())?;
     let states = match &listing.state {
         None => JobState::ALL.to_vec(),
         Some(word) => vec![word.parse().map_err(|_| {
@@ -177,11 +175,8 @@ async fn list(
             Problem::invalid(vec![FieldError { pointer: "/state".to_owned(), detail }])
         })?],
     };
-    let (mut at, mut skip) = listing
-        .cursor
-        .as_deref()
-        .map_or(Some((0, 0)), from_cursor)
-        .ok_or_else(|| Problem::bad_request("cursor must be a nextCursor that this list gave"))?;
+    let (mut at, mut skip) =
+        listing.cursor.as_deref().map_or(Some((0, 0)), from_cursor).ok_or_else(list::bad_cursor)?;
     let mut items = Vec::new();
     while let (Some(one), true) = (states.get(at), items.len() < limit as usize) {
         let wanted = limit - u32::try_from(items.len()).unwrap_or(limit);

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::{
     http::{
-        extract::{Id, IfMatch, JsonBody, LoggedIn},
+        body::JsonBody,
+        extract::{Id, IfMatch, LoggedIn},
         list::{self, Paging},
         problem::{FieldError, Problem},
         respond,

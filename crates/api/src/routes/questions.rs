@@ -16,7 +16,9 @@ use serde_json::json;
 use super::exams::{cached_exam, check_owner, owned};
 use crate::{
     http::{
-        extract::{Id, IfMatch, JsonBody, LoggedIn, Parameters},
+        body::JsonBody,
+        extract::{Id, IfMatch, LoggedIn, Parameters},
+        object::objects,
         problem::{FieldError, Problem},
         question_form::QuestionForm,
         respond,
@@ -62,6 +64,7 @@ struct Writing {
 #[serde(deny_unknown_fields)]
 struct WholeSet {
     #[garde(length(max = MAX_QUESTIONS))]
+    #[serde(deserialize_with = "objects")]
     questions: Vec<QuestionForm>,
 }
 

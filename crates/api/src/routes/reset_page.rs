@@ -1,5 +1,7 @@
 //! `/reset`: the page that a reset mail links to. It asks for the new password; looking at it uses nothing up.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpResponse, http::StatusCode, web};
 use askama::Template;
 use examhall_core::check_password;
@@ -7,12 +9,13 @@ use serde::Deserialize;
 
 use super::auth::set_password;
 use crate::{
-    http::{client::Client, page::page, problem::Problem},
+    http::{
+        client::Client,
+        page::{Asked, is_no_token, page, shown},
+        problem::Problem,
+    },
     state::State,
 };
-
-/// Longer than any token of ours.
-const MAX_TOKEN: usize = 200;
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.service(web::resource("/reset").route(web::get().to(ask)).route(web::post().to(change)));
@@ -46,30 +49,28 @@ enum Step<'a> {
     Refused,
 }
 
-async fn ask(link: web::Query<Link>) -> Result<HttpResponse, Problem> {
-    if is_no_token(&link.token) {
-        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
-    }
-    page(StatusCode::OK, &Page { step: Step::Ask { token: &link.token, complaint: "" } })
+async fn ask(Asked(link): Asked<Link>) -> HttpResponse {
+    shown(link.and_then(|Link { token }| {
+        if is_no_token(&token) {
+            return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+        }
+        page(StatusCode::OK, &Page { step: Step::Ask { token: &token, complaint: "" } })
+    }))
 }
 
-async fn change(
-    state: web::Data<State>,
-    Client(client): Client,
-    choice: web::Form<Choice>,
-) -> Result<HttpResponse, Problem> {
+async fn change(state: web::Data<State>, Client(client): Client, Asked(choice): Asked<Choice>) -> HttpResponse {
+    shown(changed(&state, client, choice).await)
+}
+
+async fn changed(state: &State, client: IpAddr, choice: Result<Choice, Problem>) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    let Choice { token, password } = choice.into_inner();
+    let Choice { token, password } = choice?;
     if let Err(complaint) = check_password(&password, "", "") {
         let step = Step::Ask { token: &token, complaint: &complaint.to_string() };
         return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });
     }
-    if is_no_token(&token) || !set_password(&state, token, password).await? {
+    if is_no_token(&token) || !set_password(state, token, password).await? {
         return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
     }
     page(StatusCode::OK, &Page { step: Step::Done })
-}
-
-fn is_no_token(text: &str) -> bool {
-    text.is_empty() || text.len() > MAX_TOKEN
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::parse_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
-    http::{client::Client, extract::JsonBody, problem::Problem, text::is_address},
+    http::{body::JsonBody, client::Client, problem::Problem, text::is_address},
     limits::LOG_IN,
     state::{State, now},
 };

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     http::{
-        extract::{Id, IfMatch, JsonBody, LoggedIn},
+        body::JsonBody,
+        extract::{Id, IfMatch, LoggedIn},
         problem::Problem,
         respond,
         text::is_one_line,

@@ -1,13 +1,19 @@
 //! `/verify`: the page that a verification mail links to. It has a button, since programs that look for bad links in
 //! mails follow every link, and would use up the token.
 
+use std::net::IpAddr;
+
 use actix_web::{HttpResponse, http::StatusCode, web};
 use askama::Template;
 use serde::Deserialize;
 
 use crate::{
     auth::SecretToken,
-    http::{client::Client, page::page, problem::Problem},
+    http::{
+        client::Client,
+        page::{Asked, is_no_token, page, shown},
+        problem::Problem,
+    },
     state::{State, now},
 };
 
@@ -33,17 +39,22 @@ enum Step<'a> {
     Refused,
 }
 
-async fn ask(link: web::Query<Link>) -> Result<HttpResponse, Problem> {
-    page(StatusCode::OK, &Page { step: Step::Ask(&link.token) })
+async fn ask(Asked(link): Asked<Link>) -> HttpResponse {
+    shown(link.and_then(|Link { token }| {
+        if is_no_token(&token) {
+            return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+        }
+        page(StatusCode::OK, &Page { step: Step::Ask(&token) })
+    }))
 }
 
-async fn confirm(
-    state: web::Data<State>,
-    Client(client): Client,
-    link: web::Form<Link>,
-) -> Result<HttpResponse, Problem> {
+async fn confirm(state: web::Data<State>, Client(client): Client, Asked(form): Asked<Link>) -> HttpResponse {
+    shown(confirmed(&state, client, form).await)
+}
+
+async fn confirmed(state: &State, client: IpAddr, form: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    let token = SecretToken::from_text(link.into_inner().token);
+    let token = SecretToken::from_text(form?.token);
     if state.store.accounts.verify(&token.hash(), now()).await? {
         page(StatusCode::OK, &Page { step: Step::Done })
     } else {

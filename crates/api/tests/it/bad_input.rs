@@ -1,5 +1,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{Api, problem};
 
@@ -31,7 +35,10 @@ async fn every_bad_body_is_answered_by_a_problem_that_points_at_it_and_nothing_i
         ),
         (json!({"email": "ada@example.com", "name": "", "password": "x".repeat(1025)}), vec!["/name", "/password"]),
         (json!({"email": "ada@example.com", "name": "n".repeat(101), "password": "correct horse"}), vec!["/name"]),
+        (json!({}), vec!["/email", "/name", "/password"]),
+        (json!({"email": 7, "password": "short", "age": 7}), vec!["/age", "/email", "/name", "/password"]),
         (json!([]), vec![""]),
+        (json!(["ada@example.com", "Ada", "correct horse"]), vec![""]),
     ];
     for (body, expected) in cases {
         let mut found = problem(api.post(SIGN_UP, &body).await, 422).await;
@@ -58,11 +65,66 @@ async fn a_body_of_a_megabyte_is_the_largest() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_waited_for_no_longer_than_20_seconds() {
+    let api = Api::start().await;
+    let mut stream = TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("connected");
+    let head = format!(
+        "POST {SIGN_UP} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: \
+         100\r\n\r\n{{\"email\""
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    let read = tokio::time::timeout(crate::PATIENCE, stream.read_to_string(&mut answer));
+    read.await.expect("an answer in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"), "{answer}");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_json_by_name_is_refused() {
     let api = Api::start().await;
     let form = api.request(Method::POST, SIGN_UP).body("email=a").header("content-type", "text/plain");
     problem(form.send().await.expect("an answer"), 415).await;
     problem(api.request(Method::POST, SIGN_UP).body("{}").send().await.expect("an answer"), 415).await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_behind_the_question_mark_is_pointed_at_too() {
+    let api = Api::start().await;
+    let (seeded, admin) = (api.seed().await, api.admin().await);
+    let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+    let question = json!({"type": "trueFalse", "text": "?", "correct": true});
+    for (method, path, body, pointer) in [
+        (Method::GET, format!("{exam}/questions?include=everything"), &Value::Null, "/include"),
+        (Method::POST, format!("{exam}/questions?force=1"), &question, "/force"),
+        (Method::GET, "/exams?limit=ten".to_owned(), &Value::Null, "/limit"),
+        (Method::GET, "/emails?limit=ten".to_owned(), &Value::Null, "/limit"),
+        (Method::GET, "/emails?state=lost".to_owned(), &Value::Null, "/state"),
+        (Method::GET, "/emails?state=failed&state=active".to_owned(), &Value::Null, "/state"),
+    ] {
+        let problem = api.expect(422, method, &path, &admin, body).await;
+        assert_eq!(pointers(&problem), [pointer], "{path}: {problem}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_in_place_of_an_object_is_refused_wherever_it_stands() {
+    let api = Api::start().await;
+    let (seeded, admin) = (api.seed().await, api.admin().await);
+    let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+    let choice = json!({"type": "singleChoice", "text": "?", "choices": [["a", "four", true]]});
+    let attempt = "/attempts/00000000-0000-0000-0000-000000000000/answers";
+    for (method, path, body, pointer) in [
+        (Method::PATCH, exam.clone(), json!(["Mine", null, null, null, null, null, null, null]), ""),
+        (Method::PUT, format!("{exam}/questions"), json!({"questions": [[]]}), "/questions/0"),
+        (Method::POST, format!("{exam}/questions"), choice, "/choices/0"),
+        (Method::PUT, attempt.to_owned(), json!({"seq": 1, "answers": [["x", null, true]]}), "/answers/0"),
+    ] {
+        let problem = api.expect(422, method, &path, &admin, &body).await;
+        assert_eq!(pointers(&problem), [pointer], "{path}: {problem}");
+    }
     api.stop().await;
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod fuzz;
 mod leaks;
 mod openapi;
+mod pages;
 mod questions;
 mod results;
 mod schemas;
