@@ -3,7 +3,10 @@
 
 use std::{path::Path, time::Duration};
 
+use examhall_boot::metrics::Metrics;
 use examhall_testkit::Process;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::Api;
@@ -19,8 +22,51 @@ fn packages() -> &'static Path {
     packages
 }
 
-async fn answers_as_documented(api: Api, token: Option<String>) {
+/// Where there is something to find: an exam with questions, an attempt that its student has begun, a result, a mail.
+struct Hall {
+    api: Api,
+    student: String,
+    author: String,
+    admin: String,
+    /// schemathesis.toml: what to put in place of `{id}`, now and then.
+    ids: String,
+}
+
+impl Hall {
+    async fn open() -> Self {
+        let api = Api::start().await;
+        let seeded = api.seed_with(3, 2).await;
+        let student = api.log_in(&seeded["studentEmails"][0]).await;
+        let (author, admin) = (api.log_in(&seeded["authorEmail"]).await, api.admin().await);
+        let (exam, nothing) = (seeded["examId"].as_str().expect("an id"), &Value::Null);
+        let attempts = format!("/exams/{exam}/attempts");
+        let change = json!({"maxAttempts": 2});
+        api.expect(200, Method::PATCH, &format!("/exams/{exam}"), &author, &change).await;
+        let first = api.expect(201, Method::POST, &attempts, &student, nothing).await;
+        let submit = format!("/attempts/{}/submit", first["id"].as_str().expect("an id"));
+        let result = api.expect(200, Method::POST, &submit, &student, nothing).await;
+        let attempt = api.expect(201, Method::POST, &attempts, &student, nothing).await;
+        let sheet = api.expect(200, Method::GET, &format!("/exams/{exam}/questions"), &student, nothing).await;
+        let mail = json!({"to": "ada@example.com", "subject": "Hello", "html": "Hello", "delayMs": 3_600_000});
+        let mail = api.expect(202, Method::POST, "/emails", &admin, &mail).await;
+        let of = |path: &str, id: &Value| {
+            format!(
+                "[[operations]]\ninclude-path-regex = \"^/api/v1/{path}/[{{]id\"\nparameters = {{ \"path.id\" = {id} }}\n"
+            )
+        };
+        let ids = of("exams", &seeded["examId"])
+            + &of("questions", &sheet["questions"][0]["id"])
+            + &of("attempts", &attempt["id"])
+            + &of("results", &result["id"])
+            + &of("users", &seeded["authorId"])
+            + &of("emails", &mail["jobId"]);
+        Self { api, student, author, admin, ids }
+    }
+}
+
+async fn answers_as_documented(api: Api, token: Option<String>, settings: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("schemathesis.toml"), settings).expect("written");
     let (phases, examples) = match std::env::var_os("EXAMHALL_LONG") {
         Some(_) => ("examples,coverage,fuzzing,stateful", "100"),
         None => ("examples,fuzzing", "4"),
@@ -34,34 +80,31 @@ async fn answers_as_documented(api: Api, token: Option<String>) {
     let mut run = Process::spawn("schemathesis", &mut command);
     let status = run.exit(PATIENCE).await;
     assert!(status.success(), "{}", run.output());
+    let found = "http_requests_total{method=\"GET\",route=\"/api/v1/exams/{id}\",status=\"200\"}";
+    let metrics = Metrics::install().render();
+    assert!(settings.is_empty() || metrics.contains(found), "no id was tried that exists: {metrics}");
     api.stop().await;
 }
 
 #[tokio::test]
 async fn whatever_nobody_in_particular_sends_is_answered_as_documented() {
-    let api = Api::start().await;
-    answers_as_documented(api, None).await;
+    answers_as_documented(Api::start().await, None, "").await;
 }
 
 #[tokio::test]
 async fn whatever_a_student_sends_is_answered_as_documented() {
-    let api = Api::start().await;
-    let seeded = api.seed().await;
-    let token = api.log_in(&seeded["studentEmails"][0]).await;
-    answers_as_documented(api, Some(token)).await;
+    let Hall { api, student, ids, .. } = Hall::open().await;
+    answers_as_documented(api, Some(student), &ids).await;
 }
 
 #[tokio::test]
 async fn whatever_an_author_sends_is_answered_as_documented() {
-    let api = Api::start().await;
-    let seeded = api.seed().await;
-    let token = api.log_in(&seeded["authorEmail"]).await;
-    answers_as_documented(api, Some(token)).await;
+    let Hall { api, author, ids, .. } = Hall::open().await;
+    answers_as_documented(api, Some(author), &ids).await;
 }
 
 #[tokio::test]
 async fn whatever_an_administrator_sends_is_answered_as_documented() {
-    let api = Api::start().await;
-    let token = api.admin().await;
-    answers_as_documented(api, Some(token)).await;
+    let Hall { api, admin, ids, .. } = Hall::open().await;
+    answers_as_documented(api, Some(admin), &ids).await;
 }
