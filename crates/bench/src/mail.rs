@@ -10,10 +10,12 @@ use anyhow::{Context, ensure};
 use examhall_queue::{Connection, JobOptions, NewJob, Queue};
 use examhall_testkit::{Action, Phase, Process, Redis, SmtpServer};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 /// Mails in flight.
 const SLOTS: u32 = 5;
+/// After so long the mails are counted that were accepted, even where there are more.
+const LONGEST: Duration = Duration::from_secs(15);
 /// Jobs in one call where they are added in bulk.
 const BULK: usize = 500;
 /// Clock ticks in a second, in which Linux counts the time of processes.
@@ -39,10 +41,8 @@ struct Delay {
     name: &'static str,
     each_reply: Duration,
     final_reply: Duration,
-    /// Mails per second where nothing but the replies took time.
-    ideal: Option<f64>,
-    /// What part of the mails is sent: slow servers are not asked for as many.
-    part: u32,
+    /// How many replies of a mail are waited for, one after the other.
+    waits: f64,
 }
 
 struct Measured {
@@ -60,22 +60,21 @@ struct World {
 pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
     let ms = Duration::from_millis;
     // A mail has four replies: to MAIL, RCPT, DATA and the message.
-    let slots = f64::from(SLOTS);
     let delays = [
-        Delay { name: "no delay", each_reply: ms(0), final_reply: ms(0), ideal: None, part: 1 },
-        Delay { name: "final +50 ms", each_reply: ms(0), final_reply: ms(50), ideal: Some(slots / 0.05), part: 5 },
-        Delay { name: "each +20 ms", each_reply: ms(20), final_reply: ms(20), ideal: Some(slots / 0.08), part: 10 },
+        Delay { name: "no delay", each_reply: ms(0), final_reply: ms(0), waits: 0.0 },
+        Delay { name: "final +50 ms", each_reply: ms(0), final_reply: ms(50), waits: 1.0 },
+        Delay { name: "each +20 ms", each_reply: ms(20), final_reply: ms(20), waits: 4.0 },
     ];
     crate::title("5 slots", &["mails/s", "CPU ms/mail", "MB"]);
     for delay in delays {
-        let mails = (count / delay.part).max(100);
-        let ours = run(Sender::Mailer, delay, mails).await?;
+        let ours = run(Sender::Mailer, delay, count).await?;
         crate::row(&format!("{}, examhall", delay.name), &[ours.per_second, ours.cpu_ms, ours.resident_mb]);
-        if let Some(ideal) = delay.ideal {
-            crate::row("  part of the ideal", &[ours.per_second / ideal]);
+        if delay.waits > 0.0 {
+            let ideal = f64::from(SLOTS) / (delay.waits * took(delay.final_reply).await);
+            crate::row("  ideal, and what part of it that is", &[ideal, ours.per_second / ideal]);
         }
         for (name, peer) in PEERS {
-            let node = run(peer, delay, mails).await?;
+            let node = run(peer, delay, count).await?;
             crate::row(&format!("{}, {name}", delay.name), &[node.per_second, node.cpu_ms, node.resident_mb]);
             let ratios =
                 [ours.per_second / node.per_second, node.cpu_ms / ours.cpu_ms, node.resident_mb / ours.resident_mb];
@@ -92,12 +91,22 @@ async fn run(sender: Sender, delay: Delay, mails: u32) -> anyhow::Result<Measure
     world.add(mails, 0).await?;
     let process = world.spawn(sender)?;
     let accepted = world.smtp.accepted();
-    accepted.clone().wait_for(|count| *count > 0).await?;
+    let first = *accepted.clone().wait_for(|count| *count > 0).await?;
     let started = Instant::now();
-    accepted.clone().wait_for(|count| *count >= mails as usize).await?;
-    let seconds = started.elapsed().as_secs_f64();
+    let _ = timeout(LONGEST, accepted.clone().wait_for(|count| *count >= mails as usize)).await;
+    let (last, seconds) = (*accepted.borrow(), started.elapsed().as_secs_f64());
     let (cpu, resident_mb) = used(process.pid())?;
-    Ok(Measured { per_second: f64::from(mails - 1) / seconds, cpu_ms: cpu * 1000.0 / f64::from(mails), resident_mb })
+    let (sent, all) = (u32::try_from(last - first)?, u32::try_from(last)?);
+    Ok(Measured { per_second: f64::from(sent) / seconds, cpu_ms: cpu * 1000.0 / f64::from(all), resident_mb })
+}
+
+/// The seconds that the server waits where it is to wait for `span`: timers have a grain of their own.
+async fn took(span: Duration) -> f64 {
+    let started = Instant::now();
+    for _ in 0..20 {
+        tokio::time::sleep(span).await;
+    }
+    started.elapsed().as_secs_f64() / 20.0
 }
 
 /// From starting a mailer to the acceptance of the mail that waits for it.
@@ -157,7 +166,7 @@ async fn overtake(others: u32) -> anyhow::Result<()> {
 }
 
 impl Delay {
-    const NONE: Self = Self { name: "", each_reply: Duration::ZERO, final_reply: Duration::ZERO, ideal: None, part: 1 };
+    const NONE: Self = Self { name: "", each_reply: Duration::ZERO, final_reply: Duration::ZERO, waits: 0.0 };
 }
 
 impl World {

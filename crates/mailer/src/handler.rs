@@ -25,7 +25,7 @@ use crate::{
     message::{Author, Prepared, prepare},
     payload::Payload,
     smtp::{Delivered, Transport, Undelivered},
-    suppressions::Suppressions,
+    suppressions::{Suppressed, Suppressions},
     verdict::Verdict,
 };
 
@@ -85,15 +85,16 @@ impl SendMail {
         }
         let mut mail =
             prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
-        let known = self.known(job, &mail).await?;
-        self.leave_out_suppressed(&mut mail).await?;
+        // Both before any connection is opened, and in one round trip.
+        let (known, suppressed) = tokio::join!(self.ledger.get(&job.id), self.suppressions.among(&mail.to));
+        let known = self.known(job, &mail, known.map_err(redis_trouble)?).await?;
+        leave_out(&mut mail, suppressed.map_err(redis_trouble)?)?;
         self.deliver(job, &mail, &known).await
     }
 
     /// What the ledger says of the job, unless that ends it.
-    async fn known(&self, job: &Job<Payload>, mail: &Prepared) -> Result<Entry, End> {
-        let nothing = || entry(Effect::Deferred, mail, 0, Value::Null);
-        let Some(known) = self.ledger.get(&job.id).await.map_err(redis_trouble)? else { return Ok(nothing()) };
+    async fn known(&self, job: &Job<Payload>, mail: &Prepared, known: Option<Entry>) -> Result<Entry, End> {
+        let Some(known) = known else { return Ok(entry(Effect::Deferred, mail, 0, Value::Null)) };
         match known.state {
             Effect::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
@@ -127,20 +128,6 @@ impl SendMail {
                 job.id
             )),
             Err(error) => redis_trouble(error),
-        }
-    }
-
-    /// Before any connection is opened.
-    async fn leave_out_suppressed(&self, mail: &mut Prepared) -> Result<(), End> {
-        let suppressed = self.suppressions.among(&mail.to).await.map_err(redis_trouble)?;
-        if suppressed.is_empty() {
-            return Ok(());
-        }
-        mail.to.retain(|address| !suppressed.iter().any(|one| one.address == address.to_string()));
-        mail.suppressed = suppressed.iter().map(|one| one.address.clone()).collect();
-        match suppressed.into_iter().next() {
-            Some(first) if mail.to.is_empty() => Err(End::Suppressed(format!("suppressed: {}", first.reason))),
-            _ => Ok(()),
         }
     }
 
@@ -247,6 +234,16 @@ impl SendMail {
             Verdict::Permanent(_) => End::Failed(reason),
             Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
         }
+    }
+}
+
+/// Nothing is sent to those who are on the list.
+fn leave_out(mail: &mut Prepared, suppressed: Vec<Suppressed>) -> Result<(), End> {
+    mail.to.retain(|address| !suppressed.iter().any(|one| one.address == address.to_string()));
+    mail.suppressed = suppressed.iter().map(|one| one.address.clone()).collect();
+    match suppressed.into_iter().next() {
+        Some(first) if mail.to.is_empty() => Err(End::Suppressed(format!("suppressed: {}", first.reason))),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! A real Redis, one per test.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -60,6 +63,11 @@ impl Redis {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it keeps its files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its process: to freeze and thaw it.

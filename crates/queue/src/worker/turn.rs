@@ -63,10 +63,11 @@ where
 {
     /// Sends what is due to be reported and asked for.
     pub(super) async fn send(&mut self) {
-        if self.on_their_way.is_empty() && !matches!(self.next, Next::Retry { .. }) {
-            if let Err(error) = self.adopt_lost().await {
-                return self.lose_touch(&error);
-            }
+        if self.on_their_way.is_empty()
+            && !matches!(self.next, Next::Retry { .. })
+            && let Err(error) = self.adopt_lost().await
+        {
+            return self.lose_touch(&error);
         }
         while let Some((reports, wanted)) = self.due() {
             let exchange = self.exchange(reports, wanted);

@@ -6,6 +6,7 @@ mod migrate;
 mod operators_docs;
 mod outbox;
 mod path;
+mod redis_guide;
 mod rolling;
 mod rules;
 mod supervision;
@@ -50,6 +51,13 @@ impl Api {
         assert_eq!(self.post("/auth/signup", &body).await.status(), 202, "{}", self.process.output());
     }
 
+    /// Has a mail sent; gives its job's id.
+    async fn mail(&self, admin: &str, mail: &Value) -> String {
+        let request = self.client.post(format!("{}/emails", self.base)).bearer_auth(admin).json(mail);
+        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        answer["jobId"].as_str().expect("an id").to_owned()
+    }
+
     async fn log_in(&self, email: &str, password: &str) -> Response {
         self.post("/auth/login", &json!({"email": email, "password": password})).await
     }
@@ -73,4 +81,19 @@ async fn seed(world: &World) -> Value {
     let mut seeding = Process::spawn_binary("api", &args, world.settings());
     assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
     serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
+}
+
+/// Logs in as the administrator that `api create-user` makes.
+async fn administrator(world: &World, api: &Api) -> String {
+    let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
+    let mut making = Process::spawn_binary("api", &args, world.settings());
+    assert!(making.exit(PATIENCE).await.success(), "{}", making.output());
+    let output = making.output();
+    let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
+    token(api, "root@example.com", password).await
+}
+
+async fn token(api: &Api, email: &str, password: &str) -> String {
+    let answer: Value = api.log_in(email, password).await.json().await.expect("JSON");
+    answer["accessToken"].as_str().expect("a token").to_owned()
 }

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, last_number, seed};
+use crate::{Api, PATIENCE, administrator, last_number, seed, token};
 
 const USERS: usize = 100;
 /// Requests of each user between two replacements.
@@ -55,21 +55,6 @@ impl Balancer {
         let ready: Vec<_> = all.iter().filter(|backend| backend.ready.load(Ordering::SeqCst)).collect();
         Arc::clone(ready[n % ready.len()])
     }
-}
-
-/// Logs in as the administrator that `api create-user` makes.
-async fn administrator(world: &World, api: &Api) -> String {
-    let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
-    let mut making = Process::spawn_binary("api", &args, world.settings());
-    assert!(making.exit(PATIENCE).await.success(), "{}", making.output());
-    let output = making.output();
-    let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
-    token(api, "root@example.com", password).await
-}
-
-async fn token(api: &Api, email: &str, password: &str) -> String {
-    let answer: Value = api.log_in(email, password).await.json().await.expect("JSON");
-    answer["accessToken"].as_str().expect("a token").to_owned()
 }
 
 async fn stop(process: &mut Process) {

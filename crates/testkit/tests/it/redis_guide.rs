@@ -1,0 +1,225 @@
+//! What docs/redis.md says of Redis in production is so.
+
+use std::{fs, path::Path};
+
+use examhall_testkit::{Action, DatabaseKind, Phase, Process, Redis, RedisOptions, World, eventually};
+use fred::types::Value;
+use serde_json::{Value as Json, json};
+use tokio::process::Command;
+
+use crate::{Api, PATIENCE, administrator, seed, token};
+
+fn guide() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md")).expect("the guide")
+}
+
+/// The lines of the first block of this language.
+fn block(language: &str) -> Vec<String> {
+    let guide = guide();
+    let text = guide.split(&format!("```{language}\n")).nth(1).expect("a block").split("```").next();
+    text.unwrap_or_default().lines().map(ToOwned::to_owned).collect()
+}
+
+/// Creates the users of the guide; gives the address for each, the api's first.
+async fn users(redis: &Redis) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for line in block("acl") {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let password = words.iter().find_map(|word| word.strip_prefix('>')).expect("a password");
+        addresses.push(format!("redis://{}:{password}@127.0.0.1:{}", words[1], redis.port()));
+        let command: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(words[1..].iter().copied()).collect();
+        redis.command::<String>(&command).await;
+    }
+    addresses
+}
+
+async fn run(world: &World, program: &str, args: &[&str]) {
+    let mut process = Process::spawn_binary(program, args, world.settings());
+    assert!(process.exit(PATIENCE).await.success(), "{program} {args:?}: {}", process.output());
+}
+
+#[tokio::test]
+async fn both_programs_work_as_the_users_of_the_guide_and_ask_for_nothing_else() {
+    let mut world = World::start().await;
+    let addresses = users(&world.redis).await;
+    world.set("REDIS_URL", &addresses[0]);
+    let (one, other) = (Api::start(&world).await, Api::start(&world).await);
+    let seeded = seed(&world).await;
+    run(&world, "api", &["check"]).await;
+
+    world.set("REDIS_URL", &addresses[1]);
+    let mailer = world.mailer(&[]);
+    mailer.line("Mailer running").await;
+    one.sign_up("ada@example.com").await;
+    world.smtp.wait_for(1).await;
+    use_exams(&one, &other, &seeded).await;
+    nothing_was_refused(&world).await;
+    let admin = administrator(&world, &one).await;
+    administer(&world, &one, &admin).await;
+
+    world.smtp.behave(
+        |phase, _| if phase == Phase::Rcpt { Action::Reply("550 no such mailbox".into()) } else { Action::Proceed },
+    );
+    let failed = one.mail(&admin, &json!({"to": "bob@example.com", "subject": "x", "html": "x"})).await;
+    mailer.line("Mail not accepted").await;
+    let later =
+        one.mail(&admin, &json!({"to": "eve@example.com", "subject": "x", "html": "x", "delayMs": 3_600_000})).await;
+    for args in [
+        &["queue", "status"][..],
+        &["queue", "list", "--state", "failed"],
+        &["queue", "show", &failed],
+        &["queue", "retry", &failed],
+        &["queue", "promote", &later],
+        &["queue", "remove", &failed],
+        &["queue", "pause"],
+        &["queue", "resume"],
+        &["queue", "retry-failed"],
+        &["queue", "clean", "--older-than", "1h"],
+        &["suppressions", "add", "bob@example.com"],
+        &["suppressions", "list"],
+        &["suppressions", "remove", "bob@example.com"],
+        &["--once"],
+        &["check"],
+    ] {
+        run(&world, "mailer", args).await;
+    }
+    nothing_was_refused(&world).await;
+}
+
+async fn nothing_was_refused(world: &World) {
+    let refused: Value = world.redis.cmd("ACL LOG").await;
+    assert_eq!(refused.array_len(), Some(0), "{refused:#?}");
+}
+
+/// Reads, changes and reads again, by two processes.
+async fn use_exams(one: &Api, other: &Api, seeded: &Json) {
+    let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+    let log_in = async |email: &Json| token(one, email.as_str().expect("text"), "examhall-demo").await;
+    let (student, author) = (log_in(&seeded["studentEmails"][0]).await, log_in(&seeded["authorEmail"]).await);
+    for api in [one, other] {
+        let sheet = api.client.get(format!("{}{exam}/questions", api.base)).bearer_auth(&student);
+        assert_eq!(sheet.send().await.expect("an answer").status(), 200);
+    }
+    let change = one.client.patch(format!("{}{exam}", one.base)).bearer_auth(&author);
+    assert_eq!(change.json(&json!({"title": "Logic"})).send().await.expect("an answer").status(), 200);
+}
+
+async fn administer(world: &World, api: &Api, admin: &str) {
+    for path in ["/queue", "/emails?state=completed"] {
+        let answer = api.client.get(format!("{}{path}", api.base)).bearer_auth(admin).send().await.expect("an answer");
+        nothing_was_refused(world).await;
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    for path in ["/queue/pause", "/queue/resume", "/emails/retry-failed"] {
+        let answer = api.client.post(format!("{}{path}", api.base)).bearer_auth(admin).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+}
+
+/// A grant that no source file has a use for is one too many.
+#[test]
+fn the_users_of_the_guide_may_do_nothing_that_no_program_does() {
+    let mut sources = String::new();
+    for folder in ["queue/src", "cache/src"] {
+        gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut sources);
+    }
+    // What the client library says by itself when it connects.
+    let by_itself = ["hello", "client|setname", "client|tracking", "info"];
+    for grant in block("acl").iter().flat_map(|line| line.split(" +").skip(1)) {
+        let command = grant.rsplit('|').next().unwrap_or_default().to_uppercase();
+        let is_used = ["'", "\""].iter().any(|quote| sources.contains(&format!("{quote}{command}{quote}")));
+        assert!(is_used || by_itself.contains(&grant), "nothing uses {grant}");
+    }
+}
+
+fn gather(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            gather(&entry, sources);
+        } else {
+            sources.push_str(&fs::read_to_string(&entry).expect("text"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restored_backup_has_the_mails_that_waited_and_they_are_sent() {
+    let lasting = || RedisOptions { append_only: true, ..RedisOptions::default() };
+    let mut world = World::start_with(DatabaseKind::Sqlite, lasting()).await;
+    let api = Api::start(&world).await;
+    api.sign_up("ada@example.com").await;
+    eventually("the mail waits", PATIENCE, async || {
+        (world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 1).then_some(())
+    })
+    .await;
+    drop(api);
+    world.redis.cmd::<String>("SAVE").await;
+
+    // The commands of the guide, on the files of this Redis.
+    let (copies, restored) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let archive = copies.path().join("examhall-redis.tar");
+    for line in block("sh") {
+        let line = line.replace("redis-cli", &format!("redis-cli -p {}", world.redis.port()));
+        let line = line.replace("/var/lib/redis", &world.redis.folder().display().to_string());
+        let line = line.replace("examhall-redis.tar", &archive.display().to_string());
+        let done = Command::new("sh").args(["-c", &line]).output().await.expect("a shell");
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    world.redis.cmd::<String>("FLUSHALL").await;
+    let unpacked = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(restored.path()).status().await;
+    assert!(unpacked.expect("tar").success());
+    let args = vec!["--dir".to_owned(), restored.path().display().to_string()];
+    world.redis = Redis::start_with(RedisOptions { args, ..lasting() }).await;
+
+    let _mailer = world.mailer(&[]);
+    let mails = world.smtp.wait_for(1).await;
+    assert_eq!(mails[0].to, ["ada@example.com"]);
+}
+
+/// Bytes that the guide's table gives for what its first cell begins with.
+fn bytes_of(what: &str) -> f64 {
+    let guide = guide();
+    let row = guide.lines().find(|line| line.starts_with(&format!("| {what}"))).expect("a row");
+    let cell = row.split('|').nth(2).expect("a second cell").trim().replace(',', "");
+    cell.trim_end_matches(" bytes").parse().expect("bytes")
+}
+
+#[tokio::test]
+async fn what_is_kept_in_redis_takes_as_much_room_as_the_guide_says() {
+    const MAILS: u32 = 500;
+    const BODIES: &str = "local bytes = 0
+        for _, id in ipairs(redis.call('ZRANGE', 'bull:email:completed', 0, -1)) do
+          bytes = bytes + redis.call('HSTRLEN', 'bull:email:' .. id, 'data')
+        end
+        return bytes";
+    let mut world = World::start().await;
+    world.set("MAIL_KEEP_BODIES", "false");
+    let api = Api::start(&world).await;
+    let admin = administrator(&world, &api).await;
+    let used = async || {
+        let told: String = world.redis.cmd("INFO memory").await;
+        let used = told.lines().find_map(|line| line.strip_prefix("used_memory_dataset:")).expect("a line");
+        used.trim().parse::<f64>().expect("bytes")
+    };
+    let (html, text) = ("<p>x</p>".repeat(250), "x".repeat(500));
+    let mail = json!({"to": "ada@example.com", "subject": "Your result", "html": html, "text": text});
+    let empty = used().await;
+    for _ in 0..MAILS {
+        api.mail(&admin, &mail).await;
+    }
+    let waiting = (used().await - empty) / f64::from(MAILS);
+    let _mailer = world.mailer(&[]);
+    world.smtp.wait_for(MAILS as usize).await;
+    eventually("all are done, and their bodies wiped", PATIENCE, async || {
+        let done = world.redis.cmd::<i64>("ZCARD bull:email:completed").await == i64::from(MAILS);
+        let bodies: i64 = world.redis.command(&["EVAL", BODIES, "0"]).await;
+        (done && bodies < 500 * i64::from(MAILS)).then_some(())
+    })
+    .await;
+    let sent = (used().await - empty) / f64::from(MAILS);
+    let told = format!("a waiting mail takes {waiting:.0} bytes, a sent one {sent:.0}");
+    for (what, measured) in [("a mail that waits", waiting), ("a mail that was sent", sent)] {
+        let said = bytes_of(what);
+        assert!((0.7..1.3).contains(&(measured / said)), "{told}, and the guide says of {what} {said}");
+    }
+}
