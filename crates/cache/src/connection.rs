@@ -53,6 +53,11 @@ pub(crate) async fn quit(client: &Client) {
     }
 }
 
+/// To the server that has `key`. fred heeds no other way to route a command that it has no method for.
+pub(crate) fn at_server_of(key: &str) -> ClusterHash {
+    ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()))
+}
+
 pub(crate) async fn command(
     client: &Client,
     patience: Duration,

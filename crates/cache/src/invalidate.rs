@@ -186,8 +186,9 @@ impl Inner {
         let Some(elsewhere) = elsewhere else { return false };
         let mut names: BTreeSet<String> = elsewhere.iter().map(|key| format!("{}{key}", self.prefix)).collect();
         names.extend(lock(&self.undelivered.recent).iter().map(|(_, name)| name.clone()));
-        // One that is nobody's: a Redis that refuses to be told is not to be read.
-        names.insert(format!("cc:{{{}none}}", self.prefix));
+        // One that is nobody's: a Redis that refuses to be told is not to be read. Without braces, as all keys of values:
+        // those of its lease and marks could not stand in its slot otherwise.
+        names.insert(format!("cc:{}none", self.prefix));
         let told = join_all(names.iter().map(|name| redis.invalidate(name, Because::Delete))).await;
         if told.iter().any(Result::is_err) {
             return false;

@@ -54,6 +54,7 @@
 //! | `cl:{key}` | the lease: the token of whoever may fill, for 1 s unless renewed |
 //! | `cm:{key}` | marks: commits under way, by the end of their 10 s on Redis's clock |
 //! | `cc:{..}` | canary of a process: where it is gone, Redis was flushed |
+//! | `cc:none` | nothing: it is taken away to see whether Redis takes writes |
 //! | `cw:{key}:..` | that somebody has warmed the key for an occasion |
 //!
 //! # Why nothing old stays
@@ -93,6 +94,12 @@
 //! | Redis is full | hits and invalidations go on, nothing is stored |
 //! | Redis comes back, maybe older | it is told all changes of the last minute before it is read |
 //!
+//! # Where it runs
+//!
+//! With Redis the cache has a thread of its own, `cache`: connections, leases and the link live there, so that ten thousand
+//! readers who keep the program's threads busy cannot make it lose a lease or miss a change. Loads run among the program's
+//! own tasks, on the runtime in which the cache was opened.
+//!
 //! In a Redis Cluster there is no link, since nodes tell only of their own keys: memory holds everything for 2 s at most.
 //!
 //! It must never know SQL or HTTP: what to load is a closure, what to send are bytes.
@@ -110,8 +117,11 @@ mod local;
 mod many;
 mod names;
 mod redis;
+mod script;
+mod verbs;
 mod warm;
 
-pub use cache::{Cache, Source};
+pub use cache::Cache;
 pub use entry::{Cached, Coding, Fresh};
 pub use error::{Error, ReadError};
+pub use verbs::Source;

@@ -11,12 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     ReadError, Source,
-    cache::{Inner, Load, Plan},
+    cache::Inner,
     entry::Entry,
     error::Panicked,
     flight::{Flight, Outcome, Pass},
     local::{PROOF, Warrant},
-    redis::{Acquired, Anew, LEASE, Names, RENEW_EVERY, Redis, Token, space},
+    redis::{Acquired, Anew, LEASE, RENEW_EVERY, Redis, Token},
+    script::{Names, space},
+    verbs::{Load, Plan},
 };
 
 /// How long a loader may take where nothing else can be answered.

@@ -13,7 +13,7 @@ use examhall_core::CacheKey;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Cache, Cached, Fresh, ReadError, Source, cache::to_load, connection::turns};
+use crate::{Cache, Cached, Fresh, ReadError, Source, connection::turns, verbs::to_load};
 
 /// How long loads that are due wait for those of which it is not known yet.
 const GATHER: Duration = Duration::from_millis(30);

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use examhall_core::KEY_SPACES;
 use fred::{
     clients::Client,
     interfaces::ClientLike,
@@ -17,7 +16,8 @@ use tokio::sync::watch;
 use crate::{
     Error,
     breaker::Breaker,
-    connection::{BULK_PATIENCE, command, connect, is_absence, quit, turns},
+    connection::{BULK_PATIENCE, at_server_of, command, connect, is_absence, quit, turns},
+    script::{Names, Scripts, Step},
 };
 
 /// Silence of Redis that counts as a failure.
@@ -32,15 +32,6 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
 /// How long a mark bars fills: longer than a commit may take.
 const MARK: Duration = Duration::from_secs(10);
-
-/// A Lua script and the name under which Redis keeps it.
-struct Script {
-    source: &'static str,
-    sha: String,
-}
-
-/// The three Redis keys of one cache key: value, lease, marks. The braces put all into one slot of a cluster.
-pub(crate) struct Names([String; 3]);
 
 /// Whether what Redis holds may be read, and since when that is so. It may not while invalidations may be undone or
 /// refused there: until they have been said again.
@@ -94,46 +85,17 @@ pub(crate) struct Redis {
     bulk: Client,
     breaker: Mutex<Breaker>,
     trust: watch::Sender<Trust>,
-    scripts: [Script; 6],
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Acquire,
-    Fill,
-    Renew,
-    Release,
-    Invalidate,
-    Beat,
-}
-
-impl Names {
-    pub(crate) fn of(key: &str) -> Self {
-        Self([key.to_owned(), format!("cl:{{{key}}}"), format!("cm:{{{key}}}")])
-    }
-
-    /// The kind of key, as a label.
-    fn space(&self) -> &'static str {
-        space(&self.0[0])
-    }
+    scripts: Scripts,
 }
 
 impl Redis {
     pub(crate) fn open(url: &str) -> Result<Self, Error> {
-        let script = |source| Script { source, sha: fred::util::sha1_hash(source) };
         Ok(Self {
             commands: connect(url)?,
             bulk: connect(url)?,
             breaker: Mutex::new(Breaker::new(Instant::now())),
             trust: watch::Sender::new(Trust { stands: false, since: Instant::now() }),
-            scripts: [
-                script(include_str!("lua/acquire.lua")),
-                script(include_str!("lua/fill.lua")),
-                script(include_str!("lua/renew.lua")),
-                script(include_str!("lua/release.lua")),
-                script(include_str!("lua/invalidate.lua")),
-                script(include_str!("lua/beat.lua")),
-            ],
+            scripts: Scripts::new(),
         })
     }
 
@@ -175,14 +137,14 @@ impl Redis {
 
     /// The bytes under a key.
     pub(crate) async fn peek(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        let value = command(&self.commands, PATIENCE, "GET", ClusterHash::FirstKey, vec![key.into()]).await?;
+        let value = command(&self.commands, PATIENCE, "GET", at_server_of(key), vec![key.into()]).await?;
         Ok(value.into_bytes())
     }
 
     /// Takes the right to do something once in the fleet; whether it was free.
     pub(crate) async fn claim(&self, name: &str, life: Duration) -> Result<bool, Error> {
         let args = vec![name.into(), "1".into(), "NX".into(), "PX".into(), ms(life)];
-        let answer = command(&self.commands, PATIENCE, "SET", ClusterHash::FirstKey, args).await?;
+        let answer = command(&self.commands, PATIENCE, "SET", at_server_of(name), args).await?;
         Ok(!answer.is_null())
     }
 
@@ -230,7 +192,7 @@ impl Redis {
         let args = vec![token.0.into(), Value::Bytes(value), ms(life)];
         // Sent even if the breaker is open: the lease was given, and whoever waits for the value waits for this.
         let (client, patience) = if is_large { (&self.bulk, BULK_PATIENCE) } else { (&self.commands, PATIENCE) };
-        let answer = self.eval(client, patience, Step::Fill, names, args).await;
+        let answer = self.scripts.run(client, patience, Step::Fill, &names.0, &args).await;
         let stored = answer.map(|answer| answer.as_i64() == Some(1));
         let result = match &stored {
             Ok(true) => "ok",
@@ -244,7 +206,7 @@ impl Redis {
     /// Keeps the right to load for another while. Sent even if the breaker is open: a lease that ends costs a load.
     pub(crate) async fn renew(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into(), ms(LEASE)];
-        if let Err(error) = self.eval(&self.commands, RENEW_EVERY, Step::Renew, names, args).await {
+        if let Err(error) = self.scripts.run(&self.commands, RENEW_EVERY, Step::Renew, &names.0, &args).await {
             tracing::debug!(%error, "a lease was not renewed");
         }
     }
@@ -252,17 +214,14 @@ impl Redis {
     /// Gives the right to load back.
     pub(crate) async fn release(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into()];
-        if let Err(error) = self.eval(&self.commands, PATIENCE, Step::Release, names, args).await {
+        if let Err(error) = self.scripts.run(&self.commands, PATIENCE, Step::Release, &names.0, &args).await {
             tracing::debug!(%error, "a lease was not given back, and ends by itself");
         }
     }
 
     /// As [`release`](Self::release), and nobody waits.
     fn forgo(&self, names: &Names, token: &Token) {
-        let script = &self.scripts[Step::Release as usize];
-        let args = script.args(names, &[token.0.as_str().into()]);
-        let client = self.commands.clone();
-        tokio::spawn(async move { command(&client, BULK_PATIENCE, "EVALSHA", ClusterHash::Offset(2), args).await });
+        self.scripts.run_aside(&self.commands, BULK_PATIENCE, Step::Release, &names.0, &[token.0.as_str().into()]);
     }
 
     /// Takes away a value, and the right to store what was read before.
@@ -273,13 +232,13 @@ impl Redis {
             Because::Delete => ("delete", ""),
         };
         let args = vec![what.into(), commit.into(), ms(MARK)];
-        self.eval(&self.commands, PATIENCE, Step::Invalidate, &Names::of(key), args).await.map(drop)
+        self.scripts.run(&self.commands, PATIENCE, Step::Invalidate, &Names::of(key).0, &args).await.map(drop)
     }
 
     /// Whether the canary was there, and whether writes are taken.
     pub(crate) async fn beat(&self, client: &Client, canary: &str) -> Result<(bool, bool), Error> {
-        let names = Names([canary.to_owned(), String::new(), String::new()]);
-        let answer = self.eval(client, BULK_PATIENCE, Step::Beat, &names, vec![ms(Duration::from_hours(1))]).await?;
+        let (keys, life) = ([canary.to_owned()], [ms(Duration::from_hours(1))]);
+        let answer = self.scripts.run(client, BULK_PATIENCE, Step::Beat, &keys, &life).await?;
         let words: Vec<_> = answer.into_array().into_iter().map(|word| word.as_i64() == Some(1)).collect();
         Ok((words.first() == Some(&true), words.get(1) == Some(&true)))
     }
@@ -290,7 +249,7 @@ impl Redis {
         if !self.breaker().admits(Instant::now()) {
             return Err(Error::Bypassed);
         }
-        let answer = self.eval(&self.commands, BULK_PATIENCE, step, names, args);
+        let answer = self.scripts.run(&self.commands, BULK_PATIENCE, step, &names.0, &args);
         tokio::pin!(answer);
         let mut is_late = false;
         let answer = loop {
@@ -319,63 +278,6 @@ impl Redis {
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn eval(
-        &self,
-        client: &Client,
-        patience: Duration,
-        step: Step,
-        names: &Names,
-        args: Vec<Value>,
-    ) -> Result<Value, Error> {
-        let script = &self.scripts[step as usize];
-        let began = Instant::now();
-        let by_name = script.args(names, &args);
-        let answer = match command(client, patience, "EVALSHA", ClusterHash::Offset(2), by_name).await {
-            // It has not run: Redis does not know it yet, or was restarted. EVAL runs and keeps it.
-            Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
-                let mut whole = script.args(names, &args);
-                whole[0] = script.source.into();
-                command(client, patience, "EVAL", ClusterHash::Offset(2), whole).await
-            }
-            answered => answered,
-        };
-        metrics::histogram!("cache_redis_seconds", "cmd" => step.name()).record(began.elapsed());
-        if let Err(error) = &answer {
-            let kind = if is_absence(error) { "absent" } else { "refused" };
-            metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
-        }
-        answer
-    }
-}
-
-impl Script {
-    /// What follows EVALSHA.
-    fn args(&self, names: &Names, args: &[Value]) -> Vec<Value> {
-        let names = names.0.iter().filter(|name| !name.is_empty()).map(|name| Value::from(name.as_str()));
-        let names: Vec<_> = names.collect();
-        let head = [self.sha.as_str().into(), names.len().to_string().into()];
-        head.into_iter().chain(names).chain(args.iter().cloned()).collect()
-    }
-}
-
-impl Step {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Acquire => "acquire",
-            Self::Fill => "fill",
-            Self::Renew => "renew",
-            Self::Release => "release",
-            Self::Invalidate => "invalidate",
-            Self::Beat => "beat",
-        }
-    }
-}
-
-/// The kind of a key, as the label `ns` of metrics: "exam", "question", "result", "user".
-pub(crate) fn space(key: &str) -> &'static str {
-    let space = KEY_SPACES.iter().find(|space| key.contains(**space));
-    space.map_or("other", |space| space.trim_end_matches(':'))
 }
 
 fn ms(span: Duration) -> Value {

@@ -7,9 +7,9 @@ use examhall_core::CacheKey;
 
 use crate::{
     Cache, Fresh, ReadError,
-    cache::{Plan, to_load},
     entry::Entry,
     redis::Anew,
+    verbs::{Plan, to_load},
 };
 
 /// Loads of one moment are spread over this time.
