@@ -84,7 +84,7 @@ async fn start(
 }
 
 /// The attempt with its order.
-async fn in_order(state: &State, attempt: Attempt) -> Result<Attempt, Problem> {
+async fn in_order(state: &web::Data<State>, attempt: Attempt) -> Result<Attempt, Problem> {
     let (cached, _) = cached_sheet(state, attempt.exam_id).await?;
     let sheet = cached.value().map_err(|error| Problem::internal(&error))?;
     Ok(Attempt { order: Some(shuffled(attempt.id, &sheet.questions)), ..attempt })

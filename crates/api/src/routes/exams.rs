@@ -127,9 +127,10 @@ async fn read(
 }
 
 /// The exam as everybody reads it; its head says who may.
-pub(super) async fn cached_exam(state: &State, id: ExamId) -> Result<(Cached<ExamKey>, Source), Problem> {
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&ExamKey(id), move || load_exam(store, id)).await?;
+pub(super) async fn cached_exam(state: &web::Data<State>, id: ExamId) -> Result<(Cached<ExamKey>, Source), Problem> {
+    let database = state.clone();
+    let load = move || load_exam(database.store.clone(), id);
+    let (cached, source) = state.cache.get_or_load(&ExamKey(id), load).await?;
     Ok((cached.ok_or_else(Problem::not_found)?, source))
 }
 

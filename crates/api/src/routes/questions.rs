@@ -76,8 +76,12 @@ async fn sheet(
     Parameters(reading): Parameters<Reading>,
 ) -> Result<HttpResponse, Problem> {
     if reading.include.is_some() {
-        owned(&state, id, viewer).await?;
-        return with_key(&state, id).await;
+        // In a box: it would make the whole future, which most readers use another part of, thrice as large.
+        return Box::pin(async move {
+            owned(&state, id, viewer).await?;
+            with_key(&state, id).await
+        })
+        .await;
     }
     let (cached, source) = cached_sheet(&state, id).await?;
     check_sight(cached.head(), viewer)?;
@@ -85,9 +89,13 @@ async fn sheet(
 }
 
 /// The sheet as students see it.
-pub(super) async fn cached_sheet(state: &State, id: ExamId) -> Result<(Cached<QuestionSheetKey>, Source), Problem> {
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), move || load_sheet(store, id)).await?;
+pub(super) async fn cached_sheet(
+    state: &web::Data<State>,
+    id: ExamId,
+) -> Result<(Cached<QuestionSheetKey>, Source), Problem> {
+    let database = state.clone();
+    let load = move || load_sheet(database.store.clone(), id);
+    let (cached, source) = state.cache.get_or_load(&QuestionSheetKey(id), load).await?;
     Ok((cached.ok_or_else(Problem::not_found)?, source))
 }
 
@@ -103,8 +111,9 @@ async fn read(
         check_owner(&exam, viewer)?;
         return Ok(respond::versioned(HttpResponse::Ok(), version, &question));
     }
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&QuestionKey(id), move || load_question(store, id)).await?;
+    let database = state.clone();
+    let load = move || load_question(database.store.clone(), id);
+    let (cached, source) = state.cache.get_or_load(&QuestionKey(id), load).await?;
     let cached = cached.ok_or_else(Problem::not_found)?;
     let (exam, _) = cached_exam(&state, *cached.head()).await?;
     check_sight(exam.head(), viewer)?;

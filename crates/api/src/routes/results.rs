@@ -40,8 +40,9 @@ async fn read(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ResultId>,
 ) -> Result<HttpResponse, Problem> {
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&ResultKey(id), move || load_result(store, id)).await?;
+    let database = state.clone();
+    let load = move || load_result(database.store.clone(), id);
+    let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
     let cached = cached.ok_or_else(Problem::not_found)?;
     let head = cached.head();
     let may_see = [head.user_id, head.author_id].contains(&viewer.id) || viewer.role == Role::Admin;

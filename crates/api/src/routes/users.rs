@@ -62,8 +62,9 @@ async fn profile(
     LoggedIn(_): LoggedIn,
     Id(id): Id<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    let store = state.store.clone();
-    let (cached, source) = state.cache.get_or_load(&ProfileKey(id), move || load_profile(store, id)).await?;
+    let database = state.clone();
+    let load = move || load_profile(database.store.clone(), id);
+    let (cached, source) = state.cache.get_or_load(&ProfileKey(id), load).await?;
     let cached = cached.ok_or_else(Problem::not_found)?;
     Ok(respond::cached(&request, &cached, source))
 }
