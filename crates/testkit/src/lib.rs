@@ -13,6 +13,7 @@
 //! shipped.
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
+mod cluster;
 mod database;
 mod net;
 mod postfix;
@@ -20,10 +21,12 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+mod sentinel;
 mod smtp;
 mod wait;
 mod world;
 
+pub use cluster::RedisCluster;
 pub use database::{Database, DatabaseKind};
 pub use net::free_port;
 pub use postfix::Postfix;
@@ -31,6 +34,7 @@ pub use postgres::Postgres;
 pub use process::{Process, binary, example};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions, redis_server};
+pub use sentinel::Sentinel;
 pub use smtp::{Action, Encryption, Phase, Received, SmtpOptions, SmtpServer};
 pub use wait::eventually;
 pub use world::World;

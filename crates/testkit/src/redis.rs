@@ -27,6 +27,15 @@ pub struct RedisOptions {
     pub args: Vec<String>,
 }
 
+impl RedisOptions {
+    /// A node of a cluster, whose nodes speak with one another on the port `bus`.
+    pub fn cluster_node(bus: u16) -> Self {
+        let bus = bus.to_string();
+        let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
+        Self { args: args.map(str::to_owned).into(), ..Self::default() }
+    }
+}
+
 /// A redis-server (or valkey-server) with a folder and a port of its own; ends with the test.
 pub struct Redis {
     process: Process,

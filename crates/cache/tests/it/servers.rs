@@ -1,7 +1,6 @@
-//! A Redis that is slow, and one that Sentinel replaces.
+//! A Redis that is slow, one that Sentinel replaces, one of several servers.
 
-use examhall_testkit::{Process, Proxy, RedisOptions, eventually, free_port};
-use tokio::process::Command;
+use examhall_testkit::{Proxy, RedisCluster, Sentinel, eventually};
 
 use super::*;
 
@@ -36,26 +35,8 @@ async fn a_slow_redis_is_soon_not_waited_for_and_used_again_once_it_is_fast() {
 #[tokio::test]
 async fn a_change_made_while_sentinel_chooses_another_master_is_seen_by_all() {
     let mut master = Redis::start().await;
-    let args = vec!["--replicaof".into(), "127.0.0.1".into(), master.port().to_string()];
-    let replica = Redis::start_with(RedisOptions { args, ..RedisOptions::default() }).await;
-    let follows = async || {
-        let told = replica.cmd::<String>("INFO replication").await;
-        told.contains("master_link_status:up").then_some(())
-    };
-    eventually("the replica to follow", PATIENCE, follows).await;
-    let (port, folder) = (free_port(), std::env::temp_dir().join(format!("sentinel-{}", uuid::Uuid::new_v4())));
-    std::fs::create_dir(&folder).expect("a folder");
-    let config = folder.join("sentinel.conf");
-    let text = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
-        master.port()
-    );
-    std::fs::write(&config, text).expect("written");
-    let sentinel =
-        Process::spawn("sentinel", Command::new(examhall_testkit::redis_server()).arg(&config).arg("--sentinel"));
-    sentinel.line("+slave slave").await;
-    let url = format!("redis-sentinel://127.0.0.1:{port}?sentinelServiceName=mymaster");
+    let sentinel = Sentinel::watch(&master).await;
+    let (replica, url) = (&sentinel.replica, sentinel.url());
     let (one, other, row) = (at(&url).await, at(&url).await, Row::new());
     read(&one, &row).await;
     let key = format!("exam:{}", KEY.0);
@@ -78,6 +59,40 @@ async fn a_change_made_while_sentinel_chooses_another_master_is_seen_by_all() {
         (stored != Some(0)).then_some(())
     };
     eventually("nothing old in Redis", PATIENCE, agrees).await;
-    drop(sentinel);
-    drop(std::fs::remove_dir_all(folder));
+}
+
+#[tokio::test]
+async fn on_a_cluster_each_key_is_loaded_once_and_a_change_is_seen_within_two_seconds() {
+    let cluster = RedisCluster::start(3).await;
+    let (one, other, row) = (at(&cluster.url()).await, at(&cluster.url()).await, Row::new());
+    assert!(one.is_live(), "memory answers, for a short time each");
+    let read = async |cache: &Cache, n: u128| {
+        let (key, row) = (ExamKey(ExamId(uuid::Uuid::from_u128(n))), row.clone());
+        let (cached, _) = cache.get_or_load(&key, move || row.load()).await.expect("read");
+        cached.expect("there is a row").version()
+    };
+    let keys = 0..60;
+    for n in keys.clone() {
+        assert_eq!((read(&one, n).await, read(&other, n).await), (0, 0));
+    }
+    assert_eq!(row.loads(), 60);
+    for node in &cluster.nodes {
+        assert!(node.cmd::<Vec<String>>("KEYS exam:*").await.len() >= 5, "the keys are spread");
+    }
+
+    row.change();
+    for n in keys.clone() {
+        let (commit, names) = (uuid::Uuid::new_v4(), [format!("exam:{}", uuid::Uuid::from_u128(n))]);
+        one.before_commit(commit, &names).await;
+        assert!(one.after_commit(commit, &names).await);
+        assert_eq!(read(&one, n).await, 1, "an own write is seen");
+    }
+    // Nodes tell nobody of changes: memory lets go by itself.
+    for n in keys {
+        eventually("the other process to see it", Duration::from_secs(3), async || {
+            (read(&other, n).await == 1).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(row.loads(), 120);
 }

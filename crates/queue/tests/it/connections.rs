@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_queue::{Blocklist, Connection, Effect, Entry, Error, JobOptions, Leases, Ledger, Queue};
-use examhall_testkit::{Process, Redis, RedisOptions, eventually, example, free_port};
+use examhall_testkit::{Process, Redis, RedisCluster, RedisOptions, Sentinel, eventually, example, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -70,33 +70,10 @@ async fn a_queue_works_over_tls_with_a_known_certificate_and_refuses_an_unknown_
     assert!(unknown.is_running() && !unknown.output().contains("added"), "{}", unknown.output());
 }
 
-/// Three masters of a cluster, which share the slots.
-async fn cluster() -> Vec<Redis> {
-    let mut nodes = Vec::new();
-    for slots in ["0 5460", "5461 10922", "10923 16383"] {
-        let args = vec!["--cluster-enabled".into(), "yes".into(), "--cluster-port".into(), free_port().to_string()];
-        let node = Redis::start_with(RedisOptions { args: args.clone(), ..RedisOptions::default() }).await;
-        node.cmd::<String>(&format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
-        nodes.push((node, args[3].clone()));
-    }
-    for (other, bus) in &nodes[1..] {
-        nodes[0].0.cmd::<String>(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port())).await;
-    }
-    let nodes: Vec<Redis> = nodes.into_iter().map(|(node, _)| node).collect();
-    for node in &nodes {
-        eventually("the cluster is whole", PATIENCE, || async {
-            let info: String = node.cmd("CLUSTER INFO").await;
-            (info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")).then_some(())
-        })
-        .await;
-    }
-    nodes
-}
-
 #[tokio::test]
 async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one() {
-    let nodes = cluster().await;
-    let url = format!("redis-cluster://127.0.0.1:{}", nodes[0].port());
+    let cluster = RedisCluster::start(3).await;
+    let url = cluster.url();
     assert_eq!(works(&url, "{bull}").await, 1);
     let connection = Connection::open(&url).expect("a good URL");
     connection.ready().await.expect("connected");
@@ -130,26 +107,8 @@ async fn ledgers_lists_and_leases_find_their_server_in_a_cluster() {
 #[tokio::test]
 async fn a_queue_goes_on_when_sentinel_has_chosen_another_master() {
     let mut master = Redis::start().await;
-    let replica_of = vec!["--replicaof".into(), "127.0.0.1".into(), master.port().to_string()];
-    let replica = Redis::start_with(RedisOptions { args: replica_of, ..RedisOptions::default() }).await;
-    eventually("the replica follows", PATIENCE, || async {
-        replica.cmd::<String>("INFO replication").await.contains("master_link_status:up").then_some(())
-    })
-    .await;
-    let folder = TempDir::new().expect("a folder");
-    let port = free_port();
-    let config = folder.path().join("sentinel.conf");
-    let text = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
-        master.port()
-    );
-    std::fs::write(&config, text).expect("written");
-    let sentinel =
-        Process::spawn("sentinel", Command::new(examhall_testkit::redis_server()).arg(&config).arg("--sentinel"));
-    sentinel.line("+monitor master mymaster").await;
-    sentinel.line("+slave slave").await;
-    let url = format!("redis-sentinel://127.0.0.1:{port}?sentinelServiceName=mymaster");
+    let sentinel = Sentinel::watch(&master).await;
+    let url = sentinel.url();
     assert_eq!(works(&url, "bull").await, 1);
     let connection = Connection::open(&url).expect("a good URL");
     connection.ready().await.expect("connected");
@@ -158,6 +117,6 @@ async fn a_queue_goes_on_when_sentinel_has_chosen_another_master() {
     let options = JobOptions { job_id: Some("after".into()), ..JobOptions::default() };
     eventually("jobs are added at the new master", PATIENCE, || async { queue.add(job(options.clone())).await.ok() })
         .await;
-    assert!(replica.cmd::<String>("INFO replication").await.contains("role:master"));
+    assert!(sentinel.replica.cmd::<String>("INFO replication").await.contains("role:master"));
     assert_eq!(works(&url, "bull").await, 2, "with the one that was added above");
 }

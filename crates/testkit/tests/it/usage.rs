@@ -40,10 +40,7 @@ async fn a_redis_that_may_throw_jobs_away_is_warned_of_by_both() {
 
 #[tokio::test]
 async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
-    let bus = free_port().to_string();
-    let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
-    let args = args.map(str::to_owned).into();
-    let redis = RedisOptions { args, ..RedisOptions::default() };
+    let redis = RedisOptions::cluster_node(free_port());
     let mut world = World::start_with(DatabaseKind::Sqlite, redis).await;
     world.redis.cmd::<String>("CLUSTER ADDSLOTSRANGE 0 16383").await;
     world.set("REDIS_URL", &format!("redis-cluster://127.0.0.1:{}", world.redis.port()));
@@ -55,7 +52,30 @@ async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
         }
     }
     world.set("QUEUE_PREFIX", "{bull}");
-    world.mailer(&[]).line("Email queue initialized").await;
+    let (api, mailer) = (Api::start(&world).await, world.mailer(&[]));
+    for line in ["Redis initialized", "Email queue initialized"] {
+        api.process.line(line).await;
+    }
+    mailer.line("Email queue initialized").await;
+    let seeded = crate::seed(&world).await;
+    let email = seeded["studentEmails"][0].as_str().expect("text");
+    let tokens: serde_json::Value = api.log_in(email, "examhall-demo").await.json().await.expect("JSON");
+    let sheet = format!("{}/exams/{}/questions", api.base, seeded["examId"].as_str().expect("an id"));
+    for status in ["examhall; fwd=miss", "examhall; hit"] {
+        let request = api.client.get(&sheet).bearer_auth(tokens["accessToken"].as_str().expect("a token"));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["cache-status"]),
+            (200, &status.parse().expect("text"))
+        );
+    }
+    api.sign_up("ada@example.com").await;
+    world.smtp.wait_for(1).await;
+    mailer.line("Mail accepted").await;
+    let mut asked = world.mailer(&["queue", "status", "--json"]);
+    assert!(asked.exit(PATIENCE).await.success(), "{}", asked.output());
+    let status: serde_json::Value = serde_json::from_str(asked.output().lines().last().expect("a line")).expect("JSON");
+    assert_eq!(status["completed"], 1, "{status}");
 }
 
 #[tokio::test]

@@ -1,0 +1,47 @@
+//! Redis with a replica, and a Sentinel that puts it in the master's place.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{Process, Redis, RedisOptions, eventually, free_port, redis_server};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Watches a master, and replaces it by its replica once it has been silent for a second.
+pub struct Sentinel {
+    /// What it puts in the master's place.
+    pub replica: Redis,
+    port: u16,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    /// Gives `master` a replica, and begins to watch both.
+    pub async fn watch(master: &Redis) -> Self {
+        let args = vec!["--replicaof".into(), "127.0.0.1".into(), master.port().to_string()];
+        let replica = Redis::start_with(RedisOptions { args, ..RedisOptions::default() }).await;
+        eventually("the replica to follow", PATIENCE, async || {
+            replica.cmd::<String>("INFO replication").await.contains("master_link_status:up").then_some(())
+        })
+        .await;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (port, config) = (free_port(), folder.path().join("sentinel.conf"));
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
+            master.port()
+        );
+        std::fs::write(&config, text).expect("a temporary folder is writable");
+        let process = Process::spawn("sentinel", Command::new(redis_server()).arg(&config).arg("--sentinel"));
+        process.line("+slave slave").await;
+        Self { replica, port, _process: process, _folder: folder }
+    }
+
+    /// How to find the master through it.
+    pub fn url(&self) -> String {
+        format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=mymaster", self.port)
+    }
+}
