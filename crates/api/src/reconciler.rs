@@ -13,8 +13,10 @@ use crate::{
     state::{State, now},
 };
 
-/// How often it looks.
-const INTERVAL: Duration = Duration::from_secs(30);
+/// How often the mails are counted that wait.
+const ROUND: Duration = Duration::from_secs(1);
+/// After how many rounds it looks: what Redis loses is queued again within [`AGE`] and 20 s, and delivered within 90 s.
+const LOOK: u64 = 20;
 /// How long a mail has been queued before it is asked after.
 const AGE: Duration = Duration::from_mins(1);
 /// Mails asked after at a time.
@@ -68,10 +70,14 @@ async fn note(state: &State, events: &[Event]) -> Result<(), examhall_store::Err
 
 /// Goes through the open mails again and again, until `stop`.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = stop.cancelled() => return,
+    let mut rounds: u64 = 0;
+    while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
+        rounds += 1;
+        if let Err(error) = count(&state).await {
+            tracing::debug!(%error, "waiting mails are counted later");
+        }
+        if !rounds.is_multiple_of(LOOK) {
+            continue;
         }
         if let Err(error) = reconcile(&state, AGE).await {
             tracing::warn!(%error, "Open mails are asked after later");
@@ -138,9 +144,13 @@ async fn fate(state: &State, id: Uuid) -> Result<Fate, examhall_queue::Error> {
     })
 }
 
-async fn tidy(state: &State) -> Result<(), examhall_store::Error> {
+async fn count(state: &State) -> Result<(), examhall_store::Error> {
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails")]
     metrics::gauge!("mail_outbox_waiting").set(state.store.outbox.backlog().await? as f64);
+    Ok(())
+}
+
+async fn tidy(state: &State) -> Result<(), examhall_store::Error> {
     state.store.outbox.prune(now().minus(KEEP)).await?;
     state.store.accounts.prune(now()).await?;
     Ok(())

@@ -85,8 +85,8 @@ async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one()
 
 #[tokio::test]
 async fn ledgers_lists_and_leases_find_their_server_in_a_cluster() {
-    let nodes = cluster().await;
-    let connection = Connection::open(&format!("redis-cluster://127.0.0.1:{}", nodes[0].port())).expect("a good URL");
+    let cluster = RedisCluster::start(3).await;
+    let connection = Connection::open(&cluster.url()).expect("a good URL");
     connection.ready().await.expect("connected");
     let ledger = Ledger::new(connection.clone(), "mail:sent:", Duration::from_mins(1));
     let entry = |n| Entry { state: Effect::Accepted, message_id: n, at: 1, deferrals: 0, result: Value::Null };

@@ -1,11 +1,14 @@
 //! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
 
+mod database;
 mod deploy;
 mod exam_start;
 mod migrate;
 mod operators_docs;
+mod outage;
 mod outbox;
 mod path;
+mod publication;
 mod redis_guide;
 mod rolling;
 mod rules;
