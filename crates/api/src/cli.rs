@@ -11,6 +11,7 @@ use examhall_boot::{
     metrics::Metrics,
     settings::{ApiSettings, SettingsArgs, Values},
     shutdown,
+    traces::Traces,
 };
 use examhall_core::{EmailAddress, Role, check_password};
 use examhall_store::{NewAccount, Store};
@@ -114,6 +115,10 @@ pub fn run(args: Args) -> ExitCode {
     };
     let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
     logging::init(&settings.log, output);
+    let _traces = match Traces::start(settings.collector.as_ref(), "examhall-api") {
+        Ok(traces) => traces,
+        Err(error) => return fail(exit::CONFIG, &anyhow::Error::from(error).context("OTEL_EXPORTER_OTLP_ENDPOINT")),
+    };
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }

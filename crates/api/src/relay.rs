@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_boot::liveness::Pulse;
+use examhall_boot::{
+    liveness::Pulse,
+    traces::{Parent, Span, SpanKind},
+};
 use examhall_core::{EmailJob, RetryPolicy};
 use examhall_queue::{Effect, JobOptions, NewJob, Retention};
 use examhall_store::{MailOutcome, WaitingMail};
@@ -87,7 +90,7 @@ async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Vec<Uuid>
         }
     }
     let open = claimed.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let jobs: Vec<_> = open.filter_map(|(waiting, _)| to_job(state, waiting)).collect();
+    let (jobs, _sending): (Vec<_>, Vec<_>) = open.filter_map(|(waiting, _)| to_job(state, waiting)).unzip();
     state.queue.add_all(&jobs).await?;
     Ok(jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect())
 }
@@ -102,7 +105,8 @@ pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>
     }))
 }
 
-fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
+/// The job of a mail, and the span of adding it: part of the trace of what caused the mail, and cause of its runs.
+fn to_job(state: &State, waiting: &WaitingMail) -> Option<(NewJob<EmailJob>, Span)> {
     let mail = &waiting.mail;
     let (data, delivery) = state
         .mailroom
@@ -111,6 +115,10 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
         .ok()?;
     let Delivery { attempts, not_before } = delivery;
     let wait = not_before.map_or(0, |at| at.as_millis() - now().as_millis());
+    let span = Span::begin(SpanKind::Producer, "send", || Parent::from_json(mail.trace.as_deref()));
+    span.set("messaging.system", "bullmq");
+    span.set("messaging.operation.type", "send");
+    span.set("messaging.message.id", job_of(mail.id));
     let options = JobOptions {
         job_id: Some(job_of(mail.id)),
         priority: mail.priority.to_bullmq(),
@@ -118,9 +126,10 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<NewJob<EmailJob>> {
         retry: RetryPolicy { attempts: attempts.unwrap_or(EmailJob::RETRY.attempts), ..EmailJob::RETRY },
         remove_on_complete: Some(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None }),
         remove_on_fail: Some(Retention::For { age: EmailJob::KEEP_FAILED, count: None }),
+        telemetry: span.to_json(),
         ..JobOptions::default()
     };
-    Some(NewJob { name: EmailJob::NAME.to_owned(), data, options })
+    Some((NewJob { name: EmailJob::NAME.to_owned(), data, options }, span))
 }
 
 /// The id of a mail's job.

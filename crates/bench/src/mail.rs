@@ -173,7 +173,11 @@ impl World {
     async fn start(delay: Delay) -> anyhow::Result<Self> {
         let (redis, smtp) = (Redis::start().await, SmtpServer::start().await);
         smtp.behave(move |phase, _| {
-            let wait = if phase == Phase::Dot { delay.final_reply } else { delay.each_reply };
+            let wait = match phase {
+                Phase::Dot => delay.final_reply,
+                Phase::Body => Duration::ZERO, // no reply comes before the dot
+                _ => delay.each_reply,
+            };
             if wait.is_zero() { Action::Proceed } else { Action::Wait(wait) }
         });
         let connection = Connection::open(&redis.url())?;

@@ -6,6 +6,7 @@
 //!   run      health: what each dependency last said   ops: /healthz /readyz /metrics on a port of their own
 //!            liveness: do the loops turn?            supervisor: systemd hears of start, stop and liveness
 //!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
+//!   traces   one from a request to every attempt at the mail it caused, where a collector is named
 //! ```
 //!
 //! It must never know an exam, a mail, SQL or Redis: a dependency is a name here, and whether it answers.
@@ -20,3 +21,4 @@ pub mod ops;
 pub mod settings;
 pub mod shutdown;
 pub mod supervisor;
+pub mod traces;

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use examhall_boot::health::Health;
+use examhall_boot::{
+    health::Health,
+    traces::{Parent, Span, SpanKind},
+};
 use examhall_core::{EmailJob, MailClass, Timestamp};
 use examhall_queue::{Effect, Entry, Error, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
@@ -53,7 +56,9 @@ pub(crate) struct SendMail {
 impl Handler<Payload> for SendMail {
     async fn run(&self, job: Job<Payload>) -> Outcome {
         let _busy = BusySlot::new();
-        let end = self.attempt(&job).await;
+        let span = Span::begin(SpanKind::Consumer, "process", || Parent::from_json(job.options.telemetry.as_deref()));
+        let end = span.around(self.attempt(&job)).await;
+        describe(&span, &job, &end);
         if let (End::Sent(_), Some(bodies)) = (&end, &self.bodies) {
             bodies.wipe(&job.id, &job.data.0);
         }
@@ -234,6 +239,18 @@ impl SendMail {
             Verdict::Permanent(_) => End::Failed(reason),
             Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
         }
+    }
+}
+
+/// By the semantic conventions for messaging. What a server said may hold an address, so it is not told.
+fn describe(span: &Span, job: &Job<Payload>, end: &End) {
+    span.set("messaging.system", "bullmq");
+    span.set("messaging.operation.type", "process");
+    span.set("messaging.message.id", job.id.clone());
+    span.set("examhall.attempt", i64::from(job.attempts_made) + 1);
+    span.set("examhall.outcome", end.as_str());
+    if matches!(end, End::Retried(_) | End::Ambiguous(_) | End::Failed(_)) {
+        span.fail(end.as_str());
     }
 }
 

@@ -38,6 +38,8 @@ pub struct NewMail {
     pub priority: Priority,
     /// From then on it is not sent any more.
     pub expires_at: Option<Timestamp>,
+    /// The trace that its cause is part of: JSON text of a W3C trace context.
+    pub trace: Option<String>,
 }
 
 /// A mail that a relay has claimed.
@@ -287,6 +289,7 @@ fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
         priority: Set(i32::from(mail.priority.level())),
         run_at: Set(now.as_millis()),
         expires_at: Set(mail.expires_at.map(Timestamp::as_millis)),
+        trace: Set(mail.trace.clone()),
         created_at: Set(now.as_millis()),
         claimed_until: Set(None),
         enqueued_at: Set(None),
@@ -315,6 +318,7 @@ fn to_waiting(row: mail_outbox::Model) -> Result<WaitingMail, Error> {
             sealed: row.sealed,
             priority: Priority::new(level).map_err(|_| corrupt("priority"))?,
             expires_at: row.expires_at.map(Timestamp::from_millis),
+            trace: row.trace,
         },
     })
 }

@@ -113,7 +113,13 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
-    pub async fn publish(&self, exam: ExamId, template: &str, now: Timestamp) -> Result<u64, Error> {
+    pub async fn publish(
+        &self,
+        exam: ExamId,
+        template: &str,
+        trace: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
         let tx = self.db.begin().await?;
         lock(&tx, exam, None).await?; // whoever asks at the same time waits, and finds nothing left
         let object = match tx.get_database_backend() {
@@ -122,20 +128,21 @@ impl Results {
         };
         // The mail's id is the result's: so it cannot be told twice.
         let sql = format!(
-            "INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at) \
+            "INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at, trace) \
              SELECT id, 'result', $1, email, {object}('name', name, 'exam', title, 'score', score, \
-             'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4 \
+             'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4, $6 \
              FROM (SELECT r.*, u.email, u.name, e.title, \
              ROW_NUMBER() OVER (PARTITION BY r.user_id ORDER BY r.percent DESC, r.id DESC) AS place \
              FROM results r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id \
              WHERE r.exam_id = $5 AND r.published_at IS NULL) new WHERE place = 1"
         );
-        let values: [Value; 5] = [
+        let values: [Value; 6] = [
             template.into(),
             Vec::<u8>::new().into(),
             i32::from(Priority::LOWEST.level()).into(),
             now.as_millis().into(),
             exam.0.into(),
+            trace.into(),
         ];
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let queued = tx.execute_raw(statement).await?.rows_affected();

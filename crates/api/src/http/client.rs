@@ -24,13 +24,22 @@ impl FromRequest for Client {
     }
 }
 
+/// Whether who sent this request is a trusted proxy.
+pub(crate) fn is_behind_trusted_proxy(request: &HttpRequest) -> bool {
+    let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());
+    request.peer_addr().is_some_and(|peer| is_one_of(trusted.unwrap_or_default(), peer.ip()))
+}
+
+fn is_one_of(trusted: &[IpNet], address: IpAddr) -> bool {
+    trusted.iter().any(|net| net.contains(&address.to_canonical()))
+}
+
 /// Each proxy adds the address that it was asked from at the end: read from there, the first one that is no trusted
 /// proxy is the client's. What stands before it can be anything.
 fn origin(peer: IpAddr, forwarded: &str, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
     let mut origin = peer;
     for hop in forwarded.rsplit(',') {
-        if !is_trusted(origin) {
+        if !is_one_of(trusted, origin) {
             break;
         }
         let Ok(address) = hop.trim().parse() else { break };

@@ -21,11 +21,12 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use examhall_boot::traces::{Parent, Span, SpanKind};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::problem::Problem;
+use super::{client, problem::Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,16 +42,18 @@ pub(crate) async fn finish<B: MessageBody>(
 ) -> Result<Finished<B>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().to_string();
     let (started, method) = (Instant::now(), request.method().clone());
-    let span = tracing::info_span!("request", request_id = %id);
+    let traced = Span::begin(SpanKind::Server, "HTTP", || cause(&request));
+    let span = tracing::info_span!("request", request_id = %id, trace_id = traced.trace_id());
     let stop = request.app_data::<web::Data<CancellationToken>>().cloned();
     let in_flight = InFlight::begin();
-    let answered = run(next.call(request)).instrument(span.clone()).await;
+    let answered = traced.around(run(next.call(request)).instrument(span.clone())).await;
     // What failed without an answer gets one here: a panic, a time-out.
     let mut response = match answered {
         Ok(response) => as_problem(response, &id),
         Err(error) => {
             let status = error.as_response_error().status_code();
             count(&method, "unknown", status, started.elapsed()); // actix gives no request back
+            describe(&traced, &method, "unknown", status);
             return Err(failed(&error, &id));
         }
     };
@@ -62,12 +65,32 @@ pub(crate) async fn finish<B: MessageBody>(
     let (status, ms) = (response.status().as_u16(), u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     tracing::info!(parent: &span, %method, route, status, ms, "Request answered");
     count(&method, &route, response.status(), started.elapsed());
+    describe(&traced, &method, &route, response.status());
     drop(in_flight);
     if stop.is_some_and(|stop| stop.is_cancelled()) {
         // A client that kept this connection might send its next request into one that is being closed.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
+}
+
+/// The trace that a request is part of, where a proxy that is trusted says so: else strangers could begin traces.
+fn cause(request: &ServiceRequest) -> Parent {
+    Parent::from_headers(|name| {
+        let value = request.headers().get(name)?.to_str().ok()?;
+        client::is_behind_trusted_proxy(request.request()).then_some(value)
+    })
+}
+
+/// By the semantic conventions for HTTP.
+fn describe(span: &Span, method: &Method, route: &str, status: StatusCode) {
+    span.rename(|| format!("{method} {route}"));
+    span.set("http.request.method", method.to_string());
+    span.set("http.route", route.to_owned());
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.fail("");
+    }
 }
 
 /// Rate, errors and durations. `route` is the pattern of a path, so that no id becomes a label.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use examhall_boot::traces;
 use examhall_core::{EmailAddress, EmailJob, ExamResult, MailClass, Priority, Timestamp};
 use examhall_store::{NewMail, WaitingMail};
 use secrecy::SecretString;
@@ -157,6 +158,7 @@ impl Mailroom {
             sealed: secret.map(|token| self.seal.close(id, token.as_str())).unwrap_or_default(),
             priority,
             expires_at: life.map(|life| now.plus(life)),
+            trace: traces::current(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use examhall_boot::traces;
 use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients, Timestamp};
 use examhall_queue::{Attempts, Order, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
@@ -100,6 +101,7 @@ async fn send(
         sealed: Vec::new(),
         priority: body.priority.map_or(Ok(Priority::DEFAULT), Priority::new).unwrap_or_default(),
         expires_at: None,
+        trace: traces::current(),
     };
     let job_id = relay::job_of(mail.id);
     if let Some(before) = state.store.outbox.add_claimed(&mail, relay::HOLD, now).await? {

@@ -6,6 +6,7 @@ use actix_web::{
     web,
 };
 use bytes::Bytes;
+use examhall_boot::traces;
 use examhall_core::{ExamId, ResultId, ResultKey, Role, Sight};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
@@ -73,7 +74,7 @@ async fn publish(
     Id(id): Id<ExamId>,
 ) -> Result<HttpResponse, Problem> {
     owned(&state, id, viewer).await?;
-    let queued = state.store.results.publish(id, RESULT_PUBLISHED, now()).await?;
+    let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), now()).await?;
     state.nudge.notify_one();
     tracing::info!(exam_id = %id, queued, "Results published");
     Ok(HttpResponse::Accepted().json(json!({ "queued": queued })))

@@ -96,6 +96,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "info",
         "Which events are logged: error, warn, info, debug, trace, or examhall_queue=debug,info.",
     ),
+    unset(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OpenTelemetry collector that traces are sent to (OTLP over HTTP), such as http://127.0.0.1:4318. Default: none, \
+         and nothing is recorded.",
+    ),
 ];
 
 pub(super) fn find(name: &str) -> Option<&'static Setting> {

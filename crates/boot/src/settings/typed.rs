@@ -83,6 +83,8 @@ pub struct ApiSettings {
     pub cors_origins: Vec<String>,
     /// `LOG_FORMAT` and `RUST_LOG`.
     pub log: LogSettings,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub collector: Option<Url>,
 }
 
 /// How mails are signed.
@@ -125,6 +127,8 @@ pub struct MailerSettings {
     pub ops_bind: SocketAddr,
     /// `LOG_FORMAT` and `RUST_LOG`.
     pub log: LogSettings,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub collector: Option<Url>,
 }
 
 impl ApiSettings {
@@ -153,6 +157,7 @@ impl ApiSettings {
             trusted_proxies: values.list("TRUSTED_PROXIES", "CIDRs like 10.0.0.0/8", |cidr| cidr.parse().ok())?,
             cors_origins: values.list("CORS_ORIGINS", "origins like https://app.example.com", origin)?,
             log: log(values)?,
+            collector: collector(values)?,
         };
         if settings.bind == settings.ops_bind && settings.bind.port() != 0 {
             return Err(Contradiction(format!(
@@ -205,6 +210,7 @@ impl MailerSettings {
             concurrency: usize::try_from(values.number("MAILER_CONCURRENCY", 1..=1000)?).unwrap_or(1000),
             ops_bind: values.address("MAILER_OPS_BIND")?,
             log: log(values)?,
+            collector: collector(values)?,
         })
     }
 }
@@ -238,6 +244,13 @@ fn log(values: &Values) -> Result<LogSettings, SettingsError> {
         return Err(values.malformed("RUST_LOG", "a filter like info or examhall_queue=debug,info"));
     }
     Ok(LogSettings { format, filter })
+}
+
+fn collector(values: &Values) -> Result<Option<Url>, SettingsError> {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let wanted = "like http://127.0.0.1:4318, a collector near by, which sends on by TLS";
+    let parse = |text| Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    values.get(NAME).map(|text| parse(text).ok_or_else(|| values.malformed(NAME, wanted))).transpose()
 }
 
 fn app_env(values: &Values) -> Result<AppEnv, SettingsError> {

@@ -15,6 +15,7 @@ use examhall_boot::{
     logging::{self, Output},
     settings::{MailerSettings, SettingsArgs, Values},
     shutdown,
+    traces::Traces,
 };
 
 use crate::{Mailer, checks};
@@ -80,10 +81,15 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let serves = !args.once && matches!(args.command, None | Some(Command::Run));
     logging::init(&settings.log, if serves { Output::Stdout } else { Output::Stderr });
+    let _traces = match Traces::start(settings.collector.as_ref(), "examhall-mailer") {
+        Ok(traces) => traces,
+        Err(error) => return fail(exit::CONFIG, &anyhow::Error::from(error).context("OTEL_EXPORTER_OTLP_ENDPOINT")),
+    };
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    // One thread: mails are waited for, not computed, and waking another thread costs more than what it would do.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(exit::UNAVAILABLE, &error.into()),
     };

@@ -26,6 +26,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use examhall_boot::traces::{Parent, Span, SpanKind};
 use examhall_queue::{Connection, Limiter};
 use lettre::Address;
 use tokio::sync::watch;
@@ -68,7 +69,7 @@ pub(crate) struct TransportOptions {
 
 /// A server, or the folder, that waits for the message.
 pub(crate) enum Begun<'a> {
-    Server(Box<Pending>),
+    Server(Box<Pending>, Span),
     Folder(&'a Folder),
 }
 
@@ -122,8 +123,11 @@ impl Transport {
             Way::Folder(folder) => return Ok(Begun::Folder(folder)),
             Way::Servers(providers) => providers,
         } {
-            match provider.begin(mail).await {
-                Ok(pending) => return Ok(Begun::Server(Box::new(pending))),
+            let span = Span::begin(SpanKind::Client, "deliver", Parent::current);
+            span.set("network.protocol.name", "smtp");
+            span.set("server.address", provider.name());
+            match provider.begin(mail).await.inspect_err(|undelivered| span.fail(undelivered.label.clone())) {
+                Ok(pending) => return Ok(Begun::Server(Box::new(pending), span)),
                 Err(undelivered) if matches!(undelivered.verdict, Verdict::Provider(_)) => last = Some(undelivered),
                 Err(undelivered) => return Err(undelivered),
             }
@@ -187,7 +191,9 @@ impl Begun<'_> {
     /// Sends the message.
     pub(crate) async fn finish(self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
         match self {
-            Self::Server(pending) => pending.finish(mail).await,
+            Self::Server(pending, span) => {
+                pending.finish(mail).await.inspect_err(|undelivered| span.fail(undelivered.label.clone()))
+            }
             Self::Folder(folder) => folder.deliver(job_id, mail).await,
         }
     }

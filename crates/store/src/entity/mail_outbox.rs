@@ -14,6 +14,7 @@ pub struct Model {
     pub priority: i32,
     pub run_at: i64,
     pub expires_at: Option<i64>,
+    pub trace: Option<String>,
     pub created_at: i64,
     pub claimed_until: Option<i64>,
     pub enqueued_at: Option<i64>,

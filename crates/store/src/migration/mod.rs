@@ -6,6 +6,7 @@ mod m0003_mail_outbox;
 mod m0004_cache_outbox;
 mod m0005_attempts;
 mod m0006_outbox_open;
+mod m0007_outbox_trace;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_cache_outbox::Step),
             Box::new(m0005_attempts::Step),
             Box::new(m0006_outbox_open::Step),
+            Box::new(m0007_outbox_trace::Step),
         ]
     }
 }

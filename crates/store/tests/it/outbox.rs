@@ -28,6 +28,7 @@ pub(crate) fn mail(priority: u8) -> NewMail {
         sealed: vec![1, 2, 3],
         priority: Priority::new(priority).expect("in range"),
         expires_at: Some(NOW.plus(HOLD)),
+        trace: None,
     }
 }
 

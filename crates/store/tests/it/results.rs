@@ -64,7 +64,7 @@ async fn publishing_mails_each_student_once(fresh: Fresh) {
     sit(&fresh, exam, students[0], &[7, 3, 5]).await; // the better of two
     sit(&fresh, exam, students[1], &[]).await;
     fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
-    let publish = async || fresh.store.results.publish(exam, "result-published", NOW).await.expect("published");
+    let publish = async || fresh.store.results.publish(exam, "result-published", None, NOW).await.expect("published");
     assert_eq!((publish().await, publish().await), (2, 0));
     sit(&fresh, exam, students[2], &[]).await;
     assert_eq!((publish().await, publish().await), (1, 0), "who handed in later");
@@ -87,7 +87,9 @@ async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {
     }
     let publications = (0..8).map(|_| {
         let store = fresh.store.clone();
-        tokio::spawn(async move { store.results.publish(exam, "result-published", NOW).await.expect("published") })
+        tokio::spawn(
+            async move { store.results.publish(exam, "result-published", None, NOW).await.expect("published") },
+        )
     });
     let mut queued = 0;
     for publication in publications.collect::<Vec<_>>() {

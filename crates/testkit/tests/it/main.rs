@@ -14,6 +14,7 @@ mod rolling;
 mod rules;
 mod supervision;
 mod survival;
+mod traces;
 mod usage;
 
 use std::time::Duration;
