@@ -24,6 +24,7 @@ use crate::{
     gauges::Gauges,
     handler::SendMail,
     message::Author,
+    outcomes::Outcomes,
     payload::Payload,
     smtp::{Limits, Transport, TransportOptions},
     suppressions::Suppressions,
@@ -62,11 +63,13 @@ impl Mailer {
         };
         let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let health = Health::default();
+        let ledger = Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER);
         let handler = SendMail {
             transport: Arc::new(transport),
             author: author(&settings)?,
             health: health.clone(),
-            ledger: Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
+            outcomes: Outcomes::new(ledger.clone()),
+            ledger,
             suppressions: Suppressions::new(redis),
             hold_in_doubt: settings.hold_in_doubt,
             bodies: (!settings.keep_bodies).then(|| Bodies::new(queue.clone())),
@@ -147,8 +150,8 @@ impl Mailer {
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let sleeping = self.sleeping_connection()?;
-        let (bodies, transport, concurrency) =
-            (self.handler.bodies.clone(), Arc::clone(&self.handler.transport), self.options.concurrency);
+        let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
+        let (transport, concurrency) = (Arc::clone(&self.handler.transport), self.options.concurrency);
         transport.watch(&self.handler.author.from.email, &background);
         let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), metrics };
@@ -160,6 +163,7 @@ impl Mailer {
         tokio::spawn(say_stopping(liveness, stop.clone()));
         supervisor::ready();
         worker.run(stop).await;
+        outcomes.finish().await;
         if let Some(bodies) = bodies {
             bodies.finish().await;
         }

@@ -139,13 +139,15 @@ impl Mailer {
     ) -> anyhow::Result<(Drained, Option<Early>)> {
         let background = CancellationToken::new();
         let sleeping = self.sleeping_connection()?;
-        let (transport, bodies) = (Arc::clone(&self.handler.transport), self.handler.bodies.clone());
+        let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
+        let transport = Arc::clone(&self.handler.transport);
         transport.watch(&self.handler.author.from.email, &background);
         let handler =
             Limited { handler: self.handler, left: options.limit.map(AtomicU64::new), progress, stop: stop.clone() };
         let worker = Worker::new(self.queue, sleeping, self.options, handler);
         tokio::spawn(give_up(Arc::clone(&transport), options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(PATIENCE, stop.clone()).await;
+        outcomes.finish().await;
         if let Some(bodies) = bodies {
             bodies.finish().await;
         }

@@ -26,6 +26,7 @@ use crate::{
     bodies::Bodies,
     end::{End, slow_lane},
     message::{Author, Prepared, prepare},
+    outcomes::Outcomes,
     payload::Payload,
     smtp::{Delivered, Transport, Undelivered},
     suppressions::{Suppressed, Suppressions},
@@ -34,8 +35,6 @@ use crate::{
 
 /// How long a mail that may not be sent now is kept where its job does not say when it expires.
 const LIFE: Duration = Duration::from_hours(24);
-/// How long the outcome of a sent mail is tried to be written.
-const OUTCOME_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends mails.
 #[derive(Clone)]
@@ -44,6 +43,7 @@ pub(crate) struct SendMail {
     pub(crate) author: Author,
     pub(crate) health: Health,
     pub(crate) ledger: Ledger,
+    pub(crate) outcomes: Outcomes,
     pub(crate) suppressions: Suppressions,
     /// Whether a mail that is neither a verification nor a reset is held where it may have been sent before.
     pub(crate) hold_in_doubt: bool,
@@ -174,14 +174,7 @@ impl SendMail {
             "rejected": rejected, "provider": delivered.provider, "ms": ms,
         });
         let outcome = entry(Effect::Accepted, mail, 0, result.clone());
-        let deadline = Instant::now() + OUTCOME_PATIENCE;
-        while let Err(error) = self.ledger.put(&job.id, &outcome).await {
-            if Instant::now() > deadline {
-                tracing::error!(job_id = job.id, %error, "Outcome could not be written to the ledger");
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        self.outcomes.write(&job.id, outcome).await;
         result
     }
 

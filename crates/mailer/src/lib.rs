@@ -20,6 +20,7 @@ mod end;
 mod gauges;
 mod handler;
 mod message;
+mod outcomes;
 mod payload;
 mod smtp;
 mod suppressions;

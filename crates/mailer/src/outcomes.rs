@@ -1,0 +1,52 @@
+//! Outcomes on their way to the ledger.
+
+use std::time::{Duration, Instant};
+
+use examhall_queue::{Entry, Ledger};
+use tokio_util::task::TaskTracker;
+
+/// How long one is tried to be written.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes outcomes without anybody waiting for it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcomes {
+    ledger: Ledger,
+    writing: TaskTracker,
+}
+
+impl Outcomes {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, writing: TaskTracker::new() }
+    }
+
+    /// Sends the outcome to Redis before returning, without waiting for the answer. What is sent to the same Redis
+    /// later, such as the end of the job, is done after it: no job ends whose outcome is not written.
+    pub(crate) async fn write(&self, job_id: &str, outcome: Entry) {
+        let mut writing = Box::pin(write(self.ledger.clone(), job_id.to_owned(), outcome));
+        tokio::select! {
+            biased; // the first poll is what sends it
+            () = &mut writing => {}
+            () = std::future::ready(()) => drop(self.writing.spawn(writing)),
+        }
+    }
+
+    /// Waits until everything is written, or cannot be.
+    pub(crate) async fn finish(&self) {
+        self.writing.close();
+        self.writing.wait().await;
+    }
+}
+
+async fn write(ledger: Ledger, job_id: String, outcome: Entry) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = ledger.put(&job_id, &outcome).await {
+        if Instant::now() > deadline {
+            tracing::error!(job_id, %error, "Outcome could not be written to the ledger");
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
