@@ -13,6 +13,17 @@ pub enum DatabaseKind {
     Postgres,
 }
 
+impl DatabaseKind {
+    /// What tests run on that mean neither in particular: `EXAMHALL_TEST_DATABASE`, `sqlite` or `postgres`; else SQLite.
+    pub fn usual() -> Self {
+        match std::env::var("EXAMHALL_TEST_DATABASE").as_deref() {
+            Err(_) | Ok("sqlite") => Self::Sqlite,
+            Ok("postgres") => Self::Postgres,
+            Ok(other) => panic!("EXAMHALL_TEST_DATABASE must be sqlite or postgres, not {other:?}"),
+        }
+    }
+}
+
 /// An empty database that belongs to one test and ends with it.
 pub enum Database {
     /// A file in this folder.

@@ -14,9 +14,9 @@ pub struct World {
 }
 
 impl World {
-    /// Starts one with SQLite and a Redis that keeps nothing on disk.
+    /// Starts one with the usual database and a Redis that keeps nothing on disk.
     pub async fn start() -> Self {
-        Self::start_with(DatabaseKind::Sqlite, RedisOptions::default()).await
+        Self::start_with(DatabaseKind::usual(), RedisOptions::default()).await
     }
 
     /// Starts one.

@@ -106,7 +106,7 @@ async fn from_start_to_result_on_postgres() {
 
 #[tokio::test]
 async fn an_exam_that_is_not_open_cannot_be_started() {
-    let hall = Hall::open(DatabaseKind::Sqlite, json!({"opensAt": "2999-01-01T00:00:00Z"})).await;
+    let hall = Hall::open(DatabaseKind::usual(), json!({"opensAt": "2999-01-01T00:00:00Z"})).await;
     assert_eq!(hall.start(0).await.0, 403);
     let change = json!({"opensAt": null, "closesAt": "2000-01-01T00:00:00Z"});
     hall.api.expect(200, Method::PATCH, &hall.exam, &hall.author, &change).await;
@@ -124,7 +124,7 @@ async fn an_exam_that_is_not_open_cannot_be_started() {
 
 #[tokio::test]
 async fn an_attempt_left_open_is_handed_in_at_its_deadline() {
-    let hall = Hall::open(DatabaseKind::Sqlite, json!({})).await;
+    let hall = Hall::open(DatabaseKind::usual(), json!({})).await;
     let closes_at = time_from_now(Duration::from_secs(2));
     hall.api.expect(200, Method::PATCH, &hall.exam, &hall.author, &json!({ "closesAt": closes_at })).await;
     let attempt = hall.begin(0).await;
@@ -151,7 +151,7 @@ fn time_from_now(span: Duration) -> String {
 
 #[tokio::test]
 async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
-    let hall = Hall::open(DatabaseKind::Sqlite, json!({"shuffle": true})).await;
+    let hall = Hall::open(DatabaseKind::usual(), json!({"shuffle": true})).await;
     let (_, attempt) = hall.start(0).await;
     let mut order: Vec<_> =
         attempt["order"].as_array().expect("an order").iter().map(|one| &one["questionId"]).collect();

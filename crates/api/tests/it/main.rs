@@ -41,7 +41,7 @@ struct Api {
 
 impl Api {
     async fn start() -> Self {
-        Self::start_on(DatabaseKind::Sqlite).await
+        Self::start_on(DatabaseKind::usual()).await
     }
 
     async fn start_on(database: DatabaseKind) -> Self {
