@@ -1,6 +1,10 @@
 //! A Redis that goes away under load costs no mail.
+#![expect(clippy::print_stdout, reason = "how long it took, for whoever runs the tests")]
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use examhall_core::Priority;
 use examhall_testkit::{Action, Phase};
@@ -39,6 +43,11 @@ async fn a_restart_of_redis_under_load_loses_no_mail() {
     post.world.smtp.wait_for(mails / 5).await;
     post.world.redis.kill().await;
     post.world.redis.restart().await;
+    let (back, before) = (Instant::now(), post.world.smtp.received().len());
+    post.world.smtp.wait_for(before + 1).await;
+    let silence = back.elapsed();
+    println!("mails go on {} ms after Redis is back", silence.as_millis());
+    assert!(silence < Duration::from_secs(5), "{silence:?}");
     all_are_sent(&post, mails, 1).await;
 }
 
