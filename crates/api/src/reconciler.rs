@@ -13,7 +13,7 @@ use crate::{
     state::{State, now},
 };
 
-/// How often the mails are counted that wait.
+/// How often it is looked what waits.
 const ROUND: Duration = Duration::from_secs(1);
 /// After how many rounds it looks: what Redis loses is queued again within [`AGE`] and 20 s, and delivered within 90 s.
 const LOOK: u64 = 20;
@@ -74,7 +74,7 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
         rounds += 1;
         if let Err(error) = count(&state).await {
-            tracing::debug!(%error, "waiting mails are counted later");
+            tracing::debug!(%error, "what waits is looked at later");
         }
         if !rounds.is_multiple_of(LOOK) {
             continue;
@@ -144,9 +144,12 @@ async fn fate(state: &State, id: Uuid) -> Result<Fate, examhall_queue::Error> {
     })
 }
 
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails, or waits for so long")]
 async fn count(state: &State) -> Result<(), examhall_store::Error> {
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails")]
-    metrics::gauge!("mail_outbox_waiting").set(state.store.outbox.backlog().await? as f64);
+    let waiting = state.store.outbox.backlog().await?;
+    let age = waiting.oldest.map_or(0, |oldest| now().as_millis() - oldest.as_millis());
+    metrics::gauge!("mail_outbox_waiting").set(waiting.mails as f64);
+    metrics::gauge!("mailer_outbox_oldest_seconds").set(age as f64 / 1000.0);
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
 pub use invalidation::{CommitHook, Invalidation, Invalidations};
-pub use outbox::{MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
+pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};
 pub use results::{ResultRow, Results};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use examhall_core::{EmailAddress, MailClass, Priority, Timestamp};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
     sea_query::{Expr, ExprTrait, LockBehavior, LockType, Order, Query},
 };
 use uuid::Uuid;
@@ -49,6 +49,15 @@ pub struct WaitingMail {
     pub mail: NewMail,
     /// When it was committed.
     pub created_at: Timestamp,
+}
+
+/// Mails that wait to be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many they are.
+    pub mails: u64,
+    /// When the first of them was committed.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What became of a mail.
@@ -253,13 +262,18 @@ impl Outbox {
         Ok(deleted)
     }
 
-    /// How many mails wait to be queued.
+    /// What waits to be queued.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn backlog(&self) -> Result<u64, Error> {
-        let waits = mail_outbox::Column::EnqueuedAt.is_null().and(mail_outbox::Column::Outcome.is_null());
-        Ok(mail_outbox::Entity::find().filter(waits).count(&self.db.read).await?)
+    pub async fn backlog(&self) -> Result<Backlog, Error> {
+        use mail_outbox::Column;
+        let waits = Column::EnqueuedAt.is_null().and(Column::Outcome.is_null());
+        let found = mail_outbox::Entity::find().select_only().filter(waits);
+        let found = found.column_as(Column::Id.count(), "mails").column_as(Column::CreatedAt.min(), "oldest");
+        let row: Option<(i64, Option<i64>)> = found.into_tuple().one(&self.db.read).await?;
+        let (mails, oldest) = row.unwrap_or_default();
+        Ok(Backlog { mails: u64::try_from(mails).unwrap_or(0), oldest: oldest.map(Timestamp::from_millis) })
     }
 
     async fn set(&self, ids: &[Uuid], column: mail_outbox::Column, value: Option<i64>) -> Result<(), Error> {

@@ -65,7 +65,7 @@ async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<HttpResponse, 
             completed: counts.completed,
             failed: counts.failed,
         },
-        outbox: state.store.outbox.backlog().await?,
+        outbox: state.store.outbox.backlog().await?.mails,
         oldest_waiting: oldest
             .into_iter()
             .map(|one| Oldest {

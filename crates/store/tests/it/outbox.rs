@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{EmailAddress, MailClass, Priority};
-use examhall_store::{MailOutcome, NewMail, Page};
+use examhall_store::{Backlog, MailOutcome, NewMail, Page};
 use serde_json::json;
 
 use crate::{Fresh, NOW, on_both};
@@ -118,14 +118,14 @@ async fn what_became_of_a_mail_is_noted_once_and_then_forgotten(fresh: Fresh) {
 
 async fn a_mail_whose_job_was_lost_waits_again(fresh: Fresh) {
     let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
-    assert_eq!(outbox.backlog().await.expect("counted"), 0);
+    assert_eq!(outbox.backlog().await.expect("counted"), Backlog { mails: 0, oldest: None });
     outbox.reopen(&[mail.id]).await.expect("reopened");
-    assert_eq!(outbox.backlog().await.expect("counted"), 1);
+    assert_eq!(outbox.backlog().await.expect("counted"), Backlog { mails: 1, oldest: Some(NOW) });
     assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1);
     outbox.mark_queued(&[mail.id], NOW).await.expect("marked");
     outbox.close(&[mail.id], MailOutcome::Removed, NOW).await.expect("closed");
     outbox.reopen(&[mail.id]).await.expect("asked");
-    assert_eq!(outbox.backlog().await.expect("counted"), 0, "it was taken away on purpose");
+    assert_eq!(outbox.backlog().await.expect("counted").mails, 0, "it was taken away on purpose");
 }
 
 async fn a_mail_with_an_id_of_its_own_is_added_once(fresh: Fresh) {
