@@ -3,6 +3,8 @@
 mod database;
 mod deploy;
 mod exam_start;
+mod exam_start_crowd;
+mod exam_start_faults;
 mod migrate;
 mod operators_docs;
 mod outage;
