@@ -80,10 +80,7 @@ async fn a_load_goes_on_though_all_readers_but_one_hang_up() {
     }
     let last = fleet.apis[0].client.get(format!("{}{}/questions", fleet.apis[0].base, fleet.exam));
     let last = tokio::spawn(last.bearer_auth(&fleet.student).send());
-    eventually("some to wait", PATIENCE, async || {
-        (gauge(&fleet, 0, IN_FLIGHT).await? > 100).then_some(())
-    })
-    .await;
+    eventually("some to wait", PATIENCE, async || (gauge(&fleet, 0, IN_FLIGHT).await? > 100).then_some(())).await;
     drop(readers);
     fleet.database.release();
     let answer = last.await.expect("no panic").expect("an answer");
