@@ -22,7 +22,7 @@ use anyhow::Context;
 use examhall_testkit::{Redis, RedisOptions};
 use serde_json::json;
 
-pub(crate) use self::peer::Peer;
+pub(crate) use self::{peer::Peer, table::median};
 use self::{
     peer::Sample,
     work::{WORKS, Work},

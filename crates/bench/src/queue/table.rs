@@ -82,7 +82,8 @@ fn in_short(figure: f64) -> String {
     if figure < 100.0 { format!("{figure:.1}") } else { format!("{figure:.0}") }
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+/// The middle one; of two in the middle, what lies between.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     let mut figures: Vec<_> = figures.collect();
     figures.sort_by(f64::total_cmp);
     let middle = figures.len().checked_sub(1)? / 2;
