@@ -171,7 +171,8 @@ impl From<ReadError> for Problem {
             (_, Some(error)) => Self::from(error),
             (ReadError::Crowded { retry_after }, _) => {
                 let mut problem = Self::unavailable("too many ask for this at once");
-                problem.0.header = Some((RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))));
+                let seconds = u64::try_from(retry_after.as_millis().div_ceil(1000)).unwrap_or(1);
+                problem.0.header = Some((RETRY_AFTER, HeaderValue::from(seconds)));
                 problem
             }
             (ReadError::TooSlow(_), _) => Self::unavailable("the database takes too long"),
@@ -219,5 +220,18 @@ impl From<queue::Error> for Problem {
             }
             other => Self::internal(&other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_finds_too_many_waiting_is_told_when_to_come_back() {
+        let crowded = ReadError::Crowded { retry_after: Duration::from_millis(1_001) };
+        let answer = Problem::from(crowded).respond(None);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers().get(RETRY_AFTER).expect("a header"), "2");
     }
 }
