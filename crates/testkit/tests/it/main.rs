@@ -5,6 +5,7 @@ mod deploy;
 mod exam_start;
 mod exam_start_crowd;
 mod exam_start_faults;
+mod memory;
 mod migrate;
 mod operators_docs;
 mod outage;
