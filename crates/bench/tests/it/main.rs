@@ -39,3 +39,19 @@ fn a_count_that_cannot_be_shared_out_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("it must be 500, 1000"), "{said}");
 }
+
+#[test]
+fn the_load_test_reports_what_users_saw() {
+    let output = bench(&["load-test", "exam-start", "sign-up", "--users", "5"]);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    let number = |row: &str, column: usize| {
+        let line = report.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {report}"));
+        line[row.len()..].split_whitespace().nth(column).expect("a column").parse::<f64>().expect("a number")
+    };
+    for moment in ["exam start: 5 read the sheet", "sign-up storm: sign-up", "sign-up storm: log-in"] {
+        assert!(number(moment, 0) >= 5.0, "{report}");
+        assert_eq!(number(moment, 1).to_string(), "0", "{report}");
+    }
+    assert_eq!(number("exam start: loads per change", 0).to_string(), "1", "{report}");
+}

@@ -1,5 +1,7 @@
 //! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
 
+mod checklist;
+mod commands;
 mod database;
 mod deploy;
 mod exam_start;
@@ -12,6 +14,7 @@ mod outage;
 mod outbox;
 mod path;
 mod publication;
+mod quick_start;
 mod redis_guide;
 mod rolling;
 mod rules;
