@@ -26,6 +26,7 @@ const RUN: &[(&str, &str, &str)] = &[
         "sudo deploy/systemd/install",
         "uninstalling_leaves_settings_and_purging_leaves_nothing",
     ),
+    ("docs/guide.md", "", "the_programs_of_the_guide_print_what_it_says"),
     ("docs/mailer.md", "SMTP_URL=", "the_commands_for_operators_answer"),
     ("docs/migrate-from-node.md", "./scripts/test migrate", ".ci/run"),
     (

@@ -7,6 +7,7 @@ mod deploy;
 mod exam_start;
 mod exam_start_crowd;
 mod exam_start_faults;
+mod guide;
 mod memory;
 mod migrate;
 mod operators_docs;

@@ -1,0 +1,89 @@
+//! An effect that must not happen twice, nor too often: `cargo run --example careful -- redis://127.0.0.1:6379 payments`
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
+
+use examhall_queue::{
+    Connection, Effect, Entry, Failure, Handler, Job, JobOptions, Ledger, Limiter, NewJob, Outcome, Permit, Queue,
+    Rate, Worker, WorkerOptions,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// Pays, by somebody else's service that takes ten payments in a second.
+struct Payer {
+    ledger: Ledger,
+    limiter: Limiter,
+}
+
+impl Payer {
+    async fn note(&self, id: &str, state: Effect, result: Value) -> Result<bool, examhall_queue::Error> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let at = i64::try_from(now).unwrap_or(i64::MAX);
+        self.ledger.put(id, &Entry { state, message_id: format!("payment-{id}"), at, deferrals: 0, result }).await
+    }
+
+    async fn pay(&self, job: &Job<Value>) -> Result<Outcome, examhall_queue::Error> {
+        match self.ledger.get(&job.id).await? {
+            Some(entry) if entry.state == Effect::Accepted => return Ok(Outcome::Completed(entry.result)),
+            // Begun by a worker that died: nobody knows. Who can ask the service asks; here somebody must look.
+            Some(entry) if entry.state == Effect::Intent => {
+                return Ok(Outcome::Unrecoverable(Failure::new(format!("{} is in doubt", entry.message_id))));
+            }
+            _ => {}
+        }
+        if let Permit::After(wait) = self.limiter.take("service", Rate::per(10, Duration::from_secs(1))).await? {
+            return Ok(Outcome::Parked(wait)); // spends no attempt
+        }
+        self.note(&job.id, Effect::Intent, Value::Null).await?;
+        if job.claim.is_lost() {
+            return Ok(Outcome::Returned); // looked at last: from here on it happens
+        }
+        let receipt = json!({"paid": job.data["cents"]});
+        self.note(&job.id, Effect::Accepted, receipt.clone()).await?;
+        Ok(Outcome::Completed(receipt))
+    }
+}
+
+impl Handler<Value> for Payer {
+    async fn run(&self, job: Job<Value>) -> Outcome {
+        // Redis is away: nobody knows whether it was paid, so it is not.
+        self.pay(&job).await.unwrap_or(Outcome::Parked(Duration::from_secs(1)))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+    let name = args.next().unwrap_or_else(|| "payments".to_owned());
+    let connection = Connection::open(&url)?;
+    let queue: Queue<Value> = Queue::new(connection.clone(), "bull", &name)?;
+    queue.initialize().await?; // connected, and a server that suits
+
+    let week = Duration::from_hours(7 * 24);
+    let payer = || Payer {
+        ledger: Ledger::new(connection.clone(), "paid:", week),
+        limiter: Limiter::new(connection.clone(), "limit:"),
+    };
+    payer().note("in-doubt", Effect::Intent, Value::Null).await?; // as a worker leaves it that dies while it pays
+    let ids = (1..=20).map(|number| format!("order-{number}")).chain(["in-doubt".to_owned()]);
+    let jobs: Vec<_> = ids
+        .map(|id| NewJob {
+            name: "pay".to_owned(),
+            data: json!({"cents": 995}),
+            options: JobOptions { job_id: Some(id), ..JobOptions::default() }, // adding it again changes nothing
+        })
+        .collect();
+    queue.add_all(&jobs).await?;
+    queue.add_all(&jobs).await?;
+
+    let worker = Worker::new(queue.clone(), Connection::open(&url)?, WorkerOptions::default(), payer());
+    // Until nothing is left, and until what was put off for less than 10 s has been done too.
+    let drained = worker.drain(Duration::from_secs(10), CancellationToken::new()).await;
+    println!("{} paid, not paid: {:?}", drained.completed, drained.failed);
+    Ok(())
+}
