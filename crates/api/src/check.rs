@@ -74,7 +74,10 @@ async fn look_at_database(report: &mut Report, settings: &ApiSettings) {
     }
     let store = match Store::connect(url).await {
         Ok(store) => store,
-        Err(error) => return report.add(DATABASE, "database", State::Failed, error.to_string()),
+        Err(error) => {
+            let found = error.refusal().unwrap_or_else(|| error.to_string());
+            return report.add(DATABASE, "database", State::Failed, found);
+        }
     };
     report.note(DATABASE, "database", store.ping().await.map(|()| "answers".to_owned()).map_err(|e| e.to_string()));
     match store.is_migrated().await {

@@ -86,9 +86,9 @@ impl Store {
     /// Brings the tables to what this version needs.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Database`].
+    /// [`Error::Unavailable`], [`Error::Newer`] or [`Error::Database`].
     pub async fn migrate(&self) -> Result<(), Error> {
-        Ok(Migrator::up(&self.db.write, None).await?)
+        Migrator::up(&self.db.write, None).await.map_err(Error::of_migration)
     }
 
     /// Takes every migration back: all data is gone.
@@ -102,9 +102,10 @@ impl Store {
     /// Whether the tables are what this version needs.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Database`].
+    /// [`Error::Unavailable`], [`Error::Newer`] or [`Error::Database`].
     pub async fn is_migrated(&self) -> Result<bool, Error> {
-        Ok(Migrator::get_pending_migrations_read_only(&self.db.read).await?.is_empty())
+        let pending = Migrator::get_pending_migrations_read_only(&self.db.read).await;
+        Ok(pending.map_err(Error::of_migration)?.is_empty())
     }
 
     /// Asks the database for a sign of life.

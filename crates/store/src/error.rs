@@ -1,7 +1,7 @@
 //! What can go wrong, sorted by who must act.
 
 use examhall_core::AttemptId;
-use sea_orm::{DbErr, SqlErr};
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
 /// Why a call on the store did not do what it was asked. Nothing is half-written.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum Error {
     /// The URL is none that this store can use. For the operator.
     #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
     BadUrl,
+    /// Another version of this program has been there before, and it was a later one. For the operator.
+    #[error("the database is newer than this version of the program, which does not know its migration {0}")]
+    Newer(String),
     /// The folder of the database file cannot be made. For the operator.
     #[error("the folder of the database file: {0}")]
     Folder(#[source] std::io::Error),
@@ -66,6 +69,22 @@ impl From<DbErr> for Error {
 }
 
 impl Error {
+    /// What the server said, where it answered and let nobody in.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error))) = self else { return None };
+        Some(error.as_database_error()?.message().to_owned())
+    }
+
+    /// An error of the migrator, which has no kind of its own for a migration that it does not know.
+    pub(crate) fn of_migration(error: DbErr) -> Self {
+        match &error {
+            DbErr::Custom(text) if text.contains("its file is missing") => {
+                Self::Newer(text.split('\'').nth(1).unwrap_or_default().to_owned())
+            }
+            _ => error.into(),
+        }
+    }
+
     /// Whether a unique constraint was violated.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))
@@ -74,7 +93,7 @@ impl Error {
 
 /// A connection that was lost in mid-statement, a server that shuts down, or a database that stays locked.
 fn is_passing(error: &DbErr) -> bool {
-    use sea_orm::{RuntimeErr, sqlx::Error as Sqlx};
+    use sea_orm::sqlx::Error as Sqlx;
     let (DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {
         return false;
     };

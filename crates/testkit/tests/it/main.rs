@@ -1,6 +1,7 @@
 //! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
 
 mod checklist;
+mod checks;
 mod commands;
 mod database;
 mod deploy;

@@ -1,0 +1,78 @@
+//! What `check` says of servers that are not as simple as one on this machine, and of those that refuse.
+
+use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World};
+use tokio::process::Command;
+
+use crate::PATIENCE;
+
+/// What `check` prints, and its exit code.
+async fn check(program: &str, world: &World) -> (i32, String) {
+    let mut check = Process::spawn_binary(program, &["check"], world.settings());
+    let code = check.exit(PATIENCE).await.code().expect("a code");
+    (code, check.output())
+}
+
+/// Fails the test where `check` does not end with this code, or says something else of `row`.
+async fn says(program: &str, world: &World, code: i32, row: &str, found: &str) {
+    let (ended, output) = check(program, world).await;
+    let line = output.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}:\n{output}"));
+    let squeezed = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(squeezed.contains(found), "{squeezed}, and not {found}");
+    assert_eq!(ended, code, "{output}");
+    assert!(!output.contains("planted"), "a password:\n{output}");
+}
+
+async fn sql(world: &World, statement: &str) {
+    let done = Command::new("psql").args([&world.database.url(), "-c", statement]).output().await.expect("psql");
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test]
+async fn pending_migrations_fail_where_nobody_applies_them_and_so_does_a_newer_database() {
+    let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    let mut migrating = Process::spawn_binary("api", &["migrate"], world.settings());
+    assert!(migrating.exit(PATIENCE).await.success(), "{}", migrating.output());
+    says("api", &world, 0, "migrations", "ok migrations database none is pending").await;
+
+    sql(&world, "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)").await;
+    says("api", &world, 0, "migrations", "ok migrations database pending; applied at the next start").await;
+    world.set("DATABASE_AUTO_MIGRATE", "false");
+    says("api", &world, 69, "migrations", "FAILED migrations database pending").await;
+
+    sql(&world, "INSERT INTO seaql_migrations VALUES ('m2999_better_days', 0)").await;
+    let newer = "the database is newer than this version of the program, which does not know its migration m2999";
+    says("api", &world, 69, "migrations", newer).await;
+    let mut serving = world.api();
+    assert!(!serving.exit(PATIENCE).await.success());
+    assert!(serving.output().contains(newer), "{}", serving.output());
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_quoted() {
+    let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    let url = world.database.url();
+    world.set("DATABASE_URL", &url.replace("//examhall@", "//ghost:planted@"));
+    says("api", &world, 69, "FAILED", "FAILED database database role \"ghost\" does not exist").await;
+    let (server, _) = url.rsplit_once('/').expect("a database's name");
+    world.set("DATABASE_URL", &format!("{server}/nothing"));
+    says("api", &world, 69, "FAILED", "FAILED database database database \"nothing\" does not exist").await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_the_queue_needs_braces_and_behind_sentinel_nothing_special() {
+    let mut world = World::start().await;
+    let cluster = RedisCluster::start(3).await;
+    world.set("REDIS_URL", &cluster.url());
+    for program in ["api", "mailer"] {
+        says(program, &world, 69, "Redis Cluster", "FAILED Redis Cluster Redis the queue's keys would be spread").await;
+    }
+    world.set("QUEUE_PREFIX", "{bull}");
+    for program in ["api", "mailer"] {
+        says(program, &world, 0, "Redis Cluster", "ok Redis Cluster Redis the queue lies on one server").await;
+    }
+    let sentinel = Sentinel::watch(&world.redis).await;
+    world.set("REDIS_URL", &sentinel.url());
+    for program in ["api", "mailer"] {
+        says(program, &world, 0, "Redis log-in", "ok Redis log-in Redis let in").await;
+    }
+}
