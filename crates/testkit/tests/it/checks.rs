@@ -15,7 +15,7 @@ async fn check(program: &str, world: &World) -> (i32, String) {
 /// Fails the test where `check` does not end with this code, or says something else of `row`.
 async fn says(program: &str, world: &World, code: i32, row: &str, found: &str) {
     let (ended, output) = check(program, world).await;
-    let line = output.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}:\n{output}"));
+    let line = output.lines().find(|line| line.contains(row)).expect(&output);
     let squeezed = line.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(squeezed.contains(found), "{squeezed}, and not {found}");
     assert_eq!(ended, code, "{output}");

@@ -113,6 +113,21 @@ fn every_container_is_pinned_and_has_its_share() {
 }
 
 #[test]
+fn the_guide_names_the_shares_that_the_manifests_give() {
+    let guide = super::read("docs/deploy-kubernetes.md");
+    let objects = built("production");
+    for wanted in ["examhall-api", "examhall-mailer"] {
+        let deployment = objects.iter().find(|object| kind(object) == "Deployment" && name(object) == wanted);
+        let pod = pod(deployment.expect("a deployment")).expect("a pod");
+        let resources = &containers(pod).next().expect("a container")["resources"];
+        let share = |of: &str, what: &str| resources[of][what].as_str().expect("a share").to_owned();
+        let (cpu, memory) = (share("requests", "cpu"), share("requests", "memory"));
+        let row = format!("| `{wanted}` | cpu {cpu}, memory {memory} | memory {} |", share("limits", "memory"));
+        assert!(guide.contains(&row), "docs/deploy-kubernetes.md does not say {row}");
+    }
+}
+
+#[test]
 fn what_runs_all_the_time_is_probed_and_disrupted_one_by_one() {
     for overlay in OVERLAYS {
         let objects = built(overlay);
