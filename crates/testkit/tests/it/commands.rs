@@ -35,7 +35,6 @@ const RUN: &[(&str, &str, &str)] = &[
         "a_team_migrates_from_node_step_by_step_and_back_and_each_mail_is_sent_once",
     ),
     ("docs/operations.md", "", "the_commands_for_operators_answer"),
-    ("docs/production-checklist.md", "./scripts/load-test", "the_load_test_reports_what_users_saw"),
     ("docs/production-checklist.md", "", "an_installation_that_is_ready_passes_every_check"),
     ("docs/quick-start.md", "", "the_quick_start_works_as_it_is_written"),
     ("docs/redis.md", "", "a_restored_backup_has_the_mails_that_waited_and_they_are_sent"),
