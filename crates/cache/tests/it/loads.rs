@@ -107,7 +107,7 @@ async fn an_aged_value_answers_while_the_database_is_slow_and_the_load_goes_on()
 async fn that_there_is_nothing_is_known_until_something_is_made() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
-    row.version.store(999, Ordering::SeqCst);
+    row.version.store(NO_ROW, Ordering::SeqCst);
     for _ in 0..100 {
         assert_eq!(try_read(&cache, &row).await.expect("read").0, None);
     }
@@ -164,7 +164,7 @@ async fn a_load_longer_than_the_lease_keeps_it() {
 async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_once_it_is_made() {
     let redis = Redis::start().await;
     let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
-    row.version.store(999, Ordering::SeqCst);
+    row.version.store(NO_ROW, Ordering::SeqCst);
     let readers: Vec<_> = (0..10_000).map(|n| reader(&caches[n % 2], &row)).collect();
     row.loading().await;
     row.open();

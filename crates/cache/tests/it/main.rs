@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[error("the database is away")]
 struct Away;
 
+/// The version of a row that does not exist: no test counts so far.
+const NO_ROW: u32 = u32::MAX;
+
 /// The database of these tests: one row, how often it was read, and gates that loads pass.
 #[derive(Clone)]
 struct Row {
@@ -70,7 +73,7 @@ impl Row {
         self.gate.add_permits(1_000_000);
     }
 
-    /// What a loader does: version 999 is "no such row".
+    /// What a loader does.
     async fn load(self) -> Result<Option<Fresh<ExamKey>>, Away> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let version = self.version.load(Ordering::SeqCst);
@@ -78,7 +81,12 @@ impl Row {
         if self.fails.load(Ordering::SeqCst) > 0 {
             return Err(Away);
         }
-        Ok((version != 999).then(|| Fresh { version: version.into(), head: access(), value: exam(version), pin: None }))
+        Ok((version != NO_ROW).then(|| Fresh {
+            version: version.into(),
+            head: access(),
+            value: exam(version),
+            pin: None,
+        }))
     }
 
     async fn loading(&self) {
