@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{net::TcpListener, sync::watch};
 
 use self::session::Session;
@@ -122,6 +123,9 @@ impl Default for SmtpOptions {
     }
 }
 
+/// Bytes that the system takes for a session that does not read.
+const RECEIVES: usize = 64 * 1024;
+
 type Behaviour = Arc<dyn Fn(Phase, &str) -> Action + Send + Sync>;
 
 /// The server; ends with the test.
@@ -147,6 +151,8 @@ impl SmtpServer {
     /// Starts a good one on a port of 127.0.0.1.
     pub async fn start_with(options: SmtpOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        // Small, so that a server that reads no more of a message has not got the rest of it all the same.
+        SockRef::from(&listener).set_recv_buffer_size(RECEIVES).expect("a TCP socket");
         let good: Behaviour = Arc::new(|_, _| Action::Proceed);
         let certificate = match options.encryption {
             Encryption::None => None,
