@@ -87,7 +87,7 @@ impl Fleet {
         self.sql("SELECT version FROM exams").await.parse().expect("one exam")
     }
 
-    async fn uncleared(&self) -> String {
+    pub(crate) async fn uncleared(&self) -> String {
         self.sql("SELECT count(*) FROM cache_outbox WHERE cleared_at IS NULL").await
     }
 

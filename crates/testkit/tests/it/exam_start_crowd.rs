@@ -1,6 +1,6 @@
 //! Exam start by the thousand, with two `api` processes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use examhall_testkit::eventually;
 use futures_util::future::join_all;
@@ -11,7 +11,8 @@ use crate::{PATIENCE, exam_start::Fleet, last_number};
 
 const IN_FLIGHT: &str = "http_requests_in_flight ";
 
-/// How many, by default and with `--long`.
+/// How many, by default and with `--long`: as many as one client, built for tests, can have connected within the time that
+/// the API waits for a request. Ten thousand are measured by `./scripts/bench cache` and `./scripts/load-test`.
 fn crowd(short: usize, long: usize) -> usize {
     if std::env::var_os("EXAMHALL_LONG").is_some() { long } else { short }
 }
@@ -19,7 +20,7 @@ fn crowd(short: usize, long: usize) -> usize {
 #[tokio::test]
 async fn cold_readers_of_two_processes_ask_the_database_once() {
     let mut fleet = Fleet::start().await;
-    let answers = fleet.herd(crowd(1_000, 10_000)).await;
+    let answers = fleet.herd(crowd(1_000, 3_000)).await;
     assert!(answers.iter().all(|answer| *answer == (200, json!(1))));
     assert_eq!(fleet.loads(), 1);
 }
@@ -33,7 +34,7 @@ async fn cold_readers_of_fifty_exams_ask_the_database_once_for_each() {
     let ids = fleet.sql("SELECT id FROM exams").await;
     let exams: Vec<_> = ids.lines().map(|id| format!("/exams/{id}")).collect();
     assert_eq!(exams.len(), 50);
-    let readers = crowd(20, 200);
+    let readers = crowd(20, 60);
     fleet.database.hold();
     let shared = &fleet;
     let reading = join_all((0..50 * readers).map(|n| shared.read_sheet(n % 2, &exams[n / 2 % 50])));
@@ -50,10 +51,15 @@ async fn cold_readers_of_fifty_exams_ask_the_database_once_for_each() {
 async fn of_an_exam_that_does_not_exist_the_database_is_asked_once() {
     let mut fleet = Fleet::start().await;
     let nowhere = "/exams/0192f0c1-0000-7000-8000-000000000000";
-    let shared = &fleet;
-    let answers = join_all((0..crowd(1_000, 10_000)).map(|n| shared.read_sheet(n % 2, nowhere))).await;
-    assert!(answers.iter().all(|(status, _)| *status == 404));
-    assert_eq!(fleet.loads(), 1);
+    let (shared, began) = (&fleet, Instant::now());
+    for _ in 0..crowd(1, 10) {
+        let answers = join_all((0..1_000).map(|n| shared.read_sheet(n % 2, nowhere))).await;
+        assert!(answers.iter().all(|(status, _)| *status == 404));
+    }
+    // That there is nothing is known for 4 to 5 s.
+    let most = 1 + began.elapsed().as_secs() / 4;
+    let loads = fleet.loads();
+    assert!(loads >= 1 && loads as u64 <= most, "{loads} loads, and {most} at most");
 }
 
 /// A gauge of the operators' port.
