@@ -20,7 +20,7 @@ pub const INSPECTIONS: [(&str, &str); 5] = [
         "mend user, password or TLS in REDIS_URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE names \
          a private authority)",
     ),
-    ("Redis version", "use Redis 6.2 or newer, or Valkey"),
+    ("Redis version", "use Redis 6.2 or newer, or Valkey, and let the user ask INFO"),
     ("Redis eviction", "set `maxmemory-policy noeviction`: any other policy throws jobs away when memory is full"),
     (
         "Redis persistence",
@@ -63,15 +63,26 @@ impl<T> Queue<T> {
         let looked = async {
             self.log_in().await?;
             self.connection.ready().await?;
-            self.at_server("INFO", &[]).await
+            Ok::<_, Error>(self.at_server("INFO", &[]).await)
         };
         let (found, verdict, rest) = match tokio::time::timeout(PATIENCE * 3, looked).await {
-            Ok(Ok(info)) => ("let in".to_owned(), Suitability::Good, judge(&info, self.keys.has_hash_tag())),
+            Ok(Ok(info)) => ("let in".to_owned(), Suitability::Good, self.judge(info)),
             Ok(Err(error)) => (error.to_string(), Suitability::Bad, Vec::new()),
             Err(_) => (format!("no answer within {} s", PATIENCE.as_secs() * 3), Suitability::Bad, Vec::new()),
         };
         let [(name, fix), ..] = INSPECTIONS;
         std::iter::once(Inspection { name, fix, found, verdict }).chain(rest).collect()
+    }
+
+    /// What `INFO` says; a user who may not ask it can work, and nobody knows on what.
+    fn judge(&self, info: Result<String, Error>) -> Vec<Inspection> {
+        let [_, (name, fix), ..] = INSPECTIONS;
+        match info {
+            Ok(info) => judge(&info, self.keys.has_hash_tag()),
+            Err(error) => {
+                vec![Inspection { name, fix, found: format!("unknown: {error}"), verdict: Suitability::Risky }]
+            }
+        }
     }
 
     /// Connects once, and says what went wrong; the queue's [`Connection`](crate::Connection) tries for ever.

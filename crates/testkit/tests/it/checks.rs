@@ -76,3 +76,14 @@ async fn in_a_cluster_the_queue_needs_braces_and_behind_sentinel_nothing_special
         says(program, &world, 0, "Redis log-in", "ok Redis log-in Redis let in").await;
     }
 }
+
+#[tokio::test]
+async fn a_user_who_may_not_ask_info_is_let_in_and_warned_of() {
+    let mut world = World::start().await;
+    world.redis.cmd::<String>("ACL SETUSER plain on >planted ~* &* +@all -info").await;
+    world.set("REDIS_URL", &format!("redis://plain:planted@127.0.0.1:{}", world.redis.port()));
+    for program in ["api", "mailer"] {
+        says(program, &world, 0, "Redis log-in", "ok Redis log-in Redis let in").await;
+        says(program, &world, 0, "warning", "warning Redis version Redis unknown: Redis: Unknown Error: NOPERM").await;
+    }
+}
