@@ -99,7 +99,13 @@ impl SendMail {
 
     /// What the ledger says of the job, unless that ends it.
     async fn known(&self, job: &Job<Payload>, mail: &Prepared, known: Option<Entry>) -> Result<Entry, End> {
-        let Some(known) = known else { return Ok(entry(Effect::Deferred, mail, 0, Value::Null)) };
+        let is_of_this_job = |entry: &Entry| match (entry.job_timestamp, mail.job_timestamp) {
+            (Some(then), Some(now)) => then == now,
+            _ => true,
+        };
+        let Some(known) = known.filter(is_of_this_job) else {
+            return Ok(entry(Effect::Deferred, mail, 0, Value::Null));
+        };
         match known.state {
             Effect::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
@@ -295,7 +301,8 @@ fn last_moment(job: &Job<Payload>) -> i64 {
 }
 
 fn entry(state: Effect, mail: &Prepared, deferrals: u32, result: Value) -> Entry {
-    Entry { state, message_id: mail.message_id.clone(), at: now(), deferrals, result }
+    let job_timestamp = mail.job_timestamp;
+    Entry { state, message_id: mail.message_id.clone(), at: now(), job_timestamp, deferrals, result }
 }
 
 fn now() -> i64 {

@@ -44,6 +44,8 @@ pub(crate) struct Prepared {
     /// Recipients that were left out because they are suppressed.
     pub(crate) suppressed: Vec<String>,
     pub(crate) message_id: String,
+    /// When the job was added, where its id was counted: such an id may have been another job's.
+    pub(crate) job_timestamp: Option<i64>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -99,7 +101,8 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
     let sender_is_ours = from.email == author.from.email;
-    Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, bytes })
+    let job_timestamp = id.bytes().all(|byte| byte.is_ascii_digit()).then_some(timestamp);
+    Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, job_timestamp, bytes })
 }
 
 fn check_size(job: &EmailJob) -> Result<(), NotAMail> {

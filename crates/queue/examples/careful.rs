@@ -23,7 +23,12 @@ impl Payer {
     async fn note(&self, id: &str, state: Effect, result: Value) -> Result<bool, examhall_queue::Error> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let at = i64::try_from(now).unwrap_or(i64::MAX);
-        self.ledger.put(id, &Entry { state, message_id: format!("payment-{id}"), at, deferrals: 0, result }).await
+        self.ledger
+            .put(
+                id,
+                &Entry { state, message_id: format!("payment-{id}"), at, job_timestamp: None, deferrals: 0, result },
+            )
+            .await
     }
 
     async fn pay(&self, job: &Job<Value>) -> Result<Outcome, examhall_queue::Error> {

@@ -17,7 +17,9 @@ use crate::{Connection, Error, script};
 /// use examhall_queue::{Connection, Effect, Entry, Ledger};
 /// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
 /// let ledger = Ledger::new(connection, "paid:", Duration::from_secs(7 * 24 * 3600));
-/// let intent = |state, at| Entry { state, message_id: "order-7".into(), at, deferrals: 0, result: "".into() };
+/// let intent = |state, at| {
+///     Entry { state, message_id: "order-7".into(), at, job_timestamp: None, deferrals: 0, result: "".into() }
+/// };
 /// if ledger.get("7").await?.is_none_or(|entry| entry.state != Effect::Accepted) {
 ///     ledger.put("7", &intent(Effect::Intent, 1_700_000_000_000)).await?;
 ///     // pay
@@ -59,6 +61,10 @@ pub struct Entry {
     pub message_id: String,
     /// When it was written, in ms since 1970.
     pub at: i64,
+    /// When the job was added, in ms since 1970, where its id is a number: those are counted anew once a queue was
+    /// obliterated, and what is known of one job says nothing of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_timestamp: Option<i64>,
     /// How often it was put off without spending an attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub deferrals: u32,
@@ -83,12 +89,14 @@ impl Ledger {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Writes an entry; `false` where the effect is known to have happened, which nothing replaces.
+    /// Writes an entry; `false` where the job's effect is known to have happened, which nothing replaces.
     ///
     /// # Errors
     /// [`Error::Redis`]: it may have been written or not.
     pub async fn put(&self, job_id: &str, entry: &Entry) -> Result<bool, Error> {
-        let args = vec![serde_json::to_string(entry)?.into(), self.keep.as_secs().max(1).to_string().into()];
+        let added = entry.job_timestamp.map(|at| at.to_string()).unwrap_or_default();
+        let keep = self.keep.as_secs().max(1).to_string();
+        let args = vec![serde_json::to_string(entry)?.into(), keep.into(), added.into()];
         Ok(self.connection.eval(&script::LEDGER, &self.key(job_id), args).await?.convert::<i64>()? == 1)
     }
 

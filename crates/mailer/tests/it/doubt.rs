@@ -14,7 +14,7 @@ fn mail(class: &str) -> Value {
 
 async fn note(post: &Post, id: &str, state: Effect, result: Value) {
     let ledger = Ledger::new(post.queue.connection().clone(), "mail:sent:", Duration::from_mins(1));
-    let entry = Entry { state, message_id: "<x@y>".to_owned(), at: 1, deferrals: 0, result };
+    let entry = Entry { state, message_id: "<x@y>".to_owned(), at: 1, job_timestamp: None, deferrals: 0, result };
     ledger.put(id, &entry).await.expect("written");
 }
 
@@ -26,6 +26,18 @@ async fn a_job_whose_mail_was_accepted_before_is_completed_without_sending() {
     note(&post, &id, Effect::Accepted, result.clone()).await;
     assert_eq!(post.drain().await.sent, 1);
     assert_eq!((post.returned(&id).await, post.world.smtp.received().len()), (result, 0));
+}
+
+#[tokio::test]
+async fn a_mail_whose_id_was_anothers_before_the_queue_was_obliterated_is_sent() {
+    let post = Post::start().await;
+    let first = post.add(json!("ada@example.com")).await;
+    assert_eq!(post.drain().await.sent, 1);
+    post.queue.obliterate(true).await.expect("obliterated");
+    assert_eq!(post.add(json!("bob@example.com")).await, first, "ids are counted anew");
+    assert_eq!(post.drain().await.sent, 1);
+    let to: Vec<_> = post.world.smtp.received().into_iter().map(|mail| mail.to[0].clone()).collect();
+    assert_eq!(to, ["ada@example.com", "bob@example.com"]);
 }
 
 #[tokio::test]

@@ -89,7 +89,14 @@ async fn ledgers_lists_and_leases_find_their_server_in_a_cluster() {
     let connection = Connection::open(&cluster.url()).expect("a good URL");
     connection.ready().await.expect("connected");
     let ledger = Ledger::new(connection.clone(), "mail:sent:", Duration::from_mins(1));
-    let entry = |n| Entry { state: Effect::Accepted, message_id: n, at: 1, deferrals: 0, result: Value::Null };
+    let entry = |n| Entry {
+        state: Effect::Accepted,
+        message_id: n,
+        at: 1,
+        job_timestamp: None,
+        deferrals: 0,
+        result: Value::Null,
+    };
     for n in (0..20).map(|n| n.to_string()) {
         assert!(ledger.put(&n, &entry(n.clone())).await.expect("written"));
         assert_eq!(ledger.get(&n).await.expect("read"), Some(entry(n.clone())));

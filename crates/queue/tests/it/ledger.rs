@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::connect;
 
 fn entry(state: Effect) -> Entry {
-    Entry { state, message_id: "<m-1@x.example>".into(), at: 7, deferrals: 0, result: Value::Null }
+    Entry { state, message_id: "<m-1@x.example>".into(), at: 7, job_timestamp: None, deferrals: 0, result: Value::Null }
 }
 
 #[tokio::test]
