@@ -124,6 +124,7 @@ async fn a_database_that_fails_is_asked_once_and_all_who_wait_are_told_when_to_c
         loads.push(gauge(shared, api, "store_loads_total{what=\"sheet\"} ").await.unwrap_or(0));
     }
     assert!(loads.iter().all(|loads| *loads <= 1), "{loads:?}: each process may try once");
+    assert!(loads.contains(&1), "{loads:?}: who has not loaded shows no counter, and somebody has");
     fleet.database.release();
     let serves = async || (fleet.read(0).await == (200, json!(1))).then_some(());
     eventually("the sheet once the database is back", PATIENCE, serves).await;
