@@ -150,18 +150,19 @@ async fn after_a_writer_was_killed_between_commit_and_clear_everybody_reads_the_
             tokio::task::yield_now().await;
         }
     };
+    fleet.database.delay(Duration::from_millis(300));
     let writing = tokio::spawn(request.send());
     held.await; // the mark stands, and COMMIT is next
+    fleet.database.hold(); // its answer is on the way for so long that this comes first
+    eventually("the commit", PATIENCE, async || (fleet.stored_version().await == 2).then_some(())).await;
     fleet.apis[0].process.kill().await;
-    drop(writing.await.expect("no panic"));
+    assert!(writing.await.expect("no panic").is_err(), "it was not answered");
+    fleet.database.delay(Duration::ZERO);
     fleet.database.release();
-    // Committed or not, which only the database knows: nobody sees anything else, now or when the mark has ended.
-    let committed = fleet.stored_version().await;
-    let seen = async || (fleet.read(1).await.1 == json!(committed)).then_some(());
-    eventually("the new value", Duration::from_secs(2), seen).await;
+    assert_eq!(fleet.read(1).await, (200, json!(2)), "at once, since the mark came before the commit");
     eventually("the mark to end", PATIENCE, async || (fleet.world.redis.cmd::<i64>(&mark).await == 0).then_some(()))
         .await;
-    assert_eq!(fleet.read(1).await, (200, json!(committed)));
+    assert_eq!(fleet.read(1).await, (200, json!(2)));
 }
 
 #[tokio::test]
