@@ -107,10 +107,15 @@ impl Span {
         }))
     }
 
+    /// Whether anybody will see it; where nobody will, nothing need be gathered about it.
+    pub fn is_recorded(&self) -> bool {
+        self.0.as_ref().is_some_and(|context| context.span().is_recording())
+    }
+
     /// Calls it something else, once more is known.
-    pub fn rename(&self, name: impl FnOnce() -> String) {
+    pub fn rename(&self, name: String) {
         if let Some(context) = &self.0 {
-            context.span().update_name(name());
+            context.span().update_name(name);
         }
     }
 

@@ -84,8 +84,12 @@ fn cause(request: &ServiceRequest) -> Parent {
 
 /// By the semantic conventions for HTTP.
 fn describe(span: &Span, method: &Method, route: &str, status: StatusCode) {
-    span.rename(|| format!("{method} {route}"));
-    span.set("http.request.method", method.to_string());
+    if !span.is_recorded() {
+        return;
+    }
+    let method = name_of(method);
+    span.rename(format!("{method} {route}"));
+    span.set("http.request.method", method);
     span.set("http.route", route.to_owned());
     span.set("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
@@ -95,7 +99,15 @@ fn describe(span: &Span, method: &Method, route: &str, status: StatusCode) {
 
 /// Rate, errors and durations. `route` is the pattern of a path, so that no id becomes a label.
 fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
-    let method = match *method {
+    let method = name_of(method);
+    let (route, status) = (route.to_owned(), status.as_u16().to_string());
+    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(took);
+}
+
+fn name_of(method: &Method) -> &'static str {
+    match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
@@ -104,11 +116,7 @@ fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other", // a client may send any word
-    };
-    let (route, status) = (route.to_owned(), status.as_u16().to_string());
-    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
-        .increment(1);
-    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(took);
+    }
 }
 
 /// A request that is not answered yet.

@@ -61,7 +61,7 @@ async fn a_pause_of_redis_while_others_wait_for_a_load_costs_no_second_one() {
     for _ in 0..5 {
         // Longer than one silence, shorter than what counts as broken: others ask while it lasts.
         redis.process().freeze();
-        tokio::time::sleep(Duration::from_millis(110)).await;
+        tokio::time::sleep(Duration::from_millis(110)).await; // the pause, which is part of the same rhythm
         redis.process().thaw();
         redis.cmd::<String>("PING").await;
         tokio::time::sleep(Duration::from_millis(60)).await; // Redis answers for a while: what is tested is a rhythm
