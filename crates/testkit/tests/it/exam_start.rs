@@ -6,16 +6,41 @@ use examhall_testkit::{DatabaseKind, Proxy, RedisOptions, World, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, seed};
+use crate::{Api, PATIENCE, last_number, seed};
 
-/// Two processes on a database that writes down every statement, behind a proxy.
+/// Two processes on a database that writes down every statement, each behind a proxy of its own.
 pub(crate) struct Fleet {
     pub(crate) world: World,
-    pub(crate) database: Proxy,
+    pub(crate) database: Links,
     pub(crate) apis: [Api; 2],
     pub(crate) exam: String,
     author: String,
     pub(crate) student: String,
+}
+
+/// What stands between the processes and their database.
+pub(crate) struct Links([Proxy; 2]);
+
+impl Links {
+    pub(crate) fn of(&self, api: usize) -> &Proxy {
+        &self.0[api]
+    }
+
+    pub(crate) fn hold(&self) {
+        self.0.iter().for_each(Proxy::hold);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.iter().for_each(Proxy::release);
+    }
+
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.0.iter().for_each(|link| link.delay(delay));
+    }
+
+    pub(crate) fn cut(&self) {
+        self.0.iter().for_each(Proxy::cut);
+    }
 }
 
 impl Fleet {
@@ -26,10 +51,14 @@ impl Fleet {
     /// In a world on PostgreSQL, whose Redis may be behind something.
     pub(crate) async fn start_in(mut world: World) -> Self {
         let (direct, port) = (world.database.url(), world.database.server().port());
-        let database = Proxy::start(port).await;
-        let behind = direct.replace(&format!(":{port}"), &format!(":{}", database.port()));
-        world.set("DATABASE_URL", &format!("{behind}?options=-c%20log_statement%3Dall"));
-        let apis = [Api::start(&world).await, Api::start(&world).await];
+        let database = Links([Proxy::start(port).await, Proxy::start(port).await]);
+        let mut apis = Vec::with_capacity(2);
+        for link in &database.0 {
+            let behind = direct.replace(&format!(":{port}"), &format!(":{}", link.port()));
+            world.set("DATABASE_URL", &format!("{behind}?options=-c%20log_statement%3Dall"));
+            apis.push(Api::start(&world).await);
+        }
+        let apis: [Api; 2] = apis.try_into().unwrap_or_else(|_| unreachable!("as many as there are links"));
         let seeded = seed(&world).await;
         let mut tokens = Vec::new();
         for email in [&seeded["authorEmail"], &seeded["studentEmails"][0]] {
@@ -46,6 +75,11 @@ impl Fleet {
         self.read_sheet(api, &self.exam).await
     }
 
+    /// Where a process listens.
+    pub(crate) fn address(&self, api: usize) -> &str {
+        self.apis[api].base.trim_start_matches("http://").trim_end_matches("/api/v1")
+    }
+
     /// Reads the sheet of any exam.
     pub(crate) async fn read_sheet(&self, api: usize, exam: &str) -> (u16, Value) {
         let api = &self.apis[api];
@@ -56,15 +90,55 @@ impl Fleet {
     }
 
     pub(crate) async fn change(&self, api: usize, title: &str) -> u16 {
+        self.change_exam(api, &self.exam, title).await.0
+    }
+
+    /// Changes any exam; status, and the new version.
+    pub(crate) async fn change_exam(&self, api: usize, exam: &str, title: &str) -> (u16, Value) {
         let api = &self.apis[api];
-        let request = api.client.patch(format!("{}{}", api.base, self.exam)).bearer_auth(&self.author);
-        request.json(&json!({"title": title})).send().await.expect("an answer").status().as_u16()
+        let request = api.client.patch(format!("{}{exam}", api.base)).bearer_auth(&self.author);
+        let answer = request.json(&json!({"title": title})).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.map(|body| body["version"].clone()).unwrap_or_default())
+    }
+
+    /// Copies the exam so often; gives the paths of all exams.
+    pub(crate) async fn copies(&self, count: usize) -> Vec<String> {
+        let copy = format!(
+            "CREATE TEMP TABLE copy AS SELECT * FROM exams; DO $$ BEGIN FOR n IN 1..{count} LOOP UPDATE copy SET id = \
+             gen_random_uuid(); INSERT INTO exams SELECT * FROM copy; END LOOP; END $$"
+        );
+        self.sql(&copy).await;
+        self.sql("SELECT id FROM exams").await.lines().map(|id| format!("/exams/{id}")).collect()
     }
 
     /// How often the database was asked for a sheet, as the database itself says.
     pub(crate) fn loads(&mut self) -> usize {
         let log = self.world.database.server().process().output();
         log.lines().filter(|line| line.contains("execute") && line.contains("LEFT JOIN \"questions\"")).count()
+    }
+
+    /// What a process tells its operators of itself: the sum of all series that begin so.
+    pub(crate) async fn metric(&self, api: usize, series: &str) -> u64 {
+        let api = &self.apis[api];
+        let line = api.process.line("Health and metrics on port").await;
+        let port: u16 = last_number(&line).expect("a port");
+        let answer = api.client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        let values = text.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<u64>().expect("a count")).sum()
+    }
+
+    /// Waits until so many readers wait in these processes.
+    pub(crate) async fn wait_for_waiters(&self, apis: &[usize], readers: usize) {
+        eventually(&format!("{readers} to wait"), PATIENCE, async || {
+            let mut waiting = 0;
+            for api in apis {
+                waiting += self.metric(*api, "cache_waiters ").await;
+            }
+            (waiting == readers as u64).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn wait_for_loads(&mut self, loads: usize) {
@@ -89,18 +163,6 @@ impl Fleet {
 
     pub(crate) async fn uncleared(&self) -> String {
         self.sql("SELECT count(*) FROM cache_outbox WHERE cleared_at IS NULL").await
-    }
-
-    /// Asks this often at once, half of it each process, while the database's answers are held back.
-    pub(crate) async fn herd(&mut self, readers: usize) -> Vec<(u16, Value)> {
-        self.database.hold();
-        let fleet = &*self;
-        let reading = join_all((0..readers).map(|n| fleet.read(n % 2)));
-        let releasing = async {
-            tokio::time::sleep(Duration::from_millis(200)).await; // the load's time
-            fleet.database.release();
-        };
-        tokio::join!(reading, releasing).0
     }
 }
 

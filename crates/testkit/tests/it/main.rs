@@ -6,6 +6,7 @@ mod commands;
 mod database;
 mod deploy;
 mod exam_start;
+mod exam_start_changes;
 mod exam_start_crowd;
 mod exam_start_faults;
 mod guide;
