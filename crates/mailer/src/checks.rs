@@ -95,7 +95,7 @@ impl Mailer {
         let id = format!("test-{millis}");
         let mail = prepare(job, &id, millis, &self.handler.author)?;
         let refused = |undelivered: crate::smtp::Undelivered| anyhow!("not accepted: {}", undelivered.reason);
-        let pending = self.handler.transport.begin(&mail).await.map_err(refused)?;
+        let pending = self.handler.transport.begin(&mail, async || {}).await.map_err(refused)?;
         let delivered = pending.finish(&id, &mail).await.map_err(refused)?;
         self.handler.transport.leave().await;
         Ok(Tested { message_id: mail.message_id, provider: delivered.provider, response: delivered.response })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Failure, Outcome};
+use examhall_queue::{Error, Failure, Outcome};
 use serde_json::Value;
 
 /// The end of one attempt.
@@ -27,6 +27,12 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// Without the ledger nothing is sent.
+    pub(crate) fn redis_trouble(error: &Error) -> Self {
+        tracing::warn!(%error, "Ledger or suppressions not reached: the mail waits");
+        Self::Parked(Duration::from_secs(1))
+    }
+
     /// The word used in metrics.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {

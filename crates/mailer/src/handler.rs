@@ -1,7 +1,7 @@
 //! What is done with one job.
 //!
 //! ```text
-//!   readable? expired? ──> message ──> ledger, suppressions ──> server waits ──> intent ──> message ──> outcome ──> done
+//!   readable? expired? ──> message ──> ledger, suppressions ──> intent, server waits ──> message ──> outcome ──> done
 //! ```
 //! The ledger is written before the message and after it, so that a worker that gets the job later knows whether the
 //! mail was sent, was not, or may have been.
@@ -19,12 +19,13 @@ use examhall_boot::{
     traces::{Parent, Span, SpanKind},
 };
 use examhall_core::{EmailJob, MailClass, Timestamp};
-use examhall_queue::{Effect, Entry, Error, Handler, Job, Ledger, Outcome};
+use examhall_queue::{Effect, Entry, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
     bodies::Bodies,
     end::{End, slow_lane},
+    intent::Intent,
     message::{Author, Prepared, prepare},
     outcomes::Outcomes,
     payload::Payload,
@@ -92,8 +93,8 @@ impl SendMail {
             prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
         // Both before any connection is opened, and in one round trip.
         let (known, suppressed) = tokio::join!(self.ledger.get(&job.id), self.suppressions.among(&mail.to));
-        let known = self.known(job, &mail, known.map_err(redis_trouble)?).await?;
-        leave_out(&mut mail, suppressed.map_err(redis_trouble)?)?;
+        let known = self.known(job, &mail, known.map_err(|error| End::redis_trouble(&error))?).await?;
+        leave_out(&mut mail, suppressed.map_err(|error| End::redis_trouble(&error))?)?;
         self.deliver(job, &mail, &known).await
     }
 
@@ -138,32 +139,35 @@ impl SendMail {
                 "held: it may have been delivered before; `mailer queue retry {}` sends it again",
                 job.id
             )),
-            Err(error) => redis_trouble(error),
+            Err(error) => End::redis_trouble(&error),
         }
     }
 
     async fn deliver(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry) -> Result<Value, End> {
         let started = Instant::now();
-        let pending = match self.transport.begin(mail).await {
-            Ok(pending) => pending,
-            Err(undelivered) => return Err(self.not_begun(job, mail, known, undelivered).await),
+        let intent = Intent::new(job, &self.ledger, entry(Effect::Intent, mail, known.deferrals, Value::Null));
+        // Saves a round trip. Killed meanwhile, the mail is in doubt though it was not sent: where that would hold it, the
+        // intent is written afterwards.
+        let is_noted_meanwhile = self.may_be_sent_twice(job);
+        let meanwhile = || {
+            let intent = &intent;
+            async move {
+                if is_noted_meanwhile {
+                    let _ = intent.note().await; // looked at below
+                }
+            }
         };
-        if job.claim.is_lost() {
-            tracing::warn!(job_id = job.id, "Another worker may have the mail: not sent by this one");
-            return Err(End::Returned);
-        }
-        let intent = entry(Effect::Intent, mail, known.deferrals, Value::Null);
-        match self.ledger.put(&job.id, &intent).await {
-            Ok(true) => {}
-            Ok(false) => return Err(End::Returned), // another worker has sent it meanwhile
-            Err(error) => return Err(redis_trouble(error)),
-        }
+        let pending = match self.transport.begin(mail, meanwhile).await {
+            Ok(pending) => pending,
+            Err(undelivered) => return Err(self.undelivered(job, mail, known, &intent, undelivered).await),
+        };
+        intent.note().await?;
         if job.claim.is_lost() {
             return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
         }
         match pending.finish(&job.id, mail).await {
             Ok(delivered) => Ok(self.accepted(job, mail, delivered, started.elapsed()).await),
-            Err(undelivered) => Err(self.not_finished(job, mail, known, undelivered).await),
+            Err(undelivered) => Err(self.undelivered(job, mail, known, &intent, undelivered).await),
         }
     }
 
@@ -184,36 +188,30 @@ impl SendMail {
         result
     }
 
-    /// No server waited for the message: nothing was sent.
-    async fn not_begun(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry, undelivered: Undelivered) -> End {
+    /// Nobody took the mail, or nobody knows.
+    async fn undelivered(
+        &self,
+        job: &Job<Payload>,
+        mail: &Prepared,
+        known: &Entry,
+        intent: &Intent<'_>,
+        undelivered: Undelivered,
+    ) -> End {
         self.note(job, &undelivered).await;
-        match undelivered.verdict {
-            Verdict::SlowLane => {
-                let again = entry(Effect::Deferred, mail, known.deferrals + 1, Value::Null);
-                match self.ledger.put(&job.id, &again).await {
-                    Ok(_) => End::Parked(slow_lane(known.deferrals)),
-                    Err(error) => redis_trouble(error),
-                }
-            }
-            verdict => self.end(verdict, undelivered.reason),
-        }
-    }
-
-    /// The message was sent, and not accepted; or nobody knows.
-    async fn not_finished(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry, undelivered: Undelivered) -> End {
-        self.note(job, &undelivered).await;
-        let state = match undelivered.verdict {
-            Verdict::Ambiguous if self.may_be_sent_twice(job) => None, // the intent stands
-            Verdict::Ambiguous => return self.hold(job, mail, known).await,
-            Verdict::Permanent(_) => Some(Effect::Refused),
-            _ => Some(Effect::Deferred),
+        let Undelivered { verdict, reason, .. } = undelivered;
+        let (state, deferrals, end) = match verdict {
+            Verdict::Ambiguous if !self.may_be_sent_twice(job) => return self.hold(job, mail, known).await,
+            Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
+            Verdict::SlowLane => (Effect::Deferred, known.deferrals + 1, End::Parked(slow_lane(known.deferrals))),
+            Verdict::Provider(_) => (Effect::Deferred, known.deferrals, End::Parked(self.until_next_probe())),
+            Verdict::Retry => (Effect::Deferred, known.deferrals, End::Retried(reason)),
+            Verdict::Permanent(_) => (Effect::Refused, known.deferrals, End::Failed(reason)),
         };
-        if let Some(state) = state
-            && let Err(error) = self.ledger.put(&job.id, &entry(state, mail, known.deferrals, Value::Null)).await
-        {
-            tracing::warn!(job_id = job.id, %error, "Refusal could not be written to the ledger");
+        // Whoever has the job now may have written an intent too, which is to stand.
+        if (intent.may_stand() || verdict == Verdict::SlowLane) && !job.claim.is_lost() {
+            self.outcomes.write(&job.id, entry(state, mail, deferrals, Value::Null)).await;
         }
-        self.end(undelivered.verdict, undelivered.reason)
+        end
     }
 
     async fn note(&self, job: &Job<Payload>, undelivered: &Undelivered) {
@@ -230,14 +228,8 @@ impl SendMail {
         self.suppressions.note(&undelivered.rejected).await;
     }
 
-    fn end(&self, verdict: Verdict, reason: String) -> End {
-        match verdict {
-            Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
-            Verdict::SlowLane => End::Parked(slow_lane(0)),
-            Verdict::Retry => End::Retried(reason),
-            Verdict::Permanent(_) => End::Failed(reason),
-            Verdict::Ambiguous => End::Ambiguous(format!("{reason}: it may have been delivered")),
-        }
+    fn until_next_probe(&self) -> Duration {
+        self.transport.next_probe().unwrap_or(Duration::from_secs(1))
     }
 }
 
@@ -285,13 +277,6 @@ async fn flag(job: &Job<Payload>, what: &str) {
     if let Err(error) = job.claim.log(&format!("possible_duplicate: {what}")).await {
         tracing::debug!(job_id = job.id, %error, "The job's log could not be written");
     }
-}
-
-/// Without the ledger nothing is sent.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn redis_trouble(error: Error) -> End {
-    tracing::warn!(%error, "Ledger or suppressions not reached: the mail waits");
-    End::Parked(Duration::from_secs(1))
 }
 
 /// When a mail that could not be sent yet is given up, in ms since 1970.

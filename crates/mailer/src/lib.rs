@@ -19,6 +19,7 @@ mod drain;
 mod end;
 mod gauges;
 mod handler;
+mod intent;
 mod message;
 mod outcomes;
 mod payload;

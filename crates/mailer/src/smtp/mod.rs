@@ -6,7 +6,7 @@
 //!       └─────── Folder                           for development
 //! ```
 //! A mail takes two steps: [`Transport::begin`], after which a server waits for the message, and [`Begun::finish`].
-//! What the caller does in between, such as noting down that it is about to happen, is done before anything is sent.
+//! What the caller does in between, or meanwhile in the first one, is done before anything is sent.
 //!
 //! lettre gives the message, the commands and the replies. Its connection is not used: it hides what the server can do,
 //! so commands could not be sent together; it reads on after STARTTLS what was sent before; and it does not say whether
@@ -117,7 +117,13 @@ impl Transport {
     }
 
     /// Finds somebody who waits for the mail: the first provider that has no trouble of its own.
-    pub(crate) async fn begin(&self, mail: &Prepared) -> Result<Begun<'_>, Undelivered> {
+    ///
+    /// `meanwhile` is done while a server is told whom the mail is for, and again with the next server that is told.
+    pub(crate) async fn begin<F: Future<Output = ()>>(
+        &self,
+        mail: &Prepared,
+        meanwhile: impl Fn() -> F,
+    ) -> Result<Begun<'_>, Undelivered> {
         let mut last = None;
         for provider in match &self.way {
             Way::Folder(folder) => return Ok(Begun::Folder(folder)),
@@ -126,10 +132,15 @@ impl Transport {
             let span = Span::begin(SpanKind::Client, "deliver", Parent::current);
             span.set("network.protocol.name", "smtp");
             span.set("server.address", provider.name());
-            match provider.begin(mail).await.inspect_err(|undelivered| span.fail(undelivered.label.clone())) {
+            match provider.begin(mail, &meanwhile).await {
                 Ok(pending) => return Ok(Begun::Server(Box::new(pending), span)),
-                Err(undelivered) if matches!(undelivered.verdict, Verdict::Provider(_)) => last = Some(undelivered),
-                Err(undelivered) => return Err(undelivered),
+                Err(undelivered) => {
+                    span.fail(undelivered.label.clone());
+                    if !matches!(undelivered.verdict, Verdict::Provider(_)) {
+                        return Err(undelivered);
+                    }
+                    last = Some(undelivered);
+                }
             }
         }
         Err(last.unwrap_or_else(|| Undelivered::left_alone("SMTP_URL names no server".to_owned())))

@@ -90,21 +90,25 @@ impl Provider {
         self.breaker().open_since().map(|since| since.elapsed())
     }
 
-    /// Gets the server to wait for the mail.
-    pub(super) async fn begin(self: &Arc<Self>, mail: &Prepared) -> Result<Pending, Undelivered> {
+    /// Gets the server to wait for the mail; `meanwhile` is done while it is told whom the mail is for.
+    pub(super) async fn begin<F: Future<Output = ()>>(
+        self: &Arc<Self>,
+        mail: &Prepared,
+        meanwhile: impl Fn() -> F,
+    ) -> Result<Pending, Undelivered> {
         self.wait_for_turn().await;
         if self.openness() < Openness::OneByOne {
             return Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())));
         }
         if let Some(mut session) = self.take_idle().await {
-            match session.envelope(mail).await {
+            match tokio::join!(session.envelope(mail), meanwhile()).0 {
                 // The server had closed it meanwhile, or says so now: that says nothing about the mail.
                 Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
                 answer => return self.begun(session, answer, mail),
             }
         }
         let mut session = self.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
-        let answer = session.envelope(mail).await;
+        let (answer, ()) = tokio::join!(session.envelope(mail), meanwhile());
         self.begun(session, answer, mail)
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Session {
     server: SmtpServer,
     behaviour: watch::Receiver<Behaviour>,
     stream: BufReader<Box<dyn Stream>>,
+    /// Replies to commands that came together are sent together (RFC 2920, 3.2), as Postfix does it.
+    replies: Vec<u8>,
     mail: Received,
     is_encrypted: bool,
     is_logged_in: bool,
@@ -31,6 +33,7 @@ impl Session {
         Self {
             behaviour: server.behaviour.subscribe(),
             stream: BufReader::new(Box::new(stream)),
+            replies: Vec::new(),
             mail: no_mail(),
             is_encrypted: false,
             is_logged_in: server.options.log_in.is_none(),
@@ -41,6 +44,7 @@ impl Session {
     /// Serves a client until either side leaves.
     pub(super) async fn run(&mut self) {
         drop(self.dialogue().await);
+        drop(self.flush().await);
     }
 
     async fn dialogue(&mut self) -> Result<(), Gone> {
@@ -65,20 +69,20 @@ impl Session {
                 }
             }
             "AUTH" => self.log_in(line).await?,
-            "MAIL" if !self.is_logged_in => self.send("530 5.7.0 log in first").await?,
-            "MAIL" if !self.mail.from.is_empty() => self.send("503 5.5.1 nested MAIL").await?,
+            "MAIL" if !self.is_logged_in => self.send("530 5.7.0 log in first"),
+            "MAIL" if !self.mail.from.is_empty() => self.send("503 5.5.1 nested MAIL"),
             "MAIL" => {
                 if self.answer(Phase::Mail, line, "250 2.1.0 ok").await? {
                     self.mail = Received { from: path(line), ..no_mail() };
                 }
             }
-            "RCPT" if self.mail.from.is_empty() => self.send("503 5.5.1 MAIL first").await?,
+            "RCPT" if self.mail.from.is_empty() => self.send("503 5.5.1 MAIL first"),
             "RCPT" => {
                 if self.answer(Phase::Rcpt, line, "250 2.1.5 ok").await? {
                     self.mail.to.push(path(line));
                 }
             }
-            "DATA" if self.mail.to.is_empty() => self.send("503 5.5.1 no recipients").await?,
+            "DATA" if self.mail.to.is_empty() => self.send("503 5.5.1 no recipients"),
             "DATA" => {
                 if self.answer(Phase::Data, line, "354 go on").await? {
                     self.message().await?;
@@ -93,7 +97,7 @@ impl Session {
                 return Err(Gone);
             }
             "NOOP" => drop(self.answer(Phase::Other, line, "250 2.0.0 ok").await?),
-            _ => self.send("500 5.5.2 unknown command").await?,
+            _ => self.send("500 5.5.2 unknown command"),
         }
         Ok(())
     }
@@ -118,6 +122,7 @@ impl Session {
 
     async fn encrypt(&mut self) -> Result<(), Gone> {
         let certificate = self.server.certificate.clone().expect("a server with TLS has a certificate");
+        self.flush().await?;
         let nothing = BufReader::new(Box::new(tokio::io::empty()) as Box<dyn Stream>);
         let plain = mem::replace(&mut self.stream, nothing).into_inner();
         let stream = certificate.acceptor().accept(plain).await.map_err(|_| Gone)?;
@@ -127,13 +132,16 @@ impl Session {
 
     /// AUTH PLAIN in one line, AUTH LOGIN in three; the words are compared in base64.
     async fn log_in(&mut self, line: &str) -> Result<(), Gone> {
-        let Some((user, password)) = self.server.options.log_in.clone() else { return self.send("503 5.5.1 no").await };
+        let Some((user, password)) = self.server.options.log_in.clone() else {
+            self.send("503 5.5.1 no");
+            return Ok(());
+        };
         let given = match line.split(' ').collect::<Vec<_>>().as_slice() {
             [_, "PLAIN", response] => vec![(*response).to_owned()],
             [_, "LOGIN"] => {
                 let mut answers = Vec::new();
                 for question in ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"] {
-                    self.send(question).await?;
+                    self.send(question);
                     answers.push(self.line().await?);
                 }
                 answers
@@ -167,22 +175,23 @@ impl Session {
                 if reply.starts_with('2') {
                     self.keep(mail);
                 }
-                self.send(&reply).await
+                self.send(&reply);
             }
             Action::KeepAndClose => {
                 self.keep(mail);
-                Err(Gone)
+                return Err(Gone);
             }
             Action::KeepAndHang => {
                 self.keep(mail);
-                self.line().await.map(drop) // until the client leaves
+                self.line().await?; // until the client leaves
             }
             // Kept before it is answered: whoever has seen the answer finds the mail.
             _ => {
                 let number = self.keep(mail);
-                self.send(&format!("250 2.0.0 queued as {number}")).await
+                self.send(&format!("250 2.0.0 queued as {number}"));
             }
         }
+        Ok(())
     }
 
     fn keep(&self, mail: Received) -> usize {
@@ -198,7 +207,7 @@ impl Session {
             Action::Reply(reply) => reply,
             _ => good.to_owned(),
         };
-        self.send(&reply).await?;
+        self.send(&reply);
         Ok(reply.starts_with(['2', '3']))
     }
 
@@ -208,8 +217,12 @@ impl Session {
             let behaviour = Arc::clone(&self.behaviour.borrow_and_update());
             match behaviour(phase, line) {
                 Action::Close => return Err(Gone),
-                Action::Hang => self.behaviour.changed().await.map_err(|_| Gone)?,
+                Action::Hang => {
+                    self.flush().await?;
+                    self.behaviour.changed().await.map_err(|_| Gone)?;
+                }
                 Action::Wait(time) => {
+                    self.flush().await?;
                     tokio::time::sleep(time).await;
                     return Ok(Action::Proceed);
                 }
@@ -219,6 +232,9 @@ impl Session {
     }
 
     async fn line(&mut self) -> Result<String, Gone> {
+        if !self.stream.buffer().contains(&b'\n') {
+            self.flush().await?;
+        }
         let mut line = Vec::new();
         match self.stream.read_until(b'\n', &mut line).await {
             Ok(read) if read > 0 => {
@@ -229,9 +245,14 @@ impl Session {
         }
     }
 
-    async fn send(&mut self, reply: &str) -> Result<(), Gone> {
+    fn send(&mut self, reply: &str) {
+        self.replies.extend_from_slice(reply.as_bytes());
+        self.replies.extend_from_slice(b"\r\n");
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
         let stream = self.stream.get_mut();
-        stream.write_all(format!("{reply}\r\n").as_bytes()).await.map_err(|_| Gone)?;
+        stream.write_all(&mem::take(&mut self.replies)).await.map_err(|_| Gone)?;
         stream.flush().await.map_err(|_| Gone)
     }
 }
