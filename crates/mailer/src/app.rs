@@ -18,7 +18,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bodies::Bodies,
+    bodies::{self, Bodies},
     breaker::Openness,
     dkim::Signer,
     gauges::Gauges,
@@ -153,6 +153,7 @@ impl Mailer {
         let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
         let (transport, concurrency) = (Arc::clone(&self.handler.transport), self.options.concurrency);
         transport.watch(&self.handler.author.from.email, &background);
+        self.wipe_leftovers(&background);
         let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), metrics };
         tokio::spawn(gauges.measure(self.settings.queue.name.clone(), background.clone()));
@@ -171,6 +172,14 @@ impl Mailer {
         transport.leave().await;
         self.queue.connection().close().await;
         Ok(())
+    }
+
+    /// Takes bodies out of Redis that a killed mailer left there, unless they are to be kept; until `stop`.
+    pub(crate) fn wipe_leftovers(&self, stop: &CancellationToken) {
+        if self.handler.bodies.is_some() {
+            let (queue, stop) = (self.queue.clone(), stop.clone());
+            tokio::spawn(async move { stop.run_until_cancelled(bodies::wipe_leftovers(&queue)).await });
+        }
     }
 
     /// A connection for nothing but waiting.

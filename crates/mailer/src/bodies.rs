@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Jobs that one call looks at.
 const BATCH: u32 = 100;
+/// Between two calls while leftovers are looked for, which is not urgent.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// Wipes jobs once they are completed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -55,7 +57,6 @@ impl Bodies {
 }
 
 async fn work(queue: Queue<Payload>, mut asked: mpsc::UnboundedReceiver<Request>) {
-    wipe_leftovers(&queue).await;
     let mut waiting: HashMap<String, (String, Instant)> = HashMap::new();
     let mut finished: Option<oneshot::Sender<()>> = None;
     loop {
@@ -102,22 +103,26 @@ fn note(
     }
 }
 
-/// A mailer that was killed may have left bodies behind, in the jobs that were completed last.
-async fn wipe_leftovers(queue: &Queue<Payload>) {
+/// A mailer that was killed may have left bodies behind. Waits for Redis.
+pub(crate) async fn wipe_leftovers(queue: &Queue<Payload>) {
     if queue.connection().ready().await.is_err() {
         return;
     }
     for page in 0.. {
         let Ok(jobs) = queue.list(State::Completed, page * BATCH, BATCH, Order::NewestFirst).await else { return };
+        if jobs.is_empty() {
+            return;
+        }
         let leftovers: Vec<_> = jobs
             .into_iter()
             .filter_map(|job| serde_json::from_value::<EmailJob>(job.data).ok().map(|mail| (job.id, mail)))
             .filter(|(_, mail)| has_body(mail))
             .map(|(id, mail)| (id, serde_json::to_value(without_body(&mail)).unwrap_or(Value::Null).to_string()))
             .collect();
-        if leftovers.is_empty() || queue.wipe(&leftovers).await.is_err() {
+        if !leftovers.is_empty() && queue.wipe(&leftovers).await.is_err() {
             return;
         }
+        tokio::time::sleep(BREATH).await;
     }
 }
 

@@ -142,6 +142,7 @@ impl Mailer {
         let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
         let transport = Arc::clone(&self.handler.transport);
         transport.watch(&self.handler.author.from.email, &background);
+        self.wipe_leftovers(&background);
         let handler =
             Limited { handler: self.handler, left: options.limit.map(AtomicU64::new), progress, stop: stop.clone() };
         let worker = Worker::new(self.queue, sleeping, self.options, handler);
@@ -210,6 +211,10 @@ impl Handler<Payload> for Limited {
         let outcome = self.handler.run(job).await;
         self.progress.0.fetch_add(1, Ordering::Relaxed);
         outcome
+    }
+
+    async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
+        self.handler.give_up(job, reason).await
     }
 }
 

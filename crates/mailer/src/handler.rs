@@ -19,7 +19,7 @@ use examhall_boot::{
     traces::{Parent, Span, SpanKind},
 };
 use examhall_core::{EmailJob, MailClass, Timestamp};
-use examhall_queue::{Effect, Entry, Handler, Job, Ledger, Outcome};
+use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome, Standing};
 use serde_json::{Value, json};
 
 use crate::{
@@ -66,6 +66,20 @@ impl Handler<Payload> for SendMail {
         metrics::counter!("mailer_attempts_total", "outcome" => end.as_str()).increment(1);
         end.into_outcome()
     }
+
+    /// A mail whose worker died between its acceptance and the end of its job has been sent all the same.
+    async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
+        let known = self.ledger.get(&job.id).await;
+        match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
+            Ok(Some(known)) if known.state == Effect::Accepted => Outcome::Completed(known.result),
+            Ok(Some(known)) if known.state == Effect::Intent => {
+                flag(&job, "its workers died, and it may have been delivered").await;
+                Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
+            }
+            Ok(_) => Outcome::Unrecoverable(Failure::new(reason)),
+            Err(error) => End::redis_trouble(&error).into_outcome(),
+        }
+    }
 }
 
 impl SendMail {
@@ -86,33 +100,33 @@ impl SendMail {
         if job.name != EmailJob::NAME {
             return Err(End::Failed(format!("name: there is no handler for jobs named {:?}", job.name)));
         }
-        if data.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now())) {
+        if has_expired(job) {
             return Err(End::Expired);
         }
         let mut mail =
             prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
         // Both before any connection is opened, and in one round trip.
-        let (known, suppressed) = tokio::join!(self.ledger.get(&job.id), self.suppressions.among(&mail.to));
-        let known = self.known(job, &mail, known.map_err(|error| End::redis_trouble(&error))?).await?;
+        let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&mail.to));
+        let known = known.map_err(|error| End::redis_trouble(&error))?;
+        let deferrals = self.known(job, &mail, &known).await?;
         leave_out(&mut mail, suppressed.map_err(|error| End::redis_trouble(&error))?)?;
-        self.deliver(job, &mail, &known).await
+        self.deliver(job, &mail, &known, deferrals).await
     }
 
-    /// What the ledger says of the job, unless that ends it.
-    async fn known(&self, job: &Job<Payload>, mail: &Prepared, known: Option<Entry>) -> Result<Entry, End> {
-        let is_of_this_job = |entry: &Entry| match (entry.job_timestamp, mail.job_timestamp) {
-            (Some(then), Some(now)) => then == now,
-            _ => true,
-        };
-        let Some(known) = known.filter(is_of_this_job) else {
-            return Ok(entry(Effect::Deferred, mail, 0, Value::Null));
-        };
+    /// What the ledger says of the job, unless that ends it: how often it was put off.
+    async fn known(&self, job: &Job<Payload>, mail: &Prepared, standing: &Standing) -> Result<u32, End> {
+        let Some(known) = standing.entry().filter(|entry| is_of(job, entry)) else { return Ok(0) };
+        // Only an operator's retry comes here without the job having lost its worker once more.
+        let is_decided = known.state == Effect::Held && known.stalls == job.stalls;
         match known.state {
             Effect::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
                 Err(End::Sent(known.result))
             }
-            Effect::Intent if self.may_be_sent_twice(job) => {
+            Effect::Intent | Effect::Held if !is_decided && !self.may_be_sent_twice(job) => {
+                Err(self.hold(job, mail, standing, known.deferrals).await)
+            }
+            Effect::Intent => {
                 tracing::warn!(
                     job_id = job.id,
                     possible_duplicate = true,
@@ -120,10 +134,9 @@ impl SendMail {
                 );
                 metrics::counter!("mailer_resent_in_doubt_total").increment(1);
                 flag(job, "sent again although it may have been delivered before").await;
-                Ok(known)
+                Ok(known.deferrals)
             }
-            Effect::Intent => Err(self.hold(job, mail, &known).await),
-            Effect::Held | Effect::Deferred | Effect::Refused => Ok(known),
+            Effect::Held | Effect::Deferred | Effect::Refused => Ok(known.deferrals),
         }
     }
 
@@ -132,20 +145,21 @@ impl SendMail {
     }
 
     /// Leaves the mail to an operator, whose retry sends it.
-    async fn hold(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry) -> End {
-        let held = entry(Effect::Held, mail, known.deferrals, Value::Null);
-        match self.ledger.put(&job.id, &held).await {
-            Ok(_) => End::Failed(format!(
-                "held: it may have been delivered before; `mailer queue retry {}` sends it again",
-                job.id
-            )),
-            Err(error) => End::redis_trouble(&error),
-        }
+    async fn hold(&self, job: &Job<Payload>, mail: &Prepared, known: &Standing, deferrals: u32) -> End {
+        let held = Entry { stalls: job.stalls, ..entry(Effect::Held, mail, deferrals, Value::Null) };
+        self.outcomes.write(&job.id, Some(known), held).await;
+        End::Failed(format!("held: it may have been delivered before; `mailer queue retry {}` sends it again", job.id))
     }
 
-    async fn deliver(&self, job: &Job<Payload>, mail: &Prepared, known: &Entry) -> Result<Value, End> {
+    async fn deliver(
+        &self,
+        job: &Job<Payload>,
+        mail: &Prepared,
+        known: &Standing,
+        deferrals: u32,
+    ) -> Result<Value, End> {
         let started = Instant::now();
-        let intent = Intent::new(job, &self.ledger, entry(Effect::Intent, mail, known.deferrals, Value::Null));
+        let intent = Intent::new(job, &self.ledger, known, entry(Effect::Intent, mail, deferrals, Value::Null));
         // Saves a round trip. Killed meanwhile, the mail is in doubt though it was not sent: where that would hold it, the
         // intent is written afterwards.
         let is_noted_meanwhile = self.may_be_sent_twice(job);
@@ -159,15 +173,18 @@ impl SendMail {
         };
         let pending = match self.transport.begin(mail, meanwhile).await {
             Ok(pending) => pending,
-            Err(undelivered) => return Err(self.undelivered(job, mail, known, &intent, undelivered).await),
+            Err(undelivered) => return Err(self.undelivered(job, mail, deferrals, &intent, undelivered).await),
         };
         intent.note().await?;
         if job.claim.is_lost() {
             return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
         }
+        if has_expired(job) {
+            return Err(self.not_sent(job, mail, deferrals, &intent, End::Expired).await);
+        }
         match pending.finish(&job.id, mail).await {
             Ok(delivered) => Ok(self.accepted(job, mail, delivered, started.elapsed()).await),
-            Err(undelivered) => Err(self.undelivered(job, mail, known, &intent, undelivered).await),
+            Err(undelivered) => Err(self.undelivered(job, mail, deferrals, &intent, undelivered).await),
         }
     }
 
@@ -177,14 +194,14 @@ impl SendMail {
         tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
         let waited = Duration::from_millis(now().saturating_sub(job.timestamp).try_into().unwrap_or(0));
         metrics::histogram!("mailer_time_to_accept_seconds", "class" => job.data.0.class.as_str()).record(waited);
-        self.suppressions.note(&delivered.rejected).await;
         let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(&mail.suppressed).collect();
         let result = json!({
             "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
             "rejected": rejected, "provider": delivered.provider, "ms": ms,
         });
         let outcome = entry(Effect::Accepted, mail, 0, result.clone());
-        self.outcomes.write(&job.id, outcome).await;
+        self.outcomes.write(&job.id, None, outcome).await;
+        self.suppressions.note(&job.id, &delivered.rejected).await;
         result
     }
 
@@ -193,23 +210,42 @@ impl SendMail {
         &self,
         job: &Job<Payload>,
         mail: &Prepared,
-        known: &Entry,
+        deferrals: u32,
         intent: &Intent<'_>,
         undelivered: Undelivered,
     ) -> End {
         self.note(job, &undelivered).await;
         let Undelivered { verdict, reason, .. } = undelivered;
-        let (state, deferrals, end) = match verdict {
-            Verdict::Ambiguous if !self.may_be_sent_twice(job) => return self.hold(job, mail, known).await,
+        let end = match verdict {
+            Verdict::Ambiguous if !self.may_be_sent_twice(job) => {
+                return self.hold(job, mail, intent.standing(), deferrals).await;
+            }
             Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
-            Verdict::SlowLane => (Effect::Deferred, known.deferrals + 1, End::Parked(slow_lane(known.deferrals))),
-            Verdict::Provider(_) => (Effect::Deferred, known.deferrals, End::Parked(self.until_next_probe())),
-            Verdict::Retry => (Effect::Deferred, known.deferrals, End::Retried(reason)),
-            Verdict::Permanent(_) => (Effect::Refused, known.deferrals, End::Failed(reason)),
+            Verdict::SlowLane => {
+                let again = entry(Effect::Deferred, mail, deferrals + 1, Value::Null);
+                self.outcomes.write(&job.id, Some(intent.standing()), again).await;
+                return End::Parked(slow_lane(deferrals));
+            }
+            Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
+            Verdict::Retry => End::Retried(reason),
+            Verdict::Permanent(_) => End::Failed(reason),
         };
-        // Whoever has the job now may have written an intent too, which is to stand.
-        if (intent.may_stand() || verdict == Verdict::SlowLane) && !job.claim.is_lost() {
-            self.outcomes.write(&job.id, entry(state, mail, deferrals, Value::Null)).await;
+        self.not_sent(job, mail, deferrals, intent, end).await
+    }
+
+    /// Takes back the intent, where it was written.
+    async fn not_sent(
+        &self,
+        job: &Job<Payload>,
+        mail: &Prepared,
+        deferrals: u32,
+        intent: &Intent<'_>,
+        end: End,
+    ) -> End {
+        if intent.is_noted() {
+            let state = if matches!(end, End::Failed(_)) { Effect::Refused } else { Effect::Deferred };
+            let outcome = entry(state, mail, deferrals, Value::Null);
+            self.outcomes.write(&job.id, Some(intent.standing()), outcome).await;
         }
         end
     }
@@ -225,11 +261,7 @@ impl SendMail {
         }
         let attempt = job.attempts_made + 1;
         tracing::warn!(job_id = job.id, attempt, reason = undelivered.label, possible_duplicate, "Mail not accepted");
-        self.suppressions.note(&undelivered.rejected).await;
-    }
-
-    fn until_next_probe(&self) -> Duration {
-        self.transport.next_probe().unwrap_or(Duration::from_secs(1))
+        self.suppressions.note(&job.id, &undelivered.rejected).await;
     }
 }
 
@@ -279,6 +311,15 @@ async fn flag(job: &Job<Payload>, what: &str) {
     }
 }
 
+/// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
+fn is_of(job: &Job<Payload>, entry: &Entry) -> bool {
+    entry.job_timestamp.is_none_or(|then| then == job.timestamp)
+}
+
+fn has_expired(job: &Job<Payload>) -> bool {
+    job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
+}
+
 /// When a mail that could not be sent yet is given up, in ms since 1970.
 fn last_moment(job: &Job<Payload>) -> i64 {
     let meant_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
@@ -287,7 +328,7 @@ fn last_moment(job: &Job<Payload>) -> i64 {
 
 fn entry(state: Effect, mail: &Prepared, deferrals: u32, result: Value) -> Entry {
     let job_timestamp = mail.job_timestamp;
-    Entry { state, message_id: mail.message_id.clone(), at: now(), job_timestamp, deferrals, result }
+    Entry { state, message_id: mail.message_id.clone(), at: now(), job_timestamp, deferrals, stalls: 0, result }
 }
 
 fn now() -> i64 {

@@ -35,6 +35,9 @@ pub(crate) struct Author {
     pub(crate) dkim: Option<Arc<Signer>>,
 }
 
+/// In ms since 1970.
+const YEAR_10_000: u64 = 253_402_300_800_000;
+
 /// A mail ready to be sent.
 pub(crate) struct Prepared {
     pub(crate) from: Address,
@@ -74,9 +77,11 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
     let (to, cc, bcc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?, mailboxes("bcc", &job.bcc)?);
     let message_id = match &job.message_id {
         Some(given) => one_line("messageId", given)?.to_owned(),
+        // An id that was counted may be another job's later.
+        None if is_counted(id) => format!("<{id}.{timestamp}@{}>", from.email.domain()),
         None => format!("<{id}@{}>", from.email.domain()),
     };
-    let date = SystemTime::UNIX_EPOCH + Duration::from_millis(timestamp.try_into().unwrap_or(0));
+    let date = date(timestamp)?;
     let mut builder = Message::builder()
         .from(from.clone())
         .subject(one_line("subject", &job.subject)?)
@@ -101,8 +106,20 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
     let sender_is_ours = from.email == author.from.email;
-    let job_timestamp = id.bytes().all(|byte| byte.is_ascii_digit()).then_some(timestamp);
+    let job_timestamp = is_counted(id).then_some(timestamp);
     Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, job_timestamp, bytes })
+}
+
+/// Whether the queue gave the id: those are counted, anew where the queue was obliterated.
+fn is_counted(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// When the job was added; a year has four digits (RFC 5322, section 3.3).
+fn date(timestamp: i64) -> Result<SystemTime, NotAMail> {
+    let millis = u64::try_from(timestamp).ok().filter(|millis| *millis < YEAR_10_000);
+    let wrong = || NotAMail::new("timestamp", format!("{timestamp} is no moment in ms since 1970"));
+    millis.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).ok_or_else(wrong)
 }
 
 fn check_size(job: &EmailJob) -> Result<(), NotAMail> {
@@ -239,6 +256,22 @@ mod tests {
         let prepared = made(&job()).expect("a mail");
         assert_eq!(prepared.message_id, "<m-7@exams.example>");
         insta::assert_snapshot!(String::from_utf8_lossy(&prepared.bytes).replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn the_id_of_a_mail_whose_jobs_id_was_counted_holds_when_it_was_added() {
+        let from = "no-reply@exams.example".parse().expect("a mailbox");
+        let prepared = prepare(&job(), "7", 1_795_424_400_000, &Author { from, dkim: None }).expect("a mail");
+        assert_eq!(prepared.message_id, "<7.1795424400000@exams.example>");
+    }
+
+    #[test]
+    fn a_job_that_was_added_at_no_moment_is_no_mail() {
+        for timestamp in [-1, i64::MAX, 253_402_300_800_000] {
+            let from = "no-reply@exams.example".parse().expect("a mailbox");
+            let refused = prepare(&job(), "m-7", timestamp, &Author { from, dkim: None }).err().expect("refused");
+            assert!(refused.to_string().starts_with("timestamp: "), "{refused}");
+        }
     }
 
     #[test]

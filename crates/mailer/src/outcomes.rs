@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_queue::{Entry, Ledger};
+use examhall_queue::{Entry, Error, Ledger, Standing};
 use tokio_util::task::TaskTracker;
 
 /// How long one is tried to be written.
@@ -24,8 +24,10 @@ impl Outcomes {
 
     /// Sends the outcome to Redis before returning, without waiting for the answer. What is sent to the same Redis
     /// later, such as the end of the job, is done after it: no job ends whose outcome is not written.
-    pub(crate) async fn write(&self, job_id: &str, outcome: Entry) {
-        let mut writing = Box::pin(write(self.ledger.clone(), job_id.to_owned(), outcome));
+    ///
+    /// It replaces only what is `known`, or where that is absent whatever stands.
+    pub(crate) async fn write(&self, job_id: &str, known: Option<&Standing>, outcome: Entry) {
+        let mut writing = Box::pin(write(self.ledger.clone(), job_id.to_owned(), known.cloned(), outcome));
         tokio::select! {
             biased; // the first poll is what sends it
             () = &mut writing => {}
@@ -40,13 +42,20 @@ impl Outcomes {
     }
 }
 
-async fn write(ledger: Ledger, job_id: String, outcome: Entry) {
+async fn write(ledger: Ledger, job_id: String, known: Option<Standing>, outcome: Entry) {
     let deadline = Instant::now() + PATIENCE;
-    while let Err(error) = ledger.put(&job_id, &outcome).await {
+    while let Err(error) = try_to_write(&ledger, &job_id, known.as_ref(), &outcome).await {
         if Instant::now() > deadline {
             tracing::error!(job_id, %error, "Outcome could not be written to the ledger");
             return;
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn try_to_write(ledger: &Ledger, job_id: &str, known: Option<&Standing>, outcome: &Entry) -> Result<(), Error> {
+    match known {
+        Some(known) => ledger.replace(job_id, known, outcome).await.map(drop),
+        None => ledger.put(job_id, outcome).await,
     }
 }

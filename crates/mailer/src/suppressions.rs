@@ -7,7 +7,7 @@ use lettre::Address;
 
 use crate::{smtp::Refused, verdict::Suppress};
 
-/// A mailbox that is full so often ...
+/// A mailbox that is full for so many mails ...
 const STRIKES: u32 = 3;
 /// ... within this time is not sent to any more.
 const WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -46,14 +46,14 @@ impl Suppressions {
             .collect())
     }
 
-    /// Takes note of what refusals say of addresses.
-    pub(crate) async fn note(&self, refused: &[Refused]) {
+    /// Takes note of what refusals of a mail say of addresses.
+    pub(crate) async fn note(&self, job_id: &str, refused: &[Refused]) {
         for one in refused {
             let name = canonical(&one.address);
             let noted = match one.suppress {
                 Suppress::No => continue,
                 Suppress::Now => self.0.add(&name, &one.reason).await,
-                Suppress::WhenRepeated => match self.0.strike(&name, WINDOW).await {
+                Suppress::WhenRepeated => match self.0.strike(&name, job_id, WINDOW).await {
                     Ok(strikes) if strikes >= STRIKES => self.0.add(&name, &one.reason).await,
                     Ok(_) => continue,
                     Err(error) => Err(error),
@@ -68,7 +68,27 @@ impl Suppressions {
     }
 }
 
-/// One form for all spellings of an address: how people write a mailbox differs in case only.
+/// One form for all spellings of an address: how people write a mailbox differs in case only, and mails have a domain
+/// beyond ASCII as DNS knows it.
 pub(crate) fn canonical(address: &str) -> String {
-    address.trim().to_lowercase()
+    let address = address.trim().to_lowercase();
+    let ascii = |(user, domain): (&str, &str)| Some(format!("{user}@{}", url::Host::parse(domain).ok()?));
+    match address.rsplit_once('@') {
+        Some(parts) if !parts.1.is_ascii() => ascii(parts).unwrap_or(address),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_form_however_it_is_spelt() {
+        for spelt in [" Zoe@Bücher.example", "zoe@xn--bcher-kva.example", "ZOE@BÜCHER.EXAMPLE "] {
+            assert_eq!(canonical(spelt), "zoe@xn--bcher-kva.example");
+        }
+        assert_eq!(canonical("Zoë@example.com"), "zoë@example.com");
+        assert_eq!(canonical("no address"), "no address");
+    }
 }

@@ -103,7 +103,7 @@ fn refused(phase: Phase, reply: &Reply, sender_is_ours: bool) -> Verdict {
         Phase::Auth => Provider(if reply.is_final() { Trouble::LogIn } else { Trouble::Passing }),
         Phase::Mail | Phase::Data if is_throttle(reply) => Provider(Trouble::Passing),
         Phase::Mail | Phase::Rcpt | Phase::Data if reply.code == 530 => Provider(Trouble::LogIn),
-        Phase::Mail if refuses_sender(reply) => {
+        Phase::Mail | Phase::Rcpt if refuses_sender(phase, reply) => {
             if sender_is_ours {
                 Provider(Trouble::Sender)
             } else {
@@ -123,12 +123,15 @@ fn is_throttle(reply: &Reply) -> bool {
     reply.code == 454 || (reply.code / 10 == 45 && matches!(reply.detail(), Some((3, 1 | 2) | (7, _))))
 }
 
-/// Where there is no enhanced code, 550 and 553 after MAIL can mean nothing but the sender.
-fn refuses_sender(reply: &Reply) -> bool {
+/// Where there is no enhanced code, 550 and 553 after MAIL can mean nothing but the sender. Postfix says what it has
+/// against a sender after RCPT only (`smtpd_delay_reject`), in these words, with 5.1.8 or 5.7.1.
+pub(crate) fn refuses_sender(phase: Phase, reply: &Reply) -> bool {
+    let is_said_late = || reply.words.to_ascii_lowercase().contains("sender address rejected");
     reply.is_final()
-        && match reply.detail() {
-            Some(detail) => matches!(detail, (1, 7 | 8) | (7, _)),
-            None => matches!(reply.code, 550 | 553),
+        && match (reply.detail(), phase) {
+            (Some((1, 7 | 8)), _) | (Some((7, _)), Phase::Mail) => true,
+            (None, Phase::Mail) => matches!(reply.code, 550 | 553),
+            _ => phase == Phase::Rcpt && is_said_late(),
         }
 }
 

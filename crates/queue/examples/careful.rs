@@ -20,19 +20,9 @@ struct Payer {
 }
 
 impl Payer {
-    async fn note(&self, id: &str, state: Effect, result: Value) -> Result<bool, examhall_queue::Error> {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        let at = i64::try_from(now).unwrap_or(i64::MAX);
-        self.ledger
-            .put(
-                id,
-                &Entry { state, message_id: format!("payment-{id}"), at, job_timestamp: None, deferrals: 0, result },
-            )
-            .await
-    }
-
     async fn pay(&self, job: &Job<Value>) -> Result<Outcome, examhall_queue::Error> {
-        match self.ledger.get(&job.id).await? {
+        let known = self.ledger.read(&job.id).await?;
+        match known.entry() {
             Some(entry) if entry.state == Effect::Accepted => return Ok(Outcome::Completed(entry.result)),
             // Begun by a worker that died: nobody knows. Who can ask the service asks; here somebody must look.
             Some(entry) if entry.state == Effect::Intent => {
@@ -43,12 +33,14 @@ impl Payer {
         if let Permit::After(wait) = self.limiter.take("service", Rate::per(10, Duration::from_secs(1))).await? {
             return Ok(Outcome::Parked(wait)); // spends no attempt
         }
-        self.note(&job.id, Effect::Intent, Value::Null).await?;
+        if self.ledger.replace(&job.id, &known, &entry(&job.id, Effect::Intent, Value::Null)).await?.is_none() {
+            return Ok(Outcome::Returned); // another worker has it
+        }
         if job.claim.is_lost() {
             return Ok(Outcome::Returned); // looked at last: from here on it happens
         }
         let receipt = json!({"paid": job.data["cents"]});
-        self.note(&job.id, Effect::Accepted, receipt.clone()).await?;
+        self.ledger.put(&job.id, &entry(&job.id, Effect::Accepted, receipt.clone())).await?;
         Ok(Outcome::Completed(receipt))
     }
 }
@@ -58,6 +50,12 @@ impl Handler<Value> for Payer {
         // Redis is away: nobody knows whether it was paid, so it is not.
         self.pay(&job).await.unwrap_or(Outcome::Parked(Duration::from_secs(1)))
     }
+}
+
+fn entry(id: &str, state: Effect, result: Value) -> Entry {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    let at = i64::try_from(now).unwrap_or(i64::MAX);
+    Entry { state, message_id: format!("payment-{id}"), at, result, ..Entry::default() }
 }
 
 #[tokio::main]
@@ -74,7 +72,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ledger: Ledger::new(connection.clone(), "paid:", week),
         limiter: Limiter::new(connection.clone(), "limit:"),
     };
-    payer().note("in-doubt", Effect::Intent, Value::Null).await?; // as a worker leaves it that dies while it pays
+    // As a worker leaves it that dies while it pays.
+    payer().ledger.put("in-doubt", &entry("in-doubt", Effect::Intent, Value::Null)).await?;
     let ids = (1..=20).map(|number| format!("order-{number}")).chain(["in-doubt".to_owned()]);
     let jobs: Vec<_> = ids
         .map(|id| NewJob {

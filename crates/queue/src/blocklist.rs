@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::{ClusterHash, Value};
+use fred::types::ClusterHash;
 use serde::{Deserialize, Serialize};
 
 use crate::{Connection, Error, clock::now_ms, script};
@@ -51,9 +51,7 @@ impl Blocklist {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let args = [&self.key].into_iter().chain(names).map(|text| Value::from(text.as_str())).collect();
-        let found: Vec<Option<String>> =
-            self.connection.command("HMGET", ClusterHash::FirstKey, args).await?.convert()?;
+        let found = self.connection.hmget(&self.key, names).await?;
         Ok(names.iter().zip(found).filter_map(|(name, text)| Some(read(name, &text?))).collect())
     }
 
@@ -94,12 +92,13 @@ impl Blocklist {
         Ok(list)
     }
 
-    /// Counts something that speaks against a name; gives how often that was within `window` of the first time.
+    /// Counts something that speaks against a name, once for each `cause`; gives how many there were within `window` of
+    /// the first.
     ///
     /// # Errors
     /// [`Error::Redis`].
-    pub async fn strike(&self, name: &str, window: Duration) -> Result<u32, Error> {
-        let args = vec![window.as_secs().max(1).to_string().into()];
+    pub async fn strike(&self, name: &str, cause: &str, window: Duration) -> Result<u32, Error> {
+        let args = vec![window.as_secs().max(1).to_string().into(), cause.into()];
         Ok(self.connection.eval(&script::STRIKE, &self.strikes(name), args).await?.convert()?)
     }
 

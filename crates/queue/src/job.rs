@@ -30,6 +30,8 @@ pub struct Job<T> {
     pub attempts_made: u32,
     /// Runs that have begun, this one included.
     pub attempts_started: u32,
+    /// How often it has lost its worker.
+    pub stalls: u32,
     /// The worker's hold on it.
     pub claim: Claim,
 }
@@ -57,6 +59,7 @@ enum Field {
     DeferredFailure,
     RepeatJobKey,
     ParentKey,
+    Stalls,
     Data,
 }
 
@@ -133,12 +136,13 @@ impl TakenJob {
             timestamp: self.text(Field::Timestamp).parse().unwrap_or_default(),
             attempts_made: self.attempts_made(),
             attempts_started: self.number(Field::AttemptsStarted).saturating_add(1),
+            stalls: self.number(Field::Stalls),
             claim,
         })
     }
 
     fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
-        let reason = format!("the job's data cannot be read: {error}");
+        let reason = format!("the job's data cannot be read: {}", without_content(&error.to_string()));
         if error.is_data() {
             return Unfit::Refused(reason);
         }
@@ -167,6 +171,15 @@ impl TakenJob {
     fn json(&self, field: Field) -> Option<Value> {
         self.field(field).and_then(|value| serde_json::from_slice(value).ok())
     }
+}
+
+/// What serde says of data that it cannot read, without the text that stood in the wrong place: that may be a secret.
+fn without_content(said: &str) -> String {
+    let text = |said: &str| {
+        let (begins, ends) = (said.find(" string \"")? + " string".len(), said.rfind("\", expected ")? + 1);
+        Some(format!("{}{}", said.get(..begins)?, said.get(ends..)?))
+    };
+    text(said).unwrap_or_else(|| said.to_owned())
 }
 
 impl fmt::Debug for TakenJob {

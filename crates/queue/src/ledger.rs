@@ -5,25 +5,27 @@
 
 use std::time::Duration;
 
-use fred::types::ClusterHash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Connection, Error, script};
 
 /// Entries under `<prefix><job id>`. Cheap to clone.
+///
+/// Two workers may believe that a job is theirs. So what is about to happen is written only where nothing has been
+/// written since it was read: one of the two is told no.
 /// ```no_run
 /// # use std::time::Duration;
 /// use examhall_queue::{Connection, Effect, Entry, Ledger};
 /// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
 /// let ledger = Ledger::new(connection, "paid:", Duration::from_secs(7 * 24 * 3600));
-/// let intent = |state, at| {
-///     Entry { state, message_id: "order-7".into(), at, job_timestamp: None, deferrals: 0, result: "".into() }
-/// };
-/// if ledger.get("7").await?.is_none_or(|entry| entry.state != Effect::Accepted) {
-///     ledger.put("7", &intent(Effect::Intent, 1_700_000_000_000)).await?;
+/// let entry = |state, at| Entry { state, message_id: "order-7".into(), at, ..Entry::default() };
+/// let known = ledger.read("7").await?;
+/// if known.entry().is_none_or(|entry| entry.state != Effect::Accepted)
+///     && ledger.replace("7", &known, &entry(Effect::Intent, 1_700_000_000_000)).await?.is_some()
+/// {
 ///     // pay
-///     ledger.put("7", &intent(Effect::Accepted, 1_700_000_000_500)).await?;
+///     ledger.put("7", &entry(Effect::Accepted, 1_700_000_000_500)).await?;
 /// }
 /// # Ok(())
 /// # }
@@ -36,12 +38,13 @@ pub struct Ledger {
 }
 
 /// What is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
     /// It was about to happen: it may have.
+    #[default]
     Intent,
-    /// It has happened. No later entry replaces this one.
+    /// It has happened.
     Accepted,
     /// It has not happened, and will be tried again.
     Deferred,
@@ -52,7 +55,7 @@ pub enum Effect {
 }
 
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// What is known.
@@ -68,9 +71,23 @@ pub struct Entry {
     /// How often it was put off without spending an attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub deferrals: u32,
+    /// How often the job had lost its worker when this was written, where that matters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stalls: u32,
     /// What the job returned, where it was accepted.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+}
+
+/// What stands in the ledger for a job, as it was read or written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing(String);
+
+impl Standing {
+    /// The entry; `None` too where it cannot be understood.
+    pub fn entry(&self) -> Option<Entry> {
+        serde_json::from_str(&self.0).ok()
+    }
 }
 
 impl Ledger {
@@ -84,20 +101,39 @@ impl Ledger {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn get(&self, job_id: &str) -> Result<Option<Entry>, Error> {
-        let answer = self.connection.command("GET", ClusterHash::FirstKey, vec![self.key(job_id).into()]).await?;
-        let text: Option<String> = answer.convert()?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(self.read(job_id).await?.entry())
     }
 
-    /// Writes an entry; `false` where the job's effect is known to have happened, which nothing replaces.
+    /// What is known of a job's effect, for [`replace`](Self::replace).
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn read(&self, job_id: &str) -> Result<Standing, Error> {
+        Ok(Standing(self.connection.get(&self.key(job_id)).await?.unwrap_or_default()))
+    }
+
+    /// Writes an entry where `known` still stands, and gives what stands then; `None` where somebody else has written
+    /// meanwhile.
     ///
     /// # Errors
     /// [`Error::Redis`]: it may have been written or not.
-    pub async fn put(&self, job_id: &str, entry: &Entry) -> Result<bool, Error> {
-        let added = entry.job_timestamp.map(|at| at.to_string()).unwrap_or_default();
-        let keep = self.keep.as_secs().max(1).to_string();
-        let args = vec![serde_json::to_string(entry)?.into(), keep.into(), added.into()];
-        Ok(self.connection.eval(&script::LEDGER, &self.key(job_id), args).await?.convert::<i64>()? == 1)
+    pub async fn replace(&self, job_id: &str, known: &Standing, entry: &Entry) -> Result<Option<Standing>, Error> {
+        let text = serde_json::to_string(entry)?;
+        let args = vec![text.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
+        let answer = self.connection.eval(&script::LEDGER, &self.key(job_id), args).await?;
+        Ok((answer.convert::<i64>()? == 1).then_some(Standing(text)))
+    }
+
+    /// Writes an entry whatever stands there: what has happened has.
+    ///
+    /// # Errors
+    /// [`Error::Redis`]: it may have been written or not.
+    pub async fn put(&self, job_id: &str, entry: &Entry) -> Result<(), Error> {
+        self.connection.set(&self.key(job_id), serde_json::to_string(entry)?, self.seconds()).await
+    }
+
+    fn seconds(&self) -> i64 {
+        self.keep.as_secs().max(1).try_into().unwrap_or(i64::MAX)
     }
 
     fn key(&self, job_id: &str) -> String {

@@ -139,7 +139,7 @@ pub use error::Error;
 pub use events::{Event, Events, Position};
 pub use job::Job;
 pub use leases::Leases;
-pub use ledger::{Effect, Entry, Ledger};
+pub use ledger::{Effect, Entry, Ledger, Standing};
 pub use limiter::{Limiter, Permit, Rate};
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};

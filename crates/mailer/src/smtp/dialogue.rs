@@ -11,7 +11,7 @@ use lettre::{
 };
 
 use super::{Fault, Kind, Phase, Reply, session::Session};
-use crate::message::Prepared;
+use crate::{message::Prepared, verdict::refuses_sender};
 
 /// Who gets the mail, once the server waits for it.
 #[derive(Debug, Default)]
@@ -165,7 +165,7 @@ impl Envelope {
         let address = address.to_string();
         if reply.is_done() {
             self.accepted.push(address);
-        } else if reply.is_refusal() && !reply.closes() && reply.code != 530 {
+        } else if reply.is_refusal() && !reply.closes() && reply.code != 530 && !refuses_sender(Phase::Rcpt, &reply) {
             self.rejected.push(Rejected { address, reply });
         } else {
             return Err(Fault::unexpected(Phase::Rcpt, reply));

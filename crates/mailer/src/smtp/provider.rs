@@ -30,7 +30,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// The same where connections are few and other mailers may wait for them.
 const QUICK_SWEEP: Duration = Duration::from_secs(1);
 /// How long a mailer that vanished keeps its connections from the others.
-const LEASE: Duration = Duration::from_mins(1);
+const LEASE: Duration = Duration::from_secs(30);
 /// How often a connection is asked for where all are taken.
 const LEASE_WAIT: Duration = Duration::from_millis(50);
 
@@ -96,11 +96,8 @@ impl Provider {
         mail: &Prepared,
         meanwhile: impl Fn() -> F,
     ) -> Result<Pending, Undelivered> {
-        self.wait_for_turn().await;
-        if self.openness() < Openness::OneByOne {
-            return Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())));
-        }
-        if let Some(mut session) = self.take_idle().await {
+        self.wait_for_turn().await?;
+        if let Some(mut session) = self.take_idle() {
             match tokio::join!(session.envelope(mail), meanwhile()).0 {
                 // The server had closed it meanwhile, or says so now: that says nothing about the mail.
                 Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
@@ -110,6 +107,13 @@ impl Provider {
         let mut session = self.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
         let (answer, ()) = tokio::join!(session.envelope(mail), meanwhile());
         self.begun(session, answer, mail)
+    }
+
+    fn is_open(&self) -> Result<(), Undelivered> {
+        if self.openness() >= Openness::OneByOne {
+            return Ok(());
+        }
+        Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())))
     }
 
     fn begun(
@@ -131,12 +135,35 @@ impl Provider {
 
     /// Opens a connection, once one more may be open; a server that is too busy to greet is asked once more.
     async fn open(&self) -> Result<Session, Fault> {
-        let lease = self.leases.as_ref().map(Lease::new);
-        if let Some(lease) = &lease {
-            while !lease.take().await {
-                tokio::time::sleep(LEASE_WAIT).await;
+        let lease = match &self.leases {
+            Some(leases) => Some(self.lease(leases).await),
+            None => None,
+        };
+        self.open_with(lease).await
+    }
+
+    /// As [`open`](Self::open), for who sends no mail: where all connections are in use, it does not wait for long.
+    async fn look_in(&self) -> Result<Session, Fault> {
+        let lease = match &self.leases {
+            Some(leases) => {
+                let busy = |_| Fault::new(Phase::Connect, Kind::Silence("all its connections are in use".to_owned()));
+                Some(tokio::time::timeout(self.limits.step, self.lease(leases)).await.map_err(busy)?)
             }
+            None => None,
+        };
+        self.open_with(lease).await
+    }
+
+    async fn lease(&self, leases: &Leases) -> Lease {
+        loop {
+            if let Some(lease) = Lease::take(leases, LEASE / 3).await {
+                return lease;
+            }
+            tokio::time::sleep(LEASE_WAIT).await;
         }
+    }
+
+    async fn open_with(&self, lease: Option<Lease>) -> Result<Session, Fault> {
         let mut session = match Session::open(&self.server, self.limits).await {
             Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await?,
             opened => opened?,
@@ -146,10 +173,13 @@ impl Provider {
     }
 
     /// Waits until one more mail may be sent, over all processes. Where Redis cannot say, it may.
-    async fn wait_for_turn(&self) {
-        let Some(rate) = self.server.rate else { return };
-        while let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await {
-            tokio::time::sleep(wait).await;
+    async fn wait_for_turn(&self) -> Result<(), Undelivered> {
+        let mut changes = self.changes.subscribe();
+        loop {
+            self.is_open()?; // who is left alone takes no turn, and nobody waits for it
+            let Some(rate) = self.server.rate else { return Ok(()) };
+            let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await else { return self.is_open() };
+            let _ = tokio::time::timeout(wait, changes.changed()).await;
         }
     }
 
@@ -224,7 +254,7 @@ impl Provider {
     /// Logs in, and names the sender where that was refused; never sends a mail.
     async fn probe(&self, trouble: Trouble, from: &Address) {
         let probed = async {
-            let mut session = self.open().await?;
+            let mut session = self.look_in().await?;
             if trouble == Trouble::Sender {
                 session.try_sender(from).await?;
             }
@@ -260,7 +290,7 @@ impl Provider {
 
     /// Logs in and leaves.
     pub(crate) async fn check(&self) -> Result<(), Fault> {
-        self.open().await?.leave().await;
+        self.look_in().await?.leave().await;
         Ok(())
     }
 
@@ -270,13 +300,10 @@ impl Provider {
         idle.into_iter().map(Session::leave).collect::<JoinSet<()>>().join_all().await;
     }
 
-    async fn take_idle(&self) -> Option<Session> {
+    fn take_idle(&self) -> Option<Session> {
         loop {
             let session = self.idle().pop()?;
-            let may_be_open = match &session.lease {
-                Some(lease) => lease.take().await,
-                None => true,
-            };
+            let may_be_open = session.lease.as_ref().is_none_or(Lease::is_kept);
             if may_be_open && session.is_reusable() {
                 return Some(session);
             }
@@ -314,7 +341,7 @@ impl Provider {
 impl Pending {
     pub(super) async fn finish(mut self, mail: &Prepared) -> Result<Delivered, Undelivered> {
         let answer = self.session.message(mail).await;
-        let rejected = self.envelope.rejected.into_iter().map(|one| refused(one, mail).1).collect();
+        let rejected: Vec<_> = self.envelope.rejected.into_iter().map(|one| refused(one, mail).1).collect();
         match answer {
             Ok(reply) => {
                 self.provider.keep(self.session);
@@ -324,9 +351,21 @@ impl Pending {
             }
             Err(fault) => {
                 self.provider.keep(self.session);
-                Err(Undelivered { rejected, ..self.provider.undelivered(&fault, mail) })
+                let undelivered = self.provider.undelivered(&fault, mail);
+                let rejected = about_the_only_one(&self.envelope.accepted, &undelivered).into_iter().chain(rejected);
+                Err(Undelivered { rejected: rejected.collect(), ..undelivered })
             }
         }
+    }
+}
+
+/// What a refusal of the message says of its recipient, where there is one only.
+fn about_the_only_one(accepted: &[String], undelivered: &Undelivered) -> Option<Refused> {
+    match (accepted, undelivered.verdict) {
+        ([address], Verdict::Permanent(suppress @ (Suppress::Now | Suppress::WhenRepeated))) => {
+            Some(Refused { address: address.clone(), reason: undelivered.reason.clone(), suppress })
+        }
+        _ => None,
     }
 }
 

@@ -69,6 +69,21 @@ fn a_throttled_sender_waits_without_losing_an_attempt() {
 }
 
 #[test]
+fn a_sender_that_is_refused_for_a_recipient_says_nothing_of_the_recipient() {
+    let rows = [
+        (550, "5.1.8 <x@y>: Sender address rejected: Domain not found"),
+        (550, "5.1.7 bad sender"),
+        (553, "5.7.1 <x@y>: Sender address rejected: not owned by user ada"),
+        (550, "<x@y>: sender address rejected"),
+    ];
+    check(&[Phase::Rcpt], &rows, SENDER);
+    for (code, words) in rows {
+        assert_eq!(judge(&fault(Phase::Rcpt, Kind::Refusal(Reply::new(code, words))), false), FAILED);
+    }
+    check(&[Phase::Rcpt], &[(450, "4.1.8 <x@y>: Sender address rejected: Domain not found")], Verdict::Retry);
+}
+
+#[test]
 fn a_refused_sender_holds_the_provider_back_only_where_it_is_mail_from() {
     let rows =
         [(550, "5.1.7 x"), (553, "5.1.8 x"), (550, "5.7.1 not yours"), (553, "sender refused"), (501, "5.1.7 x")];

@@ -30,6 +30,7 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
         (mail(json!({"headers": {"X-A": "x\r\nBcc: y@z.example"}})), "headers: holds a line break"),
         (mail(json!({"headers": {"Bcc": "y@z.example"}})), "headers: \"Bcc\" cannot be set here"),
         (mail(json!({"attachments": [{"filename": "a", "content": "%", "encoding": "base64"}]})), "attachments: "),
+        (mail(json!({"attachments": "the letter"})), "attachments: invalid type: string, expected "),
         (mail(json!({"expiresAt": "tomorrow"})), "expiresAt: "),
         (mail(json!({"expiresAt": "2000-01-01T00:00:00Z"})), "expired"),
     ];
@@ -49,6 +50,10 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
     let broken = post.add_data(mail(json!({}))).await;
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{broken}"), "data", "{\"to\":"]).await;
     ids.push((broken, "the job's data cannot be read"));
+    let timeless = post.add_data(mail(json!({}))).await;
+    let key = format!("bull:email:{timeless}");
+    post.world.redis.command::<i64>(&["HSET", &key, "timestamp", "1764127200000000"]).await; // in microseconds
+    ids.push((timeless, "timestamp: 1764127200000000 is no moment"));
     let huge = post.add_data(mail(json!({"html": "x".repeat(50_000_000)}))).await;
     ids.push((huge, "data has"));
     post.add(json!("ada@example.com")).await;

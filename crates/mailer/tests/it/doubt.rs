@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use examhall_queue::{Attempts, Effect, Entry, Ledger};
-use examhall_testkit::{Action, Phase};
+use examhall_testkit::{Action, Phase, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, reply};
+use crate::{PATIENCE, Post, reply};
 
 fn mail(class: &str) -> Value {
     json!({"to": "ada@example.com", "subject": "x", "html": "", "class": class})
@@ -14,7 +14,7 @@ fn mail(class: &str) -> Value {
 
 async fn note(post: &Post, id: &str, state: Effect, result: Value) {
     let ledger = Ledger::new(post.queue.connection().clone(), "mail:sent:", Duration::from_mins(1));
-    let entry = Entry { state, message_id: "<x@y>".to_owned(), at: 1, job_timestamp: None, deferrals: 0, result };
+    let entry = Entry { state, message_id: "<x@y>".to_owned(), at: 1, result, ..Entry::default() };
     ledger.put(id, &entry).await.expect("written");
 }
 
@@ -88,4 +88,80 @@ async fn a_refusal_leaves_no_doubt() {
     post.add_data(mail("result")).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed), (1, 0), "it was tried again and not held");
+}
+
+#[tokio::test]
+async fn a_mail_is_held_until_an_operator_has_decided_though_its_worker_dies_again() {
+    let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
+    let id = post.add_data(mail("result")).await;
+    note(&post, &id, Effect::Held, Value::Null).await; // its worker died before the job had failed
+    post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "stc", "1"]).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert!(post.reason(&id).await.starts_with("held: "));
+    post.queue.retry_failed(Some("held"), Attempts::Reset).await.expect("retried");
+    assert_eq!(post.drain().await.sent, 1);
+}
+
+/// A job that lost its worker too often: it is to fail without being run.
+async fn given_up(post: &Post) -> String {
+    let id = post.add_data(mail("result")).await;
+    let key = format!("bull:email:{id}");
+    post.world.redis.command::<i64>(&["HSET", &key, "defa", "job stalled more than allowable limit"]).await;
+    id
+}
+
+#[tokio::test]
+async fn a_job_that_lost_its_worker_too_often_is_completed_where_its_mail_was_accepted() {
+    let post = Post::start().await;
+    let (sent, in_doubt, not_sent) = (given_up(&post).await, given_up(&post).await, given_up(&post).await);
+    note(&post, &sent, Effect::Accepted, json!({"response": "250 ok"})).await;
+    note(&post, &in_doubt, Effect::Intent, Value::Null).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed, post.world.smtp.received().len()), (1, 2, 0));
+    assert_eq!(post.returned(&sent).await, json!({"response": "250 ok"}));
+    let stalled = "job stalled more than allowable limit";
+    assert_eq!(post.reason(&in_doubt).await, format!("{stalled}: it may have been delivered"));
+    assert_eq!(post.reason(&not_sent).await, stalled);
+}
+
+/// Has `meddle` done while a server is told whom a mail is for; gives how many messages it was sent.
+async fn sent_while(meddle: impl AsyncFnOnce(&Post, &str)) -> usize {
+    let post = Post::start_set(&[("QUEUE_LOCK_MS", "1000")]).await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { Action::Hang } else { Action::Proceed });
+    let id = post.add_data(mail("result")).await;
+    let _mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for_command("RCPT").await;
+    meddle(&post, &id).await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.world.smtp.wait_for_command("DATA").await; // it was sent along
+    post.add(json!("bob@example.com")).await;
+    let to = |mail: &examhall_testkit::Received| mail.to[0].clone();
+    eventually("the next mail", PATIENCE, async || {
+        post.world.smtp.received().iter().any(|mail| to(mail) == "bob@example.com").then_some(())
+    })
+    .await;
+    post.world.smtp.received().iter().filter(|mail| to(mail) == "ada@example.com").count()
+}
+
+#[tokio::test]
+async fn a_worker_that_has_lost_a_job_does_not_send_its_mail() {
+    let lost = sent_while(async |post, id| {
+        post.world.redis.command::<String>(&["SET", &format!("bull:email:{id}:lock"), "another"]).await;
+        post.world.redis.command::<i64>(&["LREM", "bull:email:active", "0", id]).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await; // longer than the lock of the one that lost it
+    });
+    assert_eq!(lost.await, 0);
+    assert_eq!(sent_while(async |_, _| {}).await, 1, "else it does");
+}
+
+#[tokio::test]
+async fn of_two_workers_that_have_one_job_one_sends() {
+    let post = Post::start().await;
+    let id = post.add_data(mail("result")).await;
+    let ledger = Ledger::new(post.queue.connection().clone(), "mail:sent:", Duration::from_mins(1));
+    let known = ledger.read(&id).await.expect("read");
+    let drain = post.drain().await;
+    assert_eq!(drain.sent, 1);
+    let intent = Entry { message_id: "<x@y>".to_owned(), ..Entry::default() };
+    assert_eq!(ledger.replace(&id, &known, &intent).await.expect("answered"), None, "the other is told no");
 }

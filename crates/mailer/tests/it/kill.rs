@@ -150,6 +150,38 @@ async fn a_mailer_told_to_stop_waits_for_the_final_reply() {
 }
 
 #[tokio::test]
+async fn a_mailer_that_never_reached_redis_stops_when_told() {
+    let mut post = Post::start().await;
+    post.world.redis.kill().await;
+    let mut mailer = post.world.mailer(&[]);
+    mailer.line("Mailer running").await;
+    mailer.terminate();
+    assert_eq!(mailer.exit(Duration::from_secs(30)).await.code(), Some(0), "{}", mailer.output());
+}
+
+#[tokio::test]
+async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_it_is_back() {
+    let mut post = Post::start_lasting().await;
+    for name in ["QUEUE_LOCK_MS", "QUEUE_STALLED_INTERVAL_MS"] {
+        post.world.set(name, "30000"); // the job is still its own when Redis is back
+    }
+    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    post.add_many(1).await;
+    let mut mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for_command("DATA").await;
+    post.world.redis.kill().await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.world.smtp.wait_for(1).await;
+    mailer.terminate();
+    mailer.line("Stopping").await;
+    mailer.line("Queue not reached").await;
+    post.world.redis.restart().await;
+    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+    post.completed(1).await;
+    assert_eq!(post.world.smtp.received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags_it() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });

@@ -240,3 +240,40 @@ async fn two_mailers_share_the_connections_that_a_provider_allows() {
     let places = format!("ZCARD mail:connections:127.0.0.1:{}", post.world.smtp.port());
     assert_eq!(post.world.redis.cmd::<i64>(&places).await, 0, "both have given theirs back");
 }
+
+#[tokio::test]
+async fn a_sender_that_is_refused_for_each_recipient_fails_no_mail_and_suppresses_nobody() {
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "300")]).await;
+    let is_refused = Arc::new(AtomicBool::new(true));
+    let refused = Arc::clone(&is_refused);
+    // As Postfix says it, which says what it has against a sender after RCPT.
+    post.world.smtp.behave(move |phase, line| match phase {
+        Phase::Rcpt if !refused.load(Ordering::SeqCst) => Action::Proceed,
+        Phase::Rcpt if line.contains("s1@") => reply("553 5.7.1 <x@y>: Sender address rejected: not owned by user"),
+        Phase::Rcpt => reply("550 5.1.8 <x@y>: Sender address rejected: Domain not found"),
+        _ => Action::Proceed,
+    });
+    post.add_many(20).await;
+    let mailer = post.world.mailer(&[]);
+    let alert = mailer.line("Provider needs an operator").await;
+    assert!(alert.contains("sender_refused"), "{alert}");
+    metric_is(&mailer, "mailer_breaker_state", 3.0).await;
+    assert_eq!(post.counts().await.failed, 0);
+    is_refused.store(false, Ordering::SeqCst);
+    post.completed(20).await;
+    assert_eq!(post.world.redis.cmd::<i64>("EXISTS mail:suppressed").await, 0);
+    for job in post.queue.list(State::Completed, 0, 20, Order::OldestFirst).await.expect("read") {
+        assert_eq!(job.attempts_made, 1, "one attempt: the one that sent it");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_does_not_slow_the_next_one_down_by_its_rate() {
+    let mut post = Post::start().await;
+    let down = format!("smtp://127.0.0.1:{}?tls=none&rate=1", examhall_testkit::free_port());
+    post.world.set("SMTP_URL", &format!("{down},{}", post.world.smtp.url()));
+    post.add_many(30).await;
+    let started = Instant::now();
+    assert_eq!(post.drain().await.sent, 30);
+    assert!(started.elapsed() < Duration::from_secs(15), "30 turns of the first take half a minute");
+}

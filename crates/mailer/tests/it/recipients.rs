@@ -126,3 +126,48 @@ async fn the_life_of_a_mail_is_told_in_its_ledger() {
     let lives: i64 = post.world.redis.command(&["TTL", &format!("mail:sent:{id}")]).await;
     assert!(Duration::from_secs(lives.unsigned_abs()) > Duration::from_hours(6 * 24));
 }
+
+#[tokio::test]
+async fn a_mail_that_expires_while_a_server_is_told_whom_it_is_for_is_not_sent() {
+    let post = Post::start().await;
+    let end = now() + 1_000;
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Rcpt { Action::Wait(Duration::from_millis(1_200)) } else { Action::Proceed }
+    });
+    let expires_at = examhall_core::Timestamp::from_millis(end).to_string();
+    let id = post
+        .add_data(
+            json!({"to": "ada@example.com", "subject": "x", "html": "", "class": "reset", "expiresAt": expires_at}),
+        )
+        .await;
+    let drain = post.drain().await;
+    assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+    assert_eq!((post.world.smtp.count("DATA"), post.world.smtp.received().len()), (1, 0));
+    let known: String = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
+    assert!(known.contains("deferred"), "that it was not sent is known: {known}");
+}
+
+#[tokio::test]
+async fn an_address_whose_mailbox_is_full_is_suppressed_after_three_mails_not_three_tries() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, line| match phase {
+        Phase::Rcpt if line.contains("full@") => reply("552 5.2.2 mailbox full"),
+        Phase::Rcpt => reply("450 4.3.5 later"),
+        Phase::Dot => reply("552 5.2.2 mailbox full"),
+        _ => Action::Proceed,
+    });
+    post.add(json!(["full@example.com", "ada@example.com"])).await;
+    assert_eq!(post.drain().await.failed, 1, "three tries");
+    assert_eq!(post.world.redis.cmd::<i64>("HLEN mail:suppressed").await, 0);
+    post.add(json!("full@example.com")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.world.redis.cmd::<i64>("HLEN mail:suppressed").await, 0);
+    post.world.smtp.behave(
+        |phase, _| {
+            if phase == Phase::Dot { reply("552 5.2.2 mailbox full") } else { Action::Proceed }
+        },
+    );
+    post.add(json!("full@example.com")).await;
+    assert_eq!(post.drain().await.failed, 1, "told after the message");
+    assert_eq!(post.world.redis.cmd::<i64>("HEXISTS mail:suppressed full@example.com").await, 1);
+}

@@ -231,13 +231,14 @@ where
         }
     }
 
-    /// Lets what runs come to its end, gives back what does not, and reports all of it.
+    /// Lets what runs come to its end, gives back what does not, and reports all of it; where Redis is away, for as long
+    /// as there is time.
     async fn finish(&mut self) {
         self.is_stopping = true;
         let (deadline, never) = (tokio::time::Instant::now() + self.options.grace, CancellationToken::new());
         loop {
             self.send().await;
-            let is_idle = self.running.is_empty() && self.on_their_way.is_empty();
+            let is_idle = self.running.is_empty() && self.on_their_way.is_empty() && self.reports.is_empty();
             if is_idle || tokio::time::timeout_at(deadline, self.wait(&never)).await.is_err() {
                 break;
             }

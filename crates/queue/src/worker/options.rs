@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Job, Outcome, Retention};
+use crate::{Failure, Job, Outcome, Retention};
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -47,6 +47,12 @@ impl Default for WorkerOptions {
 pub trait Handler<T>: Send + Sync + 'static {
     /// Runs one job. A panic counts as [`Outcome::Failed`].
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send;
+
+    /// What becomes of a job that lost its worker so often that it is not run again, for the given `reason` (BullMQ's
+    /// `defa`): it fails, unless the handler knows better.
+    fn give_up(&self, _job: Job<T>, reason: String) -> impl Future<Output = Outcome> + Send {
+        std::future::ready(Outcome::Unrecoverable(Failure::new(reason)))
+    }
 }
 
 impl<T, F, R> Handler<T> for F

@@ -182,16 +182,16 @@ where
         if let Some(draining) = &mut self.draining {
             draining.retries.remove(&held.id);
         }
-        let opened = match taken.deferred_failure() {
-            Some(reason) => Err(Unfit::Refused(reason)),
-            None => taken.open::<T>(options, claim),
-        };
+        let (opened, given_up) = (taken.open::<T>(options, claim), taken.deferred_failure());
         held.options.remove_on_complete = held.options.remove_on_complete.or(self.options.remove_on_complete);
         held.options.remove_on_fail = held.options.remove_on_fail.or(self.options.remove_on_fail);
         let handler = Arc::clone(&self.handler);
         let task = self.running.spawn(async move {
             match opened {
-                Ok(job) => Run::Ended(handler.run(job).await),
+                Ok(job) => Run::Ended(match given_up {
+                    Some(reason) => handler.give_up(job, reason).await,
+                    None => handler.run(job).await,
+                }),
                 Err(Unfit::Refused(reason)) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
                 Err(Unfit::Poisoned { reason, data, opts }) => Run::Poisoned { reason, data, opts },
             }

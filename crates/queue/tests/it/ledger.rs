@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use examhall_queue::{Blocklist, Effect, Entry, Ledger};
 use examhall_testkit::Redis;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::connect;
 
 fn entry(state: Effect) -> Entry {
-    Entry { state, message_id: "<m-1@x.example>".into(), at: 7, job_timestamp: None, deferrals: 0, result: Value::Null }
+    Entry { state, message_id: "<m-1@x.example>".into(), at: 7, ..Entry::default() }
 }
 
 #[tokio::test]
@@ -15,7 +16,8 @@ async fn an_entry_is_read_as_it_was_written_and_kept_for_its_time() {
     let redis = Redis::start().await;
     let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_hours(7 * 24));
     assert_eq!(ledger.get("m-1").await.expect("read"), None);
-    assert!(ledger.put("m-1", &entry(Effect::Intent)).await.expect("written"));
+    let known = ledger.read("m-1").await.expect("read");
+    assert!(ledger.replace("m-1", &known, &entry(Effect::Intent)).await.expect("written").is_some());
     assert_eq!(ledger.get("m-1").await.expect("read"), Some(entry(Effect::Intent)));
     let text: String = redis.cmd("GET mail:sent:m-1").await;
     let wire = json!({"state": "intent", "messageId": "<m-1@x.example>", "at": 7});
@@ -28,13 +30,26 @@ async fn an_entry_is_read_as_it_was_written_and_kept_for_its_time() {
 async fn nothing_replaces_what_has_happened() {
     let redis = Redis::start().await;
     let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
-    for state in [Effect::Intent, Effect::Deferred, Effect::Held, Effect::Accepted] {
-        assert!(ledger.put("m-1", &entry(state)).await.expect("written"));
+    let mut known = vec![ledger.read("m-1").await.expect("read")];
+    for state in [Effect::Intent, Effect::Deferred, Effect::Held] {
+        let written = ledger.replace("m-1", &known[known.len() - 1], &entry(state)).await.expect("answered");
+        known.push(written.expect("written"));
     }
-    for state in [Effect::Intent, Effect::Deferred, Effect::Refused] {
-        assert!(!ledger.put("m-1", &entry(state)).await.expect("answered"));
+    ledger.put("m-1", &entry(Effect::Accepted)).await.expect("written");
+    for (known, state) in known.iter().zip([Effect::Intent, Effect::Deferred, Effect::Refused, Effect::Held]) {
+        assert_eq!(ledger.replace("m-1", known, &entry(state)).await.expect("answered"), None);
     }
     assert_eq!(ledger.get("m-1").await.expect("read").expect("there").state, Effect::Accepted);
+}
+
+#[tokio::test]
+async fn of_two_who_are_about_to_do_the_same_one_is_told_no() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
+    let known = ledger.read("m-1").await.expect("read");
+    let intents: Vec<_> = (0..10).map(|at| Entry { at, ..entry(Effect::Intent) }).collect();
+    let written = join_all(intents.iter().map(|intent| ledger.replace("m-1", &known, intent))).await;
+    assert_eq!(written.into_iter().filter(|written| matches!(written, Ok(Some(_)))).count(), 1);
 }
 
 #[tokio::test]
@@ -42,8 +57,9 @@ async fn an_entry_that_nobody_understands_is_none_and_can_be_replaced() {
     let redis = Redis::start().await;
     let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
     redis.cmd::<()>("SET mail:sent:m-1 rubbish").await;
-    assert_eq!(ledger.get("m-1").await.expect("read"), None);
-    assert!(ledger.put("m-1", &entry(Effect::Intent)).await.expect("written"));
+    let known = ledger.read("m-1").await.expect("read");
+    assert_eq!(known.entry(), None);
+    assert!(ledger.replace("m-1", &known, &entry(Effect::Intent)).await.expect("written").is_some());
 }
 
 #[tokio::test]
@@ -67,10 +83,10 @@ async fn strikes_are_counted_for_a_while_and_forgotten_with_the_name() {
     let redis = Redis::start().await;
     let list = Blocklist::new(connect(&redis).await, "mail:suppressed");
     let window = Duration::from_hours(7 * 24);
-    for expected in 1..=3 {
-        assert_eq!(list.strike("ada@x.example", window).await.expect("counted"), expected);
+    for (cause, expected) in [("m-1", 1), ("m-2", 2), ("m-2", 2), ("m-3", 3)] {
+        assert_eq!(list.strike("ada@x.example", cause, window).await.expect("counted"), expected);
     }
     assert!(redis.cmd::<i64>("TTL mail:suppressed:strikes:ada@x.example").await > 604_000);
     list.remove("ada@x.example").await.expect("removed");
-    assert_eq!(list.strike("ada@x.example", window).await.expect("counted"), 1);
+    assert_eq!(list.strike("ada@x.example", "m-4", window).await.expect("counted"), 1);
 }

@@ -225,6 +225,7 @@ impl Load {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 added += 1;
+                tokio::time::sleep(Duration::from_millis(2)).await; // slower than the worker, so that it comes to an end
             }
             added
         });
