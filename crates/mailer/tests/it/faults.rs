@@ -6,7 +6,9 @@ use std::{
 };
 
 use examhall_testkit::{Action, Encryption, Phase, SmtpOptions};
+use futures_util::future::join_all;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::{Post, reply};
 
@@ -20,21 +22,25 @@ fn once(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send +
     move |now, _| if now == phase && !done.swap(true, Ordering::SeqCst) { action.clone() } else { Action::Proceed }
 }
 
+const PHASES: [Phase; 8] =
+    [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
+
+/// Where the server has every phase, and behaves so.
+async fn post_with(settings: &[(&str, &str)], behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static) -> Post {
+    let log_in = Some(("user".to_owned(), "word".to_owned()));
+    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
+    let mut post = Post::start_with(options).await;
+    for (name, value) in settings {
+        post.world.set(name, value);
+    }
+    post.world.smtp.behave(behaviour);
+    post
+}
+
 /// Five mails, where the server does `action` at each of eight phases once: all are sent, each once.
 async fn all_are_sent_in_spite_of(action: Action) {
-    let phases =
-        [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
-    for phase in phases {
-        let mut post = Post::start_with(SmtpOptions {
-            encryption: Encryption::StartTls,
-            log_in: Some(("user".to_owned(), "word".to_owned())),
-            ..SmtpOptions::default()
-        })
-        .await;
-        for (name, value) in QUICK {
-            post.world.set(name, value);
-        }
-        post.world.smtp.behave(once(phase, action.clone()));
+    for phase in PHASES {
+        let post = post_with(&QUICK, once(phase, action.clone())).await;
         post.add_many(5).await;
         let started = Instant::now();
         let drain = post.drain().await;
@@ -43,6 +49,41 @@ async fn all_are_sent_in_spite_of(action: Action) {
         assert_eq!(drain.ambiguous, u64::from(phase == Phase::Dot), "{phase:?}");
         assert!(started.elapsed() < Duration::from_secs(25), "it was left long before the default limits: {phase:?}");
     }
+}
+
+#[tokio::test]
+async fn a_phase_that_hangs_is_left_within_its_limit_and_a_second_while_the_other_slots_send() {
+    join_all(PHASES.map(leaves_in_time)).await;
+}
+
+async fn leaves_in_time(phase: Phase) {
+    const LIMIT: Duration = Duration::from_secs(3);
+    let limits = [("SMTP_TIMEOUT_MS", "3000"), ("SMTP_FINAL_TIMEOUT_MS", "3000")];
+    let (begin, mut begun) = watch::channel(None);
+    let hang_once = once(phase, Action::Hang);
+    let behaviour = move |at, line: &str| {
+        let action = hang_once(at, line);
+        if action == Action::Hang {
+            begin.send_replace(Some(Instant::now()));
+        }
+        action
+    };
+    let post = post_with(&limits, behaviour).await;
+    post.add_many(5).await;
+    let mailer = post.world.mailer(&[]);
+    let began = begun.wait_for(Option::is_some).await.expect("the server lives").expect("it has begun");
+    let leaving = async {
+        mailer.line("Mail not accepted").await;
+        (began.elapsed(), post.world.smtp.received().len())
+    };
+    let sleeping = async {
+        tokio::time::sleep(LIMIT).await;
+        began.elapsed()
+    };
+    let ((left, sent), slept) = tokio::join!(leaving, sleeping);
+    let slack = slept.saturating_sub(LIMIT); // what a busy machine adds to any timer
+    assert!(left < LIMIT + Duration::from_secs(1) + slack, "{phase:?} left after {left:?}; 3 s took {slept:?}");
+    assert_eq!(sent, 4, "{phase:?}");
 }
 
 #[tokio::test]
