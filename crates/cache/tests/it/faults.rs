@@ -1,5 +1,7 @@
 //! Redis down, frozen, read-only, full, absent at first. No read fails.
 
+use std::time::Instant;
+
 use examhall_testkit::{RedisOptions, eventually};
 
 use super::*;
@@ -122,6 +124,53 @@ async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_
         (read.0 == 1).then_some(())
     };
     eventually("the new value", PATIENCE, told).await;
+}
+
+#[tokio::test]
+async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_no_longer() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    let reading = reader(&cache, &row);
+    row.loading().await; // the lease is this process's
+    let began = Instant::now();
+    redis.process().freeze();
+    row.change(); // by a process that cannot tell
+    tokio::time::sleep(Duration::from_millis(1500)).await; // a slow load
+    row.open();
+    assert_eq!(reading.await.expect("no panic").expect("read").0, Some(0));
+    let asked = async || {
+        let asked = Instant::now();
+        let version = read(&cache, &row).await.0;
+        assert!(version == 1 || asked - began < Duration::from_secs(2), "shown after {:?}", asked - began);
+        (version == 1).then_some(())
+    };
+    eventually("the new value", PATIENCE, asked).await;
+    redis.process().thaw();
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to_come_back() {
+    let mut redis = Redis::start().await;
+    redis.kill().await;
+    let (cache, row) = (Cache::open(&redis.url(), "").expect("a good URL"), Row::gated());
+    let began = Instant::now();
+    let readers: Vec<_> = (0..40).map(|n| other_reader(&cache, &row, n)).collect();
+    let (mut crowded, mut slow) = (0, 0);
+    for reader in readers {
+        match reader.await.expect("no panic").expect_err("the database does not answer") {
+            ReadError::Crowded { retry_after } => {
+                assert!((1_000..=3_000).contains(&retry_after.as_millis()), "{retry_after:?}");
+                crowded += 1;
+            }
+            ReadError::TooSlow(_) => slow += 1,
+            error @ ReadError::Load(_) => panic!("{error}"),
+        }
+    }
+    // Eight load at once; those who come next may have taken their places in the moment in which they were given up.
+    assert!(slow >= 8 && crowded >= 24, "{slow} were too slow, {crowded} sent away");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    row.open();
+    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
 }
 
 #[test]
