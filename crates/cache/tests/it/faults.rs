@@ -127,6 +127,49 @@ async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_
 }
 
 #[tokio::test]
+async fn a_process_that_begins_does_not_read_what_was_changed_before_it_is_told_of_that() {
+    let redis = Redis::start().await;
+    let (old, row) = (cache(&redis).await, Row::new());
+    read(&old, &row).await;
+    row.change(); // and the process died, or Redis has lost what it was told
+    let (new, key, asked) = (cache(&redis).await, format!("exam:{}", KEY.0), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&asked);
+    new.ask_for_recent_keys(move || {
+        let (key, is_known) = (key.clone(), counted.fetch_add(1, Ordering::SeqCst) > 0);
+        async move { is_known.then(|| vec![key]) } // the database does not answer at first
+    });
+    eventually("Redis to be used", PATIENCE, async || {
+        let (version, source) = read(&new, &row).await;
+        assert_eq!(version, 1);
+        (source == Source::Redis).then_some(())
+    })
+    .await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn twenty_thousand_recent_changes_are_told_again_to_a_redis_that_hung_up() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
+    cache.delete_many(&keys).await.expect("told");
+    let told = async || {
+        let stats: String = redis.cmd("INFO commandstats").await;
+        let line =
+            stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).expect("scripts have run");
+        line.split(',').next().expect("a number").parse::<usize>().expect("a number")
+    };
+    let before = told().await;
+    redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    eventually("all to be told again", PATIENCE, async || (told().await >= before + keys.len()).then_some(())).await;
+    eventually("Redis to be read again", PATIENCE, async || {
+        cache.delete(&KEY).await.ok()?;
+        (read(&cache, &row).await.1 == Source::Loaded).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_no_longer() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());

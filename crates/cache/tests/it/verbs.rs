@@ -62,7 +62,7 @@ async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
         let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
         eventually("the memory to answer", PATIENCE, local).await;
         let fresh = Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
-        assert!(cache.set(&KEY, fresh, Duration::from_secs(60)).await.expect("JSON"));
+        assert!(cache.set(&KEY, fresh, Duration::from_mins(1)).await.expect("JSON"));
         assert_eq!(read(&cache, &row).await.0, i64::from(version));
     }
 }
