@@ -35,7 +35,7 @@ pub enum ReadError {
     /// The loader took longer than its hard limit.
     #[error("loading took longer than {} s", .0.as_secs())]
     TooSlow(Duration),
-    /// More readers wait than the process lets wait.
+    /// More readers wait than the process lets wait, or for longer: while Redis is away, only a few loads run at once.
     #[error("too many readers wait; come back in {} s", .retry_after.as_secs())]
     Crowded {
         /// When to come back; not the same for everybody.
@@ -44,6 +44,10 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    pub(crate) fn crowded() -> Self {
+        Self::Crowded { retry_after: Duration::from_millis(fastrand::u64(1000..=3000)) }
+    }
+
     /// The loader's own error, where it was one of this type.
     pub fn of_loader<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match self {

@@ -22,6 +22,9 @@ const RECENT: Duration = Duration::from_mins(1);
 /// First and longest pause between attempts to deliver what Redis did not hear.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// Keys that Redis is told of at once: more would wait for each other for so long that its answers seem late.
+const AT_ONCE: usize = 256;
+
 type Keys = Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send>>;
 
 /// Invalidations that Redis has not heard, or may forget.
@@ -50,11 +53,16 @@ impl Undelivered {
     }
 
     fn note_recent(&self, name: &str) {
+        self.recent().push_back((Instant::now(), name.to_owned()));
+    }
+
+    /// What was invalidated here within the last minute.
+    fn recent(&self) -> MutexGuard<'_, VecDeque<(Instant, String)>> {
         let mut recent = lock(&self.recent);
         while recent.front().is_some_and(|(since, _)| since.elapsed() > RECENT) {
             recent.pop_front();
         }
-        recent.push_back((Instant::now(), name.to_owned()));
+        recent
     }
 
     fn note(&self, name: &str, heard: bool) {
@@ -109,14 +117,19 @@ impl Cache {
         self.0.invalidate(&self.names(keys), Because::Delete, "outbox").await.is_ok()
     }
 
-    /// Whom to ask which keys, without prefix, any process has changed within the last minute. Asked whenever Redis was
-    /// replaced, before it is read again; `None` where that is not known now. Counts once.
+    /// Whom to ask which keys, without prefix, any process has changed within the last minute. Asked now, and whenever
+    /// Redis was replaced, before it is read; `None` where that is not known now. Counts once.
     pub fn ask_for_recent_keys<F>(&self, keys: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Option<Vec<String>>> + Send + 'static,
     {
         if self.0.undelivered.elsewhere.set(Box::new(move || Box::pin(keys()))).is_err() {
-            tracing::warn!("the cache knew whom to ask already");
+            return tracing::warn!("the cache knew whom to ask already");
+        }
+        // What it has read until now may be what a Redis holds that lost its last second before this process began.
+        if let Some(redis) = &self.0.redis {
+            redis.distrust();
+            self.0.undelivered.distrust();
         }
     }
 
@@ -128,7 +141,10 @@ impl Cache {
 impl Inner {
     async fn invalidate(&self, names: &[String], because: Because<'_>, origin: &'static str) -> Result<(), Error> {
         let is_final = !matches!(because, Because::Mark(_));
-        let told = join_all(names.iter().map(|name| self.invalidate_one(name, because, is_final))).await;
+        let mut told = Vec::with_capacity(names.len());
+        for names in names.chunks(AT_ONCE) {
+            told.extend(join_all(names.iter().map(|name| self.invalidate_one(name, because, is_final))).await);
+        }
         let result = if told.iter().all(Result::is_ok) { "ok" } else { "failed" };
         metrics::counter!("cache_invalidations_total", "origin" => origin, "result" => result)
             .increment(names.len() as u64);
@@ -185,16 +201,19 @@ impl Inner {
         };
         let Some(elsewhere) = elsewhere else { return false };
         let mut names: BTreeSet<String> = elsewhere.iter().map(|key| format!("{}{key}", self.prefix)).collect();
-        names.extend(lock(&self.undelivered.recent).iter().map(|(_, name)| name.clone()));
+        names.extend(self.undelivered.recent().iter().map(|(_, name)| name.clone()));
         // One that is nobody's: a Redis that refuses to be told is not to be read. Without braces, as all keys of values:
         // those of its lease and marks could not stand in its slot otherwise.
         names.insert(format!("cc:{}none", self.prefix));
-        let told = join_all(names.iter().map(|name| redis.invalidate(name, Because::Delete))).await;
-        if told.iter().any(Result::is_err) {
-            return false;
-        }
-        for name in &names {
-            self.undelivered.note(name, true);
+        let names: Vec<_> = names.into_iter().collect();
+        for names in names.chunks(AT_ONCE) {
+            let told = join_all(names.iter().map(|name| redis.invalidate(name, Because::Delete))).await;
+            if told.iter().any(Result::is_err) {
+                return false;
+            }
+            for name in names {
+                self.undelivered.note(name, true);
+            }
         }
         true
     }

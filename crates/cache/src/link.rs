@@ -62,31 +62,36 @@ impl Link {
         let (mut pushes, mut reconnects) = (self.client.invalidation_rx(), self.client.reconnect_rx());
         let mut clock = tokio::time::interval(BEAT);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut is_tracking = false;
+        let mut untold = Some("tracking");
         loop {
             tokio::select! {
                 biased;
                 _ = reconnects.recv() => {
-                    self.forget("reconnect");
-                    is_tracking = false;
+                    if let Some(local) = &self.cache.local {
+                        local.doubt();
+                    }
+                    untold = Some("reconnect");
                     clock.reset_immediately();
                 }
                 push = pushes.recv() => self.hear(push),
-                _ = clock.tick() => is_tracking = self.beat(is_tracking, &mut pushes).await,
+                _ = clock.tick() => {
+                    untold = self.beat(untold, &mut pushes).await;
+                    self.show();
+                }
             }
         }
     }
 
-    /// Proves the link; gives whether Redis tells of changes.
-    async fn beat(&self, is_tracking: bool, pushes: &mut Receiver<Invalidation>) -> bool {
-        if self.cache.is_linked && !is_tracking {
+    /// Proves the link. Where Redis does not tell of changes, asks it to, and forgets what was kept before: `untold` says
+    /// why that is so. Gives the same as it is then.
+    async fn beat(&self, untold: Option<&'static str>, pushes: &mut Receiver<Invalidation>) -> Option<&'static str> {
+        if let Some(cause) = untold.filter(|_| self.cache.is_linked) {
             if !self.track().await {
-                return false;
+                return untold;
             }
-            self.forget("tracking");
+            self.forget(cause);
         }
-        let asking = self.ask();
-        tokio::pin!(asking);
+        let mut asking = Box::pin(self.ask());
         let sign = loop {
             tokio::select! {
                 biased;
@@ -101,12 +106,12 @@ impl Link {
         match sign {
             Ok(sign) => {
                 self.judge(&sign);
-                self.cache.is_linked && sign.is_tracking
+                if sign.is_tracking { None } else { Some("tracking") }
             }
             // Nothing is known; the next beat asks the same connection, or a new one that says "off".
             Err(error) => {
                 tracing::debug!(%error, "no sign of life from Redis");
-                is_tracking
+                None
             }
         }
     }
@@ -121,8 +126,14 @@ impl Link {
             self.cache.undelivered.distrust();
         } else if let Some(local) = self.cache.local.as_ref().filter(|_| sign.is_tracking) {
             local.prove(sign.sent_at);
-            local.measure();
         }
+    }
+
+    fn show(&self) {
+        let Some(local) = &self.cache.local else { return };
+        let is_live = !self.cache.is_linked || local.is_proven(Instant::now());
+        metrics::gauge!("cache_l1_live").set(f64::from(u8::from(is_live)));
+        local.measure();
     }
 
     /// Asks Redis to tell of every change under the keys of the cache.
@@ -197,19 +208,21 @@ impl Inner {
         let _ = tokio::time::timeout(Duration::from_millis(20), reconnects.recv()).await;
         loop {
             (losses, reconnects) = (losses.resubscribe(), reconnects.resubscribe());
-            let mut pause = Duration::from_millis(50);
+            let (known, mut pause) = (redis.losses(), Duration::from_millis(50));
             while !self.repeat_recent(redis).await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }
-            redis.set_trust(true);
+            if losses.is_empty() && reconnects.is_empty() {
+                redis.trust(known);
+            }
             tokio::select! {
                 // Said when the connection is lost, some time before there is a new one that could be read.
                 _ = losses.recv() => {}
                 _ = reconnects.recv() => {}
                 () = self.undelivered.distrusted() => {}
             }
-            redis.set_trust(false);
+            redis.distrust();
         }
     }
 }

@@ -164,6 +164,7 @@ impl Inner {
     ) -> Result<Arc<Entry>, ReadError> {
         let (names, key, life) = (Names::of(&plan.key), plan.key, plan.life);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
+        let began = Instant::now();
         let loaded = tokio::select! {
             loaded = self.limited(&key, plan.load) => loaded,
             never = keep_lease(redis, &names, &token) => match never {},
@@ -185,7 +186,8 @@ impl Inner {
             let warrant = match filled {
                 Ok(true) => Some((life.local, Warrant::Link)),
                 Ok(false) => None,
-                Err(_) => Some((life.local.min(PROOF), Warrant::Brevity)),
+                // Nobody may tell when it is wrong: it is good for 2 s from when it was read.
+                Err(_) => Some((life.local.min(PROOF).saturating_sub(began.elapsed()), Warrant::Brevity)),
             };
             if let Some(warrant) = warrant {
                 self.keep(&key, &entry, warrant, &pass, epoch);
@@ -200,9 +202,11 @@ impl Inner {
         self.load_unleased(plan, Some((pass, epoch, warrant))).await
     }
 
-    /// Loads without a lease, a few at a time, and stores nothing in Redis.
+    /// Loads without a lease, a few at a time, and stores nothing in Redis. Whose turn has not come within the time that a
+    /// load may take is sent away.
     async fn load_unleased(&self, plan: Plan, keep: Option<(&Pass, u64, Warrant)>) -> Outcome {
-        let _place = self.unleased.acquire().await; // it is never closed
+        let place = tokio::time::timeout(HARD_LIMIT, self.unleased.acquire()).await;
+        let Ok(_place) = place else { return Err(ReadError::crowded()) };
         let began = Instant::now();
         let entry = Arc::new(self.limited(&plan.key, plan.load).await?);
         if let Some((pass, epoch, warrant)) = keep.filter(|_| entry.is_storable()) {
@@ -266,10 +270,11 @@ fn is_due(entry: &Entry, left: Duration, plan: &Plan) -> bool {
 }
 
 /// How long it stays in Redis: up to a tenth less than it may, so that what was stored together does not end together.
+/// What is pinned is past its time only after its pin has ended.
 fn in_redis(entry: &Entry, hard: Duration) -> Duration {
     if entry.is_nothing() {
         return NOTHING_LASTS;
     }
     let life = hard.mul_f64(1.0 - fastrand::f64() / 10.0);
-    entry.pin.map_or(life, |pin| pin.max(life))
+    entry.pin.map_or(life, |pin| life.max(pin + entry.grace))
 }

@@ -94,9 +94,14 @@ impl Local {
     /// Forgets everything: an invalidation may have been missed.
     pub(crate) fn begin_epoch(&self, cause: &'static str) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.proven_until.store(0, Ordering::SeqCst);
+        self.doubt();
         self.entries.invalidate_all();
         metrics::counter!("cache_epoch_total", "cause" => cause).increment(1);
+    }
+
+    /// Does not answer before the link is proven again.
+    pub(crate) fn doubt(&self) {
+        self.proven_until.store(0, Ordering::SeqCst);
         metrics::gauge!("cache_l1_live").set(0.0);
     }
 
@@ -104,7 +109,6 @@ impl Local {
     pub(crate) fn prove(&self, sent_at: Instant) {
         let until = sent_at.duration_since(self.started) + PROOF;
         self.proven_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
-        metrics::gauge!("cache_l1_live").set(1.0);
     }
 
     pub(crate) fn is_proven(&self, now: Instant) -> bool {

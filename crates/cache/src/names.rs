@@ -24,7 +24,7 @@ pub(crate) fn describe() {
         ("cache_l1_bytes", "Bytes in memory"),
         ("cache_l1_entries", "Entries in memory"),
         ("cache_l1_live", "0: memory does not answer, its link to Redis is not proven"),
-        ("cache_breaker_state", "1: Redis is not asked, it failed too often"),
+        ("cache_breaker_state", "1: Redis is not read: it is away, takes no writes, or failed too often"),
     ] {
         describe_gauge!(name, says);
     }

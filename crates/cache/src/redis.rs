@@ -39,6 +39,8 @@ const MARK: Duration = Duration::from_secs(10);
 struct Trust {
     stands: bool,
     since: Instant,
+    /// How often it was lost: what was begun before the last time does not regain it.
+    losses: u64,
 }
 
 /// Answer to an acquisition.
@@ -90,13 +92,15 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn open(url: &str) -> Result<Self, Error> {
-        Ok(Self {
+        let redis = Self {
             commands: connect(url)?,
             bulk: connect(url)?,
             breaker: Mutex::new(Breaker::new(Instant::now())),
-            trust: watch::Sender::new(Trust { stands: false, since: Instant::now() }),
+            trust: watch::Sender::new(Trust { stands: false, since: Instant::now(), losses: 0 }),
             scripts: Scripts::new(),
-        })
+        };
+        redis.show(false);
+        Ok(redis)
     }
 
     /// The connection that most commands go by.
@@ -120,14 +124,36 @@ impl Redis {
         self.trust.borrow().stands
     }
 
-    pub(crate) fn set_trust(&self, stands: bool) {
-        self.trust.send_replace(Trust { stands, since: Instant::now() });
+    /// Does not read it from now on.
+    pub(crate) fn distrust(&self) {
+        self.trust
+            .send_modify(|trust| *trust = Trust { stands: false, since: Instant::now(), losses: trust.losses + 1 });
+        self.show(self.breaker().is_open());
+    }
+
+    /// How often trust was lost, for [`trust`](Self::trust).
+    pub(crate) fn losses(&self) -> u64 {
+        self.trust.borrow().losses
+    }
+
+    /// Reads it from now on, unless trust was lost more often than so.
+    pub(crate) fn trust(&self, losses: u64) {
+        self.trust.send_if_modified(|trust| {
+            let regained = trust.losses == losses;
+            trust.stands |= regained;
+            regained
+        });
+        self.show(self.breaker().is_open());
+    }
+
+    fn show(&self, is_open: bool) {
+        metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(is_open || !self.is_trusted())));
     }
 
     /// Where Redis was replaced just now, waits for the moment in which it is told what has changed: going on without it
     /// would cost a load in each process.
     pub(crate) async fn settled(&self) {
-        let Trust { stands, since } = *self.trust.borrow();
+        let Trust { stands, since, .. } = *self.trust.borrow();
         if !stands && since.elapsed() < REGAIN && self.commands.state() == ClientState::Connected {
             let mut trust = self.trust.subscribe();
             let regained = trust.wait_for(|trust| trust.stands);
@@ -271,7 +297,7 @@ impl Redis {
             (true, false) => breaker.failed(Instant::now()),
             (_, true) => {} // its silence was counted
         }
-        metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(breaker.is_open())));
+        self.show(breaker.is_open());
         answer
     }
 

@@ -105,9 +105,8 @@ impl Cache {
         decode: fn(&Bytes) -> Option<Entry>,
         load: impl FnOnce() -> Load,
     ) -> Result<(Arc<Entry>, Source), ReadError> {
-        let retry_after = || Duration::from_millis(fastrand::u64(1000..=3000));
         let waiting = Waiting::begin(&self.0.flights.waiting, MOST_WAITING);
-        let Some(_waiting) = waiting else { return Err(ReadError::Crowded { retry_after: retry_after() }) };
+        let Some(_waiting) = waiting else { return Err(ReadError::crowded()) };
         let (flight, is_ours) = self.0.flights.join(name);
         if is_ours {
             let plan = Plan { key: name.into(), life, decode, load: load() };
@@ -137,8 +136,10 @@ impl Cache {
         Cached::of(Arc::new(Entry::decode::<K>(&bytes)?))
     }
 
-    /// Keeps a value for `life` instead of the key's own. `false` where it was not kept: Redis is away, the value is too
-    /// large, somebody is just loading it, or it was invalidated meanwhile.
+    /// Keeps a value for `life` instead of the key's own. Where it gives `true`, this process reads that value from now on,
+    /// and the others within milliseconds. `false` where that is not sure, and what stood under the key may still be read:
+    /// Redis is away or did not answer in time, the value is too large, somebody is just loading it, a change of it is
+    /// being committed, or it was invalidated meanwhile.
     ///
     /// # Errors
     /// [`Error::Json`].
@@ -146,12 +147,17 @@ impl Cache {
         let name = self.0.name(key);
         let mut entry = Entry::of_fresh(fresh, Duration::ZERO)?;
         (entry.grace, entry.pin) = (Duration::ZERO, Some(life)); // its end is the given one
+        if !entry.is_storable() {
+            return Ok(false);
+        }
         let Some(redis) = self.0.trusted_redis(&name) else {
             return Ok(self.0.redis.is_none() && self.0.keep_for(&name, entry, life));
         };
         let names = Names::of(&name);
         let Ok(Acquired::Lease(token)) = redis.acquire(&names, Anew::Always).await else { return Ok(false) };
-        Ok(entry.is_storable() && redis.fill(&names, token, entry.encode(), life).await.unwrap_or(false))
+        let filled = redis.fill(&names, token, entry.encode(), life).await;
+        self.0.drop_local(&name); // not only once Redis tells of it
+        Ok(filled.unwrap_or(false))
     }
 }
 

@@ -6,16 +6,14 @@ use crate::{
 
 /// A committed change of something that is cached. Deleting is a change too. Making is none where the id is drawn in
 /// the same transaction: nobody can have asked for it, though otherwise that there is nothing of an id is cached as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// An exam was changed, published, closed or deleted.
-    Exam(ExamId),
-    /// A question was added, changed, moved or deleted.
-    Question {
-        /// The question.
-        question: QuestionId,
-        /// The exam it belongs to.
+    /// An exam was changed, published, closed or deleted, or any of its questions: they all show its version.
+    Exam {
+        /// The exam.
         exam: ExamId,
+        /// All questions that it had before or has now.
+        questions: Vec<QuestionId>,
     },
     /// An account's public profile was changed.
     Profile(UserId),
@@ -28,28 +26,24 @@ impl Change {
     ///
     /// | change | keys |
     /// |---|---|
-    /// | exam | `exam:{id}`, `exam:{id}:questions` |
-    /// | question | `question:{id}`, `exam:{exam}:questions`, `exam:{exam}` |
+    /// | exam, or a question of it | `exam:{id}`, `exam:{id}:questions`, `question:{id}` of each of its questions |
     /// | profile | `user:{id}:profile` |
     /// | result | `result:{id}` |
     pub fn stale_keys(changes: &[Self]) -> Vec<String> {
-        let mut keys: Vec<String> = changes.iter().flat_map(|change| change.keys()).collect();
+        let mut keys: Vec<String> = changes.iter().flat_map(Self::keys).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
     }
 
-    fn keys(self) -> Vec<String> {
-        let of_exam = |id| vec![ExamKey(id).redis_key(), QuestionSheetKey(id).redis_key()];
+    fn keys(&self) -> Vec<String> {
         match self {
-            Self::Exam(id) => of_exam(id),
-            Self::Question { question, exam } => {
-                let mut keys = of_exam(exam);
-                keys.push(QuestionKey(question).redis_key());
-                keys
+            Self::Exam { exam, questions } => {
+                let questions = questions.iter().map(|question| QuestionKey(*question).redis_key());
+                [ExamKey(*exam).redis_key(), QuestionSheetKey(*exam).redis_key()].into_iter().chain(questions).collect()
             }
-            Self::Profile(id) => vec![ProfileKey(id).redis_key()],
-            Self::Result(id) => vec![ResultKey(id).redis_key()],
+            Self::Profile(id) => vec![ProfileKey(*id).redis_key()],
+            Self::Result(id) => vec![ResultKey(*id).redis_key()],
         }
     }
 }
@@ -68,11 +62,11 @@ mod tests {
     #[test]
     fn every_change_names_all_that_shows_it_once() {
         let (exam, question) = (ExamId(Uuid::from_u128(1)), QuestionId(Uuid::from_u128(2)));
-        let of_question = Change::Question { question, exam };
+        let of = |questions| Change::Exam { exam, questions };
         check(&[], &[]);
-        check(&[Change::Exam(exam)], &["exam:{1}", "exam:{1}:questions"]);
-        check(&[of_question], &["exam:{1}", "exam:{1}:questions", "question:{2}"]);
-        check(&[of_question, Change::Exam(exam), of_question], &["exam:{1}", "exam:{1}:questions", "question:{2}"]);
+        check(&[of(vec![])], &["exam:{1}", "exam:{1}:questions"]);
+        check(&[of(vec![question])], &["exam:{1}", "exam:{1}:questions", "question:{2}"]);
+        check(&[of(vec![question, question]), of(vec![])], &["exam:{1}", "exam:{1}:questions", "question:{2}"]);
         check(&[Change::Profile(UserId(Uuid::from_u128(1)))], &["user:{1}:profile"]);
         check(&[Change::Result(ResultId(Uuid::from_u128(2)))], &["result:{2}"]);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_core::{
-    Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionSheet, Role, Timestamp, UserId, Viewer,
+    Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionSheet, Role, Timestamp, UserId, Viewer,
 };
 use sea_orm::{
     ActiveModelTrait,
@@ -197,7 +197,8 @@ impl Exams {
         changed.version = Set(version);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        self.db.commit(tx, &[Change::Exam(id)], now).await?;
+        let told = [changed_with_questions(&tx, id).await?];
+        self.db.commit(tx, &told, now).await?;
         to_exam(row)
     }
 
@@ -233,7 +234,7 @@ impl Exams {
         changed.version = Set(version + 1);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
-        let told = with_questions(&tx, id).await?;
+        let told = [changed_with_questions(&tx, id).await?];
         self.db.commit(tx, &told, now).await?;
         to_exam(row)
     }
@@ -248,9 +249,9 @@ impl Exams {
         if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
             return Err(Error::WrongState("students have begun this exam: close it instead"));
         }
-        let changes = with_questions(&tx, id).await?;
+        let told = [changed_with_questions(&tx, id).await?];
         exam::Entity::delete_by_id(id.0).exec(&tx).await?;
-        self.db.commit(tx, &changes, now).await
+        self.db.commit(tx, &told, now).await
     }
 }
 
@@ -263,12 +264,9 @@ pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<
     }
 }
 
-/// A change of an exam and of each of its questions.
-async fn with_questions(tx: &DatabaseTransaction, id: ExamId) -> Result<Vec<Change>, Error> {
-    let of_exam = question::Entity::find().filter(question::Column::ExamId.eq(id.0));
-    let questions: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(tx).await?;
-    let questions = questions.into_iter().map(|question| Change::Question { question: QuestionId(question), exam: id });
-    Ok(std::iter::once(Change::Exam(id)).chain(questions).collect())
+/// A change of an exam and of the questions that it has now.
+async fn changed_with_questions(tx: &DatabaseTransaction, exam: ExamId) -> Result<Change, Error> {
+    Ok(Change::Exam { exam, questions: questions::ids(tx, exam).await? })
 }
 
 fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {

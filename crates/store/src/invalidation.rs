@@ -6,7 +6,7 @@
 //! ```text
 //!   let tx = self.db.begin().await?;
 //!   ...                                                    statements
-//!   self.db.commit(tx, &[Change::Exam(id)], now).await     outbox row, hook.before, COMMIT, hook.after, row cleared
+//!   self.db.commit(tx, &[Change::Profile(id)], now).await  outbox row, hook.before, COMMIT, hook.after, row cleared
 //! ```
 //! The route that calls it has nothing to do: when the method returns, the cache has let go of the old values, or the
 //! outbox holds a row that some process will take to it.

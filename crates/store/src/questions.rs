@@ -138,9 +138,9 @@ impl Questions {
         if begun {
             record(&tx, exam, editor.user, what, version, now).await?;
         }
-        let questions = touched.iter().map(|question| Change::Question { question: *question, exam });
-        let changes: Vec<_> = std::iter::once(Change::Exam(exam)).chain(questions).collect();
-        self.db.commit(tx, &changes, now).await?;
+        let mut questions = ids(&tx, exam).await?;
+        questions.extend(&touched);
+        self.db.commit(tx, &[Change::Exam { exam, questions }], now).await?;
         Ok(Edited { version, touched })
     }
 
@@ -185,6 +185,13 @@ async fn apply(tx: &DatabaseTransaction, exam: ExamId, edit: Edit) -> Result<Vec
             if removed.rows_affected == 0 { Err(Error::NotFound) } else { Ok(vec![id]) }
         }
     }
+}
+
+/// The questions that an exam has now.
+pub(crate) async fn ids(tx: &DatabaseTransaction, exam: ExamId) -> Result<Vec<QuestionId>, Error> {
+    let of_exam = question::Entity::find().filter(question::Column::ExamId.eq(exam.0));
+    let ids: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(tx).await?;
+    Ok(ids.into_iter().map(QuestionId).collect())
 }
 
 pub(crate) async fn insert(

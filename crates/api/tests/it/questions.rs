@@ -172,3 +172,34 @@ async fn a_change_of_an_old_version_of_the_questions_is_refused() {
     assert_eq!((replace("\"1\"").await, replace("\"1\"").await, replace("\"2-gzip\"").await), (200, 412, 200));
     api.stop().await;
 }
+
+#[tokio::test]
+async fn a_questions_version_is_that_of_its_exam_whatever_was_changed_of_it() {
+    let (api, author, _) = start().await;
+    let made = api.expect(201, Method::POST, "/exams", &author, &exam()).await;
+    let exam = format!("/exams/{}", made["id"].as_str().expect("an id"));
+    let written = api.expect(200, Method::PUT, &format!("{exam}/questions"), &author, &questions()).await;
+    let path = |n: usize| format!("/questions/{}", written["questions"][n]["id"].as_str().expect("an id"));
+    let etag = async |n: usize| {
+        let request = api.request(Method::GET, &format!("/api/v1{}", path(n))).bearer_auth(&author);
+        let answer = request.send().await.expect("an answer");
+        answer.headers()["etag"].to_str().expect("text").to_owned()
+    };
+    assert_eq!((etag(0).await, etag(2).await), ("\"2\"".to_owned(), "\"2\"".to_owned()), "cached from now on");
+    api.expect(200, Method::PATCH, &path(2), &author, &json!({"points": 3})).await;
+    assert_eq!(etag(0).await, "\"3\"", "after a change of another question");
+    api.expect(200, Method::PATCH, &exam, &author, &json!({"title": "Logic"})).await;
+    let seen = etag(0).await;
+    assert_eq!(seen, "\"4\"", "after a change of the exam");
+    api.expect(201, Method::POST, &format!("{exam}/questions"), &author, &questions()["questions"][4]).await;
+    api.expect(204, Method::DELETE, &path(2), &author, &Value::Null).await;
+    let (old, seen) = (seen, etag(0).await);
+    assert_eq!(seen, "\"6\"", "after one came and one went");
+    let change = async |etag: &str| {
+        let request = api.request(Method::PATCH, &format!("/api/v1{}", path(0))).bearer_auth(&author);
+        let request = request.header("if-match", etag).json(&json!({"points": 2}));
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((change(&old).await, change(&seen).await), (412, 200), "what is seen can be changed");
+    api.stop().await;
+}

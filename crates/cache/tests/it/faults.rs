@@ -1,5 +1,7 @@
 //! Redis down, frozen, read-only, full, absent at first. No read fails.
 
+use std::time::Instant;
+
 use examhall_testkit::{RedisOptions, eventually};
 
 use super::*;
@@ -122,6 +124,96 @@ async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_
         (read.0 == 1).then_some(())
     };
     eventually("the new value", PATIENCE, told).await;
+}
+
+#[tokio::test]
+async fn a_process_that_begins_does_not_read_what_was_changed_before_it_is_told_of_that() {
+    let redis = Redis::start().await;
+    let (old, row) = (cache(&redis).await, Row::new());
+    read(&old, &row).await;
+    row.change(); // and the process died, or Redis has lost what it was told
+    let (new, key, asked) = (cache(&redis).await, format!("exam:{}", KEY.0), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&asked);
+    new.ask_for_recent_keys(move || {
+        let (key, is_known) = (key.clone(), counted.fetch_add(1, Ordering::SeqCst) > 0);
+        async move { is_known.then(|| vec![key]) } // the database does not answer at first
+    });
+    eventually("Redis to be used", PATIENCE, async || {
+        let (version, source) = read(&new, &row).await;
+        assert_eq!(version, 1);
+        (source == Source::Redis).then_some(())
+    })
+    .await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn twenty_thousand_recent_changes_are_told_again_to_a_redis_that_hung_up() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
+    cache.delete_many(&keys).await.expect("told");
+    let told = async || {
+        let stats: String = redis.cmd("INFO commandstats").await;
+        let line =
+            stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).expect("scripts have run");
+        line.split(',').next().expect("a number").parse::<usize>().expect("a number")
+    };
+    let before = told().await;
+    redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    eventually("all to be told again", PATIENCE, async || (told().await >= before + keys.len()).then_some(())).await;
+    eventually("Redis to be read again", PATIENCE, async || {
+        cache.delete(&KEY).await.ok()?;
+        (read(&cache, &row).await.1 == Source::Loaded).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_no_longer() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    let reading = reader(&cache, &row);
+    row.loading().await; // the lease is this process's
+    let began = Instant::now();
+    redis.process().freeze();
+    row.change(); // by a process that cannot tell
+    tokio::time::sleep(Duration::from_millis(1500)).await; // a slow load
+    row.open();
+    assert_eq!(reading.await.expect("no panic").expect("read").0, Some(0));
+    let asked = async || {
+        let asked = Instant::now();
+        let version = read(&cache, &row).await.0;
+        assert!(version == 1 || asked - began < Duration::from_secs(2), "shown after {:?}", asked - began);
+        (version == 1).then_some(())
+    };
+    eventually("the new value", PATIENCE, asked).await;
+    redis.process().thaw();
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to_come_back() {
+    let mut redis = Redis::start().await;
+    redis.kill().await;
+    let (cache, row) = (Cache::open(&redis.url(), "").expect("a good URL"), Row::gated());
+    let began = Instant::now();
+    let readers: Vec<_> = (0..40).map(|n| other_reader(&cache, &row, n)).collect();
+    let (mut crowded, mut slow) = (0, 0);
+    for reader in readers {
+        match reader.await.expect("no panic").expect_err("the database does not answer") {
+            ReadError::Crowded { retry_after } => {
+                assert!((1_000..=3_000).contains(&retry_after.as_millis()), "{retry_after:?}");
+                crowded += 1;
+            }
+            ReadError::TooSlow(_) => slow += 1,
+            error @ ReadError::Load(_) => panic!("{error}"),
+        }
+    }
+    // Eight load at once; those who come next may have taken their places in the moment in which they were given up.
+    assert!(slow >= 8 && crowded >= 24, "{slow} were too slow, {crowded} sent away");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    row.open();
+    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
 }
 
 #[test]

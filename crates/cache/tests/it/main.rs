@@ -152,3 +152,9 @@ fn reader(cache: &Cache, row: &Row) -> tokio::task::JoinHandle<Result<(Option<i6
     let (cache, row) = (cache.clone(), row.clone());
     tokio::spawn(async move { try_read(&cache, &row).await })
 }
+
+/// Reads what stands under another key than [`KEY`].
+fn other_reader(cache: &Cache, row: &Row, n: u128) -> tokio::task::JoinHandle<Result<bool, ReadError>> {
+    let (cache, row, key) = (cache.clone(), row.clone(), ExamKey(ExamId(uuid::Uuid::from_u128(n + 1))));
+    tokio::spawn(async move { cache.get_or_load(&key, move || row.load()).await.map(|(read, _)| read.is_some()) })
+}

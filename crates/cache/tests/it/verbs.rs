@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use examhall_cache::Coding;
+use examhall_core::CacheKey;
 use examhall_testkit::eventually;
 
 use super::*;
@@ -51,6 +52,31 @@ async fn get_loads_nothing_and_set_stores_for_a_given_life() {
     assert!((1..=20_000).contains(&life), "{life}");
     other.delete(&KEY).await.expect("deleted");
     assert!(one.get(&KEY).await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    for version in 1..100 {
+        let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
+        eventually("the memory to answer", PATIENCE, local).await;
+        let fresh = Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
+        assert!(cache.set(&KEY, fresh, Duration::from_mins(1)).await.expect("JSON"));
+        assert_eq!(read(&cache, &row).await.0, i64::from(version));
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_not_set_and_bars_nobody() {
+    let redis = Redis::start().await;
+    for cache in [cache(&redis).await, Cache::local_only()] {
+        let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
+        let fresh = Fresh { version: 7, head: access(), value, pin: None };
+        assert!(!cache.set(&KEY, fresh, Duration::from_secs(20)).await.expect("JSON"));
+        assert!(cache.get(&KEY).await.is_none());
+    }
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS cl:{{exam:{}}}", KEY.0)).await, 0, "nobody has a lease");
 }
 
 #[tokio::test]
@@ -147,7 +173,9 @@ async fn a_key_is_warmed_once_in_the_fleet_and_stays_pinned() {
     let done = tokio::join!(warm(&one, 1), warm(&other, 1));
     assert_eq!((u8::from(done.0) + u8::from(done.1), row.loads()), (1, 2), "though it was fresh");
     let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
-    assert!(life > Duration::from_hours(4).as_millis().try_into().expect("small"), "{life}");
+    let fresh = life - i64::try_from(ExamKey::LIFE.stale_on_error.as_millis()).expect("small");
+    let pin = 5 * 3_600_000;
+    assert!((pin - 60_000..=pin).contains(&fresh), "it counts as fresh for all of its pin: {life}");
     assert!(read(&other, &row).await.1.is_hit());
     assert!(warm(&other, 2).await, "another occasion");
     row.change();

@@ -26,7 +26,10 @@ const PHASES: [Phase; 8] =
     [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
 
 /// Where the server has every phase, and behaves so.
-async fn post_with(settings: &[(&str, &str)], behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static) -> Post {
+async fn post_with(
+    settings: &[(&str, &str)],
+    behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static,
+) -> Post {
     let log_in = Some(("user".to_owned(), "word".to_owned()));
     let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
     let mut post = Post::start_with(options).await;
@@ -59,19 +62,19 @@ async fn a_phase_that_hangs_is_left_within_its_limit_and_a_second_while_the_othe
 async fn leaves_in_time(phase: Phase) {
     const LIMIT: Duration = Duration::from_secs(3);
     let limits = [("SMTP_TIMEOUT_MS", "3000"), ("SMTP_FINAL_TIMEOUT_MS", "3000")];
-    let (begin, mut begun) = watch::channel(None);
+    let (reached, mut is_reached) = watch::channel(None);
     let hang_once = once(phase, Action::Hang);
     let behaviour = move |at, line: &str| {
         let action = hang_once(at, line);
         if action == Action::Hang {
-            begin.send_replace(Some(Instant::now()));
+            reached.send_replace(Some(Instant::now()));
         }
         action
     };
     let post = post_with(&limits, behaviour).await;
     post.add_many(5).await;
     let mailer = post.world.mailer(&[]);
-    let began = begun.wait_for(Option::is_some).await.expect("the server lives").expect("it has begun");
+    let began = is_reached.wait_for(Option::is_some).await.expect("the server lives").expect("it has begun");
     let leaving = async {
         mailer.line("Mail not accepted").await;
         (began.elapsed(), post.world.smtp.received().len())

@@ -3,8 +3,8 @@ use std::{
     time::Duration,
 };
 
-use examhall_core::{Patch, Timestamp};
-use examhall_store::{CommitHook, ExamChange, Invalidation, Store};
+use examhall_core::{ExamId, Patch, QuestionId, Timestamp, UserId};
+use examhall_store::{CommitHook, Edit, Editor, ExamChange, Invalidation, Store};
 use examhall_testkit::eventually;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ on_both!(
     a_commit_is_told_before_and_after_and_noted_as_heard,
     what_the_cache_did_not_hear_stays_in_the_outbox,
     a_change_that_is_refused_tells_nobody,
+    an_edit_of_one_question_is_told_with_the_others_of_its_exam,
     a_deleted_exam_is_told_with_its_questions,
     exams_that_open_soon_are_found,
 );
@@ -59,16 +60,27 @@ async fn overdue(fresh: &Fresh) -> Vec<Invalidation> {
     fresh.store.invalidations.overdue(Duration::from_secs(5), 10, LATER).await.expect("asked")
 }
 
+/// The keys of a new exam's questions, which show its version.
+fn question_keys() -> [String; 3] {
+    [3, 5, 7].map(|n| format!("question:{}", Uuid::from_u128(n)))
+}
+
+fn keys_of(exam: ExamId) -> Vec<String> {
+    [format!("exam:{exam}"), format!("exam:{exam}:questions")].into_iter().chain(question_keys()).collect()
+}
+
 async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
     let listener = Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
     fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
     let heard = listener.heard.lock().expect("no panic").clone();
-    assert_eq!(heard, ["before exam exam:questions at version 1", "after exam exam:questions at version 2",]);
+    let keys = ["exam".to_owned(), "exam:questions".to_owned()].into_iter().chain(question_keys());
+    let keys = keys.collect::<Vec<_>>().join(" ");
+    assert_eq!(heard, [format!("before {keys} at version 1"), format!("after {keys} at version 2")]);
     eventually("nothing is overdue", Duration::from_secs(10), async || overdue(&fresh).await.is_empty().then_some(()))
         .await;
     let recent = async |now| fresh.store.invalidations.recent_keys(Duration::from_mins(1), now).await.expect("asked");
-    assert_eq!(recent(NOW).await.len(), 2, "for a Redis that may have forgotten");
+    assert_eq!(recent(NOW).await.len(), 5, "for a Redis that may have forgotten");
     let much_later = NOW.plus(Duration::from_hours(1));
     fresh.store.invalidations.prune(Duration::from_mins(2), much_later).await.expect("pruned");
     assert_eq!(recent(NOW).await.len(), 0);
@@ -79,7 +91,7 @@ async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
     let waiting = overdue(&fresh).await;
-    assert_eq!(waiting[0].keys, [format!("exam:{id}"), format!("exam:{id}:questions")]);
+    assert_eq!(waiting[0].keys, keys_of(id));
     let too_young = fresh.store.invalidations.overdue(Duration::from_secs(5), 10, NOW).await.expect("asked");
     assert_eq!(too_young, []);
     fresh.store.invalidations.prune(Duration::ZERO, LATER).await.expect("pruned");
@@ -95,13 +107,20 @@ async fn a_change_that_is_refused_tells_nobody(fresh: Fresh) {
     assert!(listener.heard.lock().expect("no panic").is_empty());
 }
 
+async fn an_edit_of_one_question_is_told_with_the_others_of_its_exam(fresh: Fresh) {
+    Listener::on(&fresh, false);
+    let exam = new_exam(&fresh).await;
+    let editor = Editor { user: UserId(Uuid::nil()), force: false, expected: None };
+    let edit = Edit::Remove(QuestionId(Uuid::from_u128(5)));
+    fresh.store.questions.edit(exam, edit, editor, NOW).await.expect("edited");
+    assert_eq!(overdue(&fresh).await[0].keys, keys_of(exam));
+}
+
 async fn a_deleted_exam_is_told_with_its_questions(fresh: Fresh) {
     Listener::on(&fresh, false);
     let id = new_exam(&fresh).await;
     fresh.store.exams.delete(id, None, NOW).await.expect("deleted");
-    let questions = [3, 5, 7].map(|n| format!("question:{}", Uuid::from_u128(n)));
-    let exam = [format!("exam:{id}"), format!("exam:{id}:questions")];
-    assert_eq!(overdue(&fresh).await[0].keys, [&exam[..], &questions[..]].concat());
+    assert_eq!(overdue(&fresh).await[0].keys, keys_of(id));
 }
 
 async fn exams_that_open_soon_are_found(fresh: Fresh) {

@@ -9,6 +9,7 @@ mod exam_start;
 mod exam_start_changes;
 mod exam_start_crowd;
 mod exam_start_faults;
+mod exam_start_redis;
 mod guide;
 mod memory;
 mod migrate;
