@@ -4,8 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use examhall_cache::Cache;
-use examhall_core::{ExamAccess, ExamKey, QuestionSheetKey};
-use examhall_store::{CommitHook, Store};
+use examhall_core::{ExamAccess, ExamId, ExamKey, QuestionSheetKey};
+use examhall_store::{CommitHook, Error, Store};
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,10 +21,18 @@ const ROUND: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_mins(1);
 /// Commits taken to the cache at a time.
 const BATCH: u64 = 100;
+/// How often it looks for exams that are about to open.
+const WARM_ROUND: Duration = Duration::from_secs(5);
+/// Exams that open in one moment are loaded over this time.
+const SPREAD: Duration = Duration::from_secs(20);
+/// Exams loaded at a time.
+const WARMED_AT_ONCE: usize = 4;
 
 /// Tells the cache of commits.
-#[derive(Clone)]
-struct Listener(Cache);
+struct Listener {
+    store: Store,
+    cache: Cache,
+}
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,17 +43,21 @@ impl std::fmt::Debug for Listener {
 #[async_trait::async_trait]
 impl CommitHook for Listener {
     async fn before(&self, commit: Uuid, keys: &[String]) {
-        self.0.before_commit(commit, keys).await;
+        self.cache.before_commit(commit, keys).await;
     }
 
     async fn after(&self, commit: Uuid, keys: &[String]) -> bool {
-        self.0.after_commit(commit, keys).await
+        let heard = self.cache.after_commit(commit, keys).await;
+        if heard {
+            warm_again(&self.store, &self.cache, keys);
+        }
+        heard
     }
 }
 
 /// Makes store and cache know of each other.
 pub(crate) fn introduce(store: &Store, cache: &Cache) {
-    store.on_commit(Arc::new(Listener(cache.clone())));
+    store.on_commit(Arc::new(Listener { store: store.clone(), cache: cache.clone() }));
     let store = store.clone();
     cache.ask_for_recent_keys(move || {
         let store = store.clone();
@@ -54,31 +67,33 @@ pub(crate) fn introduce(store: &Store, cache: &Cache) {
 
 /// Looks after what others left undone, until `stop`.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
-    let mut rounds: u64 = 0;
-    while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
-        let done = async {
-            take_over(&state).await?;
-            if rounds.is_multiple_of(10) {
-                warm_opening(&state).await?;
-            }
-            if rounds.is_multiple_of(60) {
-                state.store.invalidations.prune(REMEMBERED * 2, now()).await?;
-            }
-            Ok::<_, examhall_store::Error>(())
-        };
-        if let Err(error) = done.await {
+    let taking_over = every(ROUND, &stop, || take_over(&state));
+    let warming = every(WARM_ROUND, &stop, || warm_opening(&state));
+    let pruning = every(REMEMBERED, &stop, || state.store.invalidations.prune(REMEMBERED * 2, now()));
+    tokio::join!(taking_over, warming, pruning);
+}
+
+async fn every<F>(pause: Duration, stop: &CancellationToken, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    loop {
+        if let Err(error) = work().await {
             tracing::debug!(%error, "the cache is not looked after for now");
         }
-        rounds += 1;
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
     }
 }
 
 /// Takes commits to the cache of which it has not heard.
-async fn take_over(state: &State) -> Result<(), examhall_store::Error> {
+async fn take_over(state: &State) -> Result<(), Error> {
     let overdue = state.store.invalidations.overdue(ROUND, BATCH, now()).await?;
     let mut heard = Vec::new();
     for invalidation in overdue {
         if state.cache.replay(&invalidation.keys).await {
+            warm_again(&state.store, &state.cache, &invalidation.keys);
             heard.push(invalidation.commit);
         }
     }
@@ -89,21 +104,43 @@ async fn take_over(state: &State) -> Result<(), examhall_store::Error> {
     state.store.invalidations.mark_cleared(&heard, now()).await
 }
 
-/// Loads exams that open within the next minute.
-async fn warm_opening(state: &State) -> Result<(), examhall_store::Error> {
-    for (exam, opens_at) in state.store.exams.opening_within(ExamAccess::WARM_BEFORE, now()).await? {
-        let (store, cache) = (state.store.clone(), state.cache.clone());
-        tokio::spawn(async move {
-            let (for_exam, for_sheet) = (store.clone(), store);
-            let (exam_key, sheet_key) = (ExamKey(exam), QuestionSheetKey(exam));
-            let (one, other) = tokio::join!(
-                cache.warm(&exam_key, opens_at.as_millis(), move || load_exam(for_exam, exam)),
-                cache.warm(&sheet_key, opens_at.as_millis(), move || load_sheet(for_sheet, exam)),
-            );
-            if one || other {
-                tracing::info!(exam_id = %exam, %opens_at, "Exam warmed");
-            }
-        });
+/// Loads exams that open within the next minute, not all in one moment.
+async fn warm_opening(state: &State) -> Result<(), Error> {
+    let now = now();
+    let mut opening = state.store.exams.opening_within(ExamAccess::WARM_BEFORE, now).await?;
+    opening.retain(|(exam, opens_at)| opens_at.minus(ExamAccess::WARM_BEFORE).plus(spread(*exam)) <= now);
+    for some in opening.chunks(WARMED_AT_ONCE) {
+        join_all(some.iter().map(|(exam, _)| warm(state.store.clone(), state.cache.clone(), *exam))).await;
     }
     Ok(())
+}
+
+/// An exam's own part of [`SPREAD`], the same in every process.
+fn spread(exam: ExamId) -> Duration {
+    let part = exam.0.as_u128() % SPREAD.as_millis();
+    Duration::from_millis(u64::try_from(part).unwrap_or(0))
+}
+
+/// Loads what a commit has taken away of exams that are open, or about to, before thousands ask for it at once.
+fn warm_again(store: &Store, cache: &Cache, keys: &[String]) {
+    let exams = keys.iter().filter_map(|key| Some(ExamId(key.strip_prefix("exam:")?.parse().ok()?)));
+    for exam in exams {
+        tokio::spawn(warm(store.clone(), cache.clone(), exam));
+    }
+}
+
+/// Loads an exam and its sheet, if they are to stay in the cache and do not.
+async fn warm(store: Store, cache: Cache, exam: ExamId) {
+    let Ok(found) = store.exams.get(exam).await else { return }; // gone; or tried again, as long as it has not opened
+    let Some(pin) = found.value.access().pinned_for(now()) else { return };
+    let lasting = pin.saturating_sub(ExamAccess::PINNED_AFTER);
+    let (for_exam, for_sheet) = (store.clone(), store);
+    let (exam_key, sheet_key) = (ExamKey(exam), QuestionSheetKey(exam));
+    let (one, other) = tokio::join!(
+        cache.warm(&exam_key, lasting, move || load_exam(for_exam, exam)),
+        cache.warm(&sheet_key, lasting, move || load_sheet(for_sheet, exam)),
+    );
+    if one || other {
+        tracing::info!(exam_id = %exam, "Exam warmed");
+    }
 }

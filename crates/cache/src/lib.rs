@@ -55,7 +55,6 @@
 //! | `cm:{key}` | marks: commits under way, by the end of their 10 s on Redis's clock |
 //! | `cc:{..}` | canary of a process: where it is gone, Redis was flushed |
 //! | `cc:none` | nothing: it is taken away to see whether Redis takes writes |
-//! | `cw:{key}:..` | that somebody has warmed the key for an occasion |
 //!
 //! # Why nothing old stays
 //!

@@ -167,11 +167,11 @@ impl Redis {
         Ok(value.into_bytes())
     }
 
-    /// Takes the right to do something once in the fleet; whether it was free.
-    pub(crate) async fn claim(&self, name: &str, life: Duration) -> Result<bool, Error> {
-        let args = vec![name.into(), "1".into(), "NX".into(), "PX".into(), ms(life)];
-        let answer = command(&self.commands, PATIENCE, "SET", at_server_of(name), args).await?;
-        Ok(!answer.is_null())
+    /// How long what stands under a key stays; nothing where nothing does.
+    pub(crate) async fn left(&self, key: &str) -> Result<Duration, Error> {
+        let left = command(&self.commands, PATIENCE, "PTTL", at_server_of(key), vec![key.into()]).await?;
+        let left = left.as_i64().and_then(|left| u64::try_from(left).ok());
+        Ok(Duration::from_millis(left.unwrap_or(0)))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {

@@ -135,7 +135,7 @@ impl ExamAccess {
     /// minutes after it closes, so that nothing is loaded anew under ten thousand readers. An exam without a window is
     /// not pinned, and none for longer than a day.
     pub fn pinned_for(&self, now: Timestamp) -> Option<Duration> {
-        let (from, until) = (self.opens_at?.minus(Self::WARM_BEFORE), self.closes_at?.plus(Duration::from_mins(10)));
+        let (from, until) = (self.opens_at?.minus(Self::WARM_BEFORE), self.closes_at?.plus(Self::PINNED_AFTER));
         let left = until.as_millis().saturating_sub(now.as_millis());
         let is_pinned = self.status == ExamStatus::Published && from <= now && left > 0;
         is_pinned.then(|| Duration::from_millis(left.unsigned_abs()).min(Duration::from_hours(24)))
@@ -143,6 +143,9 @@ impl ExamAccess {
 
     /// How long before `opens_at` an exam's keys are loaded into the cache, at the earliest.
     pub const WARM_BEFORE: Duration = Duration::from_mins(1);
+
+    /// How long after `closes_at` they stay.
+    pub const PINNED_AFTER: Duration = Duration::from_mins(10);
 
     /// Whether `viewer` may read the question sheet: its owners always, everybody else while it is open.
     pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Sight {

@@ -162,25 +162,59 @@ async fn a_key_is_warmed_once_in_the_fleet_and_stays_pinned() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
-    let warm = async |cache: &Cache, occasion| {
-        let row = row.clone();
-        let load = move || async move {
-            let pin = Some(Duration::from_hours(5));
-            Ok::<_, Away>(row.load().await?.map(|fresh| Fresh { pin, ..fresh }))
-        };
-        cache.warm_within(Duration::ZERO, &KEY, occasion, load).await
-    };
-    let done = tokio::join!(warm(&one, 1), warm(&other, 1));
+    let hours = Duration::from_hours;
+    let done = tokio::join!(warm(&one, &row, hours(4)), warm(&other, &row, hours(4)));
     assert_eq!((u8::from(done.0) + u8::from(done.1), row.loads()), (1, 2), "though it was fresh");
+    assert!(!warm(&one, &row, hours(4)).await && !warm(&other, &row, hours(4)).await, "it stays for so long");
     let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
     let fresh = life - i64::try_from(ExamKey::LIFE.stale_on_error.as_millis()).expect("small");
     let pin = 5 * 3_600_000;
     assert!((pin - 60_000..=pin).contains(&fresh), "it counts as fresh for all of its pin: {life}");
     assert!(read(&other, &row).await.1.is_hit());
-    assert!(warm(&other, 2).await, "another occasion");
+    assert!(warm(&other, &row, hours(6)).await, "it does not stay for so long");
     row.change();
     other.delete(&KEY).await.expect("deleted");
     assert_eq!(read(&one, &row).await.0, 1, "what is pinned can be invalidated");
+}
+
+/// Warms what is to stay for five hours; whether it did.
+async fn warm(cache: &Cache, row: &Row, lasting: Duration) -> bool {
+    let row = row.clone();
+    let load = move || async move {
+        let pin = Some(Duration::from_hours(5));
+        Ok::<_, Away>(row.load().await?.map(|fresh| Fresh { pin, ..fresh }))
+    };
+    cache.warm(&KEY, lasting, load).await
+}
+
+#[tokio::test]
+async fn what_could_not_be_warmed_or_was_changed_is_warmed_by_the_next_who_tries() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
+    let lasting = Duration::from_hours(4);
+    row.fails.store(1, Ordering::SeqCst);
+    assert!(!warm(&one, &row, lasting).await, "its load fails");
+    row.fails.store(0, Ordering::SeqCst);
+    assert!(warm(&other, &row, lasting).await);
+    assert_eq!(row.loads(), 2);
+    row.change();
+    one.delete(&KEY).await.expect("deleted");
+    assert!(warm(&one, &row, lasting).await, "after a change");
+    assert_eq!((read(&other, &row).await, row.loads()), ((1, Source::Redis), 3), "and nobody else loads");
+}
+
+#[tokio::test]
+async fn what_a_process_died_warming_is_warmed_by_another() {
+    let redis = Redis::start().await;
+    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
+    let lasting = Duration::from_hours(4);
+    let (dying, of_it) = (one.clone(), row.clone());
+    let warming = tokio::spawn(async move { warm(&dying, &of_it, lasting).await });
+    row.loading().await;
+    warming.abort(); // with its lease
+    row.open();
+    eventually("another to warm it", PATIENCE, async || warm(&other, &row, lasting).await.then_some(())).await;
+    assert_eq!((read(&one, &row).await, row.loads()), ((0, Source::Redis), 2));
 }
 
 #[tokio::test]

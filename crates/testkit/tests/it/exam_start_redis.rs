@@ -176,3 +176,51 @@ async fn a_sheet_past_its_time_is_served_while_the_database_is_away_and_called_s
         .await;
     }
 }
+
+/// Gives the exam a window, in minutes from now, of which no process is told.
+async fn set_window(fleet: &Fleet, opens_in: &str, closes_in: u32) {
+    let at = |minutes: &str| format!("(extract(epoch from now()) * 1000)::bigint + 60000 * {minutes}");
+    let (opens, closes) = (at(opens_in), at(&closes_in.to_string()));
+    fleet.sql(&format!("UPDATE exams SET opens_at = {opens}, closes_at = {closes}")).await;
+}
+
+/// Waits until exam and sheet are in Redis for more than so many hours.
+async fn wait_until_warm(fleet: &Fleet, hours: i64) {
+    let (sheet, redis) = (fleet.sheet_key(), &fleet.world.redis);
+    for key in [sheet.trim_end_matches(":questions"), &sheet] {
+        eventually("both to be in Redis", PATIENCE, async || {
+            (redis.cmd::<i64>(&format!("PTTL {key}")).await > hours * 3_600_000).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_exam_that_is_about_to_open_is_loaded_once_and_by_no_reader() {
+    let mut fleet = Fleet::start().await;
+    set_window(&fleet, "0.6", 300).await; // by now each exam's part of the spread is over
+    wait_until_warm(&fleet, 4).await;
+    let looked = async || {
+        let stats: String = fleet.world.redis.cmd("INFO commandstats").await;
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_pttl:calls=")).expect("it was asked for");
+        line.split(',').next().expect("a number").parse::<u64>().expect("a number")
+    };
+    let before = looked().await;
+    eventually("both to look again", PATIENCE, async || (looked().await >= before + 6).then_some(())).await;
+    let warmed = fleet.both("cache_refreshes_total{result=\"ok\"").await;
+    assert_eq!(warmed.iter().sum::<u64>(), 2, "exam and sheet, in all: {warmed:?}");
+    assert_eq!(fleet.loads(), 1);
+}
+
+#[tokio::test]
+async fn an_open_exam_that_was_changed_is_loaded_again_before_a_reader_comes() {
+    let mut fleet = Fleet::start().await;
+    set_window(&fleet, "-5", 300).await;
+    for (api, version) in [(0, 2), (1, 3)] {
+        assert_eq!(fleet.change(api, "Logic").await, 200);
+        wait_until_warm(&fleet, 4).await;
+        let loads = fleet.loads();
+        assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(version)), (200, json!(version))));
+        assert_eq!(fleet.loads(), loads, "it was there");
+    }
+}
