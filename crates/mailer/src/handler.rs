@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use examhall_boot::{
@@ -19,13 +19,13 @@ use examhall_boot::{
     traces::{Parent, Span, SpanKind},
 };
 use examhall_core::{EmailJob, MailClass, Timestamp};
-use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome, Standing};
+use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
+    attempt::{Attempt, is_of, now},
     bodies::Bodies,
     end::{End, slow_lane},
-    intent::Intent,
     message::{Author, Prepared, prepare},
     outcomes::Outcomes,
     payload::Payload,
@@ -108,14 +108,16 @@ impl SendMail {
         // Both before any connection is opened, and in one round trip.
         let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&mail.to));
         let known = known.map_err(|error| End::redis_trouble(&error))?;
-        let deferrals = self.known(job, &mail, &known).await?;
-        leave_out(&mut mail, suppressed.map_err(|error| End::redis_trouble(&error))?)?;
-        self.deliver(job, &mail, &known, deferrals).await
+        let somebody_is_left = leave_out(&mut mail, suppressed.map_err(|error| End::redis_trouble(&error))?);
+        let attempt = Attempt::new(job, &mail, &self.ledger, known);
+        self.heed_ledger(&attempt).await?;
+        somebody_is_left?;
+        self.deliver(&attempt).await
     }
 
-    /// What the ledger says of the job, unless that ends it: how often it was put off.
-    async fn known(&self, job: &Job<Payload>, mail: &Prepared, standing: &Standing) -> Result<u32, End> {
-        let Some(known) = standing.entry().filter(|entry| is_of(job, entry)) else { return Ok(0) };
+    /// Whether what the ledger says of the job ends it.
+    async fn heed_ledger(&self, attempt: &Attempt<'_>) -> Result<(), End> {
+        let (Some(known), job) = (attempt.known(), attempt.job) else { return Ok(()) };
         // Only an operator's retry comes here without the job having lost its worker once more.
         let is_decided = known.state == Effect::Held && known.stalls == job.stalls;
         match known.state {
@@ -124,7 +126,7 @@ impl SendMail {
                 Err(End::Sent(known.result))
             }
             Effect::Intent | Effect::Held if !is_decided && !self.may_be_sent_twice(job) => {
-                Err(self.hold(job, mail, standing, known.deferrals).await)
+                Err(self.hold(attempt).await)
             }
             Effect::Intent => {
                 tracing::warn!(
@@ -134,9 +136,9 @@ impl SendMail {
                 );
                 metrics::counter!("mailer_resent_in_doubt_total").increment(1);
                 flag(job, "sent again although it may have been delivered before").await;
-                Ok(known.deferrals)
+                Ok(())
             }
-            Effect::Held | Effect::Deferred | Effect::Refused => Ok(known.deferrals),
+            Effect::Held | Effect::Deferred | Effect::Refused => Ok(()),
         }
     }
 
@@ -145,50 +147,42 @@ impl SendMail {
     }
 
     /// Leaves the mail to an operator, whose retry sends it.
-    async fn hold(&self, job: &Job<Payload>, mail: &Prepared, known: &Standing, deferrals: u32) -> End {
-        let held = Entry { stalls: job.stalls, ..entry(Effect::Held, mail, deferrals, Value::Null) };
-        self.outcomes.write(&job.id, Some(known), held).await;
+    async fn hold(&self, attempt: &Attempt<'_>) -> End {
+        let job = attempt.job;
+        let held = Entry { stalls: job.stalls, ..attempt.entry(Effect::Held) };
+        self.outcomes.write(&job.id, Some(attempt.standing()), held).await;
         End::Failed(format!("held: it may have been delivered before; `mailer queue retry {}` sends it again", job.id))
     }
 
-    async fn deliver(
-        &self,
-        job: &Job<Payload>,
-        mail: &Prepared,
-        known: &Standing,
-        deferrals: u32,
-    ) -> Result<Value, End> {
-        let started = Instant::now();
-        let intent = Intent::new(job, &self.ledger, known, entry(Effect::Intent, mail, deferrals, Value::Null));
+    async fn deliver(&self, attempt: &Attempt<'_>) -> Result<Value, End> {
+        let (started, job) = (Instant::now(), attempt.job);
         // Saves a round trip. Killed meanwhile, the mail is in doubt though it was not sent: where that would hold it, the
         // intent is written afterwards.
         let is_noted_meanwhile = self.may_be_sent_twice(job);
-        let meanwhile = || {
-            let intent = &intent;
-            async move {
-                if is_noted_meanwhile {
-                    let _ = intent.note().await; // looked at below
-                }
+        let meanwhile = || async move {
+            if is_noted_meanwhile {
+                let _ = attempt.note_intent().await; // looked at below
             }
         };
-        let pending = match self.transport.begin(mail, meanwhile).await {
+        let pending = match self.transport.begin(attempt.mail, meanwhile).await {
             Ok(pending) => pending,
-            Err(undelivered) => return Err(self.undelivered(job, mail, deferrals, &intent, undelivered).await),
+            Err(undelivered) => return Err(self.undelivered(attempt, undelivered).await),
         };
-        intent.note().await?;
+        attempt.note_intent().await?;
         if job.claim.is_lost() {
             return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
         }
         if has_expired(job) {
-            return Err(self.not_sent(job, mail, deferrals, &intent, End::Expired).await);
+            return Err(self.not_sent(attempt, End::Expired).await);
         }
-        match pending.finish(&job.id, mail).await {
-            Ok(delivered) => Ok(self.accepted(job, mail, delivered, started.elapsed()).await),
-            Err(undelivered) => Err(self.undelivered(job, mail, deferrals, &intent, undelivered).await),
+        match pending.finish(&job.id, attempt.mail).await {
+            Ok(delivered) => Ok(self.accepted(attempt, delivered, started.elapsed()).await),
+            Err(undelivered) => Err(self.undelivered(attempt, undelivered).await),
         }
     }
 
-    async fn accepted(&self, job: &Job<Payload>, mail: &Prepared, delivered: Delivered, took: Duration) -> Value {
+    async fn accepted(&self, attempt: &Attempt<'_>, delivered: Delivered, took: Duration) -> Value {
+        let (job, mail) = (attempt.job, attempt.mail);
         self.health.report("smtp", Ok(()));
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
@@ -199,53 +193,37 @@ impl SendMail {
             "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
             "rejected": rejected, "provider": delivered.provider, "ms": ms,
         });
-        let outcome = entry(Effect::Accepted, mail, 0, result.clone());
+        let outcome = Entry { deferrals: 0, result: result.clone(), ..attempt.entry(Effect::Accepted) };
         self.outcomes.write(&job.id, None, outcome).await;
         self.suppressions.note(&job.id, &delivered.rejected).await;
         result
     }
 
     /// Nobody took the mail, or nobody knows.
-    async fn undelivered(
-        &self,
-        job: &Job<Payload>,
-        mail: &Prepared,
-        deferrals: u32,
-        intent: &Intent<'_>,
-        undelivered: Undelivered,
-    ) -> End {
+    async fn undelivered(&self, attempt: &Attempt<'_>, undelivered: Undelivered) -> End {
+        let job = attempt.job;
         self.note(job, &undelivered).await;
         let Undelivered { verdict, reason, .. } = undelivered;
         let end = match verdict {
-            Verdict::Ambiguous if !self.may_be_sent_twice(job) => {
-                return self.hold(job, mail, intent.standing(), deferrals).await;
-            }
+            Verdict::Ambiguous if !self.may_be_sent_twice(job) => return self.hold(attempt).await,
             Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
             Verdict::SlowLane => {
-                let again = entry(Effect::Deferred, mail, deferrals + 1, Value::Null);
-                self.outcomes.write(&job.id, Some(intent.standing()), again).await;
-                return End::Parked(slow_lane(deferrals));
+                let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(Effect::Deferred) };
+                self.outcomes.write(&job.id, Some(attempt.standing()), again).await;
+                return End::Parked(slow_lane(attempt.deferrals));
             }
             Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
             Verdict::Retry => End::Retried(reason),
             Verdict::Permanent(_) => End::Failed(reason),
         };
-        self.not_sent(job, mail, deferrals, intent, end).await
+        self.not_sent(attempt, end).await
     }
 
     /// Takes back the intent, where it was written.
-    async fn not_sent(
-        &self,
-        job: &Job<Payload>,
-        mail: &Prepared,
-        deferrals: u32,
-        intent: &Intent<'_>,
-        end: End,
-    ) -> End {
-        if intent.is_noted() {
+    async fn not_sent(&self, attempt: &Attempt<'_>, end: End) -> End {
+        if attempt.is_intent_noted() {
             let state = if matches!(end, End::Failed(_)) { Effect::Refused } else { Effect::Deferred };
-            let outcome = entry(state, mail, deferrals, Value::Null);
-            self.outcomes.write(&job.id, Some(intent.standing()), outcome).await;
+            self.outcomes.write(&attempt.job.id, Some(attempt.standing()), attempt.entry(state)).await;
         }
         end
     }
@@ -311,11 +289,6 @@ async fn flag(job: &Job<Payload>, what: &str) {
     }
 }
 
-/// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
-fn is_of(job: &Job<Payload>, entry: &Entry) -> bool {
-    entry.job_timestamp.is_none_or(|then| then == job.timestamp)
-}
-
 fn has_expired(job: &Job<Payload>) -> bool {
     job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
 }
@@ -324,14 +297,4 @@ fn has_expired(job: &Job<Payload>) -> bool {
 fn last_moment(job: &Job<Payload>) -> i64 {
     let meant_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
     job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
-}
-
-fn entry(state: Effect, mail: &Prepared, deferrals: u32, result: Value) -> Entry {
-    let job_timestamp = mail.job_timestamp;
-    Entry { state, message_id: mail.message_id.clone(), at: now(), job_timestamp, deferrals, stalls: 0, result }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,7 @@
 //! producer's business.
 
 mod app;
+mod attempt;
 mod bodies;
 mod breaker;
 mod checks;
@@ -19,7 +20,6 @@ mod drain;
 mod end;
 mod gauges;
 mod handler;
-mod intent;
 mod message;
 mod outcomes;
 mod payload;

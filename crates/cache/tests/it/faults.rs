@@ -178,7 +178,7 @@ async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_
     let began = Instant::now();
     redis.process().freeze();
     row.change(); // by a process that cannot tell
-    tokio::time::sleep(Duration::from_millis(1500)).await; // a slow load
+    tokio::time::sleep(Duration::from_millis(1500)).await; // how long the load takes is what counts
     row.open();
     assert_eq!(reading.await.expect("no panic").expect("read").0, Some(0));
     let asked = async || {

@@ -1,9 +1,9 @@
 //! Delivering a mail: by SMTP (RFC 5321), or into a folder.
 //!
 //! ```text
-//!   Transport ── Provider ── Session ── Wire      first provider that is not left alone
-//!       │            └────── Breaker              when it is left alone
-//!       └─────── Folder                           for development
+//!   Transport ── Provider ── Pool ── Session ── Wire      first provider that is not left alone
+//!       │            └────── Breaker                      when it is left alone
+//!       └─────── Folder                                   for development
 //! ```
 //! A mail takes two steps: [`Transport::begin`], after which a server waits for the message, and [`Begun::finish`].
 //! What the caller does in between, or meanwhile in the first one, is done before anything is sent.
@@ -17,6 +17,7 @@ mod dialogue;
 mod fault;
 mod folder;
 mod lease;
+mod pool;
 mod provider;
 mod reply;
 mod session;

@@ -5,16 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::{Leases, Limiter, Permit};
+use examhall_queue::{Limiter, Permit};
 use lettre::Address;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Delivered, Fault, Limits, Phase, Refused, TransportOptions, Undelivered,
+    Delivered, Fault, Phase, Refused, TransportOptions, Undelivered,
     dialogue::{Envelope, NoEnvelope, Rejected},
     fault::Kind,
-    lease::Lease,
+    pool::Pool,
     session::Session,
     url::{Security, Server},
 };
@@ -24,23 +24,11 @@ use crate::{
     verdict::{Suppress, Trouble, Verdict, judge},
 };
 
-/// How often connections that grew old while waiting are closed.
-const SWEEP: Duration = Duration::from_secs(30);
-
-/// The same where connections are few and other mailers may wait for them.
-const QUICK_SWEEP: Duration = Duration::from_secs(1);
-/// How long a mailer that vanished keeps its connections from the others.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often a connection is asked for where all are taken.
-const LEASE_WAIT: Duration = Duration::from_millis(50);
-
-/// A server and what is known of it. Connections wait in `idle` for the next mail.
+/// A server and what is known of it.
 pub(crate) struct Provider {
-    server: Server,
-    limits: Limits,
+    server: Arc<Server>,
+    pool: Pool,
     limiter: Limiter,
-    leases: Option<Leases>,
-    idle: Mutex<Vec<Session>>,
     breaker: Mutex<Breaker>,
     changes: watch::Sender<()>,
 }
@@ -59,14 +47,11 @@ impl Provider {
         limiter: Limiter,
         changes: watch::Sender<()>,
     ) -> Self {
-        let places =
-            |count| Leases::new(options.redis.clone(), format!("mail:connections:{}", server.name()), count, LEASE);
+        let server = Arc::new(server);
         let provider = Self {
-            leases: server.connections.map(places),
+            pool: Pool::new(Arc::clone(&server), options),
             server,
-            limits: options.limits,
             limiter,
-            idle: Mutex::default(),
             breaker: Mutex::new(Breaker::new(options.hold)),
             changes,
         };
@@ -97,14 +82,14 @@ impl Provider {
         meanwhile: impl Fn() -> F,
     ) -> Result<Pending, Undelivered> {
         self.wait_for_turn().await?;
-        if let Some(mut session) = self.take_idle() {
+        if let Some(mut session) = self.pool.take() {
             match tokio::join!(session.envelope(mail), meanwhile()).0 {
                 // The server had closed it meanwhile, or says so now: that says nothing about the mail.
                 Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
                 answer => return self.begun(session, answer, mail),
             }
         }
-        let mut session = self.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
+        let mut session = self.pool.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
         let (answer, ()) = tokio::join!(session.envelope(mail), meanwhile());
         self.begun(session, answer, mail)
     }
@@ -126,50 +111,11 @@ impl Provider {
             Ok(envelope) => return Ok(Pending { provider: Arc::clone(self), session, envelope }),
             Err(failure) => failure,
         };
-        self.keep(session);
+        self.pool.keep(session);
         Err(match failure {
             NoEnvelope::Fault(fault) => self.undelivered(&fault, mail),
             NoEnvelope::Nobody(rejected) => nobody(rejected, mail),
         })
-    }
-
-    /// Opens a connection, once one more may be open; a server that is too busy to greet is asked once more.
-    async fn open(&self) -> Result<Session, Fault> {
-        let lease = match &self.leases {
-            Some(leases) => Some(self.lease(leases).await),
-            None => None,
-        };
-        self.open_with(lease).await
-    }
-
-    /// As [`open`](Self::open), for who sends no mail: where all connections are in use, it does not wait for long.
-    async fn look_in(&self) -> Result<Session, Fault> {
-        let lease = match &self.leases {
-            Some(leases) => {
-                let busy = |_| Fault::new(Phase::Connect, Kind::Silence("all its connections are in use".to_owned()));
-                Some(tokio::time::timeout(self.limits.step, self.lease(leases)).await.map_err(busy)?)
-            }
-            None => None,
-        };
-        self.open_with(lease).await
-    }
-
-    async fn lease(&self, leases: &Leases) -> Lease {
-        loop {
-            if let Some(lease) = Lease::take(leases, LEASE / 3).await {
-                return lease;
-            }
-            tokio::time::sleep(LEASE_WAIT).await;
-        }
-    }
-
-    async fn open_with(&self, lease: Option<Lease>) -> Result<Session, Fault> {
-        let mut session = match Session::open(&self.server, self.limits).await {
-            Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await?,
-            opened => opened?,
-        };
-        session.lease = lease;
-        Ok(session)
     }
 
     /// Waits until one more mail may be sent, over all processes. Where Redis cannot say, it may.
@@ -238,14 +184,13 @@ impl Provider {
         let mut changes = self.changes.subscribe();
         while !stop.is_cancelled() {
             let next = self.breaker().next_probe();
-            let sweep = if self.leases.is_some() { QUICK_SWEEP } else { SWEEP };
-            let wait = next.map_or(sweep, |(at, _)| at.saturating_duration_since(Instant::now()));
+            let wait = next.map_or(self.pool.sweep(), |(at, _)| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
                 seen = changes.changed() => if seen.is_err() { return },
                 () = tokio::time::sleep(wait) => match next {
                     Some((_, trouble)) => self.probe(trouble, &from).await,
-                    None => self.close_old(),
+                    None => self.pool.close_old(),
                 },
             }
         }
@@ -254,7 +199,7 @@ impl Provider {
     /// Logs in, and names the sender where that was refused; never sends a mail.
     async fn probe(&self, trouble: Trouble, from: &Address) {
         let probed = async {
-            let mut session = self.look_in().await?;
+            let mut session = self.pool.look_in().await?;
             if trouble == Trouble::Sender {
                 session.try_sender(from).await?;
             }
@@ -262,7 +207,7 @@ impl Provider {
         };
         match probed.await {
             Ok(session) => {
-                self.keep(session);
+                self.pool.keep(session);
                 self.breaker().probe_succeeded();
                 tracing::info!(provider = self.name(), "Provider answers again");
             }
@@ -290,51 +235,17 @@ impl Provider {
 
     /// Logs in and leaves.
     pub(crate) async fn check(&self) -> Result<(), Fault> {
-        self.look_in().await?.leave().await;
+        self.pool.look_in().await?.leave().await;
         Ok(())
     }
 
     /// Leaves the server: closes the connections that wait for a mail.
     pub(super) async fn leave(&self) {
-        let idle = std::mem::take(&mut *self.idle());
-        idle.into_iter().map(Session::leave).collect::<JoinSet<()>>().join_all().await;
-    }
-
-    fn take_idle(&self) -> Option<Session> {
-        loop {
-            let session = self.idle().pop()?;
-            let may_be_open = session.lease.as_ref().is_none_or(Lease::is_kept);
-            if may_be_open && session.is_reusable() {
-                return Some(session);
-            }
-            session.close();
-        }
-    }
-
-    /// Keeps a connection for the next mail; where its dialogue is not where it should be, it is closed by being dropped.
-    fn keep(&self, mut session: Session) {
-        if session.is_reusable() {
-            session.idle_since = Instant::now();
-            self.idle().push(session);
-        } else if session.in_step {
-            session.close();
-        }
-    }
-
-    fn close_old(&self) {
-        let is_old = |session: &Session| {
-            !session.is_reusable() || (self.leases.is_some() && session.idle_since.elapsed() >= QUICK_SWEEP)
-        };
-        let old: Vec<_> = self.idle().extract_if(.., |session| is_old(session)).collect();
-        old.into_iter().for_each(Session::close);
+        self.pool.leave().await;
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -344,13 +255,13 @@ impl Pending {
         let rejected: Vec<_> = self.envelope.rejected.into_iter().map(|one| refused(one, mail).1).collect();
         match answer {
             Ok(reply) => {
-                self.provider.keep(self.session);
+                self.provider.pool.keep(self.session);
                 self.provider.note_accepted();
                 let (accepted, provider) = (self.envelope.accepted, self.provider.name());
                 Ok(Delivered { response: reply.to_string(), accepted, rejected, provider })
             }
             Err(fault) => {
-                self.provider.keep(self.session);
+                self.provider.pool.keep(self.session);
                 let undelivered = self.provider.undelivered(&fault, mail);
                 let rejected = about_the_only_one(&self.envelope.accepted, &undelivered).into_iter().chain(rejected);
                 Err(Undelivered { rejected: rejected.collect(), ..undelivered })

@@ -80,7 +80,7 @@ async fn leaves_in_time(phase: Phase) {
         (began.elapsed(), post.world.smtp.received().len())
     };
     let sleeping = async {
-        tokio::time::sleep(LIMIT).await;
+        tokio::time::sleep(LIMIT).await; // a timer to compare with
         began.elapsed()
     };
     let ((left, sent), slept) = tokio::join!(leaving, sleeping);

@@ -1,0 +1,91 @@
+//! One attempt to send a mail, and what stands of it in the ledger.
+
+use std::time::SystemTime;
+
+use examhall_queue::{Effect, Entry, Job, Ledger, Standing};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::{end::End, message::Prepared, payload::Payload};
+
+/// An attempt. Its intent is written once, however many servers are asked to take the mail.
+pub(crate) struct Attempt<'a> {
+    pub(crate) job: &'a Job<Payload>,
+    pub(crate) mail: &'a Prepared,
+    /// How often the mail was put off without spending an attempt.
+    pub(crate) deferrals: u32,
+    ledger: &'a Ledger,
+    known: Standing,
+    intent: OnceCell<Result<Standing, End>>,
+}
+
+impl<'a> Attempt<'a> {
+    /// One that begins with what is `known`.
+    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a Prepared, ledger: &'a Ledger, known: Standing) -> Self {
+        let deferrals = known.entry().filter(|entry| is_of(job, entry)).map_or(0, |entry| entry.deferrals);
+        Self { job, mail, deferrals, ledger, known, intent: OnceCell::new() }
+    }
+
+    /// What the ledger said of the job as the attempt began.
+    pub(crate) fn known(&self) -> Option<Entry> {
+        self.known.entry().filter(|entry| is_of(self.job, entry))
+    }
+
+    /// An entry of it.
+    pub(crate) fn entry(&self, state: Effect) -> Entry {
+        Entry {
+            state,
+            message_id: self.mail.message_id.clone(),
+            at: now(),
+            job_timestamp: self.mail.job_timestamp,
+            deferrals: self.deferrals,
+            stalls: 0,
+            result: Value::Null,
+        }
+    }
+
+    /// Notes that the mail is about to be sent, unless that was tried before.
+    ///
+    /// # Errors
+    /// How the attempt ends instead: nothing may be sent.
+    pub(crate) async fn note_intent(&self) -> Result<(), End> {
+        self.intent.get_or_init(|| self.write_intent()).await.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// Whether that is noted.
+    pub(crate) fn is_intent_noted(&self) -> bool {
+        matches!(self.intent.get(), Some(Ok(_)))
+    }
+
+    /// What stands in the ledger, as far as this worker knows.
+    pub(crate) fn standing(&self) -> &Standing {
+        self.intent.get().and_then(|noted| noted.as_ref().ok()).unwrap_or(&self.known)
+    }
+
+    async fn write_intent(&self) -> Result<Standing, End> {
+        let written = if self.job.claim.is_lost() {
+            Ok(None)
+        } else {
+            self.ledger.replace(&self.job.id, &self.known, &self.entry(Effect::Intent)).await
+        };
+        match written {
+            Ok(Some(standing)) => Ok(standing),
+            Ok(None) => {
+                tracing::warn!(job_id = self.job.id, "Another worker may have the mail: not sent by this one");
+                Err(End::Returned)
+            }
+            Err(error) => Err(End::redis_trouble(&error)),
+        }
+    }
+}
+
+/// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
+pub(crate) fn is_of(job: &Job<Payload>, entry: &Entry) -> bool {
+    entry.job_timestamp.is_none_or(|then| then == job.timestamp)
+}
+
+/// In ms since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
