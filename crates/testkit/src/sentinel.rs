@@ -14,7 +14,7 @@ pub struct Sentinel {
     /// What it puts in the master's place.
     pub replica: Redis,
     port: u16,
-    _process: Process,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -37,7 +37,13 @@ impl Sentinel {
         std::fs::write(&config, text).expect("a temporary folder is writable");
         let process = Process::spawn("sentinel", Command::new(redis_server()).arg(&config).arg("--sentinel"));
         process.line("+slave slave").await;
-        Self { replica, port, _process: process, _folder: folder }
+        Self { replica, port, process, _folder: folder }
+    }
+
+    /// Whether it has put the replica in the master's place. Asking the replica itself would be a race: a Sentinel
+    /// that promotes it closes the connections of all its clients.
+    pub fn has_promoted(&self) -> bool {
+        self.process.output().contains("+switch-master")
     }
 
     /// How to find the master through it.
