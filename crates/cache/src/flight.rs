@@ -36,7 +36,6 @@ pub(crate) struct Flight {
 pub(crate) struct Pass {
     flight: Arc<Flight>,
     taints: u64,
-    is_listed: bool,
 }
 
 impl Flights {
@@ -56,9 +55,8 @@ impl Flights {
     /// Lists a flight, where an invalidation has struck it off: what it reads from now on is new.
     pub(crate) fn enter(&self, flight: &Arc<Flight>) -> Pass {
         let mut flights = self.lock();
-        let listed = flights.entry(Arc::clone(&flight.key)).or_insert_with(|| Arc::clone(flight));
-        let is_listed = Arc::ptr_eq(listed, flight);
-        Pass { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst), is_listed }
+        flights.entry(Arc::clone(&flight.key)).or_insert_with(|| Arc::clone(flight));
+        Pass { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst) }
     }
 
     /// The value under a key has become another: whoever comes from now on does not join what was on its way.
@@ -76,10 +74,20 @@ impl Flights {
         }
     }
 
+    /// Does `keep` if nothing has been invalidated since `pass` was given, and nothing can be until it is done: whoever
+    /// invalidates taints first, which waits, and then takes away what was kept. A flight that is not listed hears of
+    /// nothing.
+    pub(crate) fn if_clean(&self, pass: &Pass, keep: impl FnOnce()) {
+        let flights = self.lock();
+        if lists(&flights, &pass.flight) && pass.flight.taints.load(Ordering::SeqCst) == pass.taints {
+            keep();
+        }
+    }
+
     /// Strikes a flight off.
     pub(crate) fn leave(&self, flight: &Arc<Flight>) {
         let mut flights = self.lock();
-        if flights.get(&flight.key).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
+        if lists(&flights, flight) {
             flights.remove(&flight.key);
         }
     }
@@ -107,11 +115,8 @@ impl Flight {
     }
 }
 
-impl Pass {
-    /// Whether nothing has been invalidated since.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.is_listed && self.flight.taints.load(Ordering::SeqCst) == self.taints
-    }
+fn lists(flights: &HashMap<Arc<str>, Arc<Flight>>, flight: &Arc<Flight>) -> bool {
+    flights.get(&flight.key).is_some_and(|listed| Arc::ptr_eq(listed, flight))
 }
 
 /// Counts somebody who waits, as long as it lives.
@@ -131,5 +136,34 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("cache_waiters").decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_flight_has_read_is_kept_while_it_is_listed_and_nothing_was_told_of_its_key() {
+        let flights = Flights::default();
+        let is_kept = |pass: &Pass| {
+            let mut kept = false;
+            flights.if_clean(pass, || kept = true);
+            kept
+        };
+        let (flight, _) = flights.join("exam:1");
+        let before = flights.enter(&flight);
+        assert!(is_kept(&before));
+        flights.taint("exam:1");
+        let after = flights.enter(&flight);
+        assert!(!is_kept(&before) && is_kept(&after), "it has read anew since");
+        flights.taint("exam:1");
+        let (next, is_new) = flights.join("exam:1");
+        let late = flights.enter(&flight);
+        assert!(is_new && !is_kept(&late), "it would hear of nothing");
+        flights.leave(&flight);
+        assert!(is_kept(&flights.enter(&next)), "only its own flight leaves");
+        flights.leave(&next);
+        assert!(!is_kept(&Pass { taints: 0, flight: next }), "a load that goes on after its flight has landed");
     }
 }

@@ -71,14 +71,17 @@
 //!
 //! **In memory.** Redis tells, by `CLIENT TRACKING` in broadcast mode, of every write and deletion under the cache's keys;
 //! an invalidation writes and deletes even what is not there, so it is always told. What a flight reads may be kept only
-//! if the flight was listed before it asked, and nothing was told of its key since: looked at before the insertion and
-//! after it. So what is kept was read after all that was told before, and is removed by what is told later. That nothing
-//! is missed is proven twice a second on the same connection: what was told before the answer has arrived before it, a
-//! new connection says that it tells nothing yet, and a flush has taken the canary. Without proof memory falls silent
-//! after 2 s; a new connection, a flush, an overflow begin a new epoch, in which what was kept before does not count.
+//! if the flight was listed before it asked and is still, and nothing was told of its key since: under the lock of the
+//! list, so that nothing is told between the look and the insertion. So what is kept was read after all that was told
+//! before, and is removed by what is told later. What was told of also strikes the flight off the list: whoever comes
+//! afterwards does not join it. That nothing is missed is proven twice a second on the same connection: what was told
+//! before the answer has arrived before it, a new connection says that it tells nothing yet, and a flush has taken the
+//! canary. Without proof memory falls silent after 2 s; a new connection, a flush, an overflow begin a new epoch, in which
+//! what was kept before does not count.
 //!
-//! The test `model` walks through all interleavings of two readers, a writer, their deaths and late fills, and shows that
-//! without the fence, the mark or the taint an old value stays.
+//! The test `model` walks through all interleavings of two flights, a writer, their deaths, late fills and a caller who
+//! comes after the change: 406,351 states. It shows that without any one of the fence, the mark, the taint, the striking
+//! off, the lock or the writer's emptying of its own memory an old value stays or is served.
 //!
 //! # What it costs where something fails
 //!

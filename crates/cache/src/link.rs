@@ -2,7 +2,10 @@
 //! that nothing was missed.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,7 +28,8 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// Begins to listen, and to make up for what Redis may have missed.
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
-    let link = Link { client: connect(url)?, cache: Arc::clone(cache), canary: canary(&cache.prefix) };
+    let (client, canary) = (connect(url)?, canary(&cache.prefix));
+    let link = Link { client, cache: Arc::clone(cache), canary, beats: AtomicI64::new(0), known: AtomicI64::new(0) };
     let stop = cache.stop.clone();
     cache.own.handle().spawn(async move {
         stop.run_until_cancelled(link.keep()).await;
@@ -47,13 +51,17 @@ struct Link {
     client: Client,
     cache: Arc<Inner>,
     canary: String,
+    beats: AtomicI64,
+    /// Which beat set the canary. Where it is of another, Redis was flushed, also where the beat that found that out had
+    /// no answer.
+    known: AtomicI64,
 }
 
 /// What a sign of life has shown.
 struct Sign {
     sent_at: Instant,
     is_tracking: bool,
-    knows_canary: bool,
+    canary: i64,
     takes_writes: bool,
 }
 
@@ -117,7 +125,7 @@ impl Link {
     }
 
     fn judge(&self, sign: &Sign) {
-        if !sign.knows_canary {
+        if self.known.swap(sign.canary, Ordering::Relaxed) != sign.canary {
             self.forget("flushed");
         }
         if !sign.takes_writes {
@@ -147,7 +155,8 @@ impl Link {
     async fn ask(&self) -> Result<Sign, Error> {
         let sent_at = Instant::now();
         let redis = self.cache.redis.as_ref().expect("a link leads to Redis");
-        let (knows_canary, takes_writes) = redis.beat(&self.client, &self.canary).await?;
+        let number = self.beats.fetch_add(1, Ordering::Relaxed) + 1;
+        let (canary, takes_writes) = redis.beat(&self.client, &self.canary, number).await?;
         // Asked last: where the connection was replaced meanwhile, the new one says "off".
         let args = vec!["TRACKINGINFO".into()];
         let told = if self.cache.is_linked {
@@ -156,7 +165,7 @@ impl Link {
             Value::Null
         };
         let is_tracking = says_bcast(&told);
-        Ok(Sign { sent_at, is_tracking, knows_canary, takes_writes })
+        Ok(Sign { sent_at, is_tracking, canary, takes_writes })
     }
 
     fn hear(&self, push: Result<Invalidation, RecvError>) {

@@ -232,7 +232,7 @@ impl Inner {
         }
         if !life.is_zero() {
             let until = Instant::now() + life.mul_f64(0.8 + fastrand::f64() / 5.0);
-            local.keep(key, (Arc::clone(entry), until, warrant), pass, epoch);
+            self.flights.if_clean(pass, || local.keep(key, entry, until, warrant, epoch));
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use moka::sync::Cache;
 
-use crate::{entry::Entry, flight::Pass};
+use crate::entry::Entry;
 
 /// How long it may answer after the link to Redis was last proven.
 pub(crate) const PROOF: Duration = Duration::from_secs(2);
@@ -70,17 +70,9 @@ impl Local {
         (is_current && is_safe).then_some(kept.entry)
     }
 
-    /// Keeps what was read under `pass` in `epoch`, unless something was invalidated since.
-    pub(crate) fn keep(&self, key: &Arc<str>, kept: (Arc<Entry>, Instant, Warrant), pass: &Pass, epoch: u64) {
-        let (entry, until, warrant) = kept;
-        if !pass.is_clean() || epoch != self.epoch() {
-            return;
-        }
-        self.entries.insert(Arc::clone(key), Kept { entry, until, epoch, warrant });
-        // Whoever taints first and removes then has removed it now, or is seen here.
-        if !pass.is_clean() {
-            self.entries.invalidate(key);
-        }
+    /// Keeps what was read in `epoch`.
+    pub(crate) fn keep(&self, key: &Arc<str>, entry: &Arc<Entry>, until: Instant, warrant: Warrant, epoch: u64) {
+        self.entries.insert(Arc::clone(key), Kept { entry: Arc::clone(entry), until, epoch, warrant });
     }
 
     pub(crate) fn remove(&self, key: &str) {

@@ -261,12 +261,12 @@ impl Redis {
         self.scripts.run(&self.commands, PATIENCE, Step::Invalidate, &Names::of(key).0, &args).await.map(drop)
     }
 
-    /// Whether the canary was there, and whether writes are taken.
-    pub(crate) async fn beat(&self, client: &Client, canary: &str) -> Result<(bool, bool), Error> {
-        let (keys, life) = ([canary.to_owned()], [ms(Duration::from_hours(1))]);
-        let answer = self.scripts.run(client, BULK_PATIENCE, Step::Beat, &keys, &life).await?;
-        let words: Vec<_> = answer.into_array().into_iter().map(|word| word.as_i64() == Some(1)).collect();
-        Ok((words.first() == Some(&true), words.get(1) == Some(&true)))
+    /// Which beat the canary is of, this one where there was none, and whether writes are taken.
+    pub(crate) async fn beat(&self, client: &Client, canary: &str, number: i64) -> Result<(i64, bool), Error> {
+        let (keys, args) = ([canary.to_owned()], [ms(Duration::from_hours(1)), number.into()]);
+        let answer = self.scripts.run(client, BULK_PATIENCE, Step::Beat, &keys, &args).await?;
+        let words: Vec<_> = answer.into_array().into_iter().map(|word| word.as_i64()).collect();
+        Ok((words.first().copied().flatten().unwrap_or(number), words.get(1) == Some(&Some(1))))
     }
 
     /// Runs a step unless Redis has failed too often of late. It waits while Redis is silent until that counts as too

@@ -15,6 +15,7 @@ use crate::{
     cache::Inner,
     entry::Entry,
     flight::Waiting,
+    local::Warrant,
     redis::{Acquired, Anew},
     script::Names,
 };
@@ -167,8 +168,9 @@ impl Inner {
         let epoch = local.epoch();
         let (flight, is_ours) = self.flights.join(name);
         if is_ours {
-            let kept = (Arc::new(entry), Instant::now() + life, crate::local::Warrant::Brevity);
-            local.keep(&name.into(), kept, &self.flights.enter(&flight), epoch);
+            let (pass, until) = (self.flights.enter(&flight), Instant::now() + life);
+            let keep = || local.keep(&name.into(), &Arc::new(entry), until, Warrant::Brevity, epoch);
+            self.flights.if_clean(&pass, keep);
             self.flights.leave(&flight);
         }
         is_ours

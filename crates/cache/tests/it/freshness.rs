@@ -1,6 +1,6 @@
 //! Nothing older than the last change.
 
-use examhall_testkit::eventually;
+use examhall_testkit::{Proxy, eventually};
 use uuid::Uuid;
 
 use super::*;
@@ -109,6 +109,27 @@ async fn after_a_flush_everything_is_loaded_once_more() {
         eventually("the flush to be noticed", Duration::from_secs(5), seen).await;
     }
     assert_eq!(row.loads(), 2);
+}
+
+#[tokio::test]
+async fn a_flush_is_noticed_though_the_answer_that_told_of_it_was_late() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.port()).await;
+    let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
+    let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
+    eventually("the memory to answer", PATIENCE, local).await;
+    let loads = row.loads();
+    proxy.hold();
+    redis.cmd::<String>("FLUSHALL").await;
+    let canary = async || (redis.cmd::<i64>("DBSIZE").await == 1).then_some(());
+    eventually("a beat that finds everything gone", PATIENCE, canary).await;
+    tokio::time::sleep(Duration::from_millis(300)).await; // longer than an answer is waited for
+    proxy.release();
+    let loaded = async || {
+        read(&cache, &row).await;
+        (row.loads() > loads).then_some(())
+    };
+    eventually("memory to be empty", PATIENCE, loaded).await;
 }
 
 #[tokio::test]
