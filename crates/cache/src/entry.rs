@@ -204,11 +204,11 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use examhall_core::{Profile, ProfileKey, Role, UserId};
 
-    fn profile(name: &str) -> Entry {
+    pub(crate) fn profile(name: &str) -> Entry {
         let id: UserId = "018f4e3a-0000-7000-8000-000000000001".parse().expect("a UUID");
         let value = Profile { id, name: name.into(), role: Role::Student };
         Entry::of_fresh::<ProfileKey>(Fresh { version: 7, head: (), value, pin: None }, Duration::from_millis(3))

@@ -116,3 +116,22 @@ impl Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tests::profile;
+
+    #[test]
+    fn memory_holds_no_more_bytes_than_it_may() {
+        let local = Local::new(1024 * 1024);
+        for n in 0..1_000 {
+            let key = format!("exam:{n}").into();
+            local.keep(&key, &Arc::new(profile(&"x".repeat(20_000))), Instant::now() + PROOF, Warrant::Brevity, 0);
+        }
+        local.entries.run_pending_tasks();
+        assert!(local.entries.weighted_size() <= 1024 * 1024);
+        let kept = (0..1_000).filter(|n| local.get(&format!("exam:{n}")).is_some()).count();
+        assert!((20..=52).contains(&kept), "{kept} of 20 KB each");
+    }
+}

@@ -63,9 +63,11 @@ const fn status(source: Source) -> &'static str {
     }
 }
 
+/// By the weak comparison (RFC 9110, section 8.8.3.2): a proxy that compresses on its own makes our tags weak.
 fn knows(headers: &HeaderMap, etag: &str) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|one| matches!(one.trim(), tag if tag == etag || tag == "*"))
+    let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// Whether gzip is named in `Accept-Encoding`, and not with `q=0` (RFC 9110, section 12.5.3).
@@ -108,6 +110,7 @@ mod tests {
     fn a_known_version_is_known_in_its_coding() {
         let knows = |value, etag| knows(&headers(IF_NONE_MATCH, value), etag);
         assert!(knows("\"9\", \"7\"", "\"7\"") && knows("*", "\"7\"") && knows("\"7-gzip\"", "\"7-gzip\""));
+        assert!(knows("W/\"7\"", "\"7\""), "as a proxy between makes it");
         assert!(!knows("\"7-gzip\"", "\"7\"") && !knows("\"8\"", "\"7\""));
     }
 }

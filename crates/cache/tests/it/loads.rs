@@ -70,6 +70,22 @@ async fn a_failed_load_is_one_error_for_all_who_wait_and_soon_tried_again() {
 }
 
 #[tokio::test]
+async fn a_load_that_takes_too_long_is_ended_for_all_who_wait_and_bars_nobody() {
+    let redis = Redis::start().await;
+    let (cache, row) = (cache(&redis).await, Row::gated());
+    let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
+    for reader in readers {
+        let error = reader.await.expect("no panic").expect_err("the gate stays shut");
+        assert!(matches!(error, ReadError::TooSlow(_)), "{error}");
+    }
+    assert_eq!(row.loads(), 1);
+    assert_eq!(redis.cmd::<i64>(&format!("EXISTS cl:{{exam:{}}}", KEY.0)).await, 0, "the lease was given back");
+    row.open();
+    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    assert_eq!(row.loads(), 2);
+}
+
+#[tokio::test]
 async fn an_aged_value_answers_while_the_database_fails_and_is_called_stale() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());

@@ -41,6 +41,7 @@ struct Seen(Arc<Mutex<State>>);
 struct State {
     described: BTreeSet<String>,
     used: BTreeMap<String, BTreeSet<Vec<String>>>,
+    /// Of what became of reads and fills.
     outcomes: BTreeSet<String>,
 }
 
@@ -53,7 +54,7 @@ impl Seen {
         let mut state = self.0.lock().expect("no panic");
         let labels = key.labels().map(|label| label.key().to_owned()).collect();
         state.used.entry(key.name().to_owned()).or_default().insert(labels);
-        if key.name() == "cache_requests_total" {
+        if let "cache_requests_total" | "cache_fill_total" = key.name() {
             state.outcomes.extend(key.labels().map(|label| label.value().to_owned()));
         }
     }
@@ -112,6 +113,10 @@ async fn every_metric_of_the_list_is_there_with_its_labels_and_no_other() {
     row.fails.store(0, Ordering::SeqCst);
     redis.command::<String>(&["SET", &key, "9 of the next release"]).await;
     eventually("a bypass", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    let large = Exam { description: "x".repeat(1024 * 1024), ..exam(1) };
+    let fresh = Fresh { version: 1, head: access(), value: large, pin: None };
+    let other = ExamKey(ExamId(uuid::Uuid::max()));
+    cache.get_or_load(&other, async move || Ok::<_, Away>(Some(fresh))).await.expect("read");
     redis.kill().await;
     eventually("Redis missed", PATIENCE, async || {
         assert!(cache.delete(&KEY).await.is_err());
@@ -131,7 +136,7 @@ async fn every_metric_of_the_list_is_there_with_its_labels_and_no_other() {
     }
     let unused: Vec<_> = names.iter().filter(|name| !seen.used.contains_key(*name)).collect();
     assert_eq!(unused, ["cache_l1_evictions", "cache_push_lagged_total", "cache_refreshes_total"], "not provoked here");
-    for outcome in ["l1", "loaded", "joined", "stale", "bypass", "error"] {
+    for outcome in ["l1", "loaded", "joined", "stale", "bypass", "error", "ok", "oversize"] {
         assert!(seen.outcomes.contains(outcome), "{outcome}: {:?}", seen.outcomes);
     }
 }

@@ -80,6 +80,24 @@ async fn what_is_too_large_is_not_set_and_bars_nobody() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_is_served_and_not_kept_and_bars_nobody() {
+    let redis = Redis::start().await;
+    let cache = cache(&redis).await;
+    for _ in 0..2 {
+        let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
+        let fresh = Fresh { version: 7, head: access(), value, pin: None };
+        let load = async move || Ok::<_, Away>(Some(fresh));
+        let (cached, source) = cache.get_or_load(&KEY, load).await.expect("read");
+        assert_eq!((cached.expect("there is a row").version(), source), (7, Source::Loaded));
+        assert_eq!(
+            redis.cmd::<i64>(&format!("EXISTS exam:{0} cl:{{exam:{0}}}", KEY.0)).await,
+            0,
+            "nor has anybody a lease"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_set_while_a_load_is_on_its_way_is_not_stored() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
