@@ -5,8 +5,6 @@ use examhall_queue::{JobRecord, State as JobState};
 use examhall_store::{MailOutcome, MailRecord};
 use serde::Serialize;
 
-use super::emails::moment;
-
 /// How far a mail has come.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,4 +69,9 @@ impl EmailStatus {
             next_try_at: None,
         }
     }
+}
+
+/// A moment that the queue names, where it names one that can be shown.
+pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
+    ms.filter(|ms| (0..253_402_300_800_000).contains(ms)).map(Timestamp::from_millis)
 }

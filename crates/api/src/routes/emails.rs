@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
-use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients, Timestamp};
+use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
 use examhall_queue::{Attempts, Order, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
 use garde::Validate;
@@ -242,9 +242,4 @@ fn are_addresses(to: &Recipients, (): &()) -> garde::Result {
         Some(error) => Err(garde::Error::new(error)),
         None => Ok(()),
     }
-}
-
-/// A moment that the queue names, where it names one that can be shown.
-pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
-    ms.filter(|ms| (0..253_402_300_800_000).contains(ms)).map(Timestamp::from_millis)
 }

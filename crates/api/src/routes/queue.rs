@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use examhall_core::{Priority, Timestamp};
 use serde::Serialize;
 
-use super::emails::moment;
+use super::email_status::moment;
 use crate::{
     http::{extract::Admin, problem::Problem},
     state::State,
