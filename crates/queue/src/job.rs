@@ -112,9 +112,6 @@ impl TakenJob {
         options: serde_json::Result<JobOptions>,
         claim: Claim,
     ) -> Result<Job<T>, Unfit> {
-        if self.field(Field::Name).is_none() {
-            return Err(self.poisoned("the job's hash is missing", None));
-        }
         if self.unread > 0 {
             let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
             return Err(self.poisoned(&reason, None));

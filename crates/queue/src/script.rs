@@ -62,6 +62,7 @@ script!(REMOVE = "head" "lib" "job_lib" "state_lib" "remove");
 script!(RESUME = "head" "lib" "resume");
 script!(RETRY = "head" "lib" "state_lib" "retry_lib" "retry");
 script!(RETRY_FAILED = "head" "lib" "retry_lib" "retry_failed");
+script!(STATES = "head" "lib" "job_lib" "state_lib" "states");
 script!(STRIKE = "strike");
 script!(SUSPECTS = "head" "lib" "suspects");
 script!(WIPE = "head" "lib" "wipe");

@@ -106,32 +106,33 @@ else
   active = active or redis.call('LLEN', P .. 'active')
 end
 
-local taken, counted, max_events = {}, 0, meta[5] or '10000'
+local taken, gone, counted, max_events = {}, {}, 0, meta[5] or '10000'
 for i, id in ipairs(ids) do
   local key = P .. id
-  redis.call('SET', key .. ':lock', ARGV[4], 'PX', ARGV[2])
-  if i == 1 then
-    redis.call('XADD', EVENTS, 'MAXLEN', '~', max_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-  else
-    event('active', 'jobId', id, 'prev', 'waiting')
-  end
   local fields, unread = read_job(key, number(ARGV[6]))
-  -- Somebody may have removed the hash and left the id: one is made, so that the job can be shown as failed.
-  if not fields[NAME] then
-    redis.call('HSET', key, 'name', '', 'data', '{}', 'opts', '{"attempts":0}', 'timestamp', ARGV[1], 'delay', '0',
-      'priority', '0')
+  if fields[NAME] then
+    redis.call('SET', key .. ':lock', ARGV[4], 'PX', ARGV[2])
+    if i == 1 then
+      redis.call('XADD', EVENTS, 'MAXLEN', '~', max_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+    else
+      event('active', 'jobId', id, 'prev', 'waiting')
+    end
+    local started = fields[STARTED] and string.format('%.0f', number(fields[STARTED]) + 1) or '1'
+    if ARGV[3] == '' then
+      redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started)
+    else
+      redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started, 'pb', ARGV[3])
+    end
+    if not fields[DEFERRED] then counted = counted + 1 end
+    taken[#taken + 1] = {id, ARGV[4], fields, unread}
+  else -- its hash was evicted, or removed by somebody who left the id: whoever knows more can add it again
+    redis.call('LREM', P .. 'active', 1, id)
+    active = active - 1
+    gone[#gone + 1] = id
   end
-  local started = fields[STARTED] and string.format('%.0f', number(fields[STARTED]) + 1) or '1'
-  if ARGV[3] == '' then
-    redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started)
-  else
-    redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started, 'pb', ARGV[3])
-  end
-  if not fields[DEFERRED] then counted = counted + 1 end
-  taken[i] = {id, ARGV[4], fields, unread}
 end
 
-if #taken > 0 then
+if #ids > 0 then
   redis.call('ZADD', P .. 'marker', '0', '0') -- there may be more, for others
   if max > 0 and counted > 0 and redis.call('INCRBY', P .. 'limiter', counted) == counted then
     redis.call('PEXPIRE', P .. 'limiter', number(meta[4]))
@@ -140,4 +141,4 @@ elseif reports > 0 and active == 0 and redis.call('EXISTS', P .. 'wait', P .. 'p
   event('drained')
 end
 if #taken == 0 and reports > 0 then redis.call('XTRIM', EVENTS, 'MAXLEN', '~', max_events) end
-return {codes, taken, earliest or 0, limited_for, active}
+return {codes, taken, earliest or 0, limited_for, active, gone}

@@ -4,7 +4,8 @@
 --         each report: id, token, outcome, attempts made, deduplication id or '', and three arguments of that outcome:
 --         those of `completed` are returnvalue as JSON and `count age`, for the others see outcomes.lua
 -- Returns {a code for each report, {{id, token, fields, 0 or the length of data too long to be read} for each job taken},
---          when the next delayed job is due or 0, how long the rate limit lasts or 0, jobs that are active now}
+--          when the next delayed job is due or 0, how long the rate limit lasts or 0, jobs that are active now,
+--          ids that stood for jobs whose hashes are gone}
 -- Codes   0 done; -1 no such job; -2 the lock is gone; -3 not active; -6 somebody else has the lock
 local HEAD, WIDTH = 6, 8
 local NO_MORE = 9007199254740991 -- BullMQ's rate-limit count that no limit is above

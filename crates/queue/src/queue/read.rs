@@ -52,6 +52,16 @@ impl<T> Queue<T> {
         }
     }
 
+    /// The states of jobs; `None` where there is no such job. What is left of a job that no list holds, after an eviction or
+    /// a `DEL`, is removed, so that a job can be added under its id.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub async fn states(&self, ids: &[String]) -> Result<Vec<Option<State>>, Error> {
+        let places: Vec<String> = self.eval(&script::STATES, ids.iter().map(Into::into).collect()).await?.convert()?;
+        Ok(places.iter().map(|place| State::from_place(place)).collect())
+    }
+
     /// Up to `count` jobs of one state, after the first `skip`.
     /// ```no_run
     /// # use std::time::Duration;

@@ -19,6 +19,8 @@ pub(super) struct Turn {
     /// For each report: 0, or why it changed nothing.
     pub(super) codes: Vec<i64>,
     pub(super) taken: Vec<TakenJob>,
+    /// Ids that stood for jobs whose hashes are gone: they stand there no longer.
+    pub(super) gone: Vec<String>,
     /// When the earliest delayed job is due, in ms since 1970.
     pub(super) next_due: Option<i64>,
     /// How long the queue's rate limit still lasts.
@@ -51,8 +53,8 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
     let Value::Array(answer) = queue.eval(&script::EXCHANGE, args).await? else {
         return Err(Error::UnexpectedAnswer("exchange gave no list"));
     };
-    let [codes, taken, next_due, limited, active] =
-        <[Value; 5]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives five parts"))?;
+    let [codes, taken, next_due, limited, active, gone] =
+        <[Value; 6]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives six parts"))?;
     let (codes, limited): (Vec<i64>, u64) = (codes.convert()?, limited.convert()?);
     if codes.len() != reports.len() {
         return Err(Error::UnexpectedAnswer("exchange gives a code for each report"));
@@ -61,6 +63,7 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
         asked_at,
         codes,
         taken: to_jobs(taken)?,
+        gone: gone.convert()?,
         next_due: Some(next_due.convert()?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
         active: active.convert()?,

@@ -220,7 +220,13 @@ where
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
             Ok(()) = self.concurrency.changed() => self.next = Next::Turn,
-            () = self.sleeper.sleep(nap), if may_take && is_quiet => self.next = Next::Turn,
+            () = self.sleeper.sleep(may_take.then_some(nap)), if is_quiet || !may_take => {
+                if may_take {
+                    self.next = Next::Turn;
+                } else {
+                    self.sleeper.wake_another().await;
+                }
+            }
             () = tokio::time::sleep(nap), if is_quiet && (until.is_some() || !may_take) => self.next = Next::Turn,
         }
         // The first run that ends wakes this task before others get to run, which may be about to end too: what is

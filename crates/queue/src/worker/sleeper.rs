@@ -55,10 +55,14 @@ impl Sleeper {
         Self { requests, wakes, asleep: false, awake, marker }
     }
 
-    /// Sleeps until there may be work, or for `span`. May be dropped and called again: the same sleep then goes on.
-    pub(super) async fn sleep(&mut self, span: Duration) {
-        if !self.asleep {
+    /// Sleeps until there may be work, or for `span`; without a `span` only until a sleep that was begun is over, for ever
+    /// where none was. May be dropped and called again: the same sleep then goes on.
+    pub(super) async fn sleep(&mut self, span: Option<Duration>) {
+        if let (Some(span), false) = (span, self.asleep) {
             self.asleep = self.requests.send(span.clamp(SHORTEST, LONGEST)).await.is_ok();
+        }
+        if !self.asleep {
+            return std::future::pending().await;
         }
         let _ = self.wakes.recv().await; // `None` only if the task is gone, with the runtime
         self.asleep = false;
@@ -68,10 +72,15 @@ impl Sleeper {
     pub(super) async fn hand_on(&mut self) {
         if self.asleep && self.wakes.try_recv().is_ok() {
             self.asleep = false;
-            let args = vec![self.marker.as_str().into(), "0".into(), READY.into()];
-            if let Err(error) = self.awake.command("ZADD", at_server_of(&self.marker), args).await {
-                tracing::debug!(%error, "a wake-up was not handed on");
-            }
+            self.wake_another().await;
+        }
+    }
+
+    /// Wakes whoever has slept longest.
+    pub(super) async fn wake_another(&self) {
+        let args = vec![self.marker.as_str().into(), "0".into(), READY.into()];
+        if let Err(error) = self.awake.command("ZADD", at_server_of(&self.marker), args).await {
+            tracing::debug!(%error, "a wake-up was not handed on");
         }
     }
 }

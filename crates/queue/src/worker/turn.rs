@@ -138,7 +138,10 @@ where
         for (report, code) in reports.iter().zip(turn.codes) {
             self.settle(report, code);
         }
-        let (taken, limited) = (turn.taken.len(), turn.limited);
+        for id in &turn.gone {
+            tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
+        }
+        let (taken, limited) = (turn.taken.len() + turn.gone.len(), turn.limited);
         for job in turn.taken {
             self.start(&job);
         }

@@ -1,0 +1,12 @@
+-- Where jobs are. What is left of one that is nowhere is removed: its id would stay taken, and nobody would run it.
+-- KEYS[1] meta
+-- ARGV    ids
+-- Returns for each the name of the key that holds its id, or '' where there is no such job.
+local places = {}
+for at, id in ipairs(ARGV) do
+  local exists = redis.call('EXISTS', P .. id) == 1
+  local place = place_of(id) or redis.call('EXISTS', P .. id .. ':lock') == 1 and 'active'
+  if exists and not place and not is_foreign(id) then forget(id) end
+  places[at] = exists and place or ''
+end
+return places
