@@ -1,21 +1,16 @@
 //! Mailboxes that do not exist, are full, or want to be asked again.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use examhall_testkit::{Action, Phase};
 use serde_json::{Value, json};
 
-use crate::{Post, reply};
+use crate::{Post, now, reply};
 
 async fn post_where_rcpt_says(text: &'static str) -> Post {
     let post = Post::start().await;
     post.world.smtp.behave(move |phase, _| if phase == Phase::Rcpt { reply(text) } else { Action::Proceed });
     post
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("in range")
 }
 
 /// In how many minutes the only delayed job is due.
