@@ -293,8 +293,9 @@ fn has_expired(job: &Job<Payload>) -> bool {
     job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
 }
 
-/// When a mail that could not be sent yet is given up, in ms since 1970.
+/// When a mail that could not be sent yet is given up, in ms since 1970. An operator's retry gives it a new life.
 fn last_moment(job: &Job<Payload>) -> i64 {
-    let meant_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
+    let added_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
+    let meant_for = job.retried_on.map_or(added_for, |then| added_for.max(Timestamp::from_millis(then)));
     job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase};
 use serde_json::{Value, json};
 
@@ -90,6 +91,26 @@ async fn a_mail_that_nobody_took_for_a_day_is_expired() {
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "timestamp", &yesterday]).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+}
+
+#[tokio::test]
+async fn an_operators_retry_gives_a_mail_another_day() {
+    let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
+    let id = post.add(json!("ada@example.com")).await;
+    let (key, yesterday) = (format!("bull:email:{id}"), (now() - 25 * 3_600_000).to_string());
+    post.world.redis.command::<i64>(&["HSET", &key, "timestamp", &yesterday]).await;
+    assert_eq!(post.drain().await.failed, 1);
+    for attempts in [Attempts::Reset, Attempts::Keep] {
+        post.queue.retry(&id, attempts).await.expect("retried");
+        let drain = post.drain().await;
+        assert_eq!((drain.failed, drain.retried_later), (0, 1));
+        post.world.redis.command::<i64>(&["HSET", &key, "retriedOn", &yesterday]).await;
+        post.queue.promote(&id).await.expect("promoted");
+        let drain = post.drain().await;
+        assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"), "which ends, too");
+    }
+    assert_eq!(post.queue.retry_failed(None, Attempts::Reset).await.expect("retried"), 1);
+    assert_eq!(post.drain().await.retried_later, 1);
 }
 
 #[tokio::test]
