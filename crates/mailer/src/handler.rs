@@ -205,18 +205,31 @@ impl SendMail {
         self.note(job, &undelivered).await;
         let Undelivered { verdict, reason, .. } = undelivered;
         let end = match verdict {
-            Verdict::Ambiguous if !self.may_be_sent_twice(job) => return self.hold(attempt).await,
+            _ if verdict.leaves_doubt() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
             Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
-            Verdict::SlowLane => {
-                let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(Effect::Deferred) };
-                self.outcomes.write(&job.id, Some(attempt.standing()), again).await;
-                return End::Parked(slow_lane(attempt.deferrals));
+            // At once, once: nobody is to get a copy each time the provider is tried.
+            Verdict::Garbled => {
+                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), slow_lane);
+                return self.put_off(attempt, Effect::Intent, wait).await;
             }
-            Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
+            Verdict::SlowLane => return self.put_off(attempt, Effect::Deferred, slow_lane(attempt.deferrals)).await,
+            Verdict::Provider(_) => End::Parked(self.next_try()),
             Verdict::Retry => End::Retried(reason),
             Verdict::Permanent(_) => End::Failed(reason),
         };
         self.not_sent(attempt, end).await
+    }
+
+    /// When a provider can be expected to take a mail.
+    fn next_try(&self) -> Duration {
+        self.transport.next_probe().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Each time longer, and without spending an attempt.
+    async fn put_off(&self, attempt: &Attempt<'_>, state: Effect, wait: Duration) -> End {
+        let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
+        self.outcomes.write(&attempt.job.id, Some(attempt.standing()), again).await;
+        End::Parked(wait)
     }
 
     /// Takes back the intent, where it was written.
@@ -229,9 +242,9 @@ impl SendMail {
     }
 
     async fn note(&self, job: &Job<Payload>, undelivered: &Undelivered) {
-        let is_provider = matches!(undelivered.verdict, Verdict::Provider(_));
+        let is_provider = undelivered.verdict.trouble().is_some();
         self.health.report("smtp", if is_provider { Err(undelivered.label.clone()) } else { Ok(()) });
-        let possible_duplicate = undelivered.verdict == Verdict::Ambiguous;
+        let possible_duplicate = undelivered.verdict.leaves_doubt();
         if possible_duplicate {
             metrics::counter!("mailer_ambiguous_total").increment(1);
             self.ambiguous.fetch_add(1, Ordering::Relaxed);

@@ -135,7 +135,7 @@ impl Provider {
         if let Some(code) = fault.code() {
             count_refusal(fault.phase, code);
         }
-        if let Verdict::Provider(trouble) = verdict {
+        if let Some(trouble) = verdict.trouble() {
             self.note_trouble(trouble, fault);
         }
         Undelivered { verdict, reason: fault.to_string(), label: fault.label(), rejected: Vec::new() }
@@ -212,10 +212,7 @@ impl Provider {
                 tracing::info!(provider = self.name(), "Provider answers again");
             }
             Err(fault) => {
-                let trouble = match judge(&fault, true) {
-                    Verdict::Provider(trouble) => trouble,
-                    _ => Trouble::Passing,
-                };
+                let trouble = judge(&fault, true).trouble().unwrap_or(Trouble::Passing);
                 tracing::debug!(provider = self.name(), reason = fault.label(), "Provider is still not to be used");
                 self.breaker().probe_failed(trouble, Instant::now());
             }

@@ -148,8 +148,14 @@ fn the_final_reply_decides() {
 
 #[test]
 fn nobody_knows_what_became_of_a_mail_whose_dot_was_not_answered() {
-    assert_eq!(judge(&fault(Phase::Dot, Kind::Unreadable("354 go on".into())), true), Verdict::Ambiguous);
     assert_eq!(judge(&fault(Phase::Dot, Kind::Silence("reset".into())), true), Verdict::Ambiguous);
+}
+
+#[test]
+fn a_server_that_makes_no_sense_after_the_dot_is_to_blame_and_the_mail_in_doubt() {
+    let verdict = judge(&fault(Phase::Dot, Kind::Unreadable("354 go on".into())), true);
+    assert_eq!(verdict, Verdict::Garbled);
+    assert_eq!((verdict.trouble(), verdict.leaves_doubt()), (Some(Trouble::Passing), true));
 }
 
 #[test]

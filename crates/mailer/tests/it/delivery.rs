@@ -105,7 +105,7 @@ async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
 
 #[tokio::test]
 async fn only_a_2yz_after_the_dot_is_acceptance() {
-    let post = Post::start().await;
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     let rounds = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
         Phase::Dot if rounds.fetch_add(1, Ordering::SeqCst) == 0 => reply("354 go on"),
@@ -113,7 +113,7 @@ async fn only_a_2yz_after_the_dot_is_acceptance() {
     });
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
-    assert_eq!(post.job(&id).await["atm"], "2");
+    assert_eq!(post.job(&id).await["atm"], "1", "the provider's trouble spends none");
     let hellos = post.world.smtp.seen().iter().filter(|line| line.starts_with("EHLO")).count();
     assert_eq!(hellos, 2, "the connection was not used again");
 }
@@ -132,6 +132,21 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_at
     for id in ids {
         assert_eq!(post.job(&id).await["atm"], "1");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_busy_to_greet_is_asked_once_more_at_once() {
+    let post = Post::start().await;
+    let greetings = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Greeting if greetings.fetch_add(1, Ordering::SeqCst) == 0 => reply("421 4.3.2 busy"),
+        _ => Action::Proceed,
+    });
+    let id = post.add(json!("ada@example.com")).await;
+    let started = std::time::Instant::now();
+    assert_eq!(post.drain().await.sent, 1);
+    assert!(started.elapsed() < Duration::from_secs(4), "left alone, it would have been asked after five seconds");
+    assert_eq!(post.job(&id).await["atm"], "1");
 }
 
 #[tokio::test]
