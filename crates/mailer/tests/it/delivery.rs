@@ -248,6 +248,29 @@ async fn a_refused_recipient_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_reset_is_not_used_again_and_costs_the_next_mail_nothing() {
+    for extensions in [vec!["PIPELINING"], vec![]] {
+        for action in [reply("500 5.5.1 what?"), reply("421 4.3.2 bye"), reply("220 hello"), Action::Close] {
+            let mut post =
+                Post::start_with(SmtpOptions { extensions: extensions.clone(), ..SmtpOptions::default() }).await;
+            post.world.set("MAILER_CONCURRENCY", "1");
+            let at_reset = action.clone();
+            post.world.smtp.behave(move |phase, line| match phase {
+                Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
+                Phase::Other if line == "RSET" => at_reset.clone(),
+                _ => Action::Proceed,
+            });
+            post.add(json!("nobody@example.com")).await;
+            let id = post.add(json!("ada@example.com")).await;
+            let drain = post.drain().await;
+            assert_eq!((drain.sent, drain.failed, drain.ambiguous), (1, 1, 0), "{action:?}");
+            assert_eq!((post.world.smtp.count("EHLO"), post.world.smtp.received().len()), (2, 1), "{action:?}");
+            assert_eq!(post.job(&id).await["atm"], "1", "{action:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn attachments_come_as_they_were_sent() {
     let post = Post::start().await;
     let content = "QUJD".repeat(100_000);
