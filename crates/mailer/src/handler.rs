@@ -23,7 +23,7 @@ use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    attempt::{Attempt, is_of, now},
+    attempt::{Attempt, is_in_doubt, is_of, now},
     bodies::Bodies,
     end::{End, slow_lane},
     message::{Author, Prepared, prepare},
@@ -72,7 +72,7 @@ impl Handler<Payload> for SendMail {
         let known = self.ledger.get(&job.id).await;
         match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
             Ok(Some(known)) if known.state == Effect::Accepted => Outcome::Completed(known.result),
-            Ok(Some(known)) if known.state == Effect::Intent => {
+            Ok(Some(known)) if is_in_doubt(&known) => {
                 flag(&job, "its workers died, and it may have been delivered").await;
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
             }
@@ -203,7 +203,10 @@ impl SendMail {
     async fn undelivered(&self, attempt: &Attempt<'_>, undelivered: Undelivered) -> End {
         let job = attempt.job;
         self.note(job, &undelivered).await;
-        let Undelivered { verdict, reason, .. } = undelivered;
+        let Undelivered { verdict, mut reason, .. } = undelivered;
+        if attempt.in_doubt && !verdict.leaves_doubt() {
+            reason.push_str("; an earlier try may have been delivered");
+        }
         let end = match verdict {
             _ if verdict.leaves_doubt() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
             Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
