@@ -153,6 +153,12 @@ pub(crate) fn refuses_sender(phase: Phase, reply: &Reply) -> bool {
         }
 }
 
+/// Whether the mail, or who sends it, is not wanted: spam, SPF, DMARC, a bad name.
+pub(crate) fn is_policy(phase: Phase, reply: &Reply) -> bool {
+    matches!((phase, reply.code, reply.detail()), (Phase::Rcpt | Phase::Dot, 550 | 554, Some((7, _))))
+        && !refuses_sender(phase, reply)
+}
+
 /// Greylisting, a mailbox that cannot take mail now, a route that is down.
 fn is_mailbox_busy(reply: &Reply) -> bool {
     reply.code / 10 == 45 && matches!(reply.detail(), Some((2, 0..=2) | (7, 1) | (4, _)))

@@ -125,6 +125,17 @@ fn a_full_mailbox_is_suppressed_where_it_stays_so() {
 #[test]
 fn a_policy_refusal_fails_the_mail_and_says_nothing_of_the_address() {
     check(&[Phase::Rcpt, Phase::Dot], &[(550, "5.7.1 spam"), (554, "5.7.26 SPF")], FAILED);
+    let is = |phase, code, words: &str| is_policy(phase, &Reply::new(code, words));
+    assert!(is(Phase::Rcpt, 550, "5.7.1 spam") && is(Phase::Dot, 554, "5.7.26 SPF"));
+    for (phase, code, words) in [
+        (Phase::Mail, 550, "5.7.1 not your address"),
+        (Phase::Rcpt, 550, "5.7.1 <x@y>: Sender address rejected: not owned by user ada"),
+        (Phase::Rcpt, 530, "5.7.0 log in first"),
+        (Phase::Rcpt, 550, "5.1.1 no such user"),
+        (Phase::Dot, 550, "4.7.1 contradicts itself"),
+    ] {
+        assert!(!is(phase, code, words), "{phase:?}: {code} {words}");
+    }
 }
 
 #[test]
