@@ -14,6 +14,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) mail: &'a Prepared,
     /// How often the mail was put off without spending an attempt.
     pub(crate) deferrals: u32,
+    /// Whether an earlier one may have delivered the mail.
+    pub(crate) in_doubt: bool,
     ledger: &'a Ledger,
     known: Standing,
     intent: OnceCell<Result<Standing, End>>,
@@ -22,8 +24,10 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// One that begins with what is `known`.
     pub(crate) fn new(job: &'a Job<Payload>, mail: &'a Prepared, ledger: &'a Ledger, known: Standing) -> Self {
-        let deferrals = known.entry().filter(|entry| is_of(job, entry)).map_or(0, |entry| entry.deferrals);
-        Self { job, mail, deferrals, ledger, known, intent: OnceCell::new() }
+        let last = known.entry().filter(|entry| is_of(job, entry));
+        let deferrals = last.as_ref().map_or(0, |entry| entry.deferrals);
+        let in_doubt = last.as_ref().is_some_and(is_in_doubt);
+        Self { job, mail, deferrals, in_doubt, ledger, known, intent: OnceCell::new() }
     }
 
     /// What the ledger said of the job as the attempt began.
@@ -38,6 +42,7 @@ impl<'a> Attempt<'a> {
             message_id: self.mail.message_id.clone(),
             at: now(),
             job_timestamp: self.mail.job_timestamp,
+            in_doubt: self.in_doubt,
             deferrals: self.deferrals,
             stalls: 0,
             result: Value::Null,
@@ -82,6 +87,11 @@ impl<'a> Attempt<'a> {
 /// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
 pub(crate) fn is_of(job: &Job<Payload>, entry: &Entry) -> bool {
     entry.job_timestamp.is_none_or(|then| then == job.timestamp)
+}
+
+/// Whether nobody knows if the mail was delivered, then or before.
+pub(crate) fn is_in_doubt(entry: &Entry) -> bool {
+    entry.in_doubt || matches!(entry.state, Effect::Intent | Effect::Held)
 }
 
 /// In ms since 1970.

@@ -1,4 +1,4 @@
-//! Bodies of sent mails do not stay in Redis: links in them let people in.
+//! Bodies of mails that were sent, or can be sent no more, do not stay in Redis: links in them let people in.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::payload::Payload;
+use crate::{attempt::now, payload::Payload};
 
 /// How long the worker is given to complete a job whose mail was sent.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -18,8 +18,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Jobs that one call looks at.
 const BATCH: u32 = 100;
-/// Between two calls while leftovers are looked for, which is not urgent.
+/// Jobs that are read at once while leftovers are looked for: all of them may have their attachments.
+const PAGE: u32 = 20;
+/// Between two such pages, which are not urgent.
 const BREATH: Duration = Duration::from_millis(20);
+/// How often leftovers are looked for at least.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Wipes jobs once they are completed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,7 +80,7 @@ async fn work(queue: Queue<Payload>, mut asked: mpsc::UnboundedReceiver<Request>
         }
         let jobs: Vec<_> = waiting.iter().map(|(id, (data, _))| (id.clone(), data.clone())).collect();
         for batch in jobs.chunks(BATCH as usize) {
-            match queue.wipe(batch).await {
+            match queue.wipe(State::Completed, batch).await {
                 Ok(early) => {
                     let is_over = |id: &String, (_, since): &(String, Instant)| {
                         batch.iter().any(|(one, _)| one == id) && (!early.contains(id) || since.elapsed() > PATIENCE)
@@ -103,27 +107,53 @@ fn note(
     }
 }
 
-/// A mailer that was killed may have left bodies behind. Waits for Redis.
+/// Bodies that no mailer takes out as it sends: those of mails whose mailer was killed, and of failed mails that no retry
+/// can send any more. Waits for Redis, and goes on until it is dropped.
 pub(crate) async fn wipe_leftovers(queue: &Queue<Payload>) {
     if queue.connection().ready().await.is_err() {
         return;
     }
+    let mut wait = wipe_where(queue, State::Failed, until_expired).await;
+    wipe_where(queue, State::Completed, |_| Duration::ZERO).await;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = wipe_where(queue, State::Failed, until_expired).await;
+    }
+}
+
+/// Wipes the jobs of one state whose mail is not needed any more. Gives when to look again: once the next one's time has
+/// come, but not so often that looking takes much of the time.
+async fn wipe_where(queue: &Queue<Payload>, state: State, needed_for: impl Fn(&EmailJob) -> Duration) -> Duration {
+    let (started, mut wait) = (Instant::now(), LONGEST_WAIT);
     for page in 0.. {
-        let Ok(jobs) = queue.list(State::Completed, page * BATCH, BATCH, Order::NewestFirst).await else { return };
+        let Ok(jobs) = queue.list(state, page * PAGE, PAGE, Order::NewestFirst).await else { break };
         if jobs.is_empty() {
-            return;
+            break;
         }
-        let leftovers: Vec<_> = jobs
-            .into_iter()
-            .filter_map(|job| serde_json::from_value::<EmailJob>(job.data).ok().map(|mail| (job.id, mail)))
-            .filter(|(_, mail)| has_body(mail))
-            .map(|(id, mail)| (id, serde_json::to_value(without_body(&mail)).unwrap_or(Value::Null).to_string()))
-            .collect();
-        if !leftovers.is_empty() && queue.wipe(&leftovers).await.is_err() {
-            return;
+        let mut leftovers = Vec::new();
+        for job in jobs {
+            let Ok(mail) = serde_json::from_value::<EmailJob>(job.data) else { continue };
+            match needed_for(&mail) {
+                _ if !has_body(&mail) => {}
+                Duration::ZERO => {
+                    let data = serde_json::to_value(without_body(&mail)).unwrap_or(Value::Null);
+                    leftovers.push((job.id, data.to_string()));
+                }
+                span => wait = wait.min(span),
+            }
+        }
+        if !leftovers.is_empty() && queue.wipe(state, &leftovers).await.is_err() {
+            break;
         }
         tokio::time::sleep(BREATH).await;
     }
+    wait.max(started.elapsed() * 20)
+}
+
+/// How long a failed mail can still be sent.
+fn until_expired(mail: &EmailJob) -> Duration {
+    let left = mail.expires_at.map_or(i64::MAX, |end| end.as_millis().saturating_sub(now()));
+    Duration::from_millis(left.try_into().unwrap_or(0))
 }
 
 fn has_body(mail: &EmailJob) -> bool {

@@ -23,7 +23,7 @@ use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    attempt::{Attempt, is_of, now},
+    attempt::{Attempt, is_in_doubt, is_of, now},
     bodies::Bodies,
     end::{End, slow_lane},
     message::{Author, Prepared, prepare},
@@ -72,7 +72,7 @@ impl Handler<Payload> for SendMail {
         let known = self.ledger.get(&job.id).await;
         match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
             Ok(Some(known)) if known.state == Effect::Accepted => Outcome::Completed(known.result),
-            Ok(Some(known)) if known.state == Effect::Intent => {
+            Ok(Some(known)) if is_in_doubt(&known) => {
                 flag(&job, "its workers died, and it may have been delivered").await;
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
             }
@@ -203,20 +203,36 @@ impl SendMail {
     async fn undelivered(&self, attempt: &Attempt<'_>, undelivered: Undelivered) -> End {
         let job = attempt.job;
         self.note(job, &undelivered).await;
-        let Undelivered { verdict, reason, .. } = undelivered;
+        let Undelivered { verdict, mut reason, .. } = undelivered;
+        if attempt.in_doubt && !verdict.leaves_doubt() {
+            reason.push_str("; an earlier try may have been delivered");
+        }
         let end = match verdict {
-            Verdict::Ambiguous if !self.may_be_sent_twice(job) => return self.hold(attempt).await,
+            _ if verdict.leaves_doubt() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
             Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
-            Verdict::SlowLane => {
-                let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(Effect::Deferred) };
-                self.outcomes.write(&job.id, Some(attempt.standing()), again).await;
-                return End::Parked(slow_lane(attempt.deferrals));
+            // At once, once: nobody is to get a copy each time the provider is tried.
+            Verdict::Garbled => {
+                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), slow_lane);
+                return self.put_off(attempt, Effect::Intent, wait).await;
             }
-            Verdict::Provider(_) => End::Parked(self.transport.next_probe().unwrap_or(Duration::from_secs(1))),
+            Verdict::SlowLane => return self.put_off(attempt, Effect::Deferred, slow_lane(attempt.deferrals)).await,
+            Verdict::Provider(_) => End::Parked(self.next_try()),
             Verdict::Retry => End::Retried(reason),
             Verdict::Permanent(_) => End::Failed(reason),
         };
         self.not_sent(attempt, end).await
+    }
+
+    /// When a provider can be expected to take a mail.
+    fn next_try(&self) -> Duration {
+        self.transport.next_probe().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Each time longer, and without spending an attempt.
+    async fn put_off(&self, attempt: &Attempt<'_>, state: Effect, wait: Duration) -> End {
+        let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
+        self.outcomes.write(&attempt.job.id, Some(attempt.standing()), again).await;
+        End::Parked(wait)
     }
 
     /// Takes back the intent, where it was written.
@@ -229,9 +245,9 @@ impl SendMail {
     }
 
     async fn note(&self, job: &Job<Payload>, undelivered: &Undelivered) {
-        let is_provider = matches!(undelivered.verdict, Verdict::Provider(_));
+        let is_provider = undelivered.verdict.trouble().is_some();
         self.health.report("smtp", if is_provider { Err(undelivered.label.clone()) } else { Ok(()) });
-        let possible_duplicate = undelivered.verdict == Verdict::Ambiguous;
+        let possible_duplicate = undelivered.verdict.leaves_doubt();
         if possible_duplicate {
             metrics::counter!("mailer_ambiguous_total").increment(1);
             self.ambiguous.fetch_add(1, Ordering::Relaxed);
@@ -293,8 +309,9 @@ fn has_expired(job: &Job<Payload>) -> bool {
     job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
 }
 
-/// When a mail that could not be sent yet is given up, in ms since 1970.
+/// When a mail that could not be sent yet is given up, in ms since 1970. An operator's retry gives it a new life.
 fn last_moment(job: &Job<Payload>) -> i64 {
-    let meant_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
+    let added_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
+    let meant_for = job.retried_on.map_or(added_for, |then| added_for.max(Timestamp::from_millis(then)));
     job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
 }

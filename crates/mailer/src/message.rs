@@ -20,9 +20,6 @@ use crate::dkim::Signer;
 /// Largest attachments of one mail together, in bytes, before base64.
 const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
 
-/// Largest text and HTML of one mail together, in bytes.
-const MAX_TEXT: usize = 10 * 1024 * 1024;
-
 /// Longest word in a header, in bytes: a line, which can be broken between words only, has 998.
 const LONGEST_WORD: usize = 900;
 
@@ -68,7 +65,6 @@ impl NotAMail {
 
 /// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). It is from `author` where the job names nobody.
 pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author) -> Result<Prepared, NotAMail> {
-    check_size(job)?;
     job.check_recipients().map_err(|error| NotAMail::new("to", error.to_string()))?;
     let from = match &job.from {
         Some(from) => mailbox("from", from)?,
@@ -120,14 +116,6 @@ fn date(timestamp: i64) -> Result<SystemTime, NotAMail> {
     let millis = u64::try_from(timestamp).ok().filter(|millis| *millis < YEAR_10_000);
     let wrong = || NotAMail::new("timestamp", format!("{timestamp} is no moment in ms since 1970"));
     millis.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).ok_or_else(wrong)
-}
-
-fn check_size(job: &EmailJob) -> Result<(), NotAMail> {
-    let size = job.html.len() + job.text.as_ref().map_or(0, String::len);
-    if size > MAX_TEXT {
-        return Err(NotAMail::new("html", format!("{size} bytes with `text`; at most {MAX_TEXT} are allowed")));
-    }
-    Ok(())
 }
 
 /// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.
@@ -311,7 +299,6 @@ mod tests {
         assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
         assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
         assert!(refused(|job| job.subject = "x".repeat(1000)).contains("a word of more than 900 bytes"));
-        assert!(refused(|job| job.html = "x".repeat(MAX_TEXT + 1)).starts_with("html: "));
         assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
         assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));
         assert!(refused(|job| job.message_id = Some("<a>\r\nX: y".into())).starts_with("messageId: "));

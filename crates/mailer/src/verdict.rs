@@ -7,6 +7,7 @@
 //! | the recipient's mailbox or the mail, for good | the job fails; the address may be suppressed |
 //! | anything else, for now | an attempt is spent |
 //! | nobody knows whether the mail was taken | an attempt is spent; flagged as a possible duplicate |
+//! | the same, and what the server said makes no sense | no attempt is spent; its breaker opens; flagged, too |
 
 use crate::smtp::{Fault, Kind, Phase, Reply};
 
@@ -23,6 +24,8 @@ pub(crate) enum Verdict {
     Permanent(Suppress),
     /// The mail may have been taken: try again with the same bytes.
     Ambiguous,
+    /// The same, and it is the provider's trouble: every mail would meet it.
+    Garbled,
 }
 
 /// What is wrong with a provider.
@@ -75,20 +78,35 @@ impl Verdict {
         match self {
             Self::Provider(_) => 0,
             Self::SlowLane => 1,
-            Self::Ambiguous | Self::Retry => 2,
+            Self::Ambiguous | Self::Garbled | Self::Retry => 2,
             Self::Permanent(_) => 3,
         }
+    }
+
+    /// What is wrong with the provider, where it is to blame.
+    pub(crate) fn trouble(self) -> Option<Trouble> {
+        match self {
+            Self::Provider(trouble) => Some(trouble),
+            Self::Garbled => Some(Trouble::Passing),
+            _ => None,
+        }
+    }
+
+    /// Whether the mail may have been taken.
+    pub(crate) fn leaves_doubt(self) -> bool {
+        matches!(self, Self::Ambiguous | Self::Garbled)
     }
 }
 
 /// Decides. `sender_is_ours`: the mail's author is `MAIL_FROM` and not one that the job names.
 pub(crate) fn judge(fault: &Fault, sender_is_ours: bool) -> Verdict {
-    use Verdict::{Ambiguous, Permanent, Provider};
+    use Verdict::{Ambiguous, Garbled, Permanent, Provider};
     match (&fault.kind, fault.phase) {
         (Kind::Untrusted(_), _) | (Kind::NotOffered(_), Phase::Tls) => Provider(Trouble::Insecure),
         (Kind::NotOffered(_), Phase::Auth) => Provider(Trouble::LogIn),
         (Kind::NotOffered(_), _) => Permanent(Suppress::No),
-        (Kind::Silence(_) | Kind::Unreadable(_), Phase::Dot) => Ambiguous,
+        (Kind::Silence(_), Phase::Dot) => Ambiguous,
+        (Kind::Unreadable(_), Phase::Dot) => Garbled,
         (Kind::Silence(_) | Kind::Unreadable(_), _) => Provider(Trouble::Passing),
         (Kind::Refusal(reply), phase) => refused(phase, reply, sender_is_ours),
     }
@@ -133,6 +151,12 @@ pub(crate) fn refuses_sender(phase: Phase, reply: &Reply) -> bool {
             (None, Phase::Mail) => matches!(reply.code, 550 | 553),
             _ => phase == Phase::Rcpt && is_said_late(),
         }
+}
+
+/// Whether the mail, or who sends it, is not wanted: spam, SPF, DMARC, a bad name.
+pub(crate) fn is_policy(phase: Phase, reply: &Reply) -> bool {
+    matches!((phase, reply.code, reply.detail()), (Phase::Rcpt | Phase::Dot, 550 | 554, Some((7, _))))
+        && !refuses_sender(phase, reply)
 }
 
 /// Greylisting, a mailbox that cannot take mail now, a route that is down.

@@ -26,6 +26,8 @@ pub struct Job<T> {
     pub priority: u32,
     /// When it was added, in ms since 1970.
     pub timestamp: i64,
+    /// When it was last run again by hand, in ms since 1970; BullMQ does not note that.
+    pub retried_on: Option<i64>,
     /// Runs that have ended, failures among them; not this one.
     pub attempts_made: u32,
     /// Runs that have begun, this one included.
@@ -60,6 +62,7 @@ enum Field {
     RepeatJobKey,
     ParentKey,
     Stalls,
+    RetriedOn,
     Data,
 }
 
@@ -131,6 +134,7 @@ impl TakenJob {
             options,
             priority: self.number(Field::Priority),
             timestamp: self.text(Field::Timestamp).parse().unwrap_or_default(),
+            retried_on: self.text(Field::RetriedOn).parse().ok(),
             attempts_made: self.attempts_made(),
             attempts_started: self.number(Field::AttemptsStarted).saturating_add(1),
             stalls: self.number(Field::Stalls),

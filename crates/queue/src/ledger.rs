@@ -68,6 +68,9 @@ pub struct Entry {
     /// obliterated, and what is known of one job says nothing of another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_timestamp: Option<i64>,
+    /// Whether it may have happened in an earlier run, whatever became of this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
     /// How often it was put off without spending an attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub deferrals: u32,

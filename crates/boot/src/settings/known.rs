@@ -79,7 +79,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     unset("DKIM_DOMAIN", "Domain that signs. Default: that of MAIL_FROM."),
     unset(
         "MAIL_KEEP_BODIES",
-        "Whether Redis keeps the html, text and attachments of mails that were sent. Default: true in development.",
+        "Whether Redis keeps the html, text and attachments of mails that were sent, or that failed and have expired. \
+         Default: true in development.",
     ),
     plain("QUEUE_NAME", "email", "BullMQ's queue name."),
     plain("QUEUE_PREFIX", "bull", "BullMQ's key prefix; on Redis Cluster with a hash tag: {bull}."),

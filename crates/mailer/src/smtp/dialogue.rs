@@ -55,8 +55,13 @@ impl Session {
                 [reset.clone().unwrap_or_default(), mail_command.clone(), recipients.concat(), Data.to_string()];
             self.write(Phase::Mail, &parts.concat()).await?;
         }
-        if let Some(reset) = reset {
-            self.ask(Phase::Mail, &reset, batch).await?;
+        if let Some(reset) = reset
+            && self.ask(Phase::Mail, &reset, batch).await?.code != 250
+        {
+            // As useless as one that the server has closed: the next mail might be taken for a part of the last one.
+            return Err(
+                Fault::new(Phase::Mail, Kind::Silence("the server did not reset the dialogue".to_owned())).into()
+            );
         }
         let answer = self.ask(Phase::Mail, &mail_command, batch).await?;
         if !answer.is_done() {

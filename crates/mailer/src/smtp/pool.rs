@@ -112,3 +112,34 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use examhall_testkit::SmtpServer;
+
+    use super::*;
+    use crate::smtp::url::Endpoint;
+
+    #[tokio::test]
+    async fn a_connection_that_grew_old_is_left_and_not_used_again() {
+        let smtp = SmtpServer::start().await;
+        let Ok(Endpoint::Server(server)) = Endpoint::parse(&smtp.url()) else { panic!("it is a server") };
+        let limits = Limits { step: Duration::from_secs(10), dot: Duration::from_secs(10) };
+        let pool = Pool { server: Arc::new(server), limits, leases: None, idle: Mutex::default() };
+        let aged = |mut session: Session, by: Duration| {
+            session.opened_at = session.opened_at.checked_sub(by).expect("clocks go back so far");
+            session
+        };
+        let young = pool.open().await.expect("opened");
+        pool.keep(aged(young, Session::LONGEST_LIFE / 2));
+        let session = pool.take().expect("young enough");
+        pool.idle().push(aged(session, Session::LONGEST_LIFE / 2));
+        assert!(pool.take().is_none(), "it has grown old while it waited");
+        smtp.wait_for_command("QUIT").await;
+
+        for old in [pool.open().await, pool.open().await] {
+            pool.keep(aged(old.expect("opened"), Session::LONGEST_LIFE)); // grew old with its last mail
+        }
+        assert!(pool.idle().is_empty());
+    }
+}

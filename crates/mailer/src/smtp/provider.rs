@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Delivered, Fault, Phase, Refused, TransportOptions, Undelivered,
+    Delivered, Fault, Phase, Refused, Reply, TransportOptions, Undelivered,
     dialogue::{Envelope, NoEnvelope, Rejected},
     fault::Kind,
     pool::Pool,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     breaker::{Breaker, Openness},
     message::Prepared,
-    verdict::{Suppress, Trouble, Verdict, judge},
+    verdict::{Suppress, Trouble, Verdict, is_policy, judge},
 };
 
 /// A server and what is known of it.
@@ -132,10 +132,10 @@ impl Provider {
     /// Judges a fault, and leaves the server alone where it is the server's.
     fn undelivered(&self, fault: &Fault, mail: &Prepared) -> Undelivered {
         let verdict = judge(fault, mail.sender_is_ours);
-        if let Some(code) = fault.code() {
-            count_refusal(fault.phase, code);
+        if let Kind::Refusal(reply) = &fault.kind {
+            count_refusal(fault.phase, reply);
         }
-        if let Verdict::Provider(trouble) = verdict {
+        if let Some(trouble) = verdict.trouble() {
             self.note_trouble(trouble, fault);
         }
         Undelivered { verdict, reason: fault.to_string(), label: fault.label(), rejected: Vec::new() }
@@ -212,10 +212,7 @@ impl Provider {
                 tracing::info!(provider = self.name(), "Provider answers again");
             }
             Err(fault) => {
-                let trouble = match judge(&fault, true) {
-                    Verdict::Provider(trouble) => trouble,
-                    _ => Trouble::Passing,
-                };
+                let trouble = judge(&fault, true).trouble().unwrap_or(Trouble::Passing);
                 tracing::debug!(provider = self.name(), reason = fault.label(), "Provider is still not to be used");
                 self.breaker().probe_failed(trouble, Instant::now());
             }
@@ -291,7 +288,7 @@ fn nobody(rejected: Vec<Rejected>, mail: &Prepared) -> Undelivered {
 }
 
 fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, Refused) {
-    count_refusal(Phase::Rcpt, reply.code);
+    count_refusal(Phase::Rcpt, &reply);
     let reason = reply.to_string();
     let verdict = judge(&Fault::new(Phase::Rcpt, Kind::Refusal(reply)), mail.sender_is_ours);
     let suppress = match verdict {
@@ -301,6 +298,10 @@ fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, 
     (verdict, Refused { address, reason, suppress })
 }
 
-fn count_refusal(phase: Phase, code: u16) {
-    metrics::counter!("mailer_refusals_total", "phase" => phase.as_str(), "code" => code.to_string()).increment(1);
+fn count_refusal(phase: Phase, reply: &Reply) {
+    let code = reply.code.to_string();
+    metrics::counter!("mailer_refusals_total", "phase" => phase.as_str(), "code" => code).increment(1);
+    if is_policy(phase, reply) {
+        metrics::counter!("mailer_policy_refusals_total").increment(1);
+    }
 }

@@ -41,7 +41,7 @@ pub(super) struct Session {
     pub(super) idle_since: Instant,
     /// One of the connections that all mailers share, where those are counted.
     pub(super) lease: Option<Lease>,
-    opened_at: Instant,
+    pub(super) opened_at: Instant,
 }
 
 /// What the server can do.
@@ -56,7 +56,7 @@ pub(super) struct Features {
 impl Session {
     /// After so many mails or so long a connection is closed: servers and the balancers before them like that.
     const MOST_MAILS: u32 = 100;
-    const LONGEST_LIFE: Duration = Duration::from_mins(5);
+    pub(super) const LONGEST_LIFE: Duration = Duration::from_mins(5);
     /// How long leaving may take.
     const GOODBYE: Duration = Duration::from_secs(1);
 

@@ -89,7 +89,7 @@ impl Endpoint {
                 ("tls", "none") if !is_implicit => wants_tls = false,
                 ("tls", _) => return Err(BadSmtpUrl::Tls),
                 ("ca", file) => authority = Some(PathBuf::from(file)),
-                ("rate", count) => rate = Some(Rate::per(limit("rate", count)?, Duration::from_secs(1))),
+                ("rate", count) => rate = Some(per_second(limit("rate", count)?)),
                 ("connections", count) => connections = Some(limit("connections", count)?),
                 (other, _) => return Err(BadSmtpUrl::Parameter(other.to_owned())),
             }
@@ -118,6 +118,12 @@ impl Server {
 
 fn limit(name: &'static str, text: &str) -> Result<u32, BadSmtpUrl> {
     text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or(BadSmtpUrl::Limit(name))
+}
+
+/// One by one, since all at once and then as many again were twice as many in the first second. Two, so that whoever wakes
+/// up late loses no turn: that is one too many in a second at most.
+fn per_second(count: u32) -> Rate {
+    Rate { burst: count.min(2), interval: Duration::from_secs(1) / count }
 }
 
 fn credentials(url: &Url) -> Option<Credentials> {
@@ -153,7 +159,7 @@ mod tests {
         let implicit = server("smtps://mail.example.com");
         assert!(implicit.port == 465 && matches!(implicit.security, Security::Implicit(_)));
         let limited = server("smtps://mail.example.com?rate=14&connections=10");
-        assert_eq!((limited.rate, limited.connections), (Some(Rate::per(14, Duration::from_secs(1))), Some(10)));
+        assert_eq!((limited.rate, limited.connections), (Some(per_second(14)), Some(10)));
         for (text, path) in [("file:data/mail", "data/mail"), ("file:/var/mail", "/var/mail"), ("file:///x", "/x")] {
             assert!(matches!(Endpoint::parse(text), Ok(Endpoint::Folder(found)) if found == *path));
         }

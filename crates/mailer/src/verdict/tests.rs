@@ -125,6 +125,17 @@ fn a_full_mailbox_is_suppressed_where_it_stays_so() {
 #[test]
 fn a_policy_refusal_fails_the_mail_and_says_nothing_of_the_address() {
     check(&[Phase::Rcpt, Phase::Dot], &[(550, "5.7.1 spam"), (554, "5.7.26 SPF")], FAILED);
+    let is = |phase, code, words: &str| is_policy(phase, &Reply::new(code, words));
+    assert!(is(Phase::Rcpt, 550, "5.7.1 spam") && is(Phase::Dot, 554, "5.7.26 SPF"));
+    for (phase, code, words) in [
+        (Phase::Mail, 550, "5.7.1 not your address"),
+        (Phase::Rcpt, 550, "5.7.1 <x@y>: Sender address rejected: not owned by user ada"),
+        (Phase::Rcpt, 530, "5.7.0 log in first"),
+        (Phase::Rcpt, 550, "5.1.1 no such user"),
+        (Phase::Dot, 550, "4.7.1 contradicts itself"),
+    ] {
+        assert!(!is(phase, code, words), "{phase:?}: {code} {words}");
+    }
 }
 
 #[test]
@@ -148,8 +159,14 @@ fn the_final_reply_decides() {
 
 #[test]
 fn nobody_knows_what_became_of_a_mail_whose_dot_was_not_answered() {
-    assert_eq!(judge(&fault(Phase::Dot, Kind::Unreadable("354 go on".into())), true), Verdict::Ambiguous);
     assert_eq!(judge(&fault(Phase::Dot, Kind::Silence("reset".into())), true), Verdict::Ambiguous);
+}
+
+#[test]
+fn a_server_that_makes_no_sense_after_the_dot_is_to_blame_and_the_mail_in_doubt() {
+    let verdict = judge(&fault(Phase::Dot, Kind::Unreadable("354 go on".into())), true);
+    assert_eq!(verdict, Verdict::Garbled);
+    assert_eq!((verdict.trouble(), verdict.leaves_doubt()), (Some(Trouble::Passing), true));
 }
 
 #[test]

@@ -65,7 +65,23 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
         assert!(job["failedReason"].contains(reason), "{reason}: {}", job["failedReason"]);
         assert!(job["atm"].parse::<u32>().expect("a number") <= 1, "no second try");
     }
-    assert_eq!(post.world.smtp.received().len(), 1);
+    assert_eq!((post.world.smtp.received().len(), post.world.smtp.count("MAIL")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_mail_has_at_most_eight_mebibytes_as_it_stands_in_redis() {
+    let post = Post::start().await;
+    let mail = |size: usize| {
+        let frame = json!({"to": "ada@example.com", "subject": "x", "html": ""});
+        let html = "x".repeat(size - frame.to_string().len());
+        json!({"to": "ada@example.com", "subject": "x", "html": html})
+    };
+    let largest = 8 * 1024 * 1024;
+    let (sent, failed) = (post.add_data(mail(largest)).await, post.add_data(mail(largest + 1)).await);
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed_ids), (1, vec![failed.clone()]));
+    assert_eq!(post.returned(&sent).await["accepted"], json!(["ada@example.com"]));
+    assert_eq!(post.reason(&failed).await, "the job's data has 8388609 bytes, and 8388608 are read at most");
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
 
 #[tokio::test]
 async fn only_a_2yz_after_the_dot_is_acceptance() {
-    let post = Post::start().await;
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     let rounds = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
         Phase::Dot if rounds.fetch_add(1, Ordering::SeqCst) == 0 => reply("354 go on"),
@@ -113,7 +113,7 @@ async fn only_a_2yz_after_the_dot_is_acceptance() {
     });
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
-    assert_eq!(post.job(&id).await["atm"], "2");
+    assert_eq!(post.job(&id).await["atm"], "1", "the provider's trouble spends none");
     let hellos = post.world.smtp.seen().iter().filter(|line| line.starts_with("EHLO")).count();
     assert_eq!(hellos, 2, "the connection was not used again");
 }
@@ -132,6 +132,21 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_at
     for id in ids {
         assert_eq!(post.job(&id).await["atm"], "1");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_busy_to_greet_is_asked_once_more_at_once() {
+    let post = Post::start().await;
+    let greetings = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Greeting if greetings.fetch_add(1, Ordering::SeqCst) == 0 => reply("421 4.3.2 busy"),
+        _ => Action::Proceed,
+    });
+    let id = post.add(json!("ada@example.com")).await;
+    let started = std::time::Instant::now();
+    assert_eq!(post.drain().await.sent, 1);
+    assert!(started.elapsed() < Duration::from_secs(4), "left alone, it would have been asked after five seconds");
+    assert_eq!(post.job(&id).await["atm"], "1");
 }
 
 #[tokio::test]
@@ -168,6 +183,51 @@ async fn a_mail_on_a_warm_connection_is_two_round_trips_without_a_word_too_many(
 }
 
 #[tokio::test]
+async fn a_connection_is_replaced_after_a_hundred_mails() {
+    let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
+    post.add_many(150).await;
+    assert_eq!(post.drain().await.sent, 150);
+    let seen = post.world.smtp.seen();
+    let connections: Vec<_> = seen.split(|line| line.starts_with("EHLO")).skip(1).collect();
+    let mails = |lines: &&[String]| lines.iter().filter(|line| line.starts_with("MAIL")).count();
+    assert_eq!(connections.iter().map(mails).collect::<Vec<_>>(), [100, 50]);
+    assert_eq!(post.world.smtp.count("QUIT"), 2, "both were left as servers like it");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_larger_than_the_server_takes_fails_before_anything_is_sent() {
+    let extensions = vec!["PIPELINING", "SIZE 2000"];
+    let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
+    post.world.set("MAILER_CONCURRENCY", "1");
+    let large = json!({"to": "large@example.com", "subject": "x", "html": "x ".repeat(1_000)});
+    let large = post.add_data(large).await;
+    post.add(json!("small@example.com")).await;
+    let drain = post.drain().await;
+    assert_eq!((drain.sent, drain.failed), (1, 1));
+    assert_eq!(post.reason(&large).await, "the server does not offer to take a mail of this size");
+    let seen = post.world.smtp.seen();
+    assert!(!seen.iter().any(|line| line.contains("large@")), "{seen:?}");
+    let size = post.world.smtp.received()[0].message.len();
+    assert!(seen.iter().any(|line| line.starts_with("MAIL") && line.contains(&format!("SIZE={size}"))), "{seen:?}");
+    assert_eq!(post.world.smtp.count("EHLO"), 1, "the connection is as good as before");
+}
+
+#[tokio::test]
+async fn text_beyond_ascii_comes_as_it_was_written_whether_or_not_the_server_takes_eight_bits() {
+    for extensions in [vec!["PIPELINING", "8BITMIME"], vec!["PIPELINING"]] {
+        let post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
+        let (html, text) = ("<p>Your exam begins in Köln at ten ✓</p>", "Your exam begins in Köln at ten ✓");
+        post.add_data(json!({"to": "Zoë <z@b.example>", "subject": "Prüfung", "html": html, "text": text})).await;
+        assert_eq!(post.drain().await.sent, 1);
+        let message = &post.world.smtp.received()[0].message;
+        assert!(message.is_ascii(), "{message}");
+        assert!(message.contains("\r\n<p>Your exam begins in K=C3=B6ln at ten =E2=9C=93</p>\r\n"), "{message}");
+        assert!(message.contains("\r\nYour exam begins in K=C3=B6ln at ten =E2=9C=93\r\n"), "{message}");
+        assert!(!post.world.smtp.seen().iter().any(|line| line.contains("BODY=")), "seven bits need no promise");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_recipient_does_not_cost_the_connection() {
     for extensions in [vec!["PIPELINING", "ENHANCEDSTATUSCODES"], vec!["ENHANCEDSTATUSCODES"]] {
         let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
@@ -188,6 +248,29 @@ async fn a_refused_recipient_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_reset_is_not_used_again_and_costs_the_next_mail_nothing() {
+    for extensions in [vec!["PIPELINING"], vec![]] {
+        for action in [reply("500 5.5.1 what?"), reply("421 4.3.2 bye"), reply("220 hello"), Action::Close] {
+            let mut post =
+                Post::start_with(SmtpOptions { extensions: extensions.clone(), ..SmtpOptions::default() }).await;
+            post.world.set("MAILER_CONCURRENCY", "1");
+            let at_reset = action.clone();
+            post.world.smtp.behave(move |phase, line| match phase {
+                Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
+                Phase::Other if line == "RSET" => at_reset.clone(),
+                _ => Action::Proceed,
+            });
+            post.add(json!("nobody@example.com")).await;
+            let id = post.add(json!("ada@example.com")).await;
+            let drain = post.drain().await;
+            assert_eq!((drain.sent, drain.failed, drain.ambiguous), (1, 1, 0), "{action:?}");
+            assert_eq!((post.world.smtp.count("EHLO"), post.world.smtp.received().len()), (2, 1), "{action:?}");
+            assert_eq!(post.job(&id).await["atm"], "1", "{action:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn attachments_come_as_they_were_sent() {
     let post = Post::start().await;
     let content = "QUJD".repeat(100_000);
@@ -203,8 +286,16 @@ async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
     let post = Post::start().await;
     post.add(json!("ünal@prüfung.example")).await;
     assert_eq!(post.drain().await.sent, 1);
-    assert_eq!(post.world.smtp.received()[0].to, ["ünal@xn--prfung-4ya.example"]);
-    assert!(post.world.smtp.seen().iter().any(|line| line.starts_with("MAIL") && line.contains("SMTPUTF8")));
+    let received = post.world.smtp.received();
+    assert_eq!(received[0].to, ["ünal@xn--prfung-4ya.example"]);
+    assert_eq!(received[0].header("To").as_deref(), Some("ünal@xn--prfung-4ya.example"));
+    let seen = post.world.smtp.seen();
+    let mail = seen.iter().find(|line| line.starts_with("MAIL")).expect("sent");
+    assert!(mail.contains("SMTPUTF8") && mail.contains("BODY=8BITMIME"), "{mail}");
+    let post = Post::start_with(SmtpOptions { extensions: vec!["SMTPUTF8"], ..SmtpOptions::default() }).await;
+    let id = post.add(json!("ünal@prüfung.example")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert!(post.reason(&id).await.contains("8BITMIME") && post.world.smtp.count("MAIL") == 0);
     let post = Post::start_with(SmtpOptions { extensions: vec!["PIPELINING"], ..SmtpOptions::default() }).await;
     let id = post.add(json!("ünal@prüfung.example")).await;
     assert_eq!(post.drain().await.failed, 1);

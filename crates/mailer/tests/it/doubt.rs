@@ -1,6 +1,9 @@
 //! Mails of which nobody knows whether they were delivered.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use examhall_queue::{Attempts, Effect, Entry, Ledger};
 use examhall_testkit::{Action, Phase, eventually};
@@ -80,14 +83,33 @@ async fn by_default_a_mail_in_doubt_is_sent_again() {
 #[tokio::test]
 async fn a_refusal_leaves_no_doubt() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
-    let dots = std::sync::atomic::AtomicU32::new(0);
+    let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| {
-        let first = phase == Phase::Dot && dots.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let first = phase == Phase::Dot && dots.fetch_add(1, Ordering::SeqCst) == 0;
         if first { reply("451 4.3.0 later") } else { Action::Proceed }
     });
     post.add_data(mail("result")).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed), (1, 0), "it was tried again and not held");
+}
+
+#[tokio::test]
+async fn a_mail_in_doubt_that_is_refused_later_stays_in_doubt() {
+    let post = Post::start().await;
+    let dots = AtomicU32::new(0);
+    post.world.smtp.behave(move |phase, _| match phase {
+        Phase::Dot => match dots.fetch_add(1, Ordering::SeqCst) {
+            0 => Action::KeepAndClose,
+            1 => reply("451 4.3.0 later"),
+            _ => reply("554 5.6.0 no"),
+        },
+        _ => Action::Proceed,
+    });
+    let id = post.add_data(mail("result")).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.reason(&id).await, "554 5.6.0 no; an earlier try may have been delivered");
+    let known: String = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
+    assert!(known.contains(r#""state":"refused""#) && known.contains(r#""inDoubt":true"#), "{known}");
 }
 
 #[tokio::test]

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, SmtpOptions};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::{Post, reply};
+use crate::{Post, now, reply};
 
 /// Limits that a test can wait for.
 const QUICK: [(&str, &str); 3] =
@@ -133,15 +134,33 @@ async fn the_late_reply_to_one_mail_is_never_taken_for_that_of_the_next() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_after_the_dot_is_ambiguous() {
+async fn what_cannot_be_understood_after_the_dot_is_ambiguous_and_the_providers_trouble() {
     for nonsense in ["354 go on", "hello", "150 wait", "250-one\r\n451 two"] {
-        let post = Post::start().await;
+        let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
         post.world.smtp.behave(once(Phase::Dot, reply(nonsense)));
         let id = post.add(json!("ada@example.com")).await;
         let drain = post.drain().await;
         assert_eq!((drain.sent, drain.ambiguous), (1, 1), "{nonsense}");
-        assert_eq!(post.job(&id).await["atm"], "2");
+        assert_eq!(post.job(&id).await["atm"], "1", "no attempt is spent: {nonsense}");
         assert_eq!(post.world.smtp.count("EHLO"), 2, "{nonsense}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_makes_sense_after_the_dot_fails_no_mail_and_gets_each_one_seldom() {
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "100")]).await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { reply("354 go on") } else { Action::Proceed });
+    post.add_many(3).await;
+    let drain = post.drain().await;
+    assert_eq!(
+        (drain.failed, drain.retried_later, drain.ambiguous),
+        (0, 3, 6),
+        "the second time they take the slow lane"
+    );
+    for job in post.queue.list(State::Delayed, 0, 10, Order::OldestFirst).await.expect("read") {
+        assert!(job.due.expect("delayed") > now() + 200_000, "5 minutes: {job:?}");
+        let known: String = post.world.redis.cmd(&format!("GET mail:sent:{}", job.id)).await;
+        assert!(known.contains("intent"), "it may have been delivered: {known}");
     }
 }
 

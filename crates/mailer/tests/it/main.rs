@@ -15,7 +15,10 @@ mod provider;
 mod recipients;
 mod redis;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
@@ -143,6 +146,12 @@ impl Post {
 
 fn reply(text: &str) -> Action {
     Action::Reply(text.to_owned())
+}
+
+/// In ms since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("in range")
 }
 
 /// How often something is done: the full count with `--long`.

@@ -48,6 +48,7 @@ async fn a_running_mailer_tells_what_it_has_done_and_what_waits() {
         ("mailer_attempts_total{outcome=\"failed\"}", 1.0),
         ("mailer_attempts_total{outcome=\"expired\"}", 1.0),
         ("mailer_refusals_total{phase=\"rcpt\",code=\"550\"}", 1.0),
+        ("mailer_policy_refusals_total", 1.0),
         ("mailer_time_to_accept_seconds_count{class=\"other\"}", 1.0),
         ("bullmq_job_completed_total{queue=\"email\"}", 1.0),
         ("bullmq_job_failed_total{queue=\"email\"}", 2.0),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use examhall_mailer::DrainOptions;
-use examhall_queue::JobOptions;
-use examhall_testkit::{Action, Phase, Process};
+use examhall_queue::{JobOptions, Order, State};
+use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, Post, count, reply};
@@ -94,6 +94,43 @@ async fn a_provider_that_is_down_or_refuses_is_told_by_the_exit_code() {
     let (mailer, code) = once(&post, &[]).await;
     assert_eq!(code, Some(69), "{}", mailer.output());
     assert_eq!(post.counts().await.failed, 0);
+}
+
+#[tokio::test]
+async fn a_refused_log_in_is_told_by_the_exit_code_and_costs_no_mail_an_attempt() {
+    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
+    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
+    let post = Post::start_with(options).await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Auth { reply("535 5.7.8 no") } else { Action::Proceed });
+    post.add_many(20).await;
+    let (mailer, code) = once(&post, &[]).await;
+    assert_eq!(code, Some(69), "{}", mailer.output());
+    let mut left = Vec::new();
+    for state in [State::Prioritized, State::Delayed] {
+        left.extend(post.queue.list(state, 0, 100, Order::OldestFirst).await.expect("read"));
+    }
+    assert_eq!((left.len(), post.world.smtp.count("MAIL")), (20, 0));
+    assert!(left.iter().all(|job| job.attempts_made == 0), "{left:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_stop_finishes_what_it_has_in_hand_and_leaves_the_rest_waiting() {
+    let post = Post::start().await;
+    post.world.smtp.behave(|phase, _| match phase {
+        Phase::Dot => Action::Wait(Duration::from_millis(300)),
+        _ => Action::Proceed,
+    });
+    post.add_many(60).await;
+    let mut mailer = post.world.mailer(&["--once", "--json"]);
+    post.world.smtp.wait_for(7).await; // some more are in hand
+    mailer.terminate();
+    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(75), "{}", mailer.output());
+    let sent = i64::try_from(post.world.smtp.received().len()).expect("few");
+    let counts = post.counts().await;
+    assert_eq!((counts.completed, counts.prioritized), (sent, 60 - sent));
+    let summary = summary(&mailer).await;
+    assert_eq!((&summary["sent"], &summary["left"]["waiting"]), (&json!(sent), &json!(60 - sent)));
+    assert!(sent < 60, "it was told early");
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! The operator's commands, and what they must not show.
 #![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
+use std::time::Duration;
+
+use examhall_core::Timestamp;
 use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post, reply};
+use crate::{PATIENCE, Post, now, reply};
 
 async fn run(post: &Post, args: &[&str]) -> (String, Option<i32>) {
     let mut mailer: Process = post.world.mailer(args);
@@ -173,6 +176,29 @@ async fn bodies_that_a_killed_mailer_left_are_wiped_by_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_failed_mail_keeps_its_body_until_it_expires_and_a_retry_then_says_that_it_has() {
+    let post = Post::start_set(&[("MAIL_KEEP_BODIES", "false")]).await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
+    let soon = Timestamp::from_millis(now()).plus(Duration::from_secs(3));
+    let mail = json!({"to": "ada@example.com", "subject": "x", "html": "token-4711", "text": "token-4711"});
+    let mut expiring = mail.clone();
+    expiring["expiresAt"] = json!(soon);
+    let (expiring, other) = (post.add_data(expiring).await, post.add_data(mail).await);
+    assert_eq!(post.drain().await.failed, 2);
+    let _mailer = post.world.mailer(&[]);
+    eventually("the expired mail's body wiped", PATIENCE, async || {
+        let is_wiped = !post.job(&expiring).await["data"].contains("token-4711");
+        assert!(!is_wiped || Timestamp::from_millis(now()) >= soon, "a retry could still have sent it");
+        is_wiped.then_some(())
+    })
+    .await;
+    assert!(post.job(&other).await["data"].contains("token-4711"), "nothing says that it has expired");
+    assert_eq!(json_of(&post, &["queue", "retry", &expiring]).await, json!({"retried": 1}));
+    eventually("the expired mail failed", PATIENCE, async || (post.reason(&expiring).await == "expired").then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn an_idle_mailer_is_small_and_quiet() {
     let quiet = [("QUEUE_LOCK_MS", "30000"), ("QUEUE_STALLED_INTERVAL_MS", "30000"), ("MAIL_KEEP_BODIES", "false")];
     let post = Post::start_set(&quiet).await;
@@ -191,7 +217,7 @@ async fn an_idle_mailer_is_small_and_quiet() {
         info.lines().filter(is_sent).filter_map(calls).sum()
     };
     let (before, seconds) = (commands().await, 20);
-    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await; // what is measured is a time without work
+    tokio::time::sleep(Duration::from_secs(seconds)).await; // what is measured is a time without work
     let sent = commands().await - before;
     let status = std::fs::read_to_string(format!("/proc/{}/status", mailer.pid())).expect("Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");

@@ -1,21 +1,17 @@
 //! Mailboxes that do not exist, are full, or want to be asked again.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase};
 use serde_json::{Value, json};
 
-use crate::{Post, reply};
+use crate::{Post, now, reply};
 
 async fn post_where_rcpt_says(text: &'static str) -> Post {
     let post = Post::start().await;
     post.world.smtp.behave(move |phase, _| if phase == Phase::Rcpt { reply(text) } else { Action::Proceed });
     post
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("in range")
 }
 
 /// In how many minutes the only delayed job is due.
@@ -95,6 +91,26 @@ async fn a_mail_that_nobody_took_for_a_day_is_expired() {
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "timestamp", &yesterday]).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+}
+
+#[tokio::test]
+async fn an_operators_retry_gives_a_mail_another_day() {
+    let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
+    let id = post.add(json!("ada@example.com")).await;
+    let (key, yesterday) = (format!("bull:email:{id}"), (now() - 25 * 3_600_000).to_string());
+    post.world.redis.command::<i64>(&["HSET", &key, "timestamp", &yesterday]).await;
+    assert_eq!(post.drain().await.failed, 1);
+    for attempts in [Attempts::Reset, Attempts::Keep] {
+        post.queue.retry(&id, attempts).await.expect("retried");
+        let drain = post.drain().await;
+        assert_eq!((drain.failed, drain.retried_later), (0, 1));
+        post.world.redis.command::<i64>(&["HSET", &key, "retriedOn", &yesterday]).await;
+        post.queue.promote(&id).await.expect("promoted");
+        let drain = post.drain().await;
+        assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"), "which ends, too");
+    }
+    assert_eq!(post.queue.retry_failed(None, Attempts::Reset).await.expect("retried"), 1);
+    assert_eq!(post.drain().await.retried_later, 1);
 }
 
 #[tokio::test]

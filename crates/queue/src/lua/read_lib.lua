@@ -7,6 +7,6 @@ local function read_job(key, longest)
   local length = redis.call('HSTRLEN', key, 'data')
   local is_fit = length <= longest
   local fields = redis.call('HMGET', key, 'name', 'opts', 'timestamp', 'priority', 'atm', 'ats', 'stacktrace', 'deid',
-    'defa', 'rjk', 'parentKey', 'stc', is_fit and 'data' or 'none')
+    'defa', 'rjk', 'parentKey', 'stc', 'retriedOn', is_fit and 'data' or 'none')
   return fields, is_fit and 0 or length
 end

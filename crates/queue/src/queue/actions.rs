@@ -51,7 +51,8 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].
     pub async fn retry(&self, id: &str, attempts: Attempts) -> Result<(), Error> {
-        let place: String = self.eval(&script::RETRY, vec![id.into(), attempts.to_arg()]).await?.convert()?;
+        let args = vec![id.into(), attempts.to_arg(), now_ms().to_string().into()];
+        let place: String = self.eval(&script::RETRY, args).await?.convert()?;
         match place.as_str() {
             "" => Ok(()),
             place => Err(refusal(id, place, "completed or failed", "retried")),
@@ -64,10 +65,10 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`]: some may have been retried then, and asking again goes on with the others.
     pub async fn retry_failed(&self, reason_contains: Option<&str>, attempts: Attempts) -> Result<u64, Error> {
-        let (until, mut retried, mut passed_by) = (now_ms().to_string(), 0, 0);
+        let (now, mut retried, mut passed_by) = (now_ms().to_string(), 0, 0);
         loop {
             let reason = reason_contains.unwrap_or_default();
-            let args = vec![reason.into(), attempts.to_arg(), until.as_str().into(), passed_by.into(), STEP.into()];
+            let args = vec![reason.into(), attempts.to_arg(), now.as_str().into(), passed_by.into(), STEP.into()];
             let (done, passed, more): (u64, u32, bool) = self.eval(&script::RETRY_FAILED, args).await?.convert()?;
             retried += done;
             passed_by += passed;

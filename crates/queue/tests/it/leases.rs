@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_queue::{JobOptions, Leases};
+use examhall_queue::{JobOptions, Leases, State};
 use examhall_testkit::{Redis, eventually};
 
 use crate::connect;
@@ -26,14 +26,20 @@ async fn the_place_of_somebody_who_vanished_becomes_free() {
 }
 
 #[tokio::test]
-async fn completed_jobs_lose_what_is_wiped_and_others_keep_it() {
+async fn jobs_of_the_state_that_is_wiped_lose_their_data_and_others_keep_it() {
     let bench = crate::Bench::start().await;
-    let (done, waiting) = (bench.add(JobOptions::default()).await, bench.add(JobOptions::default()).await);
-    bench.redis.cmd::<i64>(&format!("LREM bull:email:wait 1 {done}")).await;
-    bench.redis.cmd::<i64>(&format!("ZADD bull:email:completed 1 {done}")).await;
-    let jobs = [done.clone(), waiting.clone(), "gone".to_owned()].map(|id| (id, "{}".to_owned()));
-    assert_eq!(bench.queue.wipe(&jobs).await.expect("wiped"), std::slice::from_ref(&waiting));
+    let add = async || bench.add(JobOptions::default()).await;
+    let (done, failed, waiting) = (add().await, add().await, add().await);
+    for (set, id) in [("completed", &done), ("failed", &failed)] {
+        bench.redis.cmd::<i64>(&format!("LREM bull:email:wait 1 {id}")).await;
+        bench.redis.cmd::<i64>(&format!("ZADD bull:email:{set} 1 {id}")).await;
+    }
+    let jobs = [done.clone(), failed.clone(), waiting.clone(), "gone".to_owned()].map(|id| (id, "{}".to_owned()));
+    assert_eq!(bench.queue.wipe(State::Completed, &jobs).await.expect("wiped"), std::slice::from_ref(&waiting));
     assert_eq!(bench.field(&done, "data").await.as_deref(), Some("{}"));
+    assert_ne!(bench.field(&failed, "data").await.as_deref(), Some("{}"));
+    assert_eq!(bench.queue.wipe(State::Failed, &jobs[1..]).await.expect("wiped"), std::slice::from_ref(&waiting));
+    assert_eq!(bench.field(&failed, "data").await.as_deref(), Some("{}"));
     assert_ne!(bench.field(&waiting, "data").await.as_deref(), Some("{}"));
     assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:gone").await, 0);
 }
