@@ -65,6 +65,15 @@ async fn note(state: &State, events: &[Event]) -> Result<(), examhall_store::Err
             state.store.outbox.close(ids, outcome, now()).await?;
         }
     }
+    // After the failures: those that failed and were retried at once.
+    let retried = events.iter().filter_map(|event| match event {
+        Event::Waiting { id, prev: Some(prev) } if prev == "failed" => row_of(id),
+        _ => None,
+    });
+    let retried: Vec<Uuid> = retried.collect();
+    for ids in retried.chunks(500) {
+        state.store.outbox.mark_retried(ids, now()).await?;
+    }
     Ok(())
 }
 
@@ -94,17 +103,14 @@ pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()
     let mut page = Page { limit: CHUNK, after: None };
     loop {
         let open = state.store.outbox.open(page, queued_before).await?;
-        // One answer that does not come stops the round: whether the queue has lost a job must be known.
-        let fates = try_join_all(open.items.iter().map(|id| fate(state, *id))).await?;
+        // An answer that does not come stops the round: whether the queue has lost a job must be known.
+        let fates = fates(state, &open.items).await?;
         let of = |wanted: Fate| -> Vec<Uuid> {
             let both = open.items.iter().zip(&fates);
             both.filter(|(_, fate)| **fate == wanted).map(|(id, _)| *id).collect()
         };
         for (fate, outcome) in [(Fate::Sent, MailOutcome::Sent), (Fate::Failed, MailOutcome::Failed)] {
-            let ids = of(fate);
-            if !ids.is_empty() {
-                state.store.outbox.close(&ids, outcome, now()).await?;
-            }
+            state.store.outbox.close(&of(fate), outcome, now()).await?;
         }
         let lost = of(Fate::Lost);
         if !lost.is_empty() {
@@ -131,23 +137,28 @@ enum Fate {
 }
 
 /// Asks the queue first: who ends a job writes into the ledger before.
-async fn fate(state: &State, id: Uuid) -> Result<Fate, examhall_queue::Error> {
-    Ok(match state.queue.get(&job_of(id)).await?.map(|job| job.state) {
-        Some(JobState::Completed) => Fate::Sent,
-        Some(JobState::Failed) => Fate::Failed,
-        Some(JobState::Waiting | JobState::Prioritized | JobState::Delayed | JobState::Active) => Fate::Open,
-        None => match known(state, id).await? {
-            Some(MailOutcome::Sent) => Fate::Sent,
-            Some(MailOutcome::Failed | MailOutcome::Removed) => Fate::Failed,
-            None => Fate::Lost,
-        },
-    })
+async fn fates(state: &State, ids: &[Uuid]) -> Result<Vec<Fate>, examhall_queue::Error> {
+    let jobs: Vec<String> = ids.iter().map(|id| job_of(*id)).collect();
+    let states = state.queue.states(&jobs).await?;
+    try_join_all(ids.iter().zip(states).map(async |(id, job)| {
+        Ok(match job {
+            Some(JobState::Completed) => Fate::Sent,
+            Some(JobState::Failed) => Fate::Failed,
+            Some(JobState::Waiting | JobState::Prioritized | JobState::Delayed | JobState::Active) => Fate::Open,
+            None => match known(state, *id).await? {
+                Some(MailOutcome::Sent) => Fate::Sent,
+                Some(MailOutcome::Failed | MailOutcome::Removed) => Fate::Failed,
+                None => Fate::Lost,
+            },
+        })
+    }))
+    .await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails, or waits for so long")]
 async fn count(state: &State) -> Result<(), examhall_store::Error> {
     let waiting = state.store.outbox.backlog().await?;
-    let age = waiting.oldest.map_or(0, |oldest| now().as_millis() - oldest.as_millis());
+    let age = waiting.oldest.map_or(0, |oldest| now().as_millis() - oldest.as_millis()).max(0); // a clock was set back
     metrics::gauge!("mail_outbox_waiting").set(waiting.mails as f64);
     metrics::gauge!("mailer_outbox_oldest_seconds").set(age as f64 / 1000.0);
     Ok(())

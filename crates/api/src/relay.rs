@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    mail::Delivery,
+    mail::{CannotCompose, Delivery},
     state::{State, now},
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const BATCH: u64 = 100;
 /// How long a mail is this relay's; from then on another one takes it.
 pub(crate) const HOLD: Duration = Duration::from_secs(30);
+/// How long a mail that cannot be composed and does not expire waits for somebody to mend that.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// How often it looks where nobody wakes it.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -86,11 +88,24 @@ async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Vec<Uuid>
             both.filter(|(_, known)| **known == Some(outcome)).map(|(waiting, _)| waiting.mail.id).collect();
         if !ended.is_empty() {
             tracing::info!(mails = ended.len(), ?outcome, "Mails had been through the queue before");
-            state.store.outbox.close(&ended, outcome, now()).await?;
         }
+        state.store.outbox.close(&ended, outcome, now()).await?;
     }
     let open = claimed.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let (jobs, _sending): (Vec<_>, Vec<_>) = open.filter_map(|(waiting, _)| to_job(state, waiting)).unzip();
+    let (mut jobs, mut spans, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
+    for (waiting, _) in open {
+        match to_job(state, waiting) {
+            Ok((job, span)) => {
+                jobs.push(job);
+                spans.push(span);
+            }
+            Err(error) => {
+                tracing::error!(mail_id = %waiting.mail.id, %error, "A mail cannot be composed");
+                hopeless.extend(is_over(waiting).then_some(waiting.mail.id));
+            }
+        }
+    }
+    state.store.outbox.close(&hopeless, MailOutcome::Failed, now()).await?;
     state.queue.add_all(&jobs).await?;
     Ok(jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect())
 }
@@ -105,14 +120,15 @@ pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>
     }))
 }
 
+/// Whether a mail has waited for so long that nobody need be told any more why it is not sent.
+fn is_over(waiting: &WaitingMail) -> bool {
+    now() >= waiting.mail.expires_at.unwrap_or(waiting.created_at.plus(LONGEST_WAIT))
+}
+
 /// The job of a mail, and the span of adding it: part of the trace of what caused the mail, and cause of its runs.
-fn to_job(state: &State, waiting: &WaitingMail) -> Option<(NewJob<EmailJob>, Span)> {
+fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Span), CannotCompose> {
     let mail = &waiting.mail;
-    let (data, delivery) = state
-        .mailroom
-        .compose(waiting)
-        .inspect_err(|error| tracing::error!(mail_id = %mail.id, %error, "A mail cannot be composed"))
-        .ok()?;
+    let (data, delivery) = state.mailroom.compose(waiting)?;
     let Delivery { attempts, not_before } = delivery;
     let wait = not_before.map_or(0, |at| at.as_millis() - now().as_millis());
     let span = Span::begin(SpanKind::Producer, "send", || Parent::from_json(mail.trace.as_deref()));
@@ -129,7 +145,7 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Option<(NewJob<EmailJob>, Spa
         telemetry: span.to_json(),
         ..JobOptions::default()
     };
-    Some((NewJob { name: EmailJob::NAME.to_owned(), data, options }, span))
+    Ok((NewJob { name: EmailJob::NAME.to_owned(), data, options }, span))
 }
 
 /// The id of a mail's job.

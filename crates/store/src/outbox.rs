@@ -116,7 +116,10 @@ impl Outbox {
     /// [`Error::Unavailable`].
     pub async fn claim(&self, limit: u64, hold: Duration, now: Timestamp) -> Result<Vec<WaitingMail>, Error> {
         use mail_outbox::Column;
-        let free = Condition::any().add(Column::ClaimedUntil.is_null()).add(Column::ClaimedUntil.lte(now.as_millis()));
+        // A claim that lasts longer than claims do was made by a clock that ran ahead.
+        let free = Condition::any()
+            .add(Column::ClaimedUntil.is_null())
+            .add(Column::ClaimedUntil.not_between(now.as_millis() + 1, now.plus(hold).as_millis()));
         let mut waiting = Query::select();
         waiting
             .column(Column::Id)
@@ -124,7 +127,6 @@ impl Outbox {
             .cond_where(free)
             .and_where(Column::EnqueuedAt.is_null())
             .and_where(Column::Outcome.is_null())
-            .and_where(Column::RunAt.lte(now.as_millis()))
             .order_by(Column::Priority, Order::Desc)
             .order_by(Column::Id, Order::Asc)
             .limit(limit);
@@ -165,32 +167,42 @@ impl Outbox {
         self.set(ids, mail_outbox::Column::EnqueuedAt, Some(now.as_millis())).await
     }
 
-    /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where there is one of its
-    /// id, gives that one and changes nothing.
+    /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where a request of the same
+    /// `key` has been here, gives its mail and changes nothing; a key is forgotten with its mail.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn add_claimed(
         &self,
         mail: &NewMail,
+        key: Option<&[u8]>,
         hold: Duration,
         now: Timestamp,
     ) -> Result<Option<MailRecord>, Error> {
-        let tx = self.db.begin().await?;
-        if let Some(row) = mail_outbox::Entity::find_by_id(mail.id).one(&tx).await? {
-            return to_record(row).map(Some);
+        if let Some(record) = self.of_key(key).await? {
+            return Ok(Some(record));
         }
-        let row =
-            mail_outbox::ActiveModel { claimed_until: Set(Some(now.plus(hold).as_millis())), ..to_row(mail, now) };
+        let row = mail_outbox::ActiveModel {
+            claimed_until: Set(Some(now.plus(hold).as_millis())),
+            request_key: Set(key.map(Into::into)),
+            ..to_row(mail, now)
+        };
+        let tx = self.db.begin().await?;
         let added = mail_outbox::Entity::insert(row).exec_without_returning(&tx).await.map_err(Error::from);
         match added {
             Ok(_) => tx.commit().await.map(|()| None).map_err(Error::from),
             Err(error) if error.is_duplicate() => {
-                drop(tx); // another request with the same id came first
-                self.get(mail.id).await?.map(Some).ok_or(Error::NotFound)
+                drop(tx); // another request with the same key came first
+                self.of_key(key).await?.map(Some).ok_or(Error::NotFound)
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn of_key(&self, key: Option<&[u8]>) -> Result<Option<MailRecord>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        let of_key = mail_outbox::Entity::find().filter(mail_outbox::Column::RequestKey.eq(key));
+        of_key.one(&self.db.read).await?.map(to_record).transpose()
     }
 
     /// A mail, if there is one of this id.
@@ -225,11 +237,33 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
             .col_expr(mail_outbox::Column::Outcome, Expr::value(outcome.as_str()))
             .col_expr(mail_outbox::Column::OutcomeAt, Expr::value(now.as_millis()))
             .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes that failed mails are in the queue once more: until it is known again what becomes of them, they are missed
+    /// where the queue loses them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn mark_retried(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        use mail_outbox::Column;
+        let has_failed = Column::Outcome.eq(MailOutcome::Failed.as_str());
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(Column::Outcome, Expr::value(None::<String>))
+            .col_expr(Column::OutcomeAt, Expr::value(None::<i64>))
+            .col_expr(Column::EnqueuedAt, Expr::value(now.as_millis()))
+            .filter(Column::Id.is_in(ids.iter().copied()).and(has_failed))
             .exec(&tx)
             .await?;
         Ok(tx.commit().await?)
@@ -304,6 +338,7 @@ fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
         run_at: Set(now.as_millis()),
         expires_at: Set(mail.expires_at.map(Timestamp::as_millis)),
         trace: Set(mail.trace.clone()),
+        request_key: Set(None),
         created_at: Set(now.as_millis()),
         claimed_until: Set(None),
         enqueued_at: Set(None),

@@ -7,5 +7,5 @@ mod templates;
 
 pub(crate) use custom::{CUSTOM, CustomMail, Delivery};
 pub(crate) use letter::{
-    Letter, Mailroom, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE, preview,
+    CannotCompose, Letter, Mailroom, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE, preview,
 };

@@ -93,7 +93,7 @@ async fn send(
         delivery: Delivery { attempts: body.attempts, not_before },
     };
     let mail = NewMail {
-        id: key.map_or_else(Uuid::now_v7, |key| id_of_key(viewer.id.0, &key)),
+        id: Uuid::now_v7(),
         class: MailClass::Other,
         template: CUSTOM.to_owned(),
         to,
@@ -103,8 +103,10 @@ async fn send(
         expires_at: None,
         trace: traces::current(),
     };
-    let job_id = relay::job_of(mail.id);
-    if let Some(before) = state.store.outbox.add_claimed(&mail, relay::HOLD, now).await? {
+    let key = key.map(|key| digest(&SHA256, &[viewer.id.0.as_bytes(), key.as_bytes()].concat()));
+    let (mut id, key) = (mail.id, key.as_ref().map(AsRef::as_ref));
+    if let Some(before) = state.store.outbox.add_claimed(&mail, key, relay::HOLD, now).await? {
+        id = before.waiting.mail.id;
         let mut old: CustomMail =
             serde_json::from_value(before.waiting.mail.params).map_err(|error| Problem::internal(&error))?;
         (old.delivery.not_before, custom.delivery.not_before) = (None, None); // counted from another moment
@@ -118,15 +120,7 @@ async fn send(
             tracing::warn!(%error, "A mail stays in the outbox for now"); // it is committed, and will be queued
         }
     }
-    Ok(HttpResponse::Accepted().json(json!({ "jobId": job_id })))
-}
-
-/// A UUID of version 8 (RFC 9562, section 5.8) made of who asks and their key.
-fn id_of_key(user: Uuid, key: &str) -> Uuid {
-    let hash = digest(&SHA256, &[user.as_bytes(), key.as_bytes()].concat());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.as_ref()[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    Ok(HttpResponse::Accepted().json(json!({ "jobId": relay::job_of(id) })))
 }
 
 async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {

@@ -15,6 +15,7 @@ pub struct Model {
     pub run_at: i64,
     pub expires_at: Option<i64>,
     pub trace: Option<String>,
+    pub request_key: Option<Vec<u8>>,
     pub created_at: i64,
     pub claimed_until: Option<i64>,
     pub enqueued_at: Option<i64>,

@@ -7,6 +7,7 @@ mod m0004_cache_outbox;
 mod m0005_attempts;
 mod m0006_outbox_open;
 mod m0007_outbox_trace;
+mod m0008_outbox_key;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_attempts::Step),
             Box::new(m0006_outbox_open::Step),
             Box::new(m0007_outbox_trace::Step),
+            Box::new(m0008_outbox_key::Step),
         ]
     }
 }

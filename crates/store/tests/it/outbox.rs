@@ -13,7 +13,9 @@ on_both!(
     relays_at_once_share_the_rows_and_none_gets_one_twice,
     what_became_of_a_mail_is_noted_once_and_then_forgotten,
     a_mail_whose_job_was_lost_waits_again,
-    a_mail_with_an_id_of_its_own_is_added_once,
+    a_request_with_a_key_adds_one_mail_until_that_is_forgotten,
+    a_clock_that_ran_ahead_holds_up_no_mail,
+    a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it,
 );
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -128,17 +130,47 @@ async fn a_mail_whose_job_was_lost_waits_again(fresh: Fresh) {
     assert_eq!(outbox.backlog().await.expect("counted").mails, 0, "it was taken away on purpose");
 }
 
-async fn a_mail_with_an_id_of_its_own_is_added_once(fresh: Fresh) {
-    let mail = mail(5);
-    let adds = (0..10).map(|_| {
-        let (store, mail) = (fresh.store.clone(), mail.clone());
-        tokio::spawn(async move { store.outbox.add_claimed(&mail, HOLD, NOW).await.expect("asked").is_none() })
-    });
-    let mut added = 0;
-    for add in adds.collect::<Vec<_>>() {
-        added += i32::from(add.await.expect("no panic"));
+async fn a_request_with_a_key_adds_one_mail_until_that_is_forgotten(fresh: Fresh) {
+    let outbox = &fresh.store.outbox;
+    let add = |key: &'static [u8]| {
+        let (mail, outbox) = (mail(5), outbox.clone());
+        async move {
+            let before = outbox.add_claimed(&mail, Some(key), HOLD, NOW).await.expect("asked");
+            before.map_or(mail.id, |before| before.waiting.mail.id)
+        }
+    };
+    let adds: Vec<_> = (0..10).map(|_| tokio::spawn(add(b"a key"))).collect();
+    let mut ids = Vec::new();
+    for add in adds {
+        ids.push(add.await.expect("no panic"));
     }
-    assert_eq!(added, 1);
-    assert!(fresh.store.outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "its maker queues it");
-    assert_eq!(fresh.store.outbox.claim(10, HOLD, NOW.plus(HOLD)).await.expect("claimed").len(), 1, "or has died");
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_ne!(add(b"another").await, ids[0]);
+    assert!(outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "its maker queues it");
+    assert_eq!(outbox.claim(10, HOLD, NOW.plus(HOLD)).await.expect("claimed").len(), 2, "or has died");
+    outbox.close(&ids[..1], MailOutcome::Sent, NOW).await.expect("closed");
+    assert_eq!(outbox.prune(NOW.plus(HOLD)).await.expect("pruned"), 1);
+    assert_ne!(add(b"a key").await, ids[0], "a mail of its own");
+}
+
+async fn a_clock_that_ran_ahead_holds_up_no_mail(fresh: Fresh) {
+    let (outbox, ahead) = (&fresh.store.outbox, NOW.plus(Duration::from_hours(1)));
+    outbox.add(&mail(5), ahead).await.expect("added");
+    assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1);
+    assert!(outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "it is somebody's");
+    assert_eq!(outbox.claim(10, HOLD, ahead).await.expect("claimed").len(), 1);
+    assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1, "no claim lasts for an hour");
+}
+
+async fn a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it(fresh: Fresh) {
+    let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
+    outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
+    assert_eq!(outbox.open(ALL, NOW).await.expect("asked").items, [mail.id], "it had not failed");
+    outbox.close(&[mail.id], MailOutcome::Failed, NOW).await.expect("closed");
+    outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
+    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty(), "queued anew just now");
+    assert_eq!(outbox.open(ALL, NOW.plus(HOLD)).await.expect("asked").items, [mail.id]);
+    outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
+    outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
+    assert_eq!(outbox.get(mail.id).await.expect("asked").expect("found").outcome, Some(MailOutcome::Sent));
 }

@@ -11,6 +11,7 @@ mod exam_start_crowd;
 mod exam_start_faults;
 mod exam_start_redis;
 mod guide;
+mod lost;
 mod memory;
 mod migrate;
 mod operators_docs;

@@ -1,0 +1,72 @@
+//! Mails whose jobs are lost or cannot be made: each is queued again, or it is said what became of it.
+
+use examhall_testkit::{Action, DatabaseKind, Phase, World, eventually};
+
+use crate::{
+    Api, PATIENCE,
+    database::{on_both, sql, wait_until_noted},
+    outbox::{jobs, world},
+};
+
+on_both!(
+    a_mail_that_was_retried_and_then_lost_is_queued_again,
+    a_mail_whose_place_in_the_queue_was_evicted_is_queued_again,
+    a_mail_that_nobody_can_compose_has_failed_once_it_has_expired,
+);
+
+/// Makes what was queued be asked after now: a minute has passed.
+async fn a_minute_passes(world: &World) {
+    sql(world, "UPDATE mail_outbox SET enqueued_at = enqueued_at - 60000").await;
+}
+
+async fn wait_for_outcome(world: &World, outcome: &str) {
+    let found = async || (sql(world, "SELECT outcome FROM mail_outbox").await == outcome).then_some(());
+    eventually(&format!("the outcome '{outcome}'"), PATIENCE, found).await;
+}
+
+async fn a_mail_that_was_retried_and_then_lost_is_queued_again(database: DatabaseKind) {
+    let world = world(database).await;
+    let api = Api::start(&world).await;
+    world.smtp.behave(|phase, _| match phase {
+        Phase::Rcpt => Action::Reply("554 5.6.0 not today".into()),
+        _ => Action::Proceed,
+    });
+    let mut mailer = world.mailer(&[]);
+    api.sign_up("ada@example.com").await;
+    wait_for_outcome(&world, "failed").await;
+    mailer.kill().await;
+    assert!(world.mailer(&["queue", "retry-failed"]).exit(PATIENCE).await.success());
+    wait_for_outcome(&world, "").await;
+    world.redis.cmd::<String>("FLUSHALL").await;
+    a_minute_passes(&world).await;
+    eventually("the mail queued again", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+}
+
+async fn a_mail_whose_place_in_the_queue_was_evicted_is_queued_again(database: DatabaseKind) {
+    let world = world(database).await;
+    let api = Api::start(&world).await;
+    api.sign_up("ada@example.com").await;
+    wait_until_noted(&world).await;
+    world.redis.cmd::<i64>("DEL bull:email:prioritized").await;
+    a_minute_passes(&world).await;
+    eventually("the mail queued again", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+    let _mailer = world.mailer(&[]);
+    world.smtp.wait_for(1).await;
+    wait_for_outcome(&world, "sent").await;
+}
+
+async fn a_mail_that_nobody_can_compose_has_failed_once_it_has_expired(database: DatabaseKind) {
+    let mut world = world(database).await;
+    let mut api = Api::start(&world).await;
+    world.redis.kill().await; // so that it stays in the outbox
+    api.sign_up("ada@example.com").await;
+    api.process.kill().await;
+    world.set("AUTH_SECRET", "another secret, with which nothing that was sealed can be read");
+    world.redis.restart().await;
+    sql(&world, "UPDATE mail_outbox SET claimed_until = NULL").await;
+    let api = Api::start(&world).await;
+    api.process.line("A mail cannot be composed").await;
+    assert_eq!(sql(&world, "SELECT outcome FROM mail_outbox").await, "", "the secret may come back");
+    sql(&world, "UPDATE mail_outbox SET claimed_until = NULL, expires_at = 1").await;
+    wait_for_outcome(&world, "failed").await;
+}
