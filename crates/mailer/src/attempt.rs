@@ -18,7 +18,13 @@ pub(crate) struct Attempt<'a> {
     pub(crate) in_doubt: bool,
     ledger: &'a Ledger,
     known: Standing,
-    intent: OnceCell<Result<Standing, End>>,
+    intent: OnceCell<Noted>,
+}
+
+/// What the ledger says since the intent was written, or may say, and why nothing may be sent all the same.
+struct Noted {
+    standing: Standing,
+    instead: Option<End>,
 }
 
 impl<'a> Attempt<'a> {
@@ -54,32 +60,37 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// How the attempt ends instead: nothing may be sent.
     pub(crate) async fn note_intent(&self) -> Result<(), End> {
-        self.intent.get_or_init(|| self.write_intent()).await.as_ref().map(drop).map_err(Clone::clone)
+        self.intent.get_or_init(|| self.write_intent()).await.instead.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether that is noted.
+    /// Whether that is noted, or may be.
     pub(crate) fn is_intent_noted(&self) -> bool {
-        matches!(self.intent.get(), Some(Ok(_)))
+        *self.standing() != self.known
     }
 
     /// What stands in the ledger, as far as this worker knows.
     pub(crate) fn standing(&self) -> &Standing {
-        self.intent.get().and_then(|noted| noted.as_ref().ok()).unwrap_or(&self.known)
+        self.intent.get().map_or(&self.known, |noted| &noted.standing)
     }
 
-    async fn write_intent(&self) -> Result<Standing, End> {
+    async fn write_intent(&self) -> Noted {
+        let intent = self.entry(Effect::Intent);
         let written = if self.job.claim.is_lost() {
             Ok(None)
         } else {
-            self.ledger.replace(&self.job.id, &self.known, &self.entry(Effect::Intent)).await
+            self.ledger.replace(&self.job.id, &self.known, &intent).await
         };
         match written {
-            Ok(Some(standing)) => Ok(standing),
+            Ok(Some(standing)) => Noted { standing, instead: None },
             Ok(None) => {
                 tracing::warn!(job_id = self.job.id, "Another worker may have the mail: not sent by this one");
-                Err(End::Returned)
+                Noted { standing: self.known.clone(), instead: Some(End::Returned) }
             }
-            Err(error) => Err(End::redis_trouble(&error)),
+            // It may have been written, and its answer lost or late.
+            Err(error) => Noted {
+                standing: Standing::of(&intent).unwrap_or_else(|_| self.known.clone()),
+                instead: Some(End::redis_trouble(&error)),
+            },
         }
     }
 }

@@ -168,12 +168,13 @@ impl SendMail {
             Ok(pending) => pending,
             Err(undelivered) => return Err(self.undelivered(attempt, undelivered).await),
         };
-        attempt.note_intent().await?;
-        if job.claim.is_lost() {
-            return Err(End::Returned); // the intent stands: whoever has the job now cannot know better
-        }
-        if has_expired(job) {
-            return Err(self.not_sent(attempt, End::Expired).await);
+        let may_be_sent = match attempt.note_intent().await {
+            Ok(()) if job.claim.is_lost() => Err(End::Returned),
+            Ok(()) if has_expired(job) => Err(End::Expired),
+            noted => noted,
+        };
+        if let Err(end) = may_be_sent {
+            return Err(self.not_sent(attempt, end).await);
         }
         match pending.finish(&job.id, attempt.mail).await {
             Ok(delivered) => Ok(self.accepted(attempt, delivered, started.elapsed()).await),
@@ -235,7 +236,7 @@ impl SendMail {
         End::Parked(wait)
     }
 
-    /// Takes back the intent, where it was written.
+    /// Takes back the intent, where it was or may have been written: nobody is to take the mail for one in doubt.
     async fn not_sent(&self, attempt: &Attempt<'_>, end: End) -> End {
         if attempt.is_intent_noted() {
             let state = if matches!(end, End::Failed(_)) { Effect::Refused } else { Effect::Deferred };

@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use examhall_queue::{Entry, Error, Ledger, Standing};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-/// How long one is tried to be written.
+/// After so long an operator is told.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two tries.
+/// Between two tries: short, so that once Redis is back an outcome is written before the job is given to another worker.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What a stopping mailer still waits, after its worker has waited for its jobs.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
 
 /// Writes outcomes without anybody waiting for it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,7 +28,8 @@ impl Outcomes {
     /// Sends the outcome to Redis before returning, without waiting for the answer. What is sent to the same Redis
     /// later, such as the end of the job, is done after it: no job ends whose outcome is not written.
     ///
-    /// It replaces only what is `known`, or where that is absent whatever stands.
+    /// It replaces only what is `known`, or where that is absent whatever stands. While Redis is away it is tried again,
+    /// until [`finish`](Self::finish): a mail of which this process alone knows that it was accepted would be sent twice.
     pub(crate) async fn write(&self, job_id: &str, known: Option<&Standing>, outcome: Entry) {
         let mut writing = Box::pin(write(self.ledger.clone(), job_id.to_owned(), known.cloned(), outcome));
         tokio::select! {
@@ -35,19 +39,18 @@ impl Outcomes {
         }
     }
 
-    /// Waits until everything is written, or cannot be.
+    /// Waits until everything is written, for a little while.
     pub(crate) async fn finish(&self) {
         self.writing.close();
-        self.writing.wait().await;
+        let _ = timeout(LAST_CHANCE, self.writing.wait()).await; // what is left, an operator was told of meanwhile
     }
 }
 
 async fn write(ledger: Ledger, job_id: String, known: Option<Standing>, outcome: Entry) {
-    let deadline = Instant::now() + PATIENCE;
+    let mut tell_at = Some(Instant::now() + PATIENCE);
     while let Err(error) = try_to_write(&ledger, &job_id, known.as_ref(), &outcome).await {
-        if Instant::now() > deadline {
+        if tell_at.take_if(|at| *at < Instant::now()).is_some() {
             tracing::error!(job_id, %error, "Outcome could not be written to the ledger");
-            return;
         }
         tokio::time::sleep(PAUSE).await;
     }

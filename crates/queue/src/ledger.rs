@@ -87,6 +87,14 @@ pub struct Entry {
 pub struct Standing(String);
 
 impl Standing {
+    /// What stands once an entry was written.
+    ///
+    /// # Errors
+    /// [`Error::Payload`].
+    pub fn of(entry: &Entry) -> Result<Self, Error> {
+        Ok(Self(serde_json::to_string(entry)?))
+    }
+
     /// The entry; `None` too where it cannot be understood.
     pub fn entry(&self) -> Option<Entry> {
         serde_json::from_str(&self.0).ok()
@@ -121,10 +129,10 @@ impl Ledger {
     /// # Errors
     /// [`Error::Redis`]: it may have been written or not.
     pub async fn replace(&self, job_id: &str, known: &Standing, entry: &Entry) -> Result<Option<Standing>, Error> {
-        let text = serde_json::to_string(entry)?;
-        let args = vec![text.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
+        let written = Standing::of(entry)?;
+        let args = vec![written.0.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
         let answer = self.connection.eval(&script::LEDGER, &self.key(job_id), args).await?;
-        Ok((answer.convert::<i64>()? == 1).then_some(Standing(text)))
+        Ok((answer.convert::<i64>()? == 1).then_some(written))
     }
 
     /// Writes an entry whatever stands there: what has happened has.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use examhall_queue::{Attempts, Effect, Entry, Ledger};
-use examhall_testkit::{Action, Phase, eventually};
+use examhall_testkit::{Action, Phase, Proxy, eventually};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, Post, reply};
@@ -184,4 +184,40 @@ async fn of_two_workers_that_have_one_job_the_one_that_notes_it_second_does_not_
     let second = sent_while(&hold, async |post, id| note(post, id, Effect::Intent, Value::Null).await);
     assert_eq!(second.await, 0);
     assert_eq!(sent_while(&hold, async |_, _| {}).await, 1, "else it does");
+}
+
+/// Has Redis answer so late once a mail is about to be sent, where mails in doubt are held: this one must not be.
+async fn is_sent_though_its_intent_is_answered_after(span: Duration, lock: &str) {
+    let lock = [("QUEUE_LOCK_MS", lock), ("QUEUE_STALLED_INTERVAL_MS", lock)];
+    let mut post = Post::start_set(&[&lock[..], &[("MAIL_IN_DOUBT", "hold")]].concat()).await;
+    post.add_data(mail("result")).await;
+    assert_eq!(post.drain().await.sent, 1, "from here on Redis knows the scripts");
+    let proxy = Proxy::start(post.world.redis.port()).await;
+    post.world.set("REDIS_URL", &format!("redis://127.0.0.1:{}", proxy.port()));
+    post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
+    let id = post.add_data(mail("result")).await;
+    let mailer = post.world.mailer(&[]);
+    eventually("DATA", PATIENCE, async || (post.world.smtp.count("DATA") == 2).then_some(())).await;
+    proxy.hold();
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    eventually("the intent", PATIENCE, async || {
+        let known: Option<String> = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
+        known.filter(|known| known.contains("intent"))
+    })
+    .await;
+    tokio::time::sleep(span).await; // how late the answer is
+    proxy.release();
+    let ended = async || Some(post.counts().await).filter(|counts| counts.completed + counts.failed == 2);
+    let counts = eventually("the job to end", PATIENCE, ended).await;
+    assert_eq!((counts.completed, post.world.smtp.received().len()), (2, 2), "{}", mailer.output());
+}
+
+#[tokio::test]
+async fn a_mail_whose_intent_is_answered_too_late_is_not_in_doubt() {
+    is_sent_though_its_intent_is_answered_after(Duration::from_secs(3), "30000").await;
+}
+
+#[tokio::test]
+async fn a_mail_whose_lock_ends_while_its_intent_is_noted_is_not_in_doubt() {
+    is_sent_though_its_intent_is_answered_after(Duration::from_millis(1_500), "1000").await;
 }

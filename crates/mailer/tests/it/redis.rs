@@ -64,3 +64,18 @@ async fn connections_cut_every_second_lose_no_mail() {
     }
     all_are_sent(&post, mails, cuts).await;
 }
+
+#[tokio::test]
+async fn a_mail_that_was_accepted_while_redis_was_away_for_long_is_not_sent_again() {
+    let mut post = Post::start_lasting().await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    post.add_many(1).await;
+    let mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for_command("DATA").await;
+    post.world.redis.kill().await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.world.smtp.wait_for(1).await;
+    mailer.line("Outcome could not be written to the ledger").await; // the job's lock has ended long ago
+    post.world.redis.restart().await;
+    all_are_sent(&post, 1, 0).await;
+}

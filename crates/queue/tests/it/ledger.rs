@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_queue::{Blocklist, Effect, Entry, Ledger};
+use examhall_queue::{Blocklist, Effect, Entry, Ledger, Standing};
 use examhall_testkit::Redis;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ async fn an_entry_is_read_as_it_was_written_and_kept_for_its_time() {
     let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_hours(7 * 24));
     assert_eq!(ledger.get("m-1").await.expect("read"), None);
     let known = ledger.read("m-1").await.expect("read");
-    assert!(ledger.replace("m-1", &known, &entry(Effect::Intent)).await.expect("written").is_some());
+    let written = ledger.replace("m-1", &known, &entry(Effect::Intent)).await.expect("written");
+    assert_eq!(written, Some(Standing::of(&entry(Effect::Intent)).expect("JSON")));
     assert_eq!(ledger.get("m-1").await.expect("read"), Some(entry(Effect::Intent)));
     let text: String = redis.cmd("GET mail:sent:m-1").await;
     let wire = json!({"state": "intent", "messageId": "<m-1@x.example>", "at": 7});
