@@ -9,7 +9,7 @@ use crate::{Process, Redis, RedisOptions, eventually, free_port, redis_server};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Watches a master, and replaces it by its replica once it has been silent for a second.
+/// Watches a master, and replaces it by its replica once it has been silent for three seconds.
 pub struct Sentinel {
     /// What it puts in the master's place.
     pub replica: Redis,
@@ -31,7 +31,7 @@ impl Sentinel {
         let (port, config) = (free_port(), folder.path().join("sentinel.conf"));
         let text = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
+             sentinel down-after-milliseconds mymaster 3000\nsentinel failover-timeout mymaster 5000\n",
             master.port()
         );
         std::fs::write(&config, text).expect("a temporary folder is writable");

@@ -75,7 +75,7 @@ async fn cold_readers_of_two_processes_ask_the_database_once() {
     let mut fleet = Fleet::start().await;
     let answers = Crowd::of_a_slow_load(&fleet, |n| (n % 2, &fleet.exam)).await;
     assert!(answers.len() == readers() && answers.iter().all(|answer| *answer == (200, Some(1))));
-    assert_eq!(fleet.loads(), 1);
+    assert_eq!(fleet.loads().await, 1);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn cold_readers_of_fifty_exams_ask_the_database_once_for_each() {
     assert_eq!(exams.len(), 50);
     let answers = Crowd::of_a_slow_load(&fleet, |n| (n % 2, &exams[n / 2 % 50])).await;
     assert!(answers.len() == readers() && answers.iter().all(|answer| *answer == (200, Some(1))));
-    assert_eq!(fleet.loads(), 50);
+    assert_eq!(fleet.loads().await, 50);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn of_an_exam_that_does_not_exist_the_database_is_asked_once() {
     assert!(crowd.answers().await.iter().all(|answer| *answer == (404, None)));
     // That there is nothing is known for 4 to 5 s.
     let most = 1 + began.elapsed().as_secs() / 4;
-    let loads = fleet.loads();
+    let loads = fleet.loads().await;
     assert!(loads >= 1 && loads as u64 <= most, "{loads} loads, and {most} at most");
 }
 
@@ -112,7 +112,7 @@ async fn a_load_goes_on_though_all_readers_but_one_hang_up() {
     fleet.database.release();
     assert_eq!(last.answers().await, [(200, Some(1))]);
     assert_eq!(fleet.read(1).await, (200, json!(1)));
-    assert_eq!(fleet.loads(), 1, "its value was stored");
+    assert_eq!(fleet.loads().await, 1, "its value was stored");
 }
 
 #[tokio::test]
