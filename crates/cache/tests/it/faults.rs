@@ -110,7 +110,7 @@ async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
 
 #[tokio::test]
 async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_read() {
-    let mut redis = Redis::start_with(RedisOptions { append_only: true, args: Vec::new() }).await;
+    let mut redis = Redis::start_with(RedisOptions { append_only: true, ..RedisOptions::default() }).await;
     let proxy = Proxy::start(redis.port()).await;
     let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
     cache.ask_for_recent_keys(|| async { Some(vec![format!("exam:{}", KEY.0)]) }); // another process has changed it
