@@ -165,10 +165,19 @@ async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_i
     for name in ["QUEUE_LOCK_MS", "QUEUE_STALLED_INTERVAL_MS"] {
         post.world.set(name, "30000"); // the job is still its own when Redis is back
     }
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    // Redis goes once all of the message is there: before it is sent, the mailer notes that there.
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_sent);
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Dot {
+            seen.store(true, Ordering::SeqCst);
+            return Action::Hang;
+        }
+        Action::Proceed
+    });
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
-    post.world.smtp.wait_for_command("DATA").await;
+    eventually("the message sent", PATIENCE, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
