@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Redis, RedisOptions, eventually, free_port};
+use crate::{Redis, RedisOptions, eventually};
 
 const SLOTS: usize = 16_384;
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,12 +18,11 @@ impl RedisCluster {
     pub async fn start(size: usize) -> Self {
         let mut nodes: Vec<Redis> = Vec::new();
         for n in 0..size {
-            let bus = free_port();
-            let node = Redis::start_with(RedisOptions::cluster_node(bus)).await;
+            let node = Redis::start_with(RedisOptions::cluster_node()).await;
             let (first, last) = (n * SLOTS / size, (n + 1) * SLOTS / size - 1);
             node.cmd::<String>(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
             if let Some(known) = nodes.first() {
-                known.cmd::<String>(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port())).await;
+                known.cmd::<String>(&format!("CLUSTER MEET 127.0.0.1 {} {}", node.port(), node.further_port())).await;
             }
             nodes.push(node);
         }

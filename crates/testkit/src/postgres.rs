@@ -58,7 +58,7 @@ impl Postgres {
     pub async fn kill(&mut self) {
         if self.process.is_running() {
             self.process.signal(rustix::process::Signal::QUIT);
-            self.process.exit(Duration::from_secs(10)).await;
+            self.process.exit(Duration::from_mins(1)).await;
         }
     }
 

@@ -147,8 +147,7 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} did not end within {patience:?}:\n{}", self.name, self.output()))
             .expect("a child can be waited for");
         let lines = &self.lines;
-        eventually("end of output", Duration::from_secs(5), || async { lines.has_changed().is_err().then_some(()) })
-            .await;
+        eventually("end of output", PATIENCE, || async { lines.has_changed().is_err().then_some(()) }).await;
         status
     }
 }

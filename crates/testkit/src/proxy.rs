@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
 
@@ -28,6 +28,8 @@ struct State {
     delay: AtomicU64,
     /// Whether what the server sends is held back.
     holds: watch::Sender<bool>,
+    /// From when on it is held back; nothing where that is not to come.
+    cue: Mutex<&'static [&'static str]>,
     /// One up with every cut.
     cuts: watch::Sender<u64>,
 }
@@ -37,8 +39,12 @@ impl Proxy {
     pub async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let state =
-            Arc::new(State { delay: AtomicU64::new(0), holds: watch::Sender::new(false), cuts: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            delay: AtomicU64::new(0),
+            holds: watch::Sender::new(false),
+            cue: Mutex::default(),
+            cuts: watch::Sender::new(0),
+        });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -66,6 +72,17 @@ impl Proxy {
     /// From now on what the server sends is held back.
     pub fn hold(&self) {
         self.state.holds.send_replace(true);
+    }
+
+    /// Once the server has sent these words, one after the other on one connection, what it sends is held back: from the
+    /// answer that holds the last of them on. For a moment that no clock would meet.
+    pub fn hold_from(&self, words: &'static [&'static str]) {
+        *self.state.cue() = words;
+    }
+
+    /// Whether what the server sends is held back.
+    pub fn holds(&self) -> bool {
+        *self.state.holds.borrow()
     }
 
     /// What was held back arrives.
@@ -101,13 +118,32 @@ impl State {
         }
     }
 
+    fn cue(&self) -> MutexGuard<'_, &'static [&'static str]> {
+        self.cue.lock().expect("no connection panicked")
+    }
+
+    /// Holds back from here on if this is the last word that was waited for; `said` counts those of this connection.
+    fn listen(&self, answer: &[u8], said: &mut usize) {
+        let mut cue = self.cue();
+        while let Some(word) = cue.get(*said)
+            && answer.windows(word.len()).any(|part| part == word.as_bytes())
+        {
+            *said += 1;
+        }
+        if !cue.is_empty() && *said >= cue.len() {
+            (*cue, *said) = (&[], 0);
+            self.holds.send_replace(true);
+        }
+    }
+
     async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         drop(tokio::io::copy(&mut from, &mut to).await); // an end or an error: both end the connection
     }
 
     async fn hold_back(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-        let (mut buffer, mut holds) = (vec![0; 64 * 1024], self.holds.subscribe());
+        let (mut buffer, mut holds, mut said) = (vec![0; 64 * 1024], self.holds.subscribe(), 0);
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            self.listen(&buffer[..read], &mut said);
             let delay = Duration::from_millis(self.delay.load(Ordering::SeqCst));
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;

@@ -25,14 +25,15 @@ pub struct RedisOptions {
     pub append_only: bool,
     /// Further command-line arguments, such as `["--requirepass", "x"]`.
     pub args: Vec<String>,
+    /// An argument that takes a further port, such as `--tls-port`.
+    pub further_port: Option<&'static str>,
 }
 
 impl RedisOptions {
-    /// A node of a cluster, whose nodes speak with one another on the port `bus`.
-    pub fn cluster_node(bus: u16) -> Self {
-        let bus = bus.to_string();
-        let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
-        Self { args: args.map(str::to_owned).into(), ..Self::default() }
+    /// A node of a cluster, whose nodes speak with one another on the further port.
+    pub fn cluster_node() -> Self {
+        let args = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
+        Self { args: args.map(str::to_owned).into(), further_port: Some("--cluster-port"), ..Self::default() }
     }
 }
 
@@ -41,6 +42,7 @@ pub struct Redis {
     process: Process,
     folder: TempDir,
     port: u16,
+    further_port: u16,
     options: RedisOptions,
     client: Client,
 }
@@ -55,11 +57,11 @@ impl Redis {
     pub async fn start_with(options: RedisOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         loop {
-            let port = free_port();
-            let process = spawn(&folder, port, &options);
+            let (port, further_port) = (free_port(), free_port());
+            let process = spawn(&folder, (port, further_port), &options);
             if is_ready(&process).await {
                 let client = connect(port).await;
-                return Self { process, folder, port, options, client };
+                return Self { process, folder, port, further_port, options, client };
             }
         }
     }
@@ -72,6 +74,11 @@ impl Redis {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of [`RedisOptions::further_port`].
+    pub fn further_port(&self) -> u16 {
+        self.further_port
     }
 
     /// Where it keeps its files.
@@ -92,7 +99,7 @@ impl Redis {
     /// Starts it again on the same port, with what it had on disk.
     pub async fn restart(&mut self) {
         self.process.kill().await;
-        self.process = spawn(&self.folder, self.port, &self.options);
+        self.process = spawn(&self.folder, (self.port, self.further_port), &self.options);
         assert!(is_ready(&self.process).await, "redis does not start again:\n{}", self.process.output());
         self.client = connect(self.port).await;
     }
@@ -118,17 +125,20 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16, options: &RedisOptions) -> Process {
+fn spawn(folder: &TempDir, (port, further_port): (u16, u16), options: &RedisOptions) -> Process {
     let mut command = Command::new(redis_server());
     command.current_dir(folder.path()).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     command.args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", ""]);
     if options.append_only {
         command.args(["--appendonly", "yes", "--appendfsync", "always"]);
     }
+    if let Some(name) = options.further_port {
+        command.args([name, &further_port.to_string()]);
+    }
     Process::spawn("redis-server", command.args(&options.args))
 }
 
-/// Whether it listens; not if somebody else has taken the port meanwhile.
+/// Whether it listens; not if somebody else has taken a port meanwhile.
 async fn is_ready(process: &Process) -> bool {
     let (which, _) =
         process.one_of_lines(&["Ready to accept connections", "Could not create server TCP listening socket"]).await;

@@ -9,7 +9,7 @@ use crate::{Process, Redis, RedisOptions, eventually, free_port, redis_server};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Watches a master, and replaces it by its replica once it has been silent for a second.
+/// Watches a master, and replaces it by its replica once it has been silent for three seconds.
 pub struct Sentinel {
     /// What it puts in the master's place.
     pub replica: Redis,
@@ -28,16 +28,21 @@ impl Sentinel {
         })
         .await;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (port, config) = (free_port(), folder.path().join("sentinel.conf"));
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
-            master.port()
-        );
-        std::fs::write(&config, text).expect("a temporary folder is writable");
-        let process = Process::spawn("sentinel", Command::new(redis_server()).arg(&config).arg("--sentinel"));
-        process.line("+slave slave").await;
-        Self { replica, port, process, _folder: folder }
+        let config = folder.path().join("sentinel.conf");
+        loop {
+            let port = free_port();
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
+                 sentinel down-after-milliseconds mymaster 3000\nsentinel failover-timeout mymaster 5000\n",
+                master.port()
+            );
+            std::fs::write(&config, text).expect("a temporary folder is writable");
+            let process = Process::spawn("sentinel", Command::new(redis_server()).arg(&config).arg("--sentinel"));
+            let (which, _) = process.one_of_lines(&["+slave slave", "Could not create server TCP"]).await;
+            if which == 0 {
+                return Self { replica, port, process, _folder: folder };
+            }
+        }
     }
 
     /// Whether it has put the replica in the master's place. Asking the replica itself would be a race: a Sentinel

@@ -34,8 +34,8 @@ impl World {
         self.extra.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The settings under which `api` and `mailer` run in this world: every port is the system's choice, and a job of
-    /// a vanished worker is looked for after 1 s.
+    /// The settings under which `api` and `mailer` run in this world: every port is the system's choice, and a
+    /// worker may be without time for some seconds before its jobs are another's.
     pub fn settings(&self) -> Vec<(String, String)> {
         let own = [
             ("REDIS_URL", self.redis.url()),
@@ -45,8 +45,8 @@ impl World {
             ("API_OPS_BIND", "127.0.0.1:0".to_owned()),
             ("MAILER_OPS_BIND", "127.0.0.1:0".to_owned()),
             ("AUTH_SECRET", "a-secret-of-this-test-and-no-other".to_owned()),
-            ("QUEUE_LOCK_MS", "1000".to_owned()),
-            ("QUEUE_STALLED_INTERVAL_MS", "1000".to_owned()),
+            ("QUEUE_LOCK_MS", "4000".to_owned()),
+            ("QUEUE_STALLED_INTERVAL_MS", "4000".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
         ];
         own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.extra.iter().cloned()).collect()

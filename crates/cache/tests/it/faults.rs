@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use examhall_testkit::{RedisOptions, eventually};
+use examhall_testkit::{Proxy, RedisOptions, eventually};
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn while_redis_is_away_each_process_loads_for_itself_at_most_every_two_sec
         let back = async || (read(cache, &row).await == (1, Source::Redis)).then_some(());
         let back = eventually("Redis to be used again", PATIENCE, back);
         back.await;
-        cache.delete(&KEY).await.expect("deleted");
+        forget(cache).await;
         read(&one, &row).await;
     }
 }
@@ -44,7 +44,7 @@ async fn a_frozen_redis_is_not_waited_for_and_its_old_values_do_not_come_back() 
         assert_eq!(read(&one, &row).await.0, 1);
     }
     let seen = async || (read(&other, &row).await.0 == 1).then_some(());
-    eventually("the other process to see it", Duration::from_secs(5), seen).await;
+    eventually("the other process to see it", LATE, seen).await;
     redis.process().thaw();
     let back = async || {
         let (version, source) = read(&one, &row).await;
@@ -66,7 +66,7 @@ async fn a_redis_that_takes_no_writes_is_not_read_until_it_has_been_told() {
     assert!(!one.after_commit(uuid::Uuid::new_v4(), &[format!("exam:{}", KEY.0)]).await);
     assert_eq!(read(&one, &row).await.0, 1);
     let seen = async || (read(&other, &row).await.0 == 1).then_some(());
-    eventually("the other process to see it", Duration::from_secs(5), seen).await;
+    eventually("the other process to see it", LATE, seen).await;
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value is still there");
     redis.cmd::<String>("REPLICAOF NO ONE").await;
     for cache in [&one, &other] {
@@ -87,10 +87,10 @@ async fn a_full_redis_still_serves_and_forgets() {
     redis.cmd::<String>("CONFIG SET maxmemory 1").await;
     assert!(read(&other, &row).await.1.is_hit());
     row.change();
-    one.delete(&KEY).await.expect("what is deleted is deleted");
+    forget(&one).await; // what is deleted is deleted
     assert_eq!(read(&one, &row).await, (1, Source::Bypass), "and nothing can be stored");
     let seen = async || (read(&other, &row).await.0 == 1).then_some(());
-    eventually("the other process to see it", Duration::from_secs(2), seen).await;
+    eventually("the other process to see it", LATE, seen).await;
     redis.cmd::<String>("CONFIG SET maxmemory 0").await;
     eventually("a fill", PATIENCE, async || (read(&one, &row).await.1 == Source::Loaded).then_some(())).await;
 }
@@ -110,20 +110,23 @@ async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
 
 #[tokio::test]
 async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_read() {
-    let mut redis = Redis::start_with(RedisOptions { append_only: true, args: Vec::new() }).await;
-    let (cache, row) = (cache(&redis).await, Row::new());
+    let mut redis = Redis::start_with(RedisOptions { append_only: true, ..RedisOptions::default() }).await;
+    let proxy = Proxy::start(redis.port()).await;
+    let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
     cache.ask_for_recent_keys(|| async { Some(vec![format!("exam:{}", KEY.0)]) }); // another process has changed it
     read(&cache, &row).await;
     row.change();
+    proxy.hold(); // or it might be told before the test has looked
     redis.kill().await;
     redis.restart().await;
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value has come back");
+    proxy.release();
     let told = async || {
         let read = read(&cache, &row).await;
         assert_ne!(read, (0, Source::Redis), "it is not read before it has been told");
-        (read.0 == 1).then_some(())
+        (read.0 == 1 && matches!(read.1, Source::Redis | Source::Loaded)).then_some(())
     };
-    eventually("the new value", PATIENCE, told).await;
+    eventually("the new value in Redis", PATIENCE, told).await;
 }
 
 #[tokio::test]
@@ -144,7 +147,7 @@ async fn a_process_that_begins_does_not_read_what_was_changed_before_it_is_told_
         (source == Source::Redis).then_some(())
     })
     .await;
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert!(asked.load(Ordering::SeqCst) >= 2, "again, until there was an answer");
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn twenty_thousand_recent_changes_are_told_again_to_a_redis_that_hung_up()
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
-    cache.delete_many(&keys).await.expect("told");
+    eventually("all to be told", PATIENCE, async || cache.delete_many(&keys).await.ok()).await;
     let told = async || {
         let stats: String = redis.cmd("INFO commandstats").await;
         let line =
@@ -178,7 +181,7 @@ async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_
     let began = Instant::now();
     redis.process().freeze();
     row.change(); // by a process that cannot tell
-    tokio::time::sleep(Duration::from_millis(1500)).await; // how long the load takes is what counts
+    tokio::time::sleep(Duration::from_millis(700)).await; // how long the load takes is what counts
     row.open();
     assert_eq!(reading.await.expect("no panic").expect("read").0, Some(0));
     let asked = async || {
@@ -211,7 +214,7 @@ async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to
     }
     // Eight load at once; those who come next may have taken their places in the moment in which they were given up.
     assert!(slow >= 8 && crowded >= 24, "{slow} were too slow, {crowded} sent away");
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "after twice 3 s: {:?}", began.elapsed());
     row.open();
     eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
 }

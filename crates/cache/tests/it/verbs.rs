@@ -33,10 +33,10 @@ async fn each_level_works_alone() {
         assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
         assert_eq!(read(&cache, &row).await, (0, level));
         row.change();
-        cache.delete(&KEY).await.expect("deleted");
+        forget(&cache).await;
         assert_eq!(read(&cache, &row).await, (1, Source::Loaded));
         assert_eq!((read(&cache, &row).await, row.loads()), ((1, level), 2));
-        cache.delete(&KEY).await.expect("deleted");
+        forget(&cache).await;
     }
 }
 
@@ -46,12 +46,18 @@ async fn get_loads_nothing_and_set_stores_for_a_given_life() {
     let (one, other) = (cache(&redis).await, cache(&redis).await);
     assert!(one.get(&KEY).await.is_none());
     let fresh = || Fresh { version: 7, head: access(), value: exam(7), pin: None };
-    assert!(one.set(&KEY, fresh(), Duration::from_secs(20)).await.expect("JSON"));
+    set(&one, fresh, Duration::from_secs(20)).await;
     assert_eq!(other.get(&KEY).await.expect("stored").version(), 7);
     let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
     assert!((1..=20_000).contains(&life), "{life}");
-    other.delete(&KEY).await.expect("deleted");
+    forget(&other).await;
     assert!(one.get(&KEY).await.is_none());
+}
+
+/// Sets a value, again where a busy machine made Redis seem to be away.
+async fn set(cache: &Cache, fresh: impl Fn() -> Fresh<ExamKey>, life: Duration) {
+    let set = async || cache.set(&KEY, fresh(), life).await.expect("JSON").then_some(());
+    eventually("it to be set", PATIENCE, set).await;
 }
 
 #[tokio::test]
@@ -61,8 +67,8 @@ async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
     for version in 1..100 {
         let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
         eventually("the memory to answer", PATIENCE, local).await;
-        let fresh = Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
-        assert!(cache.set(&KEY, fresh, Duration::from_mins(1)).await.expect("JSON"));
+        let fresh = || Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
+        set(&cache, fresh, Duration::from_mins(1)).await;
         assert_eq!(read(&cache, &row).await.0, i64::from(version));
     }
 }
@@ -111,6 +117,11 @@ async fn what_is_set_while_a_load_is_on_its_way_is_not_stored() {
 
 #[tokio::test]
 async fn many_keys_are_loaded_in_one_call_and_cached_ones_not_at_all() {
+    // Loads wait for each other for 30 ms, which a busy machine may exceed.
+    eventually("one call per read", PATIENCE, async || (calls_of_two_reads().await == 2).then_some(())).await;
+}
+
+async fn calls_of_two_reads() -> usize {
     let redis = Redis::start().await;
     let (one, other) = (cache(&redis).await, cache(&redis).await);
     let keys: Vec<_> = (1..=50).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
@@ -137,7 +148,7 @@ async fn many_keys_are_loaded_in_one_call_and_cached_ones_not_at_all() {
     let asked = asked.lock().expect("no panic").clone();
     let all: BTreeSet<_> = asked.iter().flatten().map(|key| key.0).collect();
     assert_eq!((asked.iter().map(Vec::len).sum::<usize>(), all.len()), (50, 50), "each key once, in all: {asked:?}");
-    assert_eq!(asked.len(), 2, "one call per read: {asked:?}");
+    asked.len()
 }
 
 #[tokio::test]
@@ -191,7 +202,7 @@ async fn a_key_is_warmed_once_in_the_fleet_and_stays_pinned() {
     assert!(read(&other, &row).await.1.is_hit());
     assert!(warm(&other, &row, hours(6)).await, "it does not stay for so long");
     row.change();
-    other.delete(&KEY).await.expect("deleted");
+    forget(&other).await;
     assert_eq!(read(&one, &row).await.0, 1, "what is pinned can be invalidated");
 }
 
@@ -216,7 +227,7 @@ async fn what_could_not_be_warmed_or_was_changed_is_warmed_by_the_next_who_tries
     assert!(warm(&other, &row, lasting).await);
     assert_eq!(row.loads(), 2);
     row.change();
-    one.delete(&KEY).await.expect("deleted");
+    forget(&one).await;
     assert!(warm(&one, &row, lasting).await, "after a change");
     assert_eq!((read(&other, &row).await, row.loads()), ((1, Source::Redis), 3), "and nobody else loads");
 }

@@ -9,7 +9,7 @@ use examhall_queue::{Attempts, Effect, Entry, Ledger};
 use examhall_testkit::{Action, Phase, Proxy, eventually};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post, reply};
+use crate::{PATIENCE, Post, SHORT_LOCKS, reply};
 
 fn mail(class: &str) -> Value {
     json!({"to": "ada@example.com", "subject": "x", "html": "", "class": class})
@@ -167,7 +167,7 @@ async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &
 
 #[tokio::test]
 async fn a_worker_that_has_lost_a_job_does_not_send_its_mail() {
-    let lost = sent_while(&[], async |post, id| {
+    let lost = sent_while(&SHORT_LOCKS, async |post, id| {
         post.world.redis.command::<String>(&["SET", &format!("bull:email:{id}:lock"), "another"]).await;
         post.world.redis.command::<i64>(&["LREM", "bull:email:active", "0", id]).await;
         // Its worker learns of that when it renews the lock, or when that has ended, and shows it to nobody.

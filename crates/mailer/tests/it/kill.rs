@@ -14,7 +14,7 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Received, eventually};
 use serde_json::json;
 
-use crate::{PATIENCE, Post, count, metrics::metric_is};
+use crate::{PATIENCE, Post, SHORT_LOCKS, count, metrics::metric_is};
 
 /// Mails that a mailer has in hand.
 const SLOTS: usize = 5;
@@ -36,7 +36,7 @@ fn duplicates(received: &[Received], mails: usize) -> usize {
 #[tokio::test]
 async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
     let kills = count(100, 10);
-    let post = Post::start().await;
+    let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
         let before = post.world.smtp.received().len();
         post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
@@ -47,7 +47,7 @@ async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
         post.world.smtp.behave(|_, _| Action::Proceed);
         let mailer = post.world.mailer(&[]);
         post.completed(i64::try_from(kill + 1).expect("few")).await;
-        assert!(mailer.output().contains("\"possible_duplicate\":true"), "flagged: {}", mailer.output());
+        mailer.line("\"possible_duplicate\":true").await;
     }
     let duplicates = duplicates(&post.world.smtp.received(), kills);
     println!("{kills} kills between acceptance and its note: {kills} mails accepted, {duplicates} of them twice");
@@ -57,7 +57,7 @@ async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
 #[tokio::test]
 async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
     let kills = count(100, 5);
-    let post = Post::start().await;
+    let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
         post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
         let before = post.world.smtp.count("DATA");
@@ -75,7 +75,7 @@ async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
 #[tokio::test]
 async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
     let kills = count(100, 3);
-    let post = Post::start().await;
+    let post = Post::start_set(&SHORT_LOCKS).await;
     // Longer than what the system takes from the mailer, and would send though the mailer is dead.
     let attachment = json!({"filename": "a.bin", "content": "QUJD".repeat(1_630_000), "encoding": "base64"});
     for kill in 0..kills {
@@ -104,7 +104,7 @@ async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
 #[tokio::test]
 async fn killed_at_random_a_mailer_loses_nothing_and_sends_few_twice() {
     let (kills, mails) = (count(100, 10), count(2_000, 300));
-    let post = Post::start().await;
+    let post = Post::start_set(&SHORT_LOCKS).await;
     post.world.smtp.behave(|phase, _| match phase {
         Phase::Dot => Action::Wait(Duration::from_millis(20)),
         _ => Action::Proceed,
@@ -165,10 +165,19 @@ async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_i
     for name in ["QUEUE_LOCK_MS", "QUEUE_STALLED_INTERVAL_MS"] {
         post.world.set(name, "30000"); // the job is still its own when Redis is back
     }
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    // Redis goes once all of the message is there: before it is sent, the mailer notes that there.
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_sent);
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Dot {
+            seen.store(true, Ordering::SeqCst);
+            return Action::Hang;
+        }
+        Action::Proceed
+    });
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
-    post.world.smtp.wait_for_command("DATA").await;
+    eventually("the message sent", PATIENCE, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
@@ -183,7 +192,7 @@ async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_i
 
 #[tokio::test]
 async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags_it() {
-    let post = Post::start().await;
+    let post = Post::start_set(&SHORT_LOCKS).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
@@ -195,7 +204,7 @@ async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags
     post.world.smtp.behave(|_, _| Action::Proceed);
     let next = post.world.mailer(&[]);
     post.completed(1).await;
-    assert!(next.output().contains("\"possible_duplicate\":true"), "flagged: {}", next.output());
+    next.line("\"possible_duplicate\":true").await;
     metric_is(&next, "mailer_stalled_total", 1.0).await;
     assert_eq!(duplicates(&post.world.smtp.received(), 1), 1);
 }

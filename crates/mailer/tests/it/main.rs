@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 /// Longer than anything takes, so that a busy machine fails no test.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// So that the mails of a mailer that was killed, or has lost them, are soon another's.
+const SHORT_LOCKS: [(&str, &str); 2] = [("QUEUE_LOCK_MS", "1000"), ("QUEUE_STALLED_INTERVAL_MS", "1000")];
+
 /// A world, and a producer that adds mails to its queue.
 struct Post {
     world: World,

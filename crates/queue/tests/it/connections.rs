@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_queue::{Blocklist, Connection, Effect, Entry, Error, JobOptions, Leases, Ledger, Queue};
-use examhall_testkit::{Process, Redis, RedisCluster, RedisOptions, Sentinel, eventually, example, free_port};
+use examhall_testkit::{Process, Redis, RedisCluster, RedisOptions, Sentinel, eventually, example};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -52,11 +52,10 @@ fn certificate(folder: &TempDir) -> (String, String) {
 async fn a_queue_works_over_tls_with_a_known_certificate_and_refuses_an_unknown_one() {
     let folder = TempDir::new().expect("a folder");
     let (cert, key) = certificate(&folder);
-    let port = free_port().to_string();
-    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
-    let _redis =
-        Redis::start_with(RedisOptions { args: tls.map(str::to_owned).into(), ..RedisOptions::default() }).await;
-    let url = format!("rediss://localhost:{port}");
+    let args = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"].map(str::to_owned).into();
+    let options = RedisOptions { args, further_port: Some("--tls-port"), ..RedisOptions::default() };
+    let redis = Redis::start_with(options).await;
+    let url = format!("rediss://localhost:{}", redis.further_port());
     // What is trusted is read from the environment, which is a process's own.
     let start = |trusted: Option<&str>| {
         let mut command = Command::new(example("producer"));

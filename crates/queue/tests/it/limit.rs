@@ -22,11 +22,12 @@ async fn as_many_as_the_burst_pass_and_the_next_is_told_how_long_to_wait() {
 async fn two_processes_share_one_limit_and_it_comes_back() {
     let redis = Redis::start().await;
     let (one, other) = (Limiter::new(connect(&redis).await, "limit:"), Limiter::new(connect(&redis).await, "limit:"));
-    let rate = Rate { burst: 1, interval: Duration::from_secs(1) };
+    let rate = Rate { burst: 1, interval: Duration::from_secs(3) };
     assert_eq!(one.take("a", rate).await.expect("asked"), Permit::Granted);
     let Permit::After(wait) = other.take("a", rate).await.expect("asked") else { panic!("the second passed") };
     tokio::time::sleep(wait).await;
     assert_eq!(other.take("a", rate).await.expect("asked"), Permit::Granted);
     let lives: i64 = redis.cmd("PTTL limit:a").await;
-    assert!((1..=1001).contains(&lives), "forgotten once the bucket is full: {lives}");
+    let is_forgotten = lives == -2; // where the machine has let that time pass
+    assert!(is_forgotten || (1..=3001).contains(&lives), "forgotten once the bucket is full: {lives}");
 }

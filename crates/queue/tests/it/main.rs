@@ -53,8 +53,16 @@ impl Bench {
 
     /// Starts a worker; it stops when the token is cancelled.
     async fn run<H: Handler<Value>>(&self, handler: H) -> (CancellationToken, JoinHandle<()>) {
+        self.run_with(quick(), handler).await
+    }
+
+    async fn run_with<H: Handler<Value>>(
+        &self,
+        options: WorkerOptions,
+        handler: H,
+    ) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let worker = self.worker(quick(), handler).await;
+        let worker = self.worker(options, handler).await;
         let running = tokio::spawn(worker.run(stop.clone()));
         (stop, running)
     }
@@ -70,12 +78,17 @@ fn job(options: JobOptions) -> NewJob<Value> {
     NewJob { name: "send-email".into(), data: serde_json::json!({"to": "ü@x.example"}), options }
 }
 
-/// Options that let a test see a lock end.
+/// Options for most tests: a worker that is without time for some seconds keeps its jobs.
 fn quick() -> WorkerOptions {
     WorkerOptions {
-        lock: Duration::from_millis(500),
-        stalled_interval: Duration::from_millis(500),
+        lock: Duration::from_secs(4),
+        stalled_interval: Duration::from_secs(4),
         name: "rust-1".into(),
         ..WorkerOptions::default()
     }
+}
+
+/// As [`quick`], for a test that sees a job lose its worker.
+fn watchful() -> WorkerOptions {
+    WorkerOptions { stalled_interval: Duration::from_millis(500), ..quick() }
 }

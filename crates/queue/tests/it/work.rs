@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, quick};
+use crate::{Bench, quick, watchful};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn in_state(bench: &Bench, set: &str, count: i64) {
     eventually(&format!("{count} jobs in {set}"), PATIENCE, || async {
@@ -247,25 +247,25 @@ async fn what_is_to_be_removed_is_removed() {
 async fn a_worker_that_sleeps_is_woken_by_a_job_and_by_a_delay_that_ends() {
     let bench = Bench::start().await;
     let (ran, mut ids) = mpsc::unbounded_channel();
-    let (_stop, _running) = bench
-        .run(move |job: Job<Value>| {
-            ran.send(job.id).expect("the test listens");
-            async { Outcome::Completed(Value::Null) }
-        })
-        .await;
+    let options = examhall_queue::WorkerOptions { drain_delay: Duration::from_mins(2), ..quick() };
+    let handler = move |job: Job<Value>| {
+        ran.send(job.id).expect("the test listens");
+        async { Outcome::Completed(Value::Null) }
+    };
+    let (_stop, _running) = bench.run_with(options, handler).await;
     // Sleeping: BullMQ's marker is waited for.
     eventually("a blocked client", PATIENCE, || async {
         bench.redis.cmd::<String>("INFO clients").await.contains("blocked_clients:1").then_some(())
     })
     .await;
     let started = std::time::Instant::now();
-    let delay = Duration::from_millis(300);
+    let delay = Duration::from_secs(2);
     bench.add(JobOptions { job_id: Some("later".into()), delay, ..JobOptions::default() }).await;
     bench.add(JobOptions { job_id: Some("now".into()), ..JobOptions::default() }).await;
     assert_eq!(ids.recv().await.as_deref(), Some("now"));
     assert_eq!(ids.recv().await.as_deref(), Some("later"));
     let waited = started.elapsed();
-    assert!(waited >= delay && waited < Duration::from_secs(3), "within the sleep of 5 s: {waited:?}");
+    assert!(waited >= delay && waited < Duration::from_mins(1), "within the sleep of 2 min: {waited:?}");
 }
 
 #[tokio::test]
@@ -274,22 +274,22 @@ async fn a_lock_is_kept_while_its_handler_runs() {
     bench.add(JobOptions::default()).await;
     let gate = Arc::new(Semaphore::new(0));
     let inside = Arc::clone(&gate);
-    let (_stop, _running) = bench
-        .run(move |_| {
-            let gate = Arc::clone(&inside);
-            async move {
-                gate.acquire().await.expect("open").forget();
-                Outcome::Completed(Value::Null)
-            }
-        })
-        .await;
+    let lock = Duration::from_secs(2);
+    let options = examhall_queue::WorkerOptions { lock, stalled_interval: lock, ..quick() };
+    let handler = move |_| {
+        let gate = Arc::clone(&inside);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            Outcome::Completed(Value::Null)
+        }
+    };
+    let (_stop, _running) = bench.run_with(options, handler).await;
     let mut clock = tokio::time::interval(Duration::from_millis(50));
-    // Three times as long as a lock lasts, and as the stalled check's interval.
-    let until = std::time::Instant::now() + Duration::from_millis(1500);
     eventually("the job is active", PATIENCE, || async {
         (bench.redis.cmd::<i64>("LLEN bull:email:active").await == 1).then_some(())
     })
     .await;
+    let until = std::time::Instant::now() + 3 * lock;
     while std::time::Instant::now() < until {
         assert!(bench.redis.cmd::<i64>("PTTL bull:email:1:lock").await > 0, "the lock ended");
         clock.tick().await;
@@ -309,10 +309,11 @@ async fn a_job_whose_worker_vanishes_is_run_by_another_with_its_priority() {
         taken.send(()).expect("the test listens");
         std::future::pending()
     };
-    let (_stop, vanishing) = bench.run(handler).await;
+    let options = examhall_queue::WorkerOptions { lock: Duration::from_secs(1), ..quick() };
+    let (_stop, vanishing) = bench.run_with(options, handler).await;
     has.recv().await;
     vanishing.abort(); // its locks are renewed no more, and it reports nothing
-    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let (_stop, _running) = bench.run_with(watchful(), |_| async { Outcome::Completed(Value::Null) }).await;
     in_state(&bench, "completed", 1).await;
     let hash = bench.hash(&id).await;
     assert_eq!((hash["stc"].as_str(), hash["ats"].as_str(), hash["atm"].as_str()), ("1", "2", "1"));
@@ -357,7 +358,7 @@ async fn an_ending_without_the_lock_changes_nothing() {
             Outcome::Completed(Value::Null)
         }
     };
-    let (_stop, _running) = bench.run(handler).await;
+    let (_stop, _running) = bench.run_with(watchful(), handler).await;
     eventually("taken", PATIENCE, || async { (runs.load(Ordering::SeqCst) == 1).then_some(()) }).await;
     bench.redis.cmd::<i64>("DEL bull:email:1:lock").await;
     gate.add_permits(1);

@@ -2,7 +2,10 @@
 #![expect(clippy::print_stdout, reason = "how much was raced, for whoever runs the tests")]
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,7 +15,10 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::exam_start::Fleet;
+use crate::{
+    PATIENCE,
+    exam_start::{A_SHEET, Fleet, LATE},
+};
 
 const LEASES: &str = "cache_lease_total{";
 
@@ -29,32 +35,30 @@ async fn answer(asked: JoinHandle<reqwest::Result<Response>>) -> (u16, Value) {
 }
 
 /// Has a process load the sheet, and keeps from it what it has read.
-async fn read_without_end(fleet: &mut Fleet, api: usize) -> JoinHandle<reqwest::Result<Response>> {
-    fleet.database.of(api).delay(Duration::from_millis(400));
+async fn read_without_end(fleet: &Fleet, api: usize) -> JoinHandle<reqwest::Result<Response>> {
+    fleet.database.of(api).hold_from(A_SHEET);
     let reading = ask(fleet, api);
-    fleet.wait_for_loads(1).await;
-    fleet.database.of(api).hold(); // the answer is on its way, and does not arrive
-    fleet.database.of(api).delay(Duration::ZERO);
+    fleet.database.wait_until_held(api).await;
     reading
 }
 
 #[tokio::test]
 async fn what_was_read_before_a_change_is_refused_by_redis_and_shown_to_nobody_who_asks_later() {
     let mut fleet = Fleet::start().await;
-    let before = read_without_end(&mut fleet, 0).await;
+    let before = read_without_end(&fleet, 0).await;
     assert_eq!(fleet.change(1, "Logic").await, 200);
     let refused = fleet.metric(0, "cache_fill_total{result=\"rejected\"").await;
     fleet.database.release();
     assert_eq!(answer(before).await, (200, json!(1)), "who asked before the change may see what was before");
     assert_eq!(fleet.metric(0, "cache_fill_total{result=\"rejected\"").await, refused + 1);
     assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
-    assert_eq!(fleet.loads(), 2);
+    assert_eq!(fleet.loads().await, 2);
 }
 
 #[tokio::test]
 async fn who_asks_after_a_change_in_another_process_does_not_join_a_load_from_before_it() {
     let mut fleet = Fleet::start().await;
-    let before = read_without_end(&mut fleet, 1).await;
+    let before = read_without_end(&fleet, 1).await;
     assert_eq!(fleet.change(0, "Logic").await, 200);
     let leases = fleet.metric(1, LEASES).await;
     let after = loop {
@@ -66,26 +70,38 @@ async fn who_asks_after_a_change_in_another_process_does_not_join_a_load_from_be
     };
     fleet.database.release();
     assert_eq!((answer(before).await, answer(after).await), ((200, json!(1)), (200, json!(2))));
-    assert_eq!(fleet.loads(), 2);
+    assert_eq!(fleet.loads().await, 2);
 }
 
-/// Reads and changes these exams through one process, at random; gives how often it did.
-async fn read_and_change(fleet: Arc<Fleet>, exams: Arc<[String]>, api: usize, until: Instant) -> (u32, u32) {
-    let (mut reads, mut changes) = (0, 0);
-    while Instant::now() < until {
+/// Reads and changes of all.
+#[derive(Default)]
+struct Raced {
+    reads: AtomicU32,
+    changes: AtomicU32,
+}
+
+impl Raced {
+    fn is_enough(&self) -> bool {
+        self.reads.load(Ordering::Relaxed) > 500 && self.changes.load(Ordering::Relaxed) > 50
+    }
+}
+
+/// Reads and changes these exams through one process, at random, until then and until there was enough of a race.
+async fn read_and_change(fleet: Arc<Fleet>, exams: Arc<[String]>, api: usize, until: Instant, raced: Arc<Raced>) {
+    while Instant::now() < until || !raced.is_enough() {
+        assert!(Instant::now() < until + PATIENCE, "too few to race");
         let exam = &exams[fastrand::usize(..exams.len())];
         if fastrand::u8(..10) > 0 {
             assert_eq!(fleet.read_sheet(api, exam).await.0, 200);
-            reads += 1;
+            raced.reads.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let (status, written) = fleet.change_exam(api, exam, "Logic").await;
         assert_eq!(status, 200);
         let (status, seen) = fleet.read_sheet(api, exam).await;
         assert!(status == 200 && seen.as_i64() >= written.as_i64(), "wrote {written}, read {seen}");
-        changes += 1;
+        raced.changes.fetch_add(1, Ordering::Relaxed);
     }
-    (reads, changes)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,21 +110,19 @@ async fn nobody_misses_an_own_change_and_nothing_stays_stale() {
     let exams: Arc<[String]> = fleet.copies(19).await.into();
     let seconds = if std::env::var_os("EXAMHALL_LONG").is_some() { 60 } else { 10 };
     let until = Instant::now() + Duration::from_secs(seconds);
-    let racing = (0..16).map(|n| tokio::spawn(read_and_change(Arc::clone(&fleet), Arc::clone(&exams), n % 2, until)));
-    let (mut reads, mut changes) = (0, 0);
-    for raced in join_all(racing).await {
-        let raced = raced.expect("nobody missed an own change");
-        (reads, changes) = (reads + raced.0, changes + raced.1);
+    let raced = Arc::new(Raced::default());
+    let race = |n: usize| read_and_change(Arc::clone(&fleet), Arc::clone(&exams), n % 2, until, Arc::clone(&raced));
+    for ended in join_all((0..16).map(|n| tokio::spawn(race(n)))).await {
+        ended.expect("nobody missed an own change");
     }
-    println!("{reads} reads and {changes} changes of {} exams in {seconds} s", exams.len());
-    assert!(reads > 500 && changes > 50, "too few to race");
+    println!("{:?} reads and {:?} changes of {} exams", raced.reads, raced.changes, exams.len());
     for exam in exams.iter() {
         let id = exam.trim_start_matches("/exams/");
         let stored: i64 =
             fleet.sql(&format!("SELECT version FROM exams WHERE id = '{id}'")).await.parse().expect("one");
         for api in [0, 1] {
             let agrees = async || (fleet.read_sheet(api, exam).await == (200, json!(stored))).then_some(());
-            eventually("memory, Redis and database to agree", Duration::from_secs(2), agrees).await;
+            eventually("memory, Redis and database to agree", LATE, agrees).await;
         }
     }
 }

@@ -6,7 +6,10 @@ use examhall_testkit::{DatabaseKind, Proxy, RedisOptions, Sentinel, World, event
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::{PATIENCE, exam_start::Fleet};
+use crate::{
+    PATIENCE,
+    exam_start::{Fleet, LATE},
+};
 
 async fn world() -> World {
     World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await
@@ -30,7 +33,7 @@ async fn a_redis_that_is_slow_makes_no_read_fail_and_is_used_again_later() {
     }
     assert_eq!(fleet.change(0, "Logic").await, 200);
     let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
-    eventually("the other process to show it", Duration::from_secs(10), seen).await;
+    eventually("the other process to show it", LATE, seen).await;
     redis.delay(Duration::ZERO);
     let stored = format!("EXISTS {}:questions", fleet.exam.trim_start_matches('/').replacen("exams/", "exam:", 1));
     eventually("Redis to be used", PATIENCE, async || {
@@ -45,15 +48,15 @@ async fn a_redis_that_is_slow_makes_no_read_fail_and_is_used_again_later() {
 async fn what_redis_forgets_is_loaded_once_more() {
     let mut fleet = Fleet::start().await;
     all_are_served(&fleet).await;
-    assert_eq!(fleet.loads(), 1);
+    assert_eq!(fleet.loads().await, 1);
     fleet.world.redis.cmd::<String>("FLUSHALL").await;
-    while fleet.loads() < 2 {
+    while fleet.loads().await < 2 {
         all_are_served(&fleet).await; // memory is told of it within a moment
     }
     for _ in 0..5 {
         all_are_served(&fleet).await;
     }
-    assert_eq!(fleet.loads(), 2);
+    assert_eq!(fleet.loads().await, 2);
 }
 
 #[tokio::test]
@@ -66,7 +69,7 @@ async fn a_change_that_a_process_did_not_hear_of_is_shown_by_it_all_the_same() {
         assert_eq!(fleet.change(0, "Logic").await, 200);
         assert_eq!(fleet.read(0).await, (200, json!(version)), "who changed it");
         let seen = async || (fleet.read(1).await.1 == json!(version)).then_some(());
-        eventually("the other process to show it", Duration::from_secs(5), seen).await;
+        eventually("the other process to show it", LATE, seen).await;
         all_are_served(&fleet).await;
         assert_eq!(fleet.read(1).await, (200, json!(version)), "never the old one again");
     }
@@ -89,7 +92,7 @@ async fn while_sentinel_puts_another_redis_in_the_masters_place_no_read_fails() 
     .await;
     // The new master has the old value, and nobody has told it of the change yet.
     let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
-    eventually("the other process to show it", Duration::from_secs(5), seen).await;
+    eventually("the other process to show it", LATE, seen).await;
     let told = async || {
         let answers = join_all((0..100).map(|n| fleet.read(n % 2))).await;
         assert!(answers.iter().all(|answer| *answer == (200, json!(2))), "never the old one again: {answers:?}");
@@ -99,5 +102,5 @@ async fn while_sentinel_puts_another_redis_in_the_masters_place_no_read_fails() 
     assert_eq!(fleet.change(1, "Rhetoric").await, 200);
     assert_eq!(fleet.read(1).await, (200, json!(3)), "who changed it");
     let seen = async || (fleet.read(0).await.1 == json!(3)).then_some(());
-    eventually("the other process to show it", Duration::from_secs(5), seen).await;
+    eventually("the other process to show it", LATE, seen).await;
 }

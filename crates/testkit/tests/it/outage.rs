@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_testkit::{Action, DatabaseKind, Phase, eventually, free_port};
+use examhall_testkit::{Action, DatabaseKind, Phase, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
     Api, PATIENCE,
     database::{commit_mails, on_both, sql, wait_until_noted},
+    last_number,
     outbox::{jobs, world},
 };
 
@@ -42,10 +43,10 @@ async fn wait_until_waiting(api: &Api, ops: &str, mails: f64, seconds: Range<f64
 
 async fn while_redis_is_away_mails_gather_and_then_go_most_urgent_first(database: DatabaseKind) {
     let mut world = world(database).await;
-    let ops = format!("127.0.0.1:{}", free_port());
-    world.set("API_OPS_BIND", &ops);
     world.set("MAILER_CONCURRENCY", "1"); // so that mails come in an order
     let api = Api::start(&world).await;
+    let ops = last_number(&api.process.line("Health and metrics on port").await).expect("a port");
+    let ops = format!("127.0.0.1:{ops}");
     world.redis.kill().await;
     api.sign_up("ada@example.com").await;
     wait_until_waiting(&api, &ops, 1.0, 0.001..60.0).await;

@@ -1,9 +1,9 @@
 //! From the sign-up to the mail, and from the exam to its readers.
 
-use examhall_testkit::{DatabaseKind, RedisOptions, World};
+use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, seed, token_in};
+use crate::{Api, PATIENCE, exam_start::LATE, seed, token_in};
 
 async fn from_sign_up_to_log_in(database: DatabaseKind) {
     let world = World::start_with(database, RedisOptions::default()).await;
@@ -51,13 +51,19 @@ async fn what_one_process_changes_another_reads_at_once() {
         let source = answer.headers()["cache-status"].to_str().expect("text").to_owned();
         (source, answer.json::<Value>().await.expect("JSON")["version"].clone())
     };
+    let shows = async |api: &Api, source: &str, version: u32| {
+        let expected = (source.to_owned(), json!(version));
+        eventually(source, PATIENCE, async || (read(api).await == expected).then_some(())).await;
+    };
     assert_eq!(read(&one).await, ("examhall; fwd=miss".to_owned(), json!(1)));
-    assert_eq!(read(&other).await, ("examhall; hit".to_owned(), json!(1)));
+    shows(&other, "examhall; hit", 1).await;
     let change = one.client.patch(format!("{}{exam}", one.base)).bearer_auth(&author);
     let changed = change.json(&json!({"title": "Logic"})).send().await.expect("an answer");
     assert_eq!(changed.status(), 200);
-    assert_eq!(read(&other).await, ("examhall; fwd=miss".to_owned(), json!(2)));
-    assert_eq!(read(&one).await, ("examhall; hit".to_owned(), json!(2)));
+    eventually("the new version", LATE, async || (read(&other).await.1 == json!(2)).then_some(())).await;
+    assert_eq!(read(&one).await.1, json!(2), "who changed it");
+    shows(&other, "examhall; hit", 2).await;
+    shows(&one, "examhall; hit", 2).await;
 }
 
 #[tokio::test]
@@ -82,7 +88,7 @@ async fn a_backlog_is_drained_once_and_summed_up() {
         api.sign_up(&format!("s{n}@example.com")).await;
     }
     api.process.line("Mails queued").await;
-    examhall_testkit::eventually("three mails queued", PATIENCE, async || {
+    eventually("three mails queued", PATIENCE, async || {
         (world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 3).then_some(())
     })
     .await;

@@ -66,7 +66,7 @@ async fn stop(process: &mut Process) {
 async fn a_rolling_restart_under_load_loses_no_request_and_no_mail() {
     // As in production: SQLite is for one process.
     let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
-    world.set("API_DRAIN_DELAY_MS", "1000");
+    world.set("API_DRAIN_DELAY_MS", "3000");
     let mut old = [Api::start(&world).await, Api::start(&world).await];
     let mut mailers = [world.mailer(&[]), world.mailer(&[])];
     let seeded = seed(&world).await;

@@ -10,7 +10,10 @@ use crate::{Api, PATIENCE};
 
 #[tokio::test]
 async fn a_mailer_killed_between_take_and_finish_loses_nothing() {
-    let world = World::start().await;
+    let mut world = World::start().await;
+    for name in ["QUEUE_LOCK_MS", "QUEUE_STALLED_INTERVAL_MS"] {
+        world.set(name, "1000"); // so that its mails are soon another's
+    }
     let api = Api::start(&world).await;
     world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
     let mut first = world.mailer(&[]);
