@@ -63,15 +63,20 @@ async fn log_in(
     let account = state.store.accounts.by_email(&email).await?;
     let phc = account.as_ref().map(|account| account.password_hash.clone());
     let is_right = state.passwords.verify(body.password, phc).await?;
-    let account = account
-        .filter(|_| is_right)
-        .ok_or_else(|| Problem::unauthorized("no account has this address and this password"))?;
+    let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
     if !account.verified {
         return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));
     }
     let (refresh_token, now) = (SecretToken::random(), now());
-    let session = NewSession { user: account.id, token_hash: refresh_token.hash(), expires_at: now.plus(SESSION_LIFE) };
-    state.store.accounts.begin_session(&session, now).await?;
+    let session = NewSession {
+        user: account.id,
+        password_hash: account.password_hash.clone(),
+        token_hash: refresh_token.hash(),
+        expires_at: now.plus(SESSION_LIFE),
+    };
+    if !state.store.accounts.begin_session(&session, now).await? {
+        return Err(wrong_password()); // it was changed while we looked
+    }
     answer(&tokens, &account, &refresh_token)
 }
 
@@ -99,6 +104,10 @@ async fn log_out(
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn wrong_password() -> Problem {
+    Problem::unauthorized("no account has this address and this password")
 }
 
 fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<HttpResponse, Problem> {
