@@ -17,7 +17,6 @@ use crate::{
         problem::{FieldError, Problem},
         text::{is_address, is_one_line},
     },
-    limits::MAIL_ME,
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
 };
@@ -88,6 +87,7 @@ async fn sign_up(
     let mail = state.mailroom.envelope(email.clone(), &letter, now);
     match state.store.accounts.sign_up(&account, &kept, &mail, now).await {
         Ok(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
+        Err(Error::EmailTaken) if !state.limits.may_mail(&email).await => {}
         Err(Error::EmailTaken) => {
             let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
             let letter = |account: &Account| {
@@ -141,7 +141,6 @@ async fn send_token(
     let answer_at = Instant::now() + FLOOR;
     let email = parse_address(&body.email)?;
     state.limits.client(client).await?;
-    state.limits.account(MAIL_ME, &email).await?;
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
     let letter = |account: &Account| {
@@ -152,7 +151,8 @@ async fn send_token(
         };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };
-    if state.store.accounts.mail_token(&email, &kept, letter, now).await? {
+    let may_mail = state.limits.may_mail(&email).await;
+    if may_mail && state.store.accounts.mail_token(&email, &kept, letter, now).await? {
         state.nudge.notify_one();
     }
     tokio::time::sleep_until(answer_at.into()).await;

@@ -12,7 +12,6 @@ use super::auth::parse_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
     http::{body::JsonBody, client::Client, problem::Problem, text::is_address},
-    limits::LOG_IN,
     state::{State, now},
 };
 
@@ -59,7 +58,7 @@ async fn log_in(
 ) -> Result<HttpResponse, Problem> {
     let email = parse_address(&body.email)?;
     state.limits.client(client).await?;
-    state.limits.account(LOG_IN, &email).await?;
+    state.limits.log_in(client, &email).await?;
     let account = state.store.accounts.by_email(&email).await?;
     let phc = account.as_ref().map(|account| account.password_hash.clone());
     let is_right = state.passwords.verify(body.password, phc).await?;
