@@ -28,9 +28,13 @@ struct Rule {
     local: (u32, Duration),
 }
 
-/// All auth routes, per client. A whole school may log in from one address within a minute.
+/// Auth routes, per client. A whole school may log in from one address within a minute.
 const CLIENT: Rule =
     Rule { name: "client", shared: (3000, Duration::from_mins(1)), local: (60, Duration::from_mins(1)) };
+/// Going on with a session, or ending it, per client: nobody guesses a refresh token, and a school stays logged in
+/// while Redis is away.
+const SESSION: Rule =
+    Rule { name: "session", shared: (3000, Duration::from_mins(1)), local: (3000, Duration::from_mins(1)) };
 /// Guessing the password of one account, per client.
 const LOG_IN: Rule = Rule { name: "login", shared: (30, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
 /// The same by all clients together: whoever uses this up locks the owner out, and must be many to do so.
@@ -50,9 +54,14 @@ impl Limits {
         Self { shared: Limiter::new(connection, "limit:"), local: Mutex::default() }
     }
 
-    /// For every auth route: counts the client.
+    /// For every auth route that takes no refresh token: counts the client.
     pub(crate) async fn client(&self, client: IpAddr) -> Result<(), Problem> {
         self.check(CLIENT, &network(client).to_string()).await
+    }
+
+    /// For those that take one.
+    pub(crate) async fn session(&self, client: IpAddr) -> Result<(), Problem> {
+        self.check(SESSION, &network(client).to_string()).await
     }
 
     /// For the log-in, whether or not there is such an account. Who is refused for their own tries does not count among

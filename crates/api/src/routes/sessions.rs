@@ -85,7 +85,7 @@ async fn refresh(
     Client(client): Client,
     JsonBody(body): JsonBody<Refresh>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
+    state.limits.session(client).await?;
     let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
     let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
     let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
@@ -99,7 +99,7 @@ async fn log_out(
     Client(client): Client,
     JsonBody(body): JsonBody<Refresh>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
+    state.limits.session(client).await?;
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -75,6 +75,23 @@ async fn a_stranger_who_guesses_does_not_lock_the_owner_out() {
     api.stop().await;
 }
 
+#[tokio::test]
+async fn while_redis_is_away_a_school_stays_logged_in() {
+    let mut api = Api::start().await;
+    let seeded = api.seed().await;
+    let log_in = json!({"email": seeded["studentEmails"][0], "password": "examhall-demo"});
+    let mut tokens: Value = api.post("/api/v1/auth/login", &log_in).await.json().await.expect("JSON");
+    api.world.redis.kill().await;
+    for n in 0..100 {
+        let answer = api.post("/api/v1/auth/refresh", &json!({"refreshToken": tokens["refreshToken"]})).await;
+        assert_eq!(answer.status(), 200, "{n}");
+        tokens = answer.json().await.expect("JSON");
+    }
+    let log_out = json!({"refreshToken": tokens["refreshToken"]});
+    assert_eq!(api.post("/api/v1/auth/logout", &log_out).await.status(), 204);
+    api.stop().await;
+}
+
 /// Asks forty times for a mail to `ada@example.com`, more often than she gets one.
 async fn pester(api: &Api) {
     let body = json!({"email": "ada@example.com"});
