@@ -1,6 +1,9 @@
 //! `/auth`: sign up, prove the address, choose a new password. Nobody learns here which addresses have accounts.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpResponse, web};
 use examhall_core::{EmailAddress, Role, check_password};
@@ -78,7 +81,7 @@ async fn sign_up(
     let account = NewAccount {
         email: email.clone(),
         name: body.name.clone(),
-        password_hash: state.passwords.hash(body.password).await?,
+        password_hash: state.passwords.hash(client, body.password).await?,
         role: Role::Student,
         verified: false,
     };
@@ -133,7 +136,7 @@ async fn forgot(
 
 async fn send_token(
     state: &State,
-    client: std::net::IpAddr,
+    client: IpAddr,
     body: &ByAddress,
     purpose: TokenPurpose,
     life: Duration,
@@ -165,7 +168,7 @@ async fn reset(
     JsonBody(body): JsonBody<Reset>,
 ) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    if !set_password(&state, body.token, body.password).await? {
+    if !set_password(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
     }
     Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
@@ -173,9 +176,17 @@ async fn reset(
 
 /// Ends all sessions of the token's owner and gives them this password, which has been checked; `false` where the token
 /// is not good.
-pub(super) async fn set_password(state: &State, token: String, password: String) -> Result<bool, Problem> {
+pub(super) async fn set_password(
+    state: &State,
+    client: IpAddr,
+    token: String,
+    password: String,
+) -> Result<bool, Problem> {
     let (token, now) = (SecretToken::from_text(token), now());
-    let password_hash = state.passwords.hash(password).await?;
+    if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Reset, now).await? {
+        return Ok(false); // before the password costs anything
+    }
+    let password_hash = state.passwords.hash(client, password).await?;
     let letter = |account: &Account| {
         let letter = Letter::PasswordChanged { name: account.name.clone() };
         state.mailroom.envelope(account.email.clone(), &letter, now)

@@ -61,7 +61,7 @@ async fn log_in(
     state.limits.log_in(client, &email).await?;
     let account = state.store.accounts.by_email(&email).await?;
     let phc = account.as_ref().map(|account| account.password_hash.clone());
-    let is_right = state.passwords.verify(body.password, phc).await?;
+    let is_right = state.passwords.verify(client, body.password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
     if !account.verified {
         return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));

@@ -104,7 +104,11 @@ async fn a_reset_sets_the_password_and_ends_all_sessions_and_tokens(fresh: Fresh
     };
     assert_eq!(reset(5, NOW.plus(HOUR)).await, None, "too late");
     assert!(!accounts.verify(&[5; 32], NOW).await.expect("asked"), "another purpose");
+    let is_good = async |purpose, at| accounts.is_good(&[5; 32], purpose, at).await.expect("asked");
+    assert!(!is_good(TokenPurpose::Reset, NOW.plus(HOUR)).await && !is_good(TokenPurpose::Verification, later).await);
+    assert!(is_good(TokenPurpose::Reset, later).await);
     assert_eq!(reset(5, later).await, Some(user));
+    assert!(!is_good(TokenPurpose::Reset, later).await);
     assert_eq!((reset(5, later).await, reset(6, later).await), (None, None), "used, and useless");
     assert_eq!(accounts.get(user).await.expect("found").value.password_hash, "$new");
     assert_eq!(rotate(&fresh, 1, 2, later).await, None);
