@@ -7,6 +7,7 @@ use crate::{
     Api, PATIENCE,
     database::{on_both, sql},
     outbox::world,
+    token,
 };
 
 on_both!(attempts_that_cannot_be_handed_in_hold_up_no_other, an_attempt_whose_questions_cannot_be_read_is_not_begun,);
@@ -38,4 +39,17 @@ async fn attempts_that_cannot_be_handed_in_hold_up_no_other(database: DatabaseKi
     .await;
     let line = api.process.line("Attempts cannot be handed in").await;
     assert!(line.contains("\"attempts\":250") && line.contains("attempts holds a bad answers"), "{line}");
+}
+
+async fn an_attempt_whose_questions_cannot_be_read_is_not_begun(database: DatabaseKind) {
+    let world = world(database).await;
+    let api = Api::start(&world).await;
+    let seeded = seed(&world, 1).await;
+    sql(&world, "UPDATE exams SET shuffle = true").await;
+    sql(&world, "UPDATE questions SET kind = '{}'").await;
+    let student = token(&api, seeded["studentEmails"][0].as_str().expect("text"), "examhall-demo").await;
+    let start = format!("{}/exams/{}/attempts", api.base, seeded["examId"].as_str().expect("an id"));
+    let answer = api.client.post(start).bearer_auth(&student).send().await.expect("an answer");
+    assert_eq!(answer.status(), 500);
+    assert_eq!(sql(&world, "SELECT count(*) FROM attempts").await, "0");
 }
