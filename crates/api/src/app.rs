@@ -52,6 +52,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 10_000;
 /// How often each dependency is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often what was measured is folded up.
+const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How often each HTTP thread says that it turns.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the start waits for Redis before it goes on without.
@@ -150,7 +152,7 @@ impl Application {
         } = self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
-        watch(&health, &state, &background);
+        watch(&health, &state, metrics.clone(), &background);
         let (liveness, stopping) = (Liveness::default(), stop.clone());
         let readiness = move || {
             let said = health.readiness(health.is_up("database"));
@@ -219,6 +221,15 @@ async fn keep_beating(pulse: Pulse) {
     }
 }
 
+/// Folds up what was measured, until `stop`: whether anybody scrapes is not ours to say.
+async fn fold(metrics: Metrics, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(FOLD_INTERVAL);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(clock.tick()).await.is_some() {
+        metrics.upkeep();
+    }
+}
+
 /// Lets pages of these origins call the API, and no others.
 fn cors(origins: &[String]) -> Cors {
     let seen = [ETAG.as_str(), LOCATION.as_str(), RETRY_AFTER.as_str(), "cache-status", "x-request-id"];
@@ -277,7 +288,8 @@ async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToken) {
+fn watch(health: &Health, state: &Arc<State>, metrics: Metrics, stop: &CancellationToken) {
+    tokio::spawn(fold(metrics, stop.clone()));
     let shared = Arc::clone(state);
     health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
         let state = Arc::clone(&shared);

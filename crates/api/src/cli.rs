@@ -1,6 +1,6 @@
 //! The command line of `api`.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, net::Ipv4Addr, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -187,7 +187,10 @@ async fn create_user(
     if !store.is_migrated().await.context("DATABASE_URL")? {
         store.migrate().await.context("the database cannot be migrated")?;
     }
-    let hash = Passwords::new()?.hash(password.clone()).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let hash = Passwords::new()?
+        .hash(Ipv4Addr::LOCALHOST.into(), password.clone())
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     let account = NewAccount { email, name, password_hash: hash, role, verified: true };
     let ids = store.accounts.create(&[account], now()).await.context("the account was not made")?;
     let mut out = std::io::stdout().lock();

@@ -13,7 +13,7 @@ use examhall_core::EmailAddress;
 use examhall_queue::{Connection, Limiter, Permit, Rate};
 use ring::digest::{SHA256, digest};
 
-use crate::http::problem::Problem;
+use crate::http::{client::network, problem::Problem};
 
 /// How long Redis is waited for: whoever logs in must not wait for a limiter.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -22,21 +22,26 @@ const MOST_BUCKETS: usize = 10_000;
 
 /// What is limited.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule {
+struct Rule {
     name: &'static str,
     shared: (u32, Duration),
     local: (u32, Duration),
 }
 
-/// All auth routes, per client. A whole school may log in from one address within a minute.
+/// Auth routes, per client. A whole school may log in from one address within a minute.
 const CLIENT: Rule =
     Rule { name: "client", shared: (3000, Duration::from_mins(1)), local: (60, Duration::from_mins(1)) };
-/// Guessing the password of one account.
-pub(crate) const LOG_IN: Rule =
-    Rule { name: "login", shared: (30, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
+/// Going on with a session, or ending it, per client: nobody guesses a refresh token, and a school stays logged in
+/// while Redis is away.
+const SESSION: Rule =
+    Rule { name: "session", shared: (3000, Duration::from_mins(1)), local: (3000, Duration::from_mins(1)) };
+/// Guessing the password of one account, per client.
+const LOG_IN: Rule = Rule { name: "login", shared: (30, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
+/// The same by all clients together: whoever uses this up locks the owner out, and must be many to do so.
+const LOG_IN_BY_ALL: Rule =
+    Rule { name: "logins", shared: (1000, Duration::from_mins(5)), local: (200, Duration::from_mins(5)) };
 /// Having mails sent to one address.
-pub(crate) const MAIL_ME: Rule =
-    Rule { name: "mail", shared: (30, Duration::from_hours(1)), local: (5, Duration::from_hours(1)) };
+const MAIL_ME: Rule = Rule { name: "mail", shared: (30, Duration::from_hours(1)), local: (5, Duration::from_hours(1)) };
 
 /// Counts who knocks.
 pub(crate) struct Limits {
@@ -49,20 +54,28 @@ impl Limits {
         Self { shared: Limiter::new(connection, "limit:"), local: Mutex::default() }
     }
 
-    /// For every auth route: counts the client's address. Of IPv6 it is the network that one client has.
-    pub(crate) async fn client(&self, address: IpAddr) -> Result<(), Problem> {
-        let who = match address {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("{:x}", address.to_bits() >> 64),
-        };
-        self.check(CLIENT, &who).await
+    /// For every auth route that takes no refresh token: counts the client.
+    pub(crate) async fn client(&self, client: IpAddr) -> Result<(), Problem> {
+        self.check(CLIENT, &network(client).to_string()).await
     }
 
-    /// For routes that name an account, whether or not there is one: counts its address, by a hash.
-    pub(crate) async fn account(&self, rule: Rule, email: &EmailAddress) -> Result<(), Problem> {
-        let hash = digest(&SHA256, email.canonical().as_bytes());
-        let who = BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]);
-        self.check(rule, &who).await
+    /// For those that take one.
+    pub(crate) async fn session(&self, client: IpAddr) -> Result<(), Problem> {
+        self.check(SESSION, &network(client).to_string()).await
+    }
+
+    /// For the log-in, whether or not there is such an account. Who is refused for their own tries does not count among
+    /// all: so one client locks nobody out but themselves.
+    pub(crate) async fn log_in(&self, client: IpAddr, email: &EmailAddress) -> Result<(), Problem> {
+        let account = name(email);
+        self.check(LOG_IN, &format!("{account}:{}", network(client))).await?;
+        self.check(LOG_IN_BY_ALL, &account).await
+    }
+
+    /// Whether one more mail may go to an address because somebody asked for it. Nobody is told if not: whoever asked
+    /// before may be a stranger, and what they had sent is good for its owner, too.
+    pub(crate) async fn may_mail(&self, email: &EmailAddress) -> bool {
+        self.check(MAIL_ME, &name(email)).await.is_ok()
     }
 
     async fn check(&self, rule: Rule, who: &str) -> Result<(), Problem> {
@@ -103,9 +116,55 @@ impl Limits {
     }
 }
 
+/// An address as keys have it: by a hash.
+fn name(email: &EmailAddress) -> String {
+    let hash = digest(&SHA256, email.canonical().as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12])
+}
+
 #[cfg(test)]
 mod tests {
+    use examhall_testkit::Redis;
+
     use super::*;
+
+    fn client(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    fn ada() -> EmailAddress {
+        EmailAddress::parse("ada@example.com").expect("an address")
+    }
+
+    async fn with_redis() -> (Redis, Limits) {
+        let redis = Redis::start().await;
+        let connection = Connection::open(&redis.url()).expect("a URL");
+        connection.ready().await.expect("connected");
+        (redis, Limits::new(connection))
+    }
+
+    #[tokio::test]
+    async fn who_guesses_a_password_locks_out_nobody_but_themselves() {
+        let (_redis, limits) = with_redis().await;
+        let mut granted = 0;
+        for _ in 0..1100 {
+            granted += i32::from(limits.log_in(client(1), &ada()).await.is_ok());
+        }
+        assert!((30..35).contains(&granted), "{granted}");
+        assert!(limits.log_in(client(2), &ada()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_who_guess_one_password_are_slowed_down_together() {
+        let (_redis, limits) = with_redis().await;
+        let mut granted = 0;
+        while limits.log_in(client(granted), &ada()).await.is_ok() {
+            granted += 1;
+        }
+        assert!((1000..1200).contains(&granted), "{granted}");
+        let bob = EmailAddress::parse("bob@example.com").expect("an address");
+        assert!(limits.log_in(client(0), &bob).await.is_ok());
+    }
 
     #[tokio::test]
     async fn without_redis_a_few_get_through_and_more_as_time_passes() {

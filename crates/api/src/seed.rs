@@ -1,5 +1,7 @@
 //! Demo data: an author, an open exam with questions of every kind, and students who can log in.
 
+use std::net::Ipv4Addr;
+
 use examhall_core::{Choice, EmailAddress, ExamId, ExamStatus, Question, QuestionId, QuestionKind, Role, UserId};
 use examhall_store::{NewAccount, NewExam, Store};
 use serde::Serialize;
@@ -25,8 +27,10 @@ pub(crate) struct Seeded {
 /// Makes one author, `students` students and one open exam with `questions` questions.
 pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow::Result<Seeded> {
     let batch = Uuid::now_v7().simple().to_string(); // so that it can be done again and again
-    let password_hash =
-        Passwords::new()?.hash(PASSWORD.to_owned()).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let password_hash = Passwords::new()?
+        .hash(Ipv4Addr::LOCALHOST.into(), PASSWORD.to_owned())
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     let account = |role: Role, name: String| -> anyhow::Result<NewAccount> {
         let email = EmailAddress::parse(&format!("{}-{batch}@example.com", name.to_lowercase().replace(' ', "-")))?;
         Ok(NewAccount { email, name, password_hash: password_hash.clone(), role, verified: true })

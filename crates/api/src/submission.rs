@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_core::{Attempt, ExamId, ExamResult};
+use examhall_core::{Attempt, AttemptId, ExamId, ExamResult};
 use examhall_store::{Error, Paper};
 use tokio_util::sync::CancellationToken;
 
@@ -40,10 +40,8 @@ async fn submit_with(state: &State, attempt: &Attempt, paper: &Paper) -> Result<
 /// Hands in what students left open, until `stop`. Several processes may do it at once: an attempt is graded once.
 pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        match sweep_batch(&state).await {
-            Ok(BATCH) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "Attempts stay open for now"),
+        if let Err(error) = sweep_all(&state, &stop).await {
+            tracing::warn!(%error, "Attempts stay open for now");
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
@@ -52,16 +50,49 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
     }
 }
 
-async fn sweep_batch(state: &State) -> Result<u64, Error> {
-    let overdue = state.store.attempts.overdue(BATCH, now()).await?;
-    let mut papers: HashMap<ExamId, Paper> = HashMap::new(); // an exam's attempts tend to end together
-    for attempt in &overdue {
-        let paper = match papers.entry(attempt.exam_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(state.store.questions.paper(attempt.exam_id).await?.value),
-        };
-        submit_with(state, attempt, paper).await?;
-        tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline");
+/// One that cannot be handed in holds up no other: only a database that is away ends the round.
+async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error> {
+    let mut stuck = Stuck::default();
+    while !stop.is_cancelled() {
+        let overdue = state.store.attempts.overdue(stuck.count, BATCH, now()).await?;
+        sweep_batch(state, &overdue, &mut stuck).await?;
+        if (overdue.len() as u64) < BATCH {
+            break;
+        }
     }
-    Ok(overdue.len() as u64)
+    if let Some((attempt, error)) = stuck.first {
+        tracing::error!(attempts = stuck.count, attempt_id = %attempt, %error, "Attempts cannot be handed in");
+    }
+    Ok(())
+}
+
+/// Attempts that cannot be handed in, and why the first of them cannot.
+#[derive(Default)]
+struct Stuck {
+    count: u64,
+    first: Option<(AttemptId, Error)>,
+}
+
+async fn sweep_batch(state: &State, overdue: &[Attempt], stuck: &mut Stuck) -> Result<(), Error> {
+    let mut papers: HashMap<ExamId, Paper> = HashMap::new(); // an exam's attempts tend to end together
+    for attempt in overdue {
+        match hand_in(state, attempt, &mut papers).await {
+            Ok(()) => tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline"),
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                stuck.count += 1;
+                stuck.first.get_or_insert((attempt.id, error));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn hand_in(state: &State, attempt: &Attempt, papers: &mut HashMap<ExamId, Paper>) -> Result<(), Error> {
+    let paper = match papers.entry(attempt.exam_id) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(state.store.questions.paper(attempt.exam_id).await?.value),
+    };
+    submit_with(state, attempt, paper).await?;
+    Ok(())
 }

@@ -163,14 +163,19 @@ impl Attempts {
         Ok((stored.seq, stored.saved_at.unwrap_or(attempt.started_at)))
     }
 
-    /// Up to `limit` open attempts that take no answers any more, oldest deadline first.
+    /// Up to `limit` open attempts that take no answers any more, oldest deadline first, after `skip` of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn overdue(&self, limit: u64, now: Timestamp) -> Result<Vec<Attempt>, Error> {
+    pub async fn overdue(&self, skip: u64, limit: u64, now: Timestamp) -> Result<Vec<Attempt>, Error> {
         let last_deadline = now.as_millis() - i64::try_from(Attempt::GRACE.as_millis()).unwrap_or(0);
         let is_due = attempt::Column::SubmittedAt.is_null().and(attempt::Column::Deadline.lte(last_deadline));
-        let found = attempt::Entity::find().filter(is_due).order_by_asc(attempt::Column::Deadline).limit(limit);
+        let found = attempt::Entity::find()
+            .filter(is_due)
+            .order_by_asc(attempt::Column::Deadline)
+            .order_by_asc(attempt::Column::Id)
+            .offset(skip)
+            .limit(limit);
         Ok(found.all(&self.db.read).await?.iter().map(to_attempt).collect())
     }
 

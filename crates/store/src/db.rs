@@ -38,6 +38,8 @@ pub struct Store {
     /// Mails that wait to be queued.
     pub outbox: Outbox,
     db: Db,
+    /// For signs of life: not in line with those who wait for a connection of the others.
+    probe: DatabaseConnection,
 }
 
 /// Connections that all parts of the store share.
@@ -73,6 +75,7 @@ impl Store {
             invalidations: Invalidations::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,
+            probe: connect(url, 1).await?,
         })
     }
 
@@ -108,12 +111,12 @@ impl Store {
         Ok(pending.map_err(Error::of_migration)?.is_empty())
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, however many wait for a connection.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn ping(&self) -> Result<(), Error> {
-        self.db.read.execute_unprepared("SELECT 1").await?;
+        self.probe.execute_unprepared("SELECT 1").await?;
         Ok(())
     }
 
@@ -153,7 +156,7 @@ impl Store {
 
     /// Lets go of all connections.
     pub async fn close(self) {
-        for connection in [self.db.read, self.db.write] {
+        for connection in [self.db.read, self.db.write, self.probe] {
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "database connection was gone before it was closed");
             }

@@ -73,6 +73,15 @@ impl Accounts {
         Ok(true)
     }
 
+    /// Whether a token can be used now. It may be used up at any time by somebody else.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn is_good(&self, token_hash: &[u8; 32], purpose: TokenPurpose, now: Timestamp) -> Result<bool, Error> {
+        let found = mail_token::Entity::find().filter(is_good(token_hash, purpose, now));
+        Ok(found.count(&self.db.read).await? > 0)
+    }
+
     /// Uses up a reset token: sets the password, ends all sessions, makes every other reset token useless, and commits
     /// the mail that says so. Whoever has the token has the mail, so the address is proven too. `None` where the token
     /// is unknown, used or expired.
@@ -158,15 +167,18 @@ async fn use_up(
     purpose: TokenPurpose,
     now: Timestamp,
 ) -> Result<Option<UserId>, Error> {
-    let unused = mail_token::Column::Hash
-        .eq(hash.to_vec())
-        .and(mail_token::Column::Purpose.eq(purpose.as_str()))
-        .and(mail_token::Column::UsedAt.is_null())
-        .and(mail_token::Column::ExpiresAt.gt(now.as_millis()));
     let used = mail_token::Entity::update_many()
         .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
-        .filter(unused)
+        .filter(is_good(hash, purpose, now))
         .exec_with_returning(tx)
         .await?;
     Ok(used.into_iter().next().map(|token| UserId(token.user_id)))
+}
+
+fn is_good(hash: &[u8; 32], purpose: TokenPurpose, now: Timestamp) -> Expr {
+    mail_token::Column::Hash
+        .eq(hash.to_vec())
+        .and(mail_token::Column::Purpose.eq(purpose.as_str()))
+        .and(mail_token::Column::UsedAt.is_null())
+        .and(mail_token::Column::ExpiresAt.gt(now.as_millis()))
 }

@@ -3,7 +3,7 @@
 use examhall_core::{Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
@@ -19,6 +19,8 @@ use crate::{
 pub struct NewSession {
     /// Whose it is.
     pub user: UserId,
+    /// PHC string of the password that was found right.
+    pub password_hash: String,
     /// SHA-256 of the refresh token.
     pub token_hash: [u8; 32],
     /// Until when it can be refreshed.
@@ -35,15 +37,20 @@ pub struct NextSession {
 }
 
 impl Accounts {
-    /// Begins a session.
+    /// Begins a session; `false` where the account's password is not the one of `new` any more.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<(), Error> {
+    pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
         let (id, next) = (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
+        let owner = user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
         let tx = self.db.begin().await?;
+        if lock_user(&tx, owner).await?.is_none() {
+            return Ok(false);
+        }
         insert(&tx, id, id, new.user, next, now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Uses a refresh token and puts the next one in its place. `None` where it is unknown, expired or revoked; and
@@ -58,7 +65,7 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<Option<Account>, Error> {
         let tx = self.db.begin().await?;
-        let Some(row) = find(&tx, token_hash).await? else { return Ok(None) };
+        let Some((owner, row)) = find(&tx, token_hash).await? else { return Ok(None) };
         if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
             return Ok(None);
         }
@@ -74,9 +81,8 @@ impl Accounts {
             .exec(&tx)
             .await?;
         insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, now).await?;
-        let account = user::Entity::find_by_id(row.user_id).one(&tx).await?.ok_or(Error::NotFound)?;
         tx.commit().await?;
-        to_account(account).map(Some)
+        to_account(owner).map(Some)
     }
 
     /// Ends the session of a refresh token, with all that came of the same log-in.
@@ -85,16 +91,25 @@ impl Accounts {
     /// [`Error::Unavailable`].
     pub async fn end_session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
-        if let Some(row) = find(&tx, token_hash).await? {
+        if let Some((_, row)) = find(&tx, token_hash).await? {
             revoke_family(&tx, row.family, now).await?;
         }
         Ok(tx.commit().await?)
     }
 }
 
-async fn find(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<Option<session::Model>, Error> {
-    let hash = session::Column::TokenHash.eq(token_hash.to_vec());
-    Ok(session::Entity::find().filter(hash).lock(LockType::Update).one(tx).await?)
+/// A session and its owner.
+async fn find(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<Option<(user::Model, session::Model)>, Error> {
+    let found = || session::Entity::find().filter(session::Column::TokenHash.eq(token_hash.to_vec()));
+    let owner = found().select_only().column(session::Column::UserId).into_query();
+    let Some(owner) = lock_user(tx, user::Column::Id.in_subquery(owner)).await? else { return Ok(None) };
+    Ok(found().one(tx).await?.map(|session| (owner, session)))
+}
+
+/// The account, whose sessions nobody else begins, rotates or ends until `tx` is over. Without it, who ends all of them
+/// would not see one that is just being made.
+async fn lock_user(tx: &DatabaseTransaction, which: Expr) -> Result<Option<user::Model>, Error> {
+    Ok(user::Entity::find().filter(which).lock(LockType::NoKeyUpdate).one(tx).await?)
 }
 
 async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -> Result<(), Error> {

@@ -1,6 +1,10 @@
 //! Passwords: hashed by argon2id (RFC 9106), beside the threads that answer requests.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -9,17 +13,24 @@ use argon2::{
         phc::{Output, ParamsString, PasswordHash, Salt},
     },
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::http::problem::Problem;
+use crate::http::{client::network, problem::Problem};
 
 /// Most that may wait for their turn: at some 30 ms each, more would wait longer than anybody does.
 const WAITING: usize = 1000;
+/// Passwords of one client that stand in line with those of others. More wait for these: so a client who sends a
+/// thousand keeps the others waiting for a few.
+const IN_LINE: usize = 4;
+/// Lines of clients. Two may share one by chance; which ones, nobody can know.
+const LINES: usize = 1024;
 
 /// Hashes and checks passwords, a bounded number at once: each takes 19 MiB and some 30 ms of a core. One core is left
 /// to those who read while thousands log in.
 #[derive(Clone)]
 pub(crate) struct Passwords {
+    lines: Arc<[Line]>,
+    which_line: RandomState,
     queue: Arc<Semaphore>,
     places: Arc<Semaphore>,
     /// Memory of places that are free. Given back to the allocator instead, it was kept for each of the many threads that
@@ -29,12 +40,21 @@ pub(crate) struct Passwords {
     nobody: Arc<str>,
 }
 
+/// Where the passwords of one client wait.
+struct Line {
+    waiting: Semaphore,
+    in_line: Semaphore,
+}
+
 impl Passwords {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let places = cores.saturating_sub(1).max(1);
         let nobody = hash("no password has this hash", &mut Vec::new()).map_err(anyhow::Error::msg)?;
+        let line = || Line { waiting: Semaphore::new(WAITING), in_line: Semaphore::new(places.max(IN_LINE)) };
         Ok(Self {
+            lines: (0..LINES).map(|_| line()).collect(),
+            which_line: RandomState::new(),
             queue: Arc::new(Semaphore::new(WAITING)),
             places: Arc::new(Semaphore::new(places)),
             rooms: Arc::default(),
@@ -42,26 +62,33 @@ impl Passwords {
         })
     }
 
-    /// The PHC string of a password.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, Problem> {
-        self.beside(move |room| hash(&password, room)).await?.map_err(|error| Problem::internal(&error))
+    /// The PHC string of a password that `client` has sent.
+    pub(crate) async fn hash(&self, client: IpAddr, password: String) -> Result<String, Problem> {
+        self.beside(client, move |room| hash(&password, room)).await?.map_err(|error| Problem::internal(&error))
     }
 
-    /// Whether `password` is the one of `phc`; takes as long, and is false, where there is none.
-    pub(crate) async fn verify(&self, password: String, phc: Option<String>) -> Result<bool, Problem> {
+    /// Whether `password`, which `client` has sent, is the one of `phc`; takes as long, and is false, where there is none.
+    pub(crate) async fn verify(&self, client: IpAddr, password: String, phc: Option<String>) -> Result<bool, Problem> {
         let (nobody, is_somebody) = (Arc::clone(&self.nobody), phc.is_some());
-        let matches = self.beside(move |room| verify(&password, phc.as_deref().unwrap_or(&nobody), room)).await?;
+        let matches =
+            self.beside(client, move |room| verify(&password, phc.as_deref().unwrap_or(&nobody), room)).await?;
         Ok(matches.is_ok() && is_somebody)
+    }
+
+    fn line(&self, client: IpAddr) -> &Line {
+        let hash = usize::try_from(self.which_line.hash_one(network(client)) % LINES as u64).unwrap_or(0);
+        &self.lines[hash]
     }
 
     async fn beside<R: Send + 'static>(
         &self,
+        client: IpAddr,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
     ) -> Result<R, Problem> {
-        let _waiting = self.queue.try_acquire().map_err(|_| {
-            metrics::counter!("password_checks_refused_total").increment(1);
-            Problem::unavailable("too many people log in at this moment")
-        })?;
+        let line = self.line(client);
+        let _waiting = wait_in(&line.waiting)?;
+        let _in_line = line.in_line.acquire().await.map_err(|error| Problem::internal(&error))?;
+        let _queued = wait_in(&self.queue)?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|error| Problem::internal(&error))?;
         let rooms = Arc::clone(&self.rooms);
         let done = tokio::task::spawn_blocking(move || {
@@ -74,6 +101,14 @@ impl Passwords {
         });
         done.await.map_err(|error| Problem::internal(&error))
     }
+}
+
+/// A place among those who wait, if there is one.
+fn wait_in(waiting: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    waiting.try_acquire().map_err(|_| {
+        metrics::counter!("password_checks_refused_total").increment(1);
+        Problem::unavailable("too many people log in at this moment")
+    })
 }
 
 /// The hash's output; `room` grows where it is too small.
@@ -113,14 +148,37 @@ mod tests {
 
     use super::*;
 
+    const ANN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn a_client_who_sends_many_passwords_keeps_others_waiting_for_a_few() {
+        let passwords = Passwords::new().expect("hashes");
+        let is_ann = |client| std::ptr::eq(passwords.line(client), passwords.line(ANN));
+        let others = (1..255).map(|n| IpAddr::from([192, 0, 2, n]));
+        let bob = others.into_iter().find(|client| !is_ann(*client)).expect("a thousand lines");
+        let of_ann: Vec<_> = (0..100)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.hash(ANN, "correct horse".into()).await.expect("hashed") })
+            })
+            .collect();
+        tokio::task::yield_now().await; // all of them are on their way
+        passwords.hash(bob, "battery staple".into()).await.expect("hashed");
+        let before_bob = of_ann.iter().filter(|one| one.is_finished()).count();
+        assert!(before_bob < 50, "{before_bob}");
+        for one in of_ann {
+            one.await.expect("no panic");
+        }
+    }
+
     #[tokio::test]
     async fn a_password_matches_its_own_hash_and_no_other() {
         let passwords = Passwords::new().expect("hashes");
-        let phc = passwords.hash("correct horse".into()).await.expect("hashed");
+        let phc = passwords.hash(ANN, "correct horse".into()).await.expect("hashed");
         assert!(phc.starts_with("$argon2id$"));
-        assert!(passwords.verify("correct horse".into(), Some(phc.clone())).await.expect("checked"));
-        assert!(!passwords.verify("battery staple".into(), Some(phc)).await.expect("checked"));
-        assert!(!passwords.verify("no password has this hash".into(), None).await.expect("checked"));
+        assert!(passwords.verify(ANN, "correct horse".into(), Some(phc.clone())).await.expect("checked"));
+        assert!(!passwords.verify(ANN, "battery staple".into(), Some(phc)).await.expect("checked"));
+        assert!(!passwords.verify(ANN, "no password has this hash".into(), None).await.expect("checked"));
     }
 
     #[test]

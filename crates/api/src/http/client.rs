@@ -24,6 +24,14 @@ impl FromRequest for Client {
     }
 }
 
+/// What one client has: of IPv4 an address, of IPv6 the network of its own.
+pub(crate) fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::from((address.to_bits() >> 64 << 64).to_be_bytes()),
+    }
+}
+
 /// Whether who sent this request is a trusted proxy.
 pub(crate) fn is_behind_trusted_proxy(request: &HttpRequest) -> bool {
     let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());

@@ -199,7 +199,9 @@ impl From<&store::Error> for Problem {
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::Unavailable(error) => {
                 tracing::warn!(%error, "Database not reached");
-                Self::unavailable("the database does not answer; nothing was changed")
+                Self::unavailable(
+                    "the database does not answer; if this was to change something, look whether it has before you ask again",
+                )
             }
             other => Self::internal(other),
         }

@@ -1,7 +1,11 @@
 //! `/attempts`: start, save, hand in.
 
 use actix_web::{HttpResponse, web};
-use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, Role, Sight, Timestamp, Viewer, shuffled};
+use examhall_cache::Cached;
+use examhall_core::{
+    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Role, Sight, Timestamp, Viewer,
+    shuffled,
+};
 use examhall_store::Error;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -63,6 +67,7 @@ async fn start(
     if viewer.role != Role::Student {
         return Err(Problem::forbidden("only students sit exams"));
     }
+    let (sheet, _) = cached_sheet(&state, id).await?; // first: what is committed must be answered
     let mut started = state.store.attempts.start(id, viewer.id, now()).await;
     if let Err(Error::AttemptOpen(open)) = started {
         let (open, _) = state.store.attempts.get(open).await?;
@@ -78,16 +83,18 @@ async fn start(
             return Err(Problem::not_found());
         }
     }
-    let (exam, attempt) = started?;
-    let attempt = if exam.shuffle { in_order(&state, attempt).await? } else { attempt };
+    let (exam, mut attempt) = started?;
+    if exam.shuffle {
+        // Read again: until the attempt was there, questions could be changed.
+        let sheet = cached_sheet(&state, id).await.map_or(sheet, |(sheet, _)| sheet);
+        attempt.order = Some(order(attempt.id, &sheet)?);
+    }
     Ok(respond::created(format!("/api/v1/attempts/{}", attempt.id), None, &attempt))
 }
 
-/// The attempt with its order.
-async fn in_order(state: &web::Data<State>, attempt: Attempt) -> Result<Attempt, Problem> {
-    let (cached, _) = cached_sheet(state, attempt.exam_id).await?;
-    let sheet = cached.value().map_err(|error| Problem::internal(&error))?;
-    Ok(Attempt { order: Some(shuffled(attempt.id, &sheet.questions)), ..attempt })
+fn order(attempt: AttemptId, sheet: &Cached<QuestionSheetKey>) -> Result<Vec<OrderedQuestion>, Problem> {
+    let sheet = sheet.value().map_err(|error| Problem::internal(&error))?;
+    Ok(shuffled(attempt, &sheet.questions))
 }
 
 async fn mine(
@@ -104,12 +111,15 @@ async fn read(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<AttemptId>,
 ) -> Result<HttpResponse, Problem> {
-    let (attempt, saved) = state.store.attempts.get(id).await?;
+    let (mut attempt, saved) = state.store.attempts.get(id).await?;
     let exam = state.store.exams.get(attempt.exam_id).await?.value;
     if attempt.user_id != viewer.id && !exam.access().is_owned_by(viewer) {
         return Err(Problem::forbidden("this attempt is another student's"));
     }
-    let attempt = if exam.shuffle { in_order(&state, attempt).await? } else { attempt };
+    if exam.shuffle {
+        let (sheet, _) = cached_sheet(&state, attempt.exam_id).await?;
+        attempt.order = Some(order(attempt.id, &sheet)?);
+    }
     Ok(HttpResponse::Ok().json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
 }
 

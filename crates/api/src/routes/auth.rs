@@ -1,6 +1,9 @@
 //! `/auth`: sign up, prove the address, choose a new password. Nobody learns here which addresses have accounts.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpResponse, web};
 use examhall_core::{EmailAddress, Role, check_password};
@@ -17,7 +20,6 @@ use crate::{
         problem::{FieldError, Problem},
         text::{is_address, is_one_line},
     },
-    limits::MAIL_ME,
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
 };
@@ -79,7 +81,7 @@ async fn sign_up(
     let account = NewAccount {
         email: email.clone(),
         name: body.name.clone(),
-        password_hash: state.passwords.hash(body.password).await?,
+        password_hash: state.passwords.hash(client, body.password).await?,
         role: Role::Student,
         verified: false,
     };
@@ -88,6 +90,7 @@ async fn sign_up(
     let mail = state.mailroom.envelope(email.clone(), &letter, now);
     match state.store.accounts.sign_up(&account, &kept, &mail, now).await {
         Ok(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
+        Err(Error::EmailTaken) if !state.limits.may_mail(&email).await => {}
         Err(Error::EmailTaken) => {
             let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
             let letter = |account: &Account| {
@@ -133,7 +136,7 @@ async fn forgot(
 
 async fn send_token(
     state: &State,
-    client: std::net::IpAddr,
+    client: IpAddr,
     body: &ByAddress,
     purpose: TokenPurpose,
     life: Duration,
@@ -141,7 +144,6 @@ async fn send_token(
     let answer_at = Instant::now() + FLOOR;
     let email = parse_address(&body.email)?;
     state.limits.client(client).await?;
-    state.limits.account(MAIL_ME, &email).await?;
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
     let letter = |account: &Account| {
@@ -152,7 +154,8 @@ async fn send_token(
         };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };
-    if state.store.accounts.mail_token(&email, &kept, letter, now).await? {
+    let may_mail = state.limits.may_mail(&email).await;
+    if may_mail && state.store.accounts.mail_token(&email, &kept, letter, now).await? {
         state.nudge.notify_one();
     }
     tokio::time::sleep_until(answer_at.into()).await;
@@ -165,7 +168,7 @@ async fn reset(
     JsonBody(body): JsonBody<Reset>,
 ) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    if !set_password(&state, body.token, body.password).await? {
+    if !set_password(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
     }
     Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
@@ -173,9 +176,17 @@ async fn reset(
 
 /// Ends all sessions of the token's owner and gives them this password, which has been checked; `false` where the token
 /// is not good.
-pub(super) async fn set_password(state: &State, token: String, password: String) -> Result<bool, Problem> {
+pub(super) async fn set_password(
+    state: &State,
+    client: IpAddr,
+    token: String,
+    password: String,
+) -> Result<bool, Problem> {
     let (token, now) = (SecretToken::from_text(token), now());
-    let password_hash = state.passwords.hash(password).await?;
+    if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Reset, now).await? {
+        return Ok(false); // before the password costs anything
+    }
+    let password_hash = state.passwords.hash(client, password).await?;
     let letter = |account: &Account| {
         let letter = Letter::PasswordChanged { name: account.name.clone() };
         state.mailroom.envelope(account.email.clone(), &letter, now)

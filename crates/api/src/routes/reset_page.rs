@@ -69,7 +69,7 @@ async fn changed(state: &State, client: IpAddr, choice: Result<Choice, Problem>)
         let step = Step::Ask { token: &token, complaint: &complaint.to_string() };
         return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });
     }
-    if is_no_token(&token) || !set_password(state, token, password).await? {
+    if is_no_token(&token) || !set_password(state, client, token, password).await? {
         return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
     }
     page(StatusCode::OK, &Page { step: Step::Done })

@@ -12,7 +12,6 @@ use super::auth::parse_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
     http::{body::JsonBody, client::Client, problem::Problem, text::is_address},
-    limits::LOG_IN,
     state::{State, now},
 };
 
@@ -59,19 +58,24 @@ async fn log_in(
 ) -> Result<HttpResponse, Problem> {
     let email = parse_address(&body.email)?;
     state.limits.client(client).await?;
-    state.limits.account(LOG_IN, &email).await?;
+    state.limits.log_in(client, &email).await?;
     let account = state.store.accounts.by_email(&email).await?;
     let phc = account.as_ref().map(|account| account.password_hash.clone());
-    let is_right = state.passwords.verify(body.password, phc).await?;
-    let account = account
-        .filter(|_| is_right)
-        .ok_or_else(|| Problem::unauthorized("no account has this address and this password"))?;
+    let is_right = state.passwords.verify(client, body.password, phc).await?;
+    let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
     if !account.verified {
         return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));
     }
     let (refresh_token, now) = (SecretToken::random(), now());
-    let session = NewSession { user: account.id, token_hash: refresh_token.hash(), expires_at: now.plus(SESSION_LIFE) };
-    state.store.accounts.begin_session(&session, now).await?;
+    let session = NewSession {
+        user: account.id,
+        password_hash: account.password_hash.clone(),
+        token_hash: refresh_token.hash(),
+        expires_at: now.plus(SESSION_LIFE),
+    };
+    if !state.store.accounts.begin_session(&session, now).await? {
+        return Err(wrong_password()); // it was changed while we looked
+    }
     answer(&tokens, &account, &refresh_token)
 }
 
@@ -81,7 +85,7 @@ async fn refresh(
     Client(client): Client,
     JsonBody(body): JsonBody<Refresh>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
+    state.limits.session(client).await?;
     let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
     let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
     let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
@@ -95,10 +99,14 @@ async fn log_out(
     Client(client): Client,
     JsonBody(body): JsonBody<Refresh>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
+    state.limits.session(client).await?;
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn wrong_password() -> Problem {
+    Problem::unauthorized("no account has this address and this password")
 }
 
 fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<HttpResponse, Problem> {

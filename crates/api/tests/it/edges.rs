@@ -1,4 +1,5 @@
-use examhall_testkit::{Process, World};
+use examhall_testkit::{Process, World, eventually};
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -48,6 +49,76 @@ async fn while_redis_is_away_a_few_may_try_and_reads_go_on() {
     for _ in 0..100 {
         api.expect(200, Method::GET, "/exams", &student, &Value::Null).await;
     }
+    api.stop().await;
+}
+
+/// Somebody who logs in from an address, as a proxy tells it.
+async fn log_in_from(api: &Api, address: &str, email: &Value, password: &str) -> u16 {
+    let request = api.request(Method::POST, "/api/v1/auth/login").header("x-forwarded-for", address);
+    let answer = request.json(&json!({"email": email, "password": password})).send().await.expect("an answer");
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_does_not_lock_the_owner_out() {
+    let mut world = World::start().await;
+    world.set("TRUSTED_PROXIES", "127.0.0.1/32");
+    let api = Api::start_in(world).await;
+    let email = api.seed().await["studentEmails"][0].clone();
+    let mut tries = 0;
+    while log_in_from(&api, &format!("2001:db8::{tries}"), &email, "wrong password").await == 401 {
+        tries += 1;
+        assert!(tries < 200, "whoever has a network of IPv6 has many addresses");
+    }
+    assert_eq!(log_in_from(&api, "2001:db8::ffff", &email, "examhall-demo").await, 429);
+    assert_eq!(log_in_from(&api, "2001:db8:0:1::1", &email, "examhall-demo").await, 200);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn while_redis_is_away_a_school_stays_logged_in() {
+    let mut api = Api::start().await;
+    let seeded = api.seed().await;
+    let log_in = json!({"email": seeded["studentEmails"][0], "password": "examhall-demo"});
+    let mut tokens: Value = api.post("/api/v1/auth/login", &log_in).await.json().await.expect("JSON");
+    api.world.redis.kill().await;
+    for n in 0..100 {
+        let answer = api.post("/api/v1/auth/refresh", &json!({"refreshToken": tokens["refreshToken"]})).await;
+        assert_eq!(answer.status(), 200, "{n}");
+        tokens = answer.json().await.expect("JSON");
+    }
+    let log_out = json!({"refreshToken": tokens["refreshToken"]});
+    assert_eq!(api.post("/api/v1/auth/logout", &log_out).await.status(), 204);
+    api.stop().await;
+}
+
+/// Asks forty times for a mail to `ada@example.com`, more often than she gets one.
+async fn pester(api: &Api) {
+    let body = json!({"email": "ada@example.com"});
+    let asked = join_all((0..40).map(|_| api.post("/api/v1/auth/forgot", &body))).await;
+    assert!(asked.iter().all(|answer| answer.status() == 202), "{asked:?}");
+}
+
+#[tokio::test]
+async fn who_is_sent_no_more_mails_is_not_told_and_gets_none_by_signing_up() {
+    let api = Api::start().await;
+    pester(&api).await;
+    for email in ["ada@example.com", "ada@example.com", "bob@example.com"] {
+        assert_eq!(api.sign_up(email).await.status(), 202);
+    }
+    eventually("a mail for Bob, who came last", PATIENCE, async || {
+        let ids: Vec<String> = api.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
+        let mut mails = Vec::new();
+        for id in ids {
+            mails.push(api.world.redis.cmd::<String>(&format!("HGET bull:email:{id} data")).await);
+        }
+        let to_ada = mails.iter().filter(|mail| mail.contains("ada@")).count();
+        mails
+            .iter()
+            .any(|mail| mail.contains("bob@"))
+            .then(|| assert_eq!(to_ada, 1, "the one of her sign-up: {mails:?}"))
+    })
+    .await;
     api.stop().await;
 }
 

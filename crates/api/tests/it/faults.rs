@@ -110,3 +110,27 @@ async fn the_port_of_operators_shows_what_was_counted() {
     assert_eq!((count("loaded"), count("l1") + count("l2")), (1, 1), "{metrics}");
     tokio::time::timeout(Duration::from_secs(30), api.stop()).await.expect("stops");
 }
+
+/// What this process has in memory, in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn what_nobody_scrapes_does_not_pile_up() {
+    const ROUNDS: u64 = 60;
+    const SAMPLES: u64 = 200_000; // of eight bytes each
+    let api = Api::start().await;
+    let before = resident();
+    let mut clock = tokio::time::interval(Duration::from_millis(100));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for _ in 0..ROUNDS {
+        clock.tick().await;
+        (0..SAMPLES).for_each(|_| metrics::histogram!("test_seconds").record(0.5));
+    }
+    let (grown, all) = (resident().saturating_sub(before), ROUNDS * SAMPLES * 8 / 1024);
+    assert!(grown < all / 2, "{grown} KiB more, of {all} KiB measured");
+    api.stop().await;
+}

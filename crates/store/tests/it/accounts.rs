@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use examhall_core::{EmailAddress, Role};
-use examhall_store::{Error, NewMailToken, NewSession, TokenPurpose};
+use examhall_store::{Error, NewMailToken, TokenPurpose};
 use examhall_testkit::DatabaseKind;
 
-use crate::{Fresh, NOW, account, on_both, outbox::mail};
+use crate::{Fresh, NOW, account, on_both, outbox::mail, sessions::session};
 
 on_both!(
     sign_up_makes_account_token_and_mail_together,
@@ -59,8 +59,7 @@ async fn many_writers_at_once_all_get_through(fresh: Fresh) {
         tokio::spawn(async move {
             let account = account(&format!("s{n}@example.com"), Role::Student);
             let user = store.accounts.sign_up(&account, &token(n), &mail(5), NOW).await?;
-            let session = NewSession { user, token_hash: [n; 32], expires_at: NOW.plus(HOUR) };
-            store.accounts.begin_session(&session, NOW).await
+            store.accounts.begin_session(&session(user, n), NOW).await
         })
     });
     for writer in writers.collect::<Vec<_>>() {

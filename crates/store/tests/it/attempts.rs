@@ -144,12 +144,14 @@ async fn attempts_whose_time_is_over_are_found(fresh: Fresh) {
         let at = NOW.plus(Duration::from_secs(start));
         attempts.push(fresh.store.attempts.start(exam, *student, at).await.expect("started").1);
     }
-    let overdue = async |at| -> Vec<UserId> {
-        let found = fresh.store.attempts.overdue(10, at).await.expect("asked");
+    let overdue_after = async |skip, at| -> Vec<UserId> {
+        let found = fresh.store.attempts.overdue(skip, 10, at).await.expect("asked");
         found.into_iter().map(|attempt| attempt.user_id).collect()
     };
+    let overdue = async |at| overdue_after(0, at).await;
     assert!(overdue(Timestamp::from_millis(attempts[1].last_call().as_millis() - 1)).await.is_empty());
     assert_eq!(overdue(attempts[0].last_call()).await, [students[1], students[0]]);
+    assert_eq!(overdue_after(1, attempts[0].last_call()).await, [students[0]]);
     submit(&fresh.store, &attempts[1]).await.expect("handed in");
     assert_eq!(overdue(attempts[2].last_call()).await, [students[0], students[2]]);
 }

@@ -12,7 +12,8 @@ mod sessions;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{NewAccount, Store};
-use examhall_testkit::{Database, DatabaseKind};
+use examhall_testkit::{Database, DatabaseKind, eventually};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
 /// Runs each test once per kind of database.
 macro_rules! on_both {
@@ -53,6 +54,38 @@ impl Fresh {
     async fn students(&self, count: usize) -> Vec<UserId> {
         let accounts: Vec<_> = (0..count).map(|n| account(&format!("s{n}@example.com"), Role::Student)).collect();
         self.store.accounts.create(&accounts, NOW).await.expect("created")
+    }
+}
+
+/// Somebody else on a PostgreSQL server, in the middle of something.
+struct Other {
+    connection: DatabaseConnection,
+    tx: DatabaseTransaction,
+}
+
+impl Other {
+    /// Has run `statement`, and not committed it.
+    async fn amid(fresh: &Fresh, statement: &str) -> Self {
+        let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
+        let tx = connection.begin().await.expect("begun");
+        tx.execute_unprepared(statement).await.expect("run");
+        Self { connection, tx }
+    }
+
+    /// Waits until so many wait for a lock.
+    async fn sees_waiting(&self, count: usize) {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql);
+        eventually("waiting for a lock", std::time::Duration::from_secs(30), async || {
+            let waiting = self.connection.query_all_raw(statement()).await.expect("asked");
+            (waiting.len() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Takes it back.
+    async fn gives_up(self) {
+        self.tx.rollback().await.expect("rolled back");
     }
 }
 

@@ -2,9 +2,10 @@ use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{Answer, QuestionId, UserId};
 use examhall_store::Page;
+use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, attempts::submit, exams::new_exam, on_both};
+use crate::{Fresh, NOW, Other, attempts::submit, exams::new_exam, on_both};
 
 on_both!(
     results_come_in_pages_and_show_who_may_see_them,
@@ -96,4 +97,33 @@ async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {
         queued += publication.await.expect("no panic");
     }
     assert_eq!(queued, 5);
+}
+
+#[tokio::test]
+async fn a_result_that_comes_while_others_are_published_is_published_the_next_time() {
+    let fresh = Fresh::start(DatabaseKind::Postgres).await;
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(2).await);
+    sit(&fresh, exam, students[0], &[7]).await;
+    let (_, late) = fresh.store.attempts.start(exam, students[1], NOW).await.expect("started");
+    // Holds the publication up in the middle of its mails: their ids are those of the results.
+    let other = Other::amid(
+        &fresh,
+        "INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at) \
+         SELECT id, 'result', 't', 'a@b', '{}', '', 1, 0, 0 FROM results",
+    )
+    .await;
+    let store = fresh.store.clone();
+    let publish = move || {
+        let store = store.clone();
+        tokio::spawn(
+            async move { store.results.publish(exam, "result-published", None, NOW).await.expect("published") },
+        )
+    };
+    let first = publish();
+    other.sees_waiting(1).await;
+    submit(&fresh.store, &late).await.expect("handed in");
+    other.gives_up().await;
+    assert_eq!(first.await.expect("no panic"), 1);
+    assert_eq!(publish().await.expect("no panic"), 1, "the late one");
+    assert_eq!(publish().await.expect("no panic"), 0);
 }

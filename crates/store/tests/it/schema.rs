@@ -1,8 +1,10 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use examhall_core::UserId;
 use examhall_store::{Error, Store};
+use uuid::Uuid;
 
-use crate::{Fresh, on_both};
+use crate::{Fresh, Other, on_both};
 
 on_both!(migrations_go_up_and_down_and_up_again, its_clock_is_told_in_ms_since_1970);
 
@@ -46,4 +48,18 @@ async fn a_database_that_is_away_is_unavailable_and_comes_back() {
     assert!(matches!(fresh.store.ping().await, Err(Error::Unavailable(_))));
     fresh.database.server().restart().await;
     fresh.store.ping().await.expect("alive again");
+}
+
+#[tokio::test]
+async fn a_database_whose_connections_are_all_taken_is_alive() {
+    let fresh = Fresh::start(crate::DatabaseKind::Postgres).await;
+    let other = Other::amid(&fresh, "LOCK TABLE users").await;
+    for _ in 0..100 {
+        let store = fresh.store.clone();
+        tokio::spawn(async move { store.accounts.get(UserId(Uuid::nil())).await });
+    }
+    other.sees_waiting(16).await;
+    let alive = tokio::time::timeout(Duration::from_secs(2), fresh.store.ping()).await;
+    alive.expect("within the time that the probe has").expect("alive");
+    other.gives_up().await;
 }

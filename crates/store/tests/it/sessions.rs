@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
-use examhall_store::{Account, NewMailToken, NewSession, NextSession, TokenPurpose};
+use examhall_store::{Account, NewMailToken, NewSession, NextSession, Store, TokenPurpose};
+use examhall_testkit::DatabaseKind;
 
-use crate::{Fresh, NOW, account, on_both, outbox::mail};
+use crate::{Fresh, NOW, Other, account, on_both, outbox::mail};
 
 on_both!(
     a_refresh_token_is_used_once_and_a_copy_ends_the_family,
     of_two_uses_at_once_one_succeeds_and_the_family_ends,
     a_log_out_ends_the_session,
+    a_log_in_with_a_password_that_was_just_changed_begins_nothing,
     a_reset_sets_the_password_and_ends_all_sessions_and_tokens,
     a_mail_asked_for_again_and_again_is_sent_once_a_minute,
     what_is_of_no_use_any_more_is_deleted,
@@ -20,14 +22,19 @@ fn next(byte: u8) -> NextSession {
     NextSession { token_hash: [byte; 32], expires_at: NOW.plus(HOUR) }
 }
 
+/// One that the password of [`account`] begins.
+pub(crate) fn session(user: UserId, byte: u8) -> NewSession {
+    let password_hash = account("x@example.com", Role::Author).password_hash;
+    NewSession { user, password_hash, token_hash: [byte; 32], expires_at: NOW.plus(HOUR) }
+}
+
 async fn log_in(fresh: &Fresh, byte: u8) -> UserId {
     let found = fresh.store.accounts.by_email(&address()).await.expect("asked");
     let user = match found {
         Some(account) => account.id,
         None => fresh.store.accounts.create(&[account("ada@example.com", Role::Author)], NOW).await.expect("new")[0],
     };
-    let session = NewSession { user, token_hash: [byte; 32], expires_at: NOW.plus(HOUR) };
-    fresh.store.accounts.begin_session(&session, NOW).await.expect("begun");
+    assert!(fresh.store.accounts.begin_session(&session(user, byte), NOW).await.expect("asked"));
     user
 }
 
@@ -97,7 +104,11 @@ async fn a_reset_sets_the_password_and_ends_all_sessions_and_tokens(fresh: Fresh
     };
     assert_eq!(reset(5, NOW.plus(HOUR)).await, None, "too late");
     assert!(!accounts.verify(&[5; 32], NOW).await.expect("asked"), "another purpose");
+    let is_good = async |purpose, at| accounts.is_good(&[5; 32], purpose, at).await.expect("asked");
+    assert!(!is_good(TokenPurpose::Reset, NOW.plus(HOUR)).await && !is_good(TokenPurpose::Verification, later).await);
+    assert!(is_good(TokenPurpose::Reset, later).await);
     assert_eq!(reset(5, later).await, Some(user));
+    assert!(!is_good(TokenPurpose::Reset, later).await);
     assert_eq!((reset(5, later).await, reset(6, later).await), (None, None), "used, and useless");
     assert_eq!(accounts.get(user).await.expect("found").value.password_hash, "$new");
     assert_eq!(rotate(&fresh, 1, 2, later).await, None);
@@ -136,4 +147,83 @@ async fn what_is_of_no_use_any_more_is_deleted(fresh: Fresh) {
     assert_eq!(fresh.store.accounts.prune(day).await.expect("pruned"), 0);
     let later = Timestamp::from_millis(day.as_millis() + 1);
     assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1);
+}
+
+async fn reset(store: Store, byte: u8) -> Option<UserId> {
+    store.accounts.reset_password(&[byte; 32], "$new", |_: &Account| mail(10), NOW).await.expect("asked")
+}
+
+async fn ask_for_reset(fresh: &Fresh, byte: u8) {
+    let token = token(byte, TokenPurpose::Reset);
+    assert!(fresh.store.accounts.mail_token(&address(), &token, |_: &Account| mail(10), NOW).await.expect("asked"));
+}
+
+async fn a_log_in_with_a_password_that_was_just_changed_begins_nothing(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    ask_for_reset(&fresh, 5).await;
+    assert_eq!(reset(fresh.store.clone(), 5).await, Some(user));
+    assert!(!fresh.store.accounts.begin_session(&session(user, 2), NOW).await.expect("asked"));
+    assert_eq!(rotate(&fresh, 2, 3, NOW).await, None);
+}
+
+/// Somebody who keeps the refresh token `byte` from being written for now.
+async fn held_up(fresh: &Fresh, byte: u8) -> Other {
+    let hash = format!("{byte:02x}").repeat(32);
+    let insert = format!(
+        "INSERT INTO sessions (id, family, user_id, token_hash, created_at, expires_at) \
+         SELECT gen_random_uuid(), gen_random_uuid(), id, '\\x{hash}', 0, 0 FROM users"
+    );
+    Other::amid(fresh, &insert).await
+}
+
+#[tokio::test]
+async fn a_reset_waits_for_a_log_in_that_comes_first_and_ends_its_session() {
+    let fresh = Fresh::start(DatabaseKind::Postgres).await;
+    let user = log_in(&fresh, 1).await;
+    ask_for_reset(&fresh, 5).await;
+    let (other, store) = (held_up(&fresh, 2).await, fresh.store.clone());
+    let begun = tokio::spawn(async move { store.accounts.begin_session(&session(user, 2), NOW).await });
+    other.sees_waiting(1).await;
+    let resetting = tokio::spawn(reset(fresh.store.clone(), 5));
+    other.sees_waiting(2).await;
+    other.gives_up().await;
+    assert!(begun.await.expect("no panic").expect("asked"));
+    assert_eq!(resetting.await.expect("no panic"), Some(user));
+    assert_eq!(rotate(&fresh, 2, 3, NOW).await, None);
+}
+
+/// Checks that `end` ends a session whose token is just being refreshed.
+async fn check_ends<F: Future<Output = ()> + Send + 'static>(end: impl FnOnce(Store) -> F) {
+    let fresh = Fresh::start(DatabaseKind::Postgres).await;
+    log_in(&fresh, 1).await;
+    rotate(&fresh, 1, 2, NOW).await.expect("rotated");
+    ask_for_reset(&fresh, 5).await;
+    let (other, store) = (held_up(&fresh, 3).await, fresh.store.clone());
+    let refreshing = tokio::spawn(async move { store.accounts.rotate_session(&[2; 32], next(3), NOW).await });
+    other.sees_waiting(1).await;
+    let ending = tokio::spawn(end(fresh.store.clone()));
+    other.sees_waiting(2).await;
+    other.gives_up().await;
+    assert!(refreshing.await.expect("no panic").expect("asked").is_some());
+    ending.await.expect("no panic");
+    assert_eq!(rotate(&fresh, 3, 4, NOW).await, None);
+}
+
+#[tokio::test]
+async fn a_reset_ends_a_session_that_is_just_being_refreshed() {
+    check_ends(async move |store: Store| assert!(reset(store, 5).await.is_some())).await;
+}
+
+#[tokio::test]
+async fn a_copied_token_ends_a_session_that_is_just_being_refreshed() {
+    check_ends(async move |store: Store| {
+        let rotated = store.accounts.rotate_session(&[1; 32], next(6), NOW).await;
+        assert_eq!(rotated.expect("asked"), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_out_ends_a_session_that_is_just_being_refreshed() {
+    check_ends(async move |store: Store| store.accounts.end_session(&[1; 32], NOW).await.expect("ended")).await;
 }

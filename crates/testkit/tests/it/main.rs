@@ -1,5 +1,6 @@
 //! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
 
+mod attempts;
 mod checklist;
 mod checks;
 mod commands;
