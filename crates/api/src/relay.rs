@@ -150,10 +150,10 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Spa
 
 /// The id of a mail's job.
 pub(crate) fn job_of(id: Uuid) -> String {
-    format!("m-{id}")
+    format!("{}{id}", EmailJob::ID_PREFIX)
 }
 
 /// The outbox row of a job of ours.
 pub(crate) fn row_of(job_id: &str) -> Option<Uuid> {
-    job_id.strip_prefix("m-")?.parse().ok()
+    job_id.strip_prefix(EmailJob::ID_PREFIX)?.parse().ok()
 }

@@ -62,6 +62,8 @@ impl EmailJob {
     pub const QUEUE: &'static str = "email";
     /// The name of every e-mail job.
     pub const NAME: &'static str = "send-email";
+    /// What the ids of jobs begin with that stand in the API's outbox, before the row's own id.
+    pub const ID_PREFIX: &'static str = "m-";
     /// How often a mail is tried unless its job says otherwise: three times, waiting 2 s and 4 s.
     pub const RETRY: RetryPolicy = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
     /// How long a sent mail's job is kept.

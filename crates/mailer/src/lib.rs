@@ -23,6 +23,7 @@ mod handler;
 mod message;
 mod outcomes;
 mod payload;
+mod removal;
 mod smtp;
 mod suppressions;
 mod verdict;

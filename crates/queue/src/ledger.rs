@@ -77,7 +77,7 @@ pub struct Entry {
     /// How often the job had lost its worker when this was written, where that matters.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stalls: u32,
-    /// What the job returned, where it was accepted.
+    /// What the job returned, where it was accepted; or who has decided, where it was an operator.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
 }

@@ -8,7 +8,7 @@ use examhall_queue::{Attempts, Error, JobRecord, Order, Queue, State};
 use serde_json::{Value, json};
 
 use super::{answer, fail, once::duration};
-use crate::{Mailer, payload::Payload};
+use crate::{Mailer, payload::Payload, removal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Form {
@@ -118,7 +118,7 @@ struct Answer {
 
 pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
     mailer.await_redis().await?;
-    match carry_out(&mailer.queue, command).await {
+    match carry_out(mailer, command).await {
         Ok(found) if form(command).json => answer(&found.json.to_string())?,
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
         Err(error @ (Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_))) => {
@@ -129,7 +129,8 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn carry_out(queue: &Queue<Payload>, command: &Command) -> Result<Answer, Error> {
+async fn carry_out(mailer: &Mailer, command: &Command) -> Result<Answer, Error> {
+    let (queue, ledger) = (&mailer.queue, &mailer.handler.ledger);
     let attempts = |keep: bool| if keep { Attempts::Keep } else { Attempts::Reset };
     Ok(match command {
         Command::Status { .. } => status(queue).await?,
@@ -158,7 +159,7 @@ async fn carry_out(queue: &Queue<Payload>, command: &Command) -> Result<Answer, 
         }
         Command::Promote { id: None, .. } => counted("promoted", queue.promote_all().await?),
         Command::Remove { id, .. } => {
-            queue.remove(id).await?;
+            removal::remove(queue, ledger, id).await?;
             counted("removed", 1)
         }
         Command::Pause { .. } => {
@@ -170,7 +171,7 @@ async fn carry_out(queue: &Queue<Payload>, command: &Command) -> Result<Answer, 
             Answer { lines: vec!["resumed".to_owned()], json: json!({"paused": false}) }
         }
         Command::Clean { state, older_than, limit, .. } => {
-            counted("removed", queue.clean(*state, *older_than, *limit).await?.len() as u64)
+            counted("removed", removal::clean(queue, ledger, (*state, *older_than, *limit)).await?)
         }
     })
 }

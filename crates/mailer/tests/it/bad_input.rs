@@ -27,6 +27,7 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
         (mail(json!({"to": "nobody"})), "to: not a mailbox"),
         (mail(json!({"cc": "\0"})), "cc: holds a line break or control character"),
         (mail(json!({"subject": "x\r\nBcc: y@z.example"})), "subject: holds a line break"),
+        (mail(json!({"subject": "x\0"})), "subject: holds a line break or control character"),
         (mail(json!({"headers": {"X-A": "x\r\nBcc: y@z.example"}})), "headers: holds a line break"),
         (mail(json!({"headers": {"Bcc": "y@z.example"}})), "headers: \"Bcc\" cannot be set here"),
         (mail(json!({"attachments": [{"filename": "a", "content": "%", "encoding": "base64"}]})), "attachments: "),

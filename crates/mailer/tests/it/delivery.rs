@@ -120,17 +120,19 @@ async fn only_a_2yz_after_the_dot_is_acceptance() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_attempt() {
-    let post = Post::start().await;
-    let mails = AtomicU32::new(0);
-    post.world.smtp.behave(move |phase, _| match phase {
-        Phase::Mail if mails.fetch_add(1, Ordering::SeqCst) == 1 => reply("421 4.4.2 idle for too long"),
-        _ => Action::Proceed,
-    });
-    post.world.redis.cmd::<i64>("HSET bull:email:meta concurrency 1").await; // one after the other
-    let ids = [post.add(json!("a@example.com")).await, post.add(json!("b@example.com")).await];
-    assert_eq!(post.drain().await.sent, 2);
-    for id in ids {
-        assert_eq!(post.job(&id).await["atm"], "1");
+    for late in [Phase::Mail, Phase::Rcpt, Phase::Data] {
+        let post = Post::start().await;
+        let mails = AtomicU32::new(0);
+        post.world.smtp.behave(move |phase, _| match phase {
+            _ if phase == late && mails.fetch_add(1, Ordering::SeqCst) == 1 => reply("421 4.4.2 idle for too long"),
+            _ => Action::Proceed,
+        });
+        post.world.redis.cmd::<i64>("HSET bull:email:meta concurrency 1").await; // one after the other
+        let ids = [post.add(json!("a@example.com")).await, post.add(json!("b@example.com")).await];
+        assert_eq!((post.drain().await.sent, post.world.smtp.count("EHLO")), (2, 2), "{late:?}");
+        for id in ids {
+            assert_eq!(post.job(&id).await["atm"], "1", "{late:?}");
+        }
     }
 }
 

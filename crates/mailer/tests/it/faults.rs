@@ -2,7 +2,11 @@
 #![expect(clippy::print_stdout, reason = "what came too late, for whoever runs the tests")]
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -111,6 +115,13 @@ async fn a_connection_that_breaks_at_any_phase_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_that_makes_no_sense_at_any_phase_loses_nothing() {
+    for nonsense in ["hello", "150 wait"] {
+        all_are_sent_in_spite_of(reply(nonsense)).await;
+    }
+}
+
+#[tokio::test]
 async fn while_one_mail_hangs_the_other_slots_go_on() {
     let post = Post::start_set(&[("SMTP_FINAL_TIMEOUT_MS", "50000")]).await;
     post.world.smtp.behave(once(Phase::Dot, Action::Hang));
@@ -188,16 +199,39 @@ async fn a_mail_that_may_have_been_taken_is_sent_again_with_the_same_bytes() {
 
 #[tokio::test]
 async fn a_bare_refusal_for_now_spends_attempts_after_two_and_four_seconds() {
+    const STEP: Duration = Duration::from_millis(10);
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("s1@") => reply("452 later"),
+    let tried = Arc::new(Mutex::new(HashMap::<String, Vec<Instant>>::new()));
+    let noted = Arc::clone(&tried);
+    post.world.smtp.behave(move |phase, line| match phase {
+        Phase::Rcpt if ["s2@", "s5@", "s8@"].iter().any(|third| line.contains(third)) => {
+            noted.lock().expect("no test panicked").entry(line.to_owned()).or_default().push(Instant::now());
+            reply("452 later")
+        }
         _ => Action::Proceed,
     });
-    post.add_many(3).await;
-    let started = Instant::now();
-    let drain = post.drain().await;
-    assert_eq!((drain.sent, drain.failed), (2, 1));
-    assert!(started.elapsed() >= Duration::from_secs(6), "{:?}", started.elapsed());
-    assert_eq!(post.world.smtp.count("RCPT TO:<s1@"), 3);
+    post.add_many(9).await;
+    let mut late = Duration::ZERO; // what a busy machine adds to any timer
+    let watch_timers = async {
+        loop {
+            let began = Instant::now();
+            tokio::time::sleep(STEP).await;
+            late = late.max(began.elapsed().saturating_sub(STEP));
+        }
+    };
+    let drain = tokio::select! {
+        drain = post.drain() => drain,
+        () = watch_timers => unreachable!("it never ends"),
+    };
+    assert_eq!((drain.sent, drain.failed), (6, 3));
+    let tried = tried.lock().expect("no test panicked").clone();
+    assert_eq!(tried.len(), 3);
+    for (recipient, tries) in tried {
+        let waits: Vec<_> = tries.windows(2).map(|two| two[1] - two[0]).collect();
+        assert_eq!(waits.len(), 2, "{recipient}: three attempts");
+        for (wait, wanted) in waits.into_iter().zip([2, 4].map(Duration::from_secs)) {
+            assert!((wanted * 9 / 10..wanted * 11 / 10 + late).contains(&wait), "{recipient}: {wait:?}, {late:?} late");
+        }
+    }
     assert_eq!(post.reason(&drain.failed_ids[0]).await, "452 later");
 }

@@ -159,5 +159,9 @@ fn now() -> i64 {
 
 /// How often something is done: the full count with `--long`.
 fn count(long: usize, short: usize) -> usize {
-    if std::env::var_os("EXAMHALL_LONG").is_some() { long } else { short }
+    if is_long() { long } else { short }
+}
+
+fn is_long() -> bool {
+    std::env::var_os("EXAMHALL_LONG").is_some()
 }

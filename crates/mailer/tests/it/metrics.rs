@@ -1,7 +1,7 @@
 //! What a running mailer tells whoever watches it.
 
 use examhall_core::Timestamp;
-use examhall_testkit::{Action, Phase, Process, eventually};
+use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,7 +33,9 @@ pub(crate) async fn metric_is(mailer: &Process, start: &str, expected: f64) {
 
 #[tokio::test]
 async fn a_running_mailer_tells_what_it_has_done_and_what_waits() {
-    let post = Post::start().await;
+    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
+    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
+    let post = Post::start_with(options).await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("bob@") => reply("550 5.7.1 spam"),
         _ => Action::Proceed,
@@ -62,11 +64,13 @@ async fn a_running_mailer_tells_what_it_has_done_and_what_waits() {
         metric_is(&mailer, start, expected).await;
     }
     let text = scrape(&mailer).await.expect("metrics");
-    for phase in ["connect", "greeting", "ehlo", "mail", "rcpt", "data", "body", "dot"] {
+    for phase in ["connect", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "body", "dot"] {
         let start = format!("mailer_smtp_phase_seconds_count{{phase=\"{phase}\"}}");
         assert!(text.contains(&start), "{start}: {text}");
     }
-    assert!(!text.contains("ada@") && !text.contains("example.com\""), "no address, no domain: {text}");
+    for secret in ["ada@", "example.com\"", "correct-horse", "spam"] {
+        assert!(!text.contains(secret), "no address, no domain, no password, no words of a server: {text}");
+    }
 }
 
 #[tokio::test]

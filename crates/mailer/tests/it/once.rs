@@ -6,6 +6,7 @@ use examhall_mailer::DrainOptions;
 use examhall_queue::{JobOptions, Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{PATIENCE, Post, count, reply};
 
@@ -145,6 +146,36 @@ async fn bad_usage_and_bad_settings_have_codes_of_their_own() {
         let (mailer, code) = once(&post, &[]).await;
         assert_eq!(code, Some(78), "{}", mailer.output());
         assert!(mailer.output().contains(name), "{}", mailer.output());
+    }
+}
+
+/// Runs a program on a terminal, as its child, and ends as it does. Each state of a bar becomes a line.
+const TERMINAL: &str = "import os, pty, sys; lines = lambda terminal: os.read(terminal, 1024).replace(b'\\r', b'\\n'); \
+                        sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], lines)))";
+
+#[tokio::test]
+async fn how_far_it_is_is_shown_by_a_bar_on_a_terminal_and_else_by_a_line_now_and_then() {
+    let post = Post::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(examhall_testkit::binary("mailer")).arg("--once");
+    command
+        .env_clear()
+        .envs(post.world.settings())
+        .env("TERM", "xterm")
+        .env("PATH", std::env::var_os("PATH").expect("x"));
+    command.current_dir(folder.path());
+    for shown in ["0 of 3 done", " 0/3 "] {
+        post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+        post.add_many(3).await;
+        let mut mailer = match shown {
+            " 0/3 " => Process::spawn("python3", &mut command),
+            _ => post.world.mailer(&["--once"]),
+        };
+        mailer.line(shown).await;
+        post.world.smtp.behave(|_, _| Action::Proceed);
+        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+        assert!(mailer.output().contains("drained 3: 3 sent"), "{}", mailer.output());
     }
 }
 

@@ -216,13 +216,20 @@ async fn an_idle_mailer_is_small_and_quiet() {
         let is_sent = |line: &&str| sent.iter().any(|name| line.starts_with(&format!("cmdstat_{name}")));
         info.lines().filter(is_sent).filter_map(calls).sum()
     };
-    let (before, seconds) = (commands().await, 20);
+    // User and system time, in hundredths of a second.
+    let busy = || -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", mailer.pid())).expect("Linux");
+        let fields = stat.rsplit(") ").next().expect("fields").split(' ').skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    };
+    let (before, busy_before, seconds) = (commands().await, busy(), 20);
     tokio::time::sleep(Duration::from_secs(seconds)).await; // what is measured is a time without work
-    let sent = commands().await - before;
+    let (sent, busy) = (commands().await - before, busy() - busy_before);
     let status = std::fs::read_to_string(format!("/proc/{}/status", mailer.pid())).expect("Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
     let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
-    println!("idle: {kilobytes} kB resident, {sent} commands in {seconds} s");
+    println!("idle: {kilobytes} kB resident, {sent} commands and {busy}0 ms of CPU in {seconds} s");
     assert!(kilobytes < 30_000, "a debug build is half as large again: {kilobytes} kB");
     assert!(sent < seconds, "{sent} commands in {seconds} s");
+    assert!(busy < seconds, "less than 1 % in a debug build: {busy}0 ms in {seconds} s");
 }

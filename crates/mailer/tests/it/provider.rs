@@ -13,7 +13,7 @@ use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServ
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{PATIENCE, Post, count, metrics::metric_is, reply};
+use crate::{PATIENCE, Post, count, is_long, metrics::metric_is, reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,11 @@ fn with_log_in(encryption: Encryption, mechanisms: &'static str) -> SmtpOptions 
 #[tokio::test]
 async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
     let mails = count(1_000, 100);
-    let post = Post::start_set(&[("SMTP_PROBE_MS", "500")]).await;
+    let mut post = Post::start().await;
+    // With full counts for five minutes, in the breaker's own steps: 5, 10, 20 and then each 30 s.
+    let (down_for, step, first_steps) =
+        if is_long() { (300 * SECOND, 30 * SECOND, 3) } else { (SECOND, SECOND / 2, 0) };
+    post.world.set("SMTP_PROBE_MS", &step.as_millis().to_string());
     let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (down, greetings) = (Arc::clone(&is_down), Arc::clone(&asked));
     post.world.smtp.behave(move |phase, _| {
@@ -40,12 +44,15 @@ async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
     post.add_many(mails).await;
     let started = Instant::now();
     let mailer = post.world.mailer(&[]);
+    tokio::time::sleep(down_for).await; // so long is it down
     eventually("some probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 9).then_some(())).await;
-    // Five mails met the trouble at once; from then on there was one probe each 500 ms.
-    let steps = started.elapsed().as_millis() / 500;
+    // Five mails met the trouble at once; from then on there was one probe each step.
+    let steps = first_steps + started.elapsed().as_millis() / step.as_millis();
     assert!(asked.load(Ordering::SeqCst) as u128 <= 5 + steps + 1, "{asked:?} in {steps} steps");
     is_down.store(false, Ordering::SeqCst);
+    let back = Instant::now();
     post.completed(i64::try_from(mails).expect("few")).await;
+    assert!(back.elapsed() < 60 * SECOND, "{:?}", back.elapsed());
     mailer.line("Provider takes mails again").await;
     assert_eq!(post.world.smtp.received().len(), mails, "each once");
     for job in post.queue.list(State::Completed, 0, 2_000, Order::OldestFirst).await.expect("read") {
@@ -58,7 +65,9 @@ async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
 async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
     let mails = count(10_000, 200);
     let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN LOGIN")).await;
-    post.world.set("SMTP_PROBE_MS", "300");
+    // With full counts for ten minutes, asked each 30 s.
+    let (refused_for, pace) = if is_long() { (600 * SECOND, 30 * SECOND) } else { (SECOND, SECOND / 3) };
+    post.world.set("SMTP_PROBE_MS", &pace.as_millis().to_string());
     let (is_refused, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (refused, log_ins) = (Arc::clone(&is_refused), Arc::clone(&asked));
     post.world.smtp.behave(move |phase, _| {
@@ -73,6 +82,7 @@ async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
     let alert = mailer.line("Provider needs an operator").await;
     assert!(alert.contains("login_refused") && alert.contains("535 5.7.8 at auth"), "{alert}");
     metric_is(&mailer, "mailer_breaker_state", 3.0).await;
+    tokio::time::sleep(refused_for).await; // so long is it refused
     eventually("three probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 8).then_some(())).await;
     let counts = post.counts().await;
     assert_eq!((counts.failed, counts.completed), (0, 0));
@@ -85,6 +95,9 @@ async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
     assert_eq!(alerts, 1);
 
     is_refused.store(false, Ordering::SeqCst);
+    let mended = Instant::now();
+    post.world.smtp.wait_for(1).await;
+    assert!(mended.elapsed() < pace + 3 * SECOND, "by the next probe: {:?}", mended.elapsed());
     post.completed(i64::try_from(mails).expect("few")).await;
     assert_eq!((post.counts().await.failed, post.world.smtp.received().len()), (0, mails));
     metric_is(&mailer, "mailer_breaker_state", 0.0).await;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use examhall_queue::Attempts;
-use examhall_testkit::{Action, Phase};
+use examhall_testkit::{Action, Phase, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, now, reply};
+use crate::{PATIENCE, Post, metrics::metric_is, now, reply};
 
 async fn post_where_rcpt_says(text: &'static str) -> Post {
     let post = Post::start().await;
@@ -81,6 +81,26 @@ async fn a_mail_in_the_slow_lane_ends_when_it_expires() {
     let id = post.add_data(data).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
+}
+
+#[tokio::test]
+async fn a_mail_that_expires_while_no_provider_takes_mails_is_not_sent_and_counted() {
+    let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
+    post.world.smtp.behave(|phase, _| if phase == Phase::Greeting { Action::Close } else { Action::Proceed });
+    let mailer = post.world.mailer(&[]);
+    post.add(json!("ada@example.com")).await;
+    mailer.line("Provider is left alone for a while").await;
+    let end = now() + 1_000;
+    let expires_at = examhall_core::Timestamp::from_millis(end);
+    let reset = json!({"to": "bob@example.com", "subject": "x", "html": "", "class": "reset", "expiresAt": expires_at});
+    let reset = post.add_data(reset).await;
+    eventually("its end", PATIENCE, async || (now() > end).then_some(())).await;
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.completed(1).await;
+    metric_is(&mailer, "mailer_attempts_total{outcome=\"expired\"}", 1.0).await;
+    assert_eq!(post.reason(&reset).await, "expired");
+    let to: Vec<_> = post.world.smtp.received().into_iter().map(|mail| mail.to[0].clone()).collect();
+    assert_eq!(to, ["ada@example.com"]);
 }
 
 #[tokio::test]

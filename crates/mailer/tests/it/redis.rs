@@ -3,13 +3,17 @@
 
 use std::{
     collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use examhall_core::Priority;
-use examhall_testkit::{Action, Phase};
+use examhall_testkit::{Action, Phase, eventually};
 
-use crate::{Post, count};
+use crate::{PATIENCE, Post, count};
 
 /// Mails that a mailer has in hand: as many may be sent twice each time.
 const SLOTS: usize = 5;
@@ -68,10 +72,19 @@ async fn connections_cut_every_second_lose_no_mail() {
 #[tokio::test]
 async fn a_mail_that_was_accepted_while_redis_was_away_for_long_is_not_sent_again() {
     let mut post = Post::start_lasting().await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    // Redis goes once all of the message is there: before it is sent, the mailer notes that there.
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_sent);
+    post.world.smtp.behave(move |phase, _| {
+        if phase == Phase::Dot {
+            seen.store(true, Ordering::SeqCst);
+            return Action::Hang;
+        }
+        Action::Proceed
+    });
     post.add_many(1).await;
     let mailer = post.world.mailer(&[]);
-    post.world.smtp.wait_for_command("DATA").await;
+    eventually("the message sent", PATIENCE, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;

@@ -25,6 +25,27 @@ on_both!(
     what_becomes_of_a_mail_is_noted_as_it_happens,
 );
 
+#[tokio::test]
+async fn mails_that_an_operator_takes_away_do_not_come_back() {
+    let world = world(DatabaseKind::Sqlite).await;
+    let mut api = Api::start(&world).await;
+    commit_mails(&world, 20).await;
+    wait_until_noted(&world).await;
+    api.process.kill().await; // it hears nothing of what is done meanwhile
+    let first: Vec<String> = world.redis.cmd("ZRANGE bull:email:prioritized 0 0").await;
+    for args in [&["queue", "remove", &first[0]][..], &["queue", "clean", "--state", "prioritized"]] {
+        let mut mailer = world.mailer(args);
+        assert!(mailer.exit(PATIENCE).await.success(), "{}", mailer.output());
+    }
+    let known: String = world.redis.cmd(&format!("GET mail:sent:{}", first[0])).await;
+    assert!(known.contains("removed by an operator"), "{known}");
+    sql(&world, "UPDATE mail_outbox SET enqueued_at = enqueued_at - 60000").await; // a minute later
+    let _api = Api::start(&world).await;
+    let open = "SELECT count(*) FROM mail_outbox WHERE outcome IS NULL OR outcome <> 'failed'";
+    eventually("all rows closed", PATIENCE, async || (sql(&world, open).await == "0").then_some(())).await;
+    assert_eq!(jobs(&world).await, 0);
+}
+
 /// What the operators' port says of the mails that wait: how many, and for how many seconds.
 async fn waiting(api: &Api, ops: &str) -> Option<(f64, f64)> {
     let metrics = api.client.get(format!("http://{ops}/metrics")).send().await.ok()?.text().await.ok()?;
