@@ -2,11 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER},
     middleware::from_fn,
     web::{self, PayloadConfig},
 };
@@ -32,6 +30,7 @@ use crate::{
     background::Background,
     http::{
         body::MAX_BODY,
+        cors::cors,
         finish::{finish, nowhere},
     },
     limits::Limits,
@@ -41,7 +40,6 @@ use crate::{
     submission, upkeep,
 };
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// How long requests in hand may take once the process is to stop.
 const GRACE_SECONDS: u64 = 20;
 /// How long a client may take to send the head of a request.
@@ -52,8 +50,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 10_000;
 /// How often each dependency is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often what was measured is folded up.
-const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How often each HTTP thread says that it turns.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the start waits for Redis before it goes on without.
@@ -152,7 +148,7 @@ impl Application {
         } = self;
         // Last to stop: mails of the last requests are relayed, and operators see how it goes.
         let background = CancellationToken::new();
-        watch(&health, &state, metrics.clone(), &background);
+        watch(&health, &state, &background);
         let (liveness, stopping) = (Liveness::default(), stop.clone());
         let readiness = move || {
             let said = health.readiness(health.is_up("database"));
@@ -221,27 +217,6 @@ async fn keep_beating(pulse: Pulse) {
     }
 }
 
-/// Folds up what was measured, until `stop`: whether anybody scrapes is not ours to say.
-async fn fold(metrics: Metrics, stop: CancellationToken) {
-    let mut clock = tokio::time::interval(FOLD_INTERVAL);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        metrics.upkeep();
-    }
-}
-
-/// Lets pages of these origins call the API, and no others.
-fn cors(origins: &[String]) -> Cors {
-    let seen = [ETAG.as_str(), LOCATION.as_str(), RETRY_AFTER.as_str(), "cache-status", "x-request-id"];
-    let cors = Cors::default()
-        .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY])
-        .expose_headers(seen)
-        .block_on_origin_mismatch(false) // the browser keeps the answer from the page; other clients send no origin
-        .max_age(3600);
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
-}
-
 /// Waits a little for Redis; where it is away, its two lines are logged once it has come.
 ///
 /// # Errors
@@ -288,8 +263,7 @@ async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn watch(health: &Health, state: &Arc<State>, metrics: Metrics, stop: &CancellationToken) {
-    tokio::spawn(fold(metrics, stop.clone()));
+fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToken) {
     let shared = Arc::clone(state);
     health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
         let state = Arc::clone(&shared);

@@ -31,14 +31,14 @@ impl Metrics {
     }
 
     /// Folds up what histograms have collected: else a process that nobody scrapes keeps every sample.
-    pub fn upkeep(&self) {
+    pub(crate) fn fold(&self) {
         self.0.run_upkeep();
     }
 
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         Collector::default().collect();
-        self.upkeep();
+        self.fold();
         self.0.render()
     }
 }

@@ -20,6 +20,8 @@ use crate::{health::Readiness, liveness::Liveness, metrics::Metrics};
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often what was measured is folded up.
+const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the port answers.
 pub struct Ops {
@@ -38,13 +40,15 @@ impl Ops {
         Self { metrics, liveness, readiness: Box::new(readiness) }
     }
 
-    /// Listens until `stop`; gives the address, whose port is the system's choice where `bind` has port 0.
+    /// Listens until `stop`; gives the address, whose port is the system's choice where `bind` has port 0. Until then it
+    /// also folds up what was measured: whether anybody scrapes is not ours to say.
     ///
     /// # Errors
     /// Where the address cannot be listened on.
     pub async fn serve(self, bind: SocketAddr, stop: CancellationToken) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind(bind).await?;
         let address = listener.local_addr()?;
+        tokio::spawn(fold(self.metrics.clone(), stop.clone()));
         tokio::spawn(accept(listener, Arc::new(self), stop));
         Ok(address)
     }
@@ -62,6 +66,14 @@ impl Ops {
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()),
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
         }
+    }
+}
+
+async fn fold(metrics: Metrics, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(FOLD_INTERVAL);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(clock.tick()).await.is_some() {
+        metrics.fold();
     }
 }
 

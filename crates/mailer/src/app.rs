@@ -144,8 +144,8 @@ impl Mailer {
             if stopping.is_cancelled() { said.stopping() } else { said }
         };
         let liveness = Liveness::default();
-        let (bind, metrics) = (self.settings.ops_bind, Metrics::install());
-        let ops = Ops::new(metrics.clone(), liveness.clone(), readiness).serve(bind, background.clone()).await;
+        let bind = self.settings.ops_bind;
+        let ops = Ops::new(Metrics::install(), liveness.clone(), readiness).serve(bind, background.clone()).await;
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
@@ -155,7 +155,7 @@ impl Mailer {
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
         let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
-        let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), metrics };
+        let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
         tokio::spawn(gauges.measure(self.settings.queue.name.clone(), background.clone()));
         tokio::spawn(hold(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
         let control = worker.control();

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use examhall_boot::metrics::Metrics;
 use examhall_core::{MailClass, Priority};
 use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,6 @@ const ASK_EVERY: u32 = 15;
 pub(crate) struct Gauges {
     pub(crate) queue: Queue<Payload>,
     pub(crate) control: WorkerControl,
-    pub(crate) metrics: Metrics,
 }
 
 impl Gauges {
@@ -32,7 +30,6 @@ impl Gauges {
                 return;
             }
             self.show_tally(&name);
-            self.metrics.upkeep();
             if second.is_multiple_of(ASK_EVERY) {
                 self.ask(&name).await;
             }
@@ -84,5 +81,22 @@ fn show_counts(counts: &Counts, queue: &str) {
     for (state, count) in states {
         #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
         metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state).set(count as f64);
+    }
+}
+
+/// Counts as busy until it is dropped.
+pub(crate) struct BusySlot(metrics::Gauge);
+
+impl BusySlot {
+    pub(crate) fn new() -> Self {
+        let slots = metrics::gauge!("mailer_slots_busy");
+        slots.increment(1.0);
+        Self(slots)
+    }
+}
+
+impl Drop for BusySlot {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }

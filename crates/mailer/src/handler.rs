@@ -18,7 +18,7 @@ use examhall_boot::{
     health::Health,
     traces::{Parent, Span, SpanKind},
 };
-use examhall_core::{EmailJob, MailClass, Timestamp};
+use examhall_core::{EmailJob, MailClass};
 use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ use crate::{
     attempt::{Attempt, is_in_doubt, is_of, now},
     bodies::Bodies,
     end::{End, slow_lane},
+    expiry::{has_expired, last_moment},
+    gauges::BusySlot,
     message::{Author, Prepared, prepare},
     outcomes::Outcomes,
     payload::Payload,
@@ -33,9 +35,6 @@ use crate::{
     suppressions::{Suppressed, Suppressions},
     verdict::Verdict,
 };
-
-/// How long a mail that may not be sent now is kept where its job does not say when it expires.
-const LIFE: Duration = Duration::from_hours(24);
 
 /// Sends mails.
 #[derive(Clone)]
@@ -282,37 +281,9 @@ fn leave_out(mail: &mut Prepared, suppressed: Vec<Suppressed>) -> Result<(), End
     }
 }
 
-/// Counts as busy until it is dropped.
-struct BusySlot(metrics::Gauge);
-
-impl BusySlot {
-    fn new() -> Self {
-        let slots = metrics::gauge!("mailer_slots_busy");
-        slots.increment(1.0);
-        Self(slots)
-    }
-}
-
-impl Drop for BusySlot {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
 /// Notes a possible duplicate in the job's own log, where operators look.
 async fn flag(job: &Job<Payload>, what: &str) {
     if let Err(error) = job.claim.log(&format!("possible_duplicate: {what}")).await {
         tracing::debug!(job_id = job.id, %error, "The job's log could not be written");
     }
-}
-
-fn has_expired(job: &Job<Payload>) -> bool {
-    job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
-}
-
-/// When a mail that could not be sent yet is given up, in ms since 1970. An operator's retry gives it a new life.
-fn last_moment(job: &Job<Payload>) -> i64 {
-    let added_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
-    let meant_for = job.retried_on.map_or(added_for, |then| added_for.max(Timestamp::from_millis(then)));
-    job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
 }

@@ -18,6 +18,7 @@ pub mod cli;
 mod dkim;
 mod drain;
 mod end;
+mod expiry;
 mod gauges;
 mod handler;
 mod message;

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod cors;
 pub(crate) mod csv;
 pub(crate) mod extract;
 mod faults;
