@@ -6,7 +6,7 @@ use std::{
 };
 
 use examhall_queue::{Attempts, Effect, Entry, Ledger};
-use examhall_testkit::{Action, Phase, Proxy, eventually};
+use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, Post, SHORT_LOCKS, reply};
@@ -147,13 +147,13 @@ async fn a_job_that_lost_its_worker_too_often_is_completed_where_its_mail_was_ac
 }
 
 /// Has `meddle` done while a server is told whom a mail is for; gives how many messages it was sent.
-async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &str)) -> usize {
+async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &str, &Process)) -> usize {
     let post = Post::start_set(settings).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { Action::Hang } else { Action::Proceed });
     let id = post.add_data(mail("result")).await;
-    let _mailer = post.world.mailer(&[]);
+    let mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for_command("RCPT").await;
-    meddle(&post, &id).await;
+    meddle(&post, &id, &mailer).await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for_command("DATA").await; // it was sent along
     post.add(json!("bob@example.com")).await;
@@ -167,23 +167,22 @@ async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &
 
 #[tokio::test]
 async fn a_worker_that_has_lost_a_job_does_not_send_its_mail() {
-    let lost = sent_while(&SHORT_LOCKS, async |post, id| {
+    let lost = sent_while(&SHORT_LOCKS, async |post, id, mailer| {
         post.world.redis.command::<String>(&["SET", &format!("bull:email:{id}:lock"), "another"]).await;
         post.world.redis.command::<i64>(&["LREM", "bull:email:active", "0", id]).await;
-        // Its worker learns of that when it renews the lock, or when that has ended, and shows it to nobody.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        mailer.line("Lock lost").await; // found out as it was to be renewed
     });
     assert_eq!(lost.await, 0);
-    assert_eq!(sent_while(&[], async |_, _| {}).await, 1, "else it does");
+    assert_eq!(sent_while(&[], async |_, _, _| {}).await, 1, "else it does");
 }
 
 #[tokio::test]
 async fn of_two_workers_that_have_one_job_the_one_that_notes_it_second_does_not_send() {
     // So set, the intent is noted once the server knows whom the mail is for.
     let hold = [("MAIL_IN_DOUBT", "hold")];
-    let second = sent_while(&hold, async |post, id| note(post, id, Effect::Intent, Value::Null).await);
+    let second = sent_while(&hold, async |post, id, _| note(post, id, Effect::Intent, Value::Null).await);
     assert_eq!(second.await, 0);
-    assert_eq!(sent_while(&hold, async |_, _| {}).await, 1, "else it does");
+    assert_eq!(sent_while(&hold, async |_, _, _| {}).await, 1, "else it does");
 }
 
 /// Has Redis answer so late once a mail is about to be sent, where mails in doubt are held: this one must not be.

@@ -1,6 +1,7 @@
 -- Runs some of the failed jobs again.
 -- KEYS[1] meta
--- ARGV    what the reason must contain or '', '1' to count attempts anew, now (ms since 1970): only those that have failed by then, how many to pass over, how many to look at
+-- ARGV    what the reason must contain or '', '1' to count attempts anew, now (ms since 1970), by when they must have
+--         failed, how many to pass over, how many to look at
 -- Returns {how many are run again, how many were passed by, 1 if there may be more}
 local ids = redis.call('ZRANGEBYSCORE', P .. 'failed', '-inf', ARGV[3], 'LIMIT', ARGV[4], ARGV[5])
 local meta = redis.call('HMGET', KEYS[1], 'paused', 'opts.maxLenEvents')

@@ -5,19 +5,24 @@ mod admin;
 mod connections;
 mod control;
 mod events;
+mod gone;
 mod leases;
 mod ledger;
 mod limit;
+mod locks;
 mod survival;
+mod wake;
 mod work;
 
 use std::{collections::HashMap, time::Duration};
 
 use examhall_queue::{Connection, Handler, JobOptions, NewJob, Queue, Worker, WorkerOptions};
-use examhall_testkit::Redis;
+use examhall_testkit::{Redis, eventually};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A queue `bull:email` on a Redis of its own.
 struct Bench {
@@ -65,6 +70,26 @@ impl Bench {
         let worker = self.worker(options, handler).await;
         let running = tokio::spawn(worker.run(stop.clone()));
         (stop, running)
+    }
+
+    /// Waits until so many jobs are in a sorted set.
+    async fn in_state(&self, set: &str, jobs: i64) {
+        let command = format!("ZCARD bull:email:{set}");
+        let there = async || (self.redis.cmd::<i64>(&command).await == jobs).then_some(());
+        eventually(&format!("{jobs} jobs in {set}"), PATIENCE, there).await;
+    }
+
+    /// Waits until workers have so many jobs in hand.
+    async fn active(&self, jobs: i64) {
+        let taken = async || (self.redis.cmd::<i64>("LLEN bull:email:active").await == jobs).then_some(());
+        eventually(&format!("{jobs} jobs in hand"), PATIENCE, taken).await;
+    }
+
+    /// Waits until so many workers sleep: on BullMQ's marker.
+    async fn asleep(&self, workers: usize) {
+        let blocked = format!("blocked_clients:{workers}\r");
+        let asleep = async || self.redis.cmd::<String>("INFO clients").await.contains(&blocked).then_some(());
+        eventually(&format!("{workers} workers asleep"), PATIENCE, asleep).await;
     }
 }
 

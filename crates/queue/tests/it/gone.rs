@@ -1,0 +1,42 @@
+//! What is left where somebody else, or an eviction, has taken a part of a job away.
+
+use examhall_queue::{JobOptions, Outcome, State};
+use examhall_testkit::eventually;
+use serde_json::Value;
+
+use crate::{Bench, PATIENCE};
+
+#[tokio::test]
+async fn an_id_without_a_hash_is_dropped_and_can_be_added_again() {
+    let bench = Bench::start().await;
+    bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost other-ghost").await;
+    bench.redis.cmd::<i64>("ZADD bull:email:prioritized 1 evicted").await;
+    bench.add(JobOptions::default()).await;
+    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    bench.in_state("completed", 1).await;
+    let dropped = async || {
+        let left =
+            "EXISTS bull:email:wait bull:email:prioritized bull:email:active bull:email:ghost bull:email:ghost:lock";
+        (bench.redis.cmd::<i64>(left).await == 0).then_some(())
+    };
+    eventually("nothing is left of them", PATIENCE, dropped).await;
+    bench.add(JobOptions { job_id: Some("ghost".into()), ..JobOptions::default() }).await;
+    bench.in_state("completed", 2).await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_job_that_no_list_holds_is_removed_once_it_is_asked_after() {
+    let bench = Bench::start().await;
+    for id in ["waits", "orphan", "held"] {
+        bench.add(JobOptions { job_id: Some(id.into()), ..JobOptions::default() }).await;
+    }
+    bench.redis.cmd::<i64>("LREM bull:email:wait 1 orphan").await;
+    bench.redis.cmd::<i64>("LREM bull:email:wait 1 held").await;
+    bench.redis.cmd::<String>("SET bull:email:held:lock token").await;
+    bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost").await;
+    let ids = ["waits", "orphan", "held", "ghost", "none"].map(str::to_owned);
+    let states = bench.queue.states(&ids).await.expect("asked");
+    assert_eq!(states, [Some(State::Waiting), None, Some(State::Active), None, None]);
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:orphan").await, 0, "its id can be added again");
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:waits bull:email:held").await, 2);
+}

@@ -1,0 +1,66 @@
+//! Who is woken when there is something to do.
+
+use std::{sync::Arc, time::Duration};
+
+use examhall_queue::{Job, JobOptions, Outcome, WorkerOptions};
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bench, quick};
+
+#[tokio::test]
+async fn a_worker_whose_slots_are_full_wakes_another_at_once() {
+    let bench = Bench::start().await;
+    let never = WorkerOptions { drain_delay: Duration::from_mins(10), ..quick() };
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let holding = move |job: Job<Value>| {
+        let gate = held.clone();
+        async move {
+            if job.id != "first" || gate.acquire().await.map(SemaphorePermit::forget).is_err() {
+                std::future::pending::<()>().await;
+            }
+            Outcome::Completed(Value::Null)
+        }
+    };
+    let full = bench.worker(WorkerOptions { concurrency: 2, ..never.clone() }, holding).await;
+    tokio::spawn(full.run(CancellationToken::new()));
+    bench.add(JobOptions { job_id: Some("first".into()), ..JobOptions::default() }).await;
+    bench.active(1).await;
+    bench.asleep(1).await; // for its other slot
+    let idle = bench.worker(never, |_| async { Outcome::Completed(Value::Null) }).await;
+    tokio::spawn(idle.run(CancellationToken::new()));
+    bench.asleep(2).await;
+    // Nobody is told of three more. Once the first one has ended, two fill the slots; that there is another one is told to
+    // who has slept longest, which is the one that is full.
+    for id in ["second", "third", "fourth"] {
+        let hash = format!("bull:email:{id}");
+        bench.redis.command::<i64>(&["HSET", &hash, "name", "x", "data", "{}", "opts", "{}", "timestamp", "1"]).await;
+        bench.redis.cmd::<i64>(&format!("LPUSH bull:email:wait {id}")).await;
+    }
+    gate.add_permits(1);
+    bench.active(2).await;
+    bench.in_state("completed", 2).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_sleeps_is_woken_by_a_job_and_by_a_delay_that_ends() {
+    let bench = Bench::start().await;
+    let (ran, mut ids) = mpsc::unbounded_channel();
+    let options = WorkerOptions { drain_delay: Duration::from_mins(2), ..quick() };
+    let handler = move |job: Job<Value>| {
+        ran.send(job.id).expect("the test listens");
+        async { Outcome::Completed(Value::Null) }
+    };
+    let (_stop, _running) = bench.run_with(options, handler).await;
+    bench.asleep(1).await;
+    let started = std::time::Instant::now();
+    let delay = Duration::from_secs(2);
+    bench.add(JobOptions { job_id: Some("later".into()), delay, ..JobOptions::default() }).await;
+    bench.add(JobOptions { job_id: Some("now".into()), ..JobOptions::default() }).await;
+    assert_eq!(ids.recv().await.as_deref(), Some("now"));
+    assert_eq!(ids.recv().await.as_deref(), Some("later"));
+    let waited = started.elapsed();
+    assert!(waited >= delay && waited < Duration::from_mins(1), "within the sleep of 2 min: {waited:?}");
+}
