@@ -92,20 +92,14 @@ async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Vec<Uuid>
         state.store.outbox.close(&ended, outcome, now()).await?;
     }
     let open = claimed.iter().zip(&known).filter(|(_, known)| known.is_none());
-    let (mut jobs, mut spans, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
+    let mut composed = Vec::new();
     for (waiting, _) in open {
         match to_job(state, waiting) {
-            Ok((job, span)) => {
-                jobs.push(job);
-                spans.push(span);
-            }
-            Err(error) => {
-                tracing::error!(mail_id = %waiting.mail.id, %error, "A mail cannot be composed");
-                hopeless.extend(is_over(waiting).then_some(waiting.mail.id));
-            }
+            Ok(job) => composed.push(job),
+            Err(error) => not_composed(state, waiting, &error).await?,
         }
     }
-    state.store.outbox.close(&hopeless, MailOutcome::Failed, now()).await?;
+    let (jobs, _sending): (Vec<_>, Vec<_>) = composed.into_iter().unzip();
     state.queue.add_all(&jobs).await?;
     Ok(jobs.iter().filter_map(|job| row_of(job.options.job_id.as_deref()?)).collect())
 }
@@ -120,9 +114,18 @@ pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>
     }))
 }
 
-/// Whether a mail has waited for so long that nobody need be told any more why it is not sent.
-fn is_over(waiting: &WaitingMail) -> bool {
-    now() >= waiting.mail.expires_at.unwrap_or(waiting.created_at.plus(LONGEST_WAIT))
+/// It waits for somebody to mend that, until its time is over.
+async fn not_composed(
+    state: &State,
+    waiting: &WaitingMail,
+    error: &CannotCompose,
+) -> Result<(), examhall_store::Error> {
+    let id = waiting.mail.id;
+    tracing::error!(mail_id = %id, %error, "A mail cannot be composed");
+    if now() < waiting.mail.expires_at.unwrap_or(waiting.created_at.plus(LONGEST_WAIT)) {
+        return Ok(());
+    }
+    state.store.outbox.close(&[id], MailOutcome::Failed, now()).await
 }
 
 /// The job of a mail, and the span of adding it: part of the trace of what caused the mail, and cause of its runs.

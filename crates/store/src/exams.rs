@@ -1,19 +1,20 @@
 //! Exams and their questions.
 
+mod row;
+
 use std::time::Duration;
 
 use examhall_core::{
     Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionSheet, Role, Timestamp, UserId, Viewer,
 };
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::{self, Set},
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
-    sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
 };
 use uuid::Uuid;
 
+pub(crate) use self::row::to_exam;
+use self::row::{apply, to_i32};
 use crate::{
     Error, Listed, Page,
     db::Db,
@@ -267,59 +268,4 @@ pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<
 /// A change of an exam and of the questions that it has now.
 async fn changed_with_questions(tx: &DatabaseTransaction, exam: ExamId) -> Result<Change, Error> {
     Ok(Change::Exam { exam, questions: questions::ids(tx, exam).await? })
-}
-
-fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
-    if let Some(title) = &change.title {
-        row.title = Set(title.clone());
-    }
-    if let Some(description) = &change.description {
-        row.description = Set(description.clone());
-    }
-    if let Some(minutes) = change.duration_minutes {
-        row.duration_minutes = Set(to_i32(minutes));
-    }
-    if let Some(attempts) = change.max_attempts {
-        row.max_attempts = Set(to_i32(attempts));
-    }
-    if let Some(percent) = change.pass_mark {
-        row.pass_mark = Set(i32::from(percent));
-    }
-    patch(&mut row.opens_at, change.opens_at);
-    patch(&mut row.closes_at, change.closes_at);
-    if let Some(shuffle) = change.shuffle {
-        row.shuffle = Set(shuffle);
-    }
-}
-
-fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
-    match change {
-        Patch::Keep => {}
-        Patch::Clear => *column = Set(None),
-        Patch::Set(moment) => *column = Set(Some(moment.as_millis())),
-    }
-}
-
-pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
-    let corrupt = |column| Error::Corrupt { table: "exams", column };
-    let value = Exam {
-        id: ExamId(row.id),
-        author_id: UserId(row.author_id),
-        title: row.title,
-        description: row.description,
-        duration_minutes: row.duration_minutes.try_into().map_err(|_| corrupt("duration_minutes"))?,
-        max_attempts: row.max_attempts.try_into().map_err(|_| corrupt("max_attempts"))?,
-        pass_mark: row.pass_mark.try_into().map_err(|_| corrupt("pass_mark"))?,
-        opens_at: row.opens_at.map(Timestamp::from_millis),
-        closes_at: row.closes_at.map(Timestamp::from_millis),
-        shuffle: row.shuffle,
-        status: row.status.parse().map_err(|_| corrupt("status"))?,
-        created_at: Timestamp::from_millis(row.created_at),
-        updated_at: Timestamp::from_millis(row.updated_at),
-    };
-    Ok(Versioned { version: row.version, value })
-}
-
-fn to_i32(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

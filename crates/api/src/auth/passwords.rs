@@ -76,8 +76,8 @@ impl Passwords {
     }
 
     fn line(&self, client: IpAddr) -> &Line {
-        let hash = usize::try_from(self.which_line.hash_one(network(client)) % LINES as u64).unwrap_or(0);
-        &self.lines[hash]
+        let at = usize::try_from(self.which_line.hash_one(network(client)) % LINES as u64).unwrap_or(0);
+        &self.lines[at]
     }
 
     async fn beside<R: Send + 'static>(

@@ -1,0 +1,69 @@
+use super::*;
+use serde_json::json;
+
+fn full() -> EmailJob {
+    EmailJob {
+        to: Recipients(vec!["Ada <ada@example.com>".into(), "bob@example.com".into()]),
+        subject: "Übung".into(),
+        html: "<p>secret-token</p>".into(),
+        text: Some("secret-token".into()),
+        from: Some("Examhall <no-reply@example.com>".into()),
+        reply_to: Some("help@example.com".into()),
+        cc: "carl@example.com".into(),
+        bcc: Recipients(vec![]),
+        headers: [("X-Campaign".into(), "7".into())].into(),
+        attachments: vec![Attachment {
+            filename: "a.txt".into(),
+            content: "aGk=".into(),
+            encoding: AttachmentEncoding::Base64,
+            content_type: Some("text/plain".into()),
+        }],
+        message_id: Some("<m-1@example.com>".into()),
+        expires_at: Some(Timestamp::from_millis(0)),
+        class: MailClass::Verification,
+    }
+}
+
+#[test]
+fn the_wire_form_is_frozen() {
+    let wire = json!({
+        "to": ["Ada <ada@example.com>", "bob@example.com"], "subject": "Übung", "html": "<p>secret-token</p>",
+        "text": "secret-token", "from": "Examhall <no-reply@example.com>", "replyTo": "help@example.com",
+        "cc": "carl@example.com", "headers": {"X-Campaign": "7"},
+        "attachments": [
+            {"filename": "a.txt", "content": "aGk=", "encoding": "base64", "contentType": "text/plain"}
+        ],
+        "messageId": "<m-1@example.com>", "expiresAt": "1970-01-01T00:00:00.000Z", "class": "verification",
+    });
+    assert_eq!(serde_json::to_value(full()).expect("serializes"), wire);
+    assert_eq!(serde_json::from_value::<EmailJob>(wire).expect("reads back"), full());
+}
+
+#[test]
+fn absent_options_leave_no_null_behind() {
+    let smallest = EmailJob { to: "a@b.example".into(), ..EmailJob::default() };
+    let wire = serde_json::to_value(&smallest).expect("serializes");
+    assert_eq!(wire, json!({"to": "a@b.example", "subject": "", "html": ""}));
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named() {
+    let error = |wire| serde_json::from_value::<EmailJob>(wire).expect_err("must be refused").to_string();
+    assert!(error(json!({"subject": "s", "html": "h"})).contains("`to`"));
+    assert!(error(json!({"to": 7, "subject": "s", "html": "h"})).contains("an address or a list of addresses"));
+}
+
+#[test]
+fn nobody_and_more_than_fifty_are_refused() {
+    let job = |to| EmailJob { to: Recipients(vec!["a@b.example".into(); to]), ..EmailJob::default() };
+    assert_eq!(job(0).check_recipients(), Err(BadRecipients::None));
+    assert_eq!(job(50).check_recipients(), Ok(()));
+    assert_eq!(job(51).check_recipients(), Err(BadRecipients::TooMany(51)));
+}
+
+#[test]
+fn debug_shows_neither_body_nor_address() {
+    let shown = format!("{:?} {:?}", full(), full().attachments);
+    assert!(!shown.contains("secret-token") && !shown.contains("example.com>,") && !shown.contains("aGk="));
+    assert!(!shown.contains("ada@"), "{shown}");
+}
