@@ -1,4 +1,9 @@
-//! Sessions: a chain of refresh tokens that begins with a log-in. Each is used once; one used twice was stolen.
+//! Sessions: a family of refresh tokens that begins with a login (refresh token rotation, RFC 9700, section 4.14.2).
+//!
+//! Each token is used once. Within a grace period a rotated token gets another successor, a sibling of the first one;
+//! used later than that, it was copied, and its whole family ends.
+
+use std::time::Duration;
 
 use examhall_core::{Timestamp, UserId};
 use sea_orm::{
@@ -13,6 +18,12 @@ use crate::{
     accounts::to_account,
     entity::{session, user},
 };
+
+/// How long after its rotation a refresh token gets another successor: for tabs that refresh at once, and answers that
+/// were lost. Also how far the clocks of two processes may differ.
+const GRACE: Duration = Duration::from_secs(30);
+/// Successors that a refresh token gets at most, beside the first.
+const MAX_REUSES: i32 = 32;
 
 /// A session that a log-in begins.
 #[derive(Clone, Debug)]
@@ -54,7 +65,8 @@ impl Accounts {
     }
 
     /// Uses a refresh token and puts the next one in its place. `None` where it is unknown, expired or revoked; and
-    /// where it was used before: then somebody has a copy, and the whole family ends.
+    /// where it was rotated longer ago than the grace period, or used too often within it: then somebody has a copy,
+    /// and the whole family ends.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -69,17 +81,19 @@ impl Accounts {
         if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
             return Ok(None);
         }
-        if row.rotated_at.is_some() {
-            revoke_family(&tx, row.family, now).await?;
-            tx.commit().await?;
-            tracing::warn!(user_id = %row.user_id, "A refresh token was used twice: its sessions are ended");
-            return Ok(None);
-        }
-        session::Entity::update_many()
-            .col_expr(session::Column::RotatedAt, Expr::value(now.as_millis()))
-            .filter(session::Column::Id.eq(row.id))
-            .exec(&tx)
-            .await?;
+        let this = session::Entity::update_many().filter(session::Column::Id.eq(row.id));
+        match row.rotated_at {
+            None => this.col_expr(session::Column::RotatedAt, Expr::value(now.as_millis())).exec(&tx).await?,
+            Some(at) if is_within_grace(at, now) && row.reuses < MAX_REUSES => {
+                this.col_expr(session::Column::Reuses, Expr::value(row.reuses + 1)).exec(&tx).await?
+            }
+            Some(_) => {
+                revoke_family(&tx, row.family, now).await?;
+                tx.commit().await?;
+                tracing::warn!(user_id = %row.user_id, "A refresh token was used twice: its sessions are ended");
+                return Ok(None);
+            }
+        };
         insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, now).await?;
         tx.commit().await?;
         to_account(owner).map(Some)
@@ -96,6 +110,11 @@ impl Accounts {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// Another process, whose clock is ahead, may have rotated the token: then that was "after" `now`.
+fn is_within_grace(rotated_at: i64, now: Timestamp) -> bool {
+    u128::from(now.as_millis().abs_diff(rotated_at)) < GRACE.as_millis()
 }
 
 /// A session and its owner.
@@ -138,6 +157,7 @@ async fn insert(
         expires_at: Set(next.expires_at.as_millis()),
         rotated_at: Set(None),
         revoked_at: Set(None),
+        reuses: Set(0),
     };
     session::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

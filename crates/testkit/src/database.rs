@@ -1,6 +1,7 @@
 //! A database, of either kind.
 
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::Postgres;
 
@@ -23,6 +24,15 @@ impl DatabaseKind {
         }
     }
 }
+
+/// Python's sqlite3, as psql prints: a line for each row, with a bar between columns.
+const SQLITE: &str = "
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+db.execute('PRAGMA foreign_keys = ON')
+for row in db.execute(sys.argv[2]):
+    print('|'.join('' if value is None else str(value) for value in row))
+";
 
 /// An empty database that belongs to one test and ends with it.
 pub enum Database {
@@ -47,6 +57,25 @@ impl Database {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("examhall.db").display()),
             Self::Postgres(server) => server.url(),
         }
+    }
+
+    /// Runs a statement behind the program's back, as an operator would; returns what it prints, a line for each row.
+    pub async fn sql(&self, statement: &str) -> String {
+        let mut command = match self {
+            Self::Sqlite(folder) => {
+                let mut python = Command::new("python3");
+                python.args(["-c", SQLITE]).arg(folder.path().join("examhall.db")).arg(statement);
+                python
+            }
+            Self::Postgres(server) => {
+                let mut psql = Command::new("psql");
+                psql.args([server.url().as_str(), "-qAt", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+                psql
+            }
+        };
+        let output = command.output().await.expect("python3 and psql are installed");
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// The server; fails the test where it runs on SQLite.

@@ -13,6 +13,7 @@ mod leaks;
 mod openapi;
 mod pages;
 mod questions;
+mod refresh;
 mod results;
 mod schemas;
 
@@ -27,6 +28,19 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// The test on SQLite and on PostgreSQL, where the database matters.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $test() { super::$test($crate::DatabaseKind::Sqlite).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $test() { super::$test($crate::DatabaseKind::Postgres).await; })*
+        }
+    };
+}
+pub(crate) use on_both;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 

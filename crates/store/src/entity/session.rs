@@ -14,6 +14,7 @@ pub struct Model {
     pub expires_at: i64,
     pub rotated_at: Option<i64>,
     pub revoked_at: Option<i64>,
+    pub reuses: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -8,6 +8,7 @@ mod m0005_attempts;
 mod m0006_outbox_open;
 mod m0007_outbox_trace;
 mod m0008_outbox_key;
+mod m0012_access;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_outbox_open::Step),
             Box::new(m0007_outbox_trace::Step),
             Box::new(m0008_outbox_key::Step),
+            Box::new(m0012_access::Step),
         ]
     }
 }

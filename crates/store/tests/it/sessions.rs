@@ -7,8 +7,13 @@ use examhall_testkit::DatabaseKind;
 use crate::{Fresh, NOW, Other, account, on_both, outbox::mail};
 
 on_both!(
-    a_refresh_token_is_used_once_and_a_copy_ends_the_family,
-    of_two_uses_at_once_one_succeeds_and_the_family_ends,
+    refresh_token_used_after_its_grace_ends_the_family,
+    refresh_token_used_again_within_its_grace_gets_a_sibling,
+    grace_holds_for_clocks_that_differ_by_less_than_itself,
+    concurrent_refreshes_all_succeed_and_go_on,
+    logout_ends_siblings_and_revoked_tokens_have_no_grace,
+    reset_within_the_grace_ends_all_siblings,
+    token_reused_without_end_within_its_grace_ends_the_family,
     a_log_out_ends_the_session,
     a_log_in_with_a_password_that_was_just_changed_begins_nothing,
     a_reset_sets_the_password_and_ends_all_sessions_and_tokens,
@@ -47,32 +52,89 @@ async fn rotate(fresh: &Fresh, old: u8, new: u8, now: Timestamp) -> Option<UserI
     rotated.map(|account| account.id)
 }
 
-async fn a_refresh_token_is_used_once_and_a_copy_ends_the_family(fresh: Fresh) {
+/// The first moment after the grace period of a token rotated at [`NOW`].
+const AFTER_GRACE: Timestamp = Timestamp::from_millis(NOW.as_millis() + 30_000);
+
+async fn refresh_token_used_after_its_grace_ends_the_family(fresh: Fresh) {
     let user = log_in(&fresh, 1).await;
     log_in(&fresh, 9).await;
     assert_eq!(rotate(&fresh, 7, 8, NOW).await, None, "unknown");
     assert_eq!(rotate(&fresh, 1, 2, NOW).await, Some(user));
     assert_eq!(rotate(&fresh, 2, 3, NOW).await, Some(user));
-    assert_eq!(rotate(&fresh, 1, 4, NOW).await, None, "a copy");
-    assert_eq!(rotate(&fresh, 3, 5, NOW).await, None, "its family has ended");
-    assert_eq!(rotate(&fresh, 9, 10, NOW).await, Some(user), "another log-in has not");
+    assert_eq!(rotate(&fresh, 1, 4, AFTER_GRACE).await, None, "a copy");
+    assert_eq!(rotate(&fresh, 3, 5, AFTER_GRACE).await, None, "its family has ended");
+    assert_eq!(rotate(&fresh, 1, 6, NOW).await, None, "and has no grace any more");
+    assert_eq!(rotate(&fresh, 9, 10, NOW).await, Some(user), "another login has not");
     assert_eq!(rotate(&fresh, 10, 11, NOW.plus(HOUR)).await, None, "too late");
 }
 
-async fn of_two_uses_at_once_one_succeeds_and_the_family_ends(fresh: Fresh) {
+async fn refresh_token_used_again_within_its_grace_gets_a_sibling(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    let last = NOW.plus(Duration::from_millis(29_999));
+    assert_eq!(rotate(&fresh, 1, 2, NOW).await, Some(user));
+    assert_eq!(rotate(&fresh, 1, 3, last).await, Some(user), "the answer was lost");
+    for (old, new) in [(2, 12), (3, 13)] {
+        assert_eq!(rotate(&fresh, old, new, last).await, Some(user), "{old}");
+    }
+    assert_eq!(rotate(&fresh, 1, 4, AFTER_GRACE).await, None, "counted from its rotation, not its last use");
+    for byte in [2, 3, 12, 13] {
+        assert_eq!(rotate(&fresh, byte, byte + 100, AFTER_GRACE).await, None, "{byte}");
+    }
+}
+
+async fn grace_holds_for_clocks_that_differ_by_less_than_itself(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    assert_eq!(rotate(&fresh, 1, 2, AFTER_GRACE).await, Some(user));
+    assert_eq!(rotate(&fresh, 1, 3, NOW.plus(Duration::from_millis(1))).await, Some(user), "a clock that is behind");
+    assert_eq!(rotate(&fresh, 1, 4, NOW).await, None, "one that says nothing about age");
+}
+
+async fn concurrent_refreshes_all_succeed_and_go_on(fresh: Fresh) {
     log_in(&fresh, 1).await;
     let uses = (10..20_u8).map(|byte| {
         let store = fresh.store.clone();
         tokio::spawn(async move { store.accounts.rotate_session(&[1; 32], next(byte), NOW).await.expect("asked") })
     });
-    let mut rotated = 0;
     for one in uses.collect::<Vec<_>>() {
-        rotated += i32::from(one.await.expect("no panic").is_some());
+        assert!(one.await.expect("no panic").is_some());
     }
-    assert_eq!(rotated, 1);
     for byte in 10..20 {
-        assert_eq!(rotate(&fresh, byte, byte + 20, NOW).await, None);
+        assert!(rotate(&fresh, byte, byte + 20, AFTER_GRACE).await.is_some(), "{byte}");
     }
+}
+
+async fn logout_ends_siblings_and_revoked_tokens_have_no_grace(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    for byte in [2, 3, 4] {
+        rotate(&fresh, 1, byte, NOW).await.expect("rotated");
+    }
+    fresh.store.accounts.end_session(&[3; 32], NOW).await.expect("ended");
+    for byte in [1, 2, 3, 4] {
+        assert_eq!(rotate(&fresh, byte, byte + 100, NOW).await, None, "{byte}");
+    }
+}
+
+async fn reset_within_the_grace_ends_all_siblings(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    for byte in [2, 3] {
+        rotate(&fresh, 1, byte, NOW).await.expect("rotated");
+    }
+    ask_for_reset(&fresh, 5).await;
+    assert!(reset(fresh.store.clone(), 5).await.is_some());
+    for byte in [1, 2, 3] {
+        assert_eq!(rotate(&fresh, byte, byte + 100, NOW).await, None, "{byte}");
+    }
+}
+
+async fn token_reused_without_end_within_its_grace_ends_the_family(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    let mut uses = 0;
+    while rotate(&fresh, 1, 100 + uses, NOW).await.is_some() {
+        uses += 1;
+        assert!(uses < 100, "reused without end");
+    }
+    assert_eq!(uses, 33);
+    assert_eq!(rotate(&fresh, 100, 2, NOW).await, None, "the first successor");
 }
 
 async fn a_log_out_ends_the_session(fresh: Fresh) {
@@ -217,7 +279,7 @@ async fn a_reset_ends_a_session_that_is_just_being_refreshed() {
 #[tokio::test]
 async fn a_copied_token_ends_a_session_that_is_just_being_refreshed() {
     check_ends(async move |store: Store| {
-        let rotated = store.accounts.rotate_session(&[1; 32], next(6), NOW).await;
+        let rotated = store.accounts.rotate_session(&[1; 32], next(6), AFTER_GRACE).await;
         assert_eq!(rotated.expect("asked"), None);
     })
     .await;
