@@ -1,5 +1,6 @@
 //! Mails committed with the change that causes them, until they are in the queue.
 
+mod claim;
 mod mail;
 
 use std::time::Duration;
@@ -7,14 +8,13 @@ use std::time::Duration;
 use examhall_core::Timestamp;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-    sea_query::{Expr, ExprTrait, LockBehavior, LockType, Order, Query},
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
 };
 use uuid::Uuid;
 
 pub use self::mail::{MailOutcome, MailRecord, NewMail, WaitingMail};
-use self::mail::{to_record, to_row, to_waiting};
+use self::mail::{to_record, to_row};
 use crate::{Error, Listed, Page, db::Db, entity::mail_outbox};
 
 /// Mails that wait to be queued.
@@ -47,54 +47,19 @@ impl Outbox {
         Ok(tx.commit().await?)
     }
 
-    /// Takes up to `limit` mails that nobody has queued, most urgent first. Nobody else gets them for `hold`; a relay
-    /// that dies loses them then to the next one that asks.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn claim(&self, limit: u64, hold: Duration, now: Timestamp) -> Result<Vec<WaitingMail>, Error> {
-        use mail_outbox::Column;
-        // A claim that lasts longer than claims do was made by a clock that ran ahead.
-        let free = Condition::any()
-            .add(Column::ClaimedUntil.is_null())
-            .add(Column::ClaimedUntil.not_between(now.as_millis() + 1, now.plus(hold).as_millis()));
-        let mut waiting = Query::select();
-        waiting
-            .column(Column::Id)
-            .from(mail_outbox::Entity)
-            .cond_where(free)
-            .and_where(Column::EnqueuedAt.is_null())
-            .and_where(Column::Outcome.is_null())
-            .order_by(Column::Priority, Order::Desc)
-            .order_by(Column::Id, Order::Asc)
-            .limit(limit);
-        let tx = self.db.begin().await?;
-        if tx.get_database_backend() == DbBackend::Postgres {
-            waiting.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        }
-        let mut rows = mail_outbox::Entity::update_many()
-            .col_expr(Column::ClaimedUntil, Expr::value(now.plus(hold).as_millis()))
-            .filter(Expr::col(Column::Id).in_subquery(waiting))
-            .exec_with_returning(&tx)
-            .await?;
-        tx.commit().await?;
-        rows.sort_by_key(|row| (-row.priority, row.id));
-        // A row that cannot be read must not hold up the others.
-        let readable = |row: mail_outbox::Model| {
-            let id = row.id;
-            to_waiting(row)
-                .inspect_err(|error| tracing::error!(mail_id = %id, %error, "Outbox row cannot be read"))
-                .ok()
-        };
-        Ok(rows.into_iter().filter_map(readable).collect())
-    }
-
-    /// Lets go of claimed mails: another relay may take them at once.
+    /// Releases claimed mails that could not be queued for no fault of theirs: another relay may claim them at once.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn release(&self, ids: &[Uuid]) -> Result<(), Error> {
-        self.set(ids, mail_outbox::Column::ClaimedUntil, None).await
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
+            .col_expr(mail_outbox::Column::Claims, Expr::value(0))
+            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Notes that mails are in the queue.
@@ -102,7 +67,13 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_queued(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        self.set(ids, mail_outbox::Column::EnqueuedAt, Some(now.as_millis())).await
+        let tx = self.db.begin().await?;
+        mail_outbox::Entity::update_many()
+            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
+            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where a request of the same
@@ -179,12 +150,7 @@ impl Outbox {
             return Ok(());
         }
         let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(mail_outbox::Column::Outcome, Expr::value(outcome.as_str()))
-            .col_expr(mail_outbox::Column::OutcomeAt, Expr::value(now.as_millis()))
-            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
-            .exec(&tx)
-            .await?;
+        set_outcome(&tx, ids, outcome, now).await?;
         Ok(tx.commit().await?)
     }
 
@@ -216,6 +182,7 @@ impl Outbox {
         mail_outbox::Entity::update_many()
             .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(None::<i64>))
             .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
+            .col_expr(mail_outbox::Column::Claims, Expr::value(0))
             .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
             .exec(&tx)
             .await?;
@@ -247,16 +214,21 @@ impl Outbox {
         let (mails, oldest) = row.unwrap_or_default();
         Ok(Backlog { mails: u64::try_from(mails).unwrap_or(0), oldest: oldest.map(Timestamp::from_millis) })
     }
+}
 
-    async fn set(&self, ids: &[Uuid], column: mail_outbox::Column, value: Option<i64>) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(column, Expr::value(value))
-            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
+async fn set_outcome(
+    tx: &DatabaseTransaction,
+    ids: &[Uuid],
+    outcome: MailOutcome,
+    now: Timestamp,
+) -> Result<(), Error> {
+    mail_outbox::Entity::update_many()
+        .col_expr(mail_outbox::Column::Outcome, Expr::value(outcome.as_str()))
+        .col_expr(mail_outbox::Column::OutcomeAt, Expr::value(now.as_millis()))
+        .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
+        .exec(tx)
+        .await?;
+    Ok(())
 }
 
 pub(crate) async fn insert(tx: &DatabaseTransaction, mail: &NewMail, now: Timestamp) -> Result<(), Error> {

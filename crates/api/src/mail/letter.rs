@@ -99,7 +99,7 @@ pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCom
     let (mailroom, at) = (Mailroom::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
     let mut mail = mailroom.envelope(to, &letter, at);
     name.clone_into(&mut mail.template);
-    mailroom.compose(&WaitingMail { mail, created_at: at }).map(|(job, _)| job)
+    mailroom.compose(&WaitingMail { mail, created_at: at, claims: 1 }).map(|(job, _)| job)
 }
 
 /// Puts letters into outbox rows, and makes e-mail jobs of such rows.

@@ -115,7 +115,7 @@ async fn send(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
         }
     } else {
-        let waiting = examhall_store::WaitingMail { mail, created_at: now };
+        let waiting = examhall_store::WaitingMail { mail, created_at: now, claims: 1 };
         if let Err(error) = relay::queue(&state, &[waiting]).await {
             tracing::warn!(%error, "A mail stays in the outbox for now"); // it is committed, and will be queued
         }

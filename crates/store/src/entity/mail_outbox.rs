@@ -21,6 +21,7 @@ pub struct Model {
     pub enqueued_at: Option<i64>,
     pub outcome: Option<String>,
     pub outcome_at: Option<i64>,
+    pub claims: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

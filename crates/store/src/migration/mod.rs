@@ -9,6 +9,7 @@ mod m0006_outbox_open;
 mod m0007_outbox_trace;
 mod m0008_outbox_key;
 mod m0012_access;
+mod m0016_outbox_claims;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_outbox_trace::Step),
             Box::new(m0008_outbox_key::Step),
             Box::new(m0012_access::Step),
+            Box::new(m0016_outbox_claims::Step),
         ]
     }
 }

@@ -36,6 +36,8 @@ pub struct WaitingMail {
     pub mail: NewMail,
     /// When it was committed.
     pub created_at: Timestamp,
+    /// How often relays have claimed it, this claim included, since it was new.
+    pub claims: u32,
 }
 
 /// What became of a mail.
@@ -90,6 +92,7 @@ pub(super) fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel
         enqueued_at: Set(None),
         outcome: Set(None),
         outcome_at: Set(None),
+        claims: Set(0),
     }
 }
 
@@ -104,6 +107,7 @@ pub(super) fn to_waiting(row: mail_outbox::Model) -> Result<WaitingMail, Error> 
     let level = u8::try_from(row.priority).map_err(|_| corrupt("priority"))?;
     Ok(WaitingMail {
         created_at: Timestamp::from_millis(row.created_at),
+        claims: u32::try_from(row.claims).unwrap_or(0),
         mail: NewMail {
             id: row.id,
             class: MailClass::from_word(&row.class),

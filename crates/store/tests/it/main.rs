@@ -5,6 +5,7 @@ mod attempts;
 mod exams;
 mod invalidation;
 mod outbox;
+mod outbox_claims;
 mod questions;
 mod results;
 mod schema;

@@ -19,6 +19,7 @@ mod operators_docs;
 mod outage;
 mod outbox;
 mod path;
+mod poison;
 mod publication;
 mod quick_start;
 mod redis_guide;

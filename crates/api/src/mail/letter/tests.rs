@@ -7,7 +7,7 @@ fn mailroom(public_url: &str) -> Mailroom {
 fn waiting(mailroom: &Mailroom, letter: &Letter) -> WaitingMail {
     let created_at = Timestamp::from_millis(0);
     let to = EmailAddress::parse("ada@example.com").expect("an address");
-    WaitingMail { mail: mailroom.envelope(to, letter, created_at), created_at }
+    WaitingMail { mail: mailroom.envelope(to, letter, created_at), created_at, claims: 1 }
 }
 
 fn verification(name: &str) -> Letter {
