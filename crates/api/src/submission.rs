@@ -78,7 +78,7 @@ async fn sweep_batch(state: &State, overdue: &[Attempt], stuck: &mut Stuck) -> R
     for attempt in overdue {
         match hand_in(state, attempt, &mut papers).await {
             Ok(()) => tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline"),
-            Err(error @ Error::Unavailable(_)) => return Err(error),
+            Err(error @ (Error::Unavailable(_) | Error::ReadOnly)) => return Err(error),
             Err(error) => {
                 stuck.count += 1;
                 stuck.first.get_or_insert((attempt.id, error));

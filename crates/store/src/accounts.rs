@@ -97,6 +97,16 @@ impl Accounts {
         mail: &NewMail,
         now: Timestamp,
     ) -> Result<UserId, Error> {
+        self.db.retry(|| self.sign_up_once(account, token, mail, now)).await
+    }
+
+    async fn sign_up_once(
+        &self,
+        account: &NewAccount,
+        token: &NewMailToken,
+        mail: &NewMail,
+        now: Timestamp,
+    ) -> Result<UserId, Error> {
         let tx = self.db.begin().await?;
         let id = UserId(Uuid::now_v7());
         user::Entity::insert(to_row(id, account, now)).exec_without_returning(&tx).await.map_err(taken)?;
@@ -111,6 +121,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::EmailTaken`], [`Error::Unavailable`].
     pub async fn create(&self, accounts: &[NewAccount], now: Timestamp) -> Result<Vec<UserId>, Error> {
+        self.db.retry(|| self.create_once(accounts, now)).await
+    }
+
+    async fn create_once(&self, accounts: &[NewAccount], now: Timestamp) -> Result<Vec<UserId>, Error> {
         let tx = self.db.begin().await?;
         let ids: Vec<UserId> = accounts.iter().map(|_| UserId(Uuid::now_v7())).collect();
         let rows: Vec<_> = ids.iter().zip(accounts).map(|(id, account)| to_row(*id, account, now)).collect();
@@ -144,6 +158,16 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].
     pub async fn rename(
+        &self,
+        id: UserId,
+        name: &str,
+        expected: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Versioned<Account>, Error> {
+        self.db.retry(|| self.rename_once(id, name, expected, now)).await
+    }
+
+    async fn rename_once(
         &self,
         id: UserId,
         name: &str,

@@ -56,6 +56,10 @@ impl Attempts {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotOpen`], [`Error::AttemptOpen`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn start(&self, exam: ExamId, user: UserId, now: Timestamp) -> Result<(Exam, Attempt), Error> {
+        self.db.retry(|| self.start_once(exam, user, now)).await
+    }
+
+    async fn start_once(&self, exam: ExamId, user: UserId, now: Timestamp) -> Result<(Exam, Attempt), Error> {
         let tx = self.db.begin().await?;
         // Shared: thousands may start at once, and nobody changes the questions meanwhile.
         let row = exam::Entity::find_by_id(exam.0).lock(LockType::Share).one(&tx).await?.ok_or(Error::NotFound)?;
@@ -129,6 +133,17 @@ impl Attempts {
         answers: &[Answer],
         now: Timestamp,
     ) -> Result<(i64, Timestamp), Error> {
+        self.db.retry(|| self.save_once(id, user, seq, answers, now)).await
+    }
+
+    async fn save_once(
+        &self,
+        id: AttemptId,
+        user: UserId,
+        seq: i64,
+        answers: &[Answer],
+        now: Timestamp,
+    ) -> Result<(i64, Timestamp), Error> {
         let answers = serde_json::to_value(answers);
         let answers = answers.map_err(|_| Error::Corrupt { table: "attempts", column: "answers" })?;
         let first_deadline = now.as_millis() - i64::try_from(Attempt::GRACE.as_millis()).unwrap_or(0);
@@ -189,7 +204,17 @@ impl Attempts {
         id: AttemptId,
         paper: &Paper,
         now: Timestamp,
-        mail: impl FnOnce(&Submission) -> NewMail + Send,
+        mail: impl Fn(&Submission) -> NewMail + Send + Sync,
+    ) -> Result<ExamResult, Error> {
+        self.db.retry(|| self.submit_once(id, paper, now, &mail)).await
+    }
+
+    async fn submit_once(
+        &self,
+        id: AttemptId,
+        paper: &Paper,
+        now: Timestamp,
+        mail: &(impl Fn(&Submission) -> NewMail + Sync),
     ) -> Result<ExamResult, Error> {
         let tx = self.db.begin().await?;
         let row = attempt::Entity::find_by_id(id.0).lock(LockType::Update).one(&tx).await?.ok_or(Error::NotFound)?;

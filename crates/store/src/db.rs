@@ -8,7 +8,7 @@ use std::{
 
 use examhall_core::{Change, Timestamp};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
@@ -16,9 +16,15 @@ use sea_orm_migration::MigratorTrait;
 use uuid::Uuid;
 
 use crate::{
-    Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results, invalidation,
+    Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results,
+    fault::Fault,
+    invalidation,
     migration::Migrator,
+    pool::{Reader, Retirement},
 };
+
+/// How long after connections were replaced an SQLite file is asked whether it can be written.
+const SUSPICION: Duration = Duration::from_mins(1);
 
 /// The database. Cheap to clone; clones share its connections.
 #[derive(Clone, Debug)]
@@ -38,15 +44,16 @@ pub struct Store {
     /// Mails that wait to be queued.
     pub outbox: Outbox,
     db: Db,
-    /// For signs of life: not in line with those who wait for a connection of the others.
+    /// For heartbeats: it does not wait for a connection behind the others.
     probe: DatabaseConnection,
 }
 
 /// Connections that all parts of the store share.
 #[derive(Clone, Debug)]
 pub(crate) struct Db {
-    pub(crate) read: DatabaseConnection,
+    pub(crate) read: Reader,
     write: DatabaseConnection,
+    retirement: Retirement,
     hook: Arc<OnceLock<Arc<dyn CommitHook>>>,
 }
 
@@ -56,13 +63,14 @@ impl Store {
     /// # Errors
     /// [`Error::BadUrl`], [`Error::Folder`], or [`Error::Unavailable`] where the database does not answer.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        let retirement = Retirement::default();
         let db = if let Some(file) = url.strip_prefix("sqlite://") {
             make_folder_of(file.split('?').next().unwrap_or_default()).map_err(Error::Folder)?;
             // SQLite lets one write at a time: writers wait in our queue, in order, and none sees "database is locked".
-            Db { read: connect(url, 8).await?, write: connect(url, 1).await?, hook: Arc::default() }
+            Db::new(connect(url, 8, &retirement).await?, connect(url, 1, &retirement).await?, retirement.clone())
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let both = connect(url, 16).await?;
-            Db { read: both.clone(), write: both, hook: Arc::default() }
+            let both = connect(url, 16, &retirement).await?;
+            Db::new(both.clone(), both, retirement.clone())
         } else {
             return Err(Error::BadUrl);
         };
@@ -75,7 +83,7 @@ impl Store {
             invalidations: Invalidations::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,
-            probe: connect(url, 1).await?,
+            probe: connect(url, 1, &retirement).await?,
         })
     }
 
@@ -111,12 +119,25 @@ impl Store {
         Ok(pending.map_err(Error::of_migration)?.is_empty())
     }
 
-    /// Asks the database for a sign of life, however many wait for a connection.
+    /// Checks that the database answers and takes writes, however many callers wait for a connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`], [`Error::ReadOnly`].
     pub async fn ping(&self) -> Result<(), Error> {
-        self.probe.execute_unprepared("SELECT 1").await?;
+        let done = match self.probe.get_database_backend() {
+            DbBackend::Postgres => is_read_only(&self.probe).await,
+            // SQLite says only to those who want to write, and they wait for each other: asked where one has failed.
+            _ if self.db.retirement.is_within(SUSPICION) => {
+                self.probe.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await.map(|_| false)
+            }
+            _ => self.probe.execute_unprepared("SELECT 1").await.map(|_| false),
+        };
+        let done = done.map_err(Error::from);
+        self.db.note(&done);
+        if done? {
+            self.db.retirement.retire(&Error::ReadOnly);
+            return Err(Error::ReadOnly);
+        }
         Ok(())
     }
 
@@ -138,7 +159,7 @@ impl Store {
     /// How the pools of connections are used: by name, open ones and those of them that nobody uses now. PostgreSQL has
     /// one pool for both.
     pub fn pools(&self) -> [(&'static str, u32, u32); 2] {
-        [("read", &self.db.read), ("write", &self.db.write)].map(|(name, connection)| {
+        [("read", &self.db.read.pool), ("write", &self.db.write)].map(|(name, connection)| {
             let (open, idle) = match connection.get_database_backend() {
                 DbBackend::Sqlite => {
                     let pool = connection.get_sqlite_connection_pool();
@@ -156,7 +177,7 @@ impl Store {
 
     /// Lets go of all connections.
     pub async fn close(self) {
-        for connection in [self.db.read, self.db.write, self.probe] {
+        for connection in [self.db.read.pool, self.db.write, self.probe] {
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "database connection was gone before it was closed");
             }
@@ -165,6 +186,33 @@ impl Store {
 }
 
 impl Db {
+    fn new(read: DatabaseConnection, write: DatabaseConnection, retirement: Retirement) -> Self {
+        let read = Reader { pool: read, retirement: retirement.clone() };
+        Self { read, write, retirement, hook: Arc::default() }
+    }
+
+    /// Runs a transaction, and once more if the first run met a deadlock or a connection that takes no writes: then
+    /// nothing of it was committed. `work` begins and commits it; each run must be whole.
+    pub(crate) async fn retry<T, F>(&self, work: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut done = work().await;
+        if self.note(&done).is_some_and(Fault::is_worth_a_retry) {
+            metrics::counter!("store_retries_total").increment(1);
+            done = work().await;
+            self.note(&done);
+        }
+        done
+    }
+
+    fn note<T>(&self, done: &Result<T, Error>) -> Option<Fault> {
+        match done {
+            Err(Error::Unavailable(error)) => self.retirement.note(error),
+            _ => None,
+        }
+    }
+
     /// Begins a transaction that writes; dropping it takes everything back.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
         // SQLite: the lock is taken now. A transaction that read first and then wants to write would be refused.
@@ -208,7 +256,8 @@ async fn note_cleared(invalidations: Invalidations, commit: Uuid, now: Timestamp
     }
 }
 
-async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Error> {
+async fn connect(url: &str, connections: u32, retirement: &Retirement) -> Result<DatabaseConnection, Error> {
+    let (for_postgres, for_sqlite) = (retirement.clone(), retirement.clone());
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -216,10 +265,25 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, Erro
         .acquire_timeout(Duration::from_secs(5))
         .statement_timeout(Duration::from_secs(5))
         .sqlx_logging(false)
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            let retirement = for_postgres.clone();
+            pool.before_acquire(move |_, connection| Box::pin(std::future::ready(Ok(retirement.allows(&connection)))))
+        })
+        .map_sqlx_sqlite_pool_opts(move |pool| {
+            let retirement = for_sqlite.clone();
+            pool.before_acquire(move |_, connection| Box::pin(std::future::ready(Ok(retirement.allows(&connection)))))
+        })
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
         });
     Database::connect(options).await.map_err(Error::Unavailable)
+}
+
+/// Asks a PostgreSQL server whether it takes no writes: in recovery (a standby) transactions are read-only too.
+async fn is_read_only(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+    let sql = "SELECT CAST(current_setting('transaction_read_only') AS BOOLEAN) AS read_only";
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    row.map_or(Ok(false), |row| row.try_get("", "read_only"))
 }
 
 fn make_folder_of(file: &str) -> std::io::Result<()> {

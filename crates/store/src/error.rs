@@ -3,12 +3,17 @@
 use examhall_core::AttemptId;
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
+use crate::fault::Fault;
+
 /// Why a call on the store did not do what it was asked. Nothing is half-written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database is away, too slow or too busy. For nobody, while it passes.
+    /// The database is away, read-only, too slow or too busy. For nobody, while it passes.
     #[error("the database does not answer: {0}")]
     Unavailable(#[source] DbErr),
+    /// The database answers and takes no writes: a standby, or a primary in a fail-over. For nobody, while it passes.
+    #[error("the database is read-only")]
+    ReadOnly,
     /// The URL is none that this store can use. For the operator.
     #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
     BadUrl,
@@ -60,11 +65,7 @@ pub enum Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error),
-            DbErr::Query(_) | DbErr::Exec(_) if is_passing(&error) => Self::Unavailable(error),
-            other => Self::Database(other),
-        }
+        if Fault::of(&error).is_some() { Self::Unavailable(error) } else { Self::Database(error) }
     }
 }
 
@@ -88,23 +89,5 @@ impl Error {
     /// Whether a unique constraint was violated.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))
-    }
-}
-
-/// A connection that was lost in mid-statement, a server that shuts down, or a database that stays locked.
-fn is_passing(error: &DbErr) -> bool {
-    use sea_orm::sqlx::Error as Sqlx;
-    let (DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) = error else {
-        return false;
-    };
-    match &**error {
-        Sqlx::Io(_) | Sqlx::Tls(_) | Sqlx::PoolTimedOut | Sqlx::PoolClosed | Sqlx::WorkerCrashed => true,
-        // PostgreSQL: class 08 connection exception, 57 operator intervention, 53 insufficient resources.
-        // SQLite: 5 busy, 6 locked, 13 full.
-        Sqlx::Database(error) => error.code().is_some_and(|code| {
-            code.len() == 5 && ["08", "57", "53"].iter().any(|class| code.starts_with(class))
-                || ["5", "6", "13"].contains(&code.as_ref())
-        }),
-        _ => false,
     }
 }

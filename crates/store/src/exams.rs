@@ -95,6 +95,10 @@ impl Exams {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn create(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
+        self.db.retry(|| self.create_once(new, now)).await
+    }
+
+    async fn create_once(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
         let id = ExamId(Uuid::now_v7());
         let tx = self.db.begin().await?;
         let row = exam::ActiveModel {
@@ -190,6 +194,16 @@ impl Exams {
         expected: Option<i64>,
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
+        self.db.retry(|| self.change_once(id, change, expected, now)).await
+    }
+
+    async fn change_once(
+        &self,
+        id: ExamId,
+        change: &ExamChange,
+        expected: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Versioned<Exam>, Error> {
         let tx = self.db.begin().await?;
         let row = lock(&tx, id, expected).await?;
         let version = row.version + 1;
@@ -209,6 +223,16 @@ impl Exams {
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn advance(
+        &self,
+        id: ExamId,
+        to: ExamStatus,
+        expected: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Versioned<Exam>, Error> {
+        self.db.retry(|| self.advance_once(id, to, expected, now)).await
+    }
+
+    async fn advance_once(
         &self,
         id: ExamId,
         to: ExamStatus,
@@ -245,6 +269,10 @@ impl Exams {
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn delete(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.delete_once(id, expected, now)).await
+    }
+
+    async fn delete_once(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         lock(&tx, id, expected).await?;
         if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {

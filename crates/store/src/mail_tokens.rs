@@ -5,7 +5,7 @@ use std::time::Duration;
 use examhall_core::{Change, EmailAddress, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, Func, LockType},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     accounts::to_account,
     entity::{mail_token, session, user},
     outbox,
+    sessions::lock_user,
 };
 
 /// Asked again sooner than that, a mail is not sent again.
@@ -30,7 +31,17 @@ impl Accounts {
         &self,
         email: &EmailAddress,
         token: &NewMailToken,
-        mail: impl FnOnce(&Account) -> NewMail + Send,
+        mail: impl Fn(&Account) -> NewMail + Send + Sync,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.db.retry(|| self.mail_token_once(email, token, &mail, now)).await
+    }
+
+    async fn mail_token_once(
+        &self,
+        email: &EmailAddress,
+        token: &NewMailToken,
+        mail: &(impl Fn(&Account) -> NewMail + Sync),
         now: Timestamp,
     ) -> Result<bool, Error> {
         let tx = self.db.begin().await?;
@@ -60,7 +71,12 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn verify(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
+        self.db.retry(|| self.verify_once(token_hash, now)).await
+    }
+
+    async fn verify_once(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
         let tx = self.db.begin().await?;
+        lock_owner(&tx, token_hash).await?;
         let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
         user::Entity::update_many()
             .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
@@ -92,10 +108,21 @@ impl Accounts {
         &self,
         token_hash: &[u8; 32],
         password_hash: &str,
-        mail: impl FnOnce(&Account) -> NewMail + Send,
+        mail: impl Fn(&Account) -> NewMail + Send + Sync,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, Error> {
+        self.db.retry(|| self.reset_password_once(token_hash, password_hash, &mail, now)).await
+    }
+
+    async fn reset_password_once(
+        &self,
+        token_hash: &[u8; 32],
+        password_hash: &str,
+        mail: &(impl Fn(&Account) -> NewMail + Sync),
         now: Timestamp,
     ) -> Result<Option<UserId>, Error> {
         let tx = self.db.begin().await?;
+        lock_owner(&tx, token_hash).await?;
         let Some(id) = use_up(&tx, token_hash, TokenPurpose::Reset, now).await? else { return Ok(None) };
         let verified_at = Func::coalesce([Expr::col(user::Column::VerifiedAt), Expr::value(now.as_millis())]);
         let changed = user::Entity::update_many()
@@ -157,6 +184,15 @@ pub(crate) async fn insert(
         used_at: Set(None),
     };
     mail_token::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// Locks the account before its token, as every transaction does that locks both. Two resets with two tokens of one
+/// account would deadlock otherwise: each makes the other's token useless.
+async fn lock_owner(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<(), Error> {
+    let of_token = mail_token::Entity::find().filter(mail_token::Column::Hash.eq(token_hash.to_vec()));
+    let owner = of_token.select_only().column(mail_token::Column::UserId).into_query();
+    lock_user(tx, user::Column::Id.in_subquery(owner)).await?;
     Ok(())
 }
 

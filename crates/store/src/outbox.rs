@@ -42,6 +42,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn add(&self, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.add_once(mail, now)).await
+    }
+
+    async fn add_once(&self, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         insert(&tx, mail, now).await?;
         Ok(tx.commit().await?)
@@ -52,6 +56,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn release(&self, ids: &[Uuid]) -> Result<(), Error> {
+        self.db.retry(|| self.release_once(ids)).await
+    }
+
+    async fn release_once(&self, ids: &[Uuid]) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
             .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
@@ -67,6 +75,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_queued(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.mark_queued_once(ids, now)).await
+    }
+
+    async fn mark_queued_once(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
             .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
@@ -82,6 +94,16 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn add_claimed(
+        &self,
+        mail: &NewMail,
+        key: Option<&[u8]>,
+        hold: Duration,
+        now: Timestamp,
+    ) -> Result<Option<MailRecord>, Error> {
+        self.db.retry(|| self.add_claimed_once(mail, key, hold, now)).await
+    }
+
+    async fn add_claimed_once(
         &self,
         mail: &NewMail,
         key: Option<&[u8]>,
@@ -146,6 +168,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.close_once(ids, outcome, now)).await
+    }
+
+    async fn close_once(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -160,6 +186,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_retried(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.mark_retried_once(ids, now)).await
+    }
+
+    async fn mark_retried_once(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
         use mail_outbox::Column;
         let has_failed = Column::Outcome.eq(MailOutcome::Failed.as_str());
         let tx = self.db.begin().await?;
@@ -178,6 +208,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn reopen(&self, ids: &[Uuid]) -> Result<(), Error> {
+        self.db.retry(|| self.reopen_once(ids)).await
+    }
+
+    async fn reopen_once(&self, ids: &[Uuid]) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         mail_outbox::Entity::update_many()
             .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(None::<i64>))
@@ -194,6 +228,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+        self.db.retry(|| self.prune_once(before)).await
+    }
+
+    async fn prune_once(&self, before: Timestamp) -> Result<u64, Error> {
         let tx = self.db.begin().await?;
         let is_old = mail_outbox::Column::OutcomeAt.lt(before.as_millis());
         let deleted = mail_outbox::Entity::delete_many().filter(is_old).exec(&tx).await?.rows_affected;

@@ -121,6 +121,10 @@ impl Questions {
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::QuestionsLocked`] once students have begun,
     /// [`Error::IdTaken`] where a new question has the id of another exam's, [`Error::Unavailable`].
     pub async fn edit(&self, exam: ExamId, edit: Edit, editor: Editor, now: Timestamp) -> Result<Edited, Error> {
+        self.db.retry(|| self.edit_once(exam, edit.clone(), editor, now)).await
+    }
+
+    async fn edit_once(&self, exam: ExamId, edit: Edit, editor: Editor, now: Timestamp) -> Result<Edited, Error> {
         let tx = self.db.begin().await?;
         let row = lock(&tx, exam, editor.expected).await?;
         let begun = attempt::Entity::find().filter(attempt::Column::ExamId.eq(exam.0)).limit(1).count(&tx).await? > 0;

@@ -120,6 +120,16 @@ impl Results {
         trace: Option<String>,
         now: Timestamp,
     ) -> Result<u64, Error> {
+        self.db.retry(|| self.publish_once(exam, template, trace.clone(), now)).await
+    }
+
+    async fn publish_once(
+        &self,
+        exam: ExamId,
+        template: &str,
+        trace: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
         let tx = self.db.begin().await?;
         lock(&tx, exam, None).await?; // whoever asks at the same time waits, and finds nothing left
         let backend = tx.get_database_backend();

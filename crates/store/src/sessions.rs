@@ -53,6 +53,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
+        self.db.retry(|| self.begin_session_once(new, now)).await
+    }
+
+    async fn begin_session_once(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
         let (id, next) = (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
         let owner = user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
         let tx = self.db.begin().await?;
@@ -71,6 +75,15 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn rotate_session(
+        &self,
+        token_hash: &[u8; 32],
+        next: NextSession,
+        now: Timestamp,
+    ) -> Result<Option<Account>, Error> {
+        self.db.retry(|| self.rotate_session_once(token_hash, next, now)).await
+    }
+
+    async fn rotate_session_once(
         &self,
         token_hash: &[u8; 32],
         next: NextSession,
@@ -104,6 +117,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn end_session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
+        self.db.retry(|| self.end_session_once(token_hash, now)).await
+    }
+
+    async fn end_session_once(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
         let tx = self.db.begin().await?;
         if let Some((_, row)) = find(&tx, token_hash).await? {
             revoke_family(&tx, row.family, now).await?;
@@ -127,7 +144,7 @@ async fn find(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<Option<
 
 /// The account, whose sessions nobody else begins, rotates or ends until `tx` is over. Without it, who ends all of them
 /// would not see one that is just being made.
-async fn lock_user(tx: &DatabaseTransaction, which: Expr) -> Result<Option<user::Model>, Error> {
+pub(crate) async fn lock_user(tx: &DatabaseTransaction, which: Expr) -> Result<Option<user::Model>, Error> {
     Ok(user::Entity::find().filter(which).lock(LockType::NoKeyUpdate).one(tx).await?)
 }
 

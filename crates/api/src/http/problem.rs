@@ -1,6 +1,11 @@
 //! Errors as problem documents (RFC 9457).
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -16,6 +21,9 @@ use serde::Serialize;
 
 /// Seconds after which a caller should ask again where a dependency is away.
 const RETRY_AFTER_SECONDS: &str = "2";
+
+/// An outage of the database is logged at most once in this time.
+const OUTAGE_LOG_SECONDS: u64 = 10;
 
 /// Why a request was not done, for whoever sent it.
 #[derive(Clone, Debug, Serialize)]
@@ -197,14 +205,28 @@ impl From<&store::Error> for Problem {
                  is recorded",
             ),
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
+            store::Error::ReadOnly => Self::unavailable("the database takes no changes for now"),
             store::Error::Unavailable(error) => {
-                tracing::warn!(%error, "Database not reached");
+                warn_of_outage(error);
                 Self::unavailable(
                     "the database does not answer; if this was to change something, look whether it has before you ask again",
                 )
             }
             other => Self::internal(other),
         }
+    }
+}
+
+/// Logs why the database is away, at most once per [`OUTAGE_LOG_SECONDS`]: every request meets the same outage.
+fn warn_of_outage(error: &dyn fmt::Display) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let last = LAST.load(Ordering::Relaxed);
+    let is_due = now.abs_diff(last) >= OUTAGE_LOG_SECONDS;
+    if is_due && LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        tracing::warn!(%error, "Database not reached");
+    } else {
+        tracing::debug!(%error, "Database not reached");
     }
 }
 

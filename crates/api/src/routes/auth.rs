@@ -149,8 +149,8 @@ async fn send_token(
     let letter = |account: &Account| {
         let name = account.name.clone();
         let letter = match purpose {
-            TokenPurpose::Reset => Letter::Reset { name, token },
-            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { name, token },
+            TokenPurpose::Reset => Letter::Reset { name, token: token.clone() },
+            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { name, token: token.clone() },
         };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };

@@ -49,7 +49,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim(&self, limit: u64, lease: Duration, now: Timestamp) -> Result<Vec<WaitingMail>, Error> {
-        self.claim_in(Order::MostUrgent, limit, lease, now).await
+        self.db.retry(|| self.claim_in(Order::MostUrgent, limit, lease, now)).await
     }
 
     /// As [`claim`](Self::claim), with half of the new mails taken from the newest of each priority: for a relay whose
@@ -64,7 +64,7 @@ impl Outbox {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Vec<WaitingMail>, Error> {
-        self.claim_in(Order::NewestToo, limit, lease, now).await
+        self.db.retry(|| self.claim_in(Order::NewestToo, limit, lease, now)).await
     }
 
     async fn claim_in(

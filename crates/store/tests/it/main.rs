@@ -3,6 +3,7 @@
 mod accounts;
 mod attempts;
 mod exams;
+mod faults;
 mod invalidation;
 mod outbox;
 mod outbox_claims;
@@ -82,6 +83,11 @@ impl Other {
             (waiting.len() == count).then_some(())
         })
         .await;
+    }
+
+    /// Runs another statement.
+    async fn runs(&self, statement: &str) {
+        self.tx.execute_unprepared(statement).await.expect("run");
     }
 
     /// Takes it back.
