@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Error, NewMail, Versioned, db::Db, entity::user, mail_tokens, outbox};
+use crate::{Error, Versioned, db::Db, entity::user};
 
 /// Users, mail tokens, sessions.
 #[derive(Clone, Debug)]
@@ -86,36 +86,6 @@ impl Accounts {
         Self { db }
     }
 
-    /// Makes an account, the token that proves its address, and the mail that carries it: all of them or none.
-    ///
-    /// # Errors
-    /// [`Error::EmailTaken`], [`Error::Unavailable`].
-    pub async fn sign_up(
-        &self,
-        account: &NewAccount,
-        token: &NewMailToken,
-        mail: &NewMail,
-        now: Timestamp,
-    ) -> Result<UserId, Error> {
-        self.db.retry(|| self.sign_up_once(account, token, mail, now)).await
-    }
-
-    async fn sign_up_once(
-        &self,
-        account: &NewAccount,
-        token: &NewMailToken,
-        mail: &NewMail,
-        now: Timestamp,
-    ) -> Result<UserId, Error> {
-        let tx = self.db.begin().await?;
-        let id = UserId(Uuid::now_v7());
-        user::Entity::insert(to_row(id, account, now)).exec_without_returning(&tx).await.map_err(taken)?;
-        mail_tokens::insert(&tx, id, token, now).await?;
-        outbox::insert(&tx, mail, now).await?;
-        tx.commit().await?; // its id is new: nobody has asked for its profile yet
-        Ok(id)
-    }
-
     /// Makes accounts without a mail, all of them or none.
     ///
     /// # Errors
@@ -190,7 +160,7 @@ impl Accounts {
     }
 }
 
-fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::ActiveModel {
+pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::ActiveModel {
     user::ActiveModel {
         id: Set(id.0),
         email: Set(account.email.as_str().to_owned()),

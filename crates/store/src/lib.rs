@@ -28,6 +28,7 @@ mod pool;
 mod questions;
 mod results;
 mod sessions;
+mod sign_up;
 
 pub use accounts::{Account, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{Attempts, Saved, Submission};
@@ -40,3 +41,4 @@ pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};
 pub use results::{ResultRow, Results};
 pub use sessions::{NewSession, NextSession};
+pub use sign_up::SignedUp;

@@ -14,7 +14,7 @@ use crate::{
     accounts::to_account,
     entity::{mail_token, session, user},
     outbox,
-    sessions::lock_user,
+    sessions::{lock_user, revoke_all},
 };
 
 /// Asked again sooner than that, a mail is not sent again.
@@ -78,6 +78,7 @@ impl Accounts {
         let tx = self.db.begin().await?;
         lock_owner(&tx, token_hash).await?;
         let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
+        void(&tx, user, &[TokenPurpose::Verification], now).await?;
         user::Entity::update_many()
             .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
             .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
@@ -98,8 +99,8 @@ impl Accounts {
         Ok(found.count(&self.db.read).await? > 0)
     }
 
-    /// Uses up a reset token: sets the password, ends all sessions, makes every other reset token useless, and commits
-    /// the mail that says so. Whoever has the token has the mail, so the address is proven too. `None` where the token
+    /// Uses up a reset token: sets the password, ends all sessions, makes every other token useless, and commits the
+    /// mail that says so. Whoever has the token has the mail, so the address is proven too. `None` where the token
     /// is unknown, used or expired.
     ///
     /// # Errors
@@ -134,20 +135,8 @@ impl Accounts {
             .exec_with_returning(&tx)
             .await?;
         let account = to_account(changed.into_iter().next().ok_or(Error::NotFound)?)?;
-        session::Entity::update_many()
-            .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))
-            .filter(session::Column::UserId.eq(id.0).and(session::Column::RevokedAt.is_null()))
-            .exec(&tx)
-            .await?;
-        let others = mail_token::Column::UserId
-            .eq(id.0)
-            .and(mail_token::Column::Purpose.eq(TokenPurpose::Reset.as_str()))
-            .and(mail_token::Column::UsedAt.is_null());
-        mail_token::Entity::update_many()
-            .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
-            .filter(others)
-            .exec(&tx)
-            .await?;
+        revoke_all(&tx, id, now).await?;
+        void(&tx, id, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
         outbox::insert(&tx, &mail(&account), now).await?;
         self.db.commit(tx, &[Change::Profile(id)], now).await?;
         Ok(Some(id))
@@ -196,7 +185,26 @@ async fn lock_owner(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<(
     Ok(())
 }
 
-/// Whose token it was, if it was good.
+/// Makes all tokens useless that an account was mailed for one of `purposes`. The account must be locked.
+pub(crate) async fn void(
+    tx: &DatabaseTransaction,
+    user: UserId,
+    purposes: &[TokenPurpose],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let unused = mail_token::Column::UserId
+        .eq(user.0)
+        .and(mail_token::Column::Purpose.is_in(purposes.iter().map(|purpose| purpose.as_str())))
+        .and(mail_token::Column::UsedAt.is_null());
+    mail_token::Entity::update_many()
+        .col_expr(mail_token::Column::UsedAt, Expr::value(now.as_millis()))
+        .filter(unused)
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whose token it was, if it was good. The account must be locked.
 async fn use_up(
     tx: &DatabaseTransaction,
     hash: &[u8; 32],

@@ -148,6 +148,16 @@ pub(crate) async fn lock_user(tx: &DatabaseTransaction, which: Expr) -> Result<O
     Ok(user::Entity::find().filter(which).lock(LockType::NoKeyUpdate).one(tx).await?)
 }
 
+/// Ends all sessions of an account.
+pub(crate) async fn revoke_all(tx: &DatabaseTransaction, user: UserId, now: Timestamp) -> Result<(), Error> {
+    session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))
+        .filter(session::Column::UserId.eq(user.0).and(session::Column::RevokedAt.is_null()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -> Result<(), Error> {
     session::Entity::update_many()
         .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))

@@ -15,6 +15,7 @@ use argon2::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::SecretToken;
 use crate::http::{client::network, problem::Problem};
 
 /// Most that may wait for their turn: at some 30 ms each, more would wait longer than anybody does.
@@ -36,7 +37,7 @@ pub(crate) struct Passwords {
     /// Memory of places that are free. Given back to the allocator instead, it was kept for each of the many threads that
     /// hash now and then: a thousand log-ins left a gigabyte behind.
     rooms: Arc<Mutex<Vec<Vec<Block>>>>,
-    /// A hash of no password, checked where an account does not exist, so that the answer takes as long.
+    /// A hash of a password that nobody knows, checked where an account does not exist, so that the answer takes as long.
     nobody: Arc<str>,
 }
 
@@ -50,7 +51,7 @@ impl Passwords {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let places = cores.saturating_sub(1).max(1);
-        let nobody = hash("no password has this hash", &mut Vec::new()).map_err(anyhow::Error::msg)?;
+        let nobody = hash(SecretToken::random().as_str(), &mut Vec::new()).map_err(anyhow::Error::msg)?;
         let line = || Line { waiting: Semaphore::new(WAITING), in_line: Semaphore::new(places.max(IN_LINE)) };
         Ok(Self {
             lines: (0..LINES).map(|_| line()).collect(),
@@ -73,6 +74,11 @@ impl Passwords {
         let matches =
             self.beside(client, move |room| verify(&password, phc.as_deref().unwrap_or(&nobody), room)).await?;
         Ok(matches.is_ok() && is_somebody)
+    }
+
+    /// The PHC string of a password that nobody knows.
+    pub(crate) fn unusable(&self) -> &str {
+        &self.nobody
     }
 
     fn line(&self, client: IpAddr) -> &Line {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use actix_web::{HttpResponse, web};
-use examhall_core::{EmailAddress, Role, check_password};
-use examhall_store::{Account, Error, NewAccount, NewMailToken, TokenPurpose};
+use examhall_core::{EmailAddress, Role, Timestamp, check_password};
+use examhall_store::{Account, Error, NewAccount, NewMailToken, SignedUp, TokenPurpose};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
@@ -70,6 +70,9 @@ struct Reset {
 }
 
 /// 202 whether or not the address has an account already: who signs up does not learn who else has.
+///
+/// Until the address is proven, the last sign-up counts, with the link in its own mail. One that may not be mailed leaves
+/// the account without a password instead: otherwise whoever uses up the address's mails would be the last one to count.
 async fn sign_up(
     state: web::Data<State>,
     Client(client): Client,
@@ -85,24 +88,33 @@ async fn sign_up(
         role: Role::Student,
         verified: false,
     };
+    let answer_at = Instant::now() + FLOOR; // hashing takes its time in any case
     let kept = mail_token(&token, TokenPurpose::Verification, VERIFICATION_LIFE);
     let letter = Letter::Verification { name: body.name, token };
     let mail = state.mailroom.envelope(email.clone(), &letter, now);
-    match state.store.accounts.sign_up(&account, &kept, &mail, now).await {
-        Ok(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
-        Err(Error::EmailTaken) if !state.limits.may_mail(&email).await => {}
-        Err(Error::EmailTaken) => {
-            let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
-            let letter = |account: &Account| {
-                let letter = Letter::AlreadyRegistered { name: account.name.clone() };
-                state.mailroom.envelope(account.email.clone(), &letter, now)
-            };
-            state.store.accounts.mail_token(&email, &notice, letter, now).await?;
-        }
-        Err(other) => return Err(other.into()),
+    let may_mail = state.limits.may_mail(&email).await;
+    let unusable = (!may_mail).then(|| state.passwords.unusable());
+    match state.store.accounts.sign_up(&account, &kept, &mail, unusable, now).await? {
+        SignedUp::Created(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
+        SignedUp::Replaced(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up again"),
+        SignedUp::Disarmed(id) => tracing::info!(user_id = %id, "Signed up again, too often to be mailed"),
+        SignedUp::Taken if may_mail => notify_owner(&state, &email, now).await?,
+        SignedUp::Taken => {}
     }
     state.nudge.notify_one();
+    tokio::time::sleep_until(answer_at.into()).await;
     Ok(check_your_email())
+}
+
+/// Mails the owner of an address that somebody tried to sign up with it.
+async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Result<(), Error> {
+    let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
+    let letter = |account: &Account| {
+        let letter = Letter::AlreadyRegistered { name: account.name.clone() };
+        state.mailroom.envelope(account.email.clone(), &letter, now)
+    };
+    state.store.accounts.mail_token(email, &notice, letter, now).await?;
+    Ok(())
 }
 
 async fn verify(
@@ -113,7 +125,9 @@ async fn verify(
     state.limits.client(client).await?;
     let token = SecretToken::from_text(body.token);
     if !state.store.accounts.verify(&token.hash(), now()).await? {
-        return Err(Problem::bad_request("this token is not known, was used before, or is older than 24 hours"));
+        return Err(Problem::bad_request(
+            "this token is not known, was used or replaced before, or is older than 24 hours: sign up again to get a new one",
+        ));
     }
     Ok(HttpResponse::Ok().json(json!({"message": "Your address is confirmed"})))
 }

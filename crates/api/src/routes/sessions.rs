@@ -64,7 +64,9 @@ async fn log_in(
     let is_right = state.passwords.verify(client, body.password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
     if !account.verified {
-        return Err(Problem::forbidden("confirm your e-mail address first: we sent you a link"));
+        return Err(Problem::forbidden(
+            "confirm your e-mail address first: we sent you a link; sign up again to get a new one",
+        ));
     }
     let (refresh_token, now) = (SecretToken::random(), now());
     let session = NewSession {

@@ -26,10 +26,11 @@ async fn sign_up_verify_and_log_in() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_answered_alike_and_told_by_mail() {
+async fn taken_address_is_answered_alike_and_its_owner_mailed() {
     let api = Api::start().await;
     api.sign_up("ada@example.com").await;
     let first = Api::token_in(&api.only_mail().await);
+    assert_eq!(api.post("/api/v1/auth/verify", &json!({ "token": first })).await.status(), 200);
     api.world.redis.cmd::<String>("FLUSHALL").await;
     let again = api.sign_up("ADA@example.com").await;
     assert_eq!(again.status(), 202);
@@ -37,7 +38,6 @@ async fn an_address_that_is_taken_is_answered_alike_and_told_by_mail() {
     let mail = api.only_mail().await;
     assert_eq!(mail["subject"], "You already have an account");
     assert!(!mail["text"].as_str().expect("a text").contains("token="));
-    assert_eq!(api.post("/api/v1/auth/verify", &json!({ "token": first })).await.status(), 200, "the first one stands");
     api.stop().await;
 }
 
@@ -133,12 +133,9 @@ async fn two_hundred_sign_ups_with_one_address_at_once_make_one_account() {
     for sign_up in sign_ups.collect::<Vec<_>>() {
         assert_eq!(sign_up.await.expect("no panic"), 202);
     }
-    examhall_testkit::eventually("two mails", crate::PATIENCE, async || {
-        (api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 2).then_some(())
-    })
-    .await;
-    let mail = api.only_mail().await;
-    assert_eq!(mail["subject"], "Confirm your e-mail address", "and one that says there is an account");
+    let accounts = api.world.database.sql("SELECT count(*) FROM users").await;
+    let links = api.world.database.sql("SELECT count(*) FROM mail_tokens WHERE used_at IS NULL").await;
+    assert_eq!((accounts.as_str(), links.as_str()), ("1", "1"));
     api.stop().await;
 }
 

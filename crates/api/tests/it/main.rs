@@ -16,6 +16,7 @@ mod questions;
 mod refresh;
 mod results;
 mod schemas;
+mod sign_up;
 
 use examhall_api::Application;
 use examhall_boot::{
@@ -116,6 +117,21 @@ impl Api {
             let id = ids.first()?;
             let data: String = self.world.redis.cmd(&format!("HGET bull:email:{id} data")).await;
             Some(serde_json::from_str(&data).expect("JSON"))
+        })
+        .await
+    }
+
+    /// The first `count` mails in the queue to an address, oldest first.
+    async fn mails_to(&self, email: &str, count: usize) -> Vec<Value> {
+        eventually("mails in the queue", PATIENCE, async || {
+            let ids: Vec<String> = self.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
+            let mut mails = Vec::new();
+            for id in ids {
+                let data: String = self.world.redis.cmd(&format!("HGET bull:email:{id} data")).await;
+                mails.push(serde_json::from_str::<Value>(&data).expect("JSON"));
+            }
+            mails.retain(|mail| mail["to"] == email);
+            (mails.len() >= count).then_some(mails)
         })
         .await
     }

@@ -11,6 +11,7 @@ mod questions;
 mod results;
 mod schema;
 mod sessions;
+mod sign_up;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{NewAccount, Store};
