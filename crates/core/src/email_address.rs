@@ -1,56 +1,124 @@
 //! An address that mail can be sent to.
 
+mod account_name;
+mod local_part;
+
 use std::str::FromStr;
 
+use idna::{
+    AsciiDenyList,
+    uts46::{DnsLength, Hyphens, Uts46},
+};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
-/// One mailbox, `local@domain` (RFC 5321, section 4.1.2), without a display name, a comment or a line break.
+pub use account_name::AccountName;
+
+/// One mailbox, `local@domain` (RFC 5321, section 4.1.2; RFC 6531), without a display name, a comment or a line break.
 ///
-/// [`parse`](Self::parse) is the only way in, so a value of this type can be put into a header as it stands.
+/// [`parse`](Self::parse) normalises: an address has one form however it is typed, and parsing that form changes
+/// nothing. What comes from the database is trusted ([`from_stored`](Self::from_stored)).
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);
 
-/// The text is not one plain mailbox.
+/// Why a text is not one mailbox that mail can be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an e-mail address like ada@example.com")]
-pub struct BadEmailAddress;
+pub enum BadEmailAddress {
+    /// It does not have the form `local@domain`.
+    #[error("not an e-mail address like ada@example.com")]
+    Form,
+    /// The local part needs quotes, which mail servers and clients do not carry reliably.
+    #[error("the part before the @ must not need quotes")]
+    Quoted,
+    /// The local part holds an invisible character, a symbol, or letters that pass for those of another script.
+    #[error("the part before the @ holds characters that are invisible or pass for others")]
+    LookAlike,
+    /// The domain is no host name (RFC 1123, RFC 5891).
+    #[error("the part after the @ is not a domain name like example.com")]
+    Domain,
+    /// It is longer than SMTP allows.
+    #[error("too long: at most 64 bytes before the @ and 254 in all")]
+    TooLong,
+}
 
 impl EmailAddress {
     /// Longest address that fits into a path (RFC 5321, section 4.5.3.1.3), in bytes.
     pub const MAX_LEN: usize = 254;
+    /// Longest local part (RFC 5321, section 4.5.3.1.1), in bytes.
+    pub const MAX_LOCAL_LEN: usize = 64;
 
-    /// Reads one address. White space around it is dropped; the domain is put in lower case, the local part is kept.
+    /// Parses and normalises one address: white space around it is dropped, the local part is brought into Unicode's form
+    /// NFKC and loses quotes that it does not need, the domain becomes ASCII (IDNA, UTS 46).
     ///
     /// ```
     /// use examhall_core::EmailAddress;
     ///
     /// assert_eq!(EmailAddress::parse(" Ada@Example.COM ")?.as_str(), "Ada@example.com");
+    /// assert_eq!(EmailAddress::parse("ada@exämple.com")?.as_str(), "ada@xn--exmple-cua.com");
+    /// assert_eq!(EmailAddress::parse("\"ada\"@example.com")?.as_str(), "ada@example.com");
     /// assert!(EmailAddress::parse("a@b\r\nBcc: x@y").is_err());
     /// # Ok::<(), examhall_core::BadEmailAddress>(())
     /// ```
     ///
     /// # Errors
-    /// Where the text is not one mailbox, holds a control character or is longer than [`MAX_LEN`](Self::MAX_LEN).
+    /// Returns [`BadEmailAddress`] if the text is not one mailbox, or one that cannot be told from another by sight.
     pub fn parse(raw: &str) -> Result<Self, BadEmailAddress> {
-        let trimmed = raw.trim();
-        let options = email_address::Options::default().without_display_text().without_domain_literal();
-        if trimmed.len() > Self::MAX_LEN || trimmed.chars().any(char::is_control) {
-            return Err(BadEmailAddress);
+        // Nothing this long becomes an address; it is not worth normalising.
+        if raw.trim().chars().nth(Self::MAX_LEN).is_some() {
+            return Err(BadEmailAddress::TooLong);
         }
-        let parsed = email_address::EmailAddress::parse_with_options(trimmed, options).map_err(|_| BadEmailAddress)?;
-        Ok(Self(format!("{}@{}", parsed.local_part(), parsed.domain().to_lowercase())))
+        let text: String = raw.trim().nfkc().collect();
+        let (local, domain) = text.trim().rsplit_once('@').ok_or(BadEmailAddress::Form)?;
+        let local = local_part::parse(local)?;
+        let domain = parse_domain(domain)?;
+        if local.len() > Self::MAX_LOCAL_LEN || local.len() + 1 + domain.len() > Self::MAX_LEN {
+            return Err(BadEmailAddress::TooLong);
+        }
+        Ok(Self(format!("{local}@{domain}")))
     }
 
-    /// The address as it was given, but for its domain's case.
+    /// An address as the database holds it: it was checked when it came in, by the rules of its time.
+    pub fn from_stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The address in its one form, with the local part's case as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form under which two spellings of one address are the same account.
-    pub fn canonical(&self) -> String {
-        self.0.to_lowercase()
+    /// What stands before the `@`.
+    pub fn local_part(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
+
+    /// What stands after the `@`; ASCII where the address was parsed.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
+    /// The key of its account: the same for all spellings of one mailbox, whatever their case.
+    pub fn canonical(&self) -> String {
+        match Self::parse(&self.0) {
+            Ok(address) => format!("{}@{}", local_part::folded(address.local_part()), address.domain()),
+            Err(_) => former_key(&self.0),
+        }
+    }
+}
+
+/// The account key as it was made before addresses were normalised.
+fn former_key(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+fn parse_domain(domain: &str) -> Result<String, BadEmailAddress> {
+    let ascii =
+        Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    let ascii = ascii.map_err(|_| BadEmailAddress::Domain)?;
+    // No top-level domain is a number (RFC 3696, section 2): it is part of an IP address.
+    let is_number = ascii.rsplit('.').next().is_none_or(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_number { Err(BadEmailAddress::Domain) } else { Ok(ascii.into_owned()) }
 }
 
 impl FromStr for EmailAddress {
@@ -78,58 +146,9 @@ impl From<EmailAddress> for String {
 /// Shows the domain only: addresses do not belong in logs.
 impl std::fmt::Debug for EmailAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let domain = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
-        write!(f, "EmailAddress(…@{domain})")
+        write!(f, "EmailAddress(…@{})", self.domain())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn plain_mailboxes_are_accepted() {
-        for good in ["a@b.example", "first.last+tag@sub.example.org", "ü@exämple.example", "root@localhost"] {
-            assert!(EmailAddress::parse(good).is_ok(), "{good}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_one_mailbox_is_refused() {
-        let long = format!("{}@example.com", "a".repeat(250));
-        for bad in [
-            "",
-            "a",
-            "@b",
-            "a@",
-            "a b@c.example",
-            "A <a@b.example>",
-            "a@b.example, c@d.example",
-            "a@[1.2.3.4]",
-            "a@b\r\nBcc: c@d",
-            "a\0@b.example",
-            &long,
-        ] {
-            assert!(EmailAddress::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn debug_does_not_show_who_it_is() {
-        let address = EmailAddress::parse("ada@example.com").expect("good address");
-        assert_eq!(format!("{address:?}"), "EmailAddress(…@example.com)");
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_accepted_can_break_a_header_line(raw in ".*") {
-            if let Ok(address) = EmailAddress::parse(&raw) {
-                prop_assert!(!address.as_str().contains(['\r', '\n', '\0', '<', '>']) || address.as_str().starts_with('"'));
-                prop_assert!(!address.as_str().chars().any(char::is_control));
-                let again = EmailAddress::parse(address.as_str());
-                prop_assert_eq!(again.as_ref(), Ok(&address));
-            }
-        }
-    }
-}
+mod tests;

@@ -45,7 +45,7 @@ mod user;
 pub use attempt::{Answer, AnswerValue, Attempt};
 pub use cache_key::{CacheKey, ExamKey, KEY_SPACES, Life, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
 pub use change::Change;
-pub use email_address::{BadEmailAddress, EmailAddress};
+pub use email_address::{AccountName, BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, AttachmentEncoding, BadRecipients, EmailJob, MailClass, Recipients};
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};
 pub use grading::{Grade, Mark, grade};

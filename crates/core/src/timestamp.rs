@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A moment in milliseconds since 1970-01-01 UTC, which is how tables and BullMQ keep it.
 ///
-/// In JSON and in text it is RFC 3339 in UTC with milliseconds.
+/// In JSON and in text it is RFC 3339 in UTC with milliseconds. That names the years 0 to 9999: what cannot be written is
+/// not read, and a moment outside is written as the nearest one inside.
 ///
 /// ```
 /// use examhall_core::Timestamp;
@@ -48,11 +49,10 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    fn to_text(self) -> Result<String, BadTimestamp> {
-        let moment = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).map_err(|_| BadTimestamp)?;
-        let seconds = moment.format(&Rfc3339).map_err(|_| BadTimestamp)?;
-        Ok(format!("{}.{:03}Z", seconds.trim_end_matches('Z'), self.0.rem_euclid(1000)))
-    }
+    /// The first moment that has a text, 0000-01-01T00:00:00.000Z.
+    pub const MIN_TEXT: Self = Self(-62_167_219_200_000);
+    /// The last moment that has a text, 9999-12-31T23:59:59.999Z.
+    pub const MAX_TEXT: Self = Self(253_402_300_799_999);
 }
 
 impl std::str::FromStr for Timestamp {
@@ -60,22 +60,26 @@ impl std::str::FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, BadTimestamp> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| BadTimestamp)?;
-        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).map(Self).map_err(|_| BadTimestamp)
+        let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        let moment = i64::try_from(millis).map(Self).map_err(|_| BadTimestamp)?;
+        // The offset may lead out of the years that have four digits.
+        if (Self::MIN_TEXT..=Self::MAX_TEXT).contains(&moment) { Ok(moment) } else { Err(BadTimestamp) }
     }
 }
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.to_text() {
-            Ok(text) => f.write_str(&text),
-            Err(_) => write!(f, "{} ms", self.0),
-        }
+        let shown = (*self).clamp(Self::MIN_TEXT, Self::MAX_TEXT).0;
+        let seconds = OffsetDateTime::from_unix_timestamp(shown.div_euclid(1000)).map_err(|_| std::fmt::Error)?;
+        let seconds = seconds.format(&Rfc3339).map_err(|_| std::fmt::Error)?;
+        write!(f, "{}.{:03}Z", seconds.trim_end_matches('Z'), shown.rem_euclid(1000))
     }
 }
 
+/// Never fails: one bad row must not take a list down.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_text().map_err(S::Error::custom)?)
+        serializer.collect_str(self)
     }
 }
 
@@ -91,18 +95,81 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(text: &str) -> Option<i64> {
+        text.parse().ok().map(Timestamp::as_millis)
+    }
+
     proptest! {
         #[test]
-        fn text_and_back_is_the_same_moment(millis in -62_000_000_000_000_i64..253_402_300_799_999) {
+        fn text_and_back_is_the_same_moment(millis in Timestamp::MIN_TEXT.0..=Timestamp::MAX_TEXT.0) {
             let moment = Timestamp::from_millis(millis);
             prop_assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+
+        #[test]
+        fn whatever_is_read_can_be_written(
+            year in prop_oneof![Just("0000"), Just("9999"), Just("2026")],
+            day in prop_oneof![Just("01-01"), Just("12-31"), Just("06-30"), Just("02-29")],
+            (hour, minute, second) in (0..24_u8, 0..60_u8, prop_oneof![0..61_u8, Just(60)]),
+            fraction in "(\\.[0-9]{1,12})?",
+            offset in "[zZ]|[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]",
+        ) {
+            let text = format!("{year}-{day}T{hour:02}:{minute:02}:{second:02}{fraction}{offset}");
+            if let Ok(moment) = text.parse::<Timestamp>() {
+                let written = serde_json::to_string(&moment).expect("never fails");
+                prop_assert_eq!(serde_json::from_str::<Timestamp>(&written).expect("reads back"), moment);
+                prop_assert_eq!(written.len(), "\"2026-11-23T09:00:00.500Z\"".len());
+            }
+        }
+
+        #[test]
+        fn every_moment_has_a_text_that_can_be_read(millis: i64) {
+            let written = serde_json::to_string(&Timestamp::from_millis(millis)).expect("never fails");
+            prop_assert!(serde_json::from_str::<Timestamp>(&written).is_ok(), "{}", written);
         }
     }
 
     #[test]
-    fn a_moment_that_no_text_can_name_is_an_error_and_not_a_panic() {
-        assert!(serde_json::to_string(&Timestamp::from_millis(i64::MAX)).is_err());
-        assert!("yesterday".parse::<Timestamp>().is_err());
-        assert!("2026-11-23".parse::<Timestamp>().is_err());
+    fn a_time_that_cannot_be_written_is_not_read() {
+        for text in [
+            "9999-12-31T23:59:59-05:00",
+            "9999-12-31T23:59:59-23:59",
+            "9999-12-31T23:59:60-00:01",
+            "0000-01-01T00:00:00+23:59",
+            "0000-01-01T00:00:00+00:01",
+            "10000-01-01T00:00:00Z",
+            "-0001-01-01T00:00:00Z",
+            "yesterday",
+            "2026-11-23",
+            "2026-11-23T09:00:00",
+            "2026-02-30T09:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T09:00:60Z",
+            "٢٠٢٦-11-23T09:00:00Z",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_time_are_read() {
+        assert_eq!(read("0000-01-01T00:00:00Z"), Some(Timestamp::MIN_TEXT.0));
+        assert_eq!(read("0000-01-01T23:59:00+23:59"), Some(Timestamp::MIN_TEXT.0));
+        assert_eq!(read("9999-12-31T23:59:59.999999999Z"), Some(Timestamp::MAX_TEXT.0));
+        assert_eq!(read("9999-12-31T18:59:59.999-05:00"), Some(Timestamp::MAX_TEXT.0));
+    }
+
+    #[test]
+    fn a_leap_second_is_the_end_of_the_second_before_it() {
+        let text = "2016-12-31T23:59:60Z".parse::<Timestamp>().expect("a time").to_string();
+        assert_eq!(text, "2016-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_moment_that_no_text_names_is_shown_as_the_nearest() {
+        let shown = |millis| Timestamp::from_millis(millis).to_string();
+        assert_eq!(shown(i64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(shown(253_402_318_799_000), "9999-12-31T23:59:59.999Z");
+        assert_eq!(shown(i64::MIN), "0000-01-01T00:00:00.000Z");
     }
 }

@@ -1,9 +1,11 @@
 //! Users.
 
-use examhall_core::{Change, EmailAddress, Role, Timestamp, UserId};
+use examhall_core::{AccountName, Change, EmailAddress, Role, Timestamp, UserId};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    sea_query::LockType,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
 
@@ -105,13 +107,14 @@ impl Accounts {
         Ok(ids)
     }
 
-    /// The account of an address, if there is one.
+    /// The account of this name, if there is one.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn by_email(&self, email: &EmailAddress) -> Result<Option<Account>, Error> {
-        let key = user::Column::EmailKey.eq(email.canonical());
-        user::Entity::find().filter(key).one(&self.db.read).await?.map(to_account).transpose()
+    pub async fn by_email(&self, name: impl Into<AccountName> + Send) -> Result<Option<Account>, Error> {
+        let name = name.into();
+        let found = user::Entity::find().filter(is_named(&name)).all(&self.db.read).await?;
+        best(&name, found).map(to_account).transpose()
     }
 
     /// An account.
@@ -160,6 +163,15 @@ impl Accounts {
     }
 }
 
+pub(crate) fn is_named(name: &AccountName) -> Expr {
+    user::Column::EmailKey.is_in(name.keys())
+}
+
+/// Of the accounts that a name may mean, the one whose key comes first: a key of former rules is more exact.
+pub(crate) fn best(name: &AccountName, found: Vec<user::Model>) -> Option<user::Model> {
+    found.into_iter().min_by_key(|row| name.keys().iter().position(|key| *key == row.email_key))
+}
+
 pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::ActiveModel {
     user::ActiveModel {
         id: Set(id.0),
@@ -179,7 +191,7 @@ pub(crate) fn to_account(row: user::Model) -> Result<Account, Error> {
     let corrupt = |column| Error::Corrupt { table: "users", column };
     Ok(Account {
         id: UserId(row.id),
-        email: EmailAddress::parse(&row.email).map_err(|_| corrupt("email"))?,
+        email: EmailAddress::from_stored(row.email),
         name: row.name,
         password_hash: row.password_hash,
         role: row.role.parse().map_err(|_| corrupt("role"))?,

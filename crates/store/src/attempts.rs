@@ -231,8 +231,7 @@ impl Attempts {
             .exec(&tx)
             .await?;
         let student = user::Entity::find_by_id(attempt.user_id.0).one(&tx).await?.ok_or(Error::NotFound)?;
-        let email = EmailAddress::parse(&student.email);
-        let email = email.map_err(|_| Error::Corrupt { table: "users", column: "email" })?;
+        let email = EmailAddress::from_stored(student.email);
         let submission = Submission { name: student.name, email, result };
         outbox::insert(&tx, &mail(&submission), now).await?;
         tx.commit().await?;

@@ -137,8 +137,15 @@ impl Exams {
             found = found.filter(exam::Column::Id.lt(after));
         }
         let rows = found.all(&self.db.read).await?;
-        let exams = rows.into_iter().map(|row| Ok(to_exam(row)?.value)).collect::<Result<_, Error>>()?;
-        Ok(page.cut(exams, |exam: &Exam| exam.id.0))
+        let Listed { items, next } = page.cut(rows, |row: &exam::Model| row.id);
+        // One that cannot be read must not take the others down.
+        let readable = |row: exam::Model| {
+            let id = row.id;
+            let exam =
+                to_exam(row).inspect_err(|error| tracing::error!(exam_id = %id, %error, "Exam left out of a list"));
+            exam.ok().map(|exam| exam.value)
+        };
+        Ok(Listed { items: items.into_iter().filter_map(readable).collect(), next })
     }
 
     /// An exam without its questions.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{Change, EmailAddress, Timestamp, UserId};
+use examhall_core::{AccountName, Change, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait,
@@ -11,7 +11,7 @@ use sea_orm::{
 
 use crate::{
     Account, Accounts, Error, NewMail, NewMailToken, TokenPurpose,
-    accounts::to_account,
+    accounts::{best, is_named, to_account},
     entity::{mail_token, session, user},
     outbox,
     sessions::{lock_user, revoke_all},
@@ -21,7 +21,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_mins(1);
 
 impl Accounts {
-    /// Mails a new token to the account of an address, unless it was mailed one of the kind within the last minute.
+    /// Mails a new token to the account of this name, unless it was mailed one of the kind within the last minute.
     /// Gives whether there is a mail: an address without an account gets none, nor does one for verification that is
     /// verified.
     ///
@@ -29,25 +29,25 @@ impl Accounts {
     /// [`Error::Unavailable`].
     pub async fn mail_token(
         &self,
-        email: &EmailAddress,
+        name: impl Into<AccountName> + Send,
         token: &NewMailToken,
         mail: impl Fn(&Account) -> NewMail + Send + Sync,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.db.retry(|| self.mail_token_once(email, token, &mail, now)).await
+        let name = name.into();
+        self.db.retry(|| self.mail_token_once(&name, token, &mail, now)).await
     }
 
     async fn mail_token_once(
         &self,
-        email: &EmailAddress,
+        name: &AccountName,
         token: &NewMailToken,
         mail: &(impl Fn(&Account) -> NewMail + Sync),
         now: Timestamp,
     ) -> Result<bool, Error> {
         let tx = self.db.begin().await?;
-        let key = user::Column::EmailKey.eq(email.canonical());
-        let row = user::Entity::find().filter(key).lock(LockType::Update).one(&tx).await?;
-        let Some(account) = row.map(to_account).transpose()? else { return Ok(false) };
+        let found = user::Entity::find().filter(is_named(name)).lock(LockType::Update).all(&tx).await?;
+        let Some(account) = best(name, found).map(to_account).transpose()? else { return Ok(false) };
         if token.purpose == TokenPurpose::Verification && account.verified {
             return Ok(false);
         }

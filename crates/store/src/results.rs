@@ -97,8 +97,10 @@ impl Results {
             let page = Page { limit: CHUNK, after };
             let rows = page.cut(in_order(exam, page).all(&self.db.read).await?, |row: &result::Model| row.id);
             for row in rows.items {
-                let marks: Vec<Mark> = serde_json::from_value(row.marks)
-                    .map_err(|_| Error::Corrupt { table: "results", column: "marks" })?;
+                let marks: Vec<Mark> = serde_json::from_value(row.marks).unwrap_or_else(|error| {
+                    tracing::error!(result_id = %row.id, %error, "Marks left out of statistics: they cannot be read");
+                    Vec::new()
+                });
                 builder.add(row.percent, row.passed, &marks);
             }
             after = rows.next;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{HttpResponse, web};
-use examhall_core::{EmailAddress, Role, Timestamp, check_password};
+use examhall_core::{AccountName, BadEmailAddress, EmailAddress, Role, Timestamp, check_password};
 use examhall_store::{Account, Error, NewAccount, NewMailToken, SignedUp, TokenPurpose};
 use garde::Validate;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::{
         body::JsonBody,
         client::Client,
         problem::{FieldError, Problem},
-        text::{is_address, is_one_line},
+        text::{is_account_name, is_address, is_one_line},
     },
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
@@ -56,7 +56,7 @@ struct Verify {
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 struct ByAddress {
-    #[garde(custom(is_address))]
+    #[garde(custom(is_account_name))]
     email: String,
 }
 
@@ -79,7 +79,7 @@ async fn sign_up(
     JsonBody(body): JsonBody<SignUp>,
 ) -> Result<HttpResponse, Problem> {
     state.limits.client(client).await?;
-    let email = parse_address(&body.email)?;
+    let email = EmailAddress::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
         email: email.clone(),
@@ -156,7 +156,7 @@ async fn send_token(
     life: Duration,
 ) -> Result<HttpResponse, Problem> {
     let answer_at = Instant::now() + FLOOR;
-    let email = parse_address(&body.email)?;
+    let name = AccountName::parse(&body.email).map_err(bad_address)?;
     state.limits.client(client).await?;
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
@@ -168,8 +168,8 @@ async fn send_token(
         };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };
-    let may_mail = state.limits.may_mail(&email).await;
-    if may_mail && state.store.accounts.mail_token(&email, &kept, letter, now).await? {
+    let may_mail = state.limits.may_mail(name.address()).await;
+    if may_mail && state.store.accounts.mail_token(&name, &kept, letter, now).await? {
         state.nudge.notify_one();
     }
     tokio::time::sleep_until(answer_at.into()).await;
@@ -221,10 +221,10 @@ fn mail_token(token: &SecretToken, purpose: TokenPurpose, life: Duration) -> New
     NewMailToken { hash: token.hash(), purpose, expires_at: now().plus(life) }
 }
 
-/// The address of a body that has been checked.
-pub(super) fn parse_address(checked: &str) -> Result<EmailAddress, Problem> {
-    EmailAddress::parse(checked)
-        .map_err(|error| Problem::invalid(vec![FieldError { pointer: "/email".to_owned(), detail: error.to_string() }]))
+/// Of a body that has been checked, and so of none.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+pub(super) fn bad_address(error: BadEmailAddress) -> Problem {
+    Problem::invalid(vec![FieldError { pointer: "/email".to_owned(), detail: error.to_string() }])
 }
 
 fn is_good_password(email: &str, name: &str) -> impl FnOnce(&str, &()) -> garde::Result {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use examhall_core::Viewer;
+use examhall_core::{AccountName, Viewer};
 use examhall_store::{Account, NewSession, NextSession};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::auth::parse_address;
+use super::auth::bad_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
-    http::{body::JsonBody, client::Client, problem::Problem, text::is_address},
+    http::{body::JsonBody, client::Client, problem::Problem, text::is_account_name},
     state::{State, now},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 struct LogIn {
-    #[garde(custom(is_address))]
+    #[garde(custom(is_account_name))]
     email: String,
     #[garde(length(bytes, max = 1024))]
     password: String,
@@ -56,10 +56,10 @@ async fn log_in(
     Client(client): Client,
     JsonBody(body): JsonBody<LogIn>,
 ) -> Result<HttpResponse, Problem> {
-    let email = parse_address(&body.email)?;
+    let name = AccountName::parse(&body.email).map_err(bad_address)?;
     state.limits.client(client).await?;
-    state.limits.log_in(client, &email).await?;
-    let account = state.store.accounts.by_email(&email).await?;
+    state.limits.log_in(client, name.address()).await?;
+    let account = state.store.accounts.by_email(&name).await?;
     let phc = account.as_ref().map(|account| account.password_hash.clone());
     let is_right = state.passwords.verify(client, body.password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;

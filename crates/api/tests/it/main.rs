@@ -1,5 +1,6 @@
 //! Tests of the API's routes, in process, each in a world of its own.
 
+mod addresses;
 mod attempts;
 mod auth;
 mod authorization;

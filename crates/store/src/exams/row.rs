@@ -38,20 +38,20 @@ fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
     }
 }
 
+/// Numbers out of range are taken as the nearest ones in it.
 pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
-    let corrupt = |column| Error::Corrupt { table: "exams", column };
     let value = Exam {
         id: ExamId(row.id),
         author_id: UserId(row.author_id),
         title: row.title,
         description: row.description,
-        duration_minutes: row.duration_minutes.try_into().map_err(|_| corrupt("duration_minutes"))?,
-        max_attempts: row.max_attempts.try_into().map_err(|_| corrupt("max_attempts"))?,
-        pass_mark: row.pass_mark.try_into().map_err(|_| corrupt("pass_mark"))?,
+        duration_minutes: row.duration_minutes.max(0).unsigned_abs(),
+        max_attempts: row.max_attempts.max(0).unsigned_abs(),
+        pass_mark: u8::try_from(row.pass_mark.clamp(0, 100)).unwrap_or(100),
         opens_at: row.opens_at.map(Timestamp::from_millis),
         closes_at: row.closes_at.map(Timestamp::from_millis),
         shuffle: row.shuffle,
-        status: row.status.parse().map_err(|_| corrupt("status"))?,
+        status: row.status.parse().map_err(|_| Error::Corrupt { table: "exams", column: "status" })?,
         created_at: Timestamp::from_millis(row.created_at),
         updated_at: Timestamp::from_millis(row.updated_at),
     };

@@ -8,6 +8,7 @@ mod m0005_attempts;
 mod m0006_outbox_open;
 mod m0007_outbox_trace;
 mod m0008_outbox_key;
+mod m0009_email_keys;
 mod m0012_access;
 mod m0016_outbox_claims;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_outbox_open::Step),
             Box::new(m0007_outbox_trace::Step),
             Box::new(m0008_outbox_key::Step),
+            Box::new(m0009_email_keys::Step),
             Box::new(m0012_access::Step),
             Box::new(m0016_outbox_claims::Step),
         ]

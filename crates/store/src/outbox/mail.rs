@@ -112,7 +112,7 @@ pub(super) fn to_waiting(row: mail_outbox::Model) -> Result<WaitingMail, Error> 
             id: row.id,
             class: MailClass::from_word(&row.class),
             template: row.template,
-            to: EmailAddress::parse(&row.recipient).map_err(|_| corrupt("recipient"))?,
+            to: EmailAddress::from_stored(row.recipient),
             params: row.params,
             sealed: row.sealed,
             priority: Priority::new(level).map_err(|_| corrupt("priority"))?,

@@ -2,6 +2,7 @@ use examhall_core::{
     Choice, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionKind, Role, Timestamp, UserId, Viewer,
 };
 use examhall_store::{Error, ExamChange, NewExam, Page};
+use sea_orm::ConnectionTrait;
 
 use crate::{Fresh, NOW, on_both};
 
@@ -13,6 +14,7 @@ on_both!(
     lists_come_in_pages_and_hide_drafts_of_others,
     an_exam_goes_from_draft_to_published_to_closed,
     an_exam_that_nobody_began_can_be_deleted,
+    a_row_that_cannot_be_read_takes_no_list_down,
 );
 
 pub(crate) fn question(n: u128) -> Question {
@@ -128,4 +130,24 @@ async fn an_exam_that_nobody_began_can_be_deleted(fresh: Fresh) {
     fresh.store.exams.delete(id, Some(1), NOW).await.expect("deleted");
     assert!(matches!(fresh.store.exams.delete(id, None, NOW).await, Err(Error::NotFound)));
     assert!(matches!(fresh.store.questions.get(QuestionId(uuid::Uuid::from_u128(7))).await, Err(Error::NotFound)));
+}
+
+async fn a_row_that_cannot_be_read_takes_no_list_down(fresh: Fresh) {
+    let author = fresh.author().await;
+    let viewer = Viewer { id: author, role: Role::Author };
+    let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
+    for (title, set) in [
+        ("bad", "status = 'unheard of'"),
+        ("odd", "closes_at = 253402318799000, opens_at = -62167305540000, duration_minutes = -1, pass_mark = 1000"),
+    ] {
+        let new = NewExam { title: title.into(), questions: vec![], ..exam(author) };
+        fresh.store.exams.create(&new, NOW).await.expect("created");
+        let statement = format!("UPDATE exams SET {set} WHERE title = '{title}'");
+        connection.execute_unprepared(&statement).await.expect("changed");
+    }
+    let listed = fresh.store.exams.list(viewer, Page { limit: 10, after: None }).await.expect("listed").items;
+    let [shown] = &listed[..] else { panic!("{listed:?}") };
+    let shown = serde_json::to_value(shown).expect("can be written");
+    assert_eq!((&shown["closesAt"], &shown["passMark"]), (&"9999-12-31T23:59:59.999Z".into(), &100.into()));
+    assert_eq!((&shown["opensAt"], &shown["durationMinutes"]), (&"0000-01-01T00:00:00.000Z".into(), &0.into()));
 }

@@ -1,6 +1,7 @@
 //! Tests of the crate's public face, each on an SQLite file and on a PostgreSQL server of its own.
 
 mod accounts;
+mod addresses;
 mod attempts;
 mod exams;
 mod faults;
