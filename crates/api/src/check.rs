@@ -8,7 +8,7 @@ use examhall_boot::{
 };
 use examhall_core::EmailJob;
 use examhall_queue::{Connection, INSPECTIONS, Queue, Suitability};
-use examhall_store::Store;
+use examhall_store::{MigrationState, Store};
 use secrecy::ExposeSecret;
 
 use crate::state::now;
@@ -80,16 +80,23 @@ async fn look_at_database(report: &mut Report, settings: &ApiSettings) {
         }
     };
     report.note(DATABASE, "database", store.ping().await.map(|()| "answers".to_owned()).map_err(|e| e.to_string()));
-    match store.is_migrated().await {
-        Ok(true) => report.add(MIGRATIONS, "database", State::Ok, "none is pending"),
-        Ok(false) if settings.database_auto_migrate => {
-            report.add(MIGRATIONS, "database", State::Ok, "pending; applied at the next start");
-        }
-        Ok(false) => report.add(MIGRATIONS, "database", State::Failed, "pending"),
-        Err(error) => report.add(MIGRATIONS, "database", State::Failed, error.to_string()),
-    }
+    look_at_migrations(report, settings, &store).await;
     if let Ok(theirs) = store.clock().await {
         report.compare_clocks("database", theirs.as_millis(), now().as_millis());
     }
     store.close().await;
+}
+
+async fn look_at_migrations(report: &mut Report, settings: &ApiSettings, store: &Store) {
+    let newer = store.migrations().await.unwrap_or_default();
+    let newer = newer.into_iter().filter(|step| step.state == MigrationState::Newer).map(|step| step.name);
+    let newer = Vec::from_iter(newer).join(", ");
+    let (state, found) = match store.is_migrated().await {
+        Ok(true) if newer.is_empty() => (State::Ok, "none is pending".to_owned()),
+        Ok(true) => (State::Warning, format!("a newer version has applied {newer}, which this one works with")),
+        Ok(false) if settings.database_auto_migrate => (State::Ok, "pending; applied at the next start".to_owned()),
+        Ok(false) => (State::Failed, "pending".to_owned()),
+        Err(error) => (State::Failed, error.to_string()),
+    };
+    report.add(MIGRATIONS, "database", state, found);
 }

@@ -14,7 +14,7 @@ use examhall_boot::{
     traces::Traces,
 };
 use examhall_core::{EmailAddress, Role, check_password};
-use examhall_store::{NewAccount, Store};
+use examhall_store::{MigrationMove, MigrationState, NewAccount, Store};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -48,8 +48,26 @@ pub struct Args {
 enum Command {
     /// Serve the API until told to stop (the default)
     Serve,
-    /// Bring the database's tables to what this version needs
-    Migrate,
+    /// Bring the database's tables to what this version needs, or to a step before or after it
+    #[command(after_help = "Each step is one transaction. Processes that migrate at once wait for each other.\n\n\
+                      Examples:\n  \
+                      api migrate --status     list every step\n  \
+                      api migrate --dry-run    print what would be done\n  \
+                      api migrate              apply what is pending\n  \
+                      api migrate --to m0008   go back to that step, and lose the data that later ones made room for\n\n\
+                      Before you go back to an older version whose `api check` says that the database is too new, take \
+                      the newer steps back with the newer version.")]
+    Migrate {
+        /// Go up or down to this step, given by its name or number, such as m0008
+        #[arg(long, value_name = "STEP")]
+        to: Option<String>,
+        /// Print what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// List every step and whether it is applied, and change nothing
+        #[arg(long, conflicts_with_all = ["to", "dry_run"])]
+        status: bool,
+    },
     /// Test everything that the API needs, and say how to mend what is wrong
     #[command(
         after_help = "Exit codes: 0 nothing has failed (there may be warnings), 69 something has, 78 bad settings"
@@ -126,7 +144,7 @@ pub fn run(args: Args) -> ExitCode {
         runtime.block_on(async {
             match command {
                 Command::Serve => serve(settings).await,
-                Command::Migrate => migrate(&settings).await,
+                Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await,
                 Command::Check { json, .. } => print_check(&settings, json).await,
                 Command::Openapi => print_openapi(),
                 Command::CreateUser { email, role, name, password_stdin } => {
@@ -140,6 +158,9 @@ pub fn run(args: Args) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_bad_setting(&error) => fail(exit::CONFIG, &error),
+        Err(error) if matches!(error.downcast_ref(), Some(examhall_store::Error::UnknownStep(_))) => {
+            fail(exit::USAGE, &error)
+        }
         Err(error) => fail(exit::UNAVAILABLE, &error),
     }
 }
@@ -160,11 +181,56 @@ async fn serve(settings: ApiSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn migrate(settings: &ApiSettings) -> anyhow::Result<()> {
-    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    store.migrate().await.context("the database cannot be migrated")?;
+async fn migrate(settings: &ApiSettings, to: Option<&str>, dry_run: bool, status: bool) -> anyhow::Result<()> {
+    let store = connect(settings).await?;
+    if status {
+        return print_status(&store).await;
+    }
+    if dry_run {
+        return print_plan(&store, to).await;
+    }
+    let done = match to {
+        None => store.migrate().await,
+        Some(step) => store.migrate_to(step).await,
+    };
+    done.context("the database cannot be migrated")?;
     tracing::info!("Database migrated");
     Ok(())
+}
+
+async fn print_status(store: &Store) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for step in store.migrations().await.context("DATABASE_URL")? {
+        let state = match step.state {
+            MigrationState::Applied => "applied",
+            MigrationState::Pending => "pending",
+            MigrationState::Newer => "newer", // than this version
+        };
+        writeln!(out, "{state:<8} {}", step.name)?;
+    }
+    Ok(())
+}
+
+async fn print_plan(store: &Store, to: Option<&str>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for one in store.plan(to).await.context("the database cannot be migrated")? {
+        match one {
+            MigrationMove::Up(name) => writeln!(out, "apply      {name}")?,
+            MigrationMove::Down(name) => writeln!(out, "take back  {name}")?,
+        }
+    }
+    Ok(())
+}
+
+async fn connect(settings: &ApiSettings) -> anyhow::Result<Store> {
+    Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")
+}
+
+/// Connects to a database whose tables are what this version needs afterwards.
+async fn connect_migrated(settings: &ApiSettings) -> anyhow::Result<Store> {
+    let store = connect(settings).await?;
+    store.migrate().await.context("the database cannot be migrated")?;
+    Ok(store)
 }
 
 async fn create_user(
@@ -183,10 +249,7 @@ async fn create_user(
         SecretToken::random().as_str()[..20].to_owned()
     };
     check_password(&password, email.as_str(), &name).map_err(|error| anyhow::anyhow!("the password {error}"))?;
-    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    if !store.is_migrated().await.context("DATABASE_URL")? {
-        store.migrate().await.context("the database cannot be migrated")?;
-    }
+    let store = connect_migrated(settings).await?;
     let hash = Passwords::new()?
         .hash(Ipv4Addr::LOCALHOST.into(), password.clone())
         .await
@@ -226,10 +289,7 @@ fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Resul
 }
 
 async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> anyhow::Result<()> {
-    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
-    if !store.is_migrated().await.context("DATABASE_URL")? {
-        store.migrate().await.context("the database cannot be migrated")?;
-    }
+    let store = connect_migrated(settings).await?;
     let seeded = seed::seed(&store, questions, students).await?;
     let mut out = std::io::stdout().lock();
     if json {

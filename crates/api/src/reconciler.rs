@@ -166,7 +166,5 @@ async fn count(state: &State) -> Result<(), examhall_store::Error> {
 
 async fn tidy(state: &State) -> Result<(), examhall_store::Error> {
     state.store.outbox.prune(now().minus(KEEP)).await?;
-    state.store.accounts.prune(now()).await?;
-    state.store.accounts.prune_unverified(now()).await?;
     Ok(())
 }

@@ -23,6 +23,8 @@ const REMEMBERED: Duration = Duration::from_mins(1);
 const BATCH: u64 = 100;
 /// How often it looks for exams that are about to open.
 const WARM_ROUND: Duration = Duration::from_secs(5);
+/// How often expired tokens and sessions are deleted.
+const PRUNE_ROUND: Duration = Duration::from_hours(1);
 /// Exams that open in one moment are loaded over this time.
 const SPREAD: Duration = Duration::from_secs(20);
 /// Exams loaded at a time.
@@ -70,7 +72,8 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     let taking_over = every(ROUND, &stop, || take_over(&state));
     let warming = every(WARM_ROUND, &stop, || warm_opening(&state));
     let pruning = every(REMEMBERED, &stop, || state.store.invalidations.prune(REMEMBERED * 2, now()));
-    tokio::join!(taking_over, warming, pruning);
+    let pruning_accounts = every(PRUNE_ROUND, &stop, || prune_accounts(&state));
+    tokio::join!(taking_over, warming, pruning, pruning_accounts);
 }
 
 async fn every<F>(pause: Duration, stop: &CancellationToken, work: impl Fn() -> F)
@@ -85,6 +88,14 @@ where
             return;
         }
     }
+}
+
+/// Deletes what accounts do not need any more. Several processes may do it at once.
+async fn prune_accounts(state: &State) -> Result<(), Error> {
+    let deleted = state.store.accounts.prune(now()).await?;
+    tracing::debug!(deleted, "expired tokens and sessions are deleted");
+    state.store.accounts.prune_unverified(now()).await?;
+    Ok(())
 }
 
 /// Takes commits to the cache of which it has not heard.

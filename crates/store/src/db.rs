@@ -12,14 +12,12 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
-use sea_orm_migration::MigratorTrait;
 use uuid::Uuid;
 
 use crate::{
     Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results,
     fault::Fault,
     invalidation,
-    migration::Migrator,
     pool::{Reader, Retirement},
 };
 
@@ -43,7 +41,7 @@ pub struct Store {
     pub invalidations: Invalidations,
     /// Mails that wait to be queued.
     pub outbox: Outbox,
-    db: Db,
+    pub(crate) db: Db,
     /// For heartbeats: it does not wait for a connection behind the others.
     probe: DatabaseConnection,
 }
@@ -92,31 +90,6 @@ impl Store {
         if self.db.hook.set(hook).is_err() {
             tracing::warn!("the store had a commit hook already");
         }
-    }
-
-    /// Brings the tables to what this version needs.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Newer`] or [`Error::Database`].
-    pub async fn migrate(&self) -> Result<(), Error> {
-        Migrator::up(&self.db.write, None).await.map_err(Error::of_migration)
-    }
-
-    /// Takes every migration back: all data is gone.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn unmigrate(&self) -> Result<(), Error> {
-        Ok(Migrator::down(&self.db.write, None).await?)
-    }
-
-    /// Whether the tables are what this version needs.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Newer`] or [`Error::Database`].
-    pub async fn is_migrated(&self) -> Result<bool, Error> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.db.read).await;
-        Ok(pending.map_err(Error::of_migration)?.is_empty())
     }
 
     /// Checks that the database answers and takes writes, however many callers wait for a connection.

@@ -17,9 +17,19 @@ pub enum Error {
     /// The URL is none that this store can use. For the operator.
     #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
     BadUrl,
-    /// Another version of this program has been there before, and it was a later one. For the operator.
-    #[error("the database is newer than this version of the program, which does not know its migration {0}")]
+    /// A later version of this program has changed the tables so that this one cannot use them, or not take it back. For
+    /// the operator.
+    #[error(
+        "the database is newer than this version of the program, which does not know its migration {0}: use the version \
+         that applied it, or a later one; it can take it back with `api migrate --to`"
+    )]
     Newer(String),
+    /// No migration has this name. For the operator.
+    #[error("there is no migration {0}: `api migrate --status` lists them all")]
+    UnknownStep(String),
+    /// Another process migrates, and does not come to an end. For the operator.
+    #[error("another process has been migrating the database for 10 minutes")]
+    MigrationHeld,
     /// The folder of the database file cannot be made. For the operator.
     #[error("the folder of the database file: {0}")]
     Folder(#[source] std::io::Error),
@@ -74,16 +84,6 @@ impl Error {
     pub fn refusal(&self) -> Option<String> {
         let Self::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error))) = self else { return None };
         Some(error.as_database_error()?.message().to_owned())
-    }
-
-    /// An error of the migrator, which has no kind of its own for a migration that it does not know.
-    pub(crate) fn of_migration(error: DbErr) -> Self {
-        match &error {
-            DbErr::Custom(text) if text.contains("its file is missing") => {
-                Self::Newer(text.split('\'').nth(1).unwrap_or_default().to_owned())
-            }
-            _ => error.into(),
-        }
     }
 
     /// Whether a unique constraint was violated.

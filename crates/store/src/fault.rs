@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     Stale,
     /// The connection is lost, or its server shuts down. Whether a commit has happened is unknown.
     Lost,
+    /// Others hold a lock for longer than a statement waits for it.
+    Locked,
     /// The server is too busy, full, or too slow; or a connection was not to be had in time.
     Busy,
 }
@@ -65,9 +67,9 @@ impl Fault {
             // Shutdown, crash, start-up, dropped database, idle session; idle or overlong transaction.
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Some(Self::Lost),
             _ if code.starts_with("08") => Some(Self::Lost),
-            // Lock not available or object in use, cancelled by a timeout, out of resources, system error, other
-            // rollbacks.
-            "55P03" | "55006" => Some(Self::Busy),
+            // Lock not available, object in use.
+            "55P03" | "55006" => Some(Self::Locked),
+            // Cancelled by a timeout, out of resources, system error, other rollbacks.
             _ if ["40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Some(Self::Busy),
             _ => None,
         }
@@ -77,9 +79,10 @@ impl Fault {
     fn of_sqlite(error: &dyn DatabaseError) -> Option<Self> {
         let code: u32 = error.code()?.parse().ok()?;
         match code & 0xff {
-            8 => Some(Self::Stale),                      // SQLITE_READONLY
-            10 | 14 => Some(Self::Lost),                 // SQLITE_IOERR, SQLITE_CANTOPEN
-            5 | 6 | 7 | 9 | 13 | 15 => Some(Self::Busy), // BUSY, LOCKED, NOMEM, INTERRUPT, FULL, PROTOCOL
+            8 => Some(Self::Stale),           // SQLITE_READONLY
+            10 | 14 => Some(Self::Lost),      // SQLITE_IOERR, SQLITE_CANTOPEN
+            5 | 6 | 15 => Some(Self::Locked), // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL (a race for the lock)
+            7 | 9 | 13 => Some(Self::Busy),   // SQLITE_NOMEM, SQLITE_INTERRUPT, SQLITE_FULL
             _ => None,
         }
     }

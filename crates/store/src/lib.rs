@@ -25,8 +25,10 @@ mod migration;
 mod outbox;
 mod page;
 mod pool;
+mod prune;
 mod questions;
 mod results;
+mod schema;
 mod sessions;
 mod sign_up;
 
@@ -40,5 +42,6 @@ pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail}
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};
 pub use results::{ResultRow, Results};
+pub use schema::{MigrationMove, MigrationState, MigrationStep};
 pub use sessions::{NewSession, NextSession};
 pub use sign_up::SignedUp;

@@ -141,21 +141,6 @@ impl Accounts {
         self.db.commit(tx, &[Change::Profile(id)], now).await?;
         Ok(Some(id))
     }
-
-    /// Deletes tokens and sessions that have been of no use for a day.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn prune(&self, now: Timestamp) -> Result<u64, Error> {
-        let yesterday = now.as_millis() - 86_400_000;
-        let tx = self.db.begin().await?;
-        let tokens = mail_token::Entity::delete_many().filter(mail_token::Column::ExpiresAt.lt(yesterday)).exec(&tx);
-        let tokens = tokens.await?.rows_affected;
-        let sessions = session::Entity::delete_many().filter(session::Column::ExpiresAt.lt(yesterday)).exec(&tx);
-        let sessions = sessions.await?.rows_affected;
-        tx.commit().await?;
-        Ok(tokens + sessions)
-    }
 }
 
 pub(crate) async fn insert(

@@ -80,7 +80,7 @@ impl Reader {
     {
         let note = |done: &Result<T, DbErr>| self.retirement.note(done.as_ref().err()?);
         let mut done = read().await;
-        if note(&done).is_some_and(|fault| fault != Fault::Busy) {
+        if note(&done).is_some_and(|fault| fault.is_worth_a_retry() || fault.spoils_connections()) {
             done = read().await;
             note(&done);
         }

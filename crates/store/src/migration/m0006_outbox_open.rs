@@ -21,9 +21,11 @@ impl MigrationTrait for Step {
         let open =
             Index::create().name("mail_outbox_open").table("mail_outbox").col("id").and_where(is_open).to_owned();
         let closed = Index::create().name("mail_outbox_closed").table("mail_outbox").col("outcome_at").to_owned();
-        manager.drop_index(Index::drop().name("mail_outbox_waiting").table("mail_outbox").to_owned()).await?;
-        for index in [urgent, open, closed] {
-            manager.create_index(index).await?;
+        // Programs before `m0010` ran this without a transaction on SQLite: where one was killed, part of it is done.
+        let waiting = Index::drop().if_exists().name("mail_outbox_waiting").table("mail_outbox").to_owned();
+        manager.drop_index(waiting).await?;
+        for mut index in [urgent, open, closed] {
+            manager.create_index(index.if_not_exists().to_owned()).await?;
         }
         Ok(())
     }

@@ -9,10 +9,24 @@ mod m0006_outbox_open;
 mod m0007_outbox_trace;
 mod m0008_outbox_key;
 mod m0009_email_keys;
+mod m0010_schema_needs;
+mod m0011_prune_indexes;
 mod m0012_access;
 mod m0016_outbox_claims;
+pub(crate) mod plan;
+mod run;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+pub(crate) use self::{
+    plan::Move,
+    run::{Applied, applied, run},
+};
+use crate::Error;
+
+/// Steps after which older programs do not work any more: those that rename, drop or narrow what older programs use.
+/// A program that does not know one of them refuses to start. All others only add, and older programs go on working.
+const BREAKING: &[&str] = &[];
 
 pub(crate) struct Migrator;
 
@@ -29,8 +43,24 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_outbox_trace::Step),
             Box::new(m0008_outbox_key::Step),
             Box::new(m0009_email_keys::Step),
+            Box::new(m0010_schema_needs::Step),
+            Box::new(m0011_prune_indexes::Step),
             Box::new(m0012_access::Step),
             Box::new(m0016_outbox_claims::Step),
         ]
     }
+}
+
+/// The names of all migrations, in order.
+pub(crate) fn names() -> Vec<String> {
+    Migrator::migrations().iter().map(|step| step.name().to_owned()).collect()
+}
+
+/// Checks that this program may use the tables; or go down, for which it must know every migration.
+///
+/// # Errors
+/// Returns [`Error::Newer`] with the name of the first migration that it does not know.
+pub(crate) fn check_known(known: &[String], applied: &Applied, goes_down: bool) -> Result<(), Error> {
+    let needed = if goes_down { &applied.names } else { &applied.needs };
+    needed.iter().find(|name| !known.contains(name)).map_or(Ok(()), |name| Err(Error::Newer(name.clone())))
 }

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{Account, NewMailToken, NewSession, NextSession, Store, TokenPurpose};
-use examhall_testkit::DatabaseKind;
+use examhall_testkit::{Database, DatabaseKind};
+use sea_orm::ConnectionTrait;
 
 use crate::{Fresh, NOW, Other, account, on_both, outbox::mail};
 
@@ -19,6 +20,8 @@ on_both!(
     a_reset_sets_the_password_and_ends_all_sessions_and_tokens,
     a_mail_asked_for_again_and_again_is_sent_once_a_minute,
     what_is_of_no_use_any_more_is_deleted,
+    rotated_sessions_are_kept_for_seven_days,
+    pruning_goes_by_an_index_and_in_batches,
 );
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -208,6 +211,72 @@ async fn what_is_of_no_use_any_more_is_deleted(fresh: Fresh) {
     let day = NOW.plus(Duration::from_hours(25));
     assert_eq!(fresh.store.accounts.prune(day).await.expect("pruned"), 0);
     let later = Timestamp::from_millis(day.as_millis() + 1);
+    assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1);
+}
+
+/// Runs a statement on a connection of its own; gives the first column of its rows.
+async fn ask(fresh: &Fresh, sql: &str) -> Vec<String> {
+    let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
+    let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);
+    let rows = connection.query_all_raw(statement).await.expect("asked");
+    connection.close().await.expect("closed");
+    let last = |row: &sea_orm::QueryResult| row.try_get("", "detail").or_else(|_| row.try_get_by_index(0));
+    rows.iter().map(|row| last(row).expect("a text")).collect()
+}
+
+async fn rotated_sessions_are_kept_for_seven_days(fresh: Fresh) {
+    let month = Duration::from_hours(30 * 24);
+    let user = log_in(&fresh, 1).await;
+    let begun = NewSession { expires_at: NOW.plus(month), ..session(user, 2) };
+    assert!(fresh.store.accounts.begin_session(&begun, NOW).await.expect("asked"));
+    let rotated = NextSession { expires_at: NOW.plus(month), ..next(3) };
+    fresh.store.accounts.rotate_session(&[2; 32], rotated, NOW).await.expect("asked").expect("rotated");
+    let week = NOW.plus(Duration::from_hours(7 * 24));
+    assert_eq!(fresh.store.accounts.prune(week).await.expect("pruned"), 1, "the one that expired");
+    assert_eq!(fresh.store.accounts.prune(Timestamp::from_millis(week.as_millis() + 1)).await.expect("pruned"), 1);
+    assert_eq!(rotate(&fresh, 2, 4, week).await, None, "unknown now");
+    assert_eq!(rotate(&fresh, 3, 5, week).await, Some(user), "its successor lives");
+}
+
+async fn pruning_goes_by_an_index_and_in_batches(fresh: Fresh) {
+    log_in(&fresh, 1).await;
+    let (hash, id, numbers) = match fresh.database {
+        Database::Postgres(_) => ("sha256(n::text::bytea)", "gen_random_uuid()", "generate_series(1, 5000) AS s(n)"),
+        Database::Sqlite(_) => ("randomblob(32)", "randomblob(16)", "generated"),
+    };
+    let generated = "WITH RECURSIVE generated(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM generated WHERE n < 5000)";
+    let (day, now) = (86_400_000, NOW.as_millis());
+    let sql = format!(
+        "{generated} INSERT INTO sessions (id, family, user_id, token_hash, created_at, expires_at) \
+         SELECT {id}, {id}, users.id, {hash}, 0, CASE WHEN n <= 2500 THEN 0 ELSE {now} + {day} END FROM users, {numbers}"
+    );
+    ask(&fresh, &sql).await;
+    let explain = match fresh.database {
+        Database::Sqlite(_) => "EXPLAIN QUERY PLAN",
+        Database::Postgres(_) => {
+            ask(&fresh, "ANALYZE").await;
+            "EXPLAIN"
+        }
+    };
+    for (table, column) in [("sessions", "expires_at"), ("sessions", "rotated_at"), ("mail_tokens", "expires_at")] {
+        let plan =
+            ask(&fresh, &format!("{explain} SELECT * FROM {table} WHERE {column} < 1 LIMIT 1000")).await.join("\n");
+        assert!(table == "mail_tokens" || plan.contains(&format!("{table}_{column}")), "{plan}");
+    }
+    assert_eq!(fresh.store.accounts.prune(NOW).await.expect("pruned"), 2500);
+    assert_eq!(ask(&fresh, "SELECT CAST(count(*) AS TEXT) FROM sessions").await, ["2501"]);
+}
+
+#[tokio::test]
+async fn pruning_waits_for_nobody() {
+    let fresh = Fresh::start(DatabaseKind::Postgres).await;
+    log_in(&fresh, 1).await;
+    log_in(&fresh, 2).await;
+    let lock = r"SELECT * FROM sessions WHERE token_hash = decode(repeat('01', 32), 'hex') FOR UPDATE";
+    let other = Other::amid(&fresh, lock).await;
+    let later = NOW.plus(Duration::from_hours(48));
+    assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1, "the one that nobody holds");
+    other.gives_up().await;
     assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1);
 }
 
