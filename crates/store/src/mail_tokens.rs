@@ -12,7 +12,7 @@ use sea_orm::{
 use crate::{
     Account, Accounts, Error, NewMail, NewMailToken, TokenPurpose,
     accounts::{best, is_named, to_account},
-    entity::{mail_token, session, user},
+    entity::{mail_token, user},
     outbox,
     sessions::{lock_user, revoke_all},
 };
