@@ -1,9 +1,12 @@
 //! The payload of an e-mail job, as it stands in Redis.
 
+mod rules;
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::rules::BadMail;
 use crate::{Backoff, RetryPolicy, Timestamp};
 
 /// One mail to send. In JSON it is what the Node system's nodemailer takes, so a worker of either kind can send it;

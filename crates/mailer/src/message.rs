@@ -1,27 +1,35 @@
 //! From a job to the bytes that are sent: the same ones whenever it is done.
 
+mod header_text;
+mod mailbox;
+
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use examhall_core::{Attachment, EmailJob, Recipients};
+use examhall_core::{Attachment, EmailJob};
 use lettre::{
-    Address, Message,
+    Address,
     message::{
-        Mailbox, MultiPart, SinglePart,
-        header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
+        Mailbox, Mailboxes, MultiPart, SinglePart,
+        header::{
+            ContentDisposition, ContentTransferEncoding, ContentType, Date, From, HeaderName, HeaderValue, Headers,
+            MIME_VERSION_1_0, MessageId, ReplyTo,
+        },
     },
 };
 
+use self::{
+    header_text::{one_line, subject},
+    mailbox::{address_list, mailbox, mailboxes},
+};
 use crate::dkim::Signer;
 
 /// Largest attachments of one mail together, in bytes, before base64.
 const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
-
-/// Longest word in a header, in bytes: a line, which can be broken between words only, has 998.
-const LONGEST_WORD: usize = 900;
 
 /// Who mails are from, and how that is proven.
 #[derive(Clone, Debug)]
@@ -77,27 +85,25 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
         None if is_counted(id) => format!("<{id}.{timestamp}@{}>", from.email.domain()),
         None => format!("<{id}@{}>", from.email.domain()),
     };
-    let date = date(timestamp)?;
-    let mut builder = Message::builder()
-        .from(from.clone())
-        .subject(one_line("subject", &job.subject)?)
-        .date(date)
-        .message_id(Some(message_id.clone()));
-    for mailbox in &to {
-        builder = builder.to(mailbox.clone());
-    }
-    for mailbox in &cc {
-        builder = builder.cc(mailbox.clone());
+    let mut headers = Headers::new();
+    headers.set(From::from(Mailboxes::from(from.clone())));
+    headers.insert_raw(subject(&job.subject)?);
+    headers.set(Date::from(date(timestamp)?));
+    headers.set(MessageId::from(message_id.clone()));
+    headers.insert_raw(address_list("To", &to));
+    if !cc.is_empty() {
+        headers.insert_raw(address_list("Cc", &cc));
     }
     if let Some(reply_to) = &job.reply_to {
-        builder = builder.reply_to(mailbox("replyTo", reply_to)?);
+        headers.set(ReplyTo::from(Mailboxes::from(mailbox("replyTo", reply_to)?)));
     }
     for (name, value) in &job.headers {
-        builder = builder.raw_header(header(name, value)?);
+        headers.insert_raw(header(name, value)?);
     }
-    let message = builder.multipart(body(job, id)?).map_err(|error| NotAMail::new("to", error.to_string()))?;
+    headers.set(MIME_VERSION_1_0);
+    let mut bytes = headers.to_string().into_bytes();
+    bytes.extend(body(job, id)?.formatted());
     let to = [to, cc, bcc].concat().into_iter().map(|mailbox| mailbox.email).collect();
-    let mut bytes = message.formatted();
     if let Some(signer) = &author.dkim {
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
@@ -122,9 +128,9 @@ fn date(timestamp: i64) -> Result<SystemTime, NotAMail> {
 fn body(job: &EmailJob, id: &str) -> Result<MultiPart, NotAMail> {
     let boundary = |part: &str| format!("{part}-{}", id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     let alternative = MultiPart::alternative().boundary(boundary("text"));
-    let html = SinglePart::html(job.html.clone());
+    let html = SinglePart::html(with_line_ends(&job.html).into_owned());
     let texts = match &job.text {
-        Some(text) => alternative.singlepart(SinglePart::plain(text.clone())).singlepart(html),
+        Some(text) => alternative.singlepart(SinglePart::plain(with_line_ends(text).into_owned())).singlepart(html),
         None => alternative.singlepart(html),
     };
     if job.attachments.is_empty() {
@@ -137,6 +143,12 @@ fn body(job: &EmailJob, id: &str) -> Result<MultiPart, NotAMail> {
         mixed = mixed.singlepart(part);
     }
     Ok(mixed)
+}
+
+/// A CR alone ends a line, too: in a mail it must not stand alone (RFC 5322, section 2.3), and some servers take what
+/// follows it for a command.
+fn with_line_ends(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, NotAMail> {
@@ -155,24 +167,6 @@ fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, Not
         .header(ContentTransferEncoding::Base64)
         .header(kind)
         .body(content))
-}
-
-fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, NotAMail> {
-    recipients.0.iter().map(|one| mailbox(field, one)).collect()
-}
-
-/// A domain beyond ASCII is written as DNS knows it (RFC 5891), so that every server can take it.
-fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMail> {
-    let mut mailbox: Mailbox =
-        one_line(field, text)?.parse().map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
-    let domain = mailbox.email.domain();
-    if !domain.is_ascii() {
-        let ascii =
-            url::Host::parse(domain).map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
-        mailbox.email = Address::new(mailbox.email.user(), ascii.to_string())
-            .map_err(|error| NotAMail::new(field, format!("not a mailbox: {error}")))?;
-    }
-    Ok(mailbox)
 }
 
 /// Fields that say who sends what to whom cannot be given as further headers.
@@ -201,17 +195,7 @@ fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
     Ok(HeaderValue::new(name, one_line("headers", value)?.to_owned()))
 }
 
-/// Refuses line breaks and other control characters, with which a value could become another header, and words that fit
-/// into no line (RFC 5322, section 2.1.1).
-fn one_line<'a>(field: &'static str, text: &'a str) -> Result<&'a str, NotAMail> {
-    if text.chars().any(char::is_control) {
-        Err(NotAMail::new(field, "holds a line break or control character"))
-    } else if text.split(' ').any(|word| word.len() > LONGEST_WORD) {
-        Err(NotAMail::new(field, format!("holds a word of more than {LONGEST_WORD} bytes")))
-    } else {
-        Ok(text)
-    }
-}
-
+#[cfg(test)]
+mod sendable_tests;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use examhall_core::EmailAddress;
 use examhall_queue::{Blocklist, Connection, Error};
 use lettre::Address;
 
@@ -68,15 +69,9 @@ impl Suppressions {
     }
 }
 
-/// One form for all spellings of an address: how people write a mailbox differs in case only, and mails have a domain
-/// beyond ASCII as DNS knows it.
+/// One form for all spellings of an address: the key of an account that has it.
 pub(crate) fn canonical(address: &str) -> String {
-    let address = address.trim().to_lowercase();
-    let ascii = |(user, domain): (&str, &str)| Some(format!("{user}@{}", url::Host::parse(domain).ok()?));
-    match address.rsplit_once('@') {
-        Some(parts) if !parts.1.is_ascii() => ascii(parts).unwrap_or(address),
-        _ => address,
-    }
+    EmailAddress::from_stored(address).canonical()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Checks of texts that bodies hold.
 #![expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
 
-use examhall_core::{AccountName, EmailAddress};
+use examhall_core::{AccountName, EmailAddress, check_body, check_line};
 
 /// One mailbox, such as `ada@example.com`.
 pub(crate) fn is_address(text: &str, (): &()) -> garde::Result {
@@ -15,11 +15,10 @@ pub(crate) fn is_account_name(text: &str, (): &()) -> garde::Result {
 
 /// Something to read in one line, without characters that could begin a header of a mail.
 pub(crate) fn is_one_line(text: &str, (): &()) -> garde::Result {
-    let is_bad = text.trim().is_empty() || text.chars().any(char::is_control);
-    if is_bad { Err(garde::Error::new("must be one line of visible characters")) } else { Ok(()) }
+    check_line(text).map_err(garde::Error::new)
 }
 
 /// Anything but the character NUL, which PostgreSQL cannot store.
 pub(crate) fn has_no_nul(text: &str, (): &()) -> garde::Result {
-    if text.contains('\0') { Err(garde::Error::new("must not hold the character NUL")) } else { Ok(()) }
+    check_body(text).map_err(garde::Error::new)
 }

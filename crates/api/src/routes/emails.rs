@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
-use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
+use examhall_core::{EmailJob, MailClass, Priority, Recipients};
 use examhall_queue::{Attempts, Order, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
 use garde::Validate;
@@ -21,7 +21,6 @@ use crate::{
         extract::{Admin, Id, Parameters},
         list,
         problem::{FieldError, Problem},
-        text::is_one_line,
     },
     mail::{CUSTOM, CustomMail, Delivery},
     relay,
@@ -42,11 +41,11 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 struct Sending {
     #[garde(custom(are_addresses))]
     to: Recipients,
-    #[garde(length(chars, min = 1, max = 500), custom(is_one_line))]
+    #[garde(custom(is_subject))]
     subject: String,
-    #[garde(length(chars, min = 1, max = 500_000), custom(crate::http::text::has_no_nul))]
+    #[garde(length(chars, min = 1), custom(is_body))]
     html: String,
-    #[garde(inner(length(chars, max = 500_000), custom(crate::http::text::has_no_nul)))]
+    #[garde(inner(custom(is_body)))]
     text: Option<String>,
     #[garde(inner(range(min = 1, max = 10)))]
     priority: Option<u8>,
@@ -82,11 +81,12 @@ async fn send(
     JsonBody(body): JsonBody<Sending>,
 ) -> Result<HttpResponse, Problem> {
     let now = now();
-    let first = body.to.0.first().map(|to| EmailAddress::parse(to)).transpose();
-    let to = first.ok().flatten().ok_or_else(|| Problem::bad_request("`to` names nobody"))?;
+    // Queued as they were parsed: the mailer need not read them in another way.
+    let recipients = EmailJob::parse_recipients(&body.to).unwrap_or_default();
+    let to = recipients.first().cloned().ok_or_else(|| Problem::bad_request("`to` names nobody"))?;
     let not_before = body.delay_ms.filter(|ms| *ms > 0).map(|ms| now.plus(Duration::from_millis(ms)));
     let mut custom = CustomMail {
-        to: body.to,
+        to: Recipients(recipients.into_iter().map(String::from).collect()),
         subject: body.subject,
         html: body.html,
         text: body.text,
@@ -230,10 +230,15 @@ async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) ->
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
 fn are_addresses(to: &Recipients, (): &()) -> garde::Result {
-    let job = EmailJob { to: to.clone(), ..EmailJob::default() };
-    job.check_recipients().map_err(garde::Error::new)?;
-    match to.0.iter().find_map(|one| EmailAddress::parse(one).err()) {
-        Some(error) => Err(garde::Error::new(error)),
-        None => Ok(()),
-    }
+    EmailJob::parse_recipients(to).map(drop).map_err(garde::Error::new)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
+fn is_subject(subject: &str, (): &()) -> garde::Result {
+    EmailJob::check_subject(subject).map_err(garde::Error::new)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
+fn is_body(body: &str, (): &()) -> garde::Result {
+    EmailJob::check_body(body).map_err(garde::Error::new)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{BadEmailAddress, BadText, EmailAddress};
 use serde_json::json;
 
 fn full() -> EmailJob {
@@ -66,4 +67,29 @@ fn debug_shows_neither_body_nor_address() {
     let shown = format!("{:?} {:?}", full(), full().attachments);
     assert!(!shown.contains("secret-token") && !shown.contains("example.com>,") && !shown.contains("aGk="));
     assert!(!shown.contains("ada@"), "{shown}");
+}
+
+#[test]
+fn a_mail_that_could_not_be_sent_is_not_queued() {
+    let check = |change: fn(&mut EmailJob)| {
+        let mut job =
+            EmailJob { to: "a@b.example".into(), subject: "s".into(), html: "h".into(), ..EmailJob::default() };
+        change(&mut job);
+        job.check()
+    };
+    assert_eq!(check(|job| job.subject = "字".repeat(500)), Ok(()));
+    assert_eq!(check(|job| job.subject = "字".repeat(501)), Err(BadMail::Subject));
+    assert_eq!(check(|job| job.subject = "a\r\nb".into()), Err(BadMail::Text(BadText::Line)));
+    assert_eq!(check(|job| job.text = Some("\0".into())), Err(BadMail::Text(BadText::Nul)));
+    assert_eq!(check(|job| job.html = "x".repeat(500_001)), Err(BadMail::Body));
+    assert_eq!(check(|job| job.to = Recipients(vec![])), Err(BadMail::Recipients(BadRecipients::None)));
+    assert_eq!(check(|job| job.cc = "\"a b\"@c.example".into()), Err(BadMail::Address(BadEmailAddress::Quoted)));
+}
+
+#[test]
+fn recipients_are_queued_as_they_are_parsed() {
+    let to = Recipients(vec![" Ada@EXÄMPLE.example\r\n".into(), "\"bob\"@b.example".into()]);
+    let parsed = EmailJob::parse_recipients(&to).expect("addresses");
+    let texts: Vec<_> = parsed.iter().map(EmailAddress::as_str).collect();
+    assert_eq!(texts, ["Ada@xn--exmple-cua.example", "bob@b.example"]);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use examhall_core::AttachmentEncoding;
+use examhall_core::{AttachmentEncoding, Recipients};
 
 fn job() -> EmailJob {
     EmailJob {
@@ -81,7 +81,8 @@ fn what_is_no_mail_is_refused_and_the_field_named() {
     assert!(refused(|job| job.to = "nobody".into()).starts_with("to: not a mailbox"));
     assert!(refused(|job| job.to = "a@b.example\r\nBcc: x@y.example".into()).starts_with("to: holds a line break"));
     assert!(refused(|job| job.subject = "a\r\nBcc: x@y.example".into()).starts_with("subject: "));
-    assert!(refused(|job| job.subject = "x".repeat(1000)).contains("a word of more than 900 bytes"));
+    let word = "x".repeat(1000);
+    assert!(refused(|job| job.headers = [("X-A".into(), word)].into()).contains("a word of more than 900 bytes"));
     assert!(refused(|job| job.from = Some("x".into())).starts_with("from: "));
     assert!(refused(|job| job.reply_to = Some("x".into())).starts_with("replyTo: "));
     assert!(refused(|job| job.message_id = Some("<a>\r\nX: y".into())).starts_with("messageId: "));

@@ -16,8 +16,6 @@
 mod dialogue;
 mod fault;
 mod folder;
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing;
 mod lease;
 mod pool;
 mod provider;

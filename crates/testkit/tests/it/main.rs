@@ -21,6 +21,7 @@ mod outbox;
 mod path;
 mod poison;
 mod publication;
+mod queued_is_sent;
 mod quick_start;
 mod redis_guide;
 mod rolling;
