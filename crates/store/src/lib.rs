@@ -14,7 +14,6 @@
 
 mod accounts;
 mod attempts;
-mod connect;
 mod db;
 mod entity;
 mod error;

@@ -27,12 +27,12 @@ pub(crate) const RESULT_PUBLISHED: &str = "result-published";
 
 /// A mail by what it is to say.
 pub(crate) enum Letter {
-    /// "Is this address yours?"
-    Verification { name: String, token: SecretToken },
+    /// "Is this address yours?" Whoever signed up with it may be a stranger, so their name is left out.
+    Verification { token: SecretToken },
     /// "Somebody signed up with your address, which has an account."
     AlreadyRegistered { name: String },
-    /// "Choose a new password."
-    Reset { name: String, token: SecretToken },
+    /// "Choose a new password." With a name where the address is proven.
+    Reset { name: Option<String>, token: SecretToken },
     /// "Your password was changed."
     PasswordChanged { name: String },
     /// "You have handed in an exam: this is what you earned."
@@ -88,9 +88,9 @@ pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCom
         passed: YesNo::Yes,
     };
     let letter = match name {
-        "verification" => Letter::Verification { name: owner, token },
+        "verification" => Letter::Verification { token },
         "already-registered" => Letter::AlreadyRegistered { name: owner },
-        "reset" => Letter::Reset { name: owner, token },
+        "reset" => Letter::Reset { name: Some(owner), token },
         "password-changed" => Letter::PasswordChanged { name: owner },
         "result" | RESULT_PUBLISHED => Letter::Result(news),
         other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
@@ -110,6 +110,7 @@ pub(crate) struct Mailroom {
 
 #[derive(Serialize, Deserialize)]
 struct Params {
+    /// Empty where nobody has proven that the address is theirs.
     name: String,
 }
 
@@ -135,16 +136,16 @@ impl Mailroom {
     /// The outbox row of a letter.
     pub(crate) fn envelope(&self, to: EmailAddress, letter: &Letter, now: Timestamp) -> NewMail {
         let id = Uuid::now_v7();
-        let named = |name: &String| json!(Params { name: name.clone() });
+        let named = |name: &str| json!(Params { name: name.to_owned() });
         let (template, class, params) = match letter {
-            Letter::Verification { name, .. } => ("verification", MailClass::Verification, named(name)),
+            Letter::Verification { .. } => ("verification", MailClass::Verification, named("")),
             Letter::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
-            Letter::Reset { name, .. } => ("reset", MailClass::Reset, named(name)),
+            Letter::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
             Letter::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
             Letter::Result(news) => ("result", MailClass::Result, json!(news)),
         };
         let (secret, life) = match letter {
-            Letter::Verification { token, .. } => (Some(token), Some(VERIFICATION_LIFE)),
+            Letter::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
             Letter::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
             Letter::AlreadyRegistered { .. } | Letter::PasswordChanged { .. } | Letter::Result(_) => (None, None),
         };
@@ -186,7 +187,7 @@ impl Mailroom {
         let token = || self.seal.open(mail.id, &mail.sealed);
         let home = self.public_url.as_str();
         Ok(match mail.template.as_str() {
-            "verification" => templates::verification::render(&name()?, &self.link("verify", &token()?))?,
+            "verification" => templates::verification::render(&self.link("verify", &token()?))?,
             "already-registered" => templates::already_registered::render(&name()?, home)?,
             "reset" => templates::reset::render(&name()?, &self.link("reset", &token()?))?,
             "password-changed" => templates::password_changed::render(&name()?, home)?,

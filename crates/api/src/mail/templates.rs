@@ -33,7 +33,7 @@ macro_rules! letter {
     };
 }
 
-letter!(verification: "en/verification.subject.txt", "en/verification.txt", "en/verification.html"; name, link);
+letter!(verification: "en/verification.subject.txt", "en/verification.txt", "en/verification.html"; link);
 letter!(
     already_registered: "en/already-registered.subject.txt", "en/already-registered.txt", "en/already-registered.html";
     name, link

@@ -18,7 +18,7 @@ use crate::{
         body::JsonBody,
         client::Client,
         problem::{FieldError, Problem},
-        text::{is_account_name, is_address, is_one_line},
+        text::{is_account_name, is_address, is_name},
     },
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
     state::{State, now},
@@ -40,7 +40,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 struct SignUp {
     #[garde(custom(is_address))]
     email: String,
-    #[garde(length(chars, min = 1, max = 100), custom(is_one_line))]
+    #[garde(length(chars, min = 1, max = 100), custom(is_name))]
     name: String,
     #[garde(custom(is_good_password(&self.email, &self.name)))]
     password: String,
@@ -83,14 +83,14 @@ async fn sign_up(
     let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
         email: email.clone(),
-        name: body.name.clone(),
+        name: body.name,
         password_hash: state.passwords.hash(client, body.password).await?,
         role: Role::Student,
         verified: false,
     };
     let answer_at = Instant::now() + FLOOR; // hashing takes its time in any case
     let kept = mail_token(&token, TokenPurpose::Verification, VERIFICATION_LIFE);
-    let letter = Letter::Verification { name: body.name, token };
+    let letter = Letter::Verification { token };
     let mail = state.mailroom.envelope(email.clone(), &letter, now);
     let may_mail = state.limits.may_mail(&email).await;
     let unusable = (!may_mail).then(|| state.passwords.unusable());
@@ -161,10 +161,10 @@ async fn send_token(
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
     let letter = |account: &Account| {
-        let name = account.name.clone();
+        let token = token.clone();
         let letter = match purpose {
-            TokenPurpose::Reset => Letter::Reset { name, token: token.clone() },
-            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { name, token: token.clone() },
+            TokenPurpose::Reset => Letter::Reset { name: account.verified.then(|| account.name.clone()), token },
+            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { token },
         };
         state.mailroom.envelope(account.email.clone(), &letter, now)
     };
@@ -222,7 +222,6 @@ fn mail_token(token: &SecretToken, purpose: TokenPurpose, life: Duration) -> New
 }
 
 /// Of a body that has been checked, and so of none.
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 pub(super) fn bad_address(error: BadEmailAddress) -> Problem {
     Problem::invalid(vec![FieldError { pointer: "/email".to_owned(), detail: error.to_string() }])
 }

@@ -12,7 +12,7 @@ use crate::{
         extract::{Id, IfMatch, LoggedIn},
         problem::Problem,
         respond,
-        text::is_one_line,
+        text::is_name,
     },
     loaders::load_profile,
     state::{State, now},
@@ -26,7 +26,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    #[garde(inner(length(chars, min = 1, max = 100), custom(is_one_line)))]
+    #[garde(inner(length(chars, min = 1, max = 100), custom(is_name)))]
     name: Option<String>,
 }
 
