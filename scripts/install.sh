@@ -117,6 +117,15 @@ has_postgres() {
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+# PgBouncer, a pooler in front of PostgreSQL; tests start poolers of their own.
+need_pgbouncer() {
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] && return
+  say "Installing PgBouncer ..."
+  install_package pgbouncer pgbouncer pgbouncer || true
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ||
+    fail "PgBouncer is missing and could not be installed: install it (apt: pgbouncer, brew: pgbouncer, dnf: pgbouncer)"
+}
+
 # Postfix, for mail from end to end; tests start servers of their own, so the one of the system is not started.
 need_postfix() {
   if ! command -v postfix >/dev/null || ! command -v saslpasswd2 >/dev/null; then

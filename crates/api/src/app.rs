@@ -253,7 +253,8 @@ async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhal
 }
 
 async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
-    let store = Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")?;
+    let (url, connections) = (settings.database_url.expose_secret(), settings.database_connections);
+    let store = Store::connect_with(url, connections).await.context("DATABASE_URL")?;
     if settings.database_auto_migrate {
         store.migrate().await.context("the database cannot be migrated")?;
     } else if !store.is_migrated().await.context("DATABASE_URL")? {

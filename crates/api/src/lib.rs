@@ -17,6 +17,8 @@ mod auth;
 mod background;
 mod check;
 pub mod cli;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod limits;
 mod loaders;

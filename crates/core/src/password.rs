@@ -1,4 +1,6 @@
-//! Which passwords are refused: those that an attacker tries first.
+//! Passwords: the form in which they are hashed, and which are refused.
+
+use unicode_normalization::UnicodeNormalization;
 
 /// Why a password is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,22 @@ impl BadPassword {
     pub const MAX_BYTES: usize = 1024;
 }
 
+/// The form in which a password is hashed, so that it is the same from every keyboard and system: RFC 8265, section 4.2
+/// (`OpaqueString`; NIST SP 800-63B-4, section 3.1.1.2, asks for the same). Spaces beyond ASCII become one, and what can be composed is (NFC).
+/// Nothing is refused here: what was a password once stays one.
+///
+/// ```
+/// use examhall_core::prepared_password;
+///
+/// assert_eq!(prepared_password("re\u{301}sume\u{301}"), "résumé");
+/// assert_eq!(prepared_password("correct\u{a0}horse"), "correct horse");
+/// ```
+pub fn prepared_password(password: &str) -> String {
+    let is_space =
+        |c: char| matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}');
+    password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
+}
+
 /// Checks a password that somebody with this address and name wants.
 ///
 /// ```
@@ -36,13 +54,15 @@ impl BadPassword {
 /// # Errors
 /// See [`BadPassword`].
 pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), BadPassword> {
+    let password = prepared_password(password);
     if password.chars().count() < BadPassword::MIN_CHARS {
         return Err(BadPassword::TooShort);
     }
     if password.len() > BadPassword::MAX_BYTES {
         return Err(BadPassword::TooLong);
     }
-    let lower = password.to_lowercase();
+    // As it is guessed: full-width letters are letters.
+    let lower = password.nfkc().collect::<String>().to_lowercase();
     // "Password123!" is "password" to whoever guesses.
     let stem = lower.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
     let mut letters = lower.chars();
@@ -50,7 +70,7 @@ pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), Bad
     if COMMON.contains(&lower.as_str()) || STEMS.contains(&stem) || letters.all(|letter| Some(letter) == first) {
         return Err(BadPassword::Common);
     }
-    let (email, name) = (email.to_lowercase(), name.to_lowercase());
+    let (email, name) = (email.to_lowercase(), name.nfkc().collect::<String>().to_lowercase());
     let local = email.split('@').next().unwrap_or_default();
     if [email.as_str(), local, name.as_str()].contains(&lower.as_str()) {
         return Err(BadPassword::Personal);
@@ -202,6 +222,20 @@ mod tests {
         assert_eq!(check("übergröß"), Ok(()));
         assert_eq!(check(&"ab".repeat(512)), Ok(()));
         assert_eq!(check(&"ab".repeat(513)), Err(BadPassword::TooLong));
+    }
+
+    #[test]
+    fn spelling_in_unicode_makes_no_other_password() {
+        assert_eq!(check("ｐａｓｓｗｏｒｄ１"), Err(BadPassword::Common));
+        assert_eq!(check("Ada\u{a0}Lovelace"), Err(BadPassword::Personal));
+        assert_eq!(check("u\u{308}bergro"), Err(BadPassword::TooShort), "seven characters, however they are made");
+        for (one, other) in [("\u{212b}ngström", "Ångstro\u{308}m"), ("a\u{2003}b\u{3000}c", "a b c"), ("ａ", "ａ")]
+        {
+            assert_eq!(prepared_password(one), prepared_password(other), "{one:?}");
+        }
+        assert_ne!(prepared_password("Straße"), prepared_password("STRASSE"), "case counts");
+        let twice = prepared_password(&prepared_password("\u{1e9b}\u{323}\u{a0}"));
+        assert_eq!(twice, prepared_password("\u{1e9b}\u{323}\u{a0}"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Choice, Question, QuestionKind};
+use crate::{Choice, Question, QuestionKind, folding::folded};
 
 /// Something in a question that cannot stay as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,10 @@ impl Question {
             QuestionKind::ShortText { accepted } => {
                 faults.check((1..=MAX_CHOICES).contains(&accepted.len()), "/accepted", "must have 1 to 50 texts");
                 for (n, text) in accepted.iter().enumerate() {
-                    faults.text(&format!("/accepted/{n}"), text, MAX_ACCEPTED);
+                    let pointer = format!("/accepted/{n}");
+                    faults.text(&pointer, text, MAX_ACCEPTED);
+                    let is_shown = text.trim().is_empty() || !folded(text).is_empty();
+                    faults.check(is_shown, &pointer, "must hold a visible character");
                 }
             }
         }

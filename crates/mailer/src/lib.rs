@@ -19,6 +19,8 @@ mod dkim;
 mod drain;
 mod end;
 mod expiry;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gauges;
 mod handler;
 mod message;

@@ -115,12 +115,16 @@ impl Ledger {
         Ok(self.read(job_id).await?.entry())
     }
 
-    /// What is known of a job's effect, for [`replace`](Self::replace).
+    /// What is known of a job's effect, for [`replace`](Self::replace). A key of another type is an entry that cannot be
+    /// understood: it must not stop those who ask after many jobs at once.
     ///
     /// # Errors
     /// [`Error::Redis`].
     pub async fn read(&self, job_id: &str) -> Result<Standing, Error> {
-        Ok(Standing(self.connection.get(&self.key(job_id)).await?.unwrap_or_default()))
+        match self.connection.get(&self.key(job_id)).await {
+            Err(Error::Redis(error)) if error.details().starts_with("WRONGTYPE") => Ok(Standing::default()),
+            found => Ok(Standing(found?.unwrap_or_default())),
+        }
     }
 
     /// Writes an entry where `known` still stands, and gives what stands then; `None` where somebody else has written

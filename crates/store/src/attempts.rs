@@ -1,6 +1,6 @@
 //! Students' sittings of exams.
 
-use examhall_core::{Answer, Attempt, AttemptId, EmailAddress, Exam, ExamId, ExamResult, Timestamp, UserId, grade};
+use examhall_core::{Answer, AnswerKey, Attempt, AttemptId, EmailAddress, Exam, ExamId, ExamResult, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
@@ -246,7 +246,7 @@ async fn insert_result(
     answers: &[Answer],
     now: Timestamp,
 ) -> Result<ExamResult, Error> {
-    let grade = grade(&paper.questions, answers, paper.exam.pass_mark);
+    let grade = AnswerKey::new(&paper.questions).grade(answers, paper.exam.pass_mark);
     let marks = serde_json::to_value(&grade.marks);
     let row = result::ActiveModel {
         id: Set(Uuid::now_v7()),

@@ -1,24 +1,20 @@
 //! Connections: many to read, and for SQLite one to write.
 
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use examhall_core::{Change, Timestamp};
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 use uuid::Uuid;
 
 use crate::{
     Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results,
+    connect::{Connector, is_postgres, make_folder_of},
     fault::Fault,
     invalidation,
-    pool::{Reader, Retirement},
+    pool::Reader,
 };
 
 /// How long after connections were replaced an SQLite file is asked whether it can be written.
@@ -43,7 +39,7 @@ pub struct Store {
     pub outbox: Outbox,
     pub(crate) db: Db,
     /// For heartbeats: it does not wait for a connection behind the others.
-    probe: DatabaseConnection,
+    probe: Reader,
 }
 
 /// Connections that all parts of the store share.
@@ -51,27 +47,41 @@ pub struct Store {
 pub(crate) struct Db {
     pub(crate) read: Reader,
     write: DatabaseConnection,
-    retirement: Retirement,
+    connector: Connector,
     hook: Arc<OnceLock<Arc<dyn CommitHook>>>,
 }
 
 impl Store {
+    /// Connections of a process that is not told how many it may have.
+    pub const DEFAULT_CONNECTIONS: u32 = 16;
+
     /// Connects to `sqlite://FILE?mode=rwc` (the file's folder is made) or `postgres://...`.
     ///
     /// # Errors
     /// [`Error::BadUrl`], [`Error::Folder`], or [`Error::Unavailable`] where the database does not answer.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let retirement = Retirement::default();
-        let db = if let Some(file) = url.strip_prefix("sqlite://") {
+        Self::connect_with(url, Self::DEFAULT_CONNECTIONS).await
+    }
+
+    /// As [`connect`](Self::connect), with at most `connections` for requests and one for the readiness probe. For SQLite
+    /// they read, and there is one more that writes.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(url: &str, connections: u32) -> Result<Self, Error> {
+        let is_postgres = is_postgres(url);
+        if let Some(file) = url.strip_prefix("sqlite://") {
             make_folder_of(file.split('?').next().unwrap_or_default()).map_err(Error::Folder)?;
-            // SQLite lets one write at a time: writers wait in our queue, in order, and none sees "database is locked".
-            Db::new(connect(url, 8, &retirement).await?, connect(url, 1, &retirement).await?, retirement.clone())
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let both = connect(url, 16, &retirement).await?;
-            Db::new(both.clone(), both, retirement.clone())
-        } else {
+        } else if !is_postgres {
             return Err(Error::BadUrl);
-        };
+        }
+        let connector = Connector::of(url).await;
+        let read = connector.connect(url, connections).await?;
+        // SQLite lets one write at a time: writers wait in our queue, in order, and none sees "database is locked".
+        let write = if is_postgres { read.clone() } else { connector.connect(url, 1).await? };
+        let probe = Reader { pool: connector.connect(url, 1).await?, connector: connector.clone() };
+        let read = Reader { pool: read, connector: connector.clone() };
+        let db = Db { read, write, connector, hook: Arc::default() };
         Ok(Self {
             accounts: Accounts::new(db.clone()),
             exams: Exams::new(db.clone()),
@@ -81,7 +91,7 @@ impl Store {
             invalidations: Invalidations::new(db.clone()),
             outbox: Outbox::new(db.clone()),
             db,
-            probe: connect(url, 1, &retirement).await?,
+            probe,
         })
     }
 
@@ -100,7 +110,7 @@ impl Store {
         let done = match self.probe.get_database_backend() {
             DbBackend::Postgres => is_read_only(&self.probe).await,
             // SQLite says only to those who want to write, and they wait for each other: asked where one has failed.
-            _ if self.db.retirement.is_within(SUSPICION) => {
+            _ if self.db.connector.retirement.is_within(SUSPICION) => {
                 self.probe.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await.map(|_| false)
             }
             _ => self.probe.execute_unprepared("SELECT 1").await.map(|_| false),
@@ -108,7 +118,7 @@ impl Store {
         let done = done.map_err(Error::from);
         self.db.note(&done);
         if done? {
-            self.db.retirement.retire(&Error::ReadOnly);
+            self.db.connector.retirement.retire(&Error::ReadOnly);
             return Err(Error::ReadOnly);
         }
         Ok(())
@@ -150,7 +160,7 @@ impl Store {
 
     /// Lets go of all connections.
     pub async fn close(self) {
-        for connection in [self.db.read.pool, self.db.write, self.probe] {
+        for connection in [self.db.read.pool, self.db.write, self.probe.pool] {
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "database connection was gone before it was closed");
             }
@@ -159,11 +169,6 @@ impl Store {
 }
 
 impl Db {
-    fn new(read: DatabaseConnection, write: DatabaseConnection, retirement: Retirement) -> Self {
-        let read = Reader { pool: read, retirement: retirement.clone() };
-        Self { read, write, retirement, hook: Arc::default() }
-    }
-
     /// Runs a transaction, and once more if the first run met a deadlock or a connection that takes no writes: then
     /// nothing of it was committed. `work` begins and commits it; each run must be whole.
     pub(crate) async fn retry<T, F>(&self, work: impl Fn() -> F) -> Result<T, Error>
@@ -181,17 +186,14 @@ impl Db {
 
     fn note<T>(&self, done: &Result<T, Error>) -> Option<Fault> {
         match done {
-            Err(Error::Unavailable(error)) => self.retirement.note(error),
+            Err(Error::Unavailable(error)) => self.connector.retirement.note(error),
             _ => None,
         }
     }
 
     /// Begins a transaction that writes; dropping it takes everything back.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        // SQLite: the lock is taken now. A transaction that read first and then wants to write would be refused.
-        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        Ok(self.write.begin_with_options(options).await?)
+        Ok(self.connector.begin(&self.write).await?)
     }
 
     /// Commits a transaction that changes something cached, and tells the cache before and after it.
@@ -229,39 +231,9 @@ async fn note_cleared(invalidations: Invalidations, commit: Uuid, now: Timestamp
     }
 }
 
-async fn connect(url: &str, connections: u32, retirement: &Retirement) -> Result<DatabaseConnection, Error> {
-    let (for_postgres, for_sqlite) = (retirement.clone(), retirement.clone());
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(connections)
-        .connect_timeout(Duration::from_secs(5))
-        .acquire_timeout(Duration::from_secs(5))
-        .statement_timeout(Duration::from_secs(5))
-        .sqlx_logging(false)
-        .map_sqlx_postgres_pool_opts(move |pool| {
-            let retirement = for_postgres.clone();
-            pool.before_acquire(move |_, connection| Box::pin(std::future::ready(Ok(retirement.allows(&connection)))))
-        })
-        .map_sqlx_sqlite_pool_opts(move |pool| {
-            let retirement = for_sqlite.clone();
-            pool.before_acquire(move |_, connection| Box::pin(std::future::ready(Ok(retirement.allows(&connection)))))
-        })
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
-        });
-    Database::connect(options).await.map_err(Error::Unavailable)
-}
-
 /// Asks a PostgreSQL server whether it takes no writes: in recovery (a standby) transactions are read-only too.
-async fn is_read_only(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+async fn is_read_only(connection: &Reader) -> Result<bool, DbErr> {
     let sql = "SELECT CAST(current_setting('transaction_read_only') AS BOOLEAN) AS read_only";
     let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
     row.map_or(Ok(false), |row| row.try_get("", "read_only"))
-}
-
-fn make_folder_of(file: &str) -> std::io::Result<()> {
-    match Path::new(file).parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
-        _ => Ok(()),
-    }
 }

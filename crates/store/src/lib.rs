@@ -14,6 +14,7 @@
 
 mod accounts;
 mod attempts;
+mod connect;
 mod db;
 mod entity;
 mod error;

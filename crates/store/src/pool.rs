@@ -7,11 +7,11 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
     sqlx::pool::PoolConnectionMetadata,
 };
 
-use crate::fault::Fault;
+use crate::{connect::Connector, fault::Fault};
 
 /// Connections are replaced at most this often: while the server stays read-only, new ones are as unfit as the old.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Retirement {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) pool: DatabaseConnection,
-    pub(crate) retirement: Retirement,
+    pub(crate) connector: Connector,
 }
 
 impl Reader {
@@ -78,13 +78,43 @@ impl Reader {
     where
         F: Future<Output = Result<T, DbErr>>,
     {
-        let note = |done: &Result<T, DbErr>| self.retirement.note(done.as_ref().err()?);
+        let note = |done: &Result<T, DbErr>| self.connector.retirement.note(done.as_ref().err()?);
         let mut done = read().await;
         if note(&done).is_some_and(|fault| fault.is_worth_a_retry() || fault.spoils_connections()) {
             done = read().await;
             note(&done);
         }
         done
+    }
+
+    /// The transaction that even one statement needs behind a pooler: it is prepared in one round trip to the server and
+    /// run in the next.
+    async fn transaction(&self) -> Result<Option<DatabaseTransaction>, DbErr> {
+        if !self.connector.is_pooled {
+            return Ok(None);
+        }
+        self.connector.begin(&self.pool).await.map(Some)
+    }
+
+    async fn execute_in(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let Some(tx) = self.transaction().await? else { return self.pool.execute_raw(statement).await };
+        let done = tx.execute_raw(statement).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    async fn query_one_in(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let Some(tx) = self.transaction().await? else { return self.pool.query_one_raw(statement).await };
+        let done = tx.query_one_raw(statement).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    async fn query_all_in(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let Some(tx) = self.transaction().await? else { return self.pool.query_all_raw(statement).await };
+        let done = tx.query_all_raw(statement).await?;
+        tx.commit().await?;
+        Ok(done)
     }
 }
 
@@ -95,7 +125,7 @@ impl ConnectionTrait for Reader {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.run(|| self.pool.execute_raw(statement.clone())).await
+        self.run(|| self.execute_in(statement.clone())).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -103,10 +133,10 @@ impl ConnectionTrait for Reader {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.run(|| self.pool.query_one_raw(statement.clone())).await
+        self.run(|| self.query_one_in(statement.clone())).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.run(|| self.pool.query_all_raw(statement.clone())).await
+        self.run(|| self.query_all_in(statement.clone())).await
     }
 }

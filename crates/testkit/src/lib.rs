@@ -16,6 +16,7 @@
 mod cluster;
 mod database;
 mod net;
+mod pgbouncer;
 mod postfix;
 mod postgres;
 mod process;
@@ -29,6 +30,7 @@ mod world;
 pub use cluster::RedisCluster;
 pub use database::{Database, DatabaseKind};
 pub use net::free_port;
+pub use pgbouncer::PgBouncer;
 pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use process::{Process, binary, example};

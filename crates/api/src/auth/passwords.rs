@@ -13,6 +13,7 @@ use argon2::{
         phc::{Output, ParamsString, PasswordHash, Salt},
     },
 };
+use examhall_core::prepared_password;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::SecretToken;
@@ -63,16 +64,23 @@ impl Passwords {
         })
     }
 
-    /// The PHC string of a password that `client` has sent.
+    /// The PHC string of a password that `client` has sent, as [`prepared_password`] has it.
     pub(crate) async fn hash(&self, client: IpAddr, password: String) -> Result<String, Problem> {
+        let password = prepared_password(&password);
         self.beside(client, move |room| hash(&password, room)).await?.map_err(|error| Problem::internal(&error))
     }
 
     /// Whether `password`, which `client` has sent, is the one of `phc`; takes as long, and is false, where there is none.
+    /// Hashes of the time before passwords were prepared are of the password as it was typed: where preparing changes
+    /// it, both forms are tried.
     pub(crate) async fn verify(&self, client: IpAddr, password: String, phc: Option<String>) -> Result<bool, Problem> {
         let (nobody, is_somebody) = (Arc::clone(&self.nobody), phc.is_some());
-        let matches =
-            self.beside(client, move |room| verify(&password, phc.as_deref().unwrap_or(&nobody), room)).await?;
+        let matches = self.beside(client, move |room| {
+            let (prepared, phc) = (prepared_password(&password), phc.as_deref().unwrap_or(&nobody));
+            let first = verify(&prepared, phc, room);
+            if first.is_err() && prepared != password { verify(&password, phc, room) } else { first }
+        });
+        let matches = matches.await?;
         Ok(matches.is_ok() && is_somebody)
     }
 
@@ -155,6 +163,24 @@ mod tests {
     use super::*;
 
     const ANN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn passwords_match_in_either_unicode_form() {
+        let passwords = Passwords::new().expect("hashes");
+        let (composed, apart) = ("résumé of Ann", "re\u{301}sume\u{301} of\u{a0}Ann");
+        let verify = async |phc: &str, typed: &str| {
+            passwords.verify(ANN, typed.to_owned(), Some(phc.to_owned())).await.expect("verified")
+        };
+        for set in [composed, apart] {
+            let phc = passwords.hash(ANN, set.to_owned()).await.expect("hashed");
+            assert!(verify(&phc, composed).await && verify(&phc, apart).await, "{set:?}");
+            assert!(!verify(&phc, "resume of Ann").await);
+        }
+        // Hashed before passwords were prepared.
+        let old = Argon2::default().hash_password(apart.as_bytes()).expect("hashed").to_string();
+        assert!(verify(&old, apart).await, "typed as it was set");
+        assert!(!verify(&old, "re\u{301}sume\u{301} of Bob").await);
+    }
 
     #[tokio::test]
     async fn a_client_who_sends_many_passwords_keeps_others_waiting_for_a_few() {

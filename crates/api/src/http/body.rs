@@ -43,7 +43,7 @@ where
 }
 
 /// 400 where the text is no JSON, 422 where the JSON is not what is asked for.
-fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let no_json = |error: &serde_json::Error| Problem::bad_request(format!("the body is no JSON: {error}"));
     let value: T = match read(&mut json) {

@@ -29,7 +29,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 struct LogIn {
     #[garde(custom(is_account_name))]
     email: String,
-    #[garde(length(bytes, max = 1024))]
+    #[garde(length(bytes, max = 4096))] // in any Unicode form: what is stored is at most 1024 long
     password: String,
 }
 

@@ -37,6 +37,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "sqlite:// or postgres://. Only the API uses it.",
     ),
     unset("DATABASE_AUTO_MIGRATE", "Whether the API migrates the database at start. Default: true in development."),
+    plain(
+        "DATABASE_CONNECTIONS",
+        "16",
+        "Connections to the database that one API uses for requests, 2 to 1000; it has one more for its readiness. All \
+         APIs together must stay below PostgreSQL's max_connections.",
+    ),
     plain("API_BIND", "127.0.0.1:8000", "Address and port of the public API."),
     plain("API_OPS_BIND", "127.0.0.1:9000", "Address and port of the API's health and metrics."),
     unset(

@@ -63,6 +63,8 @@ pub struct ApiSettings {
     pub database_url: SecretString,
     /// `DATABASE_AUTO_MIGRATE`.
     pub database_auto_migrate: bool,
+    /// `DATABASE_CONNECTIONS`.
+    pub database_connections: u32,
     /// `API_BIND`.
     pub bind: SocketAddr,
     /// `API_OPS_BIND`.
@@ -143,6 +145,7 @@ impl ApiSettings {
             redis_url: values.secret("REDIS_URL"),
             database_url: values.secret("DATABASE_URL"),
             database_auto_migrate: values.switch("DATABASE_AUTO_MIGRATE", env == AppEnv::Development)?,
+            database_connections: u32::try_from(values.number("DATABASE_CONNECTIONS", 2..=1000)?).unwrap_or(1000),
             bind: values.address("API_BIND")?,
             ops_bind: values.address("API_OPS_BIND")?,
             drain_delay: match (values.get("API_DRAIN_DELAY_MS"), env) {

@@ -28,6 +28,11 @@ fn text(text: &str) -> Answer {
     value(AnswerValue::Text(text.into()))
 }
 
+/// Grades once.
+fn grade(questions: &[Question], answers: &[Answer], pass_mark: u8) -> Grade {
+    AnswerKey::new(questions).grade(answers, pass_mark)
+}
+
 /// The share that `answer` earns of a question worth 1.
 fn check(kind: &QuestionKind, answer: Answer, share: f64) {
     let answers = [answer];
@@ -59,6 +64,7 @@ fn a_multiple_choice_is_all_or_nothing_unless_it_gives_part_credit() {
     check(&kind(true), chosen(&["a", "b", "c", "d"]), 0.0);
     check(&kind(true), chosen(&["c", "d"]), 0.0);
     check(&kind(true), chosen(&["a", "unknown"]), 0.0);
+    check(&kind(true), chosen(&["a", "a"]), 0.5);
 }
 
 #[test]
@@ -80,7 +86,8 @@ fn a_number_is_right_within_its_tolerance() {
 #[test]
 fn a_short_text_is_right_whatever_its_case_and_spaces() {
     let kind = QuestionKind::ShortText { accepted: vec!["The Übermut".into(), "hubris".into()] };
-    for right in ["the übermut", "  THE   ÜBERMUT\n", "Hubris"] {
+    for right in ["the übermut", "  THE   ÜBERMUT\n", "Hubris", "the u\u{308}bermut", "hub\u{ad}ris\u{200b}", "ｈubris"]
+    {
         check(&kind, text(right), 1.0);
     }
     for wrong in ["", "theübermut", "the ubermut", "hubris!"] {
@@ -105,6 +112,53 @@ fn of_two_answers_to_one_question_the_last_counts() {
     let answer = |given| value(AnswerValue::Bool(given));
     assert!(grade(&key, &[answer(false), answer(true)], 50).passed);
     assert!(!grade(&key, &[answer(true), answer(false)], 50).passed);
+}
+
+#[test]
+fn a_number_that_comes_as_text_counts() {
+    let kind = QuestionKind::Numeric { answer: 4.25, tolerance: 0.0 };
+    for right in ["4.25", "4,25", " \u{ff14}.\u{ff12}\u{ff15} ", "+4.250"] {
+        check(&kind, text(right), 1.0);
+    }
+    check(&kind, text("4.26"), 0.0);
+    check(&kind, text("4,2,5"), 0.0);
+}
+
+#[test]
+fn answers_that_cannot_be_graded_are_named() {
+    let questions = [
+        question(1, 1.0, QuestionKind::SingleChoice { choices: choices(&["a"], &["b"]) }),
+        question(2, 1.0, QuestionKind::TrueFalse { correct: true }),
+        question(3, 1.0, QuestionKind::Numeric { answer: 1.0, tolerance: 0.0 }),
+        question(4, 1.0, QuestionKind::ShortText { accepted: vec!["x".into()] }),
+    ];
+    let key = AnswerKey::new(&questions);
+    let to = |n, answer: Answer| Answer { question_id: id(n), ..answer };
+    let nothing = Answer { question_id: id(1), choice_ids: None, value: None };
+    for (n, answer, reason) in [
+        (9, text("x"), Some(WhyUngraded::UnknownQuestion)),
+        (1, text("a"), Some(WhyUngraded::WrongKind)),
+        (1, chosen(&["a", "z"]), Some(WhyUngraded::UnknownChoice)),
+        (2, text("true"), Some(WhyUngraded::WrongKind)),
+        (2, chosen(&["a"]), Some(WhyUngraded::WrongKind)),
+        (3, text("one"), Some(WhyUngraded::NotANumber)),
+        (3, text("1,234"), Some(WhyUngraded::AmbiguousNumber)),
+        (3, value(AnswerValue::Bool(true)), Some(WhyUngraded::WrongKind)),
+        (4, value(AnswerValue::Number(1.0)), Some(WhyUngraded::WrongKind)),
+        // Wrong, unanswered or right: all of them can be graded.
+        (1, chosen(&["b"]), None),
+        (1, chosen(&[]), None),
+        (1, nothing, None),
+        (3, text("1.0"), None),
+        (3, text(" "), None),
+        (4, text(""), None),
+    ] {
+        let found = key.ungraded(&[to(n, answer.clone())]);
+        let expected: Vec<_> = reason.map(|reason| Ungraded { question_id: id(n), reason }).into_iter().collect();
+        assert_eq!(found, expected, "{n} {answer:?}");
+    }
+    let twice = [to(2, text("true")), to(2, value(AnswerValue::Bool(true)))];
+    assert!(key.ungraded(&twice).is_empty() && key.grade(&twice, 0).score > 0.0, "the last one counts");
 }
 
 fn any_kind() -> impl Strategy<Value = QuestionKind> {

@@ -16,6 +16,8 @@
 mod dialogue;
 mod fault;
 mod folder;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod lease;
 mod pool;
 mod provider;

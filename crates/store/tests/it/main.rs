@@ -8,6 +8,7 @@ mod faults;
 mod invalidation;
 mod outbox;
 mod outbox_claims;
+mod pooler;
 mod questions;
 mod results;
 mod schema;

@@ -14,6 +14,7 @@ use crate::{
 on_both!(
     mails_sealed_under_another_secret_delay_no_new_one,
     a_job_that_redis_refuses_holds_up_no_other,
+    a_ledger_key_of_another_type_stops_no_relay,
     rows_that_cannot_be_composed_are_closed_at_their_end,
 );
 
@@ -87,6 +88,34 @@ async fn a_job_that_redis_refuses_holds_up_no_other(database: DatabaseKind) {
         (count(&world, "enqueued_at IS NULL AND outcome IS NULL").await == 1).then_some(())
     })
     .await;
+}
+
+async fn a_ledger_key_of_another_type_stops_no_relay(database: DatabaseKind) {
+    let mut world = world(database).await;
+    let mut api = Api::start(&world).await;
+    world.redis.kill().await;
+    for email in ["ada@example.com", "grace@example.com"] {
+        api.sign_up(email).await;
+    }
+    api.process.kill().await;
+    sql(&world, "UPDATE mail_outbox SET claimed_until = NULL, claims = 0").await;
+    world.redis.restart().await;
+    let id = id_of(&world, "ada@example.com").await;
+    let _: i64 = world.redis.cmd(&format!("RPUSH mail:sent:m-{id} foreign")).await;
+    let _api = Api::start(&world).await;
+    eventually("both queued", PATIENCE, async || (jobs(&world).await == 2).then_some(())).await;
+}
+
+/// The id of the mail to an address, as its job has it after "m-".
+async fn id_of(world: &World, recipient: &str) -> String {
+    let id = match &world.database {
+        Database::Sqlite(_) => {
+            let part = |from: u8, length: u8| format!("substr(lower(hex(id)), {from}, {length})");
+            [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ")
+        }
+        Database::Postgres(_) => "id".to_owned(),
+    };
+    sql(world, &format!("SELECT {id} FROM mail_outbox WHERE recipient = '{recipient}'")).await
 }
 
 async fn rows_that_cannot_be_composed_are_closed_at_their_end(database: DatabaseKind) {

@@ -117,8 +117,9 @@ fn each_technology_has_its_room() {
 
 #[test]
 fn versions_and_lints_stand_in_one_table() {
-    // A peer that is measured beside ours is a workspace of its own: what it brings is not ours.
-    let members = |file: &&PathBuf| file.starts_with("crates") && !file.starts_with("crates/bench/peers");
+    // Workspaces of their own: peers that ours is measured against, and what is fuzzed.
+    let others = ["crates/bench/peers", "crates/fuzz"];
+    let members = |file: &&PathBuf| file.starts_with("crates") && !others.iter().any(|other| file.starts_with(other));
     for manifest in committed("Cargo.toml").iter().filter(members) {
         let text = read(manifest);
         assert!(text.contains("[lints]\nworkspace = true"), "{} has lints of its own", manifest.display());

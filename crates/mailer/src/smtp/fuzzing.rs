@@ -1,0 +1,26 @@
+//! What is fuzzed of the dialogue: see `crates/fuzz`.
+
+use std::{io::Cursor, time::Duration};
+
+use tokio::{io, runtime::Builder};
+
+use super::{reply::Reply, wire::Wire};
+
+/// Reads replies until there is none.
+///
+/// # Panics
+/// Where a reply is not what [`Reply`] says it is.
+pub fn smtp_reply(said: &[u8]) {
+    let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut wire = Wire::new(io::join(Cursor::new(said.to_vec()), io::sink()));
+        while let Ok(response) = wire.reply(Duration::from_secs(1)).await {
+            let reply = Reply::from(&response);
+            assert!((200..=599).contains(&reply.code), "{}", reply.code);
+            let kinds = [reply.is_done(), reply.is_go_on(), reply.is_refusal()];
+            assert_eq!(kinds.into_iter().filter(|is| *is).count(), 1, "{reply}");
+            assert!(!reply.is_final() || reply.is_refusal());
+            let _ = (reply.codes(), reply.detail(), reply.closes());
+        }
+    });
+}
