@@ -158,8 +158,9 @@ impl Accounts {
         row.version = Set(version);
         row.updated_at = Set(now.as_millis());
         let row = row.update(&tx).await?;
+        let value = to_account(row)?; // what is committed can be answered
         self.db.commit(tx, &[Change::Profile(id)], now).await?;
-        Ok(Versioned { version, value: to_account(row)? })
+        Ok(Versioned { version, value })
     }
 }
 

@@ -119,8 +119,9 @@ impl Exams {
         };
         let row = row.insert(&tx).await?;
         questions::insert(&tx, id, 0, &new.questions).await?;
+        let made = to_exam(row)?; // what is committed can be answered
         tx.commit().await?; // its id is new: nobody has asked for it, so nothing is cached
-        to_exam(row)
+        Ok(made)
     }
 
     /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
@@ -219,9 +220,10 @@ impl Exams {
         changed.version = Set(version);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
+        let changed = to_exam(row)?; // what is committed can be answered
         let told = [changed_with_questions(&tx, id).await?];
         self.db.commit(tx, &told, now).await?;
-        to_exam(row)
+        Ok(changed)
     }
 
     /// Takes an exam a step on: publishes a draft that has questions, or closes what is published. Where it has come
@@ -266,9 +268,10 @@ impl Exams {
         changed.version = Set(version + 1);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
+        let changed = to_exam(row)?; // what is committed can be answered
         let told = [changed_with_questions(&tx, id).await?];
         self.db.commit(tx, &told, now).await?;
-        to_exam(row)
+        Ok(changed)
     }
 
     /// Deletes an exam that nobody has begun, with its questions.

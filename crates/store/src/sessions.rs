@@ -107,9 +107,10 @@ impl Accounts {
                 return Ok(None);
             }
         };
+        let owner = to_account(owner)?; // what is committed can be answered
         insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, now).await?;
         tx.commit().await?;
-        to_account(owner).map(Some)
+        Ok(Some(owner))
     }
 
     /// Ends the session of a refresh token, with all that came of the same log-in.

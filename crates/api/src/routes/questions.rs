@@ -79,7 +79,8 @@ async fn sheet(
         // In a box: it would make the whole future, which most readers use another part of, thrice as large.
         return Box::pin(async move {
             owned(&state, id, viewer).await?;
-            with_key(&state, id).await
+            let Versioned { version, value: paper } = state.store.questions.paper(id).await?;
+            Ok(with_key(id, version, &paper.questions))
         })
         .await;
     }
@@ -139,8 +140,8 @@ async fn replace(
     owned(&state, id, viewer).await?;
     let questions = all_of(body.questions)?;
     let editor = Editor { user: viewer.id, force: writing.force, expected };
-    state.store.questions.edit(id, Edit::Replace(questions), editor, now()).await?;
-    with_key(&state, id).await
+    let edited = state.store.questions.edit(id, Edit::Replace(questions.clone()), editor, now()).await?;
+    Ok(with_key(id, edited.version, &questions)) // not read again: what is committed must be answered
 }
 
 async fn add(
@@ -193,11 +194,10 @@ async fn remove(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The sheet as its author sees it: from the database, never from or into the cache.
-async fn with_key(state: &State, id: ExamId) -> Result<HttpResponse, Problem> {
-    let Versioned { version, value: paper } = state.store.questions.paper(id).await?;
-    let body = json!({"examId": id, "version": version, "questions": paper.questions});
-    Ok(respond::versioned(HttpResponse::Ok(), version, &body))
+/// The sheet as its author sees it: never from or into the cache.
+fn with_key(id: ExamId, version: i64, questions: &[Question]) -> HttpResponse {
+    let body = json!({"examId": id, "version": version, "questions": questions});
+    respond::versioned(HttpResponse::Ok(), version, &body)
 }
 
 /// The questions of a whole set, or everything that is wrong with any of them.

@@ -11,6 +11,7 @@ mod outbox_claims;
 mod pooler;
 mod questions;
 mod results;
+mod round_trip;
 mod schema;
 mod sessions;
 mod sign_up;
