@@ -5,6 +5,7 @@ mod checklist;
 mod checks;
 mod commands;
 mod database;
+mod database_faults;
 mod deploy;
 mod exam_start;
 mod exam_start_changes;
