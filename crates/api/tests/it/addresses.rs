@@ -93,7 +93,7 @@ async fn a_time_that_cannot_be_written_is_refused() {
 }
 
 #[tokio::test]
-async fn a_time_in_a_row_that_cannot_be_written_is_shown_as_the_nearest() {
+async fn a_stored_time_out_of_range_is_shown_as_the_nearest() {
     let api = Api::start().await;
     let seeded = api.seed().await;
     let author = api.log_in(&seeded["authorEmail"]).await;
