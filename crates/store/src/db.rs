@@ -111,7 +111,7 @@ impl Store {
             DbBackend::Postgres => is_read_only(&self.probe).await,
             // SQLite says only to those who want to write, and they wait for each other: asked where one has failed.
             _ if self.db.connector.retirement.is_within(SUSPICION) => {
-                self.probe.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await.map(|_| false)
+                self.probe.execute_unprepared("PRAGMA user_version = 0").await.map(|_| false)
             }
             _ => self.probe.execute_unprepared("SELECT 1").await.map(|_| false),
         };

@@ -10,9 +10,11 @@ use sea_orm::{
 pub(crate) enum Fault {
     /// Deadlock or serialization failure: the server has rolled back, and the same work may succeed at once.
     Conflict,
-    /// The statement had no effect because of the connection it ran on: the server is read-only (a standby, or a primary
-    /// in a fail-over), or a prepared statement is out of date. Another connection may do better.
+    /// The statement had no effect because the server of this connection is read-only (a standby, or a primary in a
+    /// fail-over). Another connection may do better.
     Stale,
+    /// The statement had no effect because one that was prepared before is out of date. A new connection has none.
+    Outdated,
     /// The connection is lost, or its server shuts down. Whether a commit has happened is unknown.
     Lost,
     /// Others hold a lock for longer than a statement waits for it.
@@ -35,12 +37,12 @@ impl Fault {
 
     /// Returns whether a transaction that met it has certainly not been committed and may succeed if it is run again.
     pub(crate) const fn is_worth_a_retry(self) -> bool {
-        matches!(self, Self::Conflict | Self::Stale)
+        matches!(self, Self::Conflict | Self::Stale | Self::Outdated)
     }
 
     /// Returns whether connections as old as the one that met it must not be used again.
     pub(crate) const fn spoils_connections(self) -> bool {
-        matches!(self, Self::Stale | Self::Lost)
+        matches!(self, Self::Stale | Self::Outdated | Self::Lost)
     }
 
     fn of_sqlx(error: &Sqlx) -> Option<Self> {
@@ -59,11 +61,12 @@ impl Fault {
     fn of_postgres(code: &str, routine: Option<&str>) -> Option<Self> {
         match code {
             "40001" | "40P01" => Some(Self::Conflict),
-            // Read-only transaction; prepared statement that is unknown or known twice (a pooler or DISCARD ALL).
-            "25006" | "26000" | "42P05" => Some(Self::Stale),
+            "25006" => Some(Self::Stale), // read-only transaction
+            // Prepared statement that is unknown or known twice (a pooler or DISCARD ALL).
+            "26000" | "42P05" => Some(Self::Outdated),
             // "cached plan must not change result type": the only feature_not_supported that passes. Its text is
             // translated, its routine is not.
-            "0A000" if routine == Some("RevalidateCachedQuery") => Some(Self::Stale),
+            "0A000" if routine == Some("RevalidateCachedQuery") => Some(Self::Outdated),
             // Shutdown, crash, start-up, dropped database, idle session; idle or overlong transaction.
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Some(Self::Lost),
             _ if code.starts_with("08") => Some(Self::Lost),

@@ -15,6 +15,8 @@ use crate::{connect::Connector, fault::Fault};
 
 /// Connections are replaced at most this often: while the server stays read-only, new ones are as unfit as the old.
 const PAUSE: Duration = Duration::from_secs(1);
+/// As [`PAUSE`], where new connections are certainly good: statements that were prepared before are out of date.
+const SHORT_PAUSE: Duration = Duration::from_millis(50);
 /// One outage is logged at most this often.
 const LOG_PAUSE: Duration = Duration::from_mins(1);
 
@@ -33,17 +35,21 @@ impl Retirement {
     pub(crate) fn note(&self, error: &DbErr) -> Option<Fault> {
         let fault = Fault::of(error);
         if fault.is_some_and(Fault::spoils_connections) {
-            self.retire(error);
+            self.retire_after(if fault == Some(Fault::Outdated) { SHORT_PAUSE } else { PAUSE }, error);
         }
         fault
     }
 
     /// Retires all connections made until now, because of `reason`.
     pub(crate) fn retire(&self, reason: &dyn std::fmt::Display) {
+        self.retire_after(PAUSE, reason);
+    }
+
+    fn retire_after(&self, pause: Duration, reason: &dyn std::fmt::Display) {
         let now = Instant::now();
         let is_due = |last: Option<Instant>, pause| last.is_none_or(|last| now.duration_since(last) >= pause);
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_due(marks.retired, PAUSE) {
+        if !is_due(marks.retired, pause) {
             return;
         }
         marks.retired = Some(now);

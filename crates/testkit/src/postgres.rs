@@ -68,6 +68,14 @@ impl Postgres {
         self.process = spawn(&self.folder, self.port);
         assert!(is_ready(&self.process).await, "postgres does not start again:\n{}", self.process.output());
     }
+
+    /// Starts it again on the same port as a standby: it takes no writes until `SELECT pg_promote()`.
+    pub async fn restart_as_standby(&mut self) {
+        self.kill().await;
+        fs::write(data(&self.folder).join("standby.signal"), "").expect("a file");
+        self.process = spawn(&self.folder, self.port);
+        self.process.line("ready to accept read-only connections").await;
+    }
 }
 
 impl Drop for Postgres {

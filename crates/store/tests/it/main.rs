@@ -6,6 +6,7 @@ mod attempts;
 mod exams;
 mod faults;
 mod invalidation;
+mod outages;
 mod outbox;
 mod outbox_claims;
 mod pooler;
