@@ -1,6 +1,6 @@
 //! How connections are made: limits of time, and what a pooler between us and PostgreSQL needs.
 //!
-//! A pooler in transaction mode (PgBouncer) gives each transaction another connection to the server. So nothing may
+//! A pooler in transaction mode (`PgBouncer`) gives each transaction another connection to the server. So nothing may
 //! outlive a transaction: no setting of the session, no prepared statement.
 
 use std::{path::Path, time::Duration};

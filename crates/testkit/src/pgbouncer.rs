@@ -1,4 +1,4 @@
-//! A real PgBouncer in front of a PostgreSQL.
+//! A real `PgBouncer` in front of a PostgreSQL.
 
 use std::{fs, os::unix::fs::chown, path::PathBuf};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::{Postgres, Process, free_port};
 
-/// PgBouncer refuses to run as root; as root it runs as `nobody`.
+/// `PgBouncer` refuses to run as root; as root it runs as `nobody`.
 const NOBODY: u32 = 65534;
 
 /// A pooler in transaction mode with two connections to its server; ends with the test.

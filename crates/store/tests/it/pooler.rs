@@ -1,4 +1,4 @@
-//! The store behind PgBouncer in transaction mode: each transaction may have another connection to the server.
+//! The store behind `PgBouncer` in transaction mode: each transaction may have another connection to the server.
 
 use examhall_core::{Role, UserId};
 use examhall_store::{Error, Store};
@@ -6,7 +6,7 @@ use examhall_testkit::{Database, DatabaseKind, PgBouncer};
 
 use crate::{NOW, account};
 
-/// As PgBouncer is installed, and as it is often told to be.
+/// As `PgBouncer` is installed, and as it is often told to be.
 const IGNORED: [&str; 2] = ["", "extra_float_digits, options"];
 
 async fn rename_and_read(store: &Store, user: UserId, name: &str) {
