@@ -7,7 +7,7 @@ use actix_web::{
     dev::Payload,
     http::{
         StatusCode,
-        header::{AUTHORIZATION, IF_MATCH},
+        header::{self, AUTHORIZATION, EntityTag, Header, IF_MATCH},
     },
     web,
 };
@@ -87,36 +87,100 @@ impl<T: DeserializeOwned> FromRequest for Parameters<T> {
     }
 }
 
-/// The version that a change expects, from `If-Match` (RFC 9110, section 13.1.1): the version part of the `ETag`.
-pub(crate) struct IfMatch(pub(crate) Option<i64>);
+/// The versions that a change expects, from `If-Match` (RFC 9110, section 13.1.1): the version parts of `ETag`s.
+///
+/// Without it, and with `*`, every version will do: the routes that take it change what is there only.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct IfMatch(Option<Vec<i64>>);
+
+impl IfMatch {
+    /// What the change is to expect, where `current` is there now.
+    pub(crate) fn expected(&self, current: i64) -> Result<Option<i64>, Problem> {
+        match &self.0 {
+            None => Ok(None),
+            Some(versions) if versions.contains(&current) => Ok(Some(current)),
+            Some(_) => Err(Problem::changed()),
+        }
+    }
+
+    /// Whether any version will do.
+    pub(crate) fn takes_any(&self) -> bool {
+        self.0.is_none()
+    }
+}
 
 impl FromRequest for IfMatch {
     type Error = Problem;
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let given: Vec<_> = request.headers().get_all(IF_MATCH).map(|value| value.to_str().map(str::trim)).collect();
-        let bad = || Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match must be an ETag that this address gave");
-        std::future::ready(match given[..] {
-            [] | [Ok("*")] => Ok(Self(None)),
-            [Ok(etag)] => version_of(etag).map(|version| Self(Some(version))).ok_or_else(bad),
-            _ => Err(bad()), // it stands there for a reason: the change must not be made as if it did not
+        if !request.headers().contains_key(IF_MATCH) {
+            return std::future::ready(Ok(Self(None)));
+        }
+        let bad = || Problem::new(StatusCode::PRECONDITION_FAILED, "If-Match must hold ETags that this address gave");
+        std::future::ready(match header::IfMatch::parse(request) {
+            Ok(header::IfMatch::Any) => Ok(Self(None)),
+            // One that no version has stands there for a reason: the change must not be made as if it did not.
+            Ok(header::IfMatch::Items(tags)) => Ok(Self(Some(tags.iter().filter_map(version_of).collect()))),
+            Err(_) => Err(bad()),
         })
     }
 }
 
-/// `"7"` and `"7-gzip"` are both version 7.
-fn version_of(etag: &str) -> Option<i64> {
-    etag.strip_prefix('"')?.strip_suffix('"')?.split('-').next()?.parse().ok()
+/// `"7"` and `"7-gzip"` are both version 7; weak tags match nothing here.
+fn version_of(tag: &EntityTag) -> Option<i64> {
+    let version = tag.tag().strip_suffix("-gzip").unwrap_or(tag.tag());
+    // As we write it, and in no other spelling: "+7" and "07" are other tags.
+    version.parse().ok().filter(|number: &i64| !tag.weak && number.to_string() == version)
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
+
+    fn check<const N: usize>(lines: [&str; N], expected: impl Into<Option<Vec<i64>>>) {
+        let request =
+            lines.iter().fold(TestRequest::default(), |request, line| request.append_header((IF_MATCH, *line)));
+        let parsed = IfMatch::extract(&request.to_http_request()).into_inner().expect("taken");
+        assert_eq!(parsed, IfMatch(expected.into()), "{lines:?}");
+    }
 
     #[test]
     fn an_etag_gives_its_version_whatever_its_coding() {
-        assert_eq!((version_of("\"7\""), version_of("\"7-gzip\"")), (Some(7), Some(7)));
-        assert_eq!((version_of("7"), version_of("\"x\""), version_of("W/\"7\"")), (None, None, None));
+        check(["\"7\""], vec![7]);
+        check(["\"7-gzip\""], vec![7]);
+        check([], None);
+        check([" * "], None);
+    }
+
+    #[test]
+    fn each_etag_of_a_list_counts() {
+        check(["\"6\", \"7-gzip\" ,\"8\""], vec![6, 7, 8]);
+        check(["\"6\"", "\"7\",,"], vec![6, 7]);
+        check(["\"a,b\", \"7\", \"1,2\""], vec![7]);
+        check(["\"x\", \"7\""], vec![7]);
+    }
+
+    #[test]
+    fn what_is_no_tag_of_ours_matches_nothing() {
+        for bad in [
+            "",
+            "7",
+            "\"7",
+            "7\"",
+            "\"\"",
+            "W/\"7\"",
+            "w/\"7\"",
+            "\"+7\"",
+            "\"07\"",
+            "\"7-br\"",
+            "\"7-gzip-gzip\"",
+            "'7'",
+        ] {
+            check([bad], vec![]);
+        }
+        check(["W/\"7\", \"8\""], vec![8]);
     }
 }

@@ -1,5 +1,6 @@
 //! What every route shares: errors as problem documents, bodies that are checked, one line of log per request.
 
+pub(crate) mod authorized;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod cors;
@@ -7,6 +8,7 @@ pub(crate) mod csv;
 pub(crate) mod extract;
 mod faults;
 pub(crate) mod finish;
+pub(crate) mod guards;
 pub(crate) mod list;
 pub(crate) mod object;
 pub(crate) mod page;

@@ -89,6 +89,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
+    /// Not the version that `If-Match` asks for.
+    pub(crate) fn changed() -> Self {
+        let detail = "it was changed since you read it: read it again, then change it";
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this address")
     }
@@ -193,10 +199,7 @@ impl From<&store::Error> for Problem {
     fn from(error: &store::Error) -> Self {
         match error {
             store::Error::NotFound => Self::not_found(),
-            store::Error::VersionMismatch { .. } => Self::new(
-                StatusCode::PRECONDITION_FAILED,
-                "it was changed since you read it: read it again, then change it",
-            ),
+            store::Error::VersionMismatch { .. } => Self::changed(),
             store::Error::NotOpen => Self::forbidden("the exam is not open"),
             store::Error::WrongState(why) => Self::conflict(why),
             store::Error::AttemptOpen(_) => Self::conflict("another attempt of yours is open: hand it in first"),

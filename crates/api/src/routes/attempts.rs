@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use examhall_cache::Cached;
 use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Role, Sight, Timestamp, Viewer,
+    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Sight, Timestamp, Viewer,
     shuffled,
 };
 use examhall_store::Error;
@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::questions::cached_sheet;
 use crate::{
     http::{
+        authorized::Authorized,
         body::JsonBody,
         extract::{Id, LoggedIn},
+        guards::Student,
         list::{self, Paging},
         object::objects,
         problem::{FieldError, Problem},
@@ -59,14 +61,7 @@ struct FullAttempt {
     answers: Vec<Answer>,
 }
 
-async fn start(
-    state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-) -> Result<HttpResponse, Problem> {
-    if viewer.role != Role::Student {
-        return Err(Problem::forbidden("only students sit exams"));
-    }
+async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<ExamId>) -> Result<HttpResponse, Problem> {
     let (sheet, _) = cached_sheet(&state, id).await?; // first: what is committed must be answered
     let mut started = state.store.attempts.start(id, viewer.id, now()).await;
     if let Err(Error::AttemptOpen(open)) = started {
@@ -125,9 +120,7 @@ async fn read(
 
 async fn save(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<AttemptId>,
-    JsonBody(body): JsonBody<Answers>,
+    Authorized(Student(viewer), (Id(id), JsonBody(body))): Authorized<Student, (Id<AttemptId>, JsonBody<Answers>)>,
 ) -> Result<HttpResponse, Problem> {
     let errors = faults(&body.answers);
     if !errors.is_empty() {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::email_status::EmailStatus;
 use crate::{
     http::{
+        authorized::Authorized,
         body::JsonBody,
         extract::{Admin, Id, Parameters},
         list,
@@ -76,9 +77,10 @@ impl FromRequest for IdempotencyKey {
 
 async fn send(
     state: web::Data<State>,
-    Admin(viewer): Admin,
-    IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<Sending>,
+    Authorized(Admin(viewer), (IdempotencyKey(key), JsonBody(body))): Authorized<
+        Admin,
+        (IdempotencyKey, JsonBody<Sending>),
+    >,
 ) -> Result<HttpResponse, Problem> {
     let now = now();
     // Queued as they were parsed: the mailer need not read them in another way.

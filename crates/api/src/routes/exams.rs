@@ -2,15 +2,17 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Role, Sight, Timestamp, Viewer};
+use examhall_core::{ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
 use serde::Deserialize;
 
 use crate::{
     http::{
+        authorized::Authorized,
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn},
+        guards::{Author, OwnedExam},
         list::{self, Paging},
         problem::{FieldError, Problem},
         respond,
@@ -81,12 +83,8 @@ struct Change {
 
 async fn create(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    JsonBody(body): JsonBody<Creation>,
+    Authorized(Author(viewer), JsonBody(body)): Authorized<Author, JsonBody<Creation>>,
 ) -> Result<HttpResponse, Problem> {
-    if viewer.role == Role::Student {
-        return Err(Problem::forbidden("only authors write exams"));
-    }
     check_window(body.opens_at, body.closes_at)?;
     let new = NewExam {
         author_id: viewer.id,
@@ -136,72 +134,40 @@ pub(super) async fn cached_exam(state: &web::Data<State>, id: ExamId) -> Result<
 
 async fn change(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
-    JsonBody(body): JsonBody<Change>,
+    Authorized(owned, (versions, JsonBody(body))): Authorized<OwnedExam, (IfMatch, JsonBody<Change>)>,
 ) -> Result<HttpResponse, Problem> {
-    let current = owned(&state, id, viewer).await?;
+    let (current, expected) = (owned.exam, versions.expected(owned.version)?);
     check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
-    let changed = state.store.exams.change(id, &body.into(), expected, now()).await?;
+    let changed = state.store.exams.change(current.id, &body.into(), expected, now()).await?;
     Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
 }
 
 async fn delete(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
+    Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
-    state.store.exams.delete(id, expected, now()).await?;
+    state.store.exams.delete(owned.exam.id, versions.expected(owned.version)?, now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn publish(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
+    Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
 ) -> Result<HttpResponse, Problem> {
-    advance(&state, id, viewer, ExamStatus::Published, expected).await
+    advance(&state, owned, &versions, ExamStatus::Published).await
 }
 
 async fn close(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
+    Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
 ) -> Result<HttpResponse, Problem> {
-    advance(&state, id, viewer, ExamStatus::Closed, expected).await
+    advance(&state, owned, &versions, ExamStatus::Closed).await
 }
 
-async fn advance(
-    state: &State,
-    id: ExamId,
-    viewer: Viewer,
-    to: ExamStatus,
-    expected: Option<i64>,
-) -> Result<HttpResponse, Problem> {
-    owned(state, id, viewer).await?;
-    let changed = state.store.exams.advance(id, to, expected, now()).await?;
+async fn advance(state: &State, owned: OwnedExam, versions: &IfMatch, to: ExamStatus) -> Result<HttpResponse, Problem> {
+    let expected = versions.expected(owned.version)?;
+    let changed = state.store.exams.advance(owned.exam.id, to, expected, now()).await?;
     Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
-}
-
-/// The exam, if it is the viewer's to change.
-pub(super) async fn owned(state: &State, id: ExamId, viewer: Viewer) -> Result<Exam, Problem> {
-    let exam = state.store.exams.get(id).await?.value;
-    check_owner(&exam, viewer).map(|()| exam)
-}
-
-/// A draft does not even exist for anybody else.
-pub(super) fn check_owner(exam: &Exam, viewer: Viewer) -> Result<(), Problem> {
-    let access = exam.access();
-    match access.sheet_for(viewer, now()) {
-        _ if access.is_owned_by(viewer) => Ok(()),
-        Sight::Hidden => Err(Problem::not_found()),
-        Sight::Allowed | Sight::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
-    }
 }
 
 fn check_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use examhall_cache::{Cached, Source};
 use examhall_core::{
     ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Sight, Viewer,
@@ -13,11 +13,13 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exams::{cached_exam, check_owner, owned};
+use super::exams::cached_exam;
 use crate::{
     http::{
+        authorized::Authorized,
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn, Parameters},
+        guards::{OwnedExam, OwnedQuestion},
         object::objects,
         problem::{FieldError, Problem},
         question_form::QuestionForm,
@@ -78,9 +80,9 @@ async fn sheet(
     if reading.include.is_some() {
         // In a box: it would make the whole future, which most readers use another part of, thrice as large.
         return Box::pin(async move {
-            owned(&state, id, viewer).await?;
-            let Versioned { version, value: paper } = state.store.questions.paper(id).await?;
-            Ok(with_key(id, version, &paper.questions))
+            let owned = OwnedExam::extract(&request).await?;
+            let Versioned { version, value: paper } = state.store.questions.paper(owned.exam.id).await?;
+            Ok(with_key(owned.exam.id, version, &paper.questions))
         })
         .await;
     }
@@ -108,8 +110,7 @@ async fn read(
     Parameters(reading): Parameters<Reading>,
 ) -> Result<HttpResponse, Problem> {
     if reading.include.is_some() {
-        let Versioned { version, value: (exam, question) } = state.store.questions.get(id).await?;
-        check_owner(&exam, viewer)?;
+        let OwnedQuestion { version, question, .. } = OwnedQuestion::extract(&request).await?;
         return Ok(respond::versioned(HttpResponse::Ok(), version, &question));
     }
     let database = state.clone();
@@ -129,68 +130,64 @@ fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
     }
 }
 
+/// What comes with a change, beside its body.
+type Edits<T> = (IfMatch, Parameters<Writing>, T);
+
 async fn replace(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
-    Parameters(writing): Parameters<Writing>,
-    JsonBody(body): JsonBody<WholeSet>,
+    Authorized(owned, (versions, Parameters(writing), JsonBody(body))): Authorized<
+        OwnedExam,
+        Edits<JsonBody<WholeSet>>,
+    >,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
     let questions = all_of(body.questions)?;
-    let editor = Editor { user: viewer.id, force: writing.force, expected };
+    let (id, expected) = (owned.exam.id, versions.expected(owned.version)?);
+    let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
     let edited = state.store.questions.edit(id, Edit::Replace(questions.clone()), editor, now()).await?;
     Ok(with_key(id, edited.version, &questions)) // not read again: what is committed must be answered
 }
 
 async fn add(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    IfMatch(expected): IfMatch,
-    Parameters(writing): Parameters<Writing>,
-    JsonBody(form): JsonBody<QuestionForm>,
+    Authorized(owned, (versions, Parameters(writing), JsonBody(form))): Authorized<
+        OwnedExam,
+        Edits<JsonBody<QuestionForm>>,
+    >,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
     let question = form.into_question("").map_err(Problem::invalid)?;
-    let editor = Editor { user: viewer.id, force: writing.force, expected };
-    let edited = state.store.questions.edit(id, Edit::Add(question.clone()), editor, now()).await?;
+    let expected = versions.expected(owned.version)?;
+    let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
+    let edited = state.store.questions.edit(owned.exam.id, Edit::Add(question.clone()), editor, now()).await?;
     Ok(respond::created(format!("/api/v1/questions/{}", question.id), Some(edited.version), &question))
 }
 
 async fn change(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<QuestionId>,
-    IfMatch(expected): IfMatch,
-    Parameters(writing): Parameters<Writing>,
-    JsonBody(form): JsonBody<QuestionForm>,
+    Authorized(owned, (versions, Parameters(writing), JsonBody(form))): Authorized<
+        OwnedQuestion,
+        Edits<JsonBody<QuestionForm>>,
+    >,
 ) -> Result<HttpResponse, Problem> {
-    let Versioned { version, value: (exam, current) } = state.store.questions.get(id).await?;
-    check_owner(&exam, viewer)?;
-    if form.id.is_some_and(|given| given != id) {
+    let OwnedQuestion { viewer, version, exam, question: current } = owned;
+    if form.id.is_some_and(|given| given != current.id) {
         let detail = "cannot be changed".to_owned();
         return Err(Problem::invalid(vec![FieldError { pointer: "/id".to_owned(), detail }]));
     }
     let question = form.over(&current).into_question("").map_err(Problem::invalid)?;
     // What was read is what is changed, also for those who named no version.
-    let editor = Editor { user: viewer.id, force: writing.force, expected: expected.or(Some(version)) };
+    let expected = versions.expected(version)?.or(Some(version));
+    let editor = Editor { user: viewer.id, force: writing.force, expected };
     let edited = state.store.questions.edit(exam.id, Edit::Change(question.clone()), editor, now()).await?;
     Ok(respond::versioned(HttpResponse::Ok(), edited.version, &question))
 }
 
 async fn remove(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<QuestionId>,
-    IfMatch(expected): IfMatch,
-    Parameters(writing): Parameters<Writing>,
+    Authorized(owned, (versions, Parameters(writing))): Authorized<OwnedQuestion, (IfMatch, Parameters<Writing>)>,
 ) -> Result<HttpResponse, Problem> {
-    let (exam, _) = state.store.questions.get(id).await?.value;
-    check_owner(&exam, viewer)?;
-    let editor = Editor { user: viewer.id, force: writing.force, expected };
-    state.store.questions.edit(exam.id, Edit::Remove(id), editor, now()).await?;
+    let expected = versions.expected(owned.version)?;
+    let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
+    state.store.questions.edit(owned.exam.id, Edit::Remove(owned.question.id), editor, now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -7,17 +7,17 @@ use actix_web::{
 };
 use bytes::Bytes;
 use examhall_boot::traces;
-use examhall_core::{ExamId, ResultId, ResultKey, Role, Sight};
+use examhall_core::{Exam, ExamId, ResultId, ResultKey, Role, Sight};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::exams::owned;
 use crate::{
     http::{
         csv,
         extract::{Id, LoggedIn},
+        guards::OwnedExam,
         list::{self, Paging},
         problem::Problem,
         respond,
@@ -70,10 +70,8 @@ async fn of_exam(
 
 async fn publish(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
+    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
     let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), now()).await?;
     state.nudge.notify_one();
     tracing::info!(exam_id = %id, queued, "Results published");
@@ -82,20 +80,16 @@ async fn publish(
 
 async fn statistics(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
+    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
     Ok(HttpResponse::Ok().json(state.store.results.statistics(id).await?))
 }
 
 /// All results as a file, sent as it is read: it may be longer than memory.
 async fn export(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
+    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<HttpResponse, Problem> {
-    owned(&state, id, viewer).await?;
     let rows = stream::try_unfold(Next::Heading, move |next| chunk(state.store.clone(), id, next));
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")

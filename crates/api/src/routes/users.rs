@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     http::{
+        authorized::Authorized,
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn},
         problem::Problem,
@@ -47,10 +48,13 @@ async fn me(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<HttpR
 
 async fn change(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    IfMatch(expected): IfMatch,
-    JsonBody(body): JsonBody<Change>,
+    Authorized(LoggedIn(viewer), (versions, JsonBody(body))): Authorized<LoggedIn, (IfMatch, JsonBody<Change>)>,
 ) -> Result<HttpResponse, Problem> {
+    let expected = if versions.takes_any() {
+        None
+    } else {
+        versions.expected(state.store.accounts.get(viewer.id).await?.version)?
+    };
     let Some(name) = body.name else { return Ok(answer(state.store.accounts.get(viewer.id).await?)) };
     let changed = state.store.accounts.rename(viewer.id, &name, expected, now()).await?;
     Ok(answer(changed))

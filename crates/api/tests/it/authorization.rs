@@ -1,7 +1,13 @@
 //! Who may do what: every operation on exams, as each kind of person.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{Api, schemas::faults};
 
@@ -105,8 +111,15 @@ fn check_answer(document: &Value, (method, path): (&Method, &str), status: u16, 
     }
 }
 
-#[tokio::test]
-async fn everybody_may_do_what_is_theirs_and_nothing_else() {
+/// The API with people, and with what the rows are about.
+struct Scene {
+    api: Api,
+    /// Access tokens in the order of the rows.
+    people: [String; 6],
+    rows: Vec<Row>,
+}
+
+async fn scene() -> Scene {
     let api = Api::start().await;
     let (mine, other) = (api.seed_with(2, 2).await, api.seed_with(1, 0).await);
     let student = api.log_in(&mine["studentEmails"][0]).await;
@@ -134,6 +147,12 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
     let user = format!("/users/{}", mine["authorId"].as_str().expect("an id"));
     let mut rows = table(&user, &exam, &draft, &question, &attempt, &result);
     rows.extend(administration());
+    Scene { api, people, rows }
+}
+
+#[tokio::test]
+async fn everybody_may_do_what_is_theirs_and_nothing_else() {
+    let Scene { api, people, rows } = scene().await;
     let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
     check_that_none_is_left_out(&document, &rows);
     for (method, path, body, expected) in rows {
@@ -144,6 +163,65 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
             check_answer(&document, (&method, &path), status, &answer);
         }
         assert_eq!(found, expected, "{method} {path}: nobody, other student, student, other author, author, admin");
+    }
+    api.stop().await;
+}
+
+/// Bodies that no route takes, with the type that they are said to be of.
+fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let json = "application/json";
+    vec![
+        (json, b"{".to_vec()),
+        (json, Vec::new()),
+        (json, b"[7]".to_vec()),
+        (json, br#"{"nonsense":true}"#.to_vec()),
+        (json, vec![b' '; 1024 * 1024 + 1]),
+        (json, b"\xff\xfe".to_vec()),
+        ("text/plain", b"{}".to_vec()),
+        ("application/x-www-form-urlencoded", b"title=Mine".to_vec()),
+        ("application/json; charset=latin9; x", b"{".to_vec()),
+    ]
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_so_whatever_the_body() {
+    let Scene { api, people, rows } = scene().await;
+    for (method, path, body, expected) in rows.iter().filter(|(_, _, body, _)| !body.is_null()) {
+        let path = format!("{path}?force=perhaps&limit=ten");
+        for (n, (token, expected)) in people.iter().zip(expected).enumerate() {
+            // Whether an attempt is theirs is found out by the statement that saves it, and by nothing before.
+            let is_refused = matches!(expected, 401 | 403 | 404) && !(n == 1 && path.contains("/answers"));
+            for (kind, bad) in bad_bodies() {
+                let request = api.request(method.clone(), &format!("/api/v1{path}")).bearer_auth(token);
+                let request = request.header("content-type", kind).header("if-match", "nonsense").body(bad.clone());
+                let status = request.send().await.expect("an answer").status().as_u16();
+                let is_right =
+                    if is_refused { status == *expected } else { [400, 412, 413, 415, 422].contains(&status) };
+                let size = bad.len();
+                assert!(
+                    is_right,
+                    "{method} {path} ({n}) with {size} bytes of {kind}: {status}, not {expected}; {body}"
+                );
+            }
+        }
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn no_byte_of_a_body_is_waited_for_before_the_refusal() {
+    let Scene { api, people, .. } = scene().await;
+    for (token, status) in [(&people[0], "401"), (&people[2], "403")] {
+        let mut client = TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("connected");
+        let head = format!(
+            "POST /api/v1/exams HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(10), client.read_exact(&mut answer)).await;
+        read.expect("in time, though no body came").expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
     }
     api.stop().await;
 }
