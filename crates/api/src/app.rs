@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{AccessTokens, Passwords},
+    auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
     http::{
         body::MAX_BODY,
@@ -87,16 +87,19 @@ impl Application {
         await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;
 
         let store = open_store(&settings).await?;
+        let revocations = Arc::new(Revocations::default());
+        revocations.load(&store).await.context("DATABASE_URL")?;
         upkeep::introduce(&store, &cache);
         let listener = TcpListener::bind(settings.bind).await;
         let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
         tracing::info!("Server running on port {}", listener.local_addr()?.port());
         Ok(Self {
-            access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret)),
+            access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
             state: Arc::new(State {
                 store,
                 cache,
                 limits: Limits::new(queue.connection().clone()),
+                revocations,
                 ledger: Ledger::new(queue.connection().clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
                 queue,
                 passwords: Passwords::new()?,

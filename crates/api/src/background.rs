@@ -8,12 +8,12 @@ use examhall_queue::Connection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{reconciler, relay, state::State, upkeep};
+use crate::{auth::revocations, reconciler, relay, state::State, upkeep};
 
-/// The relay, the reconciler, the listener to the queue's events and the cache's upkeep.
+/// The relay, the reconciler, the listener to the queue's events, the cache's upkeep and the watch of revocations.
 pub(crate) struct Background {
     stop: CancellationToken,
-    tasks: [(&'static str, JoinHandle<()>); 4],
+    tasks: [(&'static str, JoinHandle<()>); 5],
     sleeping: Connection,
 }
 
@@ -27,11 +27,13 @@ impl Background {
     ) -> Self {
         let shared = || (Arc::clone(state), stop.clone());
         let ((relayed, one), (asked, two), (heard, three), (kept, four)) = (shared(), shared(), shared(), shared());
+        let (watched, five) = shared();
         let tasks = [
             ("the relay", tokio::spawn(relay::run(relayed, liveness.pulse("relay"), one))),
             ("the reconciler", tokio::spawn(reconciler::run(asked, two))),
             ("the listener", tokio::spawn(reconciler::listen(heard, sleeping.clone(), three))),
             ("the cache's upkeep", tokio::spawn(upkeep::run(kept, four))),
+            ("the watch of revocations", tokio::spawn(revocations::watch(watched, five))),
         ];
         Self { stop, tasks, sleeping }
     }

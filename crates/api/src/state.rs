@@ -1,6 +1,9 @@
 //! What all requests share.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
@@ -9,7 +12,11 @@ use examhall_store::Store;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use crate::{auth::Passwords, limits::Limits, mail::Mailroom};
+use crate::{
+    auth::{Passwords, revocations::Revocations},
+    limits::Limits,
+    mail::Mailroom,
+};
 
 /// What all requests share.
 pub(crate) struct State {
@@ -21,6 +28,8 @@ pub(crate) struct State {
     pub(crate) passwords: Passwords,
     pub(crate) mailroom: Mailroom,
     pub(crate) limits: Limits,
+    /// Whose access tokens are refused before their time is over.
+    pub(crate) revocations: Arc<Revocations>,
     /// Whose word about where a request comes from is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Wakes the relay: a mail was committed.

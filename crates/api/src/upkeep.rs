@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    auth::revocations::REVOCATION_LIFE,
     loaders::{load_exam, load_sheet},
     state::{State, now},
 };
@@ -95,6 +96,7 @@ async fn prune_accounts(state: &State) -> Result<(), Error> {
     let deleted = state.store.accounts.prune(now()).await?;
     tracing::debug!(deleted, "expired tokens and sessions are deleted");
     state.store.accounts.prune_unverified(now()).await?;
+    state.store.prune_revocations(REVOCATION_LIFE * 2).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use examhall_core::{AccountName, Change, EmailAddress, Role, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait,
-    ActiveValue::Set,
+    ActiveValue::{NotSet, Set},
     ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     sea_query::{Expr, LockType},
 };
@@ -34,6 +34,8 @@ pub struct Account {
     pub verified: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Which generation of access tokens is good: one higher with every change that ends access.
+    pub access_generation: i64,
 }
 
 /// An account to be made.
@@ -185,6 +187,7 @@ pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::
         created_at: Set(now.as_millis()),
         updated_at: Set(now.as_millis()),
         version: Set(1),
+        access_generation: NotSet, // a trigger counts it
     }
 }
 
@@ -198,6 +201,7 @@ pub(crate) fn to_account(row: user::Model) -> Result<Account, Error> {
         role: row.role.parse().map_err(|_| corrupt("role"))?,
         verified: row.verified_at.is_some(),
         created_at: Timestamp::from_millis(row.created_at),
+        access_generation: row.access_generation,
     })
 }
 

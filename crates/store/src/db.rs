@@ -39,7 +39,7 @@ pub struct Store {
     pub outbox: Outbox,
     pub(crate) db: Db,
     /// For heartbeats: it does not wait for a connection behind the others.
-    probe: Reader,
+    pub(crate) probe: Reader,
 }
 
 /// Connections that all parts of the store share.

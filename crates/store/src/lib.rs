@@ -29,6 +29,7 @@ mod pool;
 mod prune;
 mod questions;
 mod results;
+mod revocations;
 mod schema;
 mod sessions;
 mod sign_up;
@@ -43,6 +44,7 @@ pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail}
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, Questions};
 pub use results::{ResultRow, Results};
+pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};
 pub use sessions::{NewSession, NextSession};
 pub use sign_up::SignedUp;

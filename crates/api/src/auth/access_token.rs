@@ -1,6 +1,9 @@
 //! Access tokens: JWTs (RFC 7519) signed with HS256 (RFC 7518), checked without Redis and without the database.
 
-use std::{sync::Once, time::Duration};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use examhall_core::{Role, Timestamp, UserId, Viewer};
 use jsonwebtoken::{
@@ -14,6 +17,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use signature::{Signer, Verifier};
 
+use super::revocations::{Issue, Revocations};
+
 /// How long an access token is good for.
 pub(crate) const ACCESS_TOKEN_LIFE: Duration = Duration::from_mins(15);
 
@@ -26,7 +31,17 @@ pub(crate) struct AccessTokens {
     decoding: DecodingKey,
     validation: Validation,
     /// Tokens that were verified: a student sends one with every request, for a quarter of an hour.
-    verified: Cache<Box<str>, (Viewer, i64)>,
+    verified: Cache<Box<str>, Verified>,
+    revocations: Arc<Revocations>,
+}
+
+/// What a token of ours says.
+#[derive(Clone, Copy)]
+struct Verified {
+    viewer: Viewer,
+    /// Seconds since 1970.
+    expiry: i64,
+    issue: Issue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,10 +52,13 @@ struct Claims {
     iat: i64,
     /// Seconds since 1970.
     exp: i64,
+    /// The account's generation of access tokens; none in those of earlier releases.
+    #[serde(rename = "gen", default)]
+    generation: Option<i64>,
 }
 
 impl AccessTokens {
-    pub(crate) fn new(secret: &SecretString) -> Self {
+    pub(crate) fn new(secret: &SecretString, revocations: Arc<Revocations>) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false; // checked below, by the clock that the rest of the application has
@@ -50,26 +68,33 @@ impl AccessTokens {
             decoding: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
             validation,
             verified: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(ACCESS_TOKEN_LIFE).build(),
+            revocations,
         }
     }
 
-    pub(crate) fn issue(&self, viewer: Viewer, now: Timestamp) -> Result<String, Error> {
+    /// A token for an account that is at `generation`.
+    pub(crate) fn issue(&self, viewer: Viewer, generation: i64, now: Timestamp) -> Result<String, Error> {
         let seconds = now.as_millis().div_euclid(1000);
         let life = i64::try_from(ACCESS_TOKEN_LIFE.as_secs()).unwrap_or(0);
-        let claims = Claims { sub: viewer.id, role: viewer.role, iat: seconds, exp: seconds + life };
+        let generation = Some(generation);
+        let claims = Claims { sub: viewer.id, role: viewer.role, iat: seconds, exp: seconds + life, generation };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
-    /// Whose token it is, if it is one of ours and its time is not over.
+    /// Returns whose token it is, if it is one of ours, its time is not over, and it is not revoked.
     pub(crate) fn check(&self, token: &str, now: Timestamp) -> Option<Viewer> {
-        let (viewer, expiry) = self.verified.get(token).or_else(|| self.verify(token))?;
+        let Verified { viewer, expiry, issue } = self.verified.get(token).or_else(|| self.verify(token))?;
         let is_over = expiry <= now.as_millis().div_euclid(1000);
-        (!is_over).then_some(viewer)
+        (!is_over && !self.revocations.refuses(viewer.id, issue)).then_some(viewer)
     }
 
-    fn verify(&self, token: &str) -> Option<(Viewer, i64)> {
+    fn verify(&self, token: &str) -> Option<Verified> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
-        let verified = (Viewer { id: claims.sub, role: claims.role }, claims.exp);
+        let verified = Verified {
+            viewer: Viewer { id: claims.sub, role: claims.role },
+            expiry: claims.exp,
+            issue: Issue { generation: claims.generation, at: claims.iat },
+        };
         self.verified.insert(token.into(), verified);
         Some(verified)
     }
@@ -124,12 +149,14 @@ impl Verifier<Vec<u8>> for Hs256 {
 
 #[cfg(test)]
 mod tests {
+    use examhall_store::Revocation;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
 
     fn tokens(secret: &str) -> AccessTokens {
-        AccessTokens::new(&SecretString::from(secret))
+        AccessTokens::new(&SecretString::from(secret), Arc::default())
     }
 
     fn ada() -> Viewer {
@@ -139,7 +166,7 @@ mod tests {
     #[test]
     fn a_token_names_its_bearer_until_its_time_is_over() {
         let tokens = tokens("0123456789abcdef0123456789abcdef");
-        let token = tokens.issue(ada(), NOW).expect("issued");
+        let token = tokens.issue(ada(), 0, NOW).expect("issued");
         assert_eq!(tokens.check(&token, NOW), Some(ada()));
         assert_eq!(tokens.check(&token, NOW.plus(Duration::from_secs(899))), Some(ada()));
         assert_eq!(tokens.check(&token, NOW.plus(ACCESS_TOKEN_LIFE)), None);
@@ -148,7 +175,7 @@ mod tests {
     #[test]
     fn a_token_that_was_verified_once_ends_all_the_same() {
         let tokens = tokens("0123456789abcdef0123456789abcdef");
-        let token = tokens.issue(ada(), NOW).expect("issued");
+        let token = tokens.issue(ada(), 0, NOW).expect("issued");
         for (after, expected) in [(0, Some(ada())), (899, Some(ada())), (900, None), (0, Some(ada()))] {
             assert_eq!(tokens.check(&token, NOW.plus(Duration::from_secs(after))), expected, "{after} s");
         }
@@ -158,9 +185,9 @@ mod tests {
     #[test]
     fn a_token_of_another_secret_or_algorithm_or_changed_is_refused() {
         let tokens = tokens("0123456789abcdef0123456789abcdef");
-        let foreign = self::tokens("fedcba9876543210fedcba9876543210").issue(ada(), NOW).expect("issued");
+        let foreign = self::tokens("fedcba9876543210fedcba9876543210").issue(ada(), 0, NOW).expect("issued");
         assert_eq!(tokens.check(&foreign, NOW), None);
-        let token = tokens.issue(ada(), NOW).expect("issued");
+        let token = tokens.issue(ada(), 0, NOW).expect("issued");
         let [_, claims, tag] = <[&str; 3]>::try_from(token.split('.').collect::<Vec<_>>()).expect("three parts");
         let none = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0"; // {"typ":"JWT","alg":"none"}
         for bad in [format!("{none}.{claims}."), format!("{none}.{claims}.{tag}"), token[..token.len() - 4].to_owned()]
@@ -178,5 +205,34 @@ mod tests {
             "t1SVAV6fmhup6ne-rT8mM0bszLJgUsbJygFViS_kVtY",
         );
         assert_eq!(tokens("0123456789abcdef0123456789abcdef").check(token, NOW), Some(ada()));
+    }
+
+    #[test]
+    fn revoked_generation_is_refused_and_a_later_one_is_not() {
+        let tokens = tokens("0123456789abcdef0123456789abcdef");
+        let [old, new] = [2, 3].map(|generation| tokens.issue(ada(), generation, NOW).expect("issued"));
+        let accepted = || [&old, &new].map(|token| tokens.check(token, NOW).is_some());
+        assert_eq!(accepted(), [true, true]);
+        let at = NOW.as_millis();
+        let revoke = |min_generation| vec![Revocation { user: ada().id, min_generation, at }];
+        tokens.revocations.replace(vec![Revocation { user: UserId(uuid::Uuid::max()), min_generation: 9, at }]);
+        assert_eq!(accepted(), [true, true], "somebody else's");
+        tokens.revocations.replace(revoke(3));
+        assert_eq!(accepted(), [false, true]);
+        tokens.revocations.replace(revoke(i64::MAX));
+        assert_eq!(accepted(), [false, false], "deleted");
+        tokens.revocations.replace(Vec::new());
+        assert_eq!(accepted(), [true, true]);
+    }
+
+    #[test]
+    fn token_without_a_generation_is_refused_by_its_time() {
+        let tokens = tokens("0123456789abcdef0123456789abcdef");
+        let seconds = NOW.as_millis() / 1000;
+        let claims = |iat| Claims { sub: ada().id, role: Role::Author, iat, exp: seconds + 900, generation: None };
+        let token = |iat| jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(iat), &tokens.encoding);
+        tokens.revocations.replace(vec![Revocation { user: ada().id, min_generation: 3, at: NOW.as_millis() }]);
+        let accepted = [-1, 0, 1].map(|after| tokens.check(&token(seconds + after).expect("issued"), NOW).is_some());
+        assert_eq!(accepted, [false, false, true]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod passwords;
+pub(crate) mod revocations;
 mod secret_token;
 
 pub(crate) use access_token::{ACCESS_TOKEN_LIFE, AccessTokens};

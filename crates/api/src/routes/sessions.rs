@@ -114,7 +114,9 @@ fn wrong_password() -> Problem {
 fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<HttpResponse, Problem> {
     let viewer = Viewer { id: account.id, role: account.role };
     Ok(HttpResponse::Ok().json(Tokens {
-        access_token: tokens.issue(viewer, now()).map_err(|error| Problem::internal(&error))?,
+        access_token: tokens
+            .issue(viewer, account.access_generation, now())
+            .map_err(|error| Problem::internal(&error))?,
         refresh_token: refresh.as_str().to_owned(),
         expires_in: ACCESS_TOKEN_LIFE.as_secs(),
         token_type: "Bearer",

@@ -16,6 +16,7 @@ mod pages;
 mod questions;
 mod refresh;
 mod results;
+mod revoked;
 mod schemas;
 mod sign_up;
 

@@ -16,6 +16,7 @@ pub struct Model {
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,
+    pub access_generation: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -12,6 +12,7 @@ mod outbox_claims;
 mod pooler;
 mod questions;
 mod results;
+mod revocations;
 mod round_trip;
 mod schema;
 mod sessions;

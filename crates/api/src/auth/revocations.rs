@@ -1,0 +1,80 @@
+//! Whose access tokens are refused before their time is over: known in memory, so that checking a token asks nobody.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use examhall_core::UserId;
+use examhall_store::{Error, Revocation, Store};
+use tokio_util::sync::CancellationToken;
+
+use super::ACCESS_TOKEN_LIFE;
+use crate::state::State;
+
+/// How often the database is asked: a token must be refused within 2 s.
+const POLL: Duration = Duration::from_millis(500);
+/// How far the clocks of the database and of the processes may differ.
+const CLOCKS: Duration = Duration::from_mins(15);
+/// How long a revocation matters: then every token that was issued before it is over.
+pub(crate) const REVOCATION_LIFE: Duration = ACCESS_TOKEN_LIFE.saturating_add(CLOCKS);
+
+/// Revoked access. Nearly always there is none, and a check is one atomic load.
+#[derive(Default)]
+pub(crate) struct Revocations {
+    is_any: AtomicBool,
+    by_user: RwLock<HashMap<UserId, Revocation>>,
+}
+
+/// What a token says of when it was issued.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Issue {
+    /// The account's generation; none in tokens of earlier releases.
+    pub(super) generation: Option<i64>,
+    /// In seconds since 1970.
+    pub(super) at: i64,
+}
+
+impl Revocations {
+    /// Asks the database.
+    pub(crate) async fn load(&self, store: &Store) -> Result<(), Error> {
+        self.replace(store.revocations(REVOCATION_LIFE).await?);
+        Ok(())
+    }
+
+    pub(super) fn replace(&self, all: Vec<Revocation>) {
+        let is_any = !all.is_empty();
+        if !is_any && !self.is_any.load(Ordering::Acquire) {
+            return;
+        }
+        // A panic cannot leave the map half-written: it is replaced whole.
+        let mut by_user = self.by_user.write().unwrap_or_else(PoisonError::into_inner);
+        *by_user = all.into_iter().map(|revocation| (revocation.user, revocation)).collect();
+        self.is_any.store(is_any, Ordering::Release);
+    }
+
+    /// Whether tokens of this account that were issued then are refused.
+    pub(super) fn refuses(&self, user: UserId, issue: Issue) -> bool {
+        if !self.is_any.load(Ordering::Acquire) {
+            return false;
+        }
+        let by_user = self.by_user.read().unwrap_or_else(PoisonError::into_inner);
+        by_user.get(&user).is_some_and(|revocation| match issue.generation {
+            Some(generation) => generation < revocation.min_generation,
+            None => issue.at.saturating_mul(1000) <= revocation.at,
+        })
+    }
+}
+
+/// Asks the database again and again, until `stop`. While it does not answer, what is known stays known.
+pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
+        if let Err(error) = state.revocations.load(&state.store).await {
+            tracing::debug!(%error, "revocations are not known for now");
+        }
+    }
+}
