@@ -5,6 +5,7 @@
 //! unknown, malformed or contradictory is refused with a sentence that names the setting and never shows a secret.
 
 mod auth_secret;
+mod dotenv;
 mod error;
 mod example;
 mod known;

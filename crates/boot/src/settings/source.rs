@@ -8,7 +8,7 @@ use std::{
 
 use config::{Config, FileFormat};
 
-use super::{SettingsError, known};
+use super::{SettingsError, dotenv, known};
 
 /// Command-line flags that give settings, for `#[command(flatten)]`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -133,15 +133,16 @@ impl Layer {
 
     /// `.env` is shared with other programs (Compose, for one), so what is no setting is passed over.
     fn from_dotenv(path: &Path) -> Result<Self, SettingsError> {
-        let syntax = |error: dotenvy::Error| SettingsError::Syntax {
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
+            what: "settings".to_owned(),
             path: path.to_owned(),
-            // dotenvy shows the line that it cannot read, which may hold a secret.
-            reason: match error {
-                dotenvy::Error::LineParse(_, column) => format!("a line is not NAME=value (at its character {column})"),
-                other => other.to_string(),
-            },
-        };
-        let pairs = dotenvy::from_path_iter(path).map_err(syntax)?.collect::<Result<Vec<_>, _>>().map_err(syntax)?;
+            source,
+        })?;
+        // The line itself is not shown: it may hold a secret.
+        let pairs = dotenv::parse(&text).map_err(|dotenv::NoEntry { line }| SettingsError::Syntax {
+            path: path.to_owned(),
+            reason: format!("line {line} is not NAME=value"),
+        })?;
         Self::from_pairs(".env", pairs)
     }
 
