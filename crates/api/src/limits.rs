@@ -13,7 +13,10 @@ use examhall_core::EmailAddress;
 use examhall_queue::{Connection, Limiter, Permit, Rate};
 use ring::digest::{SHA256, digest};
 
-use crate::http::{client::network, problem::Problem};
+use crate::http::{
+    client::{network, prefix},
+    problem::Problem,
+};
 
 /// How long Redis is waited for: whoever logs in must not wait for a limiter.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -37,6 +40,11 @@ const SESSION: Rule =
     Rule { name: "session", shared: (3000, Duration::from_mins(1)), local: (3000, Duration::from_mins(1)) };
 /// Guessing the password of one account, per client.
 const LOG_IN: Rule = Rule { name: "login", shared: (30, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
+/// The same by the IPv6 networks that a client is part of: a line has a /56 or a /48 of its own, so 256 or 65,536 clients.
+const LOG_IN_BY_NETWORK: [(u8, Rule); 2] = [
+    (56, Rule { name: "login56", shared: (60, Duration::from_mins(5)), local: (10, Duration::from_mins(5)) }),
+    (48, Rule { name: "login48", shared: (120, Duration::from_mins(5)), local: (20, Duration::from_mins(5)) }),
+];
 /// The same by all clients together: whoever uses this up locks the owner out, and must be many to do so.
 const LOG_IN_BY_ALL: Rule =
     Rule { name: "logins", shared: (1000, Duration::from_mins(5)), local: (200, Duration::from_mins(5)) };
@@ -64,12 +72,22 @@ impl Limits {
         self.check(SESSION, &network(client).to_string()).await
     }
 
-    /// For the log-in, whether or not there is such an account. Who is refused for their own tries does not count among
-    /// all: so one client locks nobody out but themselves.
+    /// For the login, whether or not there is such an account: counts the client and the networks that it is part of.
     pub(crate) async fn log_in(&self, client: IpAddr, email: &EmailAddress) -> Result<(), Problem> {
         let account = name(email);
         self.check(LOG_IN, &format!("{account}:{}", network(client))).await?;
-        self.check(LOG_IN_BY_ALL, &account).await
+        if client.is_ipv6() {
+            for (bits, rule) in LOG_IN_BY_NETWORK {
+                self.check(rule, &format!("{account}:{}", prefix(client, bits))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for all clients together, after [`log_in`](Self::log_in): who is refused for their own tries is not
+    /// counted here, so one line locks nobody out but itself.
+    pub(crate) async fn log_in_by_all(&self, email: &EmailAddress) -> Result<(), Problem> {
+        self.check(LOG_IN_BY_ALL, &name(email)).await
     }
 
     /// Whether one more mail may go to an address because somebody asked for it. Nobody is told if not: whoever asked
@@ -143,27 +161,46 @@ mod tests {
         (redis, Limits::new(connection))
     }
 
-    #[tokio::test]
-    async fn who_guesses_a_password_locks_out_nobody_but_themselves() {
-        let (_redis, limits) = with_redis().await;
-        let mut granted = 0;
-        for _ in 0..1100 {
-            granted += i32::from(limits.log_in(client(1), &ada()).await.is_ok());
-        }
-        assert!((30..35).contains(&granted), "{granted}");
-        assert!(limits.log_in(client(2), &ada()).await.is_ok());
+    /// One guess; whether it is let through.
+    async fn guess(limits: &Limits, client: IpAddr) -> bool {
+        limits.log_in(client, &ada()).await.is_ok() && limits.log_in_by_all(&ada()).await.is_ok()
     }
 
     #[tokio::test]
-    async fn many_who_guess_one_password_are_slowed_down_together() {
+    async fn one_client_that_guesses_locks_out_only_itself() {
         let (_redis, limits) = with_redis().await;
         let mut granted = 0;
-        while limits.log_in(client(granted), &ada()).await.is_ok() {
+        for _ in 0..1100 {
+            granted += i32::from(guess(&limits, client(1)).await);
+        }
+        assert!((30..35).contains(&granted), "{granted}");
+        assert!(guess(&limits, client(2)).await);
+    }
+
+    #[tokio::test]
+    async fn one_line_with_many_networks_locks_out_only_itself() {
+        let (_redis, limits) = with_redis().await;
+        for (networks, most) in [(0x100, 70), (0x1_0000, 140)] {
+            let mut granted = 0;
+            for n in 0..1500_u128 {
+                let guesser = 0x2001_0db8_0001_0000_0000_0000_0000_0001 | ((n * 7) % networks) << 64;
+                granted += i32::from(guess(&limits, IpAddr::from(guesser.to_be_bytes())).await);
+            }
+            assert!(granted < most, "{granted} guesses from {networks} networks of one line");
+        }
+        assert!(guess(&limits, client(1)).await && guess(&limits, "2001:db8:2::1".parse().expect("an address")).await);
+    }
+
+    #[tokio::test]
+    async fn guesses_from_everywhere_are_limited_together() {
+        let (_redis, limits) = with_redis().await;
+        let mut granted = 0;
+        while guess(&limits, client(granted)).await {
             granted += 1;
         }
         assert!((1000..1200).contains(&granted), "{granted}");
         let bob = EmailAddress::parse("bob@example.com").expect("an address");
-        assert!(limits.log_in(client(0), &bob).await.is_ok());
+        assert!(limits.log_in(client(0), &bob).await.is_ok() && limits.log_in_by_all(&bob).await.is_ok());
     }
 
     #[tokio::test]

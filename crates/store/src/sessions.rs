@@ -8,7 +8,7 @@ use std::time::Duration;
 use examhall_core::{Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
@@ -36,6 +36,8 @@ pub struct NewSession {
     pub token_hash: [u8; 32],
     /// Until when it can be refreshed.
     pub expires_at: Timestamp,
+    /// The network that it was begun from, as the caller writes networks.
+    pub network: String,
 }
 
 /// What takes the place of a refresh token that is used.
@@ -63,7 +65,7 @@ impl Accounts {
         if lock_user(&tx, owner).await?.is_none() {
             return Ok(false);
         }
-        insert(&tx, id, id, new.user, next, now).await?;
+        insert(&tx, id, id, new.user, next, Some(new.network.clone()), now).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -108,9 +110,22 @@ impl Accounts {
             }
         };
         let owner = to_account(owner)?; // what is committed can be answered
-        insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, now).await?;
+        insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, row.network, now).await?;
         tx.commit().await?;
         Ok(Some(owner))
+    }
+
+    /// Whether somebody has logged in to an account from a network, in a session that is not over, or was ended before its
+    /// time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_logged_in_from(&self, user: UserId, network: &str, now: Timestamp) -> Result<bool, Error> {
+        let theirs = session::Column::UserId
+            .eq(user.0)
+            .and(session::Column::Network.eq(network))
+            .and(session::Column::ExpiresAt.gt(now.as_millis()));
+        Ok(session::Entity::find().filter(theirs).limit(1).count(&self.db.read).await? > 0)
     }
 
     /// Ends the session of a refresh token, with all that came of the same log-in.
@@ -174,6 +189,7 @@ async fn insert(
     family: Uuid,
     user: UserId,
     next: NextSession,
+    network: Option<String>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let row = session::ActiveModel {
@@ -186,6 +202,7 @@ async fn insert(
         rotated_at: Set(None),
         revoked_at: Set(None),
         reuses: Set(0),
+        network: Set(network),
     };
     session::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

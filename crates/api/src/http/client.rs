@@ -1,9 +1,13 @@
 //! Where a request comes from.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Once,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use ipnet::IpNet;
+use ring::digest::{SHA256, digest};
 
 use super::problem::Problem;
 use crate::state::State;
@@ -24,11 +28,19 @@ impl FromRequest for Client {
     }
 }
 
-/// What one client has: of IPv4 an address, of IPv6 the network of its own.
+/// What one client has: of IPv4 an address, of IPv6 the /64 of its own.
 pub(crate) fn network(client: IpAddr) -> IpAddr {
+    prefix(client, 64)
+}
+
+/// The first `bits` of an IPv6 address; an IPv4 address as it is.
+pub(crate) fn prefix(client: IpAddr, bits: u8) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
-        IpAddr::V6(address) => IpAddr::from((address.to_bits() >> 64 << 64).to_be_bytes()),
+        IpAddr::V6(address) => {
+            let host = 128_u32.saturating_sub(bits.into());
+            IpAddr::from((address.to_bits() & u128::MAX.checked_shl(host).unwrap_or(0)).to_be_bytes())
+        }
     }
 }
 
@@ -46,14 +58,51 @@ fn is_one_of(trusted: &[IpNet], address: IpAddr) -> bool {
 /// proxy is the client's. What stands before it can be anything.
 fn origin(peer: IpAddr, forwarded: &str, trusted: &[IpNet]) -> IpAddr {
     let mut origin = peer;
-    for hop in forwarded.rsplit(',') {
+    for hop in forwarded.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
         if !is_one_of(trusted, origin) {
             break;
         }
-        let Ok(address) = hop.trim().parse() else { break };
-        origin = address;
+        origin = address(hop).unwrap_or_else(|| stand_in(hop));
     }
     origin.to_canonical()
+}
+
+/// An address in every form that proxies write: with a port, in brackets, in quotes, with a zone, with leading zeros.
+fn address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim_matches('"').trim();
+    let bare = match hop.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        // One colon is a port's; more are an IPv6 address's.
+        None => hop.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(hop, |(host, _)| host),
+    };
+    let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
+    bare.parse().ok().or_else(|| padded(bare))
+}
+
+/// `203.000.113.007`, whose numbers are decimal.
+fn padded(text: &str) -> Option<IpAddr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *octet = part.parse().ok()?;
+    }
+    parts.next().is_none().then(|| octets.into())
+}
+
+/// What a trusted proxy says in place of an address, such as `unknown` (RFC 7239, section 6.2), as an address of the
+/// reserved block 0100::/8 (RFC 4291): each such word is a client of its own, and none is the proxy.
+fn stand_in(hop: &str) -> IpAddr {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!("X-Forwarded-For of a trusted proxy holds no address: clients cannot be told apart by it");
+    });
+    let hash = digest(&SHA256, hop.as_bytes());
+    let mut bytes = [0; 16];
+    bytes[0] = 1;
+    // Where networks are told apart, in front of the last 64 bits.
+    bytes[2..8].copy_from_slice(&hash.as_ref()[..6]);
+    bytes.into()
 }
 
 #[cfg(test)]
@@ -80,9 +129,57 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search() {
+    fn an_empty_header_and_trusted_proxies_alone_change_nothing() {
         check("10.0.0.1", "", "10.0.0.1");
-        check("10.0.0.1", "198.51.100.1, unknown", "10.0.0.1");
+        check("10.0.0.1", " , ,", "10.0.0.1");
         check("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
+    }
+
+    #[test]
+    fn every_form_that_proxies_write_is_an_address() {
+        for form in [
+            "203.0.113.7:1000",
+            "203.0.113.7:",
+            "\"203.0.113.7\"",
+            "\"203.0.113.7:1000\"",
+            "203.000.113.007",
+            "[203.0.113.7]",
+            "::ffff:203.0.113.7",
+            "[::ffff:203.0.113.7]:443",
+        ] {
+            check("10.0.0.1", form, "203.0.113.7");
+            check("10.0.0.1", &format!("{form},10.0.0.2:8080 ,, "), "203.0.113.7");
+        }
+        for form in [
+            "[2001:db8::7]",
+            "[2001:db8::7]:443",
+            "\"[2001:db8::7]:443\"",
+            "2001:db8::7%eth0",
+            "[2001:DB8:0::7%25en0]:1",
+        ] {
+            check("::1", form, "2001:db8::7");
+        }
+    }
+
+    #[test]
+    fn words_in_place_of_an_address_are_clients_of_their_own() {
+        let trusted = ["10.0.0.0/8".parse().expect("a CIDR")];
+        let of = |forwarded| origin([10, 0, 0, 1].into(), forwarded, &trusted);
+        assert_eq!(of("198.51.100.1, unknown"), of("unknown"));
+        assert_eq!([of("unknown"), of("_hidden"), of("999.1.1.1")].map(|one| one.is_ipv6()), [true; 3]);
+        assert!(network(of("unknown")) != network(of("_hidden")) && of("unknown") != IpAddr::from([10, 0, 0, 1]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_address_is_read_in_any_form(v4: [u8; 4], v6: [u16; 8], port: u16) {
+            let (v4, v6) = (Ipv4Addr::from(v4), std::net::Ipv6Addr::from(v6));
+            for form in [format!("{v4}"), format!("{v4}:{port}"), format!("\"{v4}:{port}\"")] {
+                proptest::prop_assert_eq!(address(&form), Some(v4.into()), "{}", form);
+            }
+            for form in [format!("{v6}"), format!("[{v6}]"), format!("[{v6}]:{port}"), format!("\"[{v6}]:{port}\"")] {
+                proptest::prop_assert_eq!(address(&form), Some(v6.into()), "{}", form);
+            }
+        }
     }
 }

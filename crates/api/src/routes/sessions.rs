@@ -11,7 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::auth::bad_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
-    http::{body::JsonBody, client::Client, problem::Problem, text::is_account_name},
+    http::{
+        body::JsonBody,
+        client::{Client, network},
+        problem::Problem,
+        text::is_account_name,
+    },
     state::{State, now},
 };
 
@@ -60,6 +65,17 @@ async fn log_in(
     state.limits.client(client).await?;
     state.limits.log_in(client, name.address()).await?;
     let account = state.store.accounts.by_email(&name).await?;
+    let (now, from) = (now(), network(client).to_string());
+    if let Err(refused) = state.limits.log_in_by_all(name.address()).await {
+        // Whoever guesses from everywhere must not lock the owner out.
+        let is_known = match &account {
+            Some(account) => state.store.accounts.has_logged_in_from(account.id, &from, now).await?,
+            None => false,
+        };
+        if !is_known {
+            return Err(refused);
+        }
+    }
     let phc = account.as_ref().map(|account| account.password_hash.clone());
     let is_right = state.passwords.verify(client, body.password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
@@ -68,12 +84,13 @@ async fn log_in(
             "confirm your e-mail address first: we sent you a link; sign up again to get a new one",
         ));
     }
-    let (refresh_token, now) = (SecretToken::random(), now());
+    let refresh_token = SecretToken::random();
     let session = NewSession {
         user: account.id,
         password_hash: account.password_hash.clone(),
         token_hash: refresh_token.hash(),
         expires_at: now.plus(SESSION_LIFE),
+        network: from,
     };
     if !state.store.accounts.begin_session(&session, now).await? {
         return Err(wrong_password()); // it was changed while we looked

@@ -15,6 +15,7 @@ pub struct Model {
     pub rotated_at: Option<i64>,
     pub revoked_at: Option<i64>,
     pub reuses: i32,
+    pub network: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

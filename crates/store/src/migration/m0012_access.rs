@@ -1,5 +1,5 @@
 //! What ends access: how often a rotated refresh token was used again within its grace period; whose access tokens are not
-//! good any more; an index to find the accounts that nobody has proven for long.
+//! good any more; an index to find the accounts that nobody has proven for long; from where a session was begun.
 //!
 //! A trigger notes the revocation, so that it holds for every way in which a row changes: also for releases that do not
 //! know of it, and for an operator's SQL.
@@ -55,6 +55,8 @@ impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let reuses = ColumnDef::new("reuses").integer().not_null().default(0).to_owned();
         manager.alter_table(Table::alter().table("sessions").add_column(reuses).to_owned()).await?;
+        let network = ColumnDef::new("network").string().null().to_owned(); // where its login came from
+        manager.alter_table(Table::alter().table("sessions").add_column(network).to_owned()).await?;
         let generation = ColumnDef::new("access_generation").big_integer().not_null().default(0).to_owned();
         manager.alter_table(Table::alter().table("users").add_column(generation).to_owned()).await?;
         let unverified = Index::create()
@@ -89,6 +91,7 @@ impl MigrationTrait for Step {
         manager.drop_table(Table::drop().table("access_revocations").to_owned()).await?;
         manager.drop_index(Index::drop().name("users_unverified").table("users").to_owned()).await?;
         manager.alter_table(Table::alter().table("users").drop_column("access_generation").to_owned()).await?;
+        manager.alter_table(Table::alter().table("sessions").drop_column("network").to_owned()).await?;
         manager.alter_table(Table::alter().table("sessions").drop_column("reuses").to_owned()).await
     }
 }

@@ -8,6 +8,7 @@ use sea_orm::ConnectionTrait;
 use crate::{Fresh, NOW, Other, account, on_both, outbox::mail};
 
 on_both!(
+    an_account_knows_from_where_it_was_logged_in_to,
     refresh_token_used_after_its_grace_ends_the_family,
     refresh_token_used_again_within_its_grace_gets_a_sibling,
     grace_holds_for_clocks_that_differ_by_less_than_itself,
@@ -33,7 +34,7 @@ fn next(byte: u8) -> NextSession {
 /// One that the password of [`account`] begins.
 pub(crate) fn session(user: UserId, byte: u8) -> NewSession {
     let password_hash = account("x@example.com", Role::Author).password_hash;
-    NewSession { user, password_hash, token_hash: [byte; 32], expires_at: NOW.plus(HOUR) }
+    NewSession { user, password_hash, token_hash: [byte; 32], expires_at: NOW.plus(HOUR), network: "192.0.2.7".into() }
 }
 
 async fn log_in(fresh: &Fresh, byte: u8) -> UserId {
@@ -357,4 +358,15 @@ async fn a_copied_token_ends_a_session_that_is_just_being_refreshed() {
 #[tokio::test]
 async fn a_log_out_ends_a_session_that_is_just_being_refreshed() {
     check_ends(async move |store: Store| store.accounts.end_session(&[1; 32], NOW).await.expect("ended")).await;
+}
+
+async fn an_account_knows_from_where_it_was_logged_in_to(fresh: Fresh) {
+    let user = log_in(&fresh, 1).await;
+    let known =
+        async |network: &str, at| fresh.store.accounts.has_logged_in_from(user, network, at).await.expect("asked");
+    assert!(known("192.0.2.7", NOW).await && !known("192.0.2.8", NOW).await);
+    rotate(&fresh, 1, 2, NOW).await;
+    fresh.store.accounts.end_session(&[2; 32], NOW).await.expect("ended");
+    assert!(known("192.0.2.7", NOW).await, "a logout does not make it strange");
+    assert!(!known("192.0.2.7", NOW.plus(HOUR * 2)).await, "it was long ago");
 }
