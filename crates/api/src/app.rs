@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
+    check,
     http::{
         body::MAX_BODY,
         cors::cors,
@@ -257,6 +258,9 @@ async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhal
 
 async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
     let (url, connections) = (settings.database_url.expose_secret(), settings.database_connections);
+    if check::is_sqlite_in_production(settings) {
+        tracing::warn!("{}", check::SQLITE_IN_PRODUCTION);
+    }
     let store = Store::connect_with(url, connections).await.context("DATABASE_URL")?;
     if settings.database_auto_migrate {
         store.migrate().await.context("the database cannot be migrated")?;

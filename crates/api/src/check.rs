@@ -4,7 +4,7 @@ use std::path::Path;
 
 use examhall_boot::{
     check::{self, Check, Report, State},
-    settings::ApiSettings,
+    settings::{ApiSettings, AppEnv},
 };
 use examhall_core::EmailJob;
 use examhall_queue::{Connection, INSPECTIONS, Queue, Suitability};
@@ -18,10 +18,27 @@ const DATABASE: Check = Check {
     fix: "mend DATABASE_URL (percent-encode the password), or let the server accept this user",
 };
 const MIGRATIONS: Check = Check { name: "migrations", fix: "run `api migrate` with the version that is to run" };
+const REPLICATION: Check = Check {
+    name: "database kind",
+    fix: "let DATABASE_URL name PostgreSQL, or keep to one machine and copy the file with `sqlite3 FILE '.backup COPY'`",
+};
+
+/// Why SQLite is no database for production.
+pub(crate) const SQLITE_IN_PRODUCTION: &str = "DATABASE_URL is SQLite, but APP_ENV is production: one machine only, one \
+    writer at a time, no fail-over, and backups are yours to make";
+
+/// Whether [`SQLITE_IN_PRODUCTION`] is to be said.
+pub(crate) fn is_sqlite_in_production(settings: &ApiSettings) -> bool {
+    settings.env == AppEnv::Production && settings.database_url.expose_secret().starts_with("sqlite:")
+}
 
 /// Every check that `api check` makes.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    check::COMMON.into_iter().chain(INSPECTIONS.map(|(name, fix)| Check { name, fix })).chain([DATABASE, MIGRATIONS])
+    check::COMMON.into_iter().chain(INSPECTIONS.map(|(name, fix)| Check { name, fix })).chain([
+        DATABASE,
+        REPLICATION,
+        MIGRATIONS,
+    ])
 }
 
 /// Looks at everything.
@@ -58,6 +75,9 @@ async fn look_at_redis(report: &mut Report, settings: &ApiSettings) -> anyhow::R
 
 async fn look_at_database(report: &mut Report, settings: &ApiSettings) {
     let url = settings.database_url.expose_secret();
+    if is_sqlite_in_production(settings) {
+        report.add(REPLICATION, "database", State::Warning, SQLITE_IN_PRODUCTION);
+    }
     if let Some(file) = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default()) {
         let file = Path::new(file);
         report.look_at_disk("database", file.parent().unwrap_or(Path::new(".")));

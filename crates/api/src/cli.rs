@@ -9,7 +9,7 @@ use examhall_boot::{
     exit,
     logging::{self, Output},
     metrics::Metrics,
-    settings::{ApiSettings, SettingsArgs, Values},
+    settings::{ApiSettings, AppEnv, SettingsArgs, Values},
     shutdown,
     traces::Traces,
 };
@@ -131,6 +131,10 @@ pub fn run(args: Args) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(exit::CONFIG, &error.into()),
     };
+    if matches!(command, Command::Seed { .. }) && settings.env == AppEnv::Production {
+        let refusal = "seed makes accounts whose password everybody knows, and APP_ENV is production: nothing was made";
+        return fail(exit::CONFIG, &anyhow::anyhow!(refusal));
+    }
     let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
     logging::init(&settings.log, output);
     let _traces = match Traces::start(settings.collector.as_ref(), "examhall-api") {

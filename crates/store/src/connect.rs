@@ -3,7 +3,12 @@
 //! A pooler in transaction mode (`PgBouncer`) gives each transaction another connection to the server. So nothing may
 //! outlive a transaction: no setting of the session, no prepared statement.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
@@ -12,7 +17,7 @@ use sea_orm::{
         self, ConnectOptions as _, Connection, Executor, Row,
         pool::PoolOptions,
         postgres::{PgConnectOptions, PgConnection},
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
 };
 
@@ -80,9 +85,22 @@ pub(crate) fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
-pub(crate) fn make_folder_of(file: &str) -> std::io::Result<()> {
-    match Path::new(file).parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
+/// Makes the file of a SQLite URL that may make one (`mode=rwc`), and the folder of any. Nobody but their owner can read
+/// what is made, whatever the umask; SQLite gives its `-wal` and `-shm` the mode of the file.
+pub(crate) fn make_file_of(url: &str) -> io::Result<()> {
+    let Ok(options) = url.parse::<SqliteConnectOptions>() else { return Ok(()) }; // connecting says why
+    let (path, query) = (options.get_filename(), url.split_once('?').map_or("", |(_, query)| query));
+    if url.contains(":memory:") || query.split('&').any(|one| one == "mode=memory") || path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    if !query.split('&').any(|one| one == "mode=rwc") {
+        return Ok(());
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     Accounts, Attempts, CommitHook, Error, Exams, Invalidations, Outbox, Questions, Results,
-    connect::{Connector, is_postgres, make_folder_of},
+    connect::{Connector, is_postgres, make_file_of},
     fault::Fault,
     invalidation,
     pool::Reader,
@@ -70,8 +70,8 @@ impl Store {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(url: &str, connections: u32) -> Result<Self, Error> {
         let is_postgres = is_postgres(url);
-        if let Some(file) = url.strip_prefix("sqlite://") {
-            make_folder_of(file.split('?').next().unwrap_or_default()).map_err(Error::Folder)?;
+        if url.starts_with("sqlite://") {
+            make_file_of(url).map_err(Error::Folder)?;
         } else if !is_postgres {
             return Err(Error::BadUrl);
         }

@@ -1,14 +1,17 @@
 //! The key that tokens are signed with: given, or in development made once and kept.
 
-use std::path::Path;
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
 use secrecy::SecretString;
 
 use super::{AppEnv, SettingsError, Values};
 
+/// A shorter key can be guessed.
+const LEAST_BYTES: usize = 32;
+
 pub(super) fn auth_secret(values: &Values, env: AppEnv) -> Result<SecretString, SettingsError> {
     match values.get("AUTH_SECRET") {
-        Some(given) if given.len() >= 32 => Ok(SecretString::from(given)),
+        Some(given) if given.len() >= LEAST_BYTES => Ok(SecretString::from(given)),
         Some(_) => Err(values.malformed("AUTH_SECRET", "at least 32 bytes, for example from `openssl rand -hex 32`")),
         None if env == AppEnv::Development => development_secret(Path::new("data/auth-secret")),
         None => Err(SettingsError::Contradiction(
@@ -24,7 +27,7 @@ fn development_secret(path: &Path) -> Result<SecretString, SettingsError> {
     let failed = |source| SettingsError::File { what: "AUTH_SECRET".to_owned(), path: path.to_owned(), source };
     if !path.exists() {
         let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?; // mode 0600
         std::fs::write(file.path(), random_hex()).map_err(failed)?;
         // Another process may have been first: then its secret is read below.
@@ -34,7 +37,15 @@ fn development_secret(path: &Path) -> Result<SecretString, SettingsError> {
             return Err(failed(error));
         }
     }
-    std::fs::read_to_string(path).map(SecretString::from).map_err(failed)
+    let kept = std::fs::read_to_string(path).map_err(failed)?;
+    if kept.trim().len() < LEAST_BYTES {
+        return Err(SettingsError::Contradiction(format!(
+            "{} holds fewer than {LEAST_BYTES} bytes, too few for AUTH_SECRET: delete it, and the next start makes a new one \
+             (everybody logs in again), or set AUTH_SECRET",
+            path.display()
+        )));
+    }
+    Ok(SecretString::from(kept))
 }
 
 fn random_hex() -> String {

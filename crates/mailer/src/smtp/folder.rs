@@ -5,6 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::{
+    fs::{DirBuilder, OpenOptions},
+    io::AsyncWriteExt,
+};
+
 use super::{Delivered, Undelivered};
 use crate::{
     message::Prepared,
@@ -32,7 +37,7 @@ impl Folder {
     /// Whether mails can be written.
     pub(crate) async fn check(&self) -> io::Result<()> {
         let trial = self.path.join(".writable");
-        tokio::fs::create_dir_all(&self.path).await?;
+        make_folder(&self.path).await?;
         tokio::fs::write(&trial, b"").await?;
         tokio::fs::remove_file(&trial).await
     }
@@ -57,8 +62,19 @@ impl Folder {
 }
 
 async fn write(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
-    tokio::fs::create_dir_all(folder).await?;
+    make_folder(folder).await?;
     let unfinished = file.with_extension("eml.unfinished");
-    tokio::fs::write(&unfinished, bytes).await?;
+    // One that was left behind may be readable by others; what is made here is not, whatever the umask.
+    match tokio::fs::remove_file(&unfinished).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).await?;
+    made.write_all(bytes).await?;
+    made.flush().await?;
     tokio::fs::rename(&unfinished, file).await
+}
+
+async fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).await
 }

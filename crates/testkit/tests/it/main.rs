@@ -16,6 +16,7 @@ mod guide;
 mod lost;
 mod memory;
 mod migrate;
+mod modes;
 mod operators_docs;
 mod outage;
 mod outbox;
