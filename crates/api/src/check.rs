@@ -110,7 +110,7 @@ async fn look_at_database(report: &mut Report, settings: &ApiSettings) {
 async fn look_at_migrations(report: &mut Report, settings: &ApiSettings, store: &Store) {
     let newer = store.migrations().await.unwrap_or_default();
     let newer = newer.into_iter().filter(|step| step.state == MigrationState::Newer).map(|step| step.name);
-    let newer = Vec::from_iter(newer).join(", ");
+    let newer = newer.collect::<Vec<_>>().join(", ");
     let (state, found) = match store.is_migrated().await {
         Ok(true) if newer.is_empty() => (State::Ok, "none is pending".to_owned()),
         Ok(true) => (State::Warning, format!("a newer version has applied {newer}, which this one works with")),

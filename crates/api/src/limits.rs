@@ -4,13 +4,14 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use examhall_core::EmailAddress;
+use examhall_core::{EmailAddress, Role, UserId, Viewer};
 use examhall_queue::{Connection, Limiter, Permit, Rate};
+use moka::sync::Cache;
 use ring::digest::{SHA256, digest};
 
 use crate::http::{
@@ -51,15 +52,26 @@ const LOG_IN_BY_ALL: Rule =
 /// Having mails sent to one address.
 const MAIL_ME: Rule = Rule { name: "mail", shared: (30, Duration::from_hours(1)), local: (5, Duration::from_hours(1)) };
 
-/// Counts who knocks.
+/// Writes of one student: several tabs that save each second are far below.
+const STUDENT_WRITES: (u32, Duration) = (100, Duration::from_secs(10));
+/// Writes of an author or administrator: a script that imports questions one by one is not held up for long.
+const AUTHOR_WRITES: (u32, Duration) = (1000, Duration::from_secs(10));
+/// Users whose writes are counted in this process.
+const MOST_USERS: u64 = 100_000;
+
+/// Counts requests.
 pub(crate) struct Limits {
     shared: Limiter,
     local: Mutex<HashMap<String, Instant>>,
+    /// When each user's bucket is full again; one that was idle for its period is full.
+    users: Cache<UserId, Arc<Mutex<Instant>>>,
 }
 
 impl Limits {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { shared: Limiter::new(connection, "limit:"), local: Mutex::default() }
+        let idle = STUDENT_WRITES.1.max(AUTHOR_WRITES.1);
+        let users = Cache::builder().max_capacity(MOST_USERS).time_to_idle(idle).build();
+        Self { shared: Limiter::new(connection, "limit:"), local: Mutex::default(), users }
     }
 
     /// For every auth route that takes no refresh token: counts the client.
@@ -90,6 +102,24 @@ impl Limits {
         self.check(LOG_IN_BY_ALL, &name(email)).await
     }
 
+    /// For every write of somebody who has logged in: counted in this process alone, so it costs no round trip.
+    pub(crate) fn write(&self, viewer: Viewer) -> Result<(), Problem> {
+        let now = Instant::now();
+        let rate = if viewer.role == Role::Student { STUDENT_WRITES } else { AUTHOR_WRITES };
+        let bucket = self.users.get_with(viewer.id, || Arc::new(Mutex::new(now)));
+        let mut full_at = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        match conforming(*full_at, rate, now) {
+            Ok(next) => {
+                *full_at = next;
+                Ok(())
+            }
+            Err(wait) => {
+                metrics::counter!("rate_limited_total", "rule" => "user").increment(1);
+                Err(Problem::too_many(wait))
+            }
+        }
+    }
+
     /// Whether one more mail may go to an address because somebody asked for it. Nobody is told if not: whoever asked
     /// before may be a stranger, and what they had sent is good for its owner, too.
     pub(crate) async fn may_mail(&self, email: &EmailAddress) -> bool {
@@ -113,25 +143,32 @@ impl Limits {
         }
     }
 
-    /// The generic cell rate algorithm, as in Redis: a bucket is the time at which it is full again.
-    fn take_here(&self, key: String, (count, period): (u32, Duration), now: Instant) -> Permit {
-        let interval = period / count.max(1);
+    /// Takes one of a bucket of this process.
+    fn take_here(&self, key: String, rate: (u32, Duration), now: Instant) -> Permit {
         // A panic cannot leave a map of times in disorder.
         let mut buckets = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST_BUCKETS {
             buckets.retain(|_, full_at| *full_at > now);
         }
         if buckets.len() >= MOST_BUCKETS && !buckets.contains_key(&key) {
-            return Permit::After(interval); // too many to tell apart: closed to those who are new
+            return Permit::After(rate.1 / rate.0.max(1)); // too many to tell apart: closed to those who are new
         }
-        let full_at = buckets.get(&key).copied().unwrap_or(now).max(now) + interval;
-        let excess = full_at.saturating_duration_since(now + period);
-        if !excess.is_zero() {
-            return Permit::After(excess);
+        match conforming(buckets.get(&key).copied().unwrap_or(now), rate, now) {
+            Ok(next) => {
+                buckets.insert(key, next);
+                Permit::Granted
+            }
+            Err(wait) => Permit::After(wait),
         }
-        buckets.insert(key, full_at);
-        Permit::Granted
     }
+}
+
+/// The generic cell rate algorithm, as in Redis: a bucket is the time at which it is full again. Returns that time after
+/// one was taken, or how long to wait for one.
+fn conforming(full_at: Instant, (count, period): (u32, Duration), now: Instant) -> Result<Instant, Duration> {
+    let next = full_at.max(now) + period / count.max(1);
+    let excess = next.saturating_duration_since(now + period);
+    if excess.is_zero() { Ok(next) } else { Err(excess) }
 }
 
 /// An address as keys have it: by a hash.
@@ -201,6 +238,16 @@ mod tests {
         assert!((1000..1200).contains(&granted), "{granted}");
         let bob = EmailAddress::parse("bob@example.com").expect("an address");
         assert!(limits.log_in(client(0), &bob).await.is_ok() && limits.log_in_by_all(&bob).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn writes_of_one_user_are_limited_and_of_others_not() {
+        let limits = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        let viewer = |n, role| Viewer { id: UserId(uuid::Uuid::from_u128(n)), role };
+        let granted = |who, count| (0..count).filter(|_| limits.write(who).is_ok()).count();
+        assert!((100..150).contains(&granted(viewer(1, Role::Student), 500)));
+        assert_eq!(granted(viewer(2, Role::Student), 100), 100);
+        assert_eq!(granted(viewer(3, Role::Author), 1000), 1000);
     }
 
     #[tokio::test]

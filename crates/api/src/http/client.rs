@@ -91,7 +91,7 @@ fn padded(text: &str) -> Option<IpAddr> {
 }
 
 /// What a trusted proxy says in place of an address, such as `unknown` (RFC 7239, section 6.2), as an address of the
-/// reserved block 0100::/8 (RFC 4291): each such word is a client of its own, and none is the proxy.
+/// reserved block `0100::/8` (RFC 4291): each such word is a client of its own, and none is the proxy.
 fn stand_in(hop: &str) -> IpAddr {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {

@@ -15,7 +15,10 @@ use examhall_core::{Role, Viewer};
 use serde::de::DeserializeOwned;
 
 use super::{faults::fault, problem::Problem};
-use crate::{auth::AccessTokens, state::now};
+use crate::{
+    auth::AccessTokens,
+    state::{State, now},
+};
 
 /// Who has logged in.
 pub(crate) struct LoggedIn(pub(crate) Viewer);
@@ -55,7 +58,13 @@ fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
     let tokens = request
         .app_data::<web::Data<AccessTokens>>()
         .ok_or_else(|| Problem::internal(&"the application has no access tokens"))?;
-    tokens.check(token, now()).ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))
+    let viewer = tokens.check(token, now());
+    let viewer = viewer.ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))?;
+    if !request.method().is_safe() {
+        let state = request.app_data::<web::Data<State>>();
+        state.ok_or_else(|| Problem::internal(&"the application has no state"))?.limits.write(viewer)?;
+    }
+    Ok(viewer)
 }
 
 /// The id that the address names. What is no id is the id of nothing: 404.

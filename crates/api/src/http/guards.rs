@@ -1,11 +1,14 @@
 //! Who may do what, as types: a route that takes one of these has it checked, and holds what was read for the check.
 
+use std::net::IpAddr;
+
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use examhall_core::{Exam, ExamId, Question, QuestionId, Role, Sight, Viewer};
 use examhall_store::Versioned;
 use futures_util::future::LocalBoxFuture;
 
 use super::{
+    client::Client,
     extract::{Id, LoggedIn},
     problem::Problem,
 };
@@ -16,6 +19,12 @@ pub(crate) struct Author(pub(crate) Viewer);
 
 /// Somebody who may sit exams.
 pub(crate) struct Student(pub(crate) Viewer);
+
+/// A client of an auth route, counted before anything of its body is read.
+pub(crate) struct CountedClient(pub(crate) IpAddr);
+
+/// The same for routes that take a refresh token, which have a limit of their own.
+pub(crate) struct CountedSession;
 
 /// An exam that is the viewer's to change.
 pub(crate) struct OwnedExam {
@@ -46,6 +55,22 @@ impl Student {
         let viewer = viewer(&request).await?;
         let is_student = viewer.role == Role::Student;
         is_student.then_some(Self(viewer)).ok_or_else(|| Problem::forbidden("only students sit exams"))
+    }
+}
+
+impl CountedClient {
+    async fn check(request: HttpRequest) -> Result<Self, Problem> {
+        let Client(client) = Client::extract(&request).await?;
+        state(&request)?.limits.client(client).await?;
+        Ok(Self(client))
+    }
+}
+
+impl CountedSession {
+    async fn check(request: HttpRequest) -> Result<Self, Problem> {
+        let Client(client) = Client::extract(&request).await?;
+        state(&request)?.limits.session(client).await?;
+        Ok(Self)
     }
 }
 
@@ -101,4 +126,4 @@ macro_rules! from_request {
     };
 }
 
-from_request!(Author, Student, OwnedExam, OwnedQuestion);
+from_request!(Author, Student, CountedClient, CountedSession, OwnedExam, OwnedQuestion);

@@ -15,8 +15,9 @@ use serde_json::json;
 use crate::{
     auth::SecretToken,
     http::{
+        authorized::Authorized,
         body::JsonBody,
-        client::Client,
+        guards::CountedClient,
         problem::{FieldError, Problem},
         text::{is_account_name, is_address, is_name},
     },
@@ -75,10 +76,8 @@ struct Reset {
 /// the account without a password instead: otherwise whoever uses up the address's mails would be the last one to count.
 async fn sign_up(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<SignUp>,
+    Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<SignUp>>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
     let email = EmailAddress::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
@@ -119,10 +118,8 @@ async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Re
 
 async fn verify(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<Verify>,
+    Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<Verify>>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
     let token = SecretToken::from_text(body.token);
     if !state.store.accounts.verify(&token.hash(), now()).await? {
         return Err(Problem::bad_request(
@@ -134,30 +131,26 @@ async fn verify(
 
 async fn resend(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<ByAddress>,
+    Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
 ) -> Result<HttpResponse, Problem> {
-    send_token(&state, client, &body, TokenPurpose::Verification, VERIFICATION_LIFE).await
+    send_token(&state, &body, TokenPurpose::Verification, VERIFICATION_LIFE).await
 }
 
 async fn forgot(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<ByAddress>,
+    Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
 ) -> Result<HttpResponse, Problem> {
-    send_token(&state, client, &body, TokenPurpose::Reset, RESET_LIFE).await
+    send_token(&state, &body, TokenPurpose::Reset, RESET_LIFE).await
 }
 
 async fn send_token(
     state: &State,
-    client: IpAddr,
     body: &ByAddress,
     purpose: TokenPurpose,
     life: Duration,
 ) -> Result<HttpResponse, Problem> {
     let answer_at = Instant::now() + FLOOR;
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
-    state.limits.client(client).await?;
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
     let letter = |account: &Account| {
@@ -178,10 +171,8 @@ async fn send_token(
 
 async fn reset(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<Reset>,
+    Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Reset>>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
     if !set_password(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
     }

@@ -12,8 +12,10 @@ use super::auth::bad_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
     http::{
+        authorized::Authorized,
         body::JsonBody,
-        client::{Client, network},
+        client::network,
+        guards::{CountedClient, CountedSession},
         problem::Problem,
         text::is_account_name,
     },
@@ -58,11 +60,9 @@ struct Tokens {
 async fn log_in(
     state: web::Data<State>,
     tokens: web::Data<AccessTokens>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<LogIn>,
+    Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<LogIn>>,
 ) -> Result<HttpResponse, Problem> {
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
-    state.limits.client(client).await?;
     state.limits.log_in(client, name.address()).await?;
     let account = state.store.accounts.by_email(&name).await?;
     let (now, from) = (now(), network(client).to_string());
@@ -101,10 +101,8 @@ async fn log_in(
 async fn refresh(
     state: web::Data<State>,
     tokens: web::Data<AccessTokens>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<Refresh>,
+    Authorized(_, JsonBody(body)): Authorized<CountedSession, JsonBody<Refresh>>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.session(client).await?;
     let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
     let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
     let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
@@ -115,10 +113,8 @@ async fn refresh(
 /// 204 whatever the token: a session that is not there is over too.
 async fn log_out(
     state: web::Data<State>,
-    Client(client): Client,
-    JsonBody(body): JsonBody<Refresh>,
+    Authorized(_, JsonBody(body)): Authorized<CountedSession, JsonBody<Refresh>>,
 ) -> Result<HttpResponse, Problem> {
-    state.limits.session(client).await?;
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -214,3 +214,18 @@ async fn a_token_that_is_not_known_costs_no_hashing() {
     assert!(ratios[5] < 0.5, "a reset by a log-in, which hashes: {ratios:.2?}");
     api.stop().await;
 }
+
+#[tokio::test]
+async fn invalid_requests_count_against_the_client() {
+    let api = Api::start().await;
+    let bad = json!({"nonsense": true});
+    let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
+    for _ in 0..8 {
+        let some = (0..500).map(|_| api.post("/api/v1/auth/signup", &bad));
+        for response in futures_util::future::join_all(some).await {
+            *statuses.entry(response.status().as_u16()).or_default() += 1;
+        }
+    }
+    assert!(statuses.keys().eq([&422, &429]), "{statuses:?}");
+    api.stop().await;
+}

@@ -108,7 +108,7 @@ async fn is_asked_for(api: &Api, call: (&Method, &str, &str), example: &Value, a
 /// An id that there is, where the route asks for one.
 async fn id_for(api: &Api, admin: &str, seeded: &Value, route: &str) -> String {
     let exam = seeded["examId"].as_str().expect("an id");
-    let id = if route.contains("/exams/") {
+    if route.contains("/exams/") {
         exam.to_owned()
     } else if route.contains("/questions/") {
         let sheet = format!("/exams/{exam}/questions?include=answers");
@@ -116,8 +116,7 @@ async fn id_for(api: &Api, admin: &str, seeded: &Value, route: &str) -> String {
         sheet["questions"][0]["id"].as_str().expect("a question").to_owned()
     } else {
         "00000000-0000-0000-0000-000000000000".to_owned()
-    };
-    id
+    }
 }
 
 #[tokio::test]
