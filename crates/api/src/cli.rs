@@ -10,7 +10,7 @@ use examhall_boot::{
     logging::{self, Output},
     metrics::Metrics,
     settings::{ApiSettings, AppEnv, SettingsArgs, Values},
-    shutdown,
+    shutdown, terminal,
     traces::Traces,
 };
 use examhall_core::{EmailAddress, Role, check_password};
@@ -310,6 +310,6 @@ async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json:
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "api: {error:#}"); // nobody is left to tell where stderr is gone
+    let _ = writeln!(std::io::stderr(), "api: {}", terminal::line(&format!("{error:#}"))); // nobody is left to tell where stderr is gone
     ExitCode::from(code)
 }

@@ -9,6 +9,8 @@ use serde_json::json;
 use tokio::net::{TcpStream, lookup_host};
 use url::Url;
 
+use crate::terminal;
+
 /// How long a name server or a server may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Clocks that differ by more make delays, deadlines and tokens wrong.
@@ -146,7 +148,7 @@ impl Report {
 
     /// For scripts: `{ok, checks: [{check, subject, state: ok|warning|failed, found, fix?}]}`.
     pub fn to_json(&self) -> String {
-        json!({"ok": self.is_ok(), "checks": self.0}).to_string()
+        terminal::json(&json!({"ok": self.is_ok(), "checks": self.0}).to_string()).into_owned()
     }
 
     /// For people: a table, and below each line that is not good how to mend it.
@@ -160,6 +162,7 @@ impl Report {
                 State::Warning => "warning",
                 State::Failed => "FAILED",
             };
+            let found = terminal::line(found);
             let _ = writeln!(table, "{state:<7}  {check:<names$}  {subject:<subjects$}  {found}");
             if let Some(fix) = fix {
                 let _ = writeln!(table, "         -> {fix}");

@@ -21,4 +21,5 @@ pub mod ops;
 pub mod settings;
 pub mod shutdown;
 pub mod supervisor;
+pub mod terminal;
 pub mod traces;

@@ -4,7 +4,10 @@ use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::{
+    settings::{LogFormat, LogSettings},
+    terminal::{self, Escaping},
+};
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +21,13 @@ pub enum Output {
 /// Starts logging; call once, before the first event. A second call changes nothing.
 pub fn init(settings: &LogSettings, output: Output) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let escape = match settings.format {
+        LogFormat::Pretty => terminal::coloured,
+        LogFormat::Json => terminal::json,
+    };
     let writer = match output {
-        Output::Stdout => BoxMakeWriter::new(io::stdout),
-        Output::Stderr => BoxMakeWriter::new(io::stderr),
+        Output::Stdout => BoxMakeWriter::new(move || Escaping { inner: io::stdout(), escape }),
+        Output::Stderr => BoxMakeWriter::new(move || Escaping { inner: io::stderr(), escape }),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let started = match settings.format {

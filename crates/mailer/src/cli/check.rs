@@ -7,7 +7,7 @@ use examhall_boot::exit;
 use examhall_core::{EmailAddress, EmailJob};
 use serde_json::json;
 
-use super::{answer, fail};
+use super::{answer, answer_json, fail};
 use crate::{Mailer, Tested};
 
 #[derive(Debug, Args)]
@@ -33,7 +33,11 @@ pub(super) struct SendTestArgs {
 pub(super) async fn check(mailer: Mailer, args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let report = mailer.check().await;
     let good = report.is_ok();
-    answer(if args.json { report.to_json() } else { report.to_table() }.trim_end())?;
+    if args.json {
+        answer_json(&report.to_json())?;
+    } else {
+        report.to_table().lines().try_for_each(answer)?;
+    }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(exit::UNAVAILABLE) })
 }
 
@@ -47,11 +51,12 @@ pub(super) async fn send_test(mailer: Mailer, args: &SendTestArgs) -> anyhow::Re
     };
     match mailer.send_directly(&job).await {
         Ok(Tested { message_id, provider, response }) => {
-            answer(&if args.json {
-                json!({"messageId": message_id, "provider": provider, "response": response}).to_string()
+            if args.json {
+                let answered = json!({"messageId": message_id, "provider": provider, "response": response});
+                answer_json(&answered.to_string())?;
             } else {
-                format!("{provider} accepted {message_id}: {response}")
-            })?;
+                answer(&format!("{provider} accepted {message_id}: {response}"))?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Ok(fail(exit::UNAVAILABLE, &error)),

@@ -14,7 +14,7 @@ use examhall_boot::{
     exit,
     logging::{self, Output},
     settings::{MailerSettings, SettingsArgs, Values},
-    shutdown,
+    shutdown, terminal,
     traces::Traces,
 };
 
@@ -121,12 +121,17 @@ async fn serve(mailer: Mailer) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints one line of the command's answer.
+/// Prints one line of the command's answer, for people.
 fn answer(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("stdout")
+    writeln!(std::io::stdout(), "{}", terminal::line(line)).context("stdout")
+}
+
+/// Prints the command's answer as JSON.
+fn answer_json(json: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{}", terminal::json(json)).context("stdout")
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "mailer: {error:#}"); // nobody is left to tell where stderr is gone
+    let _ = writeln!(std::io::stderr(), "mailer: {}", terminal::line(&format!("{error:#}"))); // nobody is left to tell where stderr is gone
     ExitCode::from(code)
 }

@@ -11,7 +11,7 @@ use examhall_boot::{exit, shutdown};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::answer;
+use super::{answer, answer_json};
 use crate::{Drain, DrainOptions, Early, Mailer, Progress};
 
 /// How often progress is told where there is no terminal.
@@ -43,7 +43,11 @@ pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> anyhow::Result<Exit
     told.cancel();
     telling.await?;
     let drain = drain?;
-    answer(&if args.json { serde_json::to_string(&drain)? } else { summary(&drain) })?;
+    if args.json {
+        answer_json(&serde_json::to_string(&drain)?)?;
+    } else {
+        answer(&summary(&drain))?;
+    }
     Ok(if args.dry_run { ExitCode::SUCCESS } else { exit_code(&drain) })
 }
 

@@ -7,7 +7,7 @@ use examhall_core::{Priority, Timestamp};
 use examhall_queue::{Attempts, Error, JobRecord, Order, Queue, State};
 use serde_json::{Value, json};
 
-use super::{answer, fail, once::duration};
+use super::{answer, answer_json, fail, once::duration};
 use crate::{Mailer, payload::Payload, removal};
 
 #[derive(Debug, clap::Args)]
@@ -119,7 +119,8 @@ struct Answer {
 pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
     mailer.await_redis().await?;
     match carry_out(mailer, command).await {
-        Ok(found) if form(command).json => answer(&found.json.to_string())?,
+        Ok(found) if form(command).json => answer_json(&found.json.to_string())?,
+        Ok(found) if matches!(command, Command::Show { .. }) => answer_json(&found.lines.concat())?,
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
         Err(error @ (Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_))) => {
             return Ok(fail(1, &error.into()));

@@ -7,7 +7,7 @@ use examhall_boot::exit;
 use examhall_core::{EmailAddress, Timestamp};
 use serde_json::json;
 
-use super::{answer, fail};
+use super::{answer, answer_json, fail};
 use crate::{Mailer, suppressions::canonical};
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +50,7 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
                     .iter()
                     .map(|one| json!({"address": one.name, "reason": one.reason, "since": Timestamp::from_millis(one.since)}))
                     .collect();
-                answer(&json!(entries).to_string())?;
+                answer_json(&json!(entries).to_string())?;
             } else {
                 for one in entries {
                     answer(&format!("{}  {}  {}", Timestamp::from_millis(one.since), one.name, one.reason))?;
@@ -74,5 +74,5 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
 }
 
 fn tell(as_json: bool, object: &serde_json::Value, words: &str) -> anyhow::Result<()> {
-    if as_json { answer(&object.to_string()) } else { answer(words) }
+    if as_json { answer_json(&object.to_string()) } else { answer(words) }
 }
