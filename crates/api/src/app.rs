@@ -33,6 +33,7 @@ use crate::{
         body::MAX_BODY,
         cors::cors,
         finish::{finish, nowhere},
+        head::head,
     },
     limits::Limits,
     mail::Mailroom,
@@ -172,6 +173,7 @@ impl Application {
             actix_web::rt::spawn(keep_beating(threads.pulse("an HTTP thread")));
             App::new()
                 .wrap(cors(&cors_origins))
+                .wrap(from_fn(head))
                 .wrap(from_fn(finish))
                 .app_data(shared.clone())
                 .app_data(access_tokens.clone())

@@ -9,6 +9,7 @@ pub(crate) mod extract;
 mod faults;
 pub(crate) mod finish;
 pub(crate) mod guards;
+pub(crate) mod head;
 pub(crate) mod list;
 pub(crate) mod object;
 pub(crate) mod page;

@@ -35,6 +35,11 @@ pub(crate) fn document() -> Value {
     })
 }
 
+/// The methods of a path under `/api/v1`.
+pub(crate) fn methods_of(path: &str) -> Vec<String> {
+    OPERATIONS.iter().filter(|operation| operation.path == path).map(|found| found.method.to_uppercase()).collect()
+}
+
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({
         "operationId": operation.id,

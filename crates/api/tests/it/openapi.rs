@@ -110,3 +110,42 @@ async fn every_route_has_its_operation_and_every_operation_its_route() {
     assert_eq!(operations.chain(beside).collect::<BTreeSet<_>>(), routes());
     api.stop().await;
 }
+
+#[tokio::test]
+async fn head_answers_wherever_get_does_without_a_body() {
+    let api = Api::start().await;
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    let seeded = api.seed().await;
+    let exam = seeded["examId"].as_str().expect("an id");
+    let token = api.log_in(&seeded["authorEmail"]).await;
+    let pages = ["/healthz", "/readyz", "/docs", "/docs/try.js", "/openapi.json", "/verify", "/reset", "/nowhere"];
+    let made_up = "00000000-0000-0000-0000-000000000000";
+    let gets = operations(&document).into_iter().filter(|(method, ..)| *method == Method::GET);
+    let paths = gets.map(|(_, path, _)| path.replace(&format!("/exams/{made_up}"), &format!("/exams/{exam}")));
+    for path in pages.map(ToOwned::to_owned).into_iter().chain(paths) {
+        // Twice each, so that both come from the cache.
+        let ask =
+            async |method: Method| api.request(method, &path).bearer_auth(&token).send().await.expect("an answer");
+        ask(Method::GET).await;
+        let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+        assert_eq!(head.status(), get.status(), "{path}");
+        for name in ["content-type", "etag", "cache-status", "transfer-encoding"] {
+            assert_eq!(head.headers().get(name), get.headers().get(name), "{name} of {path}");
+        }
+        if head.status().is_success() && !path.ends_with("readyz") {
+            assert_eq!(head.headers().get("content-length"), get.headers().get("content-length"), "{path}");
+        }
+        assert!(head.bytes().await.expect("an end").is_empty(), "{path}");
+    }
+    for (path, allowed) in [
+        ("/healthz", "GET, HEAD"),
+        ("/reset", "GET, POST, HEAD"),
+        ("/api/v1/exams", "POST, GET, HEAD"),
+        ("/api/v1/auth/login", "POST"),
+    ] {
+        let refused = api.request(Method::DELETE, path).bearer_auth(&token).send().await.expect("an answer");
+        assert_eq!(refused.status(), 405, "{path}");
+        assert_eq!(refused.headers()["allow"], allowed, "{path}");
+    }
+    api.stop().await;
+}
