@@ -1,7 +1,8 @@
 //! What came of attempts.
 
 use examhall_core::{
-    ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Statistics, StatisticsBuilder, Timestamp, UserId,
+    AttemptId, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Statistics, StatisticsBuilder, Timestamp,
+    UserId,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -27,6 +28,10 @@ pub struct Results {
 pub struct ResultRow {
     /// The result.
     pub result: ExamResult,
+    /// The attempt that it is of.
+    pub attempt_id: AttemptId,
+    /// The points of each question.
+    pub marks: Vec<Mark>,
     /// The student's name.
     pub name: String,
     /// The student's address.
@@ -80,6 +85,11 @@ impl Results {
             let student = users.get(&row.user_id);
             ResultRow {
                 result: to_result(row),
+                attempt_id: AttemptId(row.attempt_id),
+                marks: serde_json::from_value(row.marks.clone()).unwrap_or_else(|error| {
+                    tracing::error!(result_id = %row.id, %error, "Marks left out of an export: they cannot be read");
+                    Vec::new()
+                }),
                 name: student.map(|user| user.name.clone()).unwrap_or_default(),
                 email: student.map(|user| user.email.clone()).unwrap_or_default(),
             }

@@ -170,7 +170,7 @@ fn protect(headers: &mut HeaderMap) {
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+        (STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
         (CACHE_CONTROL, "no-store"),
     ] {
         if !headers.contains_key(&name) {

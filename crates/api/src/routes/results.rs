@@ -109,8 +109,20 @@ async fn chunk(store: Store, exam: ExamId, next: Next) -> Result<Option<(Bytes, 
     let after = match next {
         Next::Done => return Ok(None),
         Next::Heading => {
-            let names = ["resultId", "userId", "name", "email", "score", "maxScore", "percent", "passed", "gradedAt"];
-            return Ok(Some((csv::line(&names).into(), Next::After(None))));
+            let names = [
+                "resultId",
+                "userId",
+                "name",
+                "email",
+                "score",
+                "maxScore",
+                "percent",
+                "passed",
+                "gradedAt",
+                "attemptId",
+                "marks",
+            ];
+            return Ok(Some(((csv::BOM.to_owned() + &csv::line(&names)).into(), Next::After(None))));
         }
         Next::After(after) => after,
     };
@@ -129,5 +141,9 @@ fn to_line(row: &ResultRow) -> String {
     let (id, user) = (result.id.to_string(), result.user_id.to_string());
     let [score, max_score, percent] = &numbers;
     let graded_at = result.graded_at.to_string();
-    csv::line(&[&id, &user, &row.name, &row.email, score, max_score, percent, passed, &graded_at])
+    let attempt = row.attempt_id.to_string();
+    // In words: a spreadsheet would make a date of "1/2".
+    let marks: Vec<_> = row.marks.iter().map(|mark| format!("{} of {}", mark.earned, mark.points)).collect();
+    let marks = marks.join(" | ");
+    csv::line(&[&id, &user, &row.name, &row.email, score, max_score, percent, passed, &graded_at, &attempt, &marks])
 }

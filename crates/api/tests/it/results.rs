@@ -55,11 +55,14 @@ async fn results_can_be_counted_and_exported() {
     let file = api.request(Method::GET, &format!("/api/v1{exam}/results.csv")).bearer_auth(&author);
     let file = file.send().await.expect("an answer");
     assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
-    let text = file.text().await.expect("text");
+    let bytes = file.bytes().await.expect("a body");
+    assert!(bytes.starts_with(b"\xef\xbb\xbf"), "spreadsheets see that it is UTF-8");
+    let text = String::from_utf8(bytes[3..].to_vec()).expect("text");
     let lines: Vec<_> = text.split("\r\n").collect();
     assert_eq!(lines.len(), 5, "{text}");
-    assert_eq!(lines[0], "resultId,userId,name,email,score,maxScore,percent,passed,gradedAt");
+    assert_eq!(lines[0], "resultId,userId,name,email,score,maxScore,percent,passed,gradedAt,attemptId,marks");
     assert!(lines[1].contains(",Student 1,student-1-") && lines[1].contains(",0,4,0,no,"), "{text}");
+    assert!(lines[1].ends_with(",0 of 1 | 0 of 1 | 0 of 1 | 0 of 1"), "{text}");
     api.stop().await;
 }
 
