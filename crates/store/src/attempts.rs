@@ -88,13 +88,24 @@ impl Attempts {
             saved_at: Set(None),
             submitted_at: Set(None),
         };
-        let row = row.insert(&tx).await.map_err(|error| {
-            let error = Error::from(error);
-            // Another request of the same student came first.
-            if error.is_duplicate() { Error::WrongState("another attempt of yours is open") } else { error }
-        })?;
+        let row = match row.insert(&tx).await.map_err(Error::from) {
+            Err(error) if error.is_duplicate() => {
+                tx.rollback().await?;
+                return Err(self.came_first(exam.id, user).await?);
+            }
+            inserted => inserted?,
+        };
         tx.commit().await?;
         Ok((exam, to_attempt(&row)))
+    }
+
+    /// Why an attempt cannot begin where another request of the same student came first.
+    async fn came_first(&self, exam: ExamId, user: UserId) -> Result<Error, Error> {
+        let mine = attempt::Column::ExamId.eq(exam.0).and(attempt::Column::UserId.eq(user.0));
+        let open = mine.and(attempt::Column::SubmittedAt.is_null());
+        let open = attempt::Entity::find().filter(open).one(&self.db.read).await?;
+        let handed_in = Error::WrongState("another attempt of yours was begun at the same time");
+        Ok(open.map_or(handed_in, |open| Error::AttemptOpen(AttemptId(open.id))))
     }
 
     /// An attempt, with what is stored of its answers.

@@ -11,10 +11,11 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use examhall_cache::ReadError;
+use examhall_core::AttemptId;
 use examhall_queue as queue;
 use examhall_store as store;
 use serde::Serialize;
@@ -42,6 +43,9 @@ struct Document {
     request_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// The attempt that is open already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_id: Option<AttemptId>,
     #[serde(skip)]
     header: Option<(HeaderName, HeaderValue)>,
 }
@@ -63,6 +67,7 @@ impl Problem {
             detail: detail.into(),
             request_id: None,
             errors: Vec::new(),
+            attempt_id: None,
             header: None,
         }))
     }
@@ -87,6 +92,16 @@ impl Problem {
 
     pub(crate) fn conflict(detail: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// The student has begun this attempt, and not handed it in.
+    fn attempt_open(id: AttemptId) -> Self {
+        let mut problem = Self::conflict("another attempt of yours is open: hand it in first");
+        problem.0.attempt_id = Some(id);
+        match HeaderValue::from_str(&format!("/api/v1/attempts/{id}")) {
+            Ok(location) => problem.with_header(LOCATION, location),
+            Err(_) => problem,
+        }
     }
 
     /// Not the version that `If-Match` asks for.
@@ -202,7 +217,7 @@ impl From<&store::Error> for Problem {
             store::Error::VersionMismatch { .. } => Self::changed(),
             store::Error::NotOpen => Self::forbidden("the exam is not open"),
             store::Error::WrongState(why) => Self::conflict(why),
-            store::Error::AttemptOpen(_) => Self::conflict("another attempt of yours is open: hand it in first"),
+            store::Error::AttemptOpen(id) => Self::attempt_open(*id),
             store::Error::QuestionsLocked => Self::conflict(
                 "students have begun this exam: its questions are locked; `?force=true` changes them all the same, and \
                  is recorded",

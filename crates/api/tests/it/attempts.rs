@@ -67,7 +67,12 @@ impl Hall {
 async fn from_start_to_result(database: DatabaseKind) {
     let hall = Hall::open(database, json!({})).await;
     let attempt = hall.begin(0).await;
-    assert_eq!(hall.start(0).await.0, 409, "one at a time");
+    let again = format!("/api/v1{}/attempts", hall.exam);
+    let again = hall.api.request(Method::POST, &again).bearer_auth(&hall.students[0]).send().await.expect("an answer");
+    assert_eq!(again.status(), 409, "one at a time");
+    assert_eq!(again.headers()["location"], format!("/api/v1{attempt}"));
+    let problem: Value = again.json().await.expect("JSON");
+    assert_eq!(Some(attempt.as_str()), problem["attemptId"].as_str().map(|id| format!("/attempts/{id}")).as_deref());
     let (status, saved) = hall.save(&attempt, 0, &hall.answers(1, 9.0)).await;
     assert_eq!((status, &saved["seq"]), (200, &json!(1)));
     hall.save(&attempt, 0, &hall.answers(3, 4.25)).await;
