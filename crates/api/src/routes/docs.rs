@@ -13,9 +13,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.route("/openapi.json", web::get().to(document))
-        .route("/docs", web::get().to(page))
-        .route("/docs/try.js", web::get().to(script));
+    app.service(web::resource("/openapi.json").route(web::get().to(document)))
+        .service(web::resource("/docs").route(web::get().to(page)))
+        .service(web::resource("/docs/try.js").route(web::get().to(script)));
 }
 
 async fn document() -> HttpResponse {

@@ -7,7 +7,8 @@ use examhall_boot::{health::Readiness, liveness::Liveness};
 pub(crate) type ReadinessCheck = Box<dyn Fn() -> Readiness + Send + Sync>;
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.route("/healthz", web::get().to(alive)).route("/readyz", web::get().to(ready));
+    app.service(web::resource("/healthz").route(web::get().to(alive)))
+        .service(web::resource("/readyz").route(web::get().to(ready)));
 }
 
 async fn alive(liveness: web::Data<Liveness>) -> HttpResponse {
