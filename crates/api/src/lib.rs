@@ -24,6 +24,7 @@ mod limits;
 mod loaders;
 mod mail;
 mod openapi;
+mod papers;
 mod reconciler;
 mod relay;
 mod routes;

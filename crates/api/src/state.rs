@@ -16,6 +16,7 @@ use crate::{
     auth::{Passwords, revocations::Revocations},
     limits::Limits,
     mail::Mailroom,
+    papers::Papers,
 };
 
 /// What all requests share.
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// Whose access tokens are refused before their time is over.
     pub(crate) revocations: Arc<Revocations>,
+    /// Answer keys, ready to grade.
+    pub(crate) papers: Papers,
     /// Whose word about where a request comes from is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Wakes the relay: a mail was committed.

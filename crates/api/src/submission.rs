@@ -1,13 +1,10 @@
 //! Handing attempts in: by the student, or by the sweeper once their time is over.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use examhall_core::{Attempt, AttemptId, ExamId, ExamResult};
-use examhall_store::{Error, Paper};
+use examhall_core::{AttemptId, ExamId, ExamResult, Timestamp, Ungraded, UserId};
+use examhall_store::{Error, Grading, NewMail, Place, PreparedPaper, Submission, Submitted};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,25 +16,53 @@ use crate::{
 const POLL: Duration = Duration::from_secs(1);
 /// Attempts handed in at a time.
 const BATCH: u64 = 100;
+/// How often a paper is loaded for one submission: an exam is seldom changed while it is handed in.
+const LOADS: usize = 5;
 
-/// Hands an attempt in, once: gives its result, and queues the mail that tells it.
-pub(crate) async fn submit(state: &State, attempt: &Attempt) -> Result<ExamResult, Error> {
-    let paper = state.store.questions.paper(attempt.exam_id).await?.value;
-    submit_with(state, attempt, &paper).await
+/// A result, with what could not be graded.
+#[derive(Serialize)]
+pub(crate) struct HandedIn {
+    #[serde(flatten)]
+    pub(crate) result: ExamResult,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ungraded: Vec<Ungraded>,
 }
 
-async fn submit_with(state: &State, attempt: &Attempt, paper: &Paper) -> Result<ExamResult, Error> {
+/// Grades with the papers in memory.
+struct Grader<'a> {
+    state: &'a State,
+    at: Timestamp,
+}
+
+impl Grading for Grader<'_> {
+    fn paper(&self, exam: ExamId, version: i64) -> Option<Arc<PreparedPaper>> {
+        self.state.papers.at(exam, version)
+    }
+
+    fn mail(&self, submission: &Submission) -> NewMail {
+        let news = ResultNews::new(&submission.name, &submission.title, &submission.result);
+        self.state.mailroom.envelope(submission.email.clone(), &Letter::Result(news), self.at)
+    }
+}
+
+/// Hands a student's attempt in, once: gives its result, and queues the mail that tells it.
+pub(crate) async fn submit(state: &State, attempt: AttemptId, student: UserId) -> Result<HandedIn, Error> {
     let at = now();
-    let result = state.store.attempts.submit(attempt.id, paper, at, |submission| {
-        let news = ResultNews::new(&submission.name, &paper.exam.title, &submission.result);
-        state.mailroom.envelope(submission.email.clone(), &Letter::Result(news), at)
-    });
-    let result = result.await?;
-    state.nudge.notify_one();
-    Ok(result)
+    for _ in 0..=LOADS {
+        match state.store.attempts.submit(attempt, student, &Grader { state, at }, at).await? {
+            Submitted::Done { result, ungraded } => {
+                state.nudge.notify_one();
+                return Ok(HandedIn { result, ungraded });
+            }
+            Submitted::Needs(exam, version) => {
+                state.papers.load(&state.store, exam, Some(version)).await?;
+            }
+        }
+    }
+    Err(Error::WrongState("the exam is being changed: hand in again"))
 }
 
-/// Hands in what students left open, until `stop`. Several processes may do it at once: an attempt is graded once.
+/// Hands in what students left open, until `stop`. Several processes share the work: an attempt is graded once.
 pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = sweep_all(&state, &stop).await {
@@ -52,13 +77,9 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
 
 /// One that cannot be handed in holds up no other: only a database that is away ends the round.
 async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error> {
-    let mut stuck = Stuck::default();
-    while !stop.is_cancelled() {
-        let overdue = state.store.attempts.overdue(stuck.count, BATCH, now()).await?;
-        sweep_batch(state, &overdue, &mut stuck).await?;
-        if (overdue.len() as u64) < BATCH {
-            break;
-        }
+    let (mut stuck, mut place) = (Stuck::default(), Some(Place::START));
+    while let Some(from) = place.filter(|_| !stop.is_cancelled()) {
+        place = sweep_batch(state, from, &mut stuck).await?;
     }
     if let Some((attempt, error)) = stuck.first {
         tracing::error!(attempts = stuck.count, attempt_id = %attempt, %error, "Attempts cannot be handed in");
@@ -69,30 +90,50 @@ async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error>
 /// Attempts that cannot be handed in, and why the first of them cannot.
 #[derive(Default)]
 struct Stuck {
-    count: u64,
+    count: usize,
     first: Option<(AttemptId, Error)>,
 }
 
-async fn sweep_batch(state: &State, overdue: &[Attempt], stuck: &mut Stuck) -> Result<(), Error> {
-    let mut papers: HashMap<ExamId, Paper> = HashMap::new(); // an exam's attempts tend to end together
-    for attempt in overdue {
-        match hand_in(state, attempt, &mut papers).await {
-            Ok(()) => tracing::info!(attempt_id = %attempt.id, "Attempt handed in at its deadline"),
-            Err(error @ (Error::Unavailable(_) | Error::ReadOnly)) => return Err(error),
-            Err(error) => {
-                stuck.count += 1;
-                stuck.first.get_or_insert((attempt.id, error));
-            }
-        }
+impl Stuck {
+    fn add(&mut self, attempt: AttemptId, error: Error) {
+        self.count += 1;
+        self.first.get_or_insert((attempt, error));
     }
-    Ok(())
 }
 
-async fn hand_in(state: &State, attempt: &Attempt, papers: &mut HashMap<ExamId, Paper>) -> Result<(), Error> {
-    let paper = match papers.entry(attempt.exam_id) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => new.insert(state.store.questions.paper(attempt.exam_id).await?.value),
+/// Gives where the next batch begins.
+async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Option<Place>, Error> {
+    let at = now();
+    let sweep = async || {
+        let swept = state.store.attempts.sweep(from, BATCH, &Grader { state, at }, at).await?;
+        for attempt in &swept.done {
+            tracing::info!(attempt_id = %attempt, "Attempt handed in at its deadline");
+        }
+        if !swept.done.is_empty() {
+            state.nudge.notify_one();
+        }
+        Ok::<_, Error>(swept)
     };
-    submit_with(state, attempt, paper).await?;
-    Ok(())
+    let mut swept = sweep().await?;
+    let mut reason = None;
+    if !swept.needs.is_empty() {
+        let missing = swept.needs.iter().map(|(_, exam, version)| (*exam, *version)).collect();
+        let (any, failed) = state.papers.load_all(&state.store, missing).await;
+        if let Some(error @ (Error::Unavailable(_) | Error::ReadOnly)) = failed {
+            return Err(error);
+        }
+        reason = failed;
+        if any {
+            swept = sweep().await?; // those that cannot be handed in are found again
+        }
+    }
+    for (attempt, error) in swept.stuck {
+        stuck.add(attempt, error);
+    }
+    // Without a reason its paper was changed or pushed out of memory meanwhile: the next round takes it.
+    if let (Some(error), Some((attempt, ..))) = (reason, swept.needs.first()) {
+        stuck.count += swept.needs.len() - 1;
+        stuck.add(*attempt, error);
+    }
+    Ok(swept.next)
 }

@@ -32,6 +32,10 @@ impl Attempt {
     /// How long after the deadline answers that were on their way are still taken.
     pub const GRACE: Duration = Duration::from_secs(5);
 
+    /// Highest number of saved answers: JavaScript's `Number.MAX_SAFE_INTEGER`, beyond which its numbers are not counted
+    /// one by one.
+    pub const MAX_SEQ: i64 = (1 << 53) - 1;
+
     /// When an attempt that begins `now` ends: after the exam's duration, and not after the exam itself.
     pub fn deadline_of(exam: &Exam, now: Timestamp) -> Timestamp {
         let full = now.plus(Duration::from_secs(u64::from(exam.duration_minutes) * 60));

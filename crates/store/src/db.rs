@@ -6,7 +6,7 @@ use std::{
 };
 
 use examhall_core::{Change, Timestamp};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
 use crate::{
@@ -194,6 +194,20 @@ impl Db {
     /// Begins a transaction that writes; dropping it takes everything back.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, Error> {
         Ok(self.connector.begin(&self.write).await?)
+    }
+
+    /// Runs one statement that writes, without a transaction around it where that is safe; gives its first row.
+    pub(crate) async fn write_one(&self, statement: Statement) -> Result<Option<QueryResult>, Error> {
+        // All rows: SQLite ends a statement, and so commits it, once its last row is read.
+        let rows = if self.connector.is_pooled {
+            let tx = self.begin().await?;
+            let rows = tx.query_all_raw(statement).await?;
+            tx.commit().await?;
+            rows
+        } else {
+            self.write.query_all_raw(statement).await?
+        };
+        Ok(rows.into_iter().next())
     }
 
     /// Commits a transaction that changes something cached, and tells the cache before and after it.

@@ -35,14 +35,14 @@ mod sessions;
 mod sign_up;
 
 pub use accounts::{Account, Accounts, NewAccount, NewMailToken, TokenPurpose};
-pub use attempts::{Attempts, Saved, Submission};
+pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept};
 pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
 pub use invalidation::{CommitHook, Invalidation, Invalidations};
 pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
-pub use questions::{Edit, Edited, Editor, Paper, Questions};
+pub use questions::{Edit, Edited, Editor, Paper, PreparedPaper, Questions};
 pub use results::{ResultRow, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};

@@ -13,8 +13,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use self::mail::to_record;
+pub(crate) use self::mail::to_row;
 pub use self::mail::{MailOutcome, MailRecord, NewMail, WaitingMail};
-use self::mail::{to_record, to_row};
 use crate::{Error, Listed, Page, db::Db, entity::mail_outbox};
 
 /// Mails that wait to be queued.

@@ -1,6 +1,6 @@
 //! The questions of an exam, with their answer keys.
 
-use examhall_core::{Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
+use examhall_core::{AnswerKey, Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
@@ -27,6 +27,24 @@ pub struct Paper {
     pub exam: Exam,
     /// Its questions in order.
     pub questions: Vec<Question>,
+}
+
+/// An exam with its answer key, ready to grade: never for a student.
+#[derive(Debug)]
+pub struct PreparedPaper {
+    /// The exam.
+    pub exam: Exam,
+    /// The version that it was read at: the key of another one grades nothing.
+    pub version: i64,
+    /// The key.
+    pub key: AnswerKey,
+}
+
+impl From<Versioned<Paper>> for PreparedPaper {
+    fn from(paper: Versioned<Paper>) -> Self {
+        let Versioned { version, value: Paper { exam, questions } } = paper;
+        Self { exam, version, key: AnswerKey::new(&questions) }
+    }
 }
 
 /// A change of an exam's questions.

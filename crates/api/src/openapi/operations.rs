@@ -149,7 +149,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("listAttempts", "get", "/exams/{id}/attempts", "List one's own attempts", User, 200, "Attempts").takes(PAGE),
     op("readAttempt", "get", "/attempts/{id}", "Come back to an attempt", User, 200, "FullAttempt"),
     op("saveAnswers", "put", "/attempts/{id}/answers", "Save all answers", Student, 200, "Saved").body("Answers"),
-    op("submitAttempt", "post", "/attempts/{id}/submit", "Hand in, and get the result", Student, 200, "Result"),
+    op("changeAnswers", "patch", "/attempts/{id}/answers", "Save what changed", Student, 200, "Saved").body("Answers"),
+    op("submitAttempt", "post", "/attempts/{id}/submit", "Hand in, and get the result", Student, 200, "HandedIn"),
     op("readResult", "get", "/results/{id}", "Read a result", User, 200, "Result").takes(READ).cached(),
     op("listResults", "get", "/exams/{id}/results", "List results: all, or one's own", User, 200, "Results")
         .takes(PAGE),

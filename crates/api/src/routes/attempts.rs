@@ -3,10 +3,10 @@
 use actix_web::{HttpResponse, web};
 use examhall_cache::Cached;
 use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Sight, Timestamp, Viewer,
-    shuffled,
+    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Sight, Timestamp, Ungraded,
+    Viewer, shuffled,
 };
-use examhall_store::Error;
+use examhall_store::{Error, SaveReceipt};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
@@ -29,15 +29,15 @@ use crate::{
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.service(web::resource("/exams/{id}/attempts").route(web::post().to(start)).route(web::get().to(mine)))
         .service(web::resource("/attempts/{id}").route(web::get().to(read)))
-        .service(web::resource("/attempts/{id}/answers").route(web::put().to(save)))
+        .service(web::resource("/attempts/{id}/answers").route(web::put().to(save)).route(web::patch().to(merge)))
         .service(web::resource("/attempts/{id}/submit").route(web::post().to(submit)));
 }
 
-/// What `PUT /attempts/{id}/answers` takes: all answers, in place of those before.
+/// What `PUT` and `PATCH /attempts/{id}/answers` take: all answers in place of those before, or those that changed.
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 struct Answers {
-    #[garde(range(min = 0))]
+    #[garde(range(min = 0, max = Attempt::MAX_SEQ))]
     seq: i64,
     #[garde(length(max = 1000))]
     #[serde(deserialize_with = "objects")]
@@ -49,6 +49,8 @@ struct Answers {
 struct SavedAnswers {
     seq: i64,
     saved_at: Timestamp,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ungraded: Vec<Ungraded>,
 }
 
 /// An attempt with its answers, for whoever comes back to it.
@@ -69,7 +71,7 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
         if open.takes_answers(now()) {
             return Err(Error::AttemptOpen(open.id).into());
         }
-        submission::submit(&state, &open).await?; // its time is over: the sweeper has not come to it yet
+        submission::submit(&state, open.id, viewer.id).await?; // its time is over: the sweeper has not come to it yet
         started = state.store.attempts.start(id, viewer.id, now()).await;
     }
     if matches!(started, Err(Error::NotOpen)) {
@@ -122,15 +124,42 @@ async fn save(
     state: web::Data<State>,
     Authorized(Student(viewer), (Id(id), JsonBody(body))): Authorized<Student, (Id<AttemptId>, JsonBody<Answers>)>,
 ) -> Result<HttpResponse, Problem> {
-    let errors = faults(&body.answers);
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
-    }
-    let (seq, saved_at) = match state.store.attempts.save(id, viewer.id, body.seq, &body.answers, now()).await {
-        Err(Error::NotFound) => return Err(not_mine(&state, id, viewer).await),
+    refuse_faults(&body.answers)?;
+    let saved = state.store.attempts.save(id, viewer.id, body.seq, &body.answers, now()).await;
+    saved_answer(&state, id, viewer, saved, &body.answers).await
+}
+
+async fn merge(
+    state: web::Data<State>,
+    Authorized(Student(viewer), (Id(id), JsonBody(body))): Authorized<Student, (Id<AttemptId>, JsonBody<Answers>)>,
+) -> Result<HttpResponse, Problem> {
+    refuse_faults(&body.answers)?;
+    let saved = state.store.attempts.merge(id, viewer.id, body.seq, &body.answers, now()).await;
+    // What takes an answer away is none.
+    let given = body.answers.into_iter().filter(|answer| answer.choice_ids.is_some() || answer.value.is_some());
+    saved_answer(&state, id, viewer, saved, &given.collect::<Vec<_>>()).await
+}
+
+async fn saved_answer(
+    state: &State,
+    id: AttemptId,
+    viewer: Viewer,
+    saved: Result<SaveReceipt, Error>,
+    given: &[Answer],
+) -> Result<HttpResponse, Problem> {
+    let SaveReceipt { exam, seq, saved_at } = match saved {
+        Err(Error::NotFound) => return Err(not_mine(state, id, viewer).await),
         saved => saved?,
     };
-    Ok(HttpResponse::Ok().json(SavedAnswers { seq, saved_at }))
+    // They are stored: a paper that cannot be read must not make that an error.
+    let ungraded = match state.papers.load(&state.store, exam, None).await {
+        Ok(paper) => paper.key.ungraded(given),
+        Err(error) => {
+            tracing::warn!(exam_id = %exam, %error, "Saved answers were not held against their questions");
+            Vec::new()
+        }
+    };
+    Ok(HttpResponse::Ok().json(SavedAnswers { seq, saved_at, ungraded }))
 }
 
 async fn submit(
@@ -138,11 +167,10 @@ async fn submit(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<AttemptId>,
 ) -> Result<HttpResponse, Problem> {
-    let (attempt, _) = state.store.attempts.get(id).await?;
-    if attempt.user_id != viewer.id {
-        return Err(not_mine(&state, id, viewer).await);
+    match submission::submit(&state, id, viewer.id).await {
+        Err(Error::NotFound) => Err(not_mine(&state, id, viewer).await),
+        handed_in => Ok(HttpResponse::Ok().json(handed_in?)),
     }
-    Ok(HttpResponse::Ok().json(submission::submit(&state, &attempt).await?))
 }
 
 async fn not_mine(state: &State, id: AttemptId, viewer: Viewer) -> Problem {
@@ -151,6 +179,11 @@ async fn not_mine(state: &State, id: AttemptId, viewer: Viewer) -> Problem {
         Ok(_) => Problem::not_found(),
         Err(error) => error.into(),
     }
+}
+
+fn refuse_faults(answers: &[Answer]) -> Result<(), Problem> {
+    let errors = faults(answers);
+    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
 /// What is over a limit. Whether a question exists is not asked here: saving must be cheap, and what answers no

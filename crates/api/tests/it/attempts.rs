@@ -200,6 +200,7 @@ async fn answers_over_a_limit_are_refused_and_point_at_it() {
     for (body, pointer) in [
         (json!({"answers": []}), "/seq"),
         (json!({"seq": -1, "answers": []}), "/seq"),
+        (json!({"seq": 9_007_199_254_740_992_i64, "answers": []}), "/seq"),
         (json!({"seq": 1, "answers": [{"questionId": "x"}]}), "/answers/0/questionId"),
         (json!({"seq": 1, "answers": [{"questionId": id, "value": "x".repeat(2001)}]}), "/answers/0/value"),
         (json!({"seq": 1, "answers": [{"questionId": id, "value": "\u{0}"}]}), "/answers/0/value"),
@@ -212,5 +213,61 @@ async fn answers_over_a_limit_are_refused_and_point_at_it() {
     }
     let (status, _) = hall.save(&attempt, 0, &json!({"seq": 1, "answers": [{"questionId": id, "value": 1e308}]})).await;
     assert_eq!(status, 200, "any number is an answer");
+    hall.api.stop().await;
+}
+
+async fn changes_are_merged_and_what_cannot_be_graded_is_named(database: DatabaseKind) {
+    let hall = Hall::open(database, json!({})).await;
+    let attempt = hall.begin(0).await;
+    let path = format!("{attempt}/answers");
+    let change =
+        async |student: usize, body: Value| hall.api.call(Method::PATCH, &path, &hall.students[student], &body).await;
+    let [truth, number] = [0, 1].map(|n| hall.questions[n]["id"].clone());
+    let (status, saved) = change(0, json!({"seq": 1, "answers": [{"questionId": truth, "value": false}]})).await;
+    assert_eq!(
+        (status, &saved["seq"], saved.get("ungraded")),
+        (200, &json!(1), None),
+        "wrong is no reason to be named"
+    );
+    let unknown = "018f4e3a-0000-7000-8000-000000000001";
+    let body = json!({"seq": 2, "answers": [
+        {"questionId": number, "choiceIds": ["a"]}, {"questionId": unknown, "value": 1}, {"questionId": truth},
+    ]});
+    let named = json!([
+        {"questionId": number, "reason": "wrongKind"}, {"questionId": unknown, "reason": "unknownQuestion"},
+    ]);
+    assert_eq!(change(0, body).await.1["ungraded"], named);
+    assert_eq!(change(1, json!({"seq": 3, "answers": []})).await.0, 403, "another student");
+    let late = change(0, json!({"seq": 2, "answers": [{"questionId": number, "value": 4.25}]})).await;
+    assert_eq!((late.0, &late.1["seq"]), (200, &json!(2)));
+    let (_, result) = hall.submit(&attempt, 0).await;
+    assert_eq!((&result["ungraded"], &result["score"]), (&named, &json!(0.0)));
+    assert_eq!(hall.submit(&attempt, 0).await.1, result, "twice is once");
+    assert_eq!(change(0, json!({"seq": 9, "answers": []})).await.0, 409, "handed in");
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn changes_are_merged_on_sqlite() {
+    changes_are_merged_and_what_cannot_be_graded_is_named(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn changes_are_merged_on_postgres() {
+    changes_are_merged_and_what_cannot_be_graded_is_named(DatabaseKind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_forced_change_of_the_key_grades_who_hands_in_after_it() {
+    let hall = Hall::open(DatabaseKind::usual(), json!({})).await;
+    let (first, second) = (hall.begin(0).await, hall.begin(1).await);
+    for (student, attempt) in [(0, &first), (1, &second)] {
+        assert_eq!(hall.save(attempt, student, &hall.answers(1, 5.0)).await.0, 200, "the paper is in memory");
+    }
+    assert_eq!(hall.submit(&first, 0).await.1["score"], json!(1.0));
+    let question = format!("/questions/{}?force=true", hall.questions[1]["id"].as_str().expect("an id"));
+    let key = json!({"type": "numeric", "text": "17 / 4?", "answer": 5.0, "points": 3});
+    hall.api.expect(200, Method::PATCH, &question, &hall.author, &key).await;
+    assert_eq!(hall.submit(&second, 1).await.1["score"], json!(4.0));
     hall.api.stop().await;
 }

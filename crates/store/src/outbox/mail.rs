@@ -74,7 +74,7 @@ impl MailOutcome {
     }
 }
 
-pub(super) fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
+pub(crate) fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
     mail_outbox::ActiveModel {
         id: Set(mail.id),
         class: Set(mail.class.as_str().to_owned()),

@@ -1,7 +1,10 @@
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use examhall_core::{Answer, Attempt, AttemptId, ExamStatus, Patch, QuestionId, Timestamp, UserId};
-use examhall_store::{Error, ExamChange, Page, Store, Submission};
+use examhall_core::{
+    Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, ExamStatus, Patch, QuestionId, Timestamp,
+};
+use examhall_store::{Error, ExamChange, Grading, NewMail, Page, Place, PreparedPaper, Store, Submission, Submitted};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use crate::{Fresh, NOW, exams::new_exam, on_both, outbox::mail};
@@ -14,7 +17,14 @@ on_both!(
     of_many_saves_at_once_the_highest_number_wins,
     answers_are_taken_until_the_end_of_grace_and_not_after_handing_in,
     handing_in_twice_at_once_gives_one_result_and_one_mail,
-    attempts_whose_time_is_over_are_found,
+    changed_answers_are_merged_with_those_before,
+    an_attempt_holds_no_endless_number_of_answers,
+    merges_at_once_lose_nothing_that_was_stored,
+    a_number_beyond_the_highest_counts_as_none,
+    only_the_key_of_the_exams_version_grades,
+    attempts_are_swept_in_batches_once_their_time_is_over,
+    an_attempt_that_cannot_be_graded_holds_up_no_other,
+    sweepers_at_once_share_the_work,
 );
 
 const FIRST: Page = Page { limit: 10, after: None };
@@ -23,9 +33,34 @@ fn right(n: u128) -> Answer {
     Answer { question_id: QuestionId(Uuid::from_u128(n)), choice_ids: Some(vec!["a".into()]), value: None }
 }
 
-pub(crate) async fn submit(store: &Store, attempt: &Attempt) -> Result<examhall_core::ExamResult, Error> {
-    let paper = store.questions.paper(attempt.exam_id).await.expect("found").value;
-    store.attempts.submit(attempt.id, &paper, NOW, |_: &Submission| mail(5)).await
+/// Grades with the papers it was given.
+#[derive(Default)]
+pub(crate) struct Grader(HashMap<ExamId, Arc<PreparedPaper>>);
+
+impl Grader {
+    pub(crate) async fn load(&mut self, store: &Store, exam: ExamId) {
+        let paper = store.questions.paper(exam).await.expect("found");
+        self.0.insert(exam, Arc::new(paper.into()));
+    }
+}
+
+impl Grading for Grader {
+    fn paper(&self, exam: ExamId, version: i64) -> Option<Arc<PreparedPaper>> {
+        self.0.get(&exam).filter(|paper| paper.version == version).cloned()
+    }
+
+    fn mail(&self, _: &Submission) -> NewMail {
+        mail(5)
+    }
+}
+
+pub(crate) async fn submit(store: &Store, attempt: &Attempt) -> Result<ExamResult, Error> {
+    let mut grader = Grader::default();
+    grader.load(store, attempt.exam_id).await;
+    match store.attempts.submit(attempt.id, attempt.user_id, &grader, NOW).await? {
+        Submitted::Done { result, .. } => Ok(result),
+        needs @ Submitted::Needs(..) => panic!("{needs:?}"),
+    }
 }
 
 async fn a_student_starts_as_often_as_allowed_and_one_at_a_time(fresh: Fresh) {
@@ -75,7 +110,9 @@ async fn answers_are_replaced_by_those_with_a_higher_number_only(fresh: Fresh) {
     let (_, attempt) = fresh.store.attempts.start(exam, students[0], NOW).await.expect("started");
     let later = NOW.plus(Duration::from_secs(1));
     let save = async |seq, answers: &[Answer], at| {
-        fresh.store.attempts.save(attempt.id, students[0], seq, answers, at).await.expect("saved")
+        let saved = fresh.store.attempts.save(attempt.id, students[0], seq, answers, at).await.expect("saved");
+        assert_eq!(saved.exam, exam);
+        (saved.seq, saved.saved_at)
     };
     assert_eq!(save(0, &[right(7)], NOW).await, (0, NOW));
     assert_eq!(save(5, &[right(3), right(5)], NOW).await, (5, NOW));
@@ -137,21 +174,159 @@ async fn handing_in_twice_at_once_gives_one_result_and_one_mail(fresh: Fresh) {
     assert_eq!(fresh.store.results.list(exam, Some(student), FIRST).await.expect("listed").items, results);
 }
 
-async fn attempts_whose_time_is_over_are_found(fresh: Fresh) {
-    let (exam, students) = (new_exam(&fresh).await, fresh.students(3).await);
-    let mut attempts = Vec::new();
-    for (student, start) in students.iter().zip([5, 0, 10]) {
-        let at = NOW.plus(Duration::from_secs(start));
-        attempts.push(fresh.store.attempts.start(exam, *student, at).await.expect("started").1);
-    }
-    let overdue_after = async |skip, at| -> Vec<UserId> {
-        let found = fresh.store.attempts.overdue(skip, 10, at).await.expect("asked");
-        found.into_iter().map(|attempt| attempt.user_id).collect()
+async fn changed_answers_are_merged_with_those_before(fresh: Fresh) {
+    let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let merge = async |seq, changed: &[Answer]| {
+        fresh.store.attempts.merge(attempt.id, student, seq, changed, NOW).await.expect("saved").seq
     };
-    let overdue = async |at| overdue_after(0, at).await;
-    assert!(overdue(Timestamp::from_millis(attempts[1].last_call().as_millis() - 1)).await.is_empty());
-    assert_eq!(overdue(attempts[0].last_call()).await, [students[1], students[0]]);
-    assert_eq!(overdue_after(1, attempts[0].last_call()).await, [students[0]]);
-    submit(&fresh.store, &attempts[1]).await.expect("handed in");
-    assert_eq!(overdue(attempts[2].last_call()).await, [students[0], students[2]]);
+    let stored = async || fresh.store.attempts.get(attempt.id).await.expect("found").1.answers;
+    let text = |n, text: &str| Answer { choice_ids: None, value: Some(AnswerValue::Text(text.into())), ..right(n) };
+    let none = |n| Answer { choice_ids: None, ..right(n) };
+    assert_eq!(merge(1, &[right(7), text(3, "a \"quote\" 'and' \u{e9}")]).await, 1);
+    assert_eq!(merge(2, &[text(5, "x"), text(7, "y"), text(5, "z")]).await, 2);
+    assert_eq!(stored().await, [text(3, "a \"quote\" 'and' \u{e9}"), text(7, "y"), text(5, "z")]);
+    assert_eq!(merge(2, &[right(9)]).await, 2, "the same number changes nothing");
+    assert_eq!(merge(3, &[none(7), none(99)]).await, 3);
+    assert_eq!(merge(4, &[]).await, 4);
+    assert_eq!(stored().await, [text(3, "a \"quote\" 'and' \u{e9}"), text(5, "z")]);
+    fresh.store.attempts.save(attempt.id, student, 5, &[right(1)], NOW).await.expect("replaced");
+    assert_eq!(merge(6, &[right(2)]).await, 6);
+    assert_eq!(stored().await, [right(1), right(2)]);
+}
+
+async fn an_attempt_holds_no_endless_number_of_answers(fresh: Fresh) {
+    let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let merge = async |seq, first: u128| {
+        let changed: Vec<_> = (first..first + 1000).map(right).collect();
+        fresh.store.attempts.merge(attempt.id, student, seq, &changed, NOW).await
+    };
+    merge(1, 0).await.expect("saved");
+    merge(2, 1000).await.expect("saved");
+    assert!(matches!(merge(3, 2000).await, Err(Error::WrongState(_))));
+    fresh.store.attempts.save(attempt.id, student, 3, &[right(1)], NOW).await.expect("all anew");
+    merge(4, 2000).await.expect("saved");
+}
+
+async fn merges_at_once_lose_nothing_that_was_stored(fresh: Fresh) {
+    let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let merges = (1..=50_i64).map(|seq| {
+        let store = fresh.store.clone();
+        let changed = [right(u128::try_from(seq).expect("small"))];
+        tokio::spawn(async move {
+            let saved = store.attempts.merge(attempt.id, student, seq, &changed, NOW).await.expect("saved");
+            (saved.seq == seq).then_some(changed)
+        })
+    });
+    let mut stored = Vec::new();
+    for merge in merges.collect::<Vec<_>>() {
+        stored.extend(merge.await.expect("no panic").into_iter().flatten());
+    }
+    let (_, saved) = fresh.store.attempts.get(attempt.id).await.expect("found");
+    assert_eq!((saved.seq, saved.answers), (50, stored), "what was said to be stored is, in the order of its numbers");
+}
+
+async fn only_the_key_of_the_exams_version_grades(fresh: Fresh) {
+    let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let mut grader = Grader::default();
+    grader.load(&fresh.store, exam).await;
+    let change = ExamChange { pass_mark: Some(1), ..ExamChange::default() };
+    let version = fresh.store.exams.change(exam, &change, None, NOW).await.expect("changed").version;
+    let submit =
+        async |grader: &Grader| fresh.store.attempts.submit(attempt.id, student, grader, NOW).await.expect("asked");
+    assert_eq!(submit(&grader).await, Submitted::Needs(exam, version));
+    assert!(fresh.store.attempts.get(attempt.id).await.expect("found").0.submitted_at.is_none());
+    grader.load(&fresh.store, exam).await;
+    assert!(matches!(submit(&grader).await, Submitted::Done { .. }));
+}
+
+async fn run(fresh: &Fresh, statement: &str) {
+    let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
+    connection.execute_unprepared(statement).await.expect("run");
+    connection.close().await.expect("closed");
+}
+
+async fn a_number_beyond_the_highest_counts_as_none(fresh: Fresh) {
+    let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
+    let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
+    let save = async |seq| fresh.store.attempts.save(attempt.id, student, seq, &[], NOW).await.expect("saved").seq;
+    assert_eq!(save(Attempt::MAX_SEQ).await, Attempt::MAX_SEQ);
+    assert_eq!(save(1).await, Attempt::MAX_SEQ, "the highest is a number like others");
+    run(&fresh, "UPDATE attempts SET seq = 9223372036854775807").await;
+    assert_eq!(fresh.store.attempts.get(attempt.id).await.expect("found").1.seq, -1);
+    assert_eq!((save(1).await, save(0).await, save(2).await), (1, 1, 2));
+}
+
+/// Begins an attempt for each of `count` students, and gives when the last of them takes no answers any more.
+async fn begin(fresh: &Fresh, exam: ExamId, count: usize) -> (Vec<Attempt>, Timestamp) {
+    let mut attempts = Vec::new();
+    for student in fresh.students(count).await {
+        attempts.push(fresh.store.attempts.start(exam, student, NOW).await.expect("started").1);
+    }
+    let over = attempts[0].last_call();
+    (attempts, over)
+}
+
+async fn attempts_are_swept_in_batches_once_their_time_is_over(fresh: Fresh) {
+    let exam = new_exam(&fresh).await;
+    let (attempts, over) = begin(&fresh, exam, 5).await;
+    let mut grader = Grader::default();
+    let sweep = async |grader: &Grader, from, at| fresh.store.attempts.sweep(from, 2, grader, at).await.expect("swept");
+    let early = Timestamp::from_millis(over.as_millis() - 1);
+    let swept = sweep(&grader, Place::START, early).await;
+    assert_eq!((swept.done.len(), swept.needs.len(), swept.next), (0, 0, None));
+    let swept = sweep(&grader, Place::START, over).await;
+    assert_eq!((swept.done.len(), swept.needs.len()), (0, 2), "there is no key");
+    grader.load(&fresh.store, exam).await;
+    let (mut done, mut place) = (Vec::new(), Some(Place::START));
+    while let Some(from) = place {
+        let swept = sweep(&grader, from, over).await;
+        done.extend(swept.done);
+        place = swept.next;
+    }
+    assert_eq!(done, attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>());
+    let (attempt, _) = fresh.store.attempts.get(attempts[4].id).await.expect("found");
+    assert_eq!(attempt.submitted_at, Some(attempt.deadline), "and not when it was swept");
+    assert_eq!(fresh.store.outbox.claim(10, Duration::from_secs(1), over).await.expect("claimed").len(), 5);
+}
+
+async fn an_attempt_that_cannot_be_graded_holds_up_no_other(fresh: Fresh) {
+    let exam = new_exam(&fresh).await;
+    let (attempts, over) = begin(&fresh, exam, 4).await;
+    let mut grader = Grader::default();
+    grader.load(&fresh.store, exam).await;
+    run(&fresh, "UPDATE attempts SET answers = '[7]' WHERE id IN (SELECT id FROM attempts ORDER BY id LIMIT 1)").await;
+    let first = fresh.store.attempts.sweep(Place::START, 2, &grader, over).await.expect("swept");
+    assert_eq!((first.done, first.stuck.len()), (vec![attempts[1].id], 1));
+    let rest = fresh.store.attempts.sweep(first.next.expect("more"), 2, &grader, over).await.expect("swept");
+    assert_eq!(rest.done, [attempts[2].id, attempts[3].id]);
+}
+
+async fn sweepers_at_once_share_the_work(fresh: Fresh) {
+    let exam = new_exam(&fresh).await;
+    let (attempts, over) = begin(&fresh, exam, 60).await;
+    let sweepers = (0..4).map(|_| {
+        let store = fresh.store.clone();
+        tokio::spawn(async move {
+            let mut grader = Grader::default();
+            grader.load(&store, exam).await;
+            let (mut done, mut place) = (Vec::new(), Some(Place::START));
+            while let Some(from) = place {
+                let swept = store.attempts.sweep(from, 4, &grader, over).await.expect("swept");
+                assert!(swept.stuck.is_empty(), "{:?}", swept.stuck);
+                done.extend(swept.done);
+                place = swept.next;
+            }
+            done
+        })
+    });
+    let mut done = Vec::new();
+    for sweeper in sweepers.collect::<Vec<_>>() {
+        done.extend(sweeper.await.expect("no panic"));
+    }
+    done.sort_unstable();
+    assert_eq!(done, attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), "each once, and all of them");
 }

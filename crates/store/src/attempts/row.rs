@@ -1,0 +1,74 @@
+//! An attempt that is handed in, with its student and the version of its exam, read in one statement.
+
+use examhall_core::{Answer, AttemptId, EmailAddress, ExamId};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
+use uuid::Uuid;
+
+use crate::Error;
+
+/// An attempt with what its result and the mail about it are made of.
+#[derive(FromQueryResult)]
+pub(super) struct Sitting {
+    pub(super) id: Uuid,
+    pub(super) exam_id: Uuid,
+    pub(super) user_id: Uuid,
+    pub(super) deadline: i64,
+    pub(super) submitted_at: Option<i64>,
+    /// As text: it is parsed once, straight to answers.
+    answers: String,
+    pub(super) version: i64,
+    pub(super) name: String,
+    email: String,
+}
+
+const SITTING: &str = "SELECT a.id, a.exam_id, a.user_id, a.deadline, a.submitted_at, CAST(a.answers AS TEXT) AS answers, \
+    e.version, u.name, u.email FROM attempts a JOIN exams e ON e.id = a.exam_id JOIN users u ON u.id = a.user_id ";
+
+impl Sitting {
+    /// Reads and locks one; where another transaction hands it in, waits for that.
+    pub(super) async fn lock(tx: &DatabaseTransaction, id: AttemptId) -> Result<Self, Error> {
+        let found = Self::find(tx, "WHERE a.id = $1", "FOR UPDATE OF a", [id.0.into()]).await?;
+        found.into_iter().next().ok_or(Error::NotFound)
+    }
+
+    /// Reads and locks up to `limit` open ones whose deadline is not after `last_deadline`, oldest first, from `after`
+    /// on. Those that others hold are left to them.
+    pub(super) async fn claim(
+        tx: &DatabaseTransaction,
+        after: (i64, Uuid),
+        limit: u64,
+        last_deadline: i64,
+    ) -> Result<Vec<Self>, Error> {
+        let due = "WHERE a.submitted_at IS NULL AND a.deadline <= $1 AND a.deadline >= $2 AND (a.deadline, a.id) > ($2, $3) \
+             ORDER BY a.deadline, a.id LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values: [Value; 4] = [last_deadline.into(), after.0.into(), after.1.into(), limit.into()];
+        Self::find(tx, due, "FOR UPDATE OF a SKIP LOCKED", values).await
+    }
+
+    async fn find(
+        tx: &DatabaseTransaction,
+        filter: &str,
+        lock: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Self>, Error> {
+        let backend = tx.get_database_backend();
+        // SQLite has one writer, which is us.
+        let lock = if backend == DbBackend::Postgres { lock } else { "" };
+        let statement = Statement::from_sql_and_values(backend, format!("{SITTING}{filter} {lock}"), values);
+        let rows = tx.query_all_raw(statement).await?;
+        Ok(rows.iter().map(|row| Self::from_query_result(row, "")).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn answers(&self) -> Result<Vec<Answer>, Error> {
+        serde_json::from_str(&self.answers).map_err(|_| Error::Corrupt { table: "attempts", column: "answers" })
+    }
+
+    pub(super) fn exam(&self) -> ExamId {
+        ExamId(self.exam_id)
+    }
+
+    pub(super) fn email(&self) -> EmailAddress {
+        EmailAddress::from_stored(self.email.clone())
+    }
+}

@@ -1,0 +1,182 @@
+//! Handing in: grade what is stored, and commit the result with the mail that tells it.
+
+use std::sync::Arc;
+
+use examhall_core::{AttemptId, EmailAddress, ExamId, ExamResult, ResultId, Timestamp, Ungraded, UserId};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryTrait,
+    sea_query::{CommonTableExpression, Expr, ExprTrait, WithClause},
+};
+use uuid::Uuid;
+
+use super::{Attempts, row::Sitting};
+use crate::{
+    Error, NewMail, PreparedPaper,
+    entity::{attempt, mail_outbox, result},
+    outbox,
+    results::to_result,
+};
+
+/// What the mail about a result is made of.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Who sat the exam, as they call themselves.
+    pub name: String,
+    /// Where their mail goes.
+    pub email: EmailAddress,
+    /// The exam's title.
+    pub title: String,
+    /// The result.
+    pub result: ExamResult,
+}
+
+/// What came of handing in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submitted {
+    /// There is a result, of now or of before.
+    Done {
+        /// The result.
+        result: ExamResult,
+        /// Answers that could not be graded.
+        ungraded: Vec<Ungraded>,
+    },
+    /// Nothing was done: the paper of this exam, at this version, must be at hand.
+    Needs(ExamId, i64),
+}
+
+/// How attempts are graded and told.
+pub trait Grading: Sync {
+    /// The paper of an exam at this version, if it is at hand.
+    fn paper(&self, exam: ExamId, version: i64) -> Option<Arc<PreparedPaper>>;
+
+    /// The mail that tells a result.
+    fn mail(&self, submission: &Submission) -> NewMail;
+}
+
+/// Rows that one attempt that is handed in becomes.
+#[derive(Clone)]
+pub(super) struct Graded {
+    id: Uuid,
+    result: result::ActiveModel,
+    mail: mail_outbox::ActiveModel,
+    shown: ExamResult,
+}
+
+impl Attempts {
+    /// Hands an attempt in: grades what is stored of it and commits the result with the mail that tells it. Where that
+    /// was done before, gives the result that there is.
+    ///
+    /// The exam's version is read with the attempt: a paper at another version grades nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also where it is not `user`'s; [`Error::Unavailable`].
+    pub async fn submit(
+        &self,
+        id: AttemptId,
+        user: UserId,
+        grading: &impl Grading,
+        now: Timestamp,
+    ) -> Result<Submitted, Error> {
+        self.db.retry(|| self.submit_once(id, user, grading, now)).await
+    }
+
+    async fn submit_once(
+        &self,
+        id: AttemptId,
+        user: UserId,
+        grading: &impl Grading,
+        now: Timestamp,
+    ) -> Result<Submitted, Error> {
+        let tx = self.db.begin().await?;
+        let sitting = Sitting::lock(&tx, id).await?;
+        if sitting.user_id != user.0 {
+            return Err(Error::NotFound);
+        }
+        let Some(paper) = grading.paper(sitting.exam(), sitting.version) else {
+            return Ok(Submitted::Needs(sitting.exam(), sitting.version));
+        };
+        let answers = sitting.answers()?;
+        let ungraded = paper.key.ungraded(&answers);
+        if sitting.submitted_at.is_some() {
+            let found = result::Entity::find().filter(result::Column::AttemptId.eq(id.0)).one(&tx).await?;
+            let result = found.map(|row| to_result(&row)).ok_or(Error::NotFound)?;
+            return Ok(Submitted::Done { result, ungraded });
+        }
+        let graded = Graded::of(&sitting, &paper, grading, now)?;
+        insert(&tx, std::slice::from_ref(&graded), now).await?;
+        tx.commit().await?;
+        Ok(Submitted::Done { result: graded.shown, ungraded })
+    }
+}
+
+impl Graded {
+    pub(super) fn of(
+        sitting: &Sitting,
+        paper: &PreparedPaper,
+        grading: &impl Grading,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let grade = paper.key.grade(&sitting.answers()?, paper.exam.pass_mark);
+        let marks = serde_json::to_value(&grade.marks);
+        let marks = marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?;
+        let shown = ExamResult {
+            id: ResultId(Uuid::now_v7()),
+            exam_id: sitting.exam(),
+            user_id: UserId(sitting.user_id),
+            score: grade.score,
+            max_score: grade.max_score,
+            percent: grade.percent,
+            passed: grade.passed,
+            graded_at: now,
+        };
+        let title = paper.exam.title.clone();
+        let submission = Submission { name: sitting.name.clone(), email: sitting.email(), title, result: shown };
+        let mail = outbox::to_row(&grading.mail(&submission), now);
+        let shown = submission.result;
+        let result = result::ActiveModel {
+            id: Set(shown.id.0),
+            attempt_id: Set(sitting.id),
+            exam_id: Set(sitting.exam_id),
+            user_id: Set(sitting.user_id),
+            score: Set(shown.score),
+            max_score: Set(shown.max_score),
+            percent: Set(shown.percent),
+            passed: Set(shown.passed),
+            marks: Set(marks),
+            graded_at: Set(now.as_millis()),
+            published_at: Set(None),
+        };
+        Ok(Self { id: sitting.id, result, mail, shown })
+    }
+
+    pub(super) fn attempt(&self) -> AttemptId {
+        AttemptId(self.id)
+    }
+}
+
+/// Writes results and mails, and closes the attempts; on PostgreSQL in one statement.
+pub(super) async fn insert(tx: &DatabaseTransaction, graded: &[Graded], now: Timestamp) -> Result<(), Error> {
+    let results = result::Entity::insert_many(graded.iter().map(|one| one.result.clone()));
+    let mails = mail_outbox::Entity::insert_many(graded.iter().map(|one| one.mail.clone()));
+    // What its deadline has ended was handed in then.
+    let ended =
+        Expr::case(Expr::col(attempt::Column::Deadline).lt(now.as_millis()), Expr::col(attempt::Column::Deadline))
+            .finally(now.as_millis());
+    let close = attempt::Entity::update_many()
+        .col_expr(attempt::Column::SubmittedAt, ended.into())
+        .filter(attempt::Column::Id.is_in(graded.iter().map(|one| one.id)));
+    if tx.get_database_backend() != DbBackend::Postgres {
+        results.exec_without_returning(tx).await?;
+        mails.exec_without_returning(tx).await?;
+        close.exec(tx).await?;
+        return Ok(());
+    }
+    let part = |name: &'static str, query| CommonTableExpression::new().query(query).table_name(name).to_owned();
+    let with = WithClause::new()
+        .cte(part("new_results", results.into_query()))
+        .cte(part("new_mails", mails.into_query()))
+        .to_owned();
+    tx.execute(&close.into_query().with(with)).await?;
+    Ok(())
+}
