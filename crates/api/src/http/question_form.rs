@@ -1,5 +1,7 @@
 //! A question as an author writes it: flat, so that every wrong field can be named.
 
+use std::collections::HashSet;
+
 use examhall_core::{Choice, Fault, Question, QuestionId, QuestionKind};
 use garde::Validate;
 use serde::Deserialize;
@@ -39,7 +41,8 @@ enum Kind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChoiceForm {
-    id: String,
+    /// Made where absent, unique within the question.
+    id: Option<String>,
     text: String,
     #[serde(default)]
     correct: bool,
@@ -150,7 +153,7 @@ impl From<&Question> for QuestionForm {
         let form = Self { id: Some(question.id), text, points, ..Self::default() };
         let forms = |choices: &[Choice]| {
             let to_form = |choice: &Choice| ChoiceForm {
-                id: choice.id.clone(),
+                id: Some(choice.id.clone()),
                 text: choice.text.clone(),
                 correct: choice.correct,
             };
@@ -180,8 +183,21 @@ impl From<&Question> for QuestionForm {
 }
 
 fn to_choices(forms: Option<Vec<ChoiceForm>>) -> Vec<Choice> {
-    let forms = forms.into_iter().flatten();
-    forms.map(|form| Choice { id: form.id, text: form.text, correct: form.correct }).collect()
+    let forms = forms.unwrap_or_default();
+    let given: HashSet<String> = forms.iter().filter_map(|form| form.id.clone()).collect();
+    let mut made = letters().filter(|id| !given.contains(id));
+    let to_choice = |form: ChoiceForm| Choice {
+        id: form.id.or_else(|| made.next()).unwrap_or_default(),
+        text: form.text,
+        correct: form.correct,
+    };
+    forms.into_iter().map(to_choice).collect()
+}
+
+/// `a` to `z`, then `a1` to `z1`, and so on.
+fn letters() -> impl Iterator<Item = String> {
+    let rounds = std::iter::once(String::new()).chain((1_u32..).map(|round| round.to_string()));
+    rounds.flat_map(|round| ('a'..='z').map(move |letter| format!("{letter}{round}")))
 }
 
 fn wrong(at: &str, field: &str, detail: &str) -> FieldError {
@@ -227,6 +243,24 @@ mod tests {
             &["/text", "/answer", "/accepted"],
         );
         check(json!({"type": "singleChoice", "text": "?", "choices": []}), &["/choices", "/choices"]);
+    }
+
+    #[test]
+    fn choices_without_an_id_get_one_of_their_own() {
+        let ids = |choices: Value| -> Vec<String> {
+            let question = form(json!({"type": "multipleChoice", "text": "?", "choices": choices})).into_question("");
+            let QuestionKind::MultipleChoice { choices, .. } = question.expect("good").kind else { return Vec::new() };
+            choices.into_iter().map(|choice| choice.id).collect()
+        };
+        let (right, wrong) = (json!({"text": "x", "correct": true}), json!({"text": "y"}));
+        assert_eq!(ids(json!([right, wrong])), ["a", "b"]);
+        assert_eq!(
+            ids(json!([right, {"id": "a", "text": "y"}, wrong, {"id": null, "text": "z"}])),
+            ["b", "a", "c", "d"]
+        );
+        let many = ids(json!(std::iter::repeat_n(&right, 50).collect::<Vec<_>>()));
+        assert_eq!((many.len(), many[25].as_str(), many[26].as_str()), (50, "z", "a1"));
+        assert_eq!(many.iter().collect::<HashSet<_>>().len(), 50);
     }
 
     #[test]
