@@ -210,7 +210,7 @@ async fn print_status(store: &Store) -> anyhow::Result<()> {
             MigrationState::Pending => "pending",
             MigrationState::Newer => "newer", // than this version
         };
-        writeln!(out, "{state:<8} {}", step.name)?;
+        writeln!(out, "{state:<8} {}", terminal::line(&step.name))?;
     }
     Ok(())
 }
@@ -219,8 +219,8 @@ async fn print_plan(store: &Store, to: Option<&str>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for one in store.plan(to).await.context("the database cannot be migrated")? {
         match one {
-            MigrationMove::Up(name) => writeln!(out, "apply      {name}")?,
-            MigrationMove::Down(name) => writeln!(out, "take back  {name}")?,
+            MigrationMove::Up(name) => writeln!(out, "apply      {}", terminal::line(&name))?,
+            MigrationMove::Down(name) => writeln!(out, "take back  {}", terminal::line(&name))?,
         }
     }
     Ok(())
