@@ -194,8 +194,7 @@ impl Application {
         .max_connections(MAX_CONNECTIONS)
         .listen(listener)?
         .run();
-        tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
-        supervisor::ready();
+        say_ready(&liveness, &background);
         let stopping = drain(stop, liveness, drain_delay, server.handle());
         let (ended, ()) = tokio::join!(server, stopping);
         sweeper.await.context("the sweeper panicked")?;
@@ -203,6 +202,12 @@ impl Application {
         state.close().await;
         Ok(ended?)
     }
+}
+
+/// Tells the supervisor that requests are answered, and from now on that they are still.
+fn say_ready(liveness: &Liveness, stop: &CancellationToken) {
+    tokio::spawn(supervisor::feed_watchdog(liveness.clone(), stop.clone()));
+    supervisor::ready();
 }
 
 /// Once the process is to stop: says so, and lets go of the clients.

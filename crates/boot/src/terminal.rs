@@ -38,9 +38,9 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool, escape: impl Fn(char, 
     }
     Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 16), |mut shown, char| {
         if is_escaped(char) {
-            escape(char, &mut shown)
+            escape(char, &mut shown);
         } else {
-            shown.push(char)
+            shown.push(char);
         }
         shown
     }))

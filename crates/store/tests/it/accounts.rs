@@ -27,7 +27,7 @@ fn address(text: &str) -> EmailAddress {
 async fn sign_up_makes_account_token_and_mail_together(fresh: Fresh) {
     let accounts = &fresh.store.accounts;
     let made = accounts.sign_up(&account("Ada@Example.com", Role::Student), &token(1), &mail(5), None, NOW).await;
-    let Ok(SignedUp::Created(id)) = made else { panic!("{made:?}") };
+    let Ok(SignedUp::Created(id)) = made else { unreachable!("{made:?}") };
     let found = accounts.by_email(&address("ada@example.com")).await.expect("asked").expect("found");
     assert_eq!((found.id, found.email.as_str(), found.verified), (id, "Ada@example.com", false));
     assert_eq!(fresh.store.outbox.claim(10, HOUR, NOW).await.expect("claimed").len(), 1);
@@ -66,7 +66,7 @@ async fn many_writers_at_once_all_get_through(fresh: Fresh) {
         tokio::spawn(async move {
             let account = account(&format!("s{n}@example.com"), Role::Student);
             let made = store.accounts.sign_up(&account, &token(n), &mail(5), None, NOW).await?;
-            let SignedUp::Created(user) = made else { panic!("{made:?}") };
+            let SignedUp::Created(user) = made else { unreachable!("{made:?}") };
             store.accounts.begin_session(&session(user, n), NOW).await
         })
     });

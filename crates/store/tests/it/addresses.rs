@@ -70,7 +70,7 @@ async fn an_address_that_cannot_be_parsed_is_read_as_it_is_stored(fresh: Fresh) 
     fresh.store.outbox.add(&mail(5), NOW).await.expect("added");
     connection.execute_unprepared("UPDATE mail_outbox SET recipient = 'no address'").await.expect("changed");
     let claimed = fresh.store.outbox.claim(10, HOUR, NOW).await.expect("claimed");
-    let [waiting] = &claimed[..] else { panic!("{claimed:?}") };
+    let [waiting] = &claimed[..] else { unreachable!("{claimed:?}") };
     assert_eq!((waiting.mail.to.as_str(), waiting.mail.class), ("no address", MailClass::Verification));
 }
 

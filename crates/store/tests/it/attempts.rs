@@ -59,7 +59,7 @@ pub(crate) async fn submit(store: &Store, attempt: &Attempt) -> Result<ExamResul
     grader.load(store, attempt.exam_id).await;
     match store.attempts.submit(attempt.id, attempt.user_id, &grader, NOW).await? {
         Submitted::Done { result, .. } => Ok(result),
-        needs @ Submitted::Needs(..) => panic!("{needs:?}"),
+        needs @ Submitted::Needs(..) => unreachable!("{needs:?}"),
     }
 }
 

@@ -146,7 +146,7 @@ async fn a_row_that_cannot_be_read_takes_no_list_down(fresh: Fresh) {
         connection.execute_unprepared(&statement).await.expect("changed");
     }
     let listed = fresh.store.exams.list(viewer, Page { limit: 10, after: None }).await.expect("listed").items;
-    let [shown] = &listed[..] else { panic!("{listed:?}") };
+    let [shown] = &listed[..] else { unreachable!("{listed:?}") };
     let shown = serde_json::to_value(shown).expect("can be written");
     assert_eq!((&shown["closesAt"], &shown["passMark"]), (&"9999-12-31T23:59:59.999Z".into(), &100.into()));
     assert_eq!((&shown["opensAt"], &shown["durationMinutes"]), (&"0000-01-01T00:00:00.000Z".into(), &0.into()));

@@ -51,7 +51,7 @@ async fn mailed_reset(fresh: &Fresh, byte: u8) {
 
 async fn last_sign_up_counts_and_only_its_own_link_works(fresh: Fresh) {
     let made = sign_up(&fresh.store, 1, None, NOW).await;
-    let SignedUp::Created(id) = made else { panic!("{made:?}") };
+    let SignedUp::Created(id) = made else { unreachable!("{made:?}") };
     fresh.store.accounts.begin_session(&session_of(id, "$p1", 9), NOW).await.expect("asked");
     mailed_reset(&fresh, 7).await;
     for n in [2, 3] {
@@ -77,7 +77,7 @@ fn session_of(user: UserId, hash: &str, byte: u8) -> examhall_store::NewSession 
 
 async fn sign_up_that_cannot_be_mailed_leaves_no_password(fresh: Fresh) {
     let made = sign_up(&fresh.store, 1, Some("$none"), NOW).await;
-    let SignedUp::Created(id) = made else { panic!("a new address is always mailed: {made:?}") };
+    let SignedUp::Created(id) = made else { unreachable!("a new address is always mailed: {made:?}") };
     assert_eq!(sign_up(&fresh.store, 2, Some("$none"), NOW).await, SignedUp::Disarmed(id));
     let found = ada(&fresh).await;
     assert_eq!((found.password_hash.as_str(), found.name.as_str()), ("$none", "Name 1"));

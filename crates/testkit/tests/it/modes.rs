@@ -25,7 +25,7 @@ fn settings(world: &World, changed: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o777
+    fs::metadata(path).expect("the file is there").permissions().mode() & 0o777
 }
 
 #[tokio::test]
