@@ -268,7 +268,7 @@ async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhal
 async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
     let (url, connections) = (settings.database_url.expose_secret(), settings.database_connections);
     if check::is_sqlite_in_production(settings) {
-        tracing::warn!("{}", check::SQLITE_IN_PRODUCTION);
+        tracing::warn!(reason = check::SQLITE_IN_PRODUCTION, "The database is SQLite in production");
     }
     let store = Store::connect_with(url, connections).await.context("DATABASE_URL")?;
     if settings.database_auto_migrate {

@@ -34,12 +34,19 @@ async fn pending_migrations_fail_where_nobody_applies_them_and_so_does_a_newer_d
     assert!(migrating.exit(PATIENCE).await.success(), "{}", migrating.output());
     says("api", &world, 0, "migrations", "ok migrations database none is pending").await;
 
+    // A newer version that only added is no obstacle.
+    sql(&world, "INSERT INTO seaql_migrations VALUES ('m2999_better_days', 0)").await;
+    let newer = "warning migrations database a newer version has applied m2999_better_days";
+    says("api", &world, 0, "a newer version has applied", newer).await;
+    sql(&world, "DELETE FROM seaql_migrations WHERE version = 'm2999_better_days'").await;
+
     sql(&world, "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)").await;
     says("api", &world, 0, "migrations", "ok migrations database pending; applied at the next start").await;
     world.set("DATABASE_AUTO_MIGRATE", "false");
     says("api", &world, 69, "migrations", "FAILED migrations database pending").await;
 
     sql(&world, "INSERT INTO seaql_migrations VALUES ('m2999_better_days', 0)").await;
+    sql(&world, "INSERT INTO schema_needs VALUES ('m2999_better_days')").await;
     let newer = "the database is newer than this version of the program, which does not know its migration m2999";
     says("api", &world, 69, "migrations", newer).await;
     let mut serving = world.api();
