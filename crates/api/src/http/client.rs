@@ -22,7 +22,9 @@ impl FromRequest for Client {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());
-        let headers = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+        // A client may send what is no text; the proxy's own word stands behind it in the same line.
+        let headers =
+            request.headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes()));
         let forwarded = headers.collect::<Vec<_>>().join(",");
         std::future::ready(Ok(Self(origin(peer, &forwarded, trusted.unwrap_or_default()))))
     }
@@ -158,6 +160,13 @@ mod tests {
             "[2001:DB8:0::7%25en0]:1",
         ] {
             check("::1", form, "2001:db8::7");
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_before_the_proxys_word_is_ignored() {
+        for sent in ["ü", "\u{fffd}\u{fffd}", "\"", "[", "::::", "a=b;c"] {
+            check("10.0.0.1", &format!("{sent}, 203.0.113.7"), "203.0.113.7");
         }
     }
 

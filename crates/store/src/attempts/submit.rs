@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use examhall_core::{AttemptId, EmailAddress, ExamId, ExamResult, ResultId, Timestamp, Ungraded, UserId};
+use examhall_core::{Answer, AttemptId, EmailAddress, ExamId, ExamResult, ResultId, Timestamp, Ungraded, UserId};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryTrait,
@@ -103,7 +103,7 @@ impl Attempts {
             let result = found.map(|row| to_result(&row)).ok_or(Error::NotFound)?;
             return Ok(Submitted::Done { result, ungraded });
         }
-        let graded = Graded::of(&sitting, &paper, grading, now)?;
+        let graded = Graded::of(&sitting, &answers, &paper, grading, now)?;
         insert(&tx, std::slice::from_ref(&graded), now).await?;
         tx.commit().await?;
         Ok(Submitted::Done { result: graded.shown, ungraded })
@@ -113,11 +113,12 @@ impl Attempts {
 impl Graded {
     pub(super) fn of(
         sitting: &Sitting,
+        answers: &[Answer],
         paper: &PreparedPaper,
         grading: &impl Grading,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let grade = paper.key.grade(&sitting.answers()?, paper.exam.pass_mark);
+        let grade = paper.key.grade(answers, paper.exam.pass_mark);
         let marks = serde_json::to_value(&grade.marks);
         let marks = marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?;
         let shown = ExamResult {

@@ -9,7 +9,7 @@ use super::{
     row::Sitting,
     submit::{Graded, Grading, insert},
 };
-use crate::Error;
+use crate::{Error, PreparedPaper};
 
 /// How far a round through overdue attempts has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Attempts {
         for sitting in &sittings {
             match grading.paper(sitting.exam(), sitting.version) {
                 None => swept.needs.push((AttemptId(sitting.id), sitting.exam(), sitting.version)),
-                Some(paper) => match Graded::of(sitting, &paper, grading, now) {
+                Some(paper) => match grade(sitting, &paper, grading, now) {
                     Ok(one) => graded.push(one),
                     Err(error) => swept.stuck.push((AttemptId(sitting.id), error)),
                 },
@@ -77,6 +77,10 @@ impl Attempts {
         tx.commit().await?;
         Ok(swept)
     }
+}
+
+fn grade(sitting: &Sitting, paper: &PreparedPaper, grading: &impl Grading, now: Timestamp) -> Result<Graded, Error> {
+    Graded::of(sitting, &sitting.answers()?, paper, grading, now)
 }
 
 /// Writes all at once; where that fails, one by one, so that one which cannot be written holds up no other.

@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use examhall_core::{
     Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, ExamStatus, Patch, QuestionId, Timestamp,
 };
-use examhall_store::{Error, ExamChange, Grading, NewMail, Page, Place, PreparedPaper, Store, Submission, Submitted};
+use examhall_store::{Error, ExamChange, Grading, NewMail, Page, PreparedPaper, Store, Submission, Submitted};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
@@ -22,9 +22,6 @@ on_both!(
     merges_at_once_lose_nothing_that_was_stored,
     a_number_beyond_the_highest_counts_as_none,
     only_the_key_of_the_exams_version_grades,
-    attempts_are_swept_in_batches_once_their_time_is_over,
-    an_attempt_that_cannot_be_graded_holds_up_no_other,
-    sweepers_at_once_share_the_work,
 );
 
 const FIRST: Page = Page { limit: 10, after: None };
@@ -258,75 +255,4 @@ async fn a_number_beyond_the_highest_counts_as_none(fresh: Fresh) {
     run(&fresh, "UPDATE attempts SET seq = 9223372036854775807").await;
     assert_eq!(fresh.store.attempts.get(attempt.id).await.expect("found").1.seq, -1);
     assert_eq!((save(1).await, save(0).await, save(2).await), (1, 1, 2));
-}
-
-/// Begins an attempt for each of `count` students, and gives when the last of them takes no answers any more.
-async fn begin(fresh: &Fresh, exam: ExamId, count: usize) -> (Vec<Attempt>, Timestamp) {
-    let mut attempts = Vec::new();
-    for student in fresh.students(count).await {
-        attempts.push(fresh.store.attempts.start(exam, student, NOW).await.expect("started").1);
-    }
-    let over = attempts[0].last_call();
-    (attempts, over)
-}
-
-async fn attempts_are_swept_in_batches_once_their_time_is_over(fresh: Fresh) {
-    let exam = new_exam(&fresh).await;
-    let (attempts, over) = begin(&fresh, exam, 5).await;
-    let mut grader = Grader::default();
-    let sweep = async |grader: &Grader, from, at| fresh.store.attempts.sweep(from, 2, grader, at).await.expect("swept");
-    let early = Timestamp::from_millis(over.as_millis() - 1);
-    let swept = sweep(&grader, Place::START, early).await;
-    assert_eq!((swept.done.len(), swept.needs.len(), swept.next), (0, 0, None));
-    let swept = sweep(&grader, Place::START, over).await;
-    assert_eq!((swept.done.len(), swept.needs.len()), (0, 2), "there is no key");
-    grader.load(&fresh.store, exam).await;
-    let (mut done, mut place) = (Vec::new(), Some(Place::START));
-    while let Some(from) = place {
-        let swept = sweep(&grader, from, over).await;
-        done.extend(swept.done);
-        place = swept.next;
-    }
-    assert_eq!(done, attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>());
-    let (attempt, _) = fresh.store.attempts.get(attempts[4].id).await.expect("found");
-    assert_eq!(attempt.submitted_at, Some(attempt.deadline), "and not when it was swept");
-    assert_eq!(fresh.store.outbox.claim(10, Duration::from_secs(1), over).await.expect("claimed").len(), 5);
-}
-
-async fn an_attempt_that_cannot_be_graded_holds_up_no_other(fresh: Fresh) {
-    let exam = new_exam(&fresh).await;
-    let (attempts, over) = begin(&fresh, exam, 4).await;
-    let mut grader = Grader::default();
-    grader.load(&fresh.store, exam).await;
-    run(&fresh, "UPDATE attempts SET answers = '[7]' WHERE id IN (SELECT id FROM attempts ORDER BY id LIMIT 1)").await;
-    let first = fresh.store.attempts.sweep(Place::START, 2, &grader, over).await.expect("swept");
-    assert_eq!((first.done, first.stuck.len()), (vec![attempts[1].id], 1));
-    let rest = fresh.store.attempts.sweep(first.next.expect("more"), 2, &grader, over).await.expect("swept");
-    assert_eq!(rest.done, [attempts[2].id, attempts[3].id]);
-}
-
-async fn sweepers_at_once_share_the_work(fresh: Fresh) {
-    let exam = new_exam(&fresh).await;
-    let (attempts, over) = begin(&fresh, exam, 60).await;
-    let sweepers = (0..4).map(|_| {
-        let store = fresh.store.clone();
-        tokio::spawn(async move {
-            let mut grader = Grader::default();
-            grader.load(&store, exam).await;
-            let (mut done, mut place) = (Vec::new(), Some(Place::START));
-            while let Some(from) = place {
-                let swept = store.attempts.sweep(from, 4, &grader, over).await.expect("swept");
-                assert!(swept.stuck.is_empty(), "{:?}", swept.stuck);
-                done.extend(swept.done);
-                place = swept.next;
-            }
-            done
-        })
-    });
-    let mut done = Vec::new();
-    for sweeper in sweepers.collect::<Vec<_>>() {
-        done.extend(sweeper.await.expect("no panic"));
-    }
-    done.sort_unstable();
-    assert_eq!(done, attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), "each once, and all of them");
 }

@@ -17,6 +17,7 @@ mod round_trip;
 mod schema;
 mod sessions;
 mod sign_up;
+mod sweep;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
 use examhall_store::{NewAccount, Store};
