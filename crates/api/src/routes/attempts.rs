@@ -111,7 +111,7 @@ async fn read(
     let (mut attempt, saved) = state.store.attempts.get(id).await?;
     let exam = state.store.exams.get(attempt.exam_id).await?.value;
     if attempt.user_id != viewer.id && !exam.access().is_owned_by(viewer) {
-        return Err(Problem::forbidden("this attempt is another student's"));
+        return Err(another_students());
     }
     if exam.shuffle {
         let (sheet, _) = cached_sheet(&state, attempt.exam_id).await?;
@@ -120,24 +120,45 @@ async fn read(
     Ok(HttpResponse::Ok().json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
 }
 
+/// Changes of answers. Whose attempt it is costs a query, which a good body does without: see [`validated`].
+type Change = Authorized<Student, (Id<AttemptId>, Result<JsonBody<Answers>, Problem>)>;
+
 async fn save(
     state: web::Data<State>,
-    Authorized(Student(viewer), (Id(id), JsonBody(body))): Authorized<Student, (Id<AttemptId>, JsonBody<Answers>)>,
+    Authorized(Student(viewer), (Id(id), body)): Change,
 ) -> Result<HttpResponse, Problem> {
-    refuse_faults(&body.answers)?;
+    let body = validated(&state, id, viewer, body).await?;
     let saved = state.store.attempts.save(id, viewer.id, body.seq, &body.answers, now()).await;
     saved_answer(&state, id, viewer, saved, &body.answers).await
 }
 
 async fn merge(
     state: web::Data<State>,
-    Authorized(Student(viewer), (Id(id), JsonBody(body))): Authorized<Student, (Id<AttemptId>, JsonBody<Answers>)>,
+    Authorized(Student(viewer), (Id(id), body)): Change,
 ) -> Result<HttpResponse, Problem> {
-    refuse_faults(&body.answers)?;
+    let body = validated(&state, id, viewer, body).await?;
     let saved = state.store.attempts.merge(id, viewer.id, body.seq, &body.answers, now()).await;
     // What takes an answer away is none.
     let given = body.answers.into_iter().filter(|answer| answer.choice_ids.is_some() || answer.value.is_some());
     saved_answer(&state, id, viewer, saved, &given.collect::<Vec<_>>()).await
+}
+
+/// Returns the body if every field is good. Authorization comes first: what is wrong with a body is said to the owner of
+/// the attempt alone. A good body needs no look-up here, since the statement that stores it checks the owner.
+async fn validated(
+    state: &State,
+    id: AttemptId,
+    viewer: Viewer,
+    body: Result<JsonBody<Answers>, Problem>,
+) -> Result<Answers, Problem> {
+    let checked = body.and_then(|JsonBody(body)| refuse_faults(&body.answers).map(|()| body));
+    match checked {
+        Err(refused) => {
+            let (attempt, _) = state.store.attempts.get(id).await?;
+            Err(if attempt.user_id == viewer.id { refused } else { another_students() })
+        }
+        checked => checked,
+    }
 }
 
 async fn saved_answer(
@@ -175,10 +196,14 @@ async fn submit(
 
 async fn not_mine(state: &State, id: AttemptId, viewer: Viewer) -> Problem {
     match state.store.attempts.get(id).await {
-        Ok((attempt, _)) if attempt.user_id != viewer.id => Problem::forbidden("this attempt is another student's"),
+        Ok((attempt, _)) if attempt.user_id != viewer.id => another_students(),
         Ok(_) => Problem::not_found(),
         Err(error) => error.into(),
     }
+}
+
+fn another_students() -> Problem {
+    Problem::forbidden("this attempt is another student's")
 }
 
 fn refuse_faults(answers: &[Answer]) -> Result<(), Problem> {

@@ -216,6 +216,44 @@ async fn answers_over_a_limit_are_refused_and_point_at_it() {
     hall.api.stop().await;
 }
 
+async fn another_students_attempt_is_refused(database: DatabaseKind) {
+    let hall = Hall::open(database, json!({})).await;
+    let attempt = hall.begin(0).await;
+    let id = &hall.questions[0]["id"];
+    let bodies = [
+        json!([]),
+        json!({"seq": -1, "answers": []}),
+        json!({"seq": 1, "answers": [{"questionId": "x"}]}),
+        json!({"seq": 1, "answers": [{"questionId": id, "value": "x".repeat(2001)}]}),
+        json!({"seq": 1, "answers": [{"questionId": id, "choiceIds": [], "value": 1}]}),
+        hall.answers(1, 4.25),
+    ];
+    let changes = [(Method::PUT, "answers"), (Method::PATCH, "answers"), (Method::POST, "submit")];
+    for (method, of) in changes {
+        for (attempt, status) in [(attempt.as_str(), 403), ("/attempts/018f4e3a-0000-7000-8000-000000000001", 404)] {
+            for body in &bodies {
+                hall.api.expect(status, method.clone(), &format!("{attempt}/{of}"), &hall.students[1], body).await;
+            }
+        }
+    }
+    for method in [Method::PUT, Method::PATCH] {
+        for body in &bodies[..5] {
+            hall.api.expect(422, method.clone(), &format!("{attempt}/answers"), &hall.students[0], body).await;
+        }
+    }
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn another_students_attempt_is_refused_on_sqlite() {
+    another_students_attempt_is_refused(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn another_students_attempt_is_refused_on_postgres() {
+    another_students_attempt_is_refused(DatabaseKind::Postgres).await;
+}
+
 async fn changes_are_merged_and_what_cannot_be_graded_is_named(database: DatabaseKind) {
     let hall = Hall::open(database, json!({})).await;
     let attempt = hall.begin(0).await;
