@@ -40,6 +40,7 @@ use crate::{
     papers::Papers,
     routes::{self, ReadinessCheck},
     state::State,
+    statistics::StatisticsCache,
     submission, upkeep,
 };
 
@@ -106,6 +107,7 @@ impl Application {
                 ledger: Ledger::new(queue.connection().clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
                 queue,
                 papers: Papers::new(),
+                statistics: StatisticsCache::new(),
                 passwords: Passwords::new()?,
                 trusted_proxies: settings.trusted_proxies,
                 mailroom: Mailroom::new(&settings.auth_secret, settings.public_url),

@@ -30,6 +30,7 @@ mod relay;
 mod routes;
 mod seed;
 mod state;
+mod statistics;
 mod submission;
 mod upkeep;
 

@@ -17,6 +17,7 @@ use crate::{
     limits::Limits,
     mail::Mailroom,
     papers::Papers,
+    statistics::StatisticsCache,
 };
 
 /// What all requests share.
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) revocations: Arc<Revocations>,
     /// Answer keys, ready to grade.
     pub(crate) papers: Papers,
+    /// How exams went.
+    pub(crate) statistics: StatisticsCache,
     /// Whose word about where a request comes from is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Wakes the relay: a mail was committed.

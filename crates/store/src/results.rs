@@ -1,9 +1,8 @@
 //! What came of attempts.
 
-use examhall_core::{
-    AttemptId, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Statistics, StatisticsBuilder, Timestamp,
-    UserId,
-};
+mod statistics;
+
+use examhall_core::{AttemptId, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Timestamp, UserId};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
     Statement, Value, sea_query::Expr,
@@ -95,29 +94,6 @@ impl Results {
             }
         };
         Ok(page.cut(rows.iter().map(with_student).collect(), |row: &ResultRow| row.result.id.0))
-    }
-
-    /// How an exam went; goes through its results a chunk at a time.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn statistics(&self, exam: ExamId) -> Result<Statistics, Error> {
-        let (mut builder, mut after) = (StatisticsBuilder::default(), None);
-        loop {
-            let page = Page { limit: CHUNK, after };
-            let rows = page.cut(in_order(exam, page).all(&self.db.read).await?, |row: &result::Model| row.id);
-            for row in rows.items {
-                let marks: Vec<Mark> = serde_json::from_value(row.marks).unwrap_or_else(|error| {
-                    tracing::error!(result_id = %row.id, %error, "Marks left out of statistics: they cannot be read");
-                    Vec::new()
-                });
-                builder.add(row.percent, row.passed, &marks);
-            }
-            after = rows.next;
-            if after.is_none() {
-                return Ok(builder.finish());
-            }
-        }
     }
 
     /// Publishes what is not published of an exam's results: one mail for each student, of their best new result.

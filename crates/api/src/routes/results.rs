@@ -25,6 +25,7 @@ use crate::{
     loaders::load_result,
     mail::RESULT_PUBLISHED,
     state::{State, now},
+    statistics::Basis,
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
@@ -80,9 +81,16 @@ async fn publish(
 
 async fn statistics(
     state: web::Data<State>,
-    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
+    OwnedExam { exam: Exam { id, .. }, version, .. }: OwnedExam,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(state.store.results.statistics(id).await?))
+    let basis = Basis { version, results: state.store.results.count(id).await? };
+    let store = state.store.clone();
+    let compute = move || {
+        let store = store.clone();
+        async move { store.results.statistics(id).await }
+    };
+    let body = state.statistics.read(id, basis, compute).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
 /// All results as a file, sent as it is read: it may be longer than memory.

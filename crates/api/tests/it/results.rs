@@ -66,6 +66,51 @@ async fn results_can_be_counted_and_exported() {
     api.stop().await;
 }
 
+fn computations() -> u64 {
+    let metrics = examhall_boot::metrics::Metrics::install().render();
+    let line = metrics.lines().find(|line| line.starts_with("statistics_computed_total"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+async fn statistics_are_computed_once_until_they_change(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    let (exam, author, _) = sat(&api).await;
+    let (other, other_author, _) = sat(&api).await;
+    let path = format!("{exam}/statistics");
+    let read = async || api.expect(200, Method::GET, &path, &author, NOTHING).await;
+    let crowd = futures_util::future::join_all((0..50).map(|_| read())).await;
+    assert_eq!((&crowd[0]["count"], crowd[0]["questions"].as_array().map(Vec::len)), (&json!(3), Some(4)));
+    assert!(crowd.iter().all(|one| *one == crowd[0]));
+    assert_eq!(computations(), 1, "of 50 readers at once");
+    assert_eq!((read().await, computations()), (crowd[0].clone(), 1), "nothing has changed");
+
+    let late = api.seed_with(1, 1).await;
+    let late = api.log_in(&late["studentEmails"][0]).await;
+    let attempt = api.expect(201, Method::POST, &format!("{exam}/attempts"), &late, NOTHING).await;
+    assert_eq!((read().await, computations()), (crowd[0].clone(), 1), "an open attempt has no result");
+    let submit = format!("/attempts/{}/submit", attempt["id"].as_str().expect("an id"));
+    api.expect(200, Method::POST, &submit, &late, NOTHING).await;
+    assert_eq!((&read().await["count"], computations()), (&json!(4), 2), "a new result");
+
+    let key = json!({"questions": [{"type": "trueFalse", "text": "2 + 2 = 4", "correct": true}]});
+    api.expect(200, Method::PUT, &format!("{exam}/questions?force=true"), &author, &key).await;
+    assert_eq!((&read().await["count"], computations()), (&json!(4), 3), "a changed key");
+    let others = api.expect(200, Method::GET, &format!("{other}/statistics"), &other_author, NOTHING).await;
+    assert_eq!((&others["count"], computations()), (&json!(3), 4), "another exam");
+    assert_eq!((&read().await["count"], computations()), (&json!(4), 4), "another exam pushes none out");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn statistics_are_computed_once_on_sqlite() {
+    statistics_are_computed_once_until_they_change(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn statistics_are_computed_once_on_postgres() {
+    statistics_are_computed_once_until_they_change(DatabaseKind::Postgres).await;
+}
+
 async fn publishing_queues_one_mail_per_student(database: DatabaseKind) {
     let api = Api::start_on(database).await;
     let (exam, author, _) = sat(&api).await;

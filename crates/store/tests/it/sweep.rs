@@ -1,9 +1,12 @@
 //! Attempts whose time is over are handed in by batches that processes share.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
 
-use examhall_core::{Attempt, ExamId, Timestamp};
-use examhall_store::Place;
+use examhall_core::{Attempt, AttemptId, ExamId, Timestamp};
+use examhall_store::{Grading, NewMail, Place, PreparedPaper, Store, Submission};
 use examhall_testkit::DatabaseKind;
 
 use crate::{Fresh, NOW, Other, attempts::Grader, exams::new_exam, on_both};
@@ -128,4 +131,97 @@ async fn an_attempt_that_cannot_be_written_holds_up_no_other(fresh: Fresh) {
     let swept = fresh.store.attempts.sweep(Place::START, 10, &grader, over).await.expect("swept");
     assert_eq!(swept.done, [attempts[0].id, attempts[2].id]);
     assert!(matches!(&swept.stuck[..], [(id, _)] if *id == bad), "{:?}", swept.stuck);
+}
+
+/// Where sweepers wait for each other, each in the middle of its first batch, whose rows it has locked.
+#[derive(Default)]
+struct Rendezvous {
+    present: Mutex<usize>,
+    came: Condvar,
+}
+
+impl Rendezvous {
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    /// Waits until `count` are here: where one waits for a lock of another, that never is.
+    fn wait_for(&self, count: usize) {
+        let mut present = self.present.lock().expect("no panic");
+        *present += 1;
+        self.came.notify_all();
+        let waited = self.came.wait_timeout_while(present, Self::PATIENCE, |present| *present < count);
+        assert!(!waited.expect("no panic").1.timed_out(), "a sweeper waits for the batch of another");
+    }
+}
+
+/// Grades once all sweepers hold a batch.
+struct Gathering {
+    grader: Grader,
+    of: usize,
+    rendezvous: Arc<Rendezvous>,
+    is_there: Mutex<bool>,
+}
+
+impl Grading for Gathering {
+    fn paper(&self, exam: ExamId, version: i64) -> Option<Arc<PreparedPaper>> {
+        if !std::mem::replace(&mut *self.is_there.lock().expect("no panic"), true) {
+            self.rendezvous.wait_for(self.of);
+        }
+        self.grader.paper(exam, version)
+    }
+
+    fn mail(&self, submission: &Submission) -> NewMail {
+        self.grader.mail(submission)
+    }
+}
+
+/// Sweeps with connections and a thread of its own, as a process does; gives the batches that it took.
+fn sweep_all(
+    url: &str,
+    exam: ExamId,
+    over: Timestamp,
+    (of, rendezvous): (usize, Arc<Rendezvous>),
+) -> Vec<Vec<AttemptId>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = Store::connect_with(url, 2).await.expect("connected");
+        let mut grader = Grader::default();
+        grader.load(&store, exam).await;
+        let gathering = Gathering { grader, of, rendezvous, is_there: Mutex::new(false) };
+        let (mut batches, mut place) = (Vec::new(), Some(Place::START));
+        while let Some(from) = place {
+            let swept = store.attempts.sweep(from, 5, &gathering, over).await.expect("swept");
+            assert!(swept.stuck.is_empty() && swept.needs.is_empty(), "{swept:?}");
+            batches.push(swept.done);
+            place = swept.next;
+        }
+        store.close().await;
+        batches
+    })
+}
+
+/// On PostgreSQL alone: SQLite has one writer.
+#[tokio::test]
+async fn three_sweepers_work_at_once_on_batches_of_their_own() {
+    const SWEEPERS: usize = 3;
+    let fresh = Fresh::start(DatabaseKind::Postgres).await;
+    let exam = new_exam(&fresh).await;
+    let (attempts, over) = begin(&fresh, exam, 60).await;
+    let rendezvous = Arc::new(Rendezvous::default());
+    let sweepers: Vec<_> = (0..SWEEPERS)
+        .map(|_| {
+            let (url, meeting) = (fresh.database.url(), (SWEEPERS, Arc::clone(&rendezvous)));
+            tokio::task::spawn_blocking(move || sweep_all(&url, exam, over, meeting))
+        })
+        .collect();
+    let mut done = Vec::new();
+    for sweeper in sweepers {
+        let batches = sweeper.await.expect("no panic");
+        assert_eq!(batches[0].len(), 5, "while the others held theirs");
+        done.extend(batches.concat());
+    }
+    done.sort_unstable();
+    assert_eq!(done, attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), "each once, and all of them");
+    for (table, rows) in [("results", "60"), ("mail_outbox", "60")] {
+        assert_eq!(fresh.database.sql(&format!("SELECT COUNT(*) FROM {table}")).await, rows, "{table}");
+    }
 }
