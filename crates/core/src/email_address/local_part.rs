@@ -3,6 +3,8 @@
 //! Beyond ASCII it keeps to what Unicode recommends for identifiers that strangers give (UTS 39): letters, digits and
 //! marks of the General Security Profile, at the level Highly Restrictive, which is also what large mail providers
 //! accept. So nobody signs up with letters that pass for those of another's address.
+//!
+//! An account has one key for all cases of a local part, so all cases are accepted or none: the case folded form decides.
 
 use std::borrow::Cow;
 
@@ -17,12 +19,28 @@ pub(super) fn parse(text: &str) -> Result<Cow<'_, str>, BadEmailAddress> {
     if let Some(content) = text.strip_prefix('"') {
         let content = content.strip_suffix('"').ok_or(BadEmailAddress::Form)?;
         let content = unquoted(content).filter(|content| is_dot_atom(content)).ok_or(BadEmailAddress::Quoted)?;
-        return check(&content).map(|()| Cow::Owned(content));
+        return checked(Cow::Owned(content));
     }
     if !is_dot_atom(text) {
         return Err(BadEmailAddress::Form);
     }
-    check(text).map(|()| Cow::Borrowed(text))
+    checked(Cow::Borrowed(text))
+}
+
+/// Returns the local part as it is given, if its case folded form is one; in lower case if only its case makes it pass for
+/// another: `ВЕРА` looks like `BEPA`, `вера` like nothing else.
+fn checked(local: Cow<'_, str>) -> Result<Cow<'_, str>, BadEmailAddress> {
+    if local.is_ascii() {
+        return Ok(local);
+    }
+    let folded = folded(&local);
+    check(&folded)?;
+    if check(&local).is_ok() {
+        return Ok(local);
+    }
+    let lower: String = local.to_lowercase().nfkc().collect();
+    // Letters that are written in one way only, such as historic forms, have no lower case of their own.
+    Ok(Cow::Owned(if check(&lower).is_ok() { lower } else { folded }))
 }
 
 /// One form for all cases of a local part: full case folding (as Unicode's definition D146).
