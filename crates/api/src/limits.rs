@@ -1,8 +1,9 @@
 //! How often somebody may knock: counted in Redis for all processes; while Redis is away in this one, and more
 //! sparingly.
 
+mod local;
+
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -11,9 +12,11 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_core::{EmailAddress, Role, UserId, Viewer};
 use examhall_queue::{Connection, Limiter, Permit, Rate};
+use futures_util::future::join_all;
 use moka::sync::Cache;
 use ring::digest::{SHA256, digest};
 
+use self::local::{Count, Local, conforming};
 use crate::http::{
     client::{network, prefix},
     problem::Problem,
@@ -21,16 +24,17 @@ use crate::http::{
 
 /// How long Redis is waited for: whoever logs in must not wait for a limiter.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Counters that one process keeps while Redis is away.
-const MOST_BUCKETS: usize = 10_000;
 
 /// What is limited.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     name: &'static str,
-    shared: (u32, Duration),
-    local: (u32, Duration),
+    shared: Count,
+    local: Count,
 }
+
+/// The networks of a client's line, by the length of their prefix, each with what it may have.
+type ByNetwork = [(u8, Rule); 2];
 
 /// Auth routes, per client. A whole school may log in from one address within a minute.
 const CLIENT: Rule =
@@ -39,10 +43,19 @@ const CLIENT: Rule =
 /// while Redis is away.
 const SESSION: Rule =
     Rule { name: "session", shared: (3000, Duration::from_mins(1)), local: (3000, Duration::from_mins(1)) };
+/// The same by the IPv6 networks that a client is part of: a line has a /56 or a /48 of its own, so 256 or 65,536 clients;
+/// a university has a /48, too.
+const CLIENT_BY_NETWORK: ByNetwork = [
+    (56, Rule { name: "client56", shared: (6000, Duration::from_mins(1)), local: (120, Duration::from_mins(1)) }),
+    (48, Rule { name: "client48", shared: (12_000, Duration::from_mins(1)), local: (240, Duration::from_mins(1)) }),
+];
+const SESSION_BY_NETWORK: ByNetwork = [
+    (56, Rule { name: "session56", shared: (6000, Duration::from_mins(1)), local: (6000, Duration::from_mins(1)) }),
+    (48, Rule { name: "session48", shared: (12_000, Duration::from_mins(1)), local: (12_000, Duration::from_mins(1)) }),
+];
 /// Guessing the password of one account, per client.
 const LOG_IN: Rule = Rule { name: "login", shared: (30, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
-/// The same by the IPv6 networks that a client is part of: a line has a /56 or a /48 of its own, so 256 or 65,536 clients.
-const LOG_IN_BY_NETWORK: [(u8, Rule); 2] = [
+const LOG_IN_BY_NETWORK: ByNetwork = [
     (56, Rule { name: "login56", shared: (60, Duration::from_mins(5)), local: (10, Duration::from_mins(5)) }),
     (48, Rule { name: "login48", shared: (120, Duration::from_mins(5)), local: (20, Duration::from_mins(5)) }),
 ];
@@ -53,53 +66,65 @@ const LOG_IN_BY_ALL: Rule =
 const MAIL_ME: Rule = Rule { name: "mail", shared: (30, Duration::from_hours(1)), local: (5, Duration::from_hours(1)) };
 
 /// Writes of one student: several tabs that save each second are far below.
-const STUDENT_WRITES: (u32, Duration) = (100, Duration::from_secs(10));
+const STUDENT_WRITES: Count = (100, Duration::from_secs(10));
 /// Writes of an author or administrator: a script that imports questions one by one is not held up for long.
-const AUTHOR_WRITES: (u32, Duration) = (1000, Duration::from_secs(10));
+const AUTHOR_WRITES: Count = (1000, Duration::from_secs(10));
 /// Users whose writes are counted in this process.
 const MOST_USERS: u64 = 100_000;
 
 /// Counts requests.
 pub(crate) struct Limits {
     shared: Limiter,
-    local: Mutex<HashMap<String, Instant>>,
+    local: Local,
     /// When each user's bucket is full again; one that was idle for its period is full.
     users: Cache<UserId, Arc<Mutex<Instant>>>,
 }
+
+/// One that was taken of a rule.
+#[derive(Debug)]
+struct Taken {
+    rule: Rule,
+    who: String,
+    is_here: bool,
+}
+
+/// What a guess at a password has taken. A password that was right was no guess: its login gives all of it back.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Guess(Vec<Taken>);
 
 impl Limits {
     pub(crate) fn new(connection: Connection) -> Self {
         let idle = STUDENT_WRITES.1.max(AUTHOR_WRITES.1);
         let users = Cache::builder().max_capacity(MOST_USERS).time_to_idle(idle).build();
-        Self { shared: Limiter::new(connection, "limit:"), local: Mutex::default(), users }
+        Self { shared: Limiter::new(connection, "limit:"), local: Local::default(), users }
     }
 
-    /// For every auth route that takes no refresh token: counts the client.
+    /// For every auth route that takes no refresh token: counts the client, and the networks that it is part of.
     pub(crate) async fn client(&self, client: IpAddr) -> Result<(), Problem> {
-        self.check(CLIENT, &network(client).to_string()).await
+        self.check_networks(CLIENT, CLIENT_BY_NETWORK, "", client).await.map(drop)
     }
 
     /// For those that take one.
     pub(crate) async fn session(&self, client: IpAddr) -> Result<(), Problem> {
-        self.check(SESSION, &network(client).to_string()).await
+        self.check_networks(SESSION, SESSION_BY_NETWORK, "", client).await.map(drop)
     }
 
     /// For the login, whether or not there is such an account: counts the client and the networks that it is part of.
-    pub(crate) async fn log_in(&self, client: IpAddr, email: &EmailAddress) -> Result<(), Problem> {
-        let account = name(email);
-        self.check(LOG_IN, &format!("{account}:{}", network(client))).await?;
-        if client.is_ipv6() {
-            for (bits, rule) in LOG_IN_BY_NETWORK {
-                self.check(rule, &format!("{account}:{}", prefix(client, bits))).await?;
-            }
-        }
-        Ok(())
+    pub(crate) async fn log_in(&self, client: IpAddr, email: &EmailAddress) -> Result<Guess, Problem> {
+        self.check_networks(LOG_IN, LOG_IN_BY_NETWORK, &format!("{}:", name(email)), client).await.map(Guess)
     }
 
     /// The same for all clients together, after [`log_in`](Self::log_in): who is refused for their own tries is not
     /// counted here, so one line locks nobody out but itself.
-    pub(crate) async fn log_in_by_all(&self, email: &EmailAddress) -> Result<(), Problem> {
-        self.check(LOG_IN_BY_ALL, &name(email)).await
+    pub(crate) async fn log_in_by_all(&self, email: &EmailAddress, guess: &mut Guess) -> Result<(), Problem> {
+        guess.0.push(self.check(LOG_IN_BY_ALL, name(email)).await?);
+        Ok(())
+    }
+
+    /// Gives back what a login has taken whose password was right.
+    pub(crate) async fn was_right(&self, Guess(taken): Guess) {
+        join_all(taken.iter().map(|one| self.give_back(one))).await;
     }
 
     /// For every write of somebody who has logged in: counted in this process alone, so it costs no round trip.
@@ -123,19 +148,37 @@ impl Limits {
     /// Whether one more mail may go to an address because somebody asked for it. Nobody is told if not: whoever asked
     /// before may be a stranger, and what they had sent is good for its owner, too.
     pub(crate) async fn may_mail(&self, email: &EmailAddress) -> bool {
-        self.check(MAIL_ME, &name(email)).await.is_ok()
+        self.check(MAIL_ME, name(email)).await.is_ok()
     }
 
-    async fn check(&self, rule: Rule, who: &str) -> Result<(), Problem> {
-        let key = format!("{}:{who}", rule.name);
+    /// Takes one for a client, then for each network that it is part of: who is refused as a client takes nothing from its
+    /// neighbours.
+    async fn check_networks(
+        &self,
+        rule: Rule,
+        by_network: ByNetwork,
+        prefix_of_key: &str,
+        client: IpAddr,
+    ) -> Result<Vec<Taken>, Problem> {
+        let mut taken = vec![self.check(rule, format!("{prefix_of_key}{}", network(client))).await?];
+        if client.is_ipv6() {
+            for (bits, rule) in by_network {
+                taken.push(self.check(rule, format!("{prefix_of_key}{}", prefix(client, bits))).await?);
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn check(&self, rule: Rule, who: String) -> Result<Taken, Problem> {
         let (count, period) = rule.shared;
-        let asked = tokio::time::timeout(PATIENCE, self.shared.take(&key, Rate::per(count, period))).await;
-        let permit = match asked {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => self.take_here(key, rule.local, Instant::now()),
+        let key = rule.key(&who);
+        let asked = self.shared.take(&key, Rate::per(count, period));
+        let (permit, is_here) = match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(permit)) => (permit, false),
+            Ok(Err(_)) | Err(_) => (self.local.take(rule.name, &who, rule.local, Instant::now()), true),
         };
         match permit {
-            Permit::Granted => Ok(()),
+            Permit::Granted => Ok(Taken { rule, who, is_here }),
             Permit::After(wait) => {
                 metrics::counter!("rate_limited_total", "rule" => rule.name).increment(1);
                 Err(Problem::too_many(wait))
@@ -143,32 +186,21 @@ impl Limits {
         }
     }
 
-    /// Takes one of a bucket of this process.
-    fn take_here(&self, key: String, rate: (u32, Duration), now: Instant) -> Permit {
-        // A panic cannot leave a map of times in disorder.
-        let mut buckets = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MOST_BUCKETS {
-            buckets.retain(|_, full_at| *full_at > now);
+    async fn give_back(&self, Taken { rule, who, is_here }: &Taken) {
+        let (count, period) = rule.shared;
+        if *is_here {
+            return self.local.give_back(rule.name, who, rule.local, Instant::now());
         }
-        if buckets.len() >= MOST_BUCKETS && !buckets.contains_key(&key) {
-            return Permit::After(rate.1 / rate.0.max(1)); // too many to tell apart: closed to those who are new
-        }
-        match conforming(buckets.get(&key).copied().unwrap_or(now), rate, now) {
-            Ok(next) => {
-                buckets.insert(key, next);
-                Permit::Granted
-            }
-            Err(wait) => Permit::After(wait),
-        }
+        let key = rule.key(who);
+        // Where Redis has gone meanwhile it stays taken, and comes back by itself.
+        let _ = tokio::time::timeout(PATIENCE, self.shared.give_back(&key, Rate::per(count, period))).await;
     }
 }
 
-/// The generic cell rate algorithm, as in Redis: a bucket is the time at which it is full again. Returns that time after
-/// one was taken, or how long to wait for one.
-fn conforming(full_at: Instant, (count, period): (u32, Duration), now: Instant) -> Result<Instant, Duration> {
-    let next = full_at.max(now) + period / count.max(1);
-    let excess = next.saturating_duration_since(now + period);
-    if excess.is_zero() { Ok(next) } else { Err(excess) }
+impl Rule {
+    fn key(&self, who: &str) -> String {
+        format!("{}:{who}", self.name)
+    }
 }
 
 /// An address as keys have it: by a hash.
@@ -200,7 +232,8 @@ mod tests {
 
     /// One guess; whether it is let through.
     async fn guess(limits: &Limits, client: IpAddr) -> bool {
-        limits.log_in(client, &ada()).await.is_ok() && limits.log_in_by_all(&ada()).await.is_ok()
+        let Ok(mut guess) = limits.log_in(client, &ada()).await else { return false };
+        limits.log_in_by_all(&ada(), &mut guess).await.is_ok()
     }
 
     #[tokio::test]
@@ -237,7 +270,8 @@ mod tests {
         }
         assert!((1000..1200).contains(&granted), "{granted}");
         let bob = EmailAddress::parse("bob@example.com").expect("an address");
-        assert!(limits.log_in(client(0), &bob).await.is_ok() && limits.log_in_by_all(&bob).await.is_ok());
+        let mut guess = limits.log_in(client(0), &bob).await.expect("let through");
+        assert!(limits.log_in_by_all(&bob, &mut guess).await.is_ok());
     }
 
     #[tokio::test]
@@ -251,16 +285,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_redis_a_few_get_through_and_more_as_time_passes() {
-        let nowhere = Connection::open("redis://127.0.0.1:1").expect("a URL");
-        let limits = Limits::new(nowhere);
-        let (rule, now) = ((3, Duration::from_secs(30)), Instant::now());
-        let take = |who: &str, after| limits.take_here(who.to_owned(), rule, now + Duration::from_secs(after));
-        assert_eq!([0, 0, 0].map(|after| take("a", after)), [Permit::Granted; 3]);
-        assert_eq!(take("a", 0), Permit::After(Duration::from_secs(10)));
-        assert_eq!(take("b", 0), Permit::Granted, "another one's");
-        assert_eq!(take("a", 9), Permit::After(Duration::from_secs(1)));
-        assert_eq!([10, 10].map(|after| take("a", after) == Permit::Granted), [true, false]);
-        assert_eq!([100, 100, 100, 100].map(|after| take("a", after) == Permit::Granted), [true, true, true, false]);
+    async fn a_right_password_takes_nothing_from_the_guesses() {
+        let (_redis, limits) = with_redis().await;
+        let nowhere = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        for limits in [&limits, &nowhere] {
+            let home: IpAddr = "2001:db8::7".parse().expect("an address");
+            for n in 0..100 {
+                let mut guess = limits.log_in(home, &ada()).await.unwrap_or_else(|_| unreachable!("login {n}"));
+                limits.log_in_by_all(&ada(), &mut guess).await.expect("let through");
+                limits.was_right(guess).await;
+            }
+            let mut granted = 0;
+            while guess(limits, home).await {
+                granted += 1;
+            }
+            assert!(granted >= 5, "{granted} guesses after a hundred logins");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_line_uses_up_its_own_share_of_the_auth_routes() {
+        let (redis, limits) = with_redis().await;
+        let nowhere = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        let from = |line: u128, n: u128| IpAddr::from((0x2001_0db8 << 96 | line << 80 | n << 64).to_be_bytes());
+        assert!(limits.client(from(1, 0)).await.is_ok() && limits.session(from(1, 0)).await.is_ok());
+        for rule in ["client", "client56", "client48", "session", "session56", "session48"] {
+            assert_eq!(redis.cmd::<i64>(&format!("EXISTS limit:{rule}:2001:db8:1::")).await, 1, "{rule}");
+        }
+        for (line, networks, rate) in [(1, 0x100, 120), (2, 0x1_0000, 240)] {
+            let (started, mut granted) = (Instant::now(), 0);
+            for n in 0..rate * 2 {
+                granted += u64::from(nowhere.client(from(line, n % networks)).await.is_ok());
+            }
+            let most = 1 + u64::try_from(rate).expect("few") * (60 + 1 + started.elapsed().as_secs()) / 60;
+            assert!(granted <= most, "{granted} requests from {networks} networks of one line");
+        }
+        assert!(nowhere.client(from(7, 0)).await.is_ok() && nowhere.client(client(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn without_redis_no_crowd_closes_the_login_to_newcomers() {
+        let limits = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        // One line with all its networks, and a crowd that is larger than the table.
+        for n in 0..12_000_u32 {
+            let line = 0x2001_0db8_0001_0000_0000_0000_0000_0001 | u128::from(n) << 64;
+            let _ = limits.client(IpAddr::from(line.to_be_bytes())).await;
+            assert!(limits.client(client(n)).await.is_ok() && limits.log_in(client(n), &ada()).await.is_ok(), "{n}");
+        }
     }
 }

@@ -66,4 +66,15 @@ impl Limiter {
         let wait: u64 = self.connection.eval(&script::LIMIT, &key, args).await?.convert()?;
         Ok(if wait == 0 { Permit::Granted } else { Permit::After(Duration::from_micros(wait)) })
     }
+
+    /// Puts back one that [`take`](Self::take) has granted, where it turns out that it does not count.
+    ///
+    /// # Errors
+    /// [`Error::Redis`]: it may still count then.
+    pub async fn give_back(&self, key: &str, rate: Rate) -> Result<(), Error> {
+        let key = format!("{}{key}", self.prefix);
+        let args = vec![rate.interval.as_micros().to_string().into()];
+        self.connection.eval(&script::LIMIT_BACK, &key, args).await?;
+        Ok(())
+    }
 }

@@ -50,6 +50,7 @@ script!(with PATIENCE_WITH_DATA, GET = "head" "state_lib" "get");
 script!(LEASE = "lease");
 script!(LEDGER = "ledger");
 script!(LIMIT = "limit");
+script!(LIMIT_BACK = "limit_back");
 script!(with PATIENCE_WITH_DATA, LIST = "head" "lib" "list");
 script!(LOG = "head" "lib" "log");
 script!(OBLITERATE = "head" "lib" "job_lib" "obliterate");

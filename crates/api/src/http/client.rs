@@ -7,9 +7,8 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use ipnet::IpNet;
-use ring::digest::{SHA256, digest};
 
-use super::problem::Problem;
+use super::{forwarded, problem::Problem};
 use crate::state::State;
 
 /// The address that a request comes from; a proxy's word for it is taken from proxies that are trusted only.
@@ -22,11 +21,20 @@ impl FromRequest for Client {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());
+        let trusted = trusted.unwrap_or_default();
         // A client may send what is no text; the proxy's own word stands behind it in the same line.
-        let headers =
-            request.headers().get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let forwarded = headers.collect::<Vec<_>>().join(",");
-        std::future::ready(Ok(Self(origin(peer, &forwarded, trusted.unwrap_or_default()))))
+        let lines = |name| {
+            let lines = request.headers().get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+            lines.collect::<Vec<_>>().join(",")
+        };
+        // Who writes `X-Forwarded-For` need not know `Forwarded` and may let a client's own pass.
+        let listed = lines("x-forwarded-for");
+        let origin = if hops(&listed).next().is_some() {
+            origin(peer, hops(&listed).map(address), trusted)
+        } else {
+            origin(peer, forwarded::nodes(&lines("forwarded")).map(|node| address(&node?)), trusted)
+        };
+        std::future::ready(Ok(Self(origin)))
     }
 }
 
@@ -56,15 +64,32 @@ fn is_one_of(trusted: &[IpNet], address: IpAddr) -> bool {
     trusted.iter().any(|net| net.contains(&address.to_canonical()))
 }
 
+/// The entries of `X-Forwarded-For`, last one first.
+fn hops(listed: &str) -> impl Iterator<Item = &str> {
+    listed.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty())
+}
+
 /// Each proxy adds the address that it was asked from at the end: read from there, the first one that is no trusted
 /// proxy is the client's. What stands before it can be anything.
-fn origin(peer: IpAddr, forwarded: &str, trusted: &[IpNet]) -> IpAddr {
+///
+/// Where a proxy says a word instead, such as `unknown` or an identifier that it made up (RFC 7239, sections 6.2 and 6.3),
+/// the proxy itself is the client: made up for each request, the words would be a new client each time.
+fn origin(peer: IpAddr, hops: impl IntoIterator<Item = Option<IpAddr>>, trusted: &[IpNet]) -> IpAddr {
+    static WARNED: Once = Once::new();
     let mut origin = peer;
-    for hop in forwarded.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
+    for hop in hops {
         if !is_one_of(trusted, origin) {
             break;
         }
-        origin = address(hop).unwrap_or_else(|| stand_in(hop));
+        let Some(address) = hop else {
+            WARNED.call_once(|| {
+                tracing::warn!(
+                    "A trusted proxy names no address of its client: clients behind it cannot be told apart"
+                );
+            });
+            break;
+        };
+        origin = address;
     }
     origin.to_canonical()
 }
@@ -92,21 +117,6 @@ fn padded(text: &str) -> Option<IpAddr> {
     parts.next().is_none().then(|| octets.into())
 }
 
-/// What a trusted proxy says in place of an address, such as `unknown` (RFC 7239, section 6.2), as an address of the
-/// reserved block `0100::/8` (RFC 4291): each such word is a client of its own, and none is the proxy.
-fn stand_in(hop: &str) -> IpAddr {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        tracing::warn!("X-Forwarded-For of a trusted proxy holds no address: clients cannot be told apart by it");
-    });
-    let hash = digest(&SHA256, hop.as_bytes());
-    let mut bytes = [0; 16];
-    bytes[0] = 1;
-    // Where networks are told apart, in front of the last 64 bits.
-    bytes[2..8].copy_from_slice(&hash.as_ref()[..6]);
-    bytes.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +124,8 @@ mod tests {
     fn check(peer: &str, forwarded: &str, expected: &str) {
         let trusted = ["10.0.0.0/8".parse().expect("a CIDR"), "::1/128".parse().expect("a CIDR")];
         let peer = peer.parse().expect("an address");
-        assert_eq!(origin(peer, forwarded, &trusted).to_string(), expected, "{peer} {forwarded}");
+        let found = origin(peer, hops(forwarded).map(address), &trusted);
+        assert_eq!(found.to_string(), expected, "{peer} {forwarded}");
     }
 
     #[test]
@@ -171,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn words_in_place_of_an_address_are_clients_of_their_own() {
-        let trusted = ["10.0.0.0/8".parse().expect("a CIDR")];
-        let of = |forwarded| origin([10, 0, 0, 1].into(), forwarded, &trusted);
-        assert_eq!(of("198.51.100.1, unknown"), of("unknown"));
-        assert_eq!([of("unknown"), of("_hidden"), of("999.1.1.1")].map(|one| one.is_ipv6()), [true; 3]);
-        assert!(network(of("unknown")) != network(of("_hidden")) && of("unknown") != IpAddr::from([10, 0, 0, 1]));
+    fn a_word_in_place_of_an_address_is_the_proxy_that_says_it() {
+        for word in ["unknown", "_hidden", "_gazonk:4711", "999.1.1.1", "for=198.51.100.1", "\u{fffd}"] {
+            check("10.0.0.1", word, "10.0.0.1");
+            check("10.0.0.1", &format!("198.51.100.1, {word}, 10.0.0.2"), "10.0.0.2");
+            check("10.0.0.1", &format!("{word}, 198.51.100.1"), "198.51.100.1");
+        }
     }
 
     proptest::proptest! {

@@ -8,6 +8,7 @@ pub(crate) mod csv;
 pub(crate) mod extract;
 mod faults;
 pub(crate) mod finish;
+mod forwarded;
 pub(crate) mod guards;
 pub(crate) mod head;
 pub(crate) mod list;

@@ -1,16 +1,13 @@
 //! Pages that mails link to: forms of our own, without any script, that nothing from elsewhere can get into.
 
-use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, ResponseError,
-    dev::Payload,
-    http::{Method, StatusCode},
-    web,
-};
+use std::net::IpAddr;
+
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, dev::Payload, http::StatusCode, web};
 use askama::Template;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::{guards::CountedClient, problem::Problem};
 
 /// Longer than any token of ours.
 const MAX_TOKEN: usize = 200;
@@ -45,26 +42,40 @@ pub(crate) fn shown(answer: Result<HttpResponse, Problem>) -> HttpResponse {
     })
 }
 
-/// What a page is asked with, behind the question mark or as a form; a problem where it cannot be read.
+/// What a page is asked with behind the question mark; a problem where it cannot be read.
 pub(crate) struct Asked<T>(pub(crate) Result<T, Problem>);
 
-impl<T: DeserializeOwned + 'static> FromRequest for Asked<T> {
+impl<T: DeserializeOwned> FromRequest for Asked<T> {
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let link = web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner);
+        std::future::ready(Ok(Self(link.map_err(|_| Problem::bad_request("this link is damaged")))))
+    }
+}
+
+/// What a page's form sends, and who sends it: counted before anything of the form is read.
+pub(crate) struct Sent<T>(pub(crate) Result<(IpAddr, T), Problem>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Sent<T> {
     type Error = std::convert::Infallible;
     type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if request.method() == Method::GET {
-            let link = web::Query::<T>::from_query(request.query_string());
-            let link = link.map(web::Query::into_inner).map_err(|_| Problem::bad_request("this link is damaged"));
-            return Box::pin(std::future::ready(Ok(Self(link))));
-        }
-        let form = web::Form::<T>::from_request(request, payload);
-        Box::pin(async move {
-            let unreadable = |error: actix_web::Error| {
-                Problem::new(error.as_response_error().status_code(), "this is not what the form sends")
-            };
-            Ok(Self(form.await.map(web::Form::into_inner).map_err(unreadable)))
-        })
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move { Ok(Self(sent(&request, payload).await)) })
+    }
+}
+
+async fn sent<T: DeserializeOwned + 'static>(
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<(IpAddr, T), Problem> {
+    let CountedClient(client) = CountedClient::extract(request).await?;
+    match web::Form::<T>::from_request(request, &mut payload).await {
+        Ok(form) => Ok((client, form.into_inner())),
+        Err(error) => Err(Problem::new(error.as_response_error().status_code(), "this is not what the form sends")),
     }
 }
 

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use super::auth::set_password;
 use crate::{
     http::{
-        client::Client,
-        page::{Asked, is_no_token, page, shown},
+        page::{Asked, Sent, is_no_token, page, shown},
         problem::Problem,
     },
     state::State,
@@ -58,13 +57,12 @@ async fn ask(Asked(link): Asked<Link>) -> HttpResponse {
     }))
 }
 
-async fn change(state: web::Data<State>, Client(client): Client, Asked(choice): Asked<Choice>) -> HttpResponse {
-    shown(changed(&state, client, choice).await)
+async fn change(state: web::Data<State>, Sent(choice): Sent<Choice>) -> HttpResponse {
+    shown(changed(&state, choice).await)
 }
 
-async fn changed(state: &State, client: IpAddr, choice: Result<Choice, Problem>) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
-    let Choice { token, password } = choice?;
+async fn changed(state: &State, choice: Result<(IpAddr, Choice), Problem>) -> Result<HttpResponse, Problem> {
+    let (client, Choice { token, password }) = choice?;
     if let Err(complaint) = check_password(&password, "", "") {
         let step = Step::Ask { token: &token, complaint: &complaint.to_string() };
         return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });

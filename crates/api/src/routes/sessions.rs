@@ -63,10 +63,10 @@ async fn log_in(
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<LogIn>>,
 ) -> Result<HttpResponse, Problem> {
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
-    state.limits.log_in(client, name.address()).await?;
+    let mut guess = state.limits.log_in(client, name.address()).await?;
     let account = state.store.accounts.by_email(&name).await?;
     let (now, from) = (now(), network(client).to_string());
-    if let Err(refused) = state.limits.log_in_by_all(name.address()).await {
+    if let Err(refused) = state.limits.log_in_by_all(name.address(), &mut guess).await {
         // Whoever guesses from everywhere must not lock the owner out.
         let is_known = match &account {
             Some(account) => state.store.accounts.has_logged_in_from(account.id, &from, now).await?,
@@ -79,6 +79,7 @@ async fn log_in(
     let phc = account.as_ref().map(|account| account.password_hash.clone());
     let is_right = state.passwords.verify(client, body.password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
+    state.limits.was_right(guess).await;
     if !account.verified {
         return Err(Problem::forbidden(
             "confirm your e-mail address first: we sent you a link; sign up again to get a new one",

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use crate::{
     auth::SecretToken,
     http::{
-        client::Client,
-        page::{Asked, is_no_token, page, shown},
+        page::{Asked, Sent, is_no_token, page, shown},
         problem::Problem,
     },
     state::{State, now},
@@ -48,13 +47,13 @@ async fn ask(Asked(link): Asked<Link>) -> HttpResponse {
     }))
 }
 
-async fn confirm(state: web::Data<State>, Client(client): Client, Asked(form): Asked<Link>) -> HttpResponse {
-    shown(confirmed(&state, client, form).await)
+async fn confirm(state: web::Data<State>, Sent(form): Sent<Link>) -> HttpResponse {
+    shown(confirmed(&state, form).await)
 }
 
-async fn confirmed(state: &State, client: IpAddr, form: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
-    state.limits.client(client).await?;
-    let token = SecretToken::from_text(form?.token);
+async fn confirmed(state: &State, form: Result<(IpAddr, Link), Problem>) -> Result<HttpResponse, Problem> {
+    let (_, Link { token }) = form?;
+    let token = SecretToken::from_text(token);
     if state.store.accounts.verify(&token.hash(), now()).await? {
         page(StatusCode::OK, &Page { step: Step::Done })
     } else {

@@ -11,6 +11,7 @@ mod exams;
 mod faults;
 mod fuzz;
 mod leaks;
+mod limits;
 mod openapi;
 mod pages;
 mod questions;

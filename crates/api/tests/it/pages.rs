@@ -112,6 +112,11 @@ async fn what_cannot_be_done_is_said_on_a_page_too() {
         assert!((1..=60).contains(&wait), "{wait}");
         let text = is_page(refused).await;
         assert!(text.contains("too many requests") && text.contains("link in your mail still works"), "{text}");
+        // Nothing of the form is read then: neither its kind nor its length is looked at.
+        let long = "x".repeat(20_000);
+        assert_eq!(send(&api, page, &[("token", &long)]).await.status(), 429, "{page}");
+        let json = api.request(Method::POST, page).json(&json!({})).send().await.expect("an answer");
+        assert_eq!(json.status(), 429, "{page}");
     }
     api.stop().await;
 }

@@ -93,7 +93,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("QUEUE_LOCK_MS", "30000", "How long a worker that no longer answers keeps its jobs."),
     plain("QUEUE_STALLED_INTERVAL_MS", "30000", "How often jobs of vanished workers are looked for."),
     unset("CACHE_PREFIX", "Put before every cache key. Default: empty."),
-    unset("TRUSTED_PROXIES", "CIDRs, comma-separated, whose X-Forwarded-For counts. Default: none."),
+    unset(
+        "TRUSTED_PROXIES",
+        "CIDRs, comma-separated, whose X-Forwarded-For counts, or Forwarded without it. Default: none.",
+    ),
     unset("CORS_ORIGINS", "Origins, comma-separated, whose pages may call the API. Default: none."),
     plain("MAILER_CONCURRENCY", "5", "Mails that one mailer sends at once."),
     plain("MAILER_OPS_BIND", "127.0.0.1:9001", "Address and port of the mailer's health and metrics."),
