@@ -18,8 +18,9 @@ use examhall_boot::{
     supervisor,
 };
 use examhall_cache::Cache;
-use examhall_core::EmailJob;
-use examhall_queue::{Connection, Ledger, Queue};
+use examhall_core::{EmailJob, KEY_SPACES};
+use examhall_delivery::Ledger;
+use examhall_queue::{Connection, Queue};
 use examhall_store::Store;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::Notify};
@@ -84,7 +85,8 @@ impl Application {
     /// not answer, its tables are old and may not be migrated, or the port is taken. Redis may be away.
     pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
         let redis_url = settings.redis_url.expose_secret();
-        let cache = Cache::open(redis_url, &settings.cache_prefix).context("REDIS_URL")?;
+        let cache =
+            Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url).context("REDIS_URL")?;
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
         let sleeping = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;

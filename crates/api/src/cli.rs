@@ -171,9 +171,12 @@ pub fn run(args: Args) -> ExitCode {
 
 /// Whether the operator gave something that no service could ever use.
 fn is_bad_setting(error: &anyhow::Error) -> bool {
-    use examhall_queue::Error::{BadQueueName, BadUrl, NeedsHashTag};
-    matches!(error.downcast_ref(), Some(BadUrl(_) | BadQueueName { .. } | NeedsHashTag { .. }))
-        || matches!(error.downcast_ref(), Some(examhall_cache::Error::BadUrl(_)))
+    use examhall_queue::{
+        Error::{BadQueueName, NeedsHashTag},
+        RedisError,
+    };
+    matches!(error.downcast_ref(), Some(BadQueueName { .. } | NeedsHashTag { .. }))
+        || error.chain().any(|cause| cause.downcast_ref().is_some_and(RedisError::is_bad_url))
         || matches!(error.downcast_ref(), Some(examhall_store::Error::BadUrl))
 }
 

@@ -11,7 +11,8 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_core::{EmailAddress, Role, UserId, Viewer};
-use examhall_queue::{Connection, Limiter, Permit, Rate};
+use examhall_delivery::{Permit, Rate, RateLimiter};
+use examhall_queue::Connection;
 use futures_util::future::join_all;
 use moka::sync::Cache;
 use ring::digest::{SHA256, digest};
@@ -74,7 +75,7 @@ const MOST_USERS: u64 = 100_000;
 
 /// Counts requests.
 pub(crate) struct Limits {
-    shared: Limiter,
+    shared: RateLimiter,
     local: Local,
     /// When each user's bucket is full again; one that was idle for its period is full.
     users: Cache<UserId, Arc<Mutex<Instant>>>,
@@ -97,7 +98,7 @@ impl Limits {
     pub(crate) fn new(connection: Connection) -> Self {
         let idle = STUDENT_WRITES.1.max(AUTHOR_WRITES.1);
         let users = Cache::builder().max_capacity(MOST_USERS).time_to_idle(idle).build();
-        Self { shared: Limiter::new(connection, "limit:"), local: Local::default(), users }
+        Self { shared: RateLimiter::new(connection, "limit:"), local: Local::default(), users }
     }
 
     /// For every auth route that takes no refresh token: counts the client, and the networks that it is part of.

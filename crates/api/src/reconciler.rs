@@ -137,7 +137,7 @@ enum Fate {
 }
 
 /// Asks the queue first: who ends a job writes into the ledger before.
-async fn fates(state: &State, ids: &[Uuid]) -> Result<Vec<Fate>, examhall_queue::Error> {
+async fn fates(state: &State, ids: &[Uuid]) -> anyhow::Result<Vec<Fate>> {
     let jobs: Vec<String> = ids.iter().map(|id| job_of(*id)).collect();
     let states = state.queue.states(&jobs).await?;
     try_join_all(ids.iter().zip(states).map(async |(id, job)| {

@@ -14,7 +14,8 @@ use examhall_boot::{
     traces::{Parent, Span, SpanKind},
 };
 use examhall_core::{EmailJob, RetryPolicy};
-use examhall_queue::{Effect, JobOptions, NewJob, Retention};
+use examhall_delivery::DeliveryState;
+use examhall_queue::{JobOptions, NewJob, Retention};
 use examhall_store::{MailOutcome, WaitingMail};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -176,12 +177,12 @@ async fn add_jobs(state: &State, jobs: &[NewJob<EmailJob>]) -> anyhow::Result<Ve
 }
 
 /// What the ledger says became of a mail. Where it was deferred, or nobody can say, the next mailer decides.
-pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>, examhall_queue::Error> {
+pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>, examhall_delivery::Error> {
     let entry = state.ledger.get(&job_of(id)).await?;
     Ok(entry.and_then(|entry| match entry.state {
-        Effect::Accepted => Some(MailOutcome::Sent),
-        Effect::Refused | Effect::Held => Some(MailOutcome::Failed),
-        Effect::Intent | Effect::Deferred => None,
+        DeliveryState::Accepted => Some(MailOutcome::Sent),
+        DeliveryState::Refused | DeliveryState::Held => Some(MailOutcome::Failed),
+        DeliveryState::Intent | DeliveryState::Deferred => None,
     }))
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
-use examhall_queue::{Ledger, Queue};
+use examhall_delivery::Ledger;
+use examhall_queue::Queue;
 use examhall_store::Store;
 use ipnet::IpNet;
 use tokio::sync::Notify;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use examhall_cache::{Cache, Fresh, Source};
-use examhall_core::{Profile, ProfileKey, Role, UserId};
+use examhall_core::{KEY_SPACES, Profile, ProfileKey, Role, UserId};
 use examhall_testkit::Redis;
 
 /// Cold readers over two processes.
@@ -22,7 +22,7 @@ const KEY: ProfileKey = ProfileKey(UserId(uuid::Uuid::nil()));
 pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
     let mut redis = Redis::start().await;
     let (one, other) = (open(&redis).await?, open(&redis).await?);
-    let only_redis = Cache::redis_only(&redis.url(), "")?;
+    let only_redis = Cache::builder(KEY_SPACES).redis_only().open(&redis.url())?;
     only_redis.ready().await?;
 
     herd("cold", [&one, &other]).await?;
@@ -39,7 +39,7 @@ pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
 }
 
 async fn open(redis: &Redis) -> anyhow::Result<Cache> {
-    let cache = Cache::open(&redis.url(), "")?;
+    let cache = Cache::builder(KEY_SPACES).open(&redis.url())?;
     cache.ready().await?;
     Ok(cache)
 }

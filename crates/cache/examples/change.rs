@@ -8,7 +8,7 @@ use std::{
 };
 
 use examhall_cache::{Cache, Fresh};
-use examhall_core::{CacheKey, Profile, ProfileKey, Role, UserId};
+use examhall_core::{CacheKey, KEY_SPACES, Profile, ProfileKey, Role, UserId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -49,7 +49,10 @@ async fn name(cache: &Cache, table: &Table, key: ProfileKey) -> Result<String, B
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-    let (one, other) = (Cache::open(&url, "example-")?, Cache::open(&url, "example-")?); // as in two processes
+    let (one, other) = (
+        Cache::builder(KEY_SPACES).prefix("example-").open(&url)?,
+        Cache::builder(KEY_SPACES).prefix("example-").open(&url)?,
+    ); // as in two processes
     one.ready().await?;
     other.ready().await?;
     let table = Table(Arc::new(Mutex::new((1, "Ada".to_owned()))));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use examhall_cache::{Cache, Fresh};
-use examhall_core::{CacheKey, ExamId, Life};
+use examhall_core::{CacheKey, ExamId, KEY_SPACES, Life};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ async fn count(key: TurnoutKey) -> Result<Option<Fresh<TurnoutKey>>, Infallible>
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-    let cache = Cache::open(&url, "example-")?; // every key in Redis begins so
+    let cache = Cache::builder(KEY_SPACES).prefix("example-").open(&url)?; // every key in Redis begins so
     cache.ready().await?; // not needed: without Redis it loads, and keeps what it has for 2 s
 
     let key = TurnoutKey(ExamId("018f4e3a-0000-7000-8000-000000000001".parse()?));

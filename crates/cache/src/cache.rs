@@ -6,14 +6,20 @@ use std::{
 };
 
 use examhall_core::CacheKey;
-use fred::interfaces::ClientLike;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, flight::Flights, invalidate::Undelivered, link, local::Local, names, redis::Redis};
+use crate::{
+    Builder, Error,
+    flight::Flights,
+    invalidate::Undelivered,
+    link,
+    local::Local,
+    names,
+    redis::Redis,
+    script::{self, Names},
+};
 
-/// Room in memory, in bytes.
-const LOCAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Loads at once while Redis does not spread them.
 const UNLEASED_LOADS: usize = 8;
 
@@ -22,6 +28,7 @@ const UNLEASED_LOADS: usize = 8;
 pub struct Cache(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
+    pub(crate) spaces: &'static [&'static str],
     pub(crate) prefix: String,
     pub(crate) local: Option<Local>,
     pub(crate) redis: Option<Redis>,
@@ -43,7 +50,7 @@ pub(crate) struct Own(Option<Runtime>, Handle);
 
 impl Own {
     fn start(has_redis: bool) -> Result<Self, Error> {
-        let build = || Builder::new_multi_thread().worker_threads(1).thread_name("cache").enable_all().build();
+        let build = || runtime::Builder::new_multi_thread().worker_threads(1).thread_name("cache").enable_all().build();
         let runtime = has_redis.then(build).transpose()?;
         let handle = runtime.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
         Ok(Self(runtime, handle))
@@ -63,39 +70,25 @@ impl Drop for Own {
 }
 
 impl Cache {
-    /// Both levels, with the Redis at `url`, whose keys begin with `prefix`. Starts connecting and returns at once; must
-    /// be called within a Tokio runtime, on which its loads will run.
-    ///
-    /// # Errors
-    /// [`Error::BadUrl`].
-    pub fn open(url: &str, prefix: &str) -> Result<Self, Error> {
-        Self::build(Some(url), prefix, Some(Local::new(LOCAL_BYTES)))
+    /// A builder for a cache whose keys begin with one of `spaces`, such as `exam:`: of these it notices what other processes
+    /// change. A space's name without its colon is the label `ns` of metrics.
+    pub fn builder(spaces: &'static [&'static str]) -> Builder {
+        Builder::new(spaces)
     }
 
-    /// Only Redis: every read asks it.
-    ///
-    /// # Errors
-    /// [`Error::BadUrl`].
-    pub fn redis_only(url: &str, prefix: &str) -> Result<Self, Error> {
-        Self::build(Some(url), prefix, None)
-    }
-
-    /// Only the process's own memory: right where there is one process.
-    pub fn local_only() -> Self {
-        let built = Self::build(None, "", Some(Local::new(LOCAL_BYTES)));
-        built.unwrap_or_else(|error| unreachable!("there is no URL that could be bad: {error}"))
-    }
-
-    fn build(url: Option<&str>, prefix: &str, local: Option<Local>) -> Result<Self, Error> {
+    pub(crate) fn build(builder: Builder, url: Option<&str>) -> Result<Self, Error> {
         names::describe();
+        let Builder { spaces, prefix, local_bytes } = builder;
         let (loads, own) = (Handle::current(), Own::start(url.is_some())?);
         let handle = own.handle().clone();
         let _inside = handle.enter(); // connections are served where they are opened
-        let redis = url.map(Redis::open).transpose()?;
-        let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().client_config().server.is_clustered());
+        let redis = url.map(|url| Redis::open(url, spaces)).transpose()?;
+        let local = local_bytes.map(Local::new);
+        let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().is_clustered());
         let is_linked = url.is_some() && local.is_some() && !is_cluster;
         let inner = Arc::new(Inner {
-            prefix: prefix.to_owned(),
+            spaces,
+            prefix,
             local,
             redis,
             is_linked,
@@ -157,6 +150,16 @@ impl Inner {
     pub(crate) fn name<K: CacheKey>(&self, key: &K) -> String {
         let name = key.redis_key();
         if self.prefix.is_empty() { name } else { format!("{}{name}", self.prefix) }
+    }
+
+    /// The Redis keys of a cache key.
+    pub(crate) fn names(&self, key: &str) -> Names {
+        Names::of(key, self.spaces)
+    }
+
+    /// The kind of a key, as the label `ns` of metrics.
+    pub(crate) fn space(&self, key: &str) -> &'static str {
+        script::space(key, self.spaces)
     }
 
     /// Redis, where it can be relied on for this key.

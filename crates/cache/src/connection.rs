@@ -1,100 +1,62 @@
-//! Connections that come back for ever, and commands that are answered soon or not at all.
+//! Connections with the cache's time limits, and waiting in turns of the runtime.
 
 use std::time::Duration;
 
-use fred::{
-    clients::Client,
-    interfaces::ClientLike,
-    types::{
-        Builder, ClusterHash, CustomCommand, RespVersion, Value,
-        config::{Config, Options, ReconnectError, ReconnectPolicy},
-    },
-};
+use examhall_redis::{Connection, ConnectionOptions, FromValue, Route, Value};
 
 use crate::Error;
 
 /// Longest wait for what is large, or what nobody waits for.
-pub(crate) const BULK_PATIENCE: Duration = Duration::from_millis(500);
-/// Longest wait for an answer, come what may.
-const NET: Duration = Duration::from_secs(2);
+pub(crate) const BULK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest wait for an answer, however busy the process is.
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that comes back for ever.
-pub(crate) fn connect(url: &str) -> Result<Client, Error> {
-    let bad_url = |error: fred::error::Error| Error::BadUrl(error.details().to_owned());
-    let mut config = Config::from_url(url).map_err(bad_url)?;
-    config.version = RespVersion::RESP3;
-    config.fail_fast = false;
-    let client = Builder::from_config(config)
-        .with_connection_config(|connection| {
-            connection.connection_timeout = Duration::from_secs(3);
-            connection.internal_command_timeout = Duration::from_secs(3);
-            connection.max_command_attempts = 1;
-            connection.max_command_buffer_len = 10_000;
-            connection.tcp.nodelay = Some(true);
-            connection.unresponsive.max_timeout = Some(Duration::from_secs(2));
-            connection.unresponsive.interval = Duration::from_millis(500);
-            connection.reconnect_errors =
-                vec![ReconnectError::Loading, ReconnectError::ReadOnly, ReconnectError::MasterDown];
-        })
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = BULK_PATIENCE;
-            performance.broadcast_channel_capacity = 8192;
-        })
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2000, 2))
-        .build()
-        .map_err(bad_url)?;
-    drop(client.connect()); // runs on by itself
-    Ok(client)
+pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
+    let options = ConnectionOptions::default()
+        .command_timeout(MAX_TIMEOUT)
+        .unresponsive_after(Duration::from_secs(2))
+        .max_backoff(Duration::from_secs(2))
+        .command_buffer(10_000)
+        .push_capacity(8192);
+    Ok(Connection::open_with(url, options)?)
 }
 
-pub(crate) async fn quit(client: &Client) {
-    if let Err(error) = client.quit().await {
-        tracing::debug!(%error, "Redis connection was gone before it was closed");
-    }
-}
-
-/// To the server that has `key`. fred heeds no other way to route a command that it has no method for.
-pub(crate) fn at_server_of(key: &str) -> ClusterHash {
-    ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()))
-}
-
-pub(crate) async fn command(
-    client: &Client,
-    patience: Duration,
+/// Runs a command whose answer may take `timeout`, in turns of the runtime.
+pub(crate) async fn command<R: FromValue>(
+    connection: &Connection,
+    timeout: Duration,
     name: &'static str,
-    hash: ClusterHash,
+    route: Route<'_>,
     args: Vec<Value>,
-) -> Result<Value, Error> {
-    let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(NET), ..Options::default() };
-    let client = client.with_options(&options);
-    let answer = client.custom(CustomCommand::new_static(name, hash, false), args);
+) -> Result<R, Error> {
+    within(timeout, connection.command(name, route, args)).await
+}
+
+/// Waits for an answer of Redis.
+pub(crate) async fn within<R>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<R, examhall_redis::Error>>,
+) -> Result<R, Error> {
     tokio::select! {
         biased;
         answer = answer => Ok(answer?),
-        () = turns(patience) => Err(Error::Slow),
+        () = turns(timeout) => Err(Error::Slow),
     }
 }
 
-/// Waits this long, in turns of the runtime: where the process has no time to look at the answer, the wait is longer.
+/// Waits this long, in turns of the runtime: if the process has no time to look at the answer, the wait is longer.
 /// Otherwise ten thousand readers that keep it busy would look like a Redis that is slow.
-pub(crate) async fn turns(patience: Duration) {
+pub(crate) async fn turns(timeout: Duration) {
     for _ in 0..10 {
-        tokio::time::sleep(patience / 10).await;
+        tokio::time::sleep(timeout / 10).await;
     }
 }
 
-/// Whether Redis did not answer, as opposed to having refused.
+/// Returns whether Redis did not answer, as opposed to having refused.
 pub(crate) fn is_absence(error: &Error) -> bool {
-    use fred::error::ErrorKind::{Canceled, IO, Routing, Timeout, Unknown};
     match error {
         Error::Slow => true,
-        Error::Redis(error) => {
-            matches!(error.kind(), Timeout | IO | Canceled | Routing | Unknown) && !is_refusal(error.details())
-        }
+        Error::Redis(error) => error.is_unanswered(),
         _ => false,
     }
-}
-
-fn is_refusal(details: &str) -> bool {
-    ["OOM", "READONLY", "MISCONF", "NOPERM", "ERR "].iter().any(|word| details.starts_with(word))
 }

@@ -5,16 +5,13 @@ use std::{sync::Arc, time::Duration};
 /// Why a call on the cache did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL cannot be understood. For the operator.
-    #[error("not a Redis URL: {0}")]
-    BadUrl(String),
     /// The system gave no thread. For the operator.
     #[error("no thread for the cache: {0}")]
     Thread(#[from] std::io::Error),
     /// Redis is away, too slow, or refuses: what was to be invalidated may still be there. It is tried again in the
     /// background, and this process does not read it meanwhile.
     #[error("Redis: {0}")]
-    Redis(#[from] fred::error::Error),
+    Redis(#[from] examhall_redis::Error),
     /// Redis did not answer soon enough, and may still do what it was asked. For nobody, while it passes.
     #[error("Redis did not answer in time")]
     Slow,

@@ -3,11 +3,11 @@
 //! ```
 //! # use std::{convert::Infallible, time::Duration};
 //! use examhall_cache::{Cache, Fresh};
-//! use examhall_core::{Profile, ProfileKey, Role, UserId};
+//! use examhall_core::{KEY_SPACES, Profile, ProfileKey, Role, UserId};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let cache = Cache::local_only(); // or Cache::open("redis://127.0.0.1:6379", "")?
+//! let cache = Cache::builder(KEY_SPACES).local_only(); // or Cache::builder(KEY_SPACES).open("redis://127.0.0.1:6379")?
 //! let key = ProfileKey(UserId("018f4e3a-0000-7000-8000-000000000001".parse()?));
 //! let from_database = move || async move {
 //!     let value = Profile { id: key.0, name: "Ada".into(), role: Role::Student };
@@ -107,6 +107,7 @@
 //! It must never know SQL or HTTP: what to load is a closure, what to send are bytes.
 
 mod breaker;
+mod builder;
 mod cache;
 mod connection;
 mod entry;
@@ -123,7 +124,9 @@ mod script;
 mod verbs;
 mod warm;
 
+pub use builder::Builder;
 pub use cache::Cache;
 pub use entry::{Cached, Coding, Fresh};
 pub use error::{Error, ReadError};
+pub use examhall_core::{CacheKey, Life};
 pub use verbs::Source;

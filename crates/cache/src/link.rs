@@ -9,18 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_core::KEY_SPACES;
-use fred::{
-    clients::Client,
-    interfaces::{EventInterface, TrackingInterface},
-    types::{ClusterHash, Value, client::Invalidation},
-};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use examhall_redis::{Connection, Invalidated, ServerEvents};
 
 use crate::{
     Error,
     cache::Inner,
-    connection::{command, connect, quit},
+    connection::{connect, within},
 };
 
 /// How often the link is proven: four times within the time that a proof lasts.
@@ -28,12 +22,13 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// Begins to listen, and to make up for what Redis may have missed.
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
-    let (client, canary) = (connect(url)?, canary(&cache.prefix));
-    let link = Link { client, cache: Arc::clone(cache), canary, beats: AtomicI64::new(0), known: AtomicI64::new(0) };
+    let (connection, canary) = (connect(url)?, canary(&cache.prefix));
+    let link =
+        Link { connection, cache: Arc::clone(cache), canary, beats: AtomicI64::new(0), known: AtomicI64::new(0) };
     let stop = cache.stop.clone();
     cache.own.handle().spawn(async move {
         stop.run_until_cancelled(link.keep()).await;
-        quit(&link.client).await;
+        link.connection.close().await;
     });
     let (watched, stop) = (Arc::clone(cache), cache.stop.clone());
     cache.own.handle().spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
@@ -48,7 +43,7 @@ fn canary(prefix: &str) -> String {
 }
 
 struct Link {
-    client: Client,
+    connection: Connection,
     cache: Arc<Inner>,
     canary: String,
     beats: AtomicI64,
@@ -67,21 +62,21 @@ struct Sign {
 
 impl Link {
     async fn keep(&self) {
-        let (mut pushes, mut reconnects) = (self.client.invalidation_rx(), self.client.reconnect_rx());
+        let (mut pushes, mut reconnects) = (self.connection.events(), self.connection.events());
         let mut clock = tokio::time::interval(BEAT);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut untold = Some("tracking");
         loop {
             tokio::select! {
                 biased;
-                _ = reconnects.recv() => {
+                () = reconnects.reconnected() => {
                     if let Some(local) = &self.cache.local {
                         local.doubt();
                     }
                     untold = Some("reconnect");
                     clock.reset_immediately();
                 }
-                push = pushes.recv() => self.hear(push),
+                push = pushes.invalidated() => self.hear(push),
                 _ = clock.tick() => {
                     untold = self.beat(untold, &mut pushes).await;
                     self.show();
@@ -92,7 +87,7 @@ impl Link {
 
     /// Proves the link. Where Redis does not tell of changes, asks it to, and forgets what was kept before: `untold` says
     /// why that is so. Gives the same as it is then.
-    async fn beat(&self, untold: Option<&'static str>, pushes: &mut Receiver<Invalidation>) -> Option<&'static str> {
+    async fn beat(&self, untold: Option<&'static str>, pushes: &mut ServerEvents) -> Option<&'static str> {
         if let Some(cause) = untold.filter(|_| self.cache.is_linked) {
             if !self.track().await {
                 return untold;
@@ -103,13 +98,13 @@ impl Link {
         let sign = loop {
             tokio::select! {
                 biased;
-                push = pushes.recv() => self.hear(push),
+                push = pushes.invalidated() => self.hear(push),
                 sign = &mut asking => break sign,
             }
         };
         // On one socket what was told before the answer has arrived before it.
-        while let Ok(push) = pushes.try_recv() {
-            self.hear(Ok(push));
+        while let Some(push) = pushes.try_invalidated() {
+            self.hear(push);
         }
         match sign {
             Ok(sign) => {
@@ -146,36 +141,29 @@ impl Link {
 
     /// Asks Redis to tell of every change under the keys of the cache.
     async fn track(&self) -> bool {
-        let spaces: Vec<String> = KEY_SPACES.iter().map(|space| format!("{}{space}", self.cache.prefix)).collect();
-        // A second "on" is refused where the first one stands.
-        self.client.stop_tracking().await.is_ok()
-            && self.client.start_tracking(spaces, true, false, false, true).await.is_ok()
+        let spaces: Vec<String> =
+            self.cache.spaces.iter().map(|space| format!("{}{space}", self.cache.prefix)).collect();
+        self.connection.track(spaces).await.is_ok()
     }
 
     async fn ask(&self) -> Result<Sign, Error> {
         let sent_at = Instant::now();
         let redis = self.cache.redis.as_ref().expect("a link leads to Redis");
         let number = self.beats.fetch_add(1, Ordering::Relaxed) + 1;
-        let (canary, takes_writes) = redis.beat(&self.client, &self.canary, number).await?;
+        let (canary, takes_writes) = redis.beat(&self.connection, &self.canary, number).await?;
         // Asked last: where the connection was replaced meanwhile, the new one says "off".
-        let args = vec!["TRACKINGINFO".into()];
-        let told = if self.cache.is_linked {
-            command(&self.client, BEAT, "CLIENT", ClusterHash::Random, args).await?
-        } else {
-            Value::Null
-        };
-        let is_tracking = says_bcast(&told);
+        let is_tracking = self.cache.is_linked && within(BEAT, self.connection.is_tracking()).await?;
         Ok(Sign { sent_at, is_tracking, canary, takes_writes })
     }
 
-    fn hear(&self, push: Result<Invalidation, RecvError>) {
+    fn hear(&self, push: Invalidated) {
         match push {
-            Ok(push) => push.keys.iter().for_each(|key| self.cache.drop_local(&key.as_str_lossy())),
-            Err(RecvError::Lagged(_)) => {
+            Invalidated::Keys(keys) => keys.iter().for_each(|key| self.cache.drop_local(key)),
+            Invalidated::Lagged => {
                 metrics::counter!("cache_push_lagged_total").increment(1);
                 self.forget("lagged");
             }
-            Err(RecvError::Closed) => self.forget("closed"),
+            Invalidated::Closed => self.forget("closed"),
         }
     }
 
@@ -184,15 +172,6 @@ impl Link {
             local.begin_epoch(cause);
         }
         self.cache.flights.taint_all();
-    }
-}
-
-/// Whether an answer to `CLIENT TRACKINGINFO` has the flag, wherever this version of Redis puts it.
-fn says_bcast(told: &Value) -> bool {
-    match told {
-        Value::Map(map) => map.clone().inner().values().any(says_bcast),
-        Value::Array(values) => values.iter().any(says_bcast),
-        other => other.as_str().is_some_and(|word| word == "bcast"),
     }
 }
 
@@ -209,26 +188,24 @@ impl Inner {
     /// ones have been said again.
     async fn regain_trust(&self) {
         let Some(redis) = &self.redis else { return };
-        let (mut losses, mut reconnects) = (redis.commands().error_rx(), redis.commands().reconnect_rx());
+        let mut events = redis.commands().events();
         while redis.ready().await.is_err() {
             tokio::time::sleep(BEAT).await;
         }
         // The first connection is announced too, a little later.
-        let _ = tokio::time::timeout(Duration::from_millis(20), reconnects.recv()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
         loop {
-            (losses, reconnects) = (losses.resubscribe(), reconnects.resubscribe());
+            events = redis.commands().events();
             let (known, mut pause) = (redis.losses(), Duration::from_millis(50));
             while !self.repeat_recent(redis).await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }
-            if losses.is_empty() && reconnects.is_empty() {
+            if events.is_uninterrupted() {
                 redis.trust(known);
             }
             tokio::select! {
-                // Said when the connection is lost, some time before there is a new one that could be read.
-                _ = losses.recv() => {}
-                _ = reconnects.recv() => {}
+                () = events.interrupted() => {}
                 () = self.undelivered.distrusted() => {}
             }
             redis.distrust();

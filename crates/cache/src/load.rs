@@ -17,7 +17,7 @@ use crate::{
     flight::{Flight, Outcome, Pass},
     local::{PROOF, Warrant},
     redis::{Acquired, Anew, LEASE, RENEW_EVERY, Redis, Token},
-    script::{Names, space},
+    script::Names,
     verbs::{Load, Plan},
 };
 
@@ -40,8 +40,8 @@ struct Aged {
 }
 
 impl Aged {
-    fn serve(self, key: &str) -> (Arc<Entry>, Source) {
-        metrics::histogram!("cache_stale_age_seconds", "ns" => space(key)).record(self.age);
+    fn serve(self, space: &'static str) -> (Arc<Entry>, Source) {
+        metrics::histogram!("cache_stale_age_seconds", "ns" => space).record(self.age);
         (self.entry, Source::Stale)
     }
 }
@@ -65,7 +65,7 @@ impl Inner {
 
     async fn course(self: Arc<Self>, flight: Arc<Flight>, plan: Plan) -> Outcome {
         // Whoever loads is alive while the lease lasts, and gives up first.
-        let (names, give_up) = (Names::of(&plan.key), Instant::now() + HARD_LIMIT + LEASE);
+        let (names, give_up) = (self.names(&plan.key), Instant::now() + HARD_LIMIT + LEASE);
         let mut pause = POLL.0;
         loop {
             if let Some(redis) = &self.redis {
@@ -76,7 +76,7 @@ impl Inner {
             let (mut acquired, mut aged) = (redis.acquire(&names, Anew::Never).await, None);
             if let Ok(Acquired::Value(bytes, left)) = &acquired {
                 let (left, Some(entry)) = (*left, (plan.decode)(bytes)) else {
-                    metrics::counter!("cache_decode_errors_total", "ns" => space(&plan.key)).increment(1);
+                    metrics::counter!("cache_decode_errors_total", "ns" => self.space(&plan.key)).increment(1);
                     return self.load_unleased(plan, Some((&pass, epoch, Warrant::Link))).await;
                 };
                 let Some(left) = left.filter(|left| *left <= entry.grace) else {
@@ -91,7 +91,7 @@ impl Inner {
                 Ok(Acquired::Marked) => return self.load_unleased(plan, None).await,
                 Ok(Acquired::Busy) => {
                     if let Some(aged) = aged {
-                        return Ok(aged.serve(&plan.key));
+                        return Ok(aged.serve(self.space(&plan.key)));
                     }
                     if Instant::now() > give_up {
                         return self.load_unleased(plan, None).await;
@@ -130,7 +130,7 @@ impl Inner {
 
     /// Reads anew what is still fresh; whoever has the lease does, one in all processes.
     pub(crate) async fn refresh(self: Arc<Self>, plan: Plan, anew: Anew) -> bool {
-        let names = Names::of(&plan.key);
+        let names = self.names(&plan.key);
         let Some(redis) = self.trusted_redis(&plan.key) else { return false };
         let Ok(Acquired::Lease(token)) = redis.acquire(&names, anew).await else { return false };
         let loaded = self.load_and_fill(plan, token, None).await;
@@ -141,7 +141,7 @@ impl Inner {
 
     /// The right to load is ours. Where there is an aged value, nobody waits long for a new one.
     async fn lead(self: Arc<Self>, plan: Plan, token: Token, aged: Option<Aged>, pass: Pass, epoch: u64) -> Outcome {
-        let (cache, key) = (Arc::clone(&self), Arc::clone(&plan.key));
+        let (cache, space) = (Arc::clone(&self), self.space(&plan.key));
         let load = self.own.handle().spawn(async move { cache.load_and_fill(plan, token, Some((pass, epoch))).await });
         let patience = if aged.is_some() { SOFT_LIMIT } else { HARD_LIMIT * 2 };
         let loaded = match tokio::time::timeout(patience, load).await {
@@ -151,7 +151,7 @@ impl Inner {
         };
         match (loaded, aged) {
             (Ok(entry), _) => Ok((entry, Source::Loaded)),
-            (Err(_), Some(aged)) => Ok(aged.serve(&key)),
+            (Err(_), Some(aged)) => Ok(aged.serve(space)),
             (Err(error), None) => Err(error),
         }
     }
@@ -162,7 +162,7 @@ impl Inner {
         token: Token,
         pass: Option<(Pass, u64)>,
     ) -> Result<Arc<Entry>, ReadError> {
-        let (names, key, life) = (Names::of(&plan.key), plan.key, plan.life);
+        let (names, key, life) = (self.names(&plan.key), plan.key, plan.life);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let began = Instant::now();
         let loaded = tokio::select! {
@@ -177,7 +177,7 @@ impl Inner {
             }
         };
         if !entry.is_storable() {
-            metrics::counter!("cache_fill_total", "result" => "oversize", "ns" => space(&key)).increment(1);
+            metrics::counter!("cache_fill_total", "result" => "oversize", "ns" => self.space(&key)).increment(1);
             redis.release(&names, &token).await;
             return Ok(entry);
         }
@@ -245,7 +245,7 @@ impl Inner {
             Ok(Err(_)) => Err(ReadError::Load(Arc::new(Panicked))),
             Err(_) => Err(ReadError::TooSlow(HARD_LIMIT)),
         };
-        metrics::histogram!("cache_load_seconds", "ns" => space(key)).record(began.elapsed());
+        metrics::histogram!("cache_load_seconds", "ns" => self.space(key)).record(began.elapsed());
         loaded
     }
 

@@ -6,18 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use fred::{
-    clients::Client,
-    interfaces::ClientLike,
-    types::{ClientState, ClusterHash, Value},
-};
+use examhall_redis::{Connection, FromValue, Route, Value};
 use tokio::sync::watch;
 
 use crate::{
     Error,
     breaker::Breaker,
-    connection::{BULK_PATIENCE, at_server_of, command, connect, is_absence, quit, turns},
-    script::{Names, Scripts, Step},
+    connection::{BULK_TIMEOUT, command, connect, is_absence, turns},
+    script::{Names, Step},
 };
 
 /// Silence of Redis that counts as a failure.
@@ -83,40 +79,45 @@ pub(crate) enum Because<'a> {
 
 /// The level in Redis.
 pub(crate) struct Redis {
-    commands: Client,
-    bulk: Client,
+    commands: Connection,
+    bulk: Connection,
+    spaces: &'static [&'static str],
     breaker: Mutex<Breaker>,
     trust: watch::Sender<Trust>,
-    scripts: Scripts,
 }
 
 impl Redis {
-    pub(crate) fn open(url: &str) -> Result<Self, Error> {
+    pub(crate) fn open(url: &str, spaces: &'static [&'static str]) -> Result<Self, Error> {
         let redis = Self {
             commands: connect(url)?,
             bulk: connect(url)?,
+            spaces,
             breaker: Mutex::new(Breaker::new(Instant::now())),
             trust: watch::Sender::new(Trust { stands: false, since: Instant::now(), losses: 0 }),
-            scripts: Scripts::new(),
         };
         redis.show(false);
         Ok(redis)
     }
 
+    /// The Redis keys of a cache key.
+    pub(crate) fn names(&self, key: &str) -> Names {
+        Names::of(key, self.spaces)
+    }
+
     /// The connection that most commands go by.
-    pub(crate) fn commands(&self) -> &Client {
+    pub(crate) fn commands(&self) -> &Connection {
         &self.commands
     }
 
     pub(crate) async fn close(&self) {
-        for client in [&self.commands, &self.bulk] {
-            quit(client).await;
+        for connection in [&self.commands, &self.bulk] {
+            connection.close().await;
         }
     }
 
     pub(crate) async fn ready(&self) -> Result<(), Error> {
-        self.commands.wait_for_connect().await?;
-        Ok(self.bulk.wait_for_connect().await?)
+        self.commands.ready().await?;
+        Ok(self.bulk.ready().await?)
     }
 
     /// Whether what it holds may be read.
@@ -154,7 +155,7 @@ impl Redis {
     /// would cost a load in each process.
     pub(crate) async fn settled(&self) {
         let Trust { stands, since, .. } = *self.trust.borrow();
-        if !stands && since.elapsed() < REGAIN && self.commands.state() == ClientState::Connected {
+        if !stands && since.elapsed() < REGAIN && self.commands.is_connected() {
             let mut trust = self.trust.subscribe();
             let regained = trust.wait_for(|trust| trust.stands);
             let _ = tokio::time::timeout(REGAIN, regained).await; // either way the caller looks again
@@ -163,19 +164,17 @@ impl Redis {
 
     /// The bytes under a key.
     pub(crate) async fn peek(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        let value = command(&self.commands, PATIENCE, "GET", at_server_of(key), vec![key.into()]).await?;
-        Ok(value.into_bytes())
+        command(&self.commands, PATIENCE, "GET", Route::Key(key), vec![key.into()]).await
     }
 
     /// How long what stands under a key stays; nothing where nothing does.
     pub(crate) async fn left(&self, key: &str) -> Result<Duration, Error> {
-        let left = command(&self.commands, PATIENCE, "PTTL", at_server_of(key), vec![key.into()]).await?;
-        let left = left.as_i64().and_then(|left| u64::try_from(left).ok());
-        Ok(Duration::from_millis(left.unwrap_or(0)))
+        let left: i64 = command(&self.commands, PATIENCE, "PTTL", Route::Key(key), vec![key.into()]).await?;
+        Ok(Duration::from_millis(left.try_into().unwrap_or(0)))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        command(&self.commands, BULK_PATIENCE, "PING", ClusterHash::Random, vec![]).await.map(drop)
+        command(&self.commands, BULK_TIMEOUT, "PING", Route::Any, vec![]).await
     }
 
     /// Gives the value, or the right to load it: where `anew` says so also if the value is there.
@@ -188,7 +187,7 @@ impl Redis {
             Anew::Always => i64::from(u32::MAX).saturating_mul(1_000).to_string().into(),
         };
         let args = vec![token.0.as_str().into(), ms(LEASE), most_left];
-        let answer = match self.guarded(Step::Acquire, names, args).await {
+        let answer: Value = match self.guarded(Step::Acquire, names, args).await {
             Ok(answer) => answer,
             Err(Error::Bypassed) => return Err(Error::Bypassed),
             Err(error) => {
@@ -202,7 +201,7 @@ impl Redis {
         let left = answer.next().and_then(|left| u64::try_from(left.as_i64()?).ok()).map(Duration::from_millis);
         metrics::counter!("cache_lease_total", "result" => match code {
             Some(1) => "value", Some(2) => "busy", Some(3) => "granted", _ => "marked",
-        }, "ns" => names.space())
+        }, "ns" => names.space)
         .increment(1);
         Ok(match code {
             Some(1) => Acquired::Value(value.unwrap_or_default(), left),
@@ -217,22 +216,21 @@ impl Redis {
         let is_large = value.len() > BULK;
         let args = vec![token.0.into(), Value::Bytes(value), ms(life)];
         // Sent even if the breaker is open: the lease was given, and whoever waits for the value waits for this.
-        let (client, patience) = if is_large { (&self.bulk, BULK_PATIENCE) } else { (&self.commands, PATIENCE) };
-        let answer = self.scripts.run(client, patience, Step::Fill, &names.0, &args).await;
-        let stored = answer.map(|answer| answer.as_i64() == Some(1));
+        let (connection, patience) = if is_large { (&self.bulk, BULK_TIMEOUT) } else { (&self.commands, PATIENCE) };
+        let stored = Step::Fill.run(connection, patience, &names.keys, args).await.map(|code: i64| code == 1);
         let result = match &stored {
             Ok(true) => "ok",
             Ok(false) => "rejected",
             Err(_) => "error",
         };
-        metrics::counter!("cache_fill_total", "result" => result, "ns" => names.space()).increment(1);
+        metrics::counter!("cache_fill_total", "result" => result, "ns" => names.space).increment(1);
         stored
     }
 
     /// Keeps the right to load for another while. Sent even if the breaker is open: a lease that ends costs a load.
     pub(crate) async fn renew(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into(), ms(LEASE)];
-        if let Err(error) = self.scripts.run(&self.commands, RENEW_EVERY, Step::Renew, &names.0, &args).await {
+        if let Err(error) = Step::Renew.run::<()>(&self.commands, RENEW_EVERY, &names.keys, args).await {
             tracing::debug!(%error, "a lease was not renewed");
         }
     }
@@ -240,14 +238,15 @@ impl Redis {
     /// Gives the right to load back.
     pub(crate) async fn release(&self, names: &Names, token: &Token) {
         let args = vec![token.0.as_str().into()];
-        if let Err(error) = self.scripts.run(&self.commands, PATIENCE, Step::Release, &names.0, &args).await {
+        if let Err(error) = Step::Release.run::<()>(&self.commands, PATIENCE, &names.keys, args).await {
             tracing::debug!(%error, "a lease was not given back, and ends by itself");
         }
     }
 
     /// As [`release`](Self::release), and nobody waits.
     fn forgo(&self, names: &Names, token: &Token) {
-        self.scripts.run_aside(&self.commands, BULK_PATIENCE, Step::Release, &names.0, &[token.0.as_str().into()]);
+        let (commands, keys, args) = (self.commands.clone(), names.keys.clone(), vec![token.0.as_str().into()]);
+        tokio::spawn(async move { Step::Release.run::<()>(&commands, BULK_TIMEOUT, &keys, args).await });
     }
 
     /// Takes away a value, and the right to store what was read before.
@@ -258,24 +257,23 @@ impl Redis {
             Because::Delete => ("delete", ""),
         };
         let args = vec![what.into(), commit.into(), ms(MARK)];
-        self.scripts.run(&self.commands, PATIENCE, Step::Invalidate, &Names::of(key).0, &args).await.map(drop)
+        Step::Invalidate.run(&self.commands, PATIENCE, &self.names(key).keys, args).await
     }
 
     /// Which beat the canary is of, this one where there was none, and whether writes are taken.
-    pub(crate) async fn beat(&self, client: &Client, canary: &str, number: i64) -> Result<(i64, bool), Error> {
+    pub(crate) async fn beat(&self, connection: &Connection, canary: &str, number: i64) -> Result<(i64, bool), Error> {
         let (keys, args) = ([canary.to_owned()], [ms(Duration::from_hours(1)), number.into()]);
-        let answer = self.scripts.run(client, BULK_PATIENCE, Step::Beat, &keys, &args).await?;
-        let words: Vec<_> = answer.into_array().into_iter().map(|word| word.as_i64()).collect();
-        Ok((words.first().copied().flatten().unwrap_or(number), words.get(1) == Some(&Some(1))))
+        let (known, takes_writes): (i64, i64) = Step::Beat.run(connection, BULK_TIMEOUT, &keys, args.into()).await?;
+        Ok((known, takes_writes == 1))
     }
 
     /// Runs a step unless Redis has failed too often of late. It waits while Redis is silent until that counts as too
     /// often: who gives up after one silence, on a machine that is merely busy, loads what another process is loading.
-    async fn guarded(&self, step: Step, names: &Names, args: Vec<Value>) -> Result<Value, Error> {
+    async fn guarded<R: FromValue>(&self, step: Step, names: &Names, args: Vec<Value>) -> Result<R, Error> {
         if !self.breaker().admits(Instant::now()) {
             return Err(Error::Bypassed);
         }
-        let answer = self.scripts.run(&self.commands, BULK_PATIENCE, step, &names.0, &args);
+        let answer = step.run(&self.commands, BULK_TIMEOUT, &names.keys, args);
         tokio::pin!(answer);
         let mut is_late = false;
         let answer = loop {

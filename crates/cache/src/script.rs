@@ -3,16 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_core::KEY_SPACES;
-use fred::{
-    clients::Client,
-    types::{ClusterHash, Value},
-};
+use examhall_redis::{Connection, FromValue, Script, Value};
 
 use crate::{
     Error,
-    connection::{at_server_of, command, is_absence},
+    connection::{MAX_TIMEOUT, is_absence, within},
 };
+
+static ACQUIRE: Script = Script::new(include_str!("lua/acquire.lua"), MAX_TIMEOUT);
+static FILL: Script = Script::new(include_str!("lua/fill.lua"), MAX_TIMEOUT);
+static RENEW: Script = Script::new(include_str!("lua/renew.lua"), MAX_TIMEOUT);
+static RELEASE: Script = Script::new(include_str!("lua/release.lua"), MAX_TIMEOUT);
+static INVALIDATE: Script = Script::new(include_str!("lua/invalidate.lua"), MAX_TIMEOUT);
+static BEAT: Script = Script::new(include_str!("lua/beat.lua"), MAX_TIMEOUT);
 
 /// A step of the protocol.
 #[derive(Clone, Copy)]
@@ -26,72 +29,48 @@ pub(crate) enum Step {
 }
 
 /// The three Redis keys of one cache key: value, lease, marks. The braces put all into one slot of a cluster.
-pub(crate) struct Names(pub(crate) [String; 3]);
-
-/// A Lua script and the name under which Redis keeps it.
-struct Script {
-    source: &'static str,
-    sha: String,
+pub(crate) struct Names {
+    pub(crate) keys: [String; 3],
+    /// The kind of key, as the label `ns` of metrics.
+    pub(crate) space: &'static str,
 }
 
-/// One script for each step.
-pub(crate) struct Scripts([Script; 6]);
-
-impl Scripts {
-    pub(crate) fn new() -> Self {
-        let script = |source| Script { source, sha: fred::util::sha1_hash(source) };
-        Self([
-            script(include_str!("lua/acquire.lua")),
-            script(include_str!("lua/fill.lua")),
-            script(include_str!("lua/renew.lua")),
-            script(include_str!("lua/release.lua")),
-            script(include_str!("lua/invalidate.lua")),
-            script(include_str!("lua/beat.lua")),
-        ])
+impl Step {
+    fn script(self) -> &'static Script {
+        match self {
+            Self::Acquire => &ACQUIRE,
+            Self::Fill => &FILL,
+            Self::Renew => &RENEW,
+            Self::Release => &RELEASE,
+            Self::Invalidate => &INVALIDATE,
+            Self::Beat => &BEAT,
+        }
     }
 
-    /// Has Redis run a step on `keys`, which stand in one slot of a cluster.
-    pub(crate) async fn run(
-        &self,
-        client: &Client,
-        patience: Duration,
-        step: Step,
+    /// Has Redis run it on `keys`, which lie in one slot of a cluster.
+    pub(crate) async fn run<R: FromValue>(
+        self,
+        connection: &Connection,
+        timeout: Duration,
         keys: &[String],
-        args: &[Value],
-    ) -> Result<Value, Error> {
-        let Script { source, sha } = &self.0[step as usize];
+        args: Vec<Value>,
+    ) -> Result<R, Error> {
         let began = Instant::now();
-        let answer = match command(client, patience, "EVALSHA", slot(keys), words(sha, keys, args)).await {
-            // It has not run: Redis does not know it yet, or was restarted. EVAL runs and keeps it.
-            Err(Error::Redis(error)) if error.details().starts_with("NOSCRIPT") => {
-                command(client, patience, "EVAL", slot(keys), words(source, keys, args)).await
-            }
-            answered => answered,
-        };
-        metrics::histogram!("cache_redis_seconds", "cmd" => step.name()).record(began.elapsed());
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let answer = within(timeout, connection.eval(self.script(), &keys, args)).await;
+        metrics::histogram!("cache_redis_seconds", "cmd" => self.name()).record(began.elapsed());
         if let Err(error) = &answer {
             let kind = if is_absence(error) { "absent" } else { "refused" };
             metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
         }
         answer
     }
-
-    /// As [`run`](Self::run), where nobody waits for it.
-    pub(crate) fn run_aside(&self, client: &Client, patience: Duration, step: Step, keys: &[String], args: &[Value]) {
-        let (client, at) = (client.clone(), slot(keys));
-        let words = words(&self.0[step as usize].sha, keys, args);
-        tokio::spawn(async move { command(&client, patience, "EVALSHA", at, words).await });
-    }
 }
 
 impl Names {
-    pub(crate) fn of(key: &str) -> Self {
-        Self([key.to_owned(), format!("cl:{{{key}}}"), format!("cm:{{{key}}}")])
-    }
-
-    /// The kind of key, as a label.
-    pub(crate) fn space(&self) -> &'static str {
-        space(&self.0[0])
+    pub(crate) fn of(key: &str, spaces: &[&'static str]) -> Self {
+        let keys = [key.to_owned(), format!("cl:{{{key}}}"), format!("cm:{{{key}}}")];
+        Self { keys, space: space(key, spaces) }
     }
 }
 
@@ -108,18 +87,8 @@ impl Step {
     }
 }
 
-fn slot(keys: &[String]) -> ClusterHash {
-    at_server_of(keys.first().map_or("", String::as_str))
-}
-
-/// What follows EVALSHA or EVAL.
-fn words(script: &str, keys: &[String], args: &[Value]) -> Vec<Value> {
-    let head = [script.into(), keys.len().to_string().into()];
-    head.into_iter().chain(keys.iter().map(|key| key.as_str().into())).chain(args.iter().cloned()).collect()
-}
-
-/// The kind of a key, as the label `ns` of metrics: "exam", "question", "result", "user".
-pub(crate) fn space(key: &str) -> &'static str {
-    let space = KEY_SPACES.iter().find(|space| key.contains(**space));
+/// The kind of a key, as the label `ns` of metrics: its space without the colon.
+pub(crate) fn space(key: &str, spaces: &[&'static str]) -> &'static str {
+    let space = spaces.iter().find(|space| key.contains(**space));
     space.map_or("other", |space| space.trim_end_matches(':'))
 }

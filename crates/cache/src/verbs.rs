@@ -17,7 +17,6 @@ use crate::{
     flight::Waiting,
     local::Warrant,
     redis::{Acquired, Anew},
-    script::Names,
 };
 
 /// Readers that may wait at once; more are sent away.
@@ -154,7 +153,7 @@ impl Cache {
         let Some(redis) = self.0.trusted_redis(&name) else {
             return Ok(self.0.redis.is_none() && self.0.keep_for(&name, entry, life));
         };
-        let names = Names::of(&name);
+        let names = self.0.names(&name);
         let Ok(Acquired::Lease(token)) = redis.acquire(&names, Anew::Always).await else { return Ok(false) };
         let filled = redis.fill(&names, token, entry.encode(), life).await;
         self.0.drop_local(&name); // not only once Redis tells of it

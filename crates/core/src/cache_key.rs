@@ -4,14 +4,6 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Exam, ExamAccess, ExamId, ExamResult, Profile, QuestionId, QuestionSheet, ResultAccess, ResultId, StudentQuestion,
-    UserId,
-};
-
-/// What every key begins with, up to its first colon. The cache listens for changes of keys that begin so.
-pub const KEY_SPACES: [&str; 4] = ["exam:", "question:", "result:", "user:"];
-
 /// A key of the cache that knows what stands under it, so a value cannot be read as something else.
 pub trait CacheKey: Clone + Send + Sync + 'static {
     /// What stands under the key and is sent: kept as the JSON that goes out.
@@ -23,7 +15,7 @@ pub trait CacheKey: Clone + Send + Sync + 'static {
     /// How long it may be served.
     const LIFE: Life;
 
-    /// The key in Redis, without `CACHE_PREFIX`. Begins with one of [`KEY_SPACES`].
+    /// The key in Redis, without the prefix. Begins with one of the spaces that the cache was built with.
     fn redis_key(&self) -> String;
 }
 
@@ -42,112 +34,13 @@ pub struct Life {
 }
 
 impl Life {
-    const fn hours(hours: u64) -> Self {
+    /// A life of `hours`: read anew in the background after 30 min, for 1 min in memory, its last 10 min only on errors.
+    pub const fn hours(hours: u64) -> Self {
         Self {
             hard: Duration::from_hours(hours),
             soft: Some(Duration::from_mins(30)),
             local: Duration::from_mins(1),
             stale_on_error: Duration::from_mins(10),
         }
-    }
-}
-
-/// `exam:{id}`: one exam, for 1 h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ExamKey(pub ExamId);
-
-impl CacheKey for ExamKey {
-    type Value = Exam;
-    type Head = ExamAccess;
-    const LIFE: Life = Life::hours(1);
-
-    fn redis_key(&self) -> String {
-        format!("exam:{}", self.0)
-    }
-}
-
-/// `exam:{id}:questions`: its question sheet as students see it, for 2 h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QuestionSheetKey(pub ExamId);
-
-impl CacheKey for QuestionSheetKey {
-    type Value = QuestionSheet;
-    type Head = ExamAccess;
-    const LIFE: Life = Life::hours(2);
-
-    fn redis_key(&self) -> String {
-        format!("exam:{}:questions", self.0)
-    }
-}
-
-/// `question:{id}`: one question as students see it, for 2 h. Its head names its exam, whose own entry says who may see
-/// it: a copy of that here would be wrong after every change of the exam's window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QuestionKey(pub QuestionId);
-
-impl CacheKey for QuestionKey {
-    type Value = StudentQuestion;
-    type Head = ExamId;
-    const LIFE: Life = Life::hours(2);
-
-    fn redis_key(&self) -> String {
-        format!("question:{}", self.0)
-    }
-}
-
-/// `result:{id}`: one result, for 2 h. Personal: only in Redis, and never after its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ResultKey(pub ResultId);
-
-impl CacheKey for ResultKey {
-    type Value = ExamResult;
-    type Head = ResultAccess;
-    const LIFE: Life = Life { soft: None, local: Duration::ZERO, stale_on_error: Duration::ZERO, ..Life::hours(2) };
-
-    fn redis_key(&self) -> String {
-        format!("result:{}", self.0)
-    }
-}
-
-/// `user:{id}:profile`: a public profile, for 1 h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProfileKey(pub UserId);
-
-impl CacheKey for ProfileKey {
-    type Value = Profile;
-    type Head = ();
-    const LIFE: Life = Life {
-        soft: Some(Duration::from_mins(10)),
-        local: Duration::from_secs(15),
-        stale_on_error: Duration::ZERO,
-        ..Life::hours(1)
-    };
-
-    fn redis_key(&self) -> String {
-        format!("user:{}:profile", self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "018f4e3a-0000-7000-8000-000000000001";
-
-    fn check<K: CacheKey>(key: &K, name: &str, hours: u64) {
-        assert_eq!(key.redis_key(), name.replace("{id}", ID));
-        assert_eq!(K::LIFE.hard, Duration::from_hours(hours), "{name}");
-        assert!(KEY_SPACES.iter().any(|space| name.starts_with(space)), "{name}");
-        assert!(K::LIFE.soft.is_none_or(|soft| soft + K::LIFE.stale_on_error < K::LIFE.hard), "{name}");
-    }
-
-    #[test]
-    fn names_and_lives_are_those_of_the_contract() {
-        let id = ID.parse().expect("a UUID");
-        check(&ExamKey(ExamId(id)), "exam:{id}", 1);
-        check(&QuestionSheetKey(ExamId(id)), "exam:{id}:questions", 2);
-        check(&QuestionKey(QuestionId(id)), "question:{id}", 2);
-        check(&ProfileKey(UserId(id)), "user:{id}:profile", 1);
-        check(&ResultKey(ResultId(id)), "result:{id}", 2);
     }
 }

@@ -12,7 +12,8 @@ use examhall_boot::{
     supervisor,
 };
 use examhall_core::EmailJob;
-use examhall_queue::{Connection, Ledger, Queue, Retention, Worker, WorkerControl, WorkerOptions};
+use examhall_delivery::Ledger;
+use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
 use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;

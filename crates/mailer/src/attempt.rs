@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use examhall_queue::{Effect, Entry, Job, Ledger, Standing};
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+use examhall_queue::Job;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -17,19 +18,19 @@ pub(crate) struct Attempt<'a> {
     /// Whether an earlier one may have delivered the mail.
     pub(crate) in_doubt: bool,
     ledger: &'a Ledger,
-    known: Standing,
+    known: LedgerVersion,
     intent: OnceCell<Noted>,
 }
 
 /// What the ledger says since the intent was written, or may say, and why nothing may be sent all the same.
 struct Noted {
-    standing: Standing,
+    standing: LedgerVersion,
     instead: Option<End>,
 }
 
 impl<'a> Attempt<'a> {
     /// One that begins with what is `known`.
-    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a Prepared, ledger: &'a Ledger, known: Standing) -> Self {
+    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a Prepared, ledger: &'a Ledger, known: LedgerVersion) -> Self {
         let last = known.entry().filter(|entry| is_of(job, entry));
         let deferrals = last.as_ref().map_or(0, |entry| entry.deferrals);
         let in_doubt = last.as_ref().is_some_and(is_in_doubt);
@@ -37,13 +38,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// What the ledger said of the job as the attempt began.
-    pub(crate) fn known(&self) -> Option<Entry> {
+    pub(crate) fn known(&self) -> Option<LedgerEntry> {
         self.known.entry().filter(|entry| is_of(self.job, entry))
     }
 
     /// An entry of it.
-    pub(crate) fn entry(&self, state: Effect) -> Entry {
-        Entry {
+    pub(crate) fn entry(&self, state: DeliveryState) -> LedgerEntry {
+        LedgerEntry {
             state,
             message_id: self.mail.message_id.clone(),
             at: now(),
@@ -69,12 +70,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// What stands in the ledger, as far as this worker knows.
-    pub(crate) fn standing(&self) -> &Standing {
+    pub(crate) fn standing(&self) -> &LedgerVersion {
         self.intent.get().map_or(&self.known, |noted| &noted.standing)
     }
 
     async fn write_intent(&self) -> Noted {
-        let intent = self.entry(Effect::Intent);
+        let intent = self.entry(DeliveryState::Intent);
         let written = if self.job.claim.is_lost() {
             Ok(None)
         } else {
@@ -88,7 +89,7 @@ impl<'a> Attempt<'a> {
             }
             // It may have been written, and its answer lost or late.
             Err(error) => Noted {
-                standing: Standing::of(&intent).unwrap_or_else(|_| self.known.clone()),
+                standing: LedgerVersion::of(&intent).unwrap_or_else(|_| self.known.clone()),
                 instead: Some(End::redis_trouble(&error)),
             },
         }
@@ -96,13 +97,13 @@ impl<'a> Attempt<'a> {
 }
 
 /// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
-pub(crate) fn is_of(job: &Job<Payload>, entry: &Entry) -> bool {
+pub(crate) fn is_of(job: &Job<Payload>, entry: &LedgerEntry) -> bool {
     entry.job_timestamp.is_none_or(|then| then == job.timestamp)
 }
 
 /// Whether nobody knows if the mail was delivered, then or before.
-pub(crate) fn is_in_doubt(entry: &Entry) -> bool {
-    entry.in_doubt || matches!(entry.state, Effect::Intent | Effect::Held)
+pub(crate) fn is_in_doubt(entry: &LedgerEntry) -> bool {
+    entry.in_doubt || matches!(entry.state, DeliveryState::Intent | DeliveryState::Held)
 }
 
 /// In ms since 1970.

@@ -80,7 +80,7 @@ async fn work(queue: Queue<Payload>, mut asked: mpsc::UnboundedReceiver<Request>
         }
         let jobs: Vec<_> = waiting.iter().map(|(id, (data, _))| (id.clone(), data.clone())).collect();
         for batch in jobs.chunks(BATCH as usize) {
-            match queue.wipe(State::Completed, batch).await {
+            match queue.replace_ended_data(State::Completed, batch).await {
                 Ok(early) => {
                     let is_over = |id: &String, (_, since): &(String, Instant)| {
                         batch.iter().any(|(one, _)| one == id) && (!early.contains(id) || since.elapsed() > PATIENCE)
@@ -142,7 +142,7 @@ async fn wipe_where(queue: &Queue<Payload>, state: State, needed_for: impl Fn(&E
                 span => wait = wait.min(span),
             }
         }
-        if !leftovers.is_empty() && queue.wipe(state, &leftovers).await.is_err() {
+        if !leftovers.is_empty() && queue.replace_ended_data(state, &leftovers).await.is_err() {
             break;
         }
         tokio::time::sleep(BREATH).await;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Error, Failure, Outcome};
+use examhall_delivery::Error;
+use examhall_queue::{Failure, Outcome};
 use serde_json::Value;
 
 /// The end of one attempt.

@@ -19,7 +19,8 @@ use examhall_boot::{
     traces::{Parent, Span, SpanKind},
 };
 use examhall_core::{EmailJob, MailClass};
-use examhall_queue::{Effect, Entry, Failure, Handler, Job, Ledger, Outcome};
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+use examhall_queue::{Failure, Handler, Job, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
@@ -70,7 +71,7 @@ impl Handler<Payload> for SendMail {
     async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
         let known = self.ledger.get(&job.id).await;
         match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
-            Ok(Some(known)) if known.state == Effect::Accepted => Outcome::Completed(known.result),
+            Ok(Some(known)) if known.state == DeliveryState::Accepted => Outcome::Completed(known.result),
             Ok(Some(known)) if is_in_doubt(&known) => {
                 flag(&job, "its workers died, and it may have been delivered").await;
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
@@ -118,16 +119,16 @@ impl SendMail {
     async fn heed_ledger(&self, attempt: &Attempt<'_>) -> Result<(), End> {
         let (Some(known), job) = (attempt.known(), attempt.job) else { return Ok(()) };
         // Only an operator's retry comes here without the job having lost its worker once more.
-        let is_decided = known.state == Effect::Held && known.stalls == job.stalls;
+        let is_decided = known.state == DeliveryState::Held && known.stalls == job.stalls;
         match known.state {
-            Effect::Accepted => {
+            DeliveryState::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
                 Err(End::Sent(known.result))
             }
-            Effect::Intent | Effect::Held if !is_decided && !self.may_be_sent_twice(job) => {
+            DeliveryState::Intent | DeliveryState::Held if !is_decided && !self.may_be_sent_twice(job) => {
                 Err(self.hold(attempt).await)
             }
-            Effect::Intent => {
+            DeliveryState::Intent => {
                 tracing::warn!(
                     job_id = job.id,
                     possible_duplicate = true,
@@ -137,7 +138,7 @@ impl SendMail {
                 flag(job, "sent again although it may have been delivered before").await;
                 Ok(())
             }
-            Effect::Held | Effect::Deferred | Effect::Refused => Ok(()),
+            DeliveryState::Held | DeliveryState::Deferred | DeliveryState::Refused => Ok(()),
         }
     }
 
@@ -148,7 +149,7 @@ impl SendMail {
     /// Leaves the mail to an operator, whose retry sends it.
     async fn hold(&self, attempt: &Attempt<'_>) -> End {
         let job = attempt.job;
-        let held = Entry { stalls: job.stalls, ..attempt.entry(Effect::Held) };
+        let held = LedgerEntry { stalls: job.stalls, ..attempt.entry(DeliveryState::Held) };
         self.outcomes.write(&job.id, Some(attempt.standing()), held).await;
         End::Failed(format!("held: it may have been delivered before; `mailer queue retry {}` sends it again", job.id))
     }
@@ -193,7 +194,7 @@ impl SendMail {
             "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
             "rejected": rejected, "provider": delivered.provider, "ms": ms,
         });
-        let outcome = Entry { deferrals: 0, result: result.clone(), ..attempt.entry(Effect::Accepted) };
+        let outcome = LedgerEntry { deferrals: 0, result: result.clone(), ..attempt.entry(DeliveryState::Accepted) };
         self.outcomes.write(&job.id, None, outcome).await;
         self.suppressions.note(&job.id, &delivered.rejected).await;
         result
@@ -213,9 +214,11 @@ impl SendMail {
             // At once, once: nobody is to get a copy each time the provider is tried.
             Verdict::Garbled => {
                 let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), slow_lane);
-                return self.put_off(attempt, Effect::Intent, wait).await;
+                return self.put_off(attempt, DeliveryState::Intent, wait).await;
             }
-            Verdict::SlowLane => return self.put_off(attempt, Effect::Deferred, slow_lane(attempt.deferrals)).await,
+            Verdict::SlowLane => {
+                return self.put_off(attempt, DeliveryState::Deferred, slow_lane(attempt.deferrals)).await;
+            }
             Verdict::Provider(_) => End::Parked(self.next_try()),
             Verdict::Retry => End::Retried(reason),
             Verdict::Permanent(_) => End::Failed(reason),
@@ -229,8 +232,8 @@ impl SendMail {
     }
 
     /// Each time longer, and without spending an attempt.
-    async fn put_off(&self, attempt: &Attempt<'_>, state: Effect, wait: Duration) -> End {
-        let again = Entry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
+    async fn put_off(&self, attempt: &Attempt<'_>, state: DeliveryState, wait: Duration) -> End {
+        let again = LedgerEntry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
         self.outcomes.write(&attempt.job.id, Some(attempt.standing()), again).await;
         End::Parked(wait)
     }
@@ -238,7 +241,7 @@ impl SendMail {
     /// Takes back the intent, where it was or may have been written: nobody is to take the mail for one in doubt.
     async fn not_sent(&self, attempt: &Attempt<'_>, end: End) -> End {
         if attempt.is_intent_noted() {
-            let state = if matches!(end, End::Failed(_)) { Effect::Refused } else { Effect::Deferred };
+            let state = if matches!(end, End::Failed(_)) { DeliveryState::Refused } else { DeliveryState::Deferred };
             self.outcomes.write(&attempt.job.id, Some(attempt.standing()), attempt.entry(state)).await;
         }
         end

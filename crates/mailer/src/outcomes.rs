@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_queue::{Entry, Error, Ledger, Standing};
+use examhall_delivery::{Error, Ledger, LedgerEntry, LedgerVersion};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +30,7 @@ impl Outcomes {
     ///
     /// It replaces only what is `known`, or where that is absent whatever stands. While Redis is away it is tried again,
     /// until [`finish`](Self::finish): a mail of which this process alone knows that it was accepted would be sent twice.
-    pub(crate) async fn write(&self, job_id: &str, known: Option<&Standing>, outcome: Entry) {
+    pub(crate) async fn write(&self, job_id: &str, known: Option<&LedgerVersion>, outcome: LedgerEntry) {
         let mut writing = Box::pin(write(self.ledger.clone(), job_id.to_owned(), known.cloned(), outcome));
         tokio::select! {
             biased; // the first poll is what sends it
@@ -46,7 +46,7 @@ impl Outcomes {
     }
 }
 
-async fn write(ledger: Ledger, job_id: String, known: Option<Standing>, outcome: Entry) {
+async fn write(ledger: Ledger, job_id: String, known: Option<LedgerVersion>, outcome: LedgerEntry) {
     let mut tell_at = Some(Instant::now() + PATIENCE);
     while let Err(error) = try_to_write(&ledger, &job_id, known.as_ref(), &outcome).await {
         if tell_at.take_if(|at| *at < Instant::now()).is_some() {
@@ -56,7 +56,12 @@ async fn write(ledger: Ledger, job_id: String, known: Option<Standing>, outcome:
     }
 }
 
-async fn try_to_write(ledger: &Ledger, job_id: &str, known: Option<&Standing>, outcome: &Entry) -> Result<(), Error> {
+async fn try_to_write(
+    ledger: &Ledger,
+    job_id: &str,
+    known: Option<&LedgerVersion>,
+    outcome: &LedgerEntry,
+) -> Result<(), Error> {
     match known {
         Some(known) => ledger.replace(job_id, known, outcome).await.map(drop),
         None => ledger.put(job_id, outcome).await,

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use examhall_core::EmailJob;
-use examhall_queue::{Effect, Entry, Error, Ledger, Queue, State};
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+use examhall_queue::{Queue, State};
 use futures_util::future::try_join_all;
 use serde_json::json;
 
@@ -20,9 +21,9 @@ use crate::{
 const BATCH: u32 = 1000;
 
 /// Removes one that no worker has in hand.
-pub(crate) async fn remove(queue: &Queue<Payload>, ledger: &Ledger, id: &str) -> Result<(), Error> {
+pub(crate) async fn remove(queue: &Queue<Payload>, ledger: &Ledger, id: &str) -> anyhow::Result<()> {
     queue.remove(id).await?;
-    note(ledger, id).await
+    Ok(note(ledger, id).await?)
 }
 
 /// Removes up to `limit` of one state that are so old; gives how many there were.
@@ -30,7 +31,7 @@ pub(crate) async fn clean(
     queue: &Queue<Payload>,
     ledger: &Ledger,
     (state, older_than, limit): (State, Duration, u32),
-) -> Result<u64, Error> {
+) -> anyhow::Result<u64> {
     let mut left = limit;
     loop {
         let wanted = left.min(BATCH);
@@ -45,18 +46,18 @@ pub(crate) async fn clean(
 }
 
 /// Notes that a mail of the API's is not sent any more, unless the ledger says how it ended.
-async fn note(ledger: &Ledger, id: &str) -> Result<(), Error> {
+async fn note(ledger: &Ledger, id: &str) -> Result<(), examhall_delivery::Error> {
     if !id.starts_with(EmailJob::ID_PREFIX) {
         return Ok(());
     }
     loop {
         let known = ledger.read(id).await?;
-        let last = known.entry().unwrap_or(Entry { state: Effect::Deferred, ..Entry::default() });
-        if matches!(last.state, Effect::Accepted | Effect::Refused | Effect::Held) {
+        let last = known.entry().unwrap_or(LedgerEntry { state: DeliveryState::Deferred, ..LedgerEntry::default() });
+        if matches!(last.state, DeliveryState::Accepted | DeliveryState::Refused | DeliveryState::Held) {
             return Ok(());
         }
         let (in_doubt, result) = (is_in_doubt(&last), json!("removed by an operator"));
-        let removed = Entry { state: Effect::Refused, at: now(), in_doubt, result, ..last };
+        let removed = LedgerEntry { state: DeliveryState::Refused, at: now(), in_doubt, result, ..last };
         if ledger.replace(id, &known, &removed).await?.is_some() {
             return Ok(());
         }

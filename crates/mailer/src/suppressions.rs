@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use examhall_core::EmailAddress;
-use examhall_queue::{Blocklist, Connection, Error};
+use examhall_delivery::{Error, Suppressions as SuppressionList};
+use examhall_queue::Connection;
 use lettre::Address;
 
 use crate::{smtp::Refused, verdict::Suppress};
@@ -15,7 +16,7 @@ const WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// The list, shared by all mailers.
 #[derive(Clone, Debug)]
-pub(crate) struct Suppressions(Blocklist);
+pub(crate) struct Suppressions(SuppressionList);
 
 /// An address of a mail that is not to be sent to.
 pub(crate) struct Suppressed {
@@ -26,10 +27,10 @@ pub(crate) struct Suppressed {
 
 impl Suppressions {
     pub(crate) fn new(redis: Connection) -> Self {
-        Self(Blocklist::new(redis, "mail:suppressed"))
+        Self(SuppressionList::new(redis, "mail:suppressed"))
     }
 
-    pub(crate) fn list(&self) -> &Blocklist {
+    pub(crate) fn list(&self) -> &SuppressionList {
         &self.0
     }
 
@@ -41,7 +42,7 @@ impl Suppressions {
             .iter()
             .zip(&names)
             .filter_map(|(address, name)| {
-                let blocked = found.iter().find(|blocked| blocked.name == *name)?;
+                let blocked = found.iter().find(|blocked| blocked.address == *name)?;
                 Some(Suppressed { address: address.to_string(), reason: blocked.reason.clone() })
             })
             .collect())

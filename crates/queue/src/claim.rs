@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::types::Value;
+use examhall_redis::Value;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +83,7 @@ impl Claim {
         let progress = serde_json::to_string(progress)?;
         let Some((connection, keys)) = &self.hold.queue else { return Ok(()) };
         let args = vec![self.id().into(), progress.into()];
-        let known: bool = connection.eval(&script::PROGRESS, &keys.of("meta"), args).await?.convert()?;
+        let known: bool = connection.eval(&script::PROGRESS, &[&keys.of("meta")], args).await?;
         if known { Ok(()) } else { Err(Error::NotFound(self.id().to_owned())) }
     }
 
@@ -94,7 +94,7 @@ impl Claim {
     pub async fn log(&self, line: &str) -> Result<u64, Error> {
         let Some((connection, keys)) = &self.hold.queue else { return Ok(0) };
         let args: Vec<Value> = vec![self.id().into(), line.into(), self.hold.keep_logs.into()];
-        let lines: i64 = connection.eval(&script::LOG, &keys.of("meta"), args).await?.convert()?;
+        let lines: i64 = connection.eval(&script::LOG, &[&keys.of("meta")], args).await?;
         u64::try_from(lines).map_err(|_| Error::NotFound(self.id().to_owned()))
     }
 

@@ -1,11 +1,10 @@
 //! What can go wrong, sorted by who must act.
 
+use examhall_redis::Error as RedisError;
+
 /// Why a call on the queue did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL cannot be understood. For the operator.
-    #[error("not a Redis URL: {0}")]
-    BadUrl(String),
     /// The queue's name or prefix cannot be used. For the operator.
     #[error("{name:?} cannot name a queue: {reason}")]
     BadQueueName {
@@ -74,7 +73,7 @@ pub enum Error {
     NotIdle(&'static str),
     /// Redis is away, too slow, or refuses. What was asked may or may not have happened. For nobody, while it passes.
     #[error("Redis: {0}")]
-    Redis(#[from] fred::error::Error),
+    Redis(#[from] RedisError),
     /// Redis answered with something that no script of ours returns. For the developers.
     #[error("unexpected answer from Redis: {0}")]
     UnexpectedAnswer(&'static str),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fred::types::Value as RedisValue;
+use examhall_redis::{Value as RedisValue, convert};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -83,7 +83,7 @@ impl TakenJob {
         else {
             return Err(Error::UnexpectedAnswer("a job's fields are no list"));
         };
-        Ok(Self { id: id.convert()?, token: token.convert()?, fields, unread: unread.convert()? })
+        Ok(Self { id: convert(id)?, token: convert(token)?, fields, unread: convert(unread)? })
     }
 
     /// What was decided about the job before: it is to fail without being run.

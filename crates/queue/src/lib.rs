@@ -15,8 +15,7 @@
 //!
 //! # A producer
 //! ```no_run
-//! use examhall_core::{Backoff, RetryPolicy};
-//! use examhall_queue::{Connection, Deduplication, JobOptions, NewJob, Queue};
+//! use examhall_queue::{Backoff, Connection, RetryPolicy, Deduplication, JobOptions, NewJob, Queue};
 //! # use std::time::Duration;
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -111,17 +110,12 @@
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
 //! - Flows and job schedulers are left to BullMQ's own workers: jobs of theirs fail here with a sentence that says so.
 
-mod blocklist;
 mod claim;
 mod clock;
-mod connection;
 mod error;
 mod events;
 mod job;
 mod keys;
-mod leases;
-mod ledger;
-mod limiter;
 mod options;
 mod outcome;
 mod queue;
@@ -129,18 +123,14 @@ mod script;
 #[cfg(test)]
 mod sequences;
 mod state;
-mod wipe;
 mod worker;
 
-pub use blocklist::{Blocked, Blocklist};
 pub use claim::Claim;
-pub use connection::Connection;
 pub use error::Error;
 pub use events::{Event, Events, Position};
+pub use examhall_core::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
+pub use examhall_redis::{Connection, Error as RedisError};
 pub use job::Job;
-pub use leases::Leases;
-pub use ledger::{Effect, Entry, Ledger, Standing};
-pub use limiter::{Limiter, Permit, Rate};
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
 pub use queue::{

@@ -118,7 +118,7 @@ impl World<'_> {
             }
             Step::LookForStalled => {
                 self.redis.cmd::<i64>("DEL bull:email:stalled-check").await;
-                self.queue.eval(&script::RECOVER, vec!["1".into(), "60000".into(), "5".into()]).await?;
+                self.queue.eval::<()>(&script::RECOVER, vec!["1".into(), "60000".into(), "5".into()]).await?;
             }
             step => return self.operate(step).await,
         }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::Permit;
+use examhall_delivery::Permit;
 
 /// Counters of one rule. Each rule has its own, so nobody pushes the counters of one out by using another.
 const MOST_BUCKETS: usize = 10_000;

@@ -99,7 +99,7 @@ async fn a_full_redis_still_serves_and_forgets() {
 async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
     let mut redis = Redis::start().await;
     redis.kill().await;
-    let (cache, row) = (Cache::open(&redis.url(), "").expect("a good URL"), Row::new());
+    let (cache, row) = (Cache::builder(KEY_SPACES).open(&redis.url()).expect("a good URL"), Row::new());
     assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
     assert!(cache.ping().await.is_err());
     redis.restart().await;
@@ -198,7 +198,7 @@ async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_
 async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to_come_back() {
     let mut redis = Redis::start().await;
     redis.kill().await;
-    let (cache, row) = (Cache::open(&redis.url(), "").expect("a good URL"), Row::gated());
+    let (cache, row) = (Cache::builder(KEY_SPACES).open(&redis.url()).expect("a good URL"), Row::gated());
     let began = Instant::now();
     let readers: Vec<_> = (0..40).map(|n| other_reader(&cache, &row, n)).collect();
     let (mut crowded, mut slow) = (0, 0);
@@ -224,6 +224,9 @@ fn a_bad_url_is_refused() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let _inside = runtime.enter();
     for url in ["", "localhost"] {
-        assert!(matches!(Cache::open(url, ""), Err(examhall_cache::Error::BadUrl(_))), "{url}");
+        assert!(
+            matches!(Cache::builder(KEY_SPACES).open(url), Err(examhall_cache::Error::Redis(error)) if error.is_bad_url()),
+            "{url}"
+        );
     }
 }

@@ -222,7 +222,7 @@ async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_o
 
 #[tokio::test]
 async fn who_comes_when_twenty_thousand_wait_is_told_when_to_come_back() {
-    let (cache, row) = (Cache::local_only(), Row::gated());
+    let (cache, row) = (Cache::builder(KEY_SPACES).local_only(), Row::gated());
     let mut waiting: Vec<_> = (0..20_000).map(|_| Box::pin(try_read(&cache, &row))).collect();
     for reader in &mut waiting {
         assert!(futures_util::poll!(reader).is_pending());

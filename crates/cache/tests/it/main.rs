@@ -20,7 +20,7 @@ use std::{
 };
 
 use examhall_cache::{Cache, Fresh, ReadError, Source};
-use examhall_core::{Exam, ExamAccess, ExamId, ExamKey, ExamStatus, Timestamp, UserId};
+use examhall_core::{Exam, ExamAccess, ExamId, ExamKey, ExamStatus, KEY_SPACES, Timestamp, UserId};
 use examhall_testkit::Redis;
 use tokio::sync::Semaphore;
 
@@ -130,7 +130,7 @@ async fn cache(redis: &Redis) -> Cache {
 }
 
 async fn at(url: &str) -> Cache {
-    let cache = Cache::open(url, "").expect("a good URL");
+    let cache = Cache::builder(KEY_SPACES).open(url).expect("a good URL");
     cache.ready().await.expect("connected");
     cache
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use examhall_cache::Coding;
-use examhall_core::CacheKey;
+use examhall_core::{CacheKey, KEY_SPACES};
 use examhall_testkit::eventually;
 
 use super::*;
@@ -26,9 +26,9 @@ async fn the_first_read_loads_and_the_others_hit_and_the_life_is_the_keys() {
 #[tokio::test]
 async fn each_level_works_alone() {
     let redis = Redis::start().await;
-    let only_redis = Cache::redis_only(&redis.url(), "").expect("a good URL");
+    let only_redis = Cache::builder(KEY_SPACES).redis_only().open(&redis.url()).expect("a good URL");
     only_redis.ready().await.expect("connected");
-    for (cache, level) in [(only_redis, Source::Redis), (Cache::local_only(), Source::Local)] {
+    for (cache, level) in [(only_redis, Source::Redis), (Cache::builder(KEY_SPACES).local_only(), Source::Local)] {
         let row = Row::new();
         assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
         assert_eq!(read(&cache, &row).await, (0, level));
@@ -76,7 +76,7 @@ async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
 #[tokio::test]
 async fn what_is_too_large_is_not_set_and_bars_nobody() {
     let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::local_only()] {
+    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
         let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
         let fresh = Fresh { version: 7, head: access(), value, pin: None };
         assert!(!cache.set(&KEY, fresh, Duration::from_secs(20)).await.expect("JSON"));
@@ -165,7 +165,7 @@ async fn the_stored_bytes_are_those_to_send_in_each_coding() {
 #[tokio::test]
 async fn keys_carry_the_prefix_and_prefixes_do_not_meet() {
     let redis = Redis::start().await;
-    let (blue, row) = (Cache::open(&redis.url(), "blue:").expect("a good URL"), Row::new());
+    let (blue, row) = (Cache::builder(KEY_SPACES).prefix("blue:").open(&redis.url()).expect("a good URL"), Row::new());
     blue.ready().await.expect("connected");
     read(&blue, &row).await;
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS blue:exam:{}", KEY.0)).await, 1);
@@ -249,7 +249,7 @@ async fn what_a_process_died_warming_is_warmed_by_another() {
 #[tokio::test]
 async fn what_is_read_near_its_soft_end_is_loaded_anew_in_the_background() {
     let redis = Redis::start().await;
-    let (cache, row) = (Cache::redis_only(&redis.url(), "").expect("a good URL"), Row::new());
+    let (cache, row) = (Cache::builder(KEY_SPACES).redis_only().open(&redis.url()).expect("a good URL"), Row::new());
     cache.ready().await.expect("connected");
     read(&cache, &row).await;
     row.change();

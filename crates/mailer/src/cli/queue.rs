@@ -122,15 +122,15 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
         Ok(found) if form(command).json => answer_json(&found.json.to_string())?,
         Ok(found) if matches!(command, Command::Show { .. }) => answer_json(&found.lines.concat())?,
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
-        Err(error @ (Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_))) => {
-            return Ok(fail(1, &error.into()));
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => match error.downcast_ref() {
+            Some(Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_)) => return Ok(fail(1, &error)),
+            _ => return Err(error),
+        },
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn carry_out(mailer: &Mailer, command: &Command) -> Result<Answer, Error> {
+async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer> {
     let (queue, ledger) = (&mailer.queue, &mailer.handler.ledger);
     let attempts = |keep: bool| if keep { Attempts::Keep } else { Attempts::Reset };
     Ok(match command {

@@ -48,12 +48,12 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
             if *json {
                 let entries: Vec<_> = entries
                     .iter()
-                    .map(|one| json!({"address": one.name, "reason": one.reason, "since": Timestamp::from_millis(one.since)}))
+                    .map(|one| json!({"address": one.address, "reason": one.reason, "since": Timestamp::from_millis(one.since)}))
                     .collect();
                 answer_json(&json!(entries).to_string())?;
             } else {
                 for one in entries {
-                    answer(&format!("{}  {}  {}", Timestamp::from_millis(one.since), one.name, one.reason))?;
+                    answer(&format!("{}  {}  {}", Timestamp::from_millis(one.since), one.address, one.reason))?;
                 }
             }
         }

@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::Leases;
+use examhall_delivery::ConnectionLeases;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Kept until dropped, or until [`give_back`](Self::give_back), which says when that is done.
 pub(super) struct Lease {
-    leases: Leases,
+    leases: ConnectionLeases,
     holder: String,
     is_kept: Arc<AtomicBool>,
     keeping: AbortOnDropHandle<()>,
@@ -23,7 +23,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Takes a place and renews it every `period`; `None` where none is free. Where Redis cannot say, there is one: the
     /// server itself counts, too.
-    pub(super) async fn take(leases: &Leases, period: Duration) -> Option<Self> {
+    pub(super) async fn take(leases: &ConnectionLeases, period: Duration) -> Option<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{}-{number}-{}", std::process::id(), fastrand::u64(..));
@@ -51,7 +51,7 @@ impl Lease {
     }
 }
 
-async fn keep(leases: Leases, holder: String, is_kept: Arc<AtomicBool>, period: Duration) {
+async fn keep(leases: ConnectionLeases, holder: String, is_kept: Arc<AtomicBool>, period: Duration) {
     loop {
         tokio::time::sleep(period).await;
         is_kept.store(leases.take(&holder).await.unwrap_or(true), Ordering::Relaxed);

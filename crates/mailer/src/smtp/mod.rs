@@ -30,7 +30,8 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use examhall_boot::traces::{Parent, Span, SpanKind};
-use examhall_queue::{Connection, Limiter};
+use examhall_delivery::RateLimiter;
+use examhall_queue::Connection;
 use lettre::Address;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +112,7 @@ impl Transport {
         if let [Endpoint::Folder(path)] = endpoints.as_slice() {
             return Ok(Self { way: Way::Folder(Folder::new(path.clone())), changes });
         }
-        let limiter = Limiter::new(options.redis.clone(), "mail:rate:");
+        let limiter = RateLimiter::new(options.redis.clone(), "mail:rate:");
         let providers = endpoints.into_iter().map(|endpoint| match endpoint {
             Endpoint::Server(server) => Ok(Arc::new(Provider::new(server, options, limiter.clone(), changes.clone()))),
             Endpoint::Folder(_) => Err(BadSmtpUrl::FolderAmongServers),

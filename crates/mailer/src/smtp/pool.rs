@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::Leases;
+use examhall_delivery::ConnectionLeases;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{Fault, Kind, Limits, Phase, TransportOptions, lease::Lease, session::Session, url::Server};
@@ -23,14 +23,14 @@ pub(super) struct Pool {
     server: Arc<Server>,
     limits: Limits,
     /// The connections that all mailers together may have open, where those are counted.
-    leases: Option<Leases>,
+    leases: Option<ConnectionLeases>,
     idle: Mutex<Vec<Session>>,
 }
 
 impl Pool {
     pub(super) fn new(server: Arc<Server>, options: &TransportOptions) -> Self {
         let key = format!("mail:connections:{}", server.name());
-        let leases = server.connections.map(|count| Leases::new(options.redis.clone(), key, count, LEASE));
+        let leases = server.connections.map(|count| ConnectionLeases::new(options.redis.clone(), key, count, LEASE));
         Self { server, limits: options.limits, leases, idle: Mutex::default() }
     }
 

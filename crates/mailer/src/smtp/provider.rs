@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::{Limiter, Permit};
+use examhall_delivery::{Permit, RateLimiter};
 use lettre::Address;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Provider {
     server: Arc<Server>,
     pool: Pool,
-    limiter: Limiter,
+    limiter: RateLimiter,
     breaker: Mutex<Breaker>,
     changes: watch::Sender<()>,
 }
@@ -44,7 +44,7 @@ impl Provider {
     pub(super) fn new(
         server: Server,
         options: &TransportOptions,
-        limiter: Limiter,
+        limiter: RateLimiter,
         changes: watch::Sender<()>,
     ) -> Self {
         let server = Arc::new(server);

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use examhall_queue::Rate;
+use examhall_delivery::Rate;
 use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
 use tokio_rustls::TlsConnector;

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{Attempts, Effect, Entry, Ledger};
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
 
@@ -15,9 +16,9 @@ fn mail(class: &str) -> Value {
     json!({"to": "ada@example.com", "subject": "x", "html": "", "class": class})
 }
 
-async fn note(post: &Post, id: &str, state: Effect, result: Value) {
+async fn note(post: &Post, id: &str, state: DeliveryState, result: Value) {
     let ledger = Ledger::new(post.queue.connection().clone(), "mail:sent:", Duration::from_mins(1));
-    let entry = Entry { state, message_id: "<x@y>".to_owned(), at: 1, result, ..Entry::default() };
+    let entry = LedgerEntry { state, message_id: "<x@y>".to_owned(), at: 1, result, ..LedgerEntry::default() };
     ledger.put(id, &entry).await.expect("written");
 }
 
@@ -26,7 +27,7 @@ async fn a_job_whose_mail_was_accepted_before_is_completed_without_sending() {
     let post = Post::start().await;
     let id = post.add(json!("ada@example.com")).await;
     let result = json!({"messageId": "<x@y>", "response": "250 ok"});
-    note(&post, &id, Effect::Accepted, result.clone()).await;
+    note(&post, &id, DeliveryState::Accepted, result.clone()).await;
     assert_eq!(post.drain().await.sent, 1);
     assert_eq!((post.returned(&id).await, post.world.smtp.received().len()), (result, 0));
 }
@@ -50,7 +51,7 @@ async fn where_mails_in_doubt_are_held_verification_and_reset_are_sent_all_the_s
     let mut ids = Vec::new();
     for class in ["verification", "reset", "result", "other"] {
         let id = post.add_data(mail(class)).await;
-        note(&post, &id, Effect::Intent, Value::Null).await;
+        note(&post, &id, DeliveryState::Intent, Value::Null).await;
         ids.push(id);
     }
     let drain = post.drain().await;
@@ -76,7 +77,7 @@ async fn a_mail_that_was_not_answered_is_held_where_that_is_asked_for() {
 async fn by_default_a_mail_in_doubt_is_sent_again() {
     let post = Post::start().await;
     let id = post.add_data(mail("result")).await;
-    note(&post, &id, Effect::Intent, Value::Null).await;
+    note(&post, &id, DeliveryState::Intent, Value::Null).await;
     assert_eq!(post.drain().await.sent, 1);
 }
 
@@ -116,7 +117,7 @@ async fn a_mail_in_doubt_that_is_refused_later_stays_in_doubt() {
 async fn a_mail_is_held_until_an_operator_has_decided_though_its_worker_dies_again() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let id = post.add_data(mail("result")).await;
-    note(&post, &id, Effect::Held, Value::Null).await; // its worker died before the job had failed
+    note(&post, &id, DeliveryState::Held, Value::Null).await; // its worker died before the job had failed
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "stc", "1"]).await;
     assert_eq!(post.drain().await.failed, 1);
     assert!(post.reason(&id).await.starts_with("held: "));
@@ -136,8 +137,8 @@ async fn given_up(post: &Post) -> String {
 async fn a_job_that_lost_its_worker_too_often_is_completed_where_its_mail_was_accepted() {
     let post = Post::start().await;
     let (sent, in_doubt, not_sent) = (given_up(&post).await, given_up(&post).await, given_up(&post).await);
-    note(&post, &sent, Effect::Accepted, json!({"response": "250 ok"})).await;
-    note(&post, &in_doubt, Effect::Intent, Value::Null).await;
+    note(&post, &sent, DeliveryState::Accepted, json!({"response": "250 ok"})).await;
+    note(&post, &in_doubt, DeliveryState::Intent, Value::Null).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed, post.world.smtp.received().len()), (1, 2, 0));
     assert_eq!(post.returned(&sent).await, json!({"response": "250 ok"}));
@@ -180,7 +181,7 @@ async fn a_worker_that_has_lost_a_job_does_not_send_its_mail() {
 async fn of_two_workers_that_have_one_job_the_one_that_notes_it_second_does_not_send() {
     // So set, the intent is noted once the server knows whom the mail is for.
     let hold = [("MAIL_IN_DOUBT", "hold")];
-    let second = sent_while(&hold, async |post, id, _| note(post, id, Effect::Intent, Value::Null).await);
+    let second = sent_while(&hold, async |post, id, _| note(post, id, DeliveryState::Intent, Value::Null).await);
     assert_eq!(second.await, 0);
     assert_eq!(sent_while(&hold, async |_, _, _| {}).await, 1, "else it does");
 }

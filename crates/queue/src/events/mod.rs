@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use fred::types::Value;
+use examhall_redis::{Route, Value, convert};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::event::Event;
-use crate::{Connection, Error, JobRecord, Queue, State, connection::at_server_of};
+use crate::{Connection, Error, JobRecord, Queue, State};
 
 /// How long one read waits on the server.
 const WAIT: Duration = Duration::from_secs(5);
@@ -99,7 +99,7 @@ impl<T> Queue<T> {
 
     async fn newest_event(&self, key: &str) -> Result<String, Error> {
         let args = vec![key.into(), "+".into(), "-".into(), "COUNT".into(), 1.into()];
-        let newest = self.connection().command("XREVRANGE", at_server_of(key), args).await?;
+        let newest = self.connection().command("XREVRANGE", Route::Key(key), args).await?;
         Ok(to_entries(newest)?.pop().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
     }
 }
@@ -127,7 +127,7 @@ impl Events {
         let words =
             ["BLOCK", &WAIT.as_millis().to_string(), "COUNT", &COUNT.to_string(), "STREAMS", &self.key, &self.after];
         let args = words.into_iter().map(Value::from).collect();
-        let server = at_server_of(&self.key);
+        let server = Route::Key(&self.key);
         match self.connection.blocking("XREAD", server, args, WAIT).await? {
             Value::Map(streams) => streams.inner().into_values().next().map_or(Ok(Vec::new()), to_entries),
             _ => Ok(Vec::new()),
@@ -137,6 +137,6 @@ impl Events {
 
 /// Reads `[[id, [field, value, ...]], ...]`.
 fn to_entries(answer: Value) -> Result<Vec<(String, Event)>, Error> {
-    let entries: Vec<(String, HashMap<String, String>)> = answer.convert()?;
+    let entries: Vec<(String, HashMap<String, String>)> = convert(answer)?;
     Ok(entries.into_iter().map(|(id, fields)| (id, Event::from_fields(fields))).collect())
 }

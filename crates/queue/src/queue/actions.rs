@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use examhall_redis::{Value, convert};
 
 use super::Queue;
 use crate::{Error, State, clock::now_ms, script};
@@ -52,7 +52,7 @@ impl<T> Queue<T> {
     /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].
     pub async fn retry(&self, id: &str, attempts: Attempts) -> Result<(), Error> {
         let args = vec![id.into(), attempts.to_arg(), now_ms().to_string().into()];
-        let place: String = self.eval(&script::RETRY, args).await?.convert()?;
+        let place: String = self.eval(&script::RETRY, args).await?;
         match place.as_str() {
             "" => Ok(()),
             place => Err(refusal(id, place, "completed or failed", "retried")),
@@ -69,7 +69,7 @@ impl<T> Queue<T> {
         loop {
             let reason = reason_contains.unwrap_or_default();
             let args = vec![reason.into(), attempts.to_arg(), now.as_str().into(), passed_by.into(), STEP.into()];
-            let (done, passed, more): (u64, u32, bool) = self.eval(&script::RETRY_FAILED, args).await?.convert()?;
+            let (done, passed, more): (u64, u32, bool) = self.eval(&script::RETRY_FAILED, args).await?;
             retried += done;
             passed_by += passed;
             if !more {
@@ -83,7 +83,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].
     pub async fn promote(&self, id: &str) -> Result<(), Error> {
-        let answer: String = self.eval(&script::PROMOTE, vec![id.into(), 1.into()]).await?.convert()?;
+        let answer: String = self.eval(&script::PROMOTE, vec![id.into(), 1.into()]).await?;
         match answer.as_str() {
             "1" => Ok(()),
             place => Err(refusal(id, place, "delayed", "promoted")),
@@ -97,7 +97,7 @@ impl<T> Queue<T> {
     pub async fn promote_all(&self) -> Result<u64, Error> {
         let mut promoted = 0;
         loop {
-            let answer: String = self.eval(&script::PROMOTE, vec!["".into(), STEP.into()]).await?.convert()?;
+            let answer: String = self.eval(&script::PROMOTE, vec!["".into(), STEP.into()]).await?;
             let done: u64 = answer.parse().unwrap_or_default();
             promoted += done;
             if done < u64::from(STEP) {
@@ -111,7 +111,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongState`] while a worker has it, [`Error::Foreign`], [`Error::Redis`].
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        match self.eval(&script::REMOVE, vec![id.into()]).await?.convert::<i64>()? {
+        match self.eval(&script::REMOVE, vec![id.into()]).await? {
             1 => Ok(()),
             0 => Err(Error::NotFound(id.to_owned())),
             -1 => Err(refusal(id, "active", "not active", "removed")),
@@ -179,8 +179,8 @@ fn to_step(answer: Value) -> Result<Step<Vec<String>>, Error> {
     let Value::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a step is no list")) };
     let [done, passed_by, more] =
         <[Value; 3]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a step has three parts"))?;
-    let is_last = !more.convert::<bool>()?;
-    Ok(Step { done: done.convert()?, passed_by: passed_by.convert()?, is_last })
+    let is_last = !convert::<bool>(more)?;
+    Ok(Step { done: convert(done)?, passed_by: convert(passed_by)?, is_last })
 }
 
 fn refusal(id: &str, place: &str, wanted: &'static str, done: &'static str) -> Error {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use examhall_redis::Value;
 use serde::Serialize;
 
 use super::Queue;
@@ -69,7 +69,7 @@ impl<T: Serialize> Queue<T> {
         let mut added = Vec::with_capacity(jobs.len());
         while jobs.peek().is_some() {
             let chunk = next_chunk(&mut jobs);
-            match self.eval(&script::ADD, to_args(chunk)).await.and_then(|ids| Ok(ids.convert::<Vec<String>>()?)) {
+            match self.eval::<Vec<String>>(&script::ADD, to_args(chunk)).await {
                 Ok(ids) => added.extend(ids),
                 Err(error) if added.is_empty() => return Err(error),
                 Err(error) => return Err(Error::PartlyAdded { added, source: Box::new(error) }),

@@ -73,7 +73,7 @@ impl Batches {
     }
 
     async fn eval(&self, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
-        Ok(self.connection.eval(&script::ADD, &self.meta, to_args(jobs)).await?.convert()?)
+        Ok(self.connection.eval(&script::ADD, &[&self.meta], to_args(jobs)).await?)
     }
 
     /// What the next script adds; nothing where nothing waits.

@@ -28,7 +28,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn counts(&self) -> Result<Counts, Error> {
-        let numbers: Vec<i64> = self.eval(&script::COUNTS, vec![]).await?.convert()?;
+        let numbers: Vec<i64> = self.eval(&script::COUNTS, vec![]).await?;
         let [waiting, prioritized, delayed, active, completed, failed, next_due] =
             numbers.try_into().map_err(|_| Error::UnexpectedAnswer("counts gives seven numbers"))?;
         let next_due = Some(next_due).filter(|due| *due > 0);

@@ -1,14 +1,11 @@
-//! A look at the Redis server for operators: what it is, and how to mend what may lose jobs.
+//! A look at the Redis server for operators: what it is, and how to fix what may lose jobs.
 
 use std::time::Duration;
 
-use fred::{
-    interfaces::ClientLike,
-    types::{Builder, Value},
-};
+use examhall_redis::Route;
 
 use super::{Queue, server::is_older};
-use crate::{Error, connection::at_server_of};
+use crate::Error;
 
 /// How long each step of a log-in may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -17,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub const INSPECTIONS: [(&str, &str); 5] = [
     (
         "Redis log-in",
-        "mend user, password or TLS in REDIS_URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE names \
-         a private authority)",
+        "correct user, password or TLS in the Redis URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE \
+         names a private authority)",
     ),
     ("Redis version", "use Redis 6.2 or newer, or Valkey, and let the user ask INFO"),
     ("Redis eviction", "set `maxmemory-policy noeviction`: any other policy throws jobs away when memory is full"),
@@ -28,7 +25,7 @@ pub const INSPECTIONS: [(&str, &str); 5] = [
     ),
     (
         "Redis Cluster",
-        "put braces into QUEUE_PREFIX, as in `{bull}`: a cluster then keeps all keys of a queue on one server",
+        "put braces into the queue's prefix, as in `{bull}`: a cluster then keeps all keys of a queue on one server",
     ),
 ];
 
@@ -37,7 +34,7 @@ pub const INSPECTIONS: [(&str, &str); 5] = [
 pub struct Inspection {
     /// Which one: the first of the pair.
     pub name: &'static str,
-    /// How to mend it: the second.
+    /// How to fix it: the second.
     pub fix: &'static str,
     /// What was found.
     pub found: String,
@@ -61,7 +58,7 @@ impl<T> Queue<T> {
     /// server that is away, or lets nobody in, is a finding.
     pub async fn inspect(&self) -> Vec<Inspection> {
         let looked = async {
-            self.log_in().await?;
+            self.connection.check_login().await?;
             self.connection.ready().await?;
             Ok::<_, Error>(self.at_server("INFO", &[]).await)
         };
@@ -85,30 +82,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Connects once, and says what went wrong; the queue's [`Connection`](crate::Connection) tries for ever.
-    async fn log_in(&self) -> Result<(), Error> {
-        let mut config = self.connection.config();
-        config.fail_fast = true; // else the reason is kept from us
-        let client = Builder::from_config(config)
-            .with_connection_config(|connection| {
-                connection.connection_timeout = PATIENCE;
-                connection.internal_command_timeout = PATIENCE;
-            })
-            .with_performance_config(|performance| performance.default_command_timeout = PATIENCE)
-            .build()?;
-        client.init().await?;
-        Ok(client.quit().await?)
-    }
-
     /// The server's clock, in ms since 1970.
     ///
     /// # Errors
     /// [`Error::Redis`].
     pub async fn server_time(&self) -> Result<i64, Error> {
-        let server = at_server_of(&self.keys.of("meta"));
-        let answer: Value = self.connection.command("TIME", server, vec![]).await?;
-        let (seconds, micros): (i64, i64) = answer.convert()?;
-        Ok(seconds * 1000 + micros / 1000)
+        Ok(self.connection.time(Route::Key(&self.keys.of("meta"))).await?)
     }
 }
 

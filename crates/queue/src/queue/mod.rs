@@ -4,6 +4,7 @@ mod actions;
 mod add;
 mod batch;
 mod counts;
+mod ended_data;
 mod inspect;
 mod pause;
 mod read;
@@ -12,7 +13,7 @@ mod server;
 
 use std::{marker::PhantomData, sync::Arc};
 
-use fred::types::Value;
+use examhall_redis::{FromValue, Script, Value};
 
 use self::batch::Batches;
 pub use self::{
@@ -24,7 +25,7 @@ pub use self::{
     record::JobRecord,
     server::{Concern, ConnectedWorker},
 };
-use crate::{Connection, Error, keys::Keys, script::Script};
+use crate::{Connection, Error, keys::Keys};
 
 /// One BullMQ queue whose jobs carry a `T`. Cheap to clone.
 pub struct Queue<T> {
@@ -54,8 +55,8 @@ impl<T> Queue<T> {
         &self.keys
     }
 
-    pub(crate) async fn eval(&self, script: &'static Script, args: Vec<Value>) -> Result<Value, Error> {
-        self.connection.eval(script, &self.keys.of("meta"), args).await
+    pub(crate) async fn eval<R: FromValue>(&self, script: &'static Script, args: Vec<Value>) -> Result<R, Error> {
+        Ok(self.connection.eval(script, &[&self.keys.of("meta")], args).await?)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use examhall_redis::{FromValue, Route, Value};
 
 use super::Queue;
-use crate::{Error, connection::at_server_of, script};
+use crate::{Error, script};
 
 /// Jobs that one script removes.
 const STEP: u32 = 1000;
@@ -30,7 +30,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn pause(&self) -> Result<(), Error> {
-        self.eval(&script::PAUSE, vec![]).await.map(drop)
+        self.eval(&script::PAUSE, vec![]).await
     }
 
     /// Lets workers take jobs again.
@@ -38,7 +38,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn resume(&self) -> Result<(), Error> {
-        self.eval(&script::RESUME, vec![]).await.map(drop)
+        self.eval(&script::RESUME, vec![]).await
     }
 
     /// Whether the queue is paused.
@@ -46,7 +46,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn is_paused(&self) -> Result<bool, Error> {
-        self.meta("HEXISTS", &["paused"]).await?.convert::<bool>().map_err(Error::from)
+        self.meta("HEXISTS", &["paused"]).await
     }
 
     /// Lets all workers of the queue together begin at most `count` jobs in each `period`; without a limit where absent.
@@ -55,13 +55,12 @@ impl<T> Queue<T> {
     /// [`Error::Redis`].
     pub async fn set_rate_limit(&self, limit: Option<(u32, Duration)>) -> Result<(), Error> {
         match limit {
-            None => self.meta("HDEL", &["max", "duration"]).await?,
+            None => self.meta("HDEL", &["max", "duration"]).await,
             Some((count, period)) => {
                 let (max, duration) = (count.to_string(), period.as_millis().to_string());
-                self.meta("HSET", &["max", &max, "duration", &duration]).await?
+                self.meta("HSET", &["max", &max, "duration", &duration]).await
             }
-        };
-        Ok(())
+        }
     }
 
     /// Lets all workers of the queue together run at most so many jobs at once; without a limit where absent.
@@ -70,10 +69,9 @@ impl<T> Queue<T> {
     /// [`Error::Redis`].
     pub async fn set_global_concurrency(&self, jobs: Option<u32>) -> Result<(), Error> {
         match jobs {
-            None => self.meta("HDEL", &["concurrency"]).await?,
-            Some(jobs) => self.meta("HSET", &["concurrency", &jobs.to_string()]).await?,
-        };
-        Ok(())
+            None => self.meta("HDEL", &["concurrency"]).await,
+            Some(jobs) => self.meta("HSET", &["concurrency", &jobs.to_string()]).await,
+        }
     }
 
     /// Removes the paused queue and all its jobs. While workers have jobs, only where `force` is set; those workers then
@@ -91,7 +89,7 @@ impl<T> Queue<T> {
     pub async fn obliterate(&self, force: bool) -> Result<(), Error> {
         loop {
             let args = vec![STEP.into(), if force { "1" } else { "0" }.into()];
-            match self.eval(&script::OBLITERATE, args).await?.convert::<i64>()? {
+            match self.eval(&script::OBLITERATE, args).await? {
                 0 => return Ok(()),
                 -1 => return Err(Error::NotIdle("pause the queue before you obliterate it")),
                 -2 => return Err(Error::NotIdle("workers have jobs of the queue: wait for them, or use force")),
@@ -100,10 +98,10 @@ impl<T> Queue<T> {
         }
     }
 
-    async fn meta(&self, command: &'static str, words: &[&str]) -> Result<Value, Error> {
+    async fn meta<R: FromValue>(&self, command: &'static str, words: &[&str]) -> Result<R, Error> {
         let key = self.keys.of("meta");
         let args =
             std::iter::once(Value::from(key.as_str())).chain(words.iter().map(|word| Value::from(*word))).collect();
-        self.connection.command(command, at_server_of(&key), args).await
+        Ok(self.connection.command(command, Route::Key(&key), args).await?)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use fred::types::Value;
+use examhall_redis::{Route, Value, convert};
 
 use super::{JobRecord, Queue};
-use crate::{Error, State, clock::now_ms, connection::at_server_of, script};
+use crate::{Error, State, clock::now_ms, script};
 
 /// In which order jobs are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl<T> Queue<T> {
             return Err(Error::UnexpectedAnswer("a job is no list"));
         };
         let Ok([place, Value::Array(hash), due]) = <[Value; 3]>::try_from(parts) else { return Ok(None) };
-        let place: String = place.convert()?;
+        let place: String = convert(place)?;
         match State::from_place(&place) {
-            Some(state) if !hash.is_empty() => JobRecord::new(id.to_owned(), state, hash, due.convert()?).map(Some),
+            Some(state) if !hash.is_empty() => JobRecord::new(id.to_owned(), state, hash, convert(due)?).map(Some),
             _ => Ok(None),
         }
     }
@@ -58,7 +58,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn states(&self, ids: &[String]) -> Result<Vec<Option<State>>, Error> {
-        let places: Vec<String> = self.eval(&script::STATES, ids.iter().map(Into::into).collect()).await?.convert()?;
+        let places: Vec<String> = self.eval(&script::STATES, ids.iter().map(Into::into).collect()).await?;
         Ok(places.iter().map(|place| State::from_place(place)).collect())
     }
 
@@ -88,7 +88,7 @@ impl<T> Queue<T> {
         jobs.into_iter()
             .map(|job| match job {
                 Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
-                    Ok([id, Value::Array(hash), due]) => JobRecord::new(id.convert()?, state, hash, due.convert()?),
+                    Ok([id, Value::Array(hash), due]) => JobRecord::new(convert(id)?, state, hash, convert(due)?),
                     _ => Err(Error::UnexpectedAnswer("a listed job has three parts")),
                 },
                 _ => Err(Error::UnexpectedAnswer("a listed job is no list")),
@@ -104,7 +104,7 @@ impl<T> Queue<T> {
         let last = i64::from(skip) + i64::from(count) - 1;
         let key = self.keys.of(id) + ":logs";
         let args = vec![key.as_str().into(), skip.into(), last.into()];
-        Ok(self.connection.command("LRANGE", at_server_of(&key), args).await?.convert()?)
+        Ok(self.connection.command("LRANGE", Route::Key(&key), args).await?)
     }
 
     /// Since when the first job of each priority waits. Where one starves, its time stands still.
@@ -112,7 +112,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`Error::Redis`].
     pub async fn oldest_waiting(&self) -> Result<Vec<Oldest>, Error> {
-        let numbers: Vec<i64> = self.eval(&script::OLDEST, vec![]).await?.convert()?;
+        let numbers: Vec<i64> = self.eval(&script::OLDEST, vec![]).await?;
         let oldest = |pair: &[i64]| u32::try_from(pair[0]).ok().map(|priority| Oldest { priority, timestamp: pair[1] });
         Ok(numbers.chunks_exact(2).filter_map(oldest).collect())
     }
@@ -126,7 +126,7 @@ impl<T> Queue<T> {
         let count = async |set: &str| -> Result<i64, Error> {
             let key = self.keys.of(set);
             let args = vec![key.as_str().into(), from.to_string().into(), "+inf".into()];
-            Ok(self.connection.command("ZCOUNT", at_server_of(&key), args).await?.convert()?)
+            Ok(self.connection.command("ZCOUNT", Route::Key(&key), args).await?)
         };
         Ok(Ended { completed: count("completed").await?, failed: count("failed").await? })
     }
@@ -137,7 +137,6 @@ impl<T> Queue<T> {
     /// [`Error::Redis`].
     pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
         let key = self.keys.of(id);
-        let answer = self.connection.command("HGETALL", at_server_of(&key), vec![key.as_str().into()]).await?;
-        Ok(answer.convert()?)
+        Ok(self.connection.command("HGETALL", Route::Key(&key), vec![key.as_str().into()]).await?)
     }
 }

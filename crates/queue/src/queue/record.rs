@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fred::types::Value as RedisValue;
+use examhall_redis::{Value as RedisValue, convert};
 use serde_json::Value;
 
 use crate::{Error, JobOptions, State};
@@ -83,7 +83,7 @@ impl Fields {
         let mut fields = HashMap::with_capacity(hash.len() / 2);
         let mut hash = hash.into_iter();
         while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
-            fields.insert(field.convert()?, value.into_owned_bytes().unwrap_or_default());
+            fields.insert(convert(field)?, value.into_owned_bytes().unwrap_or_default());
         }
         Ok(Self(fields))
     }

@@ -2,10 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use fred::{error::ErrorKind, types::Value};
+use examhall_redis::{Route, Value};
 
 use super::Queue;
-use crate::{Error, connection::at_server_of};
+use crate::Error;
 
 /// Oldest Redis whose commands all scripts find.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
@@ -64,9 +64,7 @@ impl<T> Queue<T> {
                     }
                     return Ok(());
                 }
-                Err(Error::Redis(error))
-                    if matches!(error.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled) =>
-                {
+                Err(Error::Redis(error)) if error.is_transient() => {
                     tracing::debug!(%error, "Redis went away again");
                     tokio::time::sleep(REST).await;
                 }
@@ -117,9 +115,9 @@ impl<T> Queue<T> {
     }
 
     pub(super) async fn at_server(&self, command: &'static str, words: &[&str]) -> Result<String, Error> {
-        let server = at_server_of(&self.keys.of("meta"));
+        let meta = self.keys.of("meta");
         let args = words.iter().map(|word| Value::from(*word)).collect();
-        Ok(self.connection.command(command, server, args).await?.convert()?)
+        Ok(self.connection.command(command, Route::Key(&meta), args).await?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use examhall_redis::{Value, convert};
 
 use super::report::Report;
 use crate::{
@@ -55,7 +55,7 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
     };
     let [codes, taken, next_due, limited, active, gone] =
         <[Value; 6]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives six parts"))?;
-    let (codes, limited): (Vec<i64>, u64) = (codes.convert()?, limited.convert()?);
+    let (codes, limited): (Vec<i64>, u64) = (convert(codes)?, convert(limited)?);
     if codes.len() != reports.len() {
         return Err(Error::UnexpectedAnswer("exchange gives a code for each report"));
     }
@@ -63,10 +63,10 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
         asked_at,
         codes,
         taken: to_jobs(taken)?,
-        gone: gone.convert()?,
-        next_due: Some(next_due.convert()?).filter(|due| *due > 0),
+        gone: convert(gone)?,
+        next_due: Some(convert(next_due)?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
-        active: active.convert()?,
+        active: convert(active)?,
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
+use examhall_redis::{Route, Value};
 use tokio::sync::mpsc;
 
-use crate::{Connection, Error, connection::at_server_of};
+use crate::{Connection, Error};
 
 /// Longest sleep, so that a dead connection is noticed.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ impl Sleeper {
     /// Wakes whoever has slept longest.
     pub(super) async fn wake_another(&self) {
         let args = vec![self.marker.as_str().into(), "0".into(), READY.into()];
-        if let Err(error) = self.awake.command("ZADD", at_server_of(&self.marker), args).await {
+        if let Err(error) = self.awake.command::<()>("ZADD", Route::Key(&self.marker), args).await {
             tracing::debug!(%error, "a wake-up was not handed on");
         }
     }
@@ -90,10 +90,10 @@ impl Sleep {
         let made = self.connection.times_made();
         if self.named != made {
             let args = vec!["SETNAME".into(), self.name.as_str().into()];
-            self.connection.command("CLIENT", at_server_of(&self.marker), args).await?;
+            self.connection.command::<()>("CLIENT", Route::Key(&self.marker), args).await?;
             self.named = made;
         }
         let args = vec![Value::from(self.marker.as_str()), Value::from(format!("{:.3}", span.as_secs_f64()))];
-        self.connection.blocking("BZPOPMIN", at_server_of(&self.marker), args, span).await.map(drop)
+        Ok(self.connection.blocking("BZPOPMIN", Route::Key(&self.marker), args, span).await?)
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use examhall_redis::Route;
 use serde::de::DeserializeOwned;
 use tokio::task::{Id, JoinError};
 
@@ -101,7 +102,7 @@ where
         let number = self.exchanges;
         Box::pin(async move {
             let turn = async {
-                let client_id = queue.connection().client_id(&queue.keys().of("meta")).await?;
+                let client_id = queue.connection().client_id(Route::Key(&queue.keys().of("meta"))).await?;
                 let taking = Taking {
                     wanted,
                     lock: options.lock,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::types::Value;
+use examhall_redis::{ConnectionOptions, Route, Value};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -16,12 +16,7 @@ use super::{
     identity::{Identity, MARK, client_id_of},
     in_hand::InHand,
 };
-use crate::{
-    Claim, Error, Queue,
-    clock::now_ms,
-    connection::{RECONNECT_WITHIN, at_server_of},
-    script,
-};
+use crate::{Claim, Error, Queue, clock::now_ms, script};
 
 /// How often a worker with jobs shows that it is alive, and looks whether others are.
 const BEAT: Duration = Duration::from_secs(1);
@@ -29,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const DEAD_AFTER: Duration = Duration::from_secs(4);
 /// How long a link must have been up before others are judged by it: after a restart of Redis they need the time to come
 /// back and to show that they are alive.
-const JUDGE_AFTER: Duration = Duration::from_secs(2 * RECONNECT_WITHIN.as_secs() + 2);
+const JUDGE_AFTER: Duration = Duration::from_secs(2 * ConnectionOptions::MAX_BACKOFF.as_secs() + 2);
 
 /// What all the tasks of one worker's upkeep need.
 pub(super) struct Upkeep<T> {
@@ -98,7 +93,7 @@ impl<T: 'static> Upkeep<T> {
         // A little less than the interval: a check that comes as late as the one before it did is not to be left out.
         let nobody_else_for = (self.stalled_interval * 9 / 10).as_millis().to_string();
         let args = vec![now_ms().to_string().into(), nobody_else_for.into(), self.max_stalls.into()];
-        let recovered: Vec<String> = self.queue.eval(&script::RECOVER, args).await?.convert()?;
+        let recovered: Vec<String> = self.queue.eval(&script::RECOVER, args).await?;
         self.report_recovered(&recovered);
         Ok(())
     }
@@ -116,12 +111,12 @@ impl<T: 'static> Upkeep<T> {
     async fn show_life(&self) -> Result<(), Error> {
         let key = self.queue.keys().signs_of_life() + self.identity.uuid();
         let args = vec![key.as_str().into(), "1".into(), "PX".into(), DEAD_AFTER.as_millis().to_string().into()];
-        self.queue.connection().command("SET", at_server_of(&key), args).await.map(drop)
+        Ok(self.queue.connection().command("SET", Route::Key(&key), args).await?)
     }
 
     async fn bury_the_dead(&self) -> Result<(), Error> {
         let args = vec![MARK.into(), self.queue.keys().signs_of_life().into(), self.identity.uuid().into()];
-        let suspects: Vec<String> = self.queue.eval(&script::SUSPECTS, args).await?.convert()?;
+        let suspects: Vec<String> = self.queue.eval(&script::SUSPECTS, args).await?;
         let ids: HashSet<u64> = suspects.iter().skip(1).step_by(2).filter_map(|token| client_id_of(token)).collect();
         if ids.is_empty() {
             return Ok(());
@@ -135,7 +130,7 @@ impl<T: 'static> Upkeep<T> {
             }
         }
         if args.len() > 1 {
-            let recovered: Vec<String> = self.queue.eval(&script::BURY, args).await?.convert()?;
+            let recovered: Vec<String> = self.queue.eval(&script::BURY, args).await?;
             self.report_recovered(&recovered);
         }
         Ok(())
@@ -145,15 +140,15 @@ impl<T: 'static> Upkeep<T> {
     async fn connected(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, Error> {
         let mut args: Vec<Value> = vec!["LIST".into(), "ID".into()];
         args.extend(ids.iter().map(|id| Value::from(id.to_string())));
-        let server = at_server_of(&self.queue.keys().of("meta"));
-        let list: String = self.queue.connection().command("CLIENT", server, args).await?.convert()?;
+        let server = Route::Key(&self.queue.keys().of("meta"));
+        let list: String = self.queue.connection().command("CLIENT", server, args).await?;
         Ok(list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok()).collect())
     }
 
     async fn extend(&self, claims: &[Claim]) -> Result<HashSet<String>, Error> {
         let mut args: Vec<Value> = vec![self.lock.as_millis().to_string().into()];
         args.extend(claims.iter().flat_map(|claim| [claim.id(), claim.token()]).map(Value::from));
-        let lost: Vec<String> = self.queue.eval(&script::EXTEND, args).await?.convert()?;
+        let lost: Vec<String> = self.queue.eval(&script::EXTEND, args).await?;
         Ok(lost.into_iter().collect())
     }
 

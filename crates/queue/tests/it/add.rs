@@ -62,7 +62,8 @@ async fn the_same_id_twice_is_one_job() {
     assert_eq!(bench.add(options).await, "m-7");
     assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:wait").await, 1);
     assert_eq!(bench.redis.cmd::<i64>("GET bull:email:id").await, 2);
-    let events: String = format!("{:?}", bench.redis.cmd::<fred::types::Value>("XRANGE bull:email:events - +").await);
+    let events: String =
+        format!("{:?}", bench.redis.cmd::<examhall_redis::Value>("XRANGE bull:email:events - +").await);
     assert!(events.contains("duplicated"), "{events}");
 }
 

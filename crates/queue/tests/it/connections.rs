@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Blocklist, Connection, Effect, Entry, Error, JobOptions, Leases, Ledger, Queue};
+use examhall_queue::{Connection, Error, JobOptions, Queue};
 use examhall_testkit::{Process, Redis, RedisCluster, RedisOptions, Sentinel, eventually, example};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,29 +80,6 @@ async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one()
     let refused = plain.check_server().await.expect_err("its keys would be spread");
     assert!(matches!(&refused, Error::NeedsHashTag { prefix } if prefix == "bull"), "{refused}");
     assert!(refused.to_string().contains("the prefix {bull} instead of bull"), "{refused}");
-}
-
-#[tokio::test]
-async fn ledgers_lists_and_leases_find_their_server_in_a_cluster() {
-    let cluster = RedisCluster::start(3).await;
-    let connection = Connection::open(&cluster.url()).expect("a good URL");
-    connection.ready().await.expect("connected");
-    let ledger = Ledger::new(connection.clone(), "mail:sent:", Duration::from_mins(1));
-    let entry = |n| Entry { state: Effect::Accepted, message_id: n, at: 1, ..Entry::default() };
-    for n in (0..20).map(|n| n.to_string()) {
-        let known = ledger.read(&n).await.expect("read");
-        assert!(ledger.replace(&n, &known, &Entry::default()).await.expect("written").is_some());
-        ledger.put(&n, &entry(n.clone())).await.expect("written");
-        assert_eq!(ledger.get(&n).await.expect("read"), Some(entry(n.clone())));
-        let list = Blocklist::new(connection.clone(), format!("list:{n}"));
-        assert!(list.add("ada@example.com", "gone").await.expect("added"));
-        assert_eq!(list.find(&["ada@example.com".to_owned()]).await.expect("looked for").len(), 1);
-        assert_eq!(list.list().await.expect("listed").len(), 1);
-        assert_eq!(list.strike("ada@example.com", "m-1", Duration::from_mins(1)).await.expect("counted"), 1);
-        assert!(list.remove("ada@example.com").await.expect("removed"));
-        let leases = Leases::new(connection.clone(), format!("places:{n}"), 1, Duration::from_mins(1));
-        assert!(leases.take("a").await.expect("asked") && !leases.take("b").await.expect("asked"));
-    }
 }
 
 #[tokio::test]

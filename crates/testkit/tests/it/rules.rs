@@ -14,18 +14,20 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("boot", &[]),
+    ("redis", &[]),
     ("store", &["core"]),
-    ("cache", &["core"]),
-    ("queue", &["core"]),
-    ("api", &["store", "cache", "queue", "boot", "core"]),
-    ("mailer", &["queue", "boot", "core"]),
+    ("cache", &["redis", "core"]),
+    ("queue", &["redis", "core"]),
+    ("delivery", &["redis", "core"]),
+    ("api", &["store", "cache", "queue", "delivery", "redis", "boot", "core"]),
+    ("mailer", &["queue", "delivery", "redis", "boot", "core"]),
     ("testkit", &[]),
     ("bench", &["api", "boot", "cache", "core", "queue", "store", "testkit"]),
 ];
 
 /// Which crates may speak what; `testkit` and `bench` may speak everything.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("fred", &["cache", "queue"]),
+    ("fred", &["redis"]),
     ("sea-orm", &["store"]),
     ("sea-orm-migration", &["store"]),
     ("actix-web", &["api"]),

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use crate::{Connection, Error, script};
+use examhall_redis::Connection;
 
-/// How often something may happen: `burst` at once, then one per `interval`.
+use crate::{Error, script};
+
+/// Rate at which something may happen: `burst` at once, then one per `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many may happen at once after a rest; at least 1.
+    /// Number that may happen at once after a pause; at least 1.
     pub burst: u32,
-    /// How long one of them takes to come back.
+    /// Time until one of them may happen again.
     pub interval: Duration,
 }
 
-/// What a [`Limiter`] says.
+/// Answer of a [`RateLimiter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     /// Go on; it has been counted.
@@ -27,9 +29,9 @@ pub enum Permit {
 /// A key costs one small string that lives as long as its bucket is not full.
 /// ```no_run
 /// # use std::time::Duration;
-/// use examhall_queue::{Connection, Limiter, Permit, Rate};
-/// # async fn run(connection: Connection) -> Result<(), examhall_queue::Error> {
-/// let limiter = Limiter::new(connection, "limit:");
+/// use examhall_delivery::{Permit, Rate, RateLimiter};
+/// # async fn run(connection: examhall_redis::Connection) -> Result<(), examhall_delivery::Error> {
+/// let limiter = RateLimiter::new(connection, "limit:");
 /// match limiter.take("login:203.0.113.7", Rate::per(5, Duration::from_secs(60))).await? {
 ///     Permit::Granted => println!("go on"),
 ///     Permit::After(wait) => println!("again in {wait:?}"),
@@ -38,7 +40,7 @@ pub enum Permit {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Limiter {
+pub struct RateLimiter {
     connection: Connection,
     prefix: String,
 }
@@ -50,7 +52,7 @@ impl Rate {
     }
 }
 
-impl Limiter {
+impl RateLimiter {
     /// A limiter whose keys begin with `prefix`, such as `limit:`.
     pub fn new(connection: Connection, prefix: impl Into<String>) -> Self {
         Self { connection, prefix: prefix.into() }
@@ -59,22 +61,21 @@ impl Limiter {
     /// Takes one of what `key` may have.
     ///
     /// # Errors
-    /// [`Error::Redis`]: nobody knows then; the caller decides whether that means yes or no.
+    /// Returns [`Error::Redis`] if Redis does not answer; the caller decides whether that means yes or no.
     pub async fn take(&self, key: &str, rate: Rate) -> Result<Permit, Error> {
         let key = format!("{}{key}", self.prefix);
         let args = vec![rate.interval.as_micros().to_string().into(), rate.burst.max(1).into()];
-        let wait: u64 = self.connection.eval(&script::LIMIT, &key, args).await?.convert()?;
+        let wait: u64 = self.connection.eval(&script::LIMIT, &[&key], args).await?;
         Ok(if wait == 0 { Permit::Granted } else { Permit::After(Duration::from_micros(wait)) })
     }
 
-    /// Puts back one that [`take`](Self::take) has granted, where it turns out that it does not count.
+    /// Returns one that [`take`](Self::take) has granted and that does not count after all.
     ///
     /// # Errors
-    /// [`Error::Redis`]: it may still count then.
+    /// Returns [`Error::Redis`] if Redis does not answer: it may still count then.
     pub async fn give_back(&self, key: &str, rate: Rate) -> Result<(), Error> {
         let key = format!("{}{key}", self.prefix);
         let args = vec![rate.interval.as_micros().to_string().into()];
-        self.connection.eval(&script::LIMIT_BACK, &key, args).await?;
-        Ok(())
+        Ok(self.connection.eval(&script::LIMIT_BACK, &[&key], args).await?)
     }
 }

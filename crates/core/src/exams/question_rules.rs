@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::{Choice, Question, QuestionKind, folding::folded};
+use super::folding::folded;
+use crate::{Choice, Question, QuestionKind};
 
 /// Something in a question that cannot stay as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

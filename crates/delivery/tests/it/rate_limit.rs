@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-use examhall_queue::{Limiter, Permit, Rate};
+use examhall_delivery::{Permit, Rate, RateLimiter};
 use examhall_testkit::Redis;
 
 use crate::connect;
 
 #[tokio::test]
-async fn as_many_as_the_burst_pass_and_the_next_is_told_how_long_to_wait() {
+async fn a_burst_passes_and_the_next_waits() {
     let redis = Redis::start().await;
-    let limiter = Limiter::new(connect(&redis).await, "limit:");
+    let limiter = RateLimiter::new(connect(&redis).await, "limit:");
     let rate = Rate::per(3, Duration::from_mins(3));
     for _ in 0..3 {
         assert_eq!(limiter.take("a", rate).await.expect("asked"), Permit::Granted);
@@ -19,9 +19,10 @@ async fn as_many_as_the_burst_pass_and_the_next_is_told_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn two_processes_share_one_limit_and_it_comes_back() {
+async fn two_processes_share_one_limit() {
     let redis = Redis::start().await;
-    let (one, other) = (Limiter::new(connect(&redis).await, "limit:"), Limiter::new(connect(&redis).await, "limit:"));
+    let (one, other) =
+        (RateLimiter::new(connect(&redis).await, "limit:"), RateLimiter::new(connect(&redis).await, "limit:"));
     let rate = Rate { burst: 1, interval: Duration::from_secs(3) };
     assert_eq!(one.take("a", rate).await.expect("asked"), Permit::Granted);
     let Permit::After(wait) = other.take("a", rate).await.expect("asked") else { panic!("the second passed") };

@@ -6,26 +6,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use examhall_queue::{
-    Connection, Effect, Entry, Failure, Handler, Job, JobOptions, Ledger, Limiter, NewJob, Outcome, Permit, Queue,
-    Rate, Worker, WorkerOptions,
-};
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, Permit, Rate, RateLimiter};
+use examhall_queue::{Connection, Failure, Handler, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// Pays, by somebody else's service that takes ten payments in a second.
 struct Payer {
     ledger: Ledger,
-    limiter: Limiter,
+    limiter: RateLimiter,
 }
 
 impl Payer {
-    async fn pay(&self, job: &Job<Value>) -> Result<Outcome, examhall_queue::Error> {
+    async fn pay(&self, job: &Job<Value>) -> Result<Outcome, examhall_delivery::Error> {
         let known = self.ledger.read(&job.id).await?;
         match known.entry() {
-            Some(entry) if entry.state == Effect::Accepted => return Ok(Outcome::Completed(entry.result)),
+            Some(entry) if entry.state == DeliveryState::Accepted => return Ok(Outcome::Completed(entry.result)),
             // Begun by a worker that died: nobody knows. Who can ask the service asks; here somebody must look.
-            Some(entry) if entry.state == Effect::Intent => {
+            Some(entry) if entry.state == DeliveryState::Intent => {
                 return Ok(Outcome::Unrecoverable(Failure::new(format!("{} is in doubt", entry.message_id))));
             }
             _ => {}
@@ -33,14 +31,14 @@ impl Payer {
         if let Permit::After(wait) = self.limiter.take("service", Rate::per(10, Duration::from_secs(1))).await? {
             return Ok(Outcome::Parked(wait)); // spends no attempt
         }
-        if self.ledger.replace(&job.id, &known, &entry(&job.id, Effect::Intent, Value::Null)).await?.is_none() {
+        if self.ledger.replace(&job.id, &known, &entry(&job.id, DeliveryState::Intent, Value::Null)).await?.is_none() {
             return Ok(Outcome::Returned); // another worker has it
         }
         if job.claim.is_lost() {
             return Ok(Outcome::Returned); // looked at last: from here on it happens
         }
         let receipt = json!({"paid": job.data["cents"]});
-        self.ledger.put(&job.id, &entry(&job.id, Effect::Accepted, receipt.clone())).await?;
+        self.ledger.put(&job.id, &entry(&job.id, DeliveryState::Accepted, receipt.clone())).await?;
         Ok(Outcome::Completed(receipt))
     }
 }
@@ -52,10 +50,10 @@ impl Handler<Value> for Payer {
     }
 }
 
-fn entry(id: &str, state: Effect, result: Value) -> Entry {
+fn entry(id: &str, state: DeliveryState, result: Value) -> LedgerEntry {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
     let at = i64::try_from(now).unwrap_or(i64::MAX);
-    Entry { state, message_id: format!("payment-{id}"), at, result, ..Entry::default() }
+    LedgerEntry { state, message_id: format!("payment-{id}"), at, result, ..LedgerEntry::default() }
 }
 
 #[tokio::main]
@@ -70,10 +68,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let week = Duration::from_hours(7 * 24);
     let payer = || Payer {
         ledger: Ledger::new(connection.clone(), "paid:", week),
-        limiter: Limiter::new(connection.clone(), "limit:"),
+        limiter: RateLimiter::new(connection.clone(), "limit:"),
     };
     // As a worker leaves it that dies while it pays.
-    payer().ledger.put("in-doubt", &entry("in-doubt", Effect::Intent, Value::Null)).await?;
+    payer().ledger.put("in-doubt", &entry("in-doubt", DeliveryState::Intent, Value::Null)).await?;
     let ids = (1..=20).map(|number| format!("order-{number}")).chain(["in-doubt".to_owned()]);
     let jobs: Vec<_> = ids
         .map(|id| NewJob {

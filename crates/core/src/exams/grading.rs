@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Answer, AnswerValue, Choice, Question, QuestionId, QuestionKind,
+use super::{
     folding::folded,
     number::{NotANumber, parse_number},
 };
+use crate::{Answer, AnswerValue, Choice, Question, QuestionId, QuestionKind};
 
 /// What came of grading an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::folding::{is_invisible, unified};
+use super::folding::{is_invisible, unified};
 
 /// Longest text that is read as a number, in characters.
 const LONGEST: usize = 64;

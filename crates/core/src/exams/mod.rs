@@ -1,0 +1,35 @@
+//! Exams, and who sits and sets them: rules, grading, passwords, accounts, and their cache keys.
+
+mod attempt;
+mod cache_keys;
+mod change;
+mod exam;
+mod folding;
+mod grading;
+mod id;
+mod number;
+mod order;
+mod password;
+mod patch;
+mod person_name;
+mod question;
+mod question_rules;
+mod result;
+mod statistics;
+mod user;
+
+pub use attempt::{Answer, AnswerValue, Attempt};
+pub use cache_keys::{ExamKey, KEY_SPACES, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use change::Change;
+pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};
+pub use grading::{AnswerKey, Grade, Mark, Ungraded, WhyUngraded};
+pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
+pub use order::{OrderedQuestion, shuffled};
+pub use password::{BadPassword, check_password, prepared_password};
+pub use patch::Patch;
+pub use person_name::{BadName, check_name};
+pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
+pub use question_rules::{Fault, MAX_QUESTIONS};
+pub use result::{ExamResult, ResultAccess};
+pub use statistics::{QuestionStatistics, Statistics, StatisticsBuilder};
+pub use user::{BadRole, Profile, Role, Viewer};

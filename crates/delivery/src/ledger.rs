@@ -1,0 +1,165 @@
+//! The delivery ledger: what is known of a mail's delivery, written before it and after it.
+
+use std::time::Duration;
+
+use examhall_redis::Connection;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, script};
+
+/// Entries under `<prefix><job id>`. Cheap to clone.
+///
+/// Two workers may believe that a job is theirs. So an intent is written by compare-and-swap: only if nothing has been
+/// written since the entry was read, and one of the two is refused.
+/// ```no_run
+/// # use std::time::Duration;
+/// use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+/// # async fn run(connection: examhall_redis::Connection) -> Result<(), examhall_delivery::Error> {
+/// let ledger = Ledger::new(connection, "mail:sent:", Duration::from_secs(7 * 24 * 3600));
+/// let entry = |state, at| LedgerEntry { state, message_id: "<m-7@x.example>".into(), at, ..LedgerEntry::default() };
+/// let known = ledger.read("m-7").await?;
+/// if known.entry().is_none_or(|entry| entry.state != DeliveryState::Accepted)
+///     && ledger.replace("m-7", &known, &entry(DeliveryState::Intent, 1_700_000_000_000)).await?.is_some()
+/// {
+///     // send
+///     ledger.put("m-7", &entry(DeliveryState::Accepted, 1_700_000_000_500)).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    connection: Connection,
+    prefix: String,
+    retention: Duration,
+}
+
+/// State of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeliveryState {
+    /// It was about to happen: it may have.
+    #[default]
+    Intent,
+    /// It has happened.
+    Accepted,
+    /// It has not happened, and will be tried again.
+    Deferred,
+    /// It has not happened, and will not.
+    Refused,
+    /// It may have happened, and an operator decides whether to try again.
+    Held,
+}
+
+/// One entry.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    /// State of the delivery.
+    pub state: DeliveryState,
+    /// Name by which the outside world knows the effect: a mail's `Message-ID`.
+    pub message_id: String,
+    /// Time of writing, in ms since 1970.
+    pub at: i64,
+    /// Time at which the job was added, in ms since 1970, if its id is a number: BullMQ counts ids from 1 again after a
+    /// queue was obliterated, and an entry of the earlier job says nothing of the later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_timestamp: Option<i64>,
+    /// Whether it may have happened in an earlier run, whatever became of this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
+    /// Number of deferrals that spent no attempt.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deferrals: u32,
+    /// Number of times the job had lost its worker when this was written, where that matters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stalls: u32,
+    /// What the job returned if the mail was accepted; or the operator who decided.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub result: Value,
+}
+
+/// An entry as it was read or written: the token of [`Ledger::replace`]'s compare-and-swap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerVersion(String);
+
+impl LedgerVersion {
+    /// Version of an entry once it was written.
+    ///
+    /// # Errors
+    /// Returns [`Error::Json`] if the entry cannot be written.
+    pub fn of(entry: &LedgerEntry) -> Result<Self, Error> {
+        Ok(Self(serde_json::to_string(entry)?))
+    }
+
+    /// Returns the entry; `None` too if it cannot be understood.
+    pub fn entry(&self) -> Option<LedgerEntry> {
+        serde_json::from_str(&self.0).ok()
+    }
+}
+
+impl Ledger {
+    /// Ledger whose entries are kept for `retention`.
+    pub fn new(connection: Connection, prefix: impl Into<String>, retention: Duration) -> Self {
+        Self { connection, prefix: prefix.into(), retention }
+    }
+
+    /// Returns what is known of a delivery; `None` too if the entry cannot be understood.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn get(&self, job_id: &str) -> Result<Option<LedgerEntry>, Error> {
+        Ok(self.read(job_id).await?.entry())
+    }
+
+    /// Reads an entry for [`replace`](Self::replace). A key of another type is an entry that cannot be understood: it
+    /// must not stop a caller that reads many at once.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn read(&self, job_id: &str) -> Result<LedgerVersion, Error> {
+        match self.connection.get(&self.key(job_id)).await {
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(LedgerVersion::default()),
+            found => Ok(LedgerVersion(found?.unwrap_or_default())),
+        }
+    }
+
+    /// Writes an entry if `known` is still the one that is stored, and returns the new version; `None` if another worker
+    /// has written meanwhile.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
+    pub async fn replace(
+        &self,
+        job_id: &str,
+        known: &LedgerVersion,
+        entry: &LedgerEntry,
+    ) -> Result<Option<LedgerVersion>, Error> {
+        let written = LedgerVersion::of(entry)?;
+        let args = vec![written.0.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
+        let is_written: i64 = self.connection.eval(&script::LEDGER, &[&self.key(job_id)], args).await?;
+        Ok((is_written == 1).then_some(written))
+    }
+
+    /// Writes an entry whatever is stored: what has happened has.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
+    pub async fn put(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
+        Ok(self.connection.set(&self.key(job_id), serde_json::to_string(entry)?, self.seconds()).await?)
+    }
+
+    fn seconds(&self) -> i64 {
+        self.retention.as_secs().max(1).try_into().unwrap_or(i64::MAX)
+    }
+
+    fn key(&self, job_id: &str) -> String {
+        format!("{}{job_id}", self.prefix)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

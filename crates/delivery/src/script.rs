@@ -1,0 +1,14 @@
+//! The Lua scripts.
+
+use std::time::Duration;
+
+use examhall_redis::Script;
+
+/// They run well under 10 ms.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(crate) static LEASE: Script = Script::new(include_str!("lua/lease.lua"), TIMEOUT);
+pub(crate) static LEDGER: Script = Script::new(include_str!("lua/ledger.lua"), TIMEOUT);
+pub(crate) static LIMIT: Script = Script::new(include_str!("lua/limit.lua"), TIMEOUT);
+pub(crate) static LIMIT_BACK: Script = Script::new(include_str!("lua/limit_back.lua"), TIMEOUT);
+pub(crate) static STRIKE: Script = Script::new(include_str!("lua/strike.lua"), TIMEOUT);

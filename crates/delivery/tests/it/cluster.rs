@@ -1,0 +1,28 @@
+use std::time::Duration;
+
+use examhall_delivery::{ConnectionLeases, DeliveryState, Ledger, LedgerEntry, Suppressions};
+use examhall_redis::Connection;
+use examhall_testkit::RedisCluster;
+
+#[tokio::test]
+async fn every_key_finds_its_server_in_a_cluster() {
+    let cluster = RedisCluster::start(3).await;
+    let connection = Connection::open(&cluster.url()).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let ledger = Ledger::new(connection.clone(), "mail:sent:", Duration::from_mins(1));
+    let entry = |n| LedgerEntry { state: DeliveryState::Accepted, message_id: n, at: 1, ..LedgerEntry::default() };
+    for n in (0..20).map(|n| n.to_string()) {
+        let known = ledger.read(&n).await.expect("read");
+        assert!(ledger.replace(&n, &known, &LedgerEntry::default()).await.expect("written").is_some());
+        ledger.put(&n, &entry(n.clone())).await.expect("written");
+        assert_eq!(ledger.get(&n).await.expect("read"), Some(entry(n.clone())));
+        let list = Suppressions::new(connection.clone(), format!("list:{n}"));
+        assert!(list.add("ada@example.com", "gone").await.expect("added"));
+        assert_eq!(list.find(&["ada@example.com".to_owned()]).await.expect("looked for").len(), 1);
+        assert_eq!(list.list().await.expect("listed").len(), 1);
+        assert_eq!(list.strike("ada@example.com", "m-1", Duration::from_mins(1)).await.expect("counted"), 1);
+        assert!(list.remove("ada@example.com").await.expect("removed"));
+        let leases = ConnectionLeases::new(connection.clone(), format!("places:{n}"), 1, Duration::from_mins(1));
+        assert!(leases.take("a").await.expect("asked") && !leases.take("b").await.expect("asked"));
+    }
+}

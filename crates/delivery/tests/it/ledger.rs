@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+use examhall_testkit::Redis;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::connect;
+
+fn entry(state: DeliveryState) -> LedgerEntry {
+    LedgerEntry { state, message_id: "<m-1@x.example>".into(), at: 7, ..LedgerEntry::default() }
+}
+
+#[tokio::test]
+async fn an_entry_is_read_as_written_and_kept_for_its_retention() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_hours(7 * 24));
+    assert_eq!(ledger.get("m-1").await.expect("read"), None);
+    let known = ledger.read("m-1").await.expect("read");
+    let written = ledger.replace("m-1", &known, &entry(DeliveryState::Intent)).await.expect("written");
+    assert_eq!(written, Some(LedgerVersion::of(&entry(DeliveryState::Intent)).expect("JSON")));
+    assert_eq!(ledger.get("m-1").await.expect("read"), Some(entry(DeliveryState::Intent)));
+    let text: String = redis.cmd("GET mail:sent:m-1").await;
+    let wire = json!({"state": "intent", "messageId": "<m-1@x.example>", "at": 7});
+    assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), wire);
+    let lives: i64 = redis.cmd("TTL mail:sent:m-1").await;
+    assert!((604_700..=604_800).contains(&lives), "{lives}");
+}
+
+#[tokio::test]
+async fn nothing_replaces_an_accepted_delivery() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
+    let mut known = vec![ledger.read("m-1").await.expect("read")];
+    for state in [DeliveryState::Intent, DeliveryState::Deferred, DeliveryState::Held] {
+        let written = ledger.replace("m-1", &known[known.len() - 1], &entry(state)).await.expect("answered");
+        known.push(written.expect("written"));
+    }
+    ledger.put("m-1", &entry(DeliveryState::Accepted)).await.expect("written");
+    for (known, state) in
+        known.iter().zip([DeliveryState::Intent, DeliveryState::Deferred, DeliveryState::Refused, DeliveryState::Held])
+    {
+        assert_eq!(ledger.replace("m-1", known, &entry(state)).await.expect("answered"), None);
+    }
+    assert_eq!(ledger.get("m-1").await.expect("read").expect("there").state, DeliveryState::Accepted);
+}
+
+#[tokio::test]
+async fn only_one_of_two_intents_is_written() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
+    let known = ledger.read("m-1").await.expect("read");
+    let intents: Vec<_> = (0..10).map(|at| LedgerEntry { at, ..entry(DeliveryState::Intent) }).collect();
+    let written = join_all(intents.iter().map(|intent| ledger.replace("m-1", &known, intent))).await;
+    assert_eq!(written.into_iter().filter(|written| matches!(written, Ok(Some(_)))).count(), 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_entry_is_none_and_can_be_replaced() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_mins(1));
+    redis.cmd::<()>("SET mail:sent:m-1 rubbish").await;
+    let known = ledger.read("m-1").await.expect("read");
+    assert_eq!(known.entry(), None);
+    assert!(ledger.replace("m-1", &known, &entry(DeliveryState::Intent)).await.expect("written").is_some());
+}

@@ -1,0 +1,16 @@
+//! Tests of the crate's public interface, each on a redis-server of its own.
+
+mod cluster;
+mod leases;
+mod ledger;
+mod rate_limit;
+mod suppressions;
+
+use examhall_redis::Connection;
+use examhall_testkit::Redis;
+
+async fn connect(redis: &Redis) -> Connection {
+    let connection = Connection::open(&redis.url()).expect("a good URL");
+    connection.ready().await.expect("connected");
+    connection
+}

@@ -1,0 +1,329 @@
+//! One connection to Redis, which reconnects forever.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use fred::{
+    clients::Client,
+    interfaces::{ClientLike, EventInterface, HashesInterface, KeysInterface},
+    types::{
+        ClientState, ClusterHash, CustomCommand, Expiration,
+        config::{Config, Options},
+    },
+};
+
+use crate::{ConnectionOptions, Error, FromValue, Value};
+
+const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis+unix",
+];
+
+/// A connection to Redis: one server, TLS, a unix socket, Sentinel or Cluster. Cheap to clone; clones share it.
+///
+/// While Redis is away every call fails at once: nothing waits in a buffer to be written later. No command is ever
+/// written twice.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(crate) client: Client,
+    link: Arc<Link>,
+    options: ConnectionOptions,
+}
+
+/// Which server of a cluster gets a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// The one that has this key.
+    Key(&'a str),
+    /// Any.
+    Any,
+}
+
+/// What is known of the link to the server.
+#[derive(Debug, Default)]
+struct Link {
+    /// How often it was made.
+    made: AtomicU64,
+    /// When it was made last.
+    since: Mutex<Option<Instant>>,
+    /// When the server answered last.
+    answered: Mutex<Option<Instant>>,
+    /// The server's number for it, and for which making of it that was asked.
+    id: Mutex<(u64, u64)>,
+}
+
+impl Connection {
+    /// Starts connecting, and reconnects from then on forever. Returns before it is connected: see
+    /// [`ready`](Self::ready).
+    ///
+    /// # Errors
+    /// Returns an error for which [`Error::is_bad_url`] is true if `url` has none of the forms `redis://`, `rediss://`
+    /// (TLS), `redis-sentinel://`, `redis-cluster://`, `redis+unix://` (`valkey` may replace `redis`).
+    pub fn open(url: &str) -> Result<Self, Error> {
+        Self::open_with(url, ConnectionOptions::default())
+    }
+
+    /// As [`open`](Self::open), with other time limits.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_with(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
+        // fred takes every other scheme for plain Redis.
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !SCHEMES.contains(&scheme) {
+            return Err(Error::bad_url(format!("it must begin with one of {}", SCHEMES.join("://, ") + "://")));
+        }
+        let config = Config::from_url(url).map_err(|error| Error::bad_url(error.details()))?;
+        Self::from_config(config, options)
+    }
+
+    /// As [`open_with`](Self::open_with), with a fred configuration of the caller's own: its servers, TLS and login are
+    /// used, its protocol version and time limits are not.
+    ///
+    /// # Errors
+    /// Returns an error for which [`Error::is_bad_url`] is true if fred cannot use the configuration.
+    pub fn from_config(config: Config, options: ConnectionOptions) -> Result<Self, Error> {
+        let client = options.build(config).map_err(|error| Error::bad_url(error.details()))?;
+        client.on_error(|(error, _)| async move {
+            tracing::debug!(%error, "Redis connection lost");
+            Ok(())
+        });
+        let connection = Self::around(client, options);
+        drop(connection.client.connect()); // runs on by itself
+        Ok(connection)
+    }
+
+    /// Shares a fred client of the caller's own, who connects it. It must speak RESP3 for
+    /// [`track`](Self::track), and must not write a command twice (`max_command_attempts: 1`).
+    pub fn from_client(client: Client) -> Self {
+        let connection = Self::around(client, ConnectionOptions::default());
+        if connection.is_connected() {
+            connection.link.note();
+        }
+        connection
+    }
+
+    fn around(client: Client, options: ConnectionOptions) -> Self {
+        let link = Arc::new(Link::default());
+        let made = Arc::clone(&link);
+        client.on_reconnect(move |_| {
+            made.note();
+            std::future::ready(Ok(()))
+        });
+        Self { client, link, options }
+    }
+
+    /// Waits until Redis is connected, for as long as that takes.
+    ///
+    /// # Errors
+    /// Returns an error if the connection was closed meanwhile.
+    pub async fn ready(&self) -> Result<(), Error> {
+        Ok(self.client.wait_for_connect().await?)
+    }
+
+    /// Connects once more, with the same login, and disconnects: reports a wrong user, password or certificate, which
+    /// [`ready`](Self::ready) would wait out.
+    ///
+    /// # Errors
+    /// Returns what went wrong, after 3 s at most for each step.
+    pub async fn check_login(&self) -> Result<(), Error> {
+        Ok(ConnectionOptions::login(self.client.client_config()).await?)
+    }
+
+    /// Sends a `PING`.
+    ///
+    /// # Errors
+    /// Returns an error if there is no answer within the time limit of commands.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.command("PING", Route::Any, vec![]).await
+    }
+
+    /// The server's clock (`TIME`), in ms since 1970.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer.
+    pub async fn time(&self, route: Route<'_>) -> Result<i64, Error> {
+        let (seconds, micros): (i64, i64) = self.command("TIME", route, vec![]).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    /// Closes the connection, for all clones.
+    pub async fn close(&self) {
+        if let Err(error) = self.client.quit().await {
+            tracing::debug!(%error, "Redis connection was gone before it was closed");
+        }
+    }
+
+    /// Returns whether there is a connection now, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.client.state() == ClientState::Connected
+    }
+
+    /// Returns whether it leads to a Redis Cluster.
+    pub fn is_clustered(&self) -> bool {
+        self.client.client_config().server.is_clustered()
+    }
+
+    /// Returns whether the server has answered any call within the last `span`.
+    pub fn answered_within(&self, span: Duration) -> bool {
+        let last = *lock(&self.link.answered);
+        last.is_some_and(|moment| moment.elapsed() <= span)
+    }
+
+    /// How often the link has been made: it changes with each reconnect.
+    pub fn times_made(&self) -> u64 {
+        self.link.made.load(Ordering::Acquire)
+    }
+
+    /// How long the link has been up without interruption; zero while it is down.
+    pub fn up_for(&self) -> Duration {
+        let since = *lock(&self.link.since);
+        since.filter(|_| self.client.is_connected()).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// The number that the server at `route` gave this connection (`CLIENT ID`); asked once for each link.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer.
+    pub async fn client_id(&self, route: Route<'_>) -> Result<u64, Error> {
+        let made = self.times_made();
+        let (known, asked_for) = *lock(&self.link.id);
+        if known > 0 && asked_for == made {
+            return Ok(known);
+        }
+        let id: u64 = self.command("CLIENT", route, vec!["ID".into()]).await?;
+        *lock(&self.link.id) = (id, made);
+        Ok(id)
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer within the time limit of commands.
+    pub async fn command<R: FromValue>(
+        &self,
+        name: &'static str,
+        route: Route<'_>,
+        args: Vec<Value>,
+    ) -> Result<R, Error> {
+        self.command_within(self.options.command_timeout, name, route, args).await
+    }
+
+    /// As [`command`](Self::command), with a time limit of its own.
+    ///
+    /// # Errors
+    /// As of [`command`](Self::command).
+    pub async fn command_within<R: FromValue>(
+        &self,
+        timeout: Duration,
+        name: &'static str,
+        route: Route<'_>,
+        args: Vec<Value>,
+    ) -> Result<R, Error> {
+        let command = CustomCommand::new_static(name, route.hash(), false);
+        let client = self.client.with_options(&limited_to(timeout));
+        // fred's futures have several kilobytes, which every caller's would have too.
+        Ok(self.answered(Box::pin(client.custom(command, args)).await?))
+    }
+
+    /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does nothing else.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer in time.
+    pub async fn blocking<R: FromValue>(
+        &self,
+        name: &'static str,
+        route: Route<'_>,
+        args: Vec<Value>,
+        wait: Duration,
+    ) -> Result<R, Error> {
+        // Never given up by us before Redis does: an element popped for nobody would be lost. And past fred's own
+        // interfaces, which cannot tell "nothing there" from a timeout.
+        let command = CustomCommand::new_static(name, route.hash(), true);
+        let options = limited_to(wait + self.options.command_timeout);
+        let answer = self.client.with_options(&options).custom(command, args).await;
+        if let Err(error) = &answer
+            && *error.kind() == fred::error::ErrorKind::Timeout
+        {
+            // fred takes a blocked connection for a good one however long it is silent.
+            let _ = self.client.force_reconnection().await;
+        }
+        Ok(answer?)
+    }
+
+    // Unlike what is sent as [`command`](Self::command), fred sends the following together with what comes next, where
+    // that is there already: one system call less for us and for Redis.
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses (`WRONGTYPE`) or does not answer.
+    pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        Ok(self.answered(self.limited().get(key).await?))
+    }
+
+    /// The values of fields of a hash.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get).
+    pub async fn hmget(&self, key: &str, fields: &[String]) -> Result<Vec<Option<String>>, Error> {
+        Ok(self.answered(self.limited().hmget(key, fields.to_vec()).await?))
+    }
+
+    /// Sets a key for a number of seconds.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer: it may have been set then.
+    pub async fn set(&self, key: &str, value: String, seconds: i64) -> Result<(), Error> {
+        let life = Some(Expiration::EX(seconds));
+        let answer: Value = self.limited().set(key, value, life, None, false).await?;
+        drop(self.answered(answer));
+        Ok(())
+    }
+
+    fn limited(&self) -> fred::clients::WithOptions<Client> {
+        self.client.with_options(&limited_to(self.options.command_timeout))
+    }
+
+    fn answered<T>(&self, answer: T) -> T {
+        *lock(&self.link.answered) = Some(Instant::now());
+        answer
+    }
+}
+
+impl Route<'_> {
+    /// fred heeds no other way to route a command that it has no method for.
+    fn hash(self) -> ClusterHash {
+        match self {
+            Self::Key(key) => ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes())),
+            Self::Any => ClusterHash::Random,
+        }
+    }
+}
+
+impl Link {
+    fn note(&self) {
+        *lock(&self.since) = Some(Instant::now());
+        self.made.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn limited_to(timeout: Duration) -> Options {
+    Options { fail_fast: true, max_attempts: Some(1), timeout: Some(timeout), ..Options::default() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,117 @@
+//! What a connection reports by itself: invalidation messages, reconnects, errors.
+
+use fred::{
+    interfaces::{EventInterface, TrackingInterface},
+    types::{client::Invalidation, config::Server},
+};
+use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
+
+use crate::{Connection, Error, Route, Value};
+
+/// An invalidation message (`CLIENT TRACKING`), or why some are missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    /// These keys were written or deleted.
+    Keys(Vec<String>),
+    /// More messages came than were buffered.
+    Lagged,
+    /// The connection was closed.
+    Closed,
+}
+
+/// Reports of a connection, from the moment of the subscription.
+#[derive(Debug)]
+pub struct ServerEvents {
+    invalidations: Receiver<Invalidation>,
+    reconnects: Receiver<Server>,
+    errors: Receiver<(fred::error::Error, Option<Server>)>,
+}
+
+impl Connection {
+    /// Subscribes to what the connection reports.
+    pub fn events(&self) -> ServerEvents {
+        ServerEvents {
+            invalidations: self.client.invalidation_rx(),
+            reconnects: self.client.reconnect_rx(),
+            errors: self.client.error_rx(),
+        }
+    }
+
+    /// Asks the server for an invalidation message for each write under these prefixes (`CLIENT TRACKING ON BCAST`). One
+    /// server only: the nodes of a cluster report their own keys alone.
+    ///
+    /// # Errors
+    /// Returns an error if the server refuses or does not answer; nothing is tracked then.
+    pub async fn track(&self, prefixes: Vec<String>) -> Result<(), Error> {
+        self.client.stop_tracking().await?; // a second "on" is refused while the first one is in force
+        Ok(self.client.start_tracking(prefixes, true, false, false, true).await?)
+    }
+
+    /// Returns whether the server reports writes on this connection now: a connection that was replaced does not.
+    ///
+    /// # Errors
+    /// Returns an error if the server does not answer within the time limit of commands.
+    pub async fn is_tracking(&self) -> Result<bool, Error> {
+        let answer: Value = self.command("CLIENT", Route::Any, vec!["TRACKINGINFO".into()]).await?;
+        Ok(says_bcast(&answer))
+    }
+}
+
+impl ServerEvents {
+    /// Waits for a reconnect.
+    pub async fn reconnected(&mut self) {
+        closes(self.reconnects.recv().await).await;
+    }
+
+    /// Waits until the connection is lost or has been made anew.
+    pub async fn interrupted(&mut self) {
+        tokio::select! {
+            // Reported as soon as the connection is lost, some time before there is a new one that could be read.
+            lost = self.errors.recv() => closes(lost).await,
+            made = self.reconnects.recv() => closes(made).await,
+        }
+    }
+
+    /// Returns whether neither a loss nor a reconnect is waiting to be read.
+    pub fn is_uninterrupted(&self) -> bool {
+        self.errors.is_empty() && self.reconnects.is_empty()
+    }
+
+    /// Waits for the next invalidation message.
+    pub async fn invalidated(&mut self) -> Invalidated {
+        match self.invalidations.recv().await {
+            Ok(message) => to_keys(&message),
+            Err(RecvError::Lagged(_)) => Invalidated::Lagged,
+            Err(RecvError::Closed) => Invalidated::Closed,
+        }
+    }
+
+    /// Returns the next invalidation message that has arrived already.
+    pub fn try_invalidated(&mut self) -> Option<Invalidated> {
+        match self.invalidations.try_recv() {
+            Ok(message) => Some(to_keys(&message)),
+            Err(TryRecvError::Lagged(_)) => Some(Invalidated::Lagged),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+/// Never returns where nothing will ever be reported again.
+async fn closes<T>(report: Result<T, RecvError>) {
+    if matches!(report, Err(RecvError::Closed)) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn to_keys(message: &Invalidation) -> Invalidated {
+    Invalidated::Keys(message.keys.iter().map(|key| key.as_str_lossy().into_owned()).collect())
+}
+
+/// Returns whether an answer to `CLIENT TRACKINGINFO` has the flag, wherever this version of Redis puts it.
+fn says_bcast(answer: &Value) -> bool {
+    match answer {
+        Value::Map(map) => map.clone().inner().values().any(says_bcast),
+        Value::Array(values) => values.iter().any(says_bcast),
+        other => other.as_str().is_some_and(|word| word == "bcast"),
+    }
+}
