@@ -19,6 +19,9 @@ use fred::{
 
 use crate::{ConnectionOptions, Error, FromValue, Value};
 
+/// Longest time for which a connection that was just made can be missed.
+const READY_POLL: Duration = Duration::from_millis(20);
+
 const SCHEMES: &[&str] = &[
     "redis",
     "rediss",
@@ -130,7 +133,14 @@ impl Connection {
     /// # Errors
     /// Returns an error if the connection was closed meanwhile.
     pub async fn ready(&self) -> Result<(), Error> {
-        Ok(self.client.wait_for_connect().await?)
+        while !self.is_connected() {
+            // fred looks at its state and then subscribes: it misses a connection that is made in between, and would wait
+            // for the next one, perhaps forever.
+            if let Ok(answer) = tokio::time::timeout(READY_POLL, self.client.wait_for_connect()).await {
+                answer?;
+            }
+        }
+        Ok(())
     }
 
     /// Connects once more, with the same login, and disconnects: reports a wrong user, password or certificate, which

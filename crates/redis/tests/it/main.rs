@@ -1,0 +1,112 @@
+//! Tests on redis-servers of their own.
+
+use std::time::Duration;
+
+use examhall_redis::{Connection, ConnectionOptions, Invalidated, Route, Script, Value};
+use examhall_testkit::{Redis, eventually};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+static DOUBLE: Script = Script::new("return tonumber(ARGV[1]) * 2", Duration::from_secs(2));
+
+async fn connect(redis: &Redis) -> Connection {
+    let connection = Connection::open(&redis.url()).expect("a good URL");
+    tokio::time::timeout(TIMEOUT, connection.ready()).await.expect("in time").expect("connected");
+    connection
+}
+
+#[test]
+fn unknown_schemes_are_refused() {
+    for url in ["", "localhost:6379", "http://localhost", "redis:/x", "redis://[::1"] {
+        assert!(Connection::open(url).is_err_and(|error| error.is_bad_url() && !error.is_transient()), "{url}");
+    }
+}
+
+/// Callers begin to wait at every moment of the making of a connection, also between its last step and its announcement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_never_misses_a_connection() {
+    let redis = Redis::start().await;
+    for _ in 0..3 {
+        let connection = Connection::open(&redis.url()).expect("a good URL");
+        let mut waiters = Vec::new();
+        while !connection.is_connected() {
+            let connection = connection.clone();
+            waiters.push(tokio::spawn(async move { connection.ready().await }));
+            tokio::task::yield_now().await;
+        }
+        for waiter in waiters {
+            let waited = tokio::time::timeout(TIMEOUT, waiter).await.expect("in time");
+            waited.expect("no panic").expect("connected");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_script_runs_also_after_the_server_forgot_it() {
+    let redis = Redis::start().await;
+    let connection = connect(&redis).await;
+    for _ in 0..2 {
+        assert_eq!(connection.eval::<i64>(&DOUBLE, &["key"], vec![21.into()]).await.expect("run"), 42);
+        redis.cmd::<()>("SCRIPT FLUSH").await;
+    }
+}
+
+#[tokio::test]
+async fn refusals_have_a_code_and_absence_is_transient() {
+    let mut redis = Redis::start().await;
+    let connection = connect(&redis).await;
+    redis.cmd::<i64>("RPUSH list 1").await;
+    let refused = connection.get("list").await.expect_err("a list");
+    assert_eq!((refused.code(), refused.is_transient()), (Some("WRONGTYPE"), false), "{refused}");
+    redis.kill().await;
+    let absent = eventually("Redis to be away", TIMEOUT, async || connection.ping().await.err()).await;
+    assert!(absent.is_transient() && absent.is_unanswered() && absent.code().is_none(), "{absent}");
+    assert!(!connection.answered_within(Duration::ZERO));
+    redis.restart().await;
+    eventually("Redis to be back", TIMEOUT, async || connection.ping().await.ok()).await;
+    assert_eq!(connection.times_made(), 2);
+}
+
+#[tokio::test]
+async fn writes_of_others_are_reported_until_the_connection_is_lost() {
+    let redis = Redis::start().await;
+    let connection = connect(&redis).await;
+    let (mut pushes, mut links) = (connection.events(), connection.events());
+    assert!(!connection.is_tracking().await.expect("answered"));
+    for _ in 0..2 {
+        connection.track(vec!["exam:".to_owned()]).await.expect("tracked"); // again: nothing but on
+    }
+    assert!(connection.is_tracking().await.expect("answered"));
+    redis.cmd::<()>("SET exam:1 x").await;
+    let pushed = tokio::time::timeout(TIMEOUT, pushes.invalidated()).await.expect("in time");
+    assert_eq!(pushed, Invalidated::Keys(vec!["exam:1".to_owned()]));
+    redis.cmd::<()>("SET other:1 x").await;
+    connection.ping().await.expect("answered");
+    assert_eq!(pushes.try_invalidated(), None, "of another space");
+    let id = connection.client_id(Route::Any).await.expect("answered");
+    redis.cmd::<i64>(&format!("CLIENT KILL ID {id}")).await;
+    tokio::time::timeout(TIMEOUT, links.interrupted()).await.expect("in time");
+    eventually("a new connection, which reports nothing", TIMEOUT, async || {
+        connection.is_tracking().await.ok().filter(|is_tracking| !is_tracking)
+    })
+    .await;
+    assert_ne!(connection.client_id(Route::Any).await.expect("answered"), id);
+}
+
+#[tokio::test]
+async fn a_client_of_the_callers_own_can_be_shared() {
+    let redis = Redis::start().await;
+    let config = fred::types::config::Config::from_url(&redis.url()).expect("a good URL");
+    let own = Connection::from_config(config, ConnectionOptions::default()).expect("a good configuration");
+    own.ready().await.expect("connected");
+    own.set("greeting", "hello".to_owned(), 60).await.expect("set");
+    assert_eq!(own.get("greeting").await.expect("read").as_deref(), Some("hello"));
+    let mut builder = fred::types::Builder::default_centralized();
+    builder.set_config(fred::types::config::Config::from_url(&redis.url()).expect("a good URL"));
+    let client = builder.build().expect("a client");
+    let shared = Connection::from_client(client.clone());
+    fred::interfaces::ClientLike::init(&client).await.expect("connected");
+    assert_eq!(shared.get("greeting").await.expect("read").as_deref(), Some("hello"));
+    let answer: Value = shared.command("STRLEN", Route::Key("greeting"), vec!["greeting".into()]).await.expect("run");
+    assert_eq!(answer.as_i64(), Some(5));
+}
