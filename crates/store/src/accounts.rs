@@ -188,6 +188,7 @@ pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::
         updated_at: Set(now.as_millis()),
         version: Set(1),
         access_generation: NotSet, // a trigger counts it
+        sign_ups: Set(1),
     }
 }
 

@@ -68,18 +68,39 @@ impl Accounts {
     /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
     /// used or expired.
     ///
+    /// With a `password_hash` that becomes the account's password: whoever has the token has the mail, and who chose the
+    /// password when signing up may be somebody else.
+    ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn verify(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
-        self.db.retry(|| self.verify_once(token_hash, now)).await
+    pub async fn verify(
+        &self,
+        token_hash: &[u8; 32],
+        password_hash: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.db.retry(|| self.verify_once(token_hash, password_hash, now)).await
     }
 
-    async fn verify_once(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
+    async fn verify_once(
+        &self,
+        token_hash: &[u8; 32],
+        password_hash: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let tx = self.db.begin().await?;
         lock_owner(&tx, token_hash).await?;
         let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
-        void(&tx, user, &[TokenPurpose::Verification], now).await?;
-        user::Entity::update_many()
+        let mut change = user::Entity::update_many();
+        if let Some(password_hash) = password_hash {
+            // A mail for a new password may have been asked for by whoever signed up.
+            void(&tx, user, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
+            revoke_all(&tx, user, now).await?;
+            change = change.col_expr(user::Column::PasswordHash, Expr::value(password_hash));
+        } else {
+            void(&tx, user, &[TokenPurpose::Verification], now).await?;
+        }
+        change
             .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
             .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
             .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
@@ -88,6 +109,18 @@ impl Accounts {
             .await?;
         self.db.commit(tx, &[Change::Profile(user)], now).await?;
         Ok(true)
+    }
+
+    /// Whether a verification token can be used now, and more than one sign-up stands behind its account: then whoever
+    /// confirms the address is to say which password counts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn is_contested(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
+        let of_token = mail_token::Entity::find().filter(is_good(token_hash, TokenPurpose::Verification, now));
+        let owner = of_token.select_only().column(mail_token::Column::UserId).into_query();
+        let contested = user::Column::Id.in_subquery(owner).and(user::Column::SignUps.gt(1));
+        Ok(user::Entity::find().filter(contested).count(&self.db.read).await? > 0)
     }
 
     /// Whether a token can be used now. It may be used up at any time by somebody else.

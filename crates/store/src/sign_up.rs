@@ -166,7 +166,7 @@ async fn replace(
     password_hash: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (id, version) = (row.id, row.version + 1);
+    let (id, version, sign_ups) = (row.id, row.version + 1, row.sign_ups.saturating_add(1));
     let mut row = row.into_active_model();
     if let Some(account) = account {
         row.email = Set(account.email.as_str().to_owned());
@@ -176,6 +176,7 @@ async fn replace(
     row.updated_at = Set(now.as_millis());
     row.password_hash = Set(password_hash.to_owned());
     row.version = Set(version);
+    row.sign_ups = Set(sign_ups);
     row.update(tx).await?;
     sessions::revoke_all(tx, UserId(id), now).await
 }

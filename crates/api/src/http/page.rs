@@ -55,6 +55,19 @@ impl<T: DeserializeOwned> FromRequest for Asked<T> {
     }
 }
 
+/// A client of a page that asks the database; a problem where it asks too often.
+pub(crate) struct CountedPage(pub(crate) Result<(), Problem>);
+
+impl FromRequest for CountedPage {
+    type Error = std::convert::Infallible;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Ok(Self(CountedClient::extract(&request).await.map(drop))) })
+    }
+}
+
 /// What a page's form sends, and who sends it: counted before anything of the form is read.
 pub(crate) struct Sent<T>(pub(crate) Result<(IpAddr, T), Problem>);
 

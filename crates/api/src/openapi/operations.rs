@@ -112,7 +112,7 @@ const READ: &[&str] = &["If-None-Match"];
 /// All of them.
 pub(super) const OPERATIONS: &[Operation] = &[
     op("signUp", "post", "/auth/signup", "Sign up; a mail proves the address", Anyone, 202, "Message").body("SignUp"),
-    op("verify", "post", "/auth/verify", "Prove the address", Anyone, 200, "Message").body("Token"),
+    op("verify", "post", "/auth/verify", "Prove the address", Anyone, 200, "Message").body("Verify"),
     op("resend", "post", "/auth/resend", "Send the verification mail again", Anyone, 202, "Message").body("Address"),
     op("forgot", "post", "/auth/forgot", "Ask for a new password", Anyone, 202, "Message").body("Address"),
     op("reset", "post", "/auth/reset", "Choose a new password", Anyone, 200, "Message").body("Reset"),

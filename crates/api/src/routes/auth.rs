@@ -52,6 +52,8 @@ struct SignUp {
 struct Verify {
     #[garde(length(min = 1, max = 200))]
     token: String,
+    #[garde(inner(custom(is_good_password("", ""))))]
+    password: Option<String>,
 }
 
 #[derive(Deserialize, Validate)]
@@ -118,15 +120,33 @@ async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Re
 
 async fn verify(
     state: web::Data<State>,
-    Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<Verify>>,
+    Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Verify>>,
 ) -> Result<HttpResponse, Problem> {
-    let token = SecretToken::from_text(body.token);
-    if !state.store.accounts.verify(&token.hash(), now()).await? {
+    if !confirm(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request(
             "this token is not known, was used or replaced before, or is older than 24 hours: sign up again to get a new one",
         ));
     }
     Ok(HttpResponse::Ok().json(json!({"message": "Your address is confirmed"})))
+}
+
+/// Marks the address as proven that a token was mailed to. A password, which has been checked, becomes the account's;
+/// without one that of the last sign-up counts. `false` where the token is not good.
+pub(super) async fn confirm(
+    state: &State,
+    client: IpAddr,
+    token: String,
+    password: Option<String>,
+) -> Result<bool, Problem> {
+    let (token, now) = (SecretToken::from_text(token), now());
+    let password_hash = match password {
+        None => None,
+        Some(_) if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Verification, now).await? => {
+            return Ok(false); // before the password costs anything
+        }
+        Some(password) => Some(state.passwords.hash(client, password).await?),
+    };
+    Ok(state.store.accounts.verify(&token.hash(), password_hash.as_deref(), now).await?)
 }
 
 async fn resend(

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{Api, auth::log_in_tokens};
 
 /// Sends a form, as a browser does.
-async fn send(api: &Api, page: &str, fields: &[(&str, &str)]) -> Response {
+pub(crate) async fn send(api: &Api, page: &str, fields: &[(&str, &str)]) -> Response {
     let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = api.request(Method::POST, page).body(form);
     request.header("content-type", "application/x-www-form-urlencoded").send().await.expect("an answer")

@@ -6,10 +6,12 @@ use examhall_testkit::DatabaseKind;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, auth::log_in_tokens, on_both, problem};
+use crate::{Api, auth::log_in_tokens, on_both, pages::send, problem};
 
 on_both!(
     account_is_not_hijacked_before_its_owner_comes,
+    account_is_not_hijacked_after_its_owner_came,
+    password_that_is_typed_with_the_link_counts,
     link_that_has_expired_is_no_dead_end,
     using_up_an_addresss_mails_hijacks_nothing,
     reset_of_an_unverified_account_beats_the_first_password,
@@ -30,7 +32,11 @@ async fn verify(api: &Api, mail: &Value) -> u16 {
 }
 
 async fn log_in(api: &Api, password: &str) -> u16 {
-    let body = json!({"email": EMAIL, "password": password});
+    log_in_as(api, EMAIL, password).await
+}
+
+async fn log_in_as(api: &Api, email: &str, password: &str) -> u16 {
+    let body = json!({"email": email, "password": password});
     api.post("/api/v1/auth/login", &body).await.status().as_u16()
 }
 
@@ -47,6 +53,63 @@ async fn account_is_not_hijacked_before_its_owner_comes(database: DatabaseKind) 
     assert_eq!((log_in(&api, MALLORY).await, log_in(&api, VICTIM).await), (401, 200));
     sign_up(&api, EMAIL, MALLORY).await;
     assert_eq!((log_in(&api, MALLORY).await, log_in(&api, VICTIM).await), (401, 200), "it is proven now");
+    api.stop().await;
+}
+
+/// Opens the link of a mail as a person does, with a password where the page asks for one; gives whether it did, and the
+/// status of the last answer.
+async fn click(api: &Api, mail: &Value, password: &str) -> (bool, u16) {
+    let token = Api::token_in(mail);
+    let page = api.get(&format!("/verify?token={token}")).await.text().await.expect("a page");
+    let asks = page.contains("name=\"password\"");
+    let mut fields = vec![("token", token.as_str())];
+    fields.extend(asks.then_some(("password", password)));
+    (asks, send(api, "/verify", &fields).await.status().as_u16())
+}
+
+async fn account_is_not_hijacked_after_its_owner_came(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    // Whoever comes first and whoever second, and whichever mail the owner takes: theirs is the password that counts.
+    for (n, passwords) in [[VICTIM, MALLORY], [MALLORY, VICTIM]].into_iter().enumerate() {
+        let email = format!("victim{n}@example.com");
+        for password in passwords {
+            sign_up(&api, &email, password).await;
+        }
+        let mails = api.mails_to(&email, 2).await;
+        assert_eq!(click(&api, &mails[0], VICTIM).await, (false, 400), "what was replaced proves nothing");
+        let short = send(&api, "/verify", &[("token", &Api::token_in(&mails[1])), ("password", "short")]).await;
+        assert_eq!(short.status(), 422, "and uses nothing up");
+        let page = short.text().await.expect("a page");
+        assert!(page.contains("cannot be taken") && page.contains("name=\"password\""), "{page}");
+        assert_eq!(click(&api, &mails[1], VICTIM).await, (true, 200));
+        assert_eq!(log_in_as(&api, &email, MALLORY).await, 401, "{passwords:?}");
+        assert_eq!(log_in_as(&api, &email, VICTIM).await, 200, "{passwords:?}");
+        assert_eq!(click(&api, &mails[1], MALLORY).await, (false, 400), "it works once");
+    }
+    sign_up(&api, "only@example.com", VICTIM).await;
+    let mail = api.mails_to("only@example.com", 1).await.remove(0);
+    assert_eq!(click(&api, &mail, "").await, (false, 200), "who signed up once is not asked again");
+    api.stop().await;
+}
+
+async fn password_that_is_typed_with_the_link_counts(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    sign_up(&api, EMAIL, VICTIM).await;
+    assert_eq!(api.post("/api/v1/auth/forgot", &json!({"email": EMAIL})).await.status(), 202);
+    sign_up(&api, EMAIL, MALLORY).await;
+    let mails = api.mails_to(EMAIL, 3).await;
+    let verify = async |token: &str, password: &str| {
+        let body = json!({"token": token, "password": password});
+        api.post("/api/v1/auth/verify", &body).await
+    };
+    let newest = Api::token_in(&mails[2]);
+    let refused = problem(verify(&newest, "password1").await, 422).await;
+    assert_eq!(refused["errors"][0]["pointer"], "/password");
+    problem(verify("unknown", VICTIM).await, 400).await;
+    problem(verify(&Api::token_in(&mails[0]), VICTIM).await, 400).await;
+    assert_eq!(verify(&newest, VICTIM).await.status(), 200);
+    problem(verify(&newest, MALLORY).await, 400).await;
+    assert_eq!((log_in(&api, MALLORY).await, log_in(&api, VICTIM).await), (401, 200));
     api.stop().await;
 }
 

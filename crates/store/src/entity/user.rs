@@ -17,6 +17,8 @@ pub struct Model {
     pub updated_at: i64,
     pub version: i64,
     pub access_generation: i64,
+    /// Before its address was proven.
+    pub sign_ups: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -13,6 +13,7 @@ mod m0010_schema_needs;
 mod m0011_prune_indexes;
 mod m0012_access;
 mod m0016_outbox_claims;
+mod m0017_sign_ups;
 pub(crate) mod plan;
 mod run;
 
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_prune_indexes::Step),
             Box::new(m0012_access::Step),
             Box::new(m0016_outbox_claims::Step),
+            Box::new(m0017_sign_ups::Step),
         ]
     }
 }

@@ -36,14 +36,14 @@ async fn sign_up_makes_account_token_and_mail_together(fresh: Fresh) {
 async fn address_is_taken_once_whatever_its_case(fresh: Fresh) {
     let accounts = &fresh.store.accounts;
     accounts.sign_up(&account("ada@example.com", Role::Student), &token(1), &mail(5), None, NOW).await.expect("new");
-    assert!(accounts.verify(&[1; 32], NOW).await.expect("asked"));
+    assert!(accounts.verify(&[1; 32], None, NOW).await.expect("asked"));
     for unusable in [None, Some("$none")] {
         let again = account("ADA@example.com", Role::Student);
         let again = accounts.sign_up(&again, &token(2), &mail(5), unusable, NOW).await;
         assert_eq!(again.expect("asked"), SignedUp::Taken);
     }
     assert_eq!(fresh.store.outbox.claim(10, HOUR, NOW).await.expect("claimed").len(), 1, "no mail of the second");
-    assert!(!accounts.verify(&[2; 32], NOW).await.expect("asked"), "no token of the second");
+    assert!(!accounts.verify(&[2; 32], None, NOW).await.expect("asked"), "no token of the second");
     let kept = accounts.by_email(&address("ada@example.com")).await.expect("asked").expect("found");
     assert_eq!((kept.email.as_str(), kept.password_hash.as_str()), ("ada@example.com", "$argon2id$..."));
 }
@@ -52,10 +52,10 @@ async fn a_verification_token_works_once_and_not_after_its_end(fresh: Fresh) {
     let accounts = &fresh.store.accounts;
     accounts.sign_up(&account("ada@example.com", Role::Student), &token(1), &mail(5), None, NOW).await.expect("new");
     accounts.sign_up(&account("bob@example.com", Role::Student), &token(2), &mail(5), None, NOW).await.expect("new");
-    assert!(!accounts.verify(&[9; 32], NOW).await.expect("asked"), "unknown");
-    assert!(!accounts.verify(&[2; 32], NOW.plus(HOUR)).await.expect("asked"), "too late");
-    assert!(accounts.verify(&[1; 32], NOW).await.expect("asked"));
-    assert!(!accounts.verify(&[1; 32], NOW).await.expect("asked"), "used");
+    assert!(!accounts.verify(&[9; 32], None, NOW).await.expect("asked"), "unknown");
+    assert!(!accounts.verify(&[2; 32], None, NOW.plus(HOUR)).await.expect("asked"), "too late");
+    assert!(accounts.verify(&[1; 32], None, NOW).await.expect("asked"));
+    assert!(!accounts.verify(&[1; 32], None, NOW).await.expect("asked"), "used");
     assert!(accounts.by_email(&address("ada@example.com")).await.expect("asked").expect("found").verified);
     assert!(!accounts.by_email(&address("bob@example.com")).await.expect("asked").expect("found").verified);
 }
@@ -93,7 +93,7 @@ async fn concurrent_sign_ups_make_one_account_and_one_link_works(fresh: Fresh) {
     assert_eq!(made, 1);
     let mut good = Vec::new();
     for n in 0..100 {
-        if fresh.store.accounts.verify(&[n; 32], NOW).await.expect("asked") {
+        if fresh.store.accounts.verify(&[n; 32], None, NOW).await.expect("asked") {
             good.push(format!("$p{n}"));
         }
     }

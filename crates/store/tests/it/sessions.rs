@@ -169,7 +169,7 @@ async fn a_reset_sets_the_password_and_ends_all_sessions_and_tokens(fresh: Fresh
         accounts.reset_password(&[byte; 32], "$new", |_: &Account| mail(10), at).await.expect("asked")
     };
     assert_eq!(reset(5, NOW.plus(HOUR)).await, None, "too late");
-    assert!(!accounts.verify(&[5; 32], NOW).await.expect("asked"), "another purpose");
+    assert!(!accounts.verify(&[5; 32], None, NOW).await.expect("asked"), "another purpose");
     let is_good = async |purpose, at| accounts.is_good(&[5; 32], purpose, at).await.expect("asked");
     assert!(!is_good(TokenPurpose::Reset, NOW.plus(HOUR)).await && !is_good(TokenPurpose::Verification, later).await);
     assert!(is_good(TokenPurpose::Reset, later).await);

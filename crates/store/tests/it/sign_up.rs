@@ -11,6 +11,7 @@ use crate::{Fresh, NOW, Other, account, on_both, outbox::mail, sessions::session
 on_both!(
     last_sign_up_counts_and_only_its_own_link_works,
     sign_up_that_cannot_be_mailed_leaves_no_password,
+    who_confirms_an_address_of_several_sign_ups_chooses,
     reset_proves_an_address_and_voids_its_links,
     link_verifies_what_it_was_mailed_for_whoever_is_faster,
     unverified_accounts_are_deleted_after_a_week,
@@ -36,7 +37,7 @@ async fn sign_up(store: &Store, n: u8, unusable: Option<&str>, now: Timestamp) -
 }
 
 async fn verify(fresh: &Fresh, n: u8) -> bool {
-    fresh.store.accounts.verify(&[n; 32], NOW).await.expect("asked")
+    fresh.store.accounts.verify(&[n; 32], None, NOW).await.expect("asked")
 }
 
 async fn ada(fresh: &Fresh) -> Account {
@@ -86,6 +87,23 @@ async fn sign_up_that_cannot_be_mailed_leaves_no_password(fresh: Fresh) {
     assert_eq!(fresh.store.outbox.claim(100, DAY, NOW).await.expect("claimed").len(), 1);
 }
 
+async fn who_confirms_an_address_of_several_sign_ups_chooses(fresh: Fresh) {
+    let contested = async |n: u8| fresh.store.accounts.is_contested(&[n; 32], NOW).await.expect("asked");
+    sign_up(&fresh.store, 1, None, NOW).await;
+    assert!(!contested(1).await && !contested(99).await);
+    sign_up(&fresh.store, 2, Some("$none"), NOW).await;
+    assert!(contested(1).await, "also where the second was not mailed");
+    sign_up(&fresh.store, 3, None, NOW).await;
+    assert!(contested(3).await && !contested(1).await, "what is void asks for nothing");
+    mailed_reset(&fresh, 8).await;
+    assert!(!contested(8).await, "another purpose");
+    let choose = async |n: u8| fresh.store.accounts.verify(&[n; 32], Some("$mine"), NOW).await.expect("asked");
+    assert!(!choose(1).await && !choose(8).await && choose(3).await && !choose(3).await);
+    assert_eq!((ada(&fresh).await.password_hash.as_str(), ada(&fresh).await.verified), ("$mine", true));
+    assert!(!contested(3).await);
+    assert_eq!(reset(&fresh.store, 8).await, None, "asked for before it was proven whose it is");
+}
+
 async fn reset(store: &Store, byte: u8) -> Option<UserId> {
     store.accounts.reset_password(&[byte; 32], "$reset", |_: &Account| mail(10), NOW).await.expect("asked")
 }
@@ -104,7 +122,7 @@ async fn link_verifies_what_it_was_mailed_for_whoever_is_faster(fresh: Fresh) {
         sign_up(&fresh.store, 1, None, NOW).await;
         let (store, other) = (fresh.store.clone(), fresh.store.clone());
         let again = tokio::spawn(async move { sign_up(&store, 2, None, NOW).await });
-        let verified = tokio::spawn(async move { other.accounts.verify(&[1; 32], NOW).await.expect("asked") });
+        let verified = tokio::spawn(async move { other.accounts.verify(&[1; 32], None, NOW).await.expect("asked") });
         let (again, verified) = (again.await.expect("no panic"), verified.await.expect("no panic"));
         let found = ada(&fresh).await;
         let expected = match again {
