@@ -32,9 +32,7 @@ use crate::{
     check,
     http::{
         body::MAX_BODY,
-        cors::cors,
-        finish::{finish, nowhere},
-        head::head,
+        middleware::{cors, handle, head, no_route},
     },
     limits::Limits,
     mail::Mailroom,
@@ -180,7 +178,7 @@ impl Application {
             App::new()
                 .wrap(cors(&cors_origins))
                 .wrap(from_fn(head))
-                .wrap(from_fn(finish))
+                .wrap(from_fn(handle))
                 .app_data(shared.clone())
                 .app_data(access_tokens.clone())
                 .app_data(readiness.clone())
@@ -189,7 +187,7 @@ impl Application {
                 .app_data(PayloadConfig::new(MAX_BODY))
                 .configure(routes::all)
                 .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
-                .default_service(web::to(nowhere))
+                .default_service(web::to(no_route))
         })
         .disable_signals()
         .shutdown_timeout(GRACE_SECONDS)

@@ -1,4 +1,4 @@
-//! What runs beside the requests, and ends after the last of them.
+//! Tasks that run alongside the requests, and end after the last of them.
 
 use std::sync::Arc;
 
@@ -13,41 +13,45 @@ use crate::{auth::revocations, reconciler, relay, state::State, upkeep};
 /// The relay, the reconciler, the listener to the queue's events, the cache's upkeep and the watch of revocations.
 pub(crate) struct Background {
     stop: CancellationToken,
-    tasks: [(&'static str, JoinHandle<()>); 5],
-    sleeping: Connection,
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
+    blocking: Connection,
 }
 
 impl Background {
-    /// Starts them. `sleeping` waits for the queue's events, and does nothing else.
+    /// Starts them. `blocking` is a connection that only waits for the queue's events.
     pub(crate) fn start(
         state: &Arc<State>,
-        sleeping: Connection,
+        blocking: Connection,
         liveness: &Liveness,
         stop: CancellationToken,
     ) -> Self {
-        let shared = || (Arc::clone(state), stop.clone());
-        let ((relayed, one), (asked, two), (heard, three), (kept, four)) = (shared(), shared(), shared(), shared());
-        let (watched, five) = shared();
-        let tasks = [
-            ("the relay", tokio::spawn(relay::run(relayed, liveness.pulse("relay"), one))),
-            ("the reconciler", tokio::spawn(reconciler::run(asked, two))),
-            ("the listener", tokio::spawn(reconciler::listen(heard, sleeping.clone(), three))),
-            ("the cache's upkeep", tokio::spawn(upkeep::run(kept, four))),
-            ("the watch of revocations", tokio::spawn(revocations::watch(watched, five))),
-        ];
-        Self { stop, tasks, sleeping }
+        let mut background = Self { stop, tasks: Vec::new(), blocking };
+        let (pulse, events) = (liveness.pulse("relay"), background.blocking.clone());
+        background.spawn("the relay", state, |state, stop| relay::run(state, pulse, stop));
+        background.spawn("the reconciler", state, reconciler::run);
+        background.spawn("the listener", state, |state, stop| reconciler::listen(state, events, stop));
+        background.spawn("the cache's upkeep", state, upkeep::run);
+        background.spawn("the watch of revocations", state, revocations::watch);
+        background
     }
 
-    /// Lets them finish what they have in hand, and waits for it.
+    fn spawn<F>(&mut self, name: &'static str, state: &Arc<State>, run: impl FnOnce(Arc<State>, CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.push((name, tokio::spawn(run(Arc::clone(state), self.stop.clone()))));
+    }
+
+    /// Lets them finish what is in flight, and waits for it.
     ///
     /// # Errors
-    /// Where one of them has panicked.
+    /// Returns an error if one of them has panicked.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
         self.stop.cancel();
         for (name, task) in self.tasks {
             task.await.with_context(|| format!("{name} panicked"))?;
         }
-        self.sleeping.close().await;
+        self.blocking.close().await;
         Ok(())
     }
 }

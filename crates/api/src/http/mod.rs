@@ -3,15 +3,13 @@
 pub(crate) mod authorized;
 pub(crate) mod body;
 pub(crate) mod client;
-pub(crate) mod cors;
 pub(crate) mod csv;
 pub(crate) mod extract;
 mod faults;
-pub(crate) mod finish;
 mod forwarded;
 pub(crate) mod guards;
-pub(crate) mod head;
 pub(crate) mod list;
+pub(crate) mod middleware;
 pub(crate) mod object;
 pub(crate) mod page;
 pub(crate) mod problem;
