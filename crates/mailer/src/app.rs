@@ -1,4 +1,4 @@
-//! The mailer: its parts, put together, run and stopped.
+//! Assembles, runs and stops the mailer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,28 +19,27 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bodies::{self, Bodies},
-    breaker::Openness,
+    body_wiper::{self, BodyWiper},
     dkim::Signer,
     gauges::Gauges,
     handler::SendMail,
+    ledger_writer::LedgerWriter,
     message::Author,
-    outcomes::Outcomes,
     payload::Payload,
-    smtp::{Limits, Transport, TransportOptions},
+    smtp::{CircuitState, ProviderOptions, Timeouts, Transport},
     suppressions::Suppressions,
 };
 
-/// How long the start waits for Redis before it goes on without.
-const REDIS_PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is looked whether Redis has answered.
+/// Time that the start waits for Redis before it continues without.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval at which Redis is checked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Silent for so long, Redis is asked for a sign of life; the worker's own calls are one.
-const ASK_AFTER: Duration = Duration::from_secs(3);
-/// Without a sign of life for so long the mailer is not ready.
+/// Time without a reply of Redis after which it is pinged.
+const PING_AFTER: Duration = Duration::from_secs(3);
+/// Time without a reply of Redis after which the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// The mailer, put together.
+/// The mailer.
 pub struct Mailer {
     pub(crate) queue: Queue<Payload>,
     pub(crate) options: WorkerOptions,
@@ -53,13 +52,13 @@ impl Mailer {
     /// Checks the settings and starts connecting to Redis.
     ///
     /// # Errors
-    /// Where a setting cannot be used.
+    /// Returns an error if a setting is invalid.
     pub fn new(settings: MailerSettings) -> anyhow::Result<Self> {
         let redis = Connection::open(settings.redis_url.expose_secret()).context("REDIS_URL")?;
         let queue = Queue::new(redis.clone(), &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
-        let options = TransportOptions {
-            limits: Limits { step: settings.smtp_timeout, dot: settings.smtp_final_timeout },
-            hold: settings.probe_interval,
+        let options = ProviderOptions {
+            timeouts: Timeouts { step: settings.smtp_timeout, end_of_data: settings.smtp_final_timeout },
+            probe_interval: settings.probe_interval,
             redis: redis.clone(),
         };
         let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
@@ -69,11 +68,11 @@ impl Mailer {
             transport: Arc::new(transport),
             author: author(&settings)?,
             health: health.clone(),
-            outcomes: Outcomes::new(ledger.clone()),
+            ledger_writer: LedgerWriter::new(ledger.clone()),
             ledger,
             suppressions: Suppressions::new(redis),
             hold_in_doubt: settings.hold_in_doubt,
-            bodies: (!settings.keep_bodies).then(|| Bodies::new(queue.clone())),
+            body_wiper: (!settings.keep_bodies).then(|| BodyWiper::new(queue.clone())),
             ambiguous: Arc::default(),
         };
         let options = WorkerOptions {
@@ -88,20 +87,20 @@ impl Mailer {
         Ok(Self { queue, options, handler, settings, health })
     }
 
-    /// As [`new`](Self::new), and waits a little for Redis, which may be away.
+    /// As [`new`](Self::new), and waits up to 2 s for Redis, which may be unavailable.
     ///
     /// # Errors
-    /// Where a setting cannot be used.
+    /// Returns an error if a setting is invalid.
     pub async fn connect(settings: MailerSettings) -> anyhow::Result<Self> {
         let mailer = Self::new(settings)?;
         mailer.await_redis().await?;
         Ok(mailer)
     }
 
-    /// Waits a little for Redis; where it is away, its lines are logged once it has come.
+    /// Waits up to 2 s for Redis. If it is unavailable, the connection is logged once it is there.
     ///
     /// # Errors
-    /// Where it is there and the queue's keys cannot be.
+    /// Returns an error if Redis is a cluster and the queue's prefix has no hash tag.
     pub(crate) async fn await_redis(&self) -> anyhow::Result<()> {
         let queue = self.queue.clone();
         let mut connecting = tokio::spawn(async move {
@@ -118,31 +117,31 @@ impl Mailer {
             }
             Ok(())
         });
-        let Ok(looked_at) = tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await else {
+        let Ok(looked_at) = tokio::time::timeout(REDIS_TIMEOUT, &mut connecting).await else {
             tracing::warn!("Redis unavailable, retrying");
             return Ok(());
         };
         looked_at?.context("QUEUE_PREFIX")
     }
 
-    /// Mails that wait to be sent now.
+    /// Returns the number of mails that are due.
     pub(crate) async fn due(&self) -> u64 {
         let counts = self.queue.counts().await.unwrap_or_default();
         u64::try_from(counts.waiting + counts.prioritized).unwrap_or(0)
     }
 
-    /// Works the queue until `stop`, then finishes what it has in hand.
+    /// Works the queue until `stop`, then finishes the mails in flight.
     ///
     /// # Errors
-    /// Where the operators' port is taken.
+    /// Returns an error if the operators' port is in use.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let background = CancellationToken::new();
         self.watch(&background);
         let (health, connection) = (self.health.clone(), self.queue.connection().clone());
         let stopping = stop.clone();
         let readiness = move || {
-            let said = health.readiness(connection.answered_within(READY_WITHIN));
-            if stopping.is_cancelled() { said.stopping() } else { said }
+            let readiness = health.readiness(connection.answered_within(READY_WITHIN));
+            if stopping.is_cancelled() { readiness.stopping() } else { readiness }
         };
         let liveness = Liveness::default();
         let bind = self.settings.ops_bind;
@@ -150,51 +149,51 @@ impl Mailer {
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
-        let sleeping = self.sleeping_connection()?;
-        let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
+        let blocking = self.blocking_connection()?;
+        let (ledger_writer, body_wiper) = (self.handler.ledger_writer.clone(), self.handler.body_wiper.clone());
         let (transport, concurrency) = (Arc::clone(&self.handler.transport), self.options.concurrency);
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
-        let worker = Worker::new(self.queue.clone(), sleeping, self.options, self.handler);
+        let worker = Worker::new(self.queue.clone(), blocking, self.options, self.handler);
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
-        tokio::spawn(gauges.measure(self.settings.queue.name.clone(), background.clone()));
-        tokio::spawn(hold(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
+        tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
+        tokio::spawn(limit_concurrency(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
         let control = worker.control();
         liveness.follow("worker", move || control.resting());
         tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
-        tokio::spawn(say_stopping(liveness, stop.clone()));
+        tokio::spawn(report_stopping(liveness, stop.clone()));
         supervisor::ready();
         worker.run(stop).await;
-        outcomes.finish().await;
-        if let Some(bodies) = bodies {
-            bodies.finish().await;
+        ledger_writer.finish().await;
+        if let Some(body_wiper) = body_wiper {
+            body_wiper.finish().await;
         }
         background.cancel();
-        transport.leave().await;
+        transport.close_idle().await;
         self.queue.connection().close().await;
         Ok(())
     }
 
-    /// Takes bodies out of Redis that a killed mailer left there, unless they are to be kept; until `stop`.
+    /// Wipes bodies that a killed mailer left in Redis, unless they are to be kept; until `stop`.
     pub(crate) fn wipe_leftovers(&self, stop: &CancellationToken) {
-        if self.handler.bodies.is_some() {
+        if self.handler.body_wiper.is_some() {
             let (queue, stop) = (self.queue.clone(), stop.clone());
-            tokio::spawn(async move { stop.run_until_cancelled(bodies::wipe_leftovers(&queue)).await });
+            tokio::spawn(async move { stop.run_until_cancelled(body_wiper::wipe_leftovers(&queue)).await });
         }
     }
 
-    /// A connection for nothing but waiting.
-    pub(crate) fn sleeping_connection(&self) -> anyhow::Result<Connection> {
+    /// Opens a connection for blocking commands.
+    pub(crate) fn blocking_connection(&self) -> anyhow::Result<Connection> {
         Connection::open(self.settings.redis_url.expose_secret()).context("REDIS_URL")
     }
 
     fn watch(&self, stop: &CancellationToken) {
-        self.health.expect("smtp"); // known once a mail was tried
+        self.health.expect("smtp"); // reported with the first mail
         let connection = self.queue.connection().clone();
         self.health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
             let connection = connection.clone();
             async move {
-                if connection.answered_within(ASK_AFTER) {
+                if connection.answered_within(PING_AFTER) {
                     return Ok(());
                 }
                 connection.ping().await.map_err(|error| error.to_string())
@@ -203,16 +202,21 @@ impl Mailer {
     }
 }
 
-/// Lets the worker take as much as the providers take: nothing while no mail can be sent, so that none is touched.
+/// Sets the worker's concurrency by the providers' circuits: while all are open, no mail is taken.
 ///
-/// This is not BullMQ's pause, which would stop all workers of the queue.
-async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: usize, stop: CancellationToken) {
+/// BullMQ's pause would stop all workers of the queue.
+async fn limit_concurrency(
+    transport: Arc<Transport>,
+    control: WorkerControl,
+    concurrency: usize,
+    stop: CancellationToken,
+) {
     let mut changes = transport.changes();
     loop {
-        control.set_concurrency(match transport.openness() {
-            Openness::Held | Openness::Nothing => 0,
-            Openness::OneByOne => 1,
-            Openness::All => concurrency,
+        control.set_concurrency(match transport.circuit_state() {
+            CircuitState::NeedsOperator | CircuitState::Open => 0,
+            CircuitState::HalfOpen => 1,
+            CircuitState::Closed => concurrency,
         });
         match stop.run_until_cancelled(changes.changed()).await {
             Some(Ok(())) => {}
@@ -221,8 +225,8 @@ async fn hold(transport: Arc<Transport>, control: WorkerControl, concurrency: us
     }
 }
 
-/// What runs to its end now turns no more loop.
-async fn say_stopping(liveness: Liveness, stop: CancellationToken) {
+/// Ends the liveness checks at `stop`: a stopping process polls no more.
+async fn report_stopping(liveness: Liveness, stop: CancellationToken) {
     stop.cancelled().await;
     supervisor::stopping();
     liveness.release();

@@ -1,48 +1,46 @@
-//! One attempt to send a mail, and what stands of it in the ledger.
-
-use std::time::SystemTime;
+//! One attempt to send a mail, and its entry in the delivery ledger.
 
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
 use examhall_queue::Job;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::{end::End, message::Prepared, payload::Payload};
+use crate::{attempt_outcome::AttemptOutcome, clock::now, message::PreparedMail, payload::Payload};
 
-/// An attempt. Its intent is written once, however many servers are asked to take the mail.
+/// An attempt. Its intent is written once, even if several servers are tried.
 pub(crate) struct Attempt<'a> {
     pub(crate) job: &'a Job<Payload>,
-    pub(crate) mail: &'a Prepared,
-    /// How often the mail was put off without spending an attempt.
+    pub(crate) mail: &'a PreparedMail,
+    /// How often the mail was deferred without spending an attempt.
     pub(crate) deferrals: u32,
-    /// Whether an earlier one may have delivered the mail.
+    /// Whether an earlier attempt may have delivered the mail.
     pub(crate) in_doubt: bool,
     ledger: &'a Ledger,
     known: LedgerVersion,
-    intent: OnceCell<Noted>,
+    intent: OnceCell<IntentRecord>,
 }
 
-/// What the ledger says since the intent was written, or may say, and why nothing may be sent all the same.
-struct Noted {
-    standing: LedgerVersion,
-    instead: Option<End>,
+/// The ledger's version after the intent was written, and why nothing may be sent, if so.
+struct IntentRecord {
+    version: LedgerVersion,
+    abort: Option<AttemptOutcome>,
 }
 
 impl<'a> Attempt<'a> {
-    /// One that begins with what is `known`.
-    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a Prepared, ledger: &'a Ledger, known: LedgerVersion) -> Self {
+    /// An attempt that begins with the `known` version of the ledger.
+    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a PreparedMail, ledger: &'a Ledger, known: LedgerVersion) -> Self {
         let last = known.entry().filter(|entry| is_of(job, entry));
         let deferrals = last.as_ref().map_or(0, |entry| entry.deferrals);
         let in_doubt = last.as_ref().is_some_and(is_in_doubt);
         Self { job, mail, deferrals, in_doubt, ledger, known, intent: OnceCell::new() }
     }
 
-    /// What the ledger said of the job as the attempt began.
+    /// The job's entry when the attempt began.
     pub(crate) fn known(&self) -> Option<LedgerEntry> {
         self.known.entry().filter(|entry| is_of(self.job, entry))
     }
 
-    /// An entry of it.
+    /// A new entry of this attempt.
     pub(crate) fn entry(&self, state: DeliveryState) -> LedgerEntry {
         LedgerEntry {
             state,
@@ -56,25 +54,25 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Notes that the mail is about to be sent, unless that was tried before.
+    /// Writes the intent to send the mail, unless this attempt did so before.
     ///
     /// # Errors
-    /// How the attempt ends instead: nothing may be sent.
-    pub(crate) async fn note_intent(&self) -> Result<(), End> {
-        self.intent.get_or_init(|| self.write_intent()).await.instead.clone().map_or(Ok(()), Err)
+    /// Returns how the attempt ends if nothing may be sent.
+    pub(crate) async fn write_intent(&self) -> Result<(), AttemptOutcome> {
+        self.intent.get_or_init(|| self.replace_with_intent()).await.abort.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether that is noted, or may be.
-    pub(crate) fn is_intent_noted(&self) -> bool {
-        *self.standing() != self.known
+    /// Returns whether the intent is written, or may be.
+    pub(crate) fn has_intent(&self) -> bool {
+        *self.version() != self.known
     }
 
-    /// What stands in the ledger, as far as this worker knows.
-    pub(crate) fn standing(&self) -> &LedgerVersion {
-        self.intent.get().map_or(&self.known, |noted| &noted.standing)
+    /// The ledger's version, as far as this worker knows.
+    pub(crate) fn version(&self) -> &LedgerVersion {
+        self.intent.get().map_or(&self.known, |record| &record.version)
     }
 
-    async fn write_intent(&self) -> Noted {
+    async fn replace_with_intent(&self) -> IntentRecord {
         let intent = self.entry(DeliveryState::Intent);
         let written = if self.job.claim.is_lost() {
             Ok(None)
@@ -82,32 +80,26 @@ impl<'a> Attempt<'a> {
             self.ledger.replace(&self.job.id, &self.known, &intent).await
         };
         match written {
-            Ok(Some(standing)) => Noted { standing, instead: None },
+            Ok(Some(version)) => IntentRecord { version, abort: None },
             Ok(None) => {
                 tracing::warn!(job_id = self.job.id, "Another worker may have the mail: not sent by this one");
-                Noted { standing: self.known.clone(), instead: Some(End::Returned) }
+                IntentRecord { version: self.known.clone(), abort: Some(AttemptOutcome::Released) }
             }
-            // It may have been written, and its answer lost or late.
-            Err(error) => Noted {
-                standing: LedgerVersion::of(&intent).unwrap_or_else(|_| self.known.clone()),
-                instead: Some(End::redis_trouble(&error)),
+            // It may have been written, and the answer lost or late.
+            Err(error) => IntentRecord {
+                version: LedgerVersion::of(&intent).unwrap_or_else(|_| self.known.clone()),
+                abort: Some(AttemptOutcome::redis_unavailable(&error)),
             },
         }
     }
 }
 
-/// Whether an entry is of this very job: ids that are numbers are counted anew once a queue was obliterated.
+/// Returns whether an entry is of this very job: numeric ids start again after the queue was obliterated.
 pub(crate) fn is_of(job: &Job<Payload>, entry: &LedgerEntry) -> bool {
     entry.job_timestamp.is_none_or(|then| then == job.timestamp)
 }
 
-/// Whether nobody knows if the mail was delivered, then or before.
+/// Returns whether this attempt or an earlier one may have delivered the mail.
 pub(crate) fn is_in_doubt(entry: &LedgerEntry) -> bool {
     entry.in_doubt || matches!(entry.state, DeliveryState::Intent | DeliveryState::Held)
-}
-
-/// In ms since 1970.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,4 @@
-//! Trying the parts without the queue: what an operator does first.
-
-use std::time::SystemTime;
+//! `mailer check` and `mailer send-test`: checks of the dependencies, without the queue.
 
 use anyhow::anyhow;
 use examhall_boot::check::{self, Check, Report, State};
@@ -9,64 +7,65 @@ use examhall_queue::{INSPECTIONS, Suitability};
 use secrecy::ExposeSecret;
 
 use crate::{
-    Mailer,
+    app::Mailer,
+    clock::now,
     message::prepare,
-    smtp::{Phase, Provider},
+    smtp::{DeliveryError, Phase, Provider},
 };
 
-/// The log-in at a mail server.
-const SMTP_LOG_IN: Check = Check {
-    name: "SMTP log-in",
-    fix: "mend user and password: check SMTP_URL (percent-encode both); some providers want a password for this \
+/// The login at a mail server.
+const SMTP_LOGIN: Check = Check {
+    name: "SMTP login",
+    fix: "fix user and password: check SMTP_URL (percent-encode both); some providers need a password for this \
           application alone",
 };
 /// Its certificate.
 const SMTP_TLS: Check = Check {
     name: "SMTP TLS",
-    fix: "take the host name that stands in the certificate, or name its authority with ca=FILE: check SMTP_URL \
+    fix: "use the host name of the certificate, or name its authority with ca=FILE: check SMTP_URL \
           (smtps:// for port 465, smtp:// for 587)",
 };
-/// Everything else that it says.
+/// Everything else of the dialogue.
 const SMTP: Check =
-    Check { name: "SMTP dialogue", fix: "ask the provider about its words, and whether it lets this machine send" };
-/// The folder that stands for a server.
-const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a folder that may be written: file:DIR" };
+    Check { name: "SMTP dialogue", fix: "ask the provider what its reply means, and whether this machine may send" };
+/// The folder that is used in place of a server.
+const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a writable folder: file:DIR" };
 
-/// Every check that `mailer check` makes.
+/// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
     let redis = INSPECTIONS.map(|(name, fix)| Check { name, fix });
-    check::COMMON.into_iter().chain(redis).chain([SMTP_TLS, SMTP_LOG_IN, SMTP, FOLDER])
+    check::COMMON.into_iter().chain(redis).chain([SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
 }
 
-/// What a server said to a test mail.
+/// A test mail that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tested {
+pub struct TestDelivery {
     /// The mail's `Message-ID`.
     pub message_id: String,
-    /// Who took it.
+    /// The provider that accepted it.
     pub provider: String,
-    /// In which words.
+    /// The provider's reply.
     pub response: String,
 }
 
 impl Mailer {
-    /// Looks at Redis and at every server, without sending a mail.
+    /// Checks Redis and every server, without sending a mail.
     pub async fn check(&self) -> Report {
         let mut report = Report::default();
         report.add(check::SETTINGS, "mailer", State::Ok, "read");
-        self.look_at_redis(&mut report).await;
+        self.check_redis(&mut report).await;
         for provider in self.handler.transport.providers() {
-            look_at_provider(&mut report, provider).await;
+            check_provider(&mut report, provider).await;
         }
         if let Some(folder) = self.handler.transport.folder() {
-            let written = folder.check().await.map(|()| "may be written".to_owned());
+            let written = folder.check().await.map(|()| "writable".to_owned());
             report.note(FOLDER, folder.name(), written.map_err(|error| error.to_string()));
             report.look_at_disk("mails", folder.path());
         }
         report
     }
 
-    async fn look_at_redis(&self, report: &mut Report) {
+    async fn check_redis(&self, report: &mut Report) {
         let url = self.settings.redis_url.expose_secret();
         if let Some((host, port)) = check::endpoint(url, 6379)
             && !report.reach("Redis", &host, port).await
@@ -86,29 +85,23 @@ impl Mailer {
         }
     }
 
-    /// Sends one mail, past the queue.
+    /// Sends one mail directly, without the queue.
     ///
     /// # Errors
-    /// Where it is no mail, or nobody takes it: in the server's words.
-    pub async fn send_directly(&self, job: &EmailJob) -> anyhow::Result<Tested> {
+    /// Returns an error if the mail is invalid, or with the server's text if no server accepts it.
+    pub async fn send_directly(&self, job: &EmailJob) -> anyhow::Result<TestDelivery> {
         let millis = now();
         let id = format!("test-{millis}");
         let mail = prepare(job, &id, millis, &self.handler.author)?;
-        let refused = |undelivered: crate::smtp::Undelivered| anyhow!("not accepted: {}", undelivered.reason);
+        let refused = |error: DeliveryError| anyhow!("not accepted: {}", error.reason);
         let pending = self.handler.transport.begin(&mail, async || {}).await.map_err(refused)?;
         let delivered = pending.finish(&id, &mail).await.map_err(refused)?;
-        self.handler.transport.leave().await;
-        Ok(Tested { message_id: mail.message_id, provider: delivered.provider, response: delivered.response })
+        self.handler.transport.close_idle().await;
+        Ok(TestDelivery { message_id: mail.message_id, provider: delivered.provider, response: delivered.response })
     }
 }
 
-/// In ms since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(0)
-}
-
-async fn look_at_provider(report: &mut Report, provider: &Provider) {
+async fn check_provider(report: &mut Report, provider: &Provider) {
     let name = provider.name();
     if let Some((host, port)) = name.rsplit_once(':')
         && !report.reach(&name, host, port.parse().unwrap_or(25)).await
@@ -119,16 +112,16 @@ async fn look_at_provider(report: &mut Report, provider: &Provider) {
         Ok(()) => {
             let tls = if provider.is_encrypted() { "certificate trusted" } else { "not used: SMTP_URL says tls=none" };
             report.add(SMTP_TLS, name.as_str(), State::Ok, tls);
-            let log_in = if provider.logs_in() { "let in" } else { "none: SMTP_URL names no user" };
-            report.add(SMTP_LOG_IN, name, State::Ok, log_in);
+            let login = if provider.logs_in() { "accepted" } else { "none: SMTP_URL names no user" };
+            report.add(SMTP_LOGIN, name, State::Ok, login);
         }
-        Err(fault) => {
-            let check = match fault.phase {
+        Err(error) => {
+            let check = match error.phase {
                 Phase::Tls => SMTP_TLS,
-                Phase::Auth => SMTP_LOG_IN,
+                Phase::Auth => SMTP_LOGIN,
                 _ => SMTP,
             };
-            report.add(check, name, State::Failed, fault.to_string());
+            report.add(check, name, State::Failed, error.to_string());
         }
     }
 }

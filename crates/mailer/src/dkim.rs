@@ -1,6 +1,6 @@
-//! Signing mails (RFC 6376): RSA with SHA-256, relaxed header and body.
+//! DKIM signatures (RFC 6376): RSA with SHA-256, relaxed header and body.
 //!
-//! No time stands in the signature, so a mail that is made again has the same one.
+//! The signature contains no timestamp, so that it is the same at each attempt.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::{
@@ -10,7 +10,7 @@ use ring::{
 };
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
-/// Header fields that are signed, where a mail has them (RFC 6376, section 5.4.1).
+/// Header fields that are signed if present (RFC 6376, section 5.4.1).
 const SIGNED: &[&str] = &[
     "from",
     "reply-to",
@@ -24,35 +24,35 @@ const SIGNED: &[&str] = &[
     "content-transfer-encoding",
 ];
 
-/// A key and where its public half is published.
+/// A private key, and the domain and selector of its public key.
 pub(crate) struct Signer {
     key: RsaKeyPair,
     domain: String,
     selector: String,
 }
 
-/// Why a key cannot be used. Shows nothing of it.
+/// Why a key cannot be used. Contains nothing of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadKey {
-    /// It is no PEM.
+    /// The text is not PEM.
     #[error("it must be an RSA private key in PEM, as `openssl genrsa 2048` writes it")]
-    NoPem,
-    /// It is no RSA key, or too short.
+    NotPem,
+    /// The key is not RSA, or too short.
     #[error("it cannot be used: {0}")]
     Rejected(ring::error::KeyRejected),
 }
 
 impl Signer {
     pub(crate) fn new(pem: &str, domain: String, selector: String) -> Result<Self, BadKey> {
-        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| BadKey::NoPem)? {
+        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| BadKey::NotPem)? {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-            _ => return Err(BadKey::NoPem),
+            _ => return Err(BadKey::NotPem),
         };
         Ok(Self { key: key.map_err(BadKey::Rejected)?, domain, selector })
     }
 
-    /// The `DKIM-Signature` field that goes before `mail`, with its line end.
+    /// Returns the `DKIM-Signature` field for `mail`, with its line end.
     pub(crate) fn sign(&self, mail: &[u8]) -> String {
         let text = String::from_utf8_lossy(mail);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -84,7 +84,7 @@ impl std::fmt::Debug for Signer {
     }
 }
 
-/// Header fields with their names in lower case and their values relaxed (RFC 6376, section 3.4.2).
+/// Returns the header fields with lower-case names and relaxed values (RFC 6376, section 3.4.2).
 fn unfolded(head: &str) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in head.split("\r\n") {
@@ -102,12 +102,12 @@ fn unfolded(head: &str) -> Vec<(String, String)> {
     fields.into_iter().map(|(name, value)| (name, relaxed(&value))).collect()
 }
 
-/// One space for all white space in a row, none at the ends.
+/// Collapses white space to one space, and trims the ends.
 fn relaxed(text: &str) -> String {
     text.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// RFC 6376, section 3.4.4: white space reduced within lines and dropped at their ends, no empty lines at the end.
+/// Relaxes a body (RFC 6376, section 3.4.4): collapses white space, trims line ends, drops empty lines at the end.
 fn relaxed_body(body: &str) -> String {
     let mut text = String::with_capacity(body.len());
     for line in body.split("\r\n") {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_and_body_are_relaxed_as_in_the_rfcs_example() {
+    fn headers_and_body_are_relaxed_as_in_the_rfc() {
         let fields = unfolded("A: X\r\nB : Y\t\r\n\tZ  ");
         assert_eq!(fields, [("a".to_owned(), "X".to_owned()), ("b".to_owned(), "Y Z".to_owned())]);
         assert_eq!(relaxed_body(" C \r\nD \t E\r\n\r\n\r\n"), " C\r\nD E\r\n");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_shown() {
+    fn invalid_key_is_refused_without_being_shown() {
         let error = Signer::new("hunter2", "x.example".into(), "mail".into()).expect_err("must be refused");
         assert!(!error.to_string().contains("hunter2"));
     }

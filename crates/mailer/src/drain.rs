@@ -1,4 +1,4 @@
-//! `mailer --once`: sends what is due, and says what became of it.
+//! `mailer --once`: sends the mails that are due, and summarizes the outcome.
 
 use std::{
     sync::{
@@ -14,94 +14,99 @@ use examhall_queue::{Counts, Drained, Handler, Job, Outcome, Worker};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Mailer, breaker::Openness, handler::SendMail, payload::Payload, smtp::Transport};
+use crate::{
+    app::Mailer,
+    handler::SendMail,
+    payload::Payload,
+    smtp::{CircuitState, Transport},
+};
 
-/// How long draining waits for retries of mails that it touched, and for a provider to come back.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Time that draining waits for retries of its mails, and for a provider to recover.
+const RETRY_WINDOW: Duration = Duration::from_secs(15);
 
-/// What ends draining before the queue is empty.
+/// Limits of draining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrainOptions {
-    /// At most so many mails.
+    /// Largest number of mails.
     pub limit: Option<u64>,
-    /// At most so long.
+    /// Longest duration.
     pub max_time: Option<Duration>,
-    /// Nothing at all is done.
+    /// Whether only the summary is computed.
     pub dry_run: bool,
 }
 
-/// How far draining has come. Cheap to clone; clones share it.
+/// Progress of draining. Cheap to clone; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// Mails that came to an end or were put off.
+    /// Returns the number of mails that ended or were deferred.
     pub fn done(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Why draining ended, where that was not for want of mails.
+/// Why draining ended before the queue was empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Early {
+pub enum EarlyStop {
     /// No provider takes mails.
     Provider,
     /// The limit, the time, a signal, or a paused queue.
     Stopped,
 }
 
-/// What [`Mailer::drain`] did, and what is left.
+/// Summary of [`Mailer::drain`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Drain {
-    /// Mails that came to an end or were put off.
+pub struct DrainSummary {
+    /// Mails that ended or were deferred.
     pub drained: u64,
     /// Mails that a server accepted.
     pub sent: u64,
-    /// Mails to be tried again later than draining waited.
+    /// Mails whose next attempt is later than draining waited.
     pub retried_later: u64,
-    /// Mails that failed for good.
+    /// Mails that failed permanently.
     pub failed: u64,
-    /// How often a mail may have been accepted without our being told.
+    /// Ambiguous deliveries: the mail may have been accepted.
     pub ambiguous: u64,
-    /// The jobs of the failed ones.
+    /// Ids of the failed jobs.
     pub failed_ids: Vec<String>,
-    /// What is left in the queue.
-    pub left: Left,
-    /// How long it took.
+    /// Mails left in the queue.
+    pub left: Remaining,
+    /// Duration in seconds.
     pub seconds: f64,
     /// Mails per second.
     pub per_second: f64,
-    /// Why it ended before the queue was empty.
+    /// Why it ended before the queue was empty, if it did.
     #[serde(skip)]
-    pub early: Option<Early>,
+    pub early: Option<EarlyStop>,
 }
 
-/// What a drained queue still holds.
+/// Mails left in a drained queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
-    /// Ready to be taken.
+pub struct Remaining {
+    /// Due.
     pub waiting: i64,
-    /// To be sent later.
+    /// Due later.
     pub delayed: i64,
-    /// In the hands of other workers.
+    /// In flight at other workers.
     pub active_elsewhere: i64,
-    /// When the next delayed one is due.
+    /// When the next delayed mail is due.
     pub next_at: Option<Timestamp>,
 }
 
 impl Mailer {
-    /// Sends what is due and ends; ends early as `options` say, at `stop`, and where no provider takes mails.
+    /// Sends the mails that are due. Ends early at a limit, at `stop`, and if no provider takes mails.
     ///
     /// # Errors
-    /// Where Redis does not answer.
+    /// Returns an error if Redis does not answer.
     pub async fn drain(
         self,
         options: DrainOptions,
         progress: Progress,
         stop: CancellationToken,
-    ) -> anyhow::Result<Drain> {
+    ) -> anyhow::Result<DrainSummary> {
         self.queue.connection().ping().await.context("Redis does not answer: check REDIS_URL")?;
         let (started, queue) = (Instant::now(), self.queue.clone());
         let (ambiguous, transport) = (Arc::clone(&self.handler.ambiguous), Arc::clone(&self.handler.transport));
@@ -113,21 +118,25 @@ impl Mailer {
         let seconds = started.elapsed().as_secs_f64();
         let is_left = counts.waiting + counts.prioritized > 0 || drained.retried_later > 0;
         let is_paused = queue.is_paused().await.context("Redis does not answer")?;
-        let no_provider = !options.dry_run && transport.openness() < Openness::OneByOne;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let no_provider = !options.dry_run && !transport.circuit_state().allows_mail();
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no precision")]
         let per_second = total as f64 / seconds.max(0.001);
-        Ok(Drain {
+        Ok(DrainSummary {
             drained: total,
             sent: drained.completed,
             retried_later: drained.retried_later,
             failed,
             ambiguous: ambiguous.load(Ordering::Relaxed),
             failed_ids: drained.failed,
-            left: Left::from(counts),
+            left: Remaining::from(counts),
             seconds,
             per_second,
-            early: if no_provider { Some(Early::Provider) } else { early.or(is_paused.then_some(Early::Stopped)) }
-                .filter(|_| is_left),
+            early: if no_provider {
+                Some(EarlyStop::Provider)
+            } else {
+                early.or(is_paused.then_some(EarlyStop::Stopped))
+            }
+            .filter(|_| is_left),
         })
     }
 
@@ -136,30 +145,34 @@ impl Mailer {
         options: DrainOptions,
         progress: Progress,
         stop: CancellationToken,
-    ) -> anyhow::Result<(Drained, Option<Early>)> {
+    ) -> anyhow::Result<(Drained, Option<EarlyStop>)> {
         let background = CancellationToken::new();
-        let sleeping = self.sleeping_connection()?;
-        let (outcomes, bodies) = (self.handler.outcomes.clone(), self.handler.bodies.clone());
+        let blocking = self.blocking_connection()?;
+        let (ledger_writer, body_wiper) = (self.handler.ledger_writer.clone(), self.handler.body_wiper.clone());
         let transport = Arc::clone(&self.handler.transport);
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
-        let handler =
-            Limited { handler: self.handler, left: options.limit.map(AtomicU64::new), progress, stop: stop.clone() };
-        let worker = Worker::new(self.queue, sleeping, self.options, handler);
-        tokio::spawn(give_up(Arc::clone(&transport), options.max_time, stop.clone(), background.clone()));
-        let drained = worker.drain(PATIENCE, stop.clone()).await;
-        outcomes.finish().await;
-        if let Some(bodies) = bodies {
-            bodies.finish().await;
+        let handler = LimitedHandler {
+            handler: self.handler,
+            left: options.limit.map(AtomicU64::new),
+            progress,
+            stop: stop.clone(),
+        };
+        let worker = Worker::new(self.queue, blocking, self.options, handler);
+        tokio::spawn(stop_early(Arc::clone(&transport), options.max_time, stop.clone(), background.clone()));
+        let drained = worker.drain(RETRY_WINDOW, stop.clone()).await;
+        ledger_writer.finish().await;
+        if let Some(body_wiper) = body_wiper {
+            body_wiper.finish().await;
         }
         background.cancel();
-        transport.leave().await;
-        Ok((drained, stop.is_cancelled().then_some(Early::Stopped)))
+        transport.close_idle().await;
+        Ok((drained, stop.is_cancelled().then_some(EarlyStop::Stopped)))
     }
 }
 
-/// Ends draining after its time, and where no provider takes mails: at once where an operator has to mend that.
-async fn give_up(
+/// Stops draining after its longest duration, and if no provider takes mails: at once if an operator has to fix it.
+async fn stop_early(
     transport: Arc<Transport>,
     max_time: Option<Duration>,
     stop: CancellationToken,
@@ -168,13 +181,14 @@ async fn give_up(
     let started = Instant::now();
     let mut changes = transport.changes();
     loop {
-        let is_silent = transport.silent_for().is_some_and(|span| span >= PATIENCE);
-        if transport.openness() == Openness::Held || is_silent || max_time.is_some_and(|max| started.elapsed() >= max) {
+        let needs_operator = transport.circuit_state() == CircuitState::NeedsOperator;
+        let is_unavailable = transport.unavailable_for().is_some_and(|span| span >= RETRY_WINDOW);
+        if needs_operator || is_unavailable || max_time.is_some_and(|max| started.elapsed() >= max) {
             return stop.cancel();
         }
         let until_end = max_time.map(|max| max.saturating_sub(started.elapsed()));
-        let until_patience = transport.silent_for().map(|span| PATIENCE.saturating_sub(span));
-        let wait = [until_end, until_patience].into_iter().flatten().min().unwrap_or(PATIENCE);
+        let until_unavailable = transport.unavailable_for().map(|span| RETRY_WINDOW.saturating_sub(span));
+        let wait = [until_end, until_unavailable].into_iter().flatten().min().unwrap_or(RETRY_WINDOW);
         tokio::select! {
             () = background.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
@@ -183,19 +197,19 @@ async fn give_up(
     }
 }
 
-/// A handler that counts, gives back what is more than it may run, and keeps a mail in hand while no provider takes it:
+/// A handler that counts mails, releases those above the limit, and keeps a mail in flight while no provider takes mails:
 /// so draining waits for the provider without touching one mail after the other.
-struct Limited {
+struct LimitedHandler {
     handler: SendMail,
     left: Option<AtomicU64>,
     progress: Progress,
     stop: CancellationToken,
 }
 
-impl Handler<Payload> for Limited {
+impl Handler<Payload> for LimitedHandler {
     async fn run(&self, job: Job<Payload>) -> Outcome {
         let mut changes = self.handler.transport.changes();
-        while self.handler.transport.openness() < Openness::OneByOne {
+        while !self.handler.transport.circuit_state().allows_mail() {
             match self.stop.run_until_cancelled(changes.changed()).await {
                 Some(Ok(())) => {}
                 _ => return Outcome::Returned,
@@ -218,7 +232,7 @@ impl Handler<Payload> for Limited {
     }
 }
 
-impl From<Counts> for Left {
+impl From<Counts> for Remaining {
     fn from(counts: Counts) -> Self {
         Self {
             waiting: counts.waiting + counts.prioritized,

@@ -1,22 +1,22 @@
-//! Until when a mail may be sent.
+//! Expiry of mails.
 
 use std::time::Duration;
 
 use examhall_core::Timestamp;
 use examhall_queue::Job;
 
-use crate::{attempt::now, payload::Payload};
+use crate::{clock::now, payload::Payload};
 
-/// How long a mail that may not be sent now is kept where its job does not say when it expires.
-const LIFE: Duration = Duration::from_hours(24);
+/// Time for which a mail is tried if its job has no `expiresAt`.
+const LIFETIME: Duration = Duration::from_hours(24);
 
 pub(crate) fn has_expired(job: &Job<Payload>) -> bool {
     job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
 }
 
-/// When a mail that could not be sent yet is given up, in ms since 1970. An operator's retry gives it a new life.
+/// Returns when a mail is given up, in ms since 1970. An operator's retry starts a new lifetime.
 pub(crate) fn last_moment(job: &Job<Payload>) -> i64 {
     let added_for = Timestamp::from_millis(job.timestamp).plus(job.options.delay);
     let meant_for = job.retried_on.map_or(added_for, |then| added_for.max(Timestamp::from_millis(then)));
-    job.data.0.expires_at.unwrap_or(meant_for.plus(LIFE)).as_millis()
+    job.data.0.expires_at.unwrap_or(meant_for.plus(LIFETIME)).as_millis()
 }

@@ -1,4 +1,4 @@
-//! What is fuzzed of this crate: see `crates/fuzz`.
+//! Fuzz targets of this crate: see `crates/fuzz`.
 
 pub use crate::smtp::fuzzing::smtp_reply;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     payload::Payload,
 };
 
-/// Makes a mail of a job's data, and checks that it is one by RFC 5322.
+/// Composes a mail from a job's data, and checks it against RFC 5322.
 ///
 /// # Panics
-/// Where it is not.
+/// Panics if the mail is invalid.
 pub fn email_job(data: &[u8]) {
     let Ok(Payload(job)) = serde_json::from_slice(data) else { return };
     let json = serde_json::to_string(&job).expect("what was read can be written");
@@ -18,7 +18,7 @@ pub fn email_job(data: &[u8]) {
     let Ok(prepared) = message::prepare(&job, "m-018f4e3a-0000-7000-8000-000000000001", 0, &author) else { return };
     let text = std::str::from_utf8(&prepared.bytes).expect("UTF-8");
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
-    assert!(head.split("\r\n").all(|line| line.len() <= 998), "a line of a header is too long");
+    assert!(head.split("\r\n").all(|line| line.len() <= 998), "a header line is too long");
     assert!(!head.replace("\r\n", "").contains(['\r', '\n', '\0']), "a header was broken");
     assert!(!prepared.to.is_empty());
 }

@@ -1,27 +1,27 @@
-//! What the queue holds, as gauges: measured now and then, since every look costs Redis something.
+//! Gauges of the queue, sampled at an interval to spare Redis.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use examhall_core::{MailClass, Priority};
 use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
 
-use crate::payload::Payload;
+use crate::{clock::now, payload::Payload};
 
-/// How often what the worker has counted is shown, which costs Redis nothing.
+/// Interval at which the worker's counters are published, which needs no Redis.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// In how many of those Redis is asked, too.
-const ASK_EVERY: u32 = 15;
+/// Number of intervals between two samples of Redis.
+const SAMPLE_EVERY: u32 = 15;
 
-/// What is measured.
+/// The sampled queue and worker.
 pub(crate) struct Gauges {
     pub(crate) queue: Queue<Payload>,
     pub(crate) control: WorkerControl,
 }
 
 impl Gauges {
-    /// Measures until `stop`.
-    pub(crate) async fn measure(self, name: String, stop: CancellationToken) {
+    /// Publishes the gauges until `stop`.
+    pub(crate) async fn publish(self, name: String, stop: CancellationToken) {
         let mut clock = tokio::time::interval(INTERVAL);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         metrics::gauge!("mailer_slots_busy").increment(0.0);
@@ -29,37 +29,38 @@ impl Gauges {
             if stop.run_until_cancelled(clock.tick()).await.is_none() {
                 return;
             }
-            self.show_tally(&name);
-            if second.is_multiple_of(ASK_EVERY) {
-                self.ask(&name).await;
+            self.publish_tally(&name);
+            if second.is_multiple_of(SAMPLE_EVERY) {
+                self.sample(&name).await;
             }
         }
     }
 
-    fn show_tally(&self, queue: &str) {
+    fn publish_tally(&self, queue: &str) {
         let tally = self.control.tally();
         metrics::counter!("bullmq_job_completed_total", "queue" => queue.to_owned()).absolute(tally.completed);
         metrics::counter!("bullmq_job_failed_total", "queue" => queue.to_owned()).absolute(tally.failed);
         metrics::counter!("mailer_stalled_total").absolute(tally.recovered);
     }
 
-    async fn ask(&self, name: &str) {
+    async fn sample(&self, name: &str) {
         if let Ok(counts) = self.queue.counts().await {
-            show_counts(&counts, name);
+            publish_counts(&counts, name);
         }
         if let Ok(oldest) = self.queue.oldest_waiting().await {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let now = now();
             for class in [MailClass::Verification, MailClass::Result, MailClass::Other] {
                 let times = oldest.iter().filter(|one| class_of(one.priority) == class).map(|one| one.timestamp);
-                #[expect(clippy::cast_precision_loss, reason = "ms since 1970 fit into a double")]
-                let waits = times.min().map_or(0.0, |since| (now - since as f64 / 1000.0).max(0.0));
+                let waiting = times.min().map_or(0, |since| now.saturating_sub(since).max(0));
+                #[expect(clippy::cast_precision_loss, reason = "milliseconds fit into a double")]
+                let waits = waiting as f64 / 1000.0;
                 metrics::gauge!("mailer_oldest_waiting_seconds", "class" => class.as_str()).set(waits);
             }
         }
     }
 }
 
-/// Jobs stand in Redis by priority: what a class is sent with tells the class. Verification and reset share one.
+/// Returns the class by priority, since Redis stores jobs by priority. Verification and reset share one.
 fn class_of(priority: u32) -> MailClass {
     match Priority::from_bullmq(priority) {
         _ if priority == 0 => MailClass::Other,
@@ -69,7 +70,7 @@ fn class_of(priority: u32) -> MailClass {
     }
 }
 
-fn show_counts(counts: &Counts, queue: &str) {
+fn publish_counts(counts: &Counts, queue: &str) {
     let states = [
         ("waiting", counts.waiting),
         ("prioritized", counts.prioritized),
@@ -79,12 +80,12 @@ fn show_counts(counts: &Counts, queue: &str) {
         ("failed", counts.failed),
     ];
     for (state, count) in states {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+        #[expect(clippy::cast_precision_loss, reason = "a gauge needs no precision")]
         metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state).set(count as f64);
     }
 }
 
-/// Counts as busy until it is dropped.
+/// Counts as a busy slot until it is dropped.
 pub(crate) struct BusySlot(metrics::Gauge);
 
 impl BusySlot {

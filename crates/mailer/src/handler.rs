@@ -1,9 +1,9 @@
-//! What is done with one job.
+//! Handler of one job.
 //!
 //! ```text
-//!   readable? expired? ──> message ──> ledger, suppressions ──> intent, server waits ──> message ──> outcome ──> done
+//!   readable? expired? ──> message ──> ledger, suppressions ──> intent, envelope ──> message ──> ledger ──> done
 //! ```
-//! The ledger is written before the message and after it, so that a worker that gets the job later knows whether the
+//! The ledger is written before the message is sent and after it, so that a worker that gets the job later knows whether the
 //! mail was sent, was not, or may have been.
 
 use std::{
@@ -24,17 +24,17 @@ use examhall_queue::{Failure, Handler, Job, Outcome};
 use serde_json::{Value, json};
 
 use crate::{
-    attempt::{Attempt, is_in_doubt, is_of, now},
-    bodies::Bodies,
-    end::{End, slow_lane},
+    attempt::{Attempt, is_in_doubt, is_of},
+    attempt_outcome::{AttemptOutcome, greylist_backoff},
+    body_wiper::BodyWiper,
+    clock::now,
     expiry::{has_expired, last_moment},
     gauges::BusySlot,
-    message::{Author, Prepared, prepare},
-    outcomes::Outcomes,
+    ledger_writer::LedgerWriter,
+    message::{Author, PreparedMail, prepare},
     payload::Payload,
-    smtp::{Delivered, Transport, Undelivered},
+    smtp::{Delivered, DeliveryError, FailureClass, Transport},
     suppressions::{Suppressed, Suppressions},
-    verdict::Verdict,
 };
 
 /// Sends mails.
@@ -44,13 +44,13 @@ pub(crate) struct SendMail {
     pub(crate) author: Author,
     pub(crate) health: Health,
     pub(crate) ledger: Ledger,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) ledger_writer: LedgerWriter,
     pub(crate) suppressions: Suppressions,
-    /// Whether a mail that is neither a verification nor a reset is held where it may have been sent before.
+    /// Whether a mail in doubt is held, unless it is a verification or a reset.
     pub(crate) hold_in_doubt: bool,
-    /// Takes the bodies of sent mails out of Redis, unless they are to be kept.
-    pub(crate) bodies: Option<Bodies>,
-    /// Mails of which nobody knows whether they were taken.
+    /// Removes the bodies of sent mails from Redis, unless they are to be kept.
+    pub(crate) body_wiper: Option<BodyWiper>,
+    /// Number of ambiguous deliveries.
     pub(crate) ambiguous: Arc<AtomicU64>,
 }
 
@@ -58,16 +58,16 @@ impl Handler<Payload> for SendMail {
     async fn run(&self, job: Job<Payload>) -> Outcome {
         let _busy = BusySlot::new();
         let span = Span::begin(SpanKind::Consumer, "process", || Parent::from_json(job.options.telemetry.as_deref()));
-        let end = span.around(self.attempt(&job)).await;
-        describe(&span, &job, &end);
-        if let (End::Sent(_), Some(bodies)) = (&end, &self.bodies) {
-            bodies.wipe(&job.id, &job.data.0);
+        let outcome = span.around(self.attempt(&job)).await;
+        describe(&span, &job, &outcome);
+        if let (AttemptOutcome::Sent(_), Some(wiper)) = (&outcome, &self.body_wiper) {
+            wiper.wipe(&job.id, &job.data.0);
         }
-        metrics::counter!("mailer_attempts_total", "outcome" => end.as_str()).increment(1);
-        end.into_outcome()
+        metrics::counter!("mailer_attempts_total", "outcome" => outcome.as_str()).increment(1);
+        outcome.into_job_outcome()
     }
 
-    /// A mail whose worker died between its acceptance and the end of its job has been sent all the same.
+    /// Completes the job if its mail was accepted before its worker died.
     async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
         let known = self.ledger.get(&job.id).await;
         match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
@@ -77,53 +77,54 @@ impl Handler<Payload> for SendMail {
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
             }
             Ok(_) => Outcome::Unrecoverable(Failure::new(reason)),
-            Err(error) => End::redis_trouble(&error).into_outcome(),
+            Err(error) => AttemptOutcome::redis_unavailable(&error).into_job_outcome(),
         }
     }
 }
 
 impl SendMail {
-    async fn attempt(&self, job: &Job<Payload>) -> End {
+    async fn attempt(&self, job: &Job<Payload>) -> AttemptOutcome {
         match self.send(job).await {
-            Ok(result) => End::Sent(result),
-            // A mail that has waited long enough does not wait on.
-            Err(End::Parked(span)) => {
+            Ok(result) => AttemptOutcome::Sent(result),
+            // A mail waits until its last moment at most.
+            Err(AttemptOutcome::Snoozed(span)) => {
                 let left = Duration::from_millis(last_moment(job).saturating_sub(now()).try_into().unwrap_or(0));
-                if left.is_zero() { End::Expired } else { End::Parked(span.min(left)) }
+                if left.is_zero() { AttemptOutcome::Expired } else { AttemptOutcome::Snoozed(span.min(left)) }
             }
-            Err(end) => end,
+            Err(outcome) => outcome,
         }
     }
 
-    async fn send(&self, job: &Job<Payload>) -> Result<Value, End> {
+    async fn send(&self, job: &Job<Payload>) -> Result<Value, AttemptOutcome> {
         let Payload(data) = &job.data;
         if job.name != EmailJob::NAME {
-            return Err(End::Failed(format!("name: there is no handler for jobs named {:?}", job.name)));
+            return Err(AttemptOutcome::Failed(format!("name: there is no handler for jobs named {:?}", job.name)));
         }
         if has_expired(job) {
-            return Err(End::Expired);
+            return Err(AttemptOutcome::Expired);
         }
-        let mut mail =
-            prepare(data, &job.id, job.timestamp, &self.author).map_err(|error| End::Failed(error.to_string()))?;
-        // Both before any connection is opened, and in one round trip.
+        let mut mail = prepare(data, &job.id, job.timestamp, &self.author)
+            .map_err(|error| AttemptOutcome::Failed(error.to_string()))?;
+        // Both before a connection is opened, and in one round trip.
         let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&mail.to));
-        let known = known.map_err(|error| End::redis_trouble(&error))?;
-        let somebody_is_left = leave_out(&mut mail, suppressed.map_err(|error| End::redis_trouble(&error))?);
+        let known = known.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
+        let suppressed = suppressed.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
+        let recipients_left = exclude_suppressed(&mut mail, suppressed);
         let attempt = Attempt::new(job, &mail, &self.ledger, known);
-        self.heed_ledger(&attempt).await?;
-        somebody_is_left?;
+        self.check_ledger(&attempt).await?;
+        recipients_left?;
         self.deliver(&attempt).await
     }
 
-    /// Whether what the ledger says of the job ends it.
-    async fn heed_ledger(&self, attempt: &Attempt<'_>) -> Result<(), End> {
+    /// Ends the attempt if the job's entry in the ledger says so.
+    async fn check_ledger(&self, attempt: &Attempt<'_>) -> Result<(), AttemptOutcome> {
         let (Some(known), job) = (attempt.known(), attempt.job) else { return Ok(()) };
-        // Only an operator's retry comes here without the job having lost its worker once more.
+        // An operator's retry: the job has not lost its worker since it was held.
         let is_decided = known.state == DeliveryState::Held && known.stalls == job.stalls;
         match known.state {
             DeliveryState::Accepted => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
-                Err(End::Sent(known.result))
+                Err(AttemptOutcome::Sent(known.result))
             }
             DeliveryState::Intent | DeliveryState::Held if !is_decided && !self.may_be_sent_twice(job) => {
                 Err(self.hold(attempt).await)
@@ -146,39 +147,41 @@ impl SendMail {
         !self.hold_in_doubt || matches!(job.data.0.class, MailClass::Verification | MailClass::Reset)
     }
 
-    /// Leaves the mail to an operator, whose retry sends it.
-    async fn hold(&self, attempt: &Attempt<'_>) -> End {
+    /// Holds the mail until an operator's retry sends it.
+    async fn hold(&self, attempt: &Attempt<'_>) -> AttemptOutcome {
         let job = attempt.job;
         let held = LedgerEntry { stalls: job.stalls, ..attempt.entry(DeliveryState::Held) };
-        self.outcomes.write(&job.id, Some(attempt.standing()), held).await;
-        End::Failed(format!("held: it may have been delivered before; `mailer queue retry {}` sends it again", job.id))
+        self.ledger_writer.write(&job.id, Some(attempt.version()), held).await;
+        let id = &job.id;
+        let reason = format!("held: it may have been delivered before; `mailer queue retry {id}` sends it again");
+        AttemptOutcome::Failed(reason)
     }
 
-    async fn deliver(&self, attempt: &Attempt<'_>) -> Result<Value, End> {
+    async fn deliver(&self, attempt: &Attempt<'_>) -> Result<Value, AttemptOutcome> {
         let (started, job) = (Instant::now(), attempt.job);
-        // Saves a round trip. Killed meanwhile, the mail is in doubt though it was not sent: where that would hold it, the
-        // intent is written afterwards.
-        let is_noted_meanwhile = self.may_be_sent_twice(job);
-        let meanwhile = || async move {
-            if is_noted_meanwhile {
-                let _ = attempt.note_intent().await; // looked at below
+        // Saves a round trip. If the mailer is killed before the message is sent, the mail is in doubt although it was not
+        // sent; if that would hold the mail, the intent is written after the envelope.
+        let writes_intent_early = self.may_be_sent_twice(job);
+        let during_envelope = || async move {
+            if writes_intent_early {
+                let _ = attempt.write_intent().await; // checked below
             }
         };
-        let pending = match self.transport.begin(attempt.mail, meanwhile).await {
+        let pending = match self.transport.begin(attempt.mail, during_envelope).await {
             Ok(pending) => pending,
-            Err(undelivered) => return Err(self.undelivered(attempt, undelivered).await),
+            Err(error) => return Err(self.failed(attempt, error).await),
         };
-        let may_be_sent = match attempt.note_intent().await {
-            Ok(()) if job.claim.is_lost() => Err(End::Returned),
-            Ok(()) if has_expired(job) => Err(End::Expired),
-            noted => noted,
+        let may_be_sent = match attempt.write_intent().await {
+            Ok(()) if job.claim.is_lost() => Err(AttemptOutcome::Released),
+            Ok(()) if has_expired(job) => Err(AttemptOutcome::Expired),
+            written => written,
         };
-        if let Err(end) = may_be_sent {
-            return Err(self.not_sent(attempt, end).await);
+        if let Err(outcome) = may_be_sent {
+            return Err(self.not_sent(attempt, outcome).await);
         }
         match pending.finish(&job.id, attempt.mail).await {
             Ok(delivered) => Ok(self.accepted(attempt, delivered, started.elapsed()).await),
-            Err(undelivered) => Err(self.undelivered(attempt, undelivered).await),
+            Err(error) => Err(self.failed(attempt, error).await),
         }
     }
 
@@ -194,97 +197,103 @@ impl SendMail {
             "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
             "rejected": rejected, "provider": delivered.provider, "ms": ms,
         });
-        let outcome = LedgerEntry { deferrals: 0, result: result.clone(), ..attempt.entry(DeliveryState::Accepted) };
-        self.outcomes.write(&job.id, None, outcome).await;
-        self.suppressions.note(&job.id, &delivered.rejected).await;
+        let entry = LedgerEntry { deferrals: 0, result: result.clone(), ..attempt.entry(DeliveryState::Accepted) };
+        self.ledger_writer.write(&job.id, None, entry).await;
+        self.suppressions.record(&job.id, &delivered.rejected).await;
         result
     }
 
-    /// Nobody took the mail, or nobody knows.
-    async fn undelivered(&self, attempt: &Attempt<'_>, undelivered: Undelivered) -> End {
+    /// No server accepted the mail, or it is unknown whether one did.
+    async fn failed(&self, attempt: &Attempt<'_>, error: DeliveryError) -> AttemptOutcome {
         let job = attempt.job;
-        self.note(job, &undelivered).await;
-        let Undelivered { verdict, mut reason, .. } = undelivered;
-        if attempt.in_doubt && !verdict.leaves_doubt() {
+        self.report_failure(job, &error).await;
+        let DeliveryError { class, mut reason, .. } = error;
+        if attempt.in_doubt && !class.is_ambiguous() {
             reason.push_str("; an earlier try may have been delivered");
         }
-        let end = match verdict {
-            _ if verdict.leaves_doubt() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
-            Verdict::Ambiguous => return End::Ambiguous(format!("{reason}: it may have been delivered")),
-            // At once, once: nobody is to get a copy each time the provider is tried.
-            Verdict::Garbled => {
-                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), slow_lane);
-                return self.put_off(attempt, DeliveryState::Intent, wait).await;
+        let outcome = match class {
+            _ if class.is_ambiguous() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
+            FailureClass::Ambiguous => {
+                return AttemptOutcome::Ambiguous(format!("{reason}: it may have been delivered"));
             }
-            Verdict::SlowLane => {
-                return self.put_off(attempt, DeliveryState::Deferred, slow_lane(attempt.deferrals)).await;
+            // The first retry comes soon, the others with backoff: recipients do not get a copy with each of them.
+            FailureClass::GarbledReply => {
+                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), greylist_backoff);
+                return self.defer(attempt, DeliveryState::Intent, wait).await;
             }
-            Verdict::Provider(_) => End::Parked(self.next_try()),
-            Verdict::Retry => End::Retried(reason),
-            Verdict::Permanent(_) => End::Failed(reason),
+            FailureClass::Greylisted => {
+                return self.defer(attempt, DeliveryState::Deferred, greylist_backoff(attempt.deferrals)).await;
+            }
+            FailureClass::Provider(_) => AttemptOutcome::Snoozed(self.next_try()),
+            FailureClass::Transient => AttemptOutcome::Deferred(reason),
+            FailureClass::Permanent(_) => AttemptOutcome::Failed(reason),
         };
-        self.not_sent(attempt, end).await
+        self.not_sent(attempt, outcome).await
     }
 
-    /// When a provider can be expected to take a mail.
+    /// Time until a provider is expected to take mails.
     fn next_try(&self) -> Duration {
         self.transport.next_probe().unwrap_or(Duration::from_secs(1))
     }
 
-    /// Each time longer, and without spending an attempt.
-    async fn put_off(&self, attempt: &Attempt<'_>, state: DeliveryState, wait: Duration) -> End {
-        let again = LedgerEntry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
-        self.outcomes.write(&attempt.job.id, Some(attempt.standing()), again).await;
-        End::Parked(wait)
+    /// Defers the mail without spending an attempt, and counts the deferral.
+    async fn defer(&self, attempt: &Attempt<'_>, state: DeliveryState, wait: Duration) -> AttemptOutcome {
+        let entry = LedgerEntry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
+        self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), entry).await;
+        AttemptOutcome::Snoozed(wait)
     }
 
-    /// Takes back the intent, where it was or may have been written: nobody is to take the mail for one in doubt.
-    async fn not_sent(&self, attempt: &Attempt<'_>, end: End) -> End {
-        if attempt.is_intent_noted() {
-            let state = if matches!(end, End::Failed(_)) { DeliveryState::Refused } else { DeliveryState::Deferred };
-            self.outcomes.write(&attempt.job.id, Some(attempt.standing()), attempt.entry(state)).await;
+    /// Replaces the intent, if it was or may have been written, so that the mail is not in doubt.
+    async fn not_sent(&self, attempt: &Attempt<'_>, outcome: AttemptOutcome) -> AttemptOutcome {
+        if attempt.has_intent() {
+            let state = if matches!(outcome, AttemptOutcome::Failed(_)) {
+                DeliveryState::Refused
+            } else {
+                DeliveryState::Deferred
+            };
+            self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), attempt.entry(state)).await;
         }
-        end
+        outcome
     }
 
-    async fn note(&self, job: &Job<Payload>, undelivered: &Undelivered) {
-        let is_provider = undelivered.verdict.trouble().is_some();
-        self.health.report("smtp", if is_provider { Err(undelivered.label.clone()) } else { Ok(()) });
-        let possible_duplicate = undelivered.verdict.leaves_doubt();
+    async fn report_failure(&self, job: &Job<Payload>, error: &DeliveryError) {
+        let is_provider = error.class.provider_failure().is_some();
+        self.health.report("smtp", if is_provider { Err(error.label.clone()) } else { Ok(()) });
+        let possible_duplicate = error.class.is_ambiguous();
         if possible_duplicate {
             metrics::counter!("mailer_ambiguous_total").increment(1);
             self.ambiguous.fetch_add(1, Ordering::Relaxed);
             flag(job, "the server did not say whether it took the mail").await;
         }
         let attempt = job.attempts_made + 1;
-        tracing::warn!(job_id = job.id, attempt, reason = undelivered.label, possible_duplicate, "Mail not accepted");
-        self.suppressions.note(&job.id, &undelivered.rejected).await;
+        tracing::warn!(job_id = job.id, attempt, reason = error.label, possible_duplicate, "Mail not accepted");
+        self.suppressions.record(&job.id, &error.rejected).await;
     }
 }
 
-/// By the semantic conventions for messaging. What a server said may hold an address, so it is not told.
-fn describe(span: &Span, job: &Job<Payload>, end: &End) {
+/// Sets the attributes of the semantic conventions for messaging. A server's text may contain an address, so it is left out.
+fn describe(span: &Span, job: &Job<Payload>, outcome: &AttemptOutcome) {
     span.set("messaging.system", "bullmq");
     span.set("messaging.operation.type", "process");
     span.set("messaging.message.id", job.id.clone());
     span.set("examhall.attempt", i64::from(job.attempts_made) + 1);
-    span.set("examhall.outcome", end.as_str());
-    if matches!(end, End::Retried(_) | End::Ambiguous(_) | End::Failed(_)) {
-        span.fail(end.as_str());
+    span.set("examhall.outcome", outcome.as_str());
+    if matches!(outcome, AttemptOutcome::Deferred(_) | AttemptOutcome::Ambiguous(_) | AttemptOutcome::Failed(_)) {
+        span.fail(outcome.as_str());
     }
 }
 
-/// Nothing is sent to those who are on the list.
-fn leave_out(mail: &mut Prepared, suppressed: Vec<Suppressed>) -> Result<(), End> {
+/// Removes suppressed recipients from the mail; an error if none is left.
+fn exclude_suppressed(mail: &mut PreparedMail, suppressed: Vec<Suppressed>) -> Result<(), AttemptOutcome> {
     mail.to.retain(|address| !suppressed.iter().any(|one| one.address == address.to_string()));
     mail.suppressed = suppressed.iter().map(|one| one.address.clone()).collect();
     match suppressed.into_iter().next() {
-        Some(first) if mail.to.is_empty() => Err(End::Suppressed(format!("suppressed: {}", first.reason))),
+        Some(first) if mail.to.is_empty() => Err(AttemptOutcome::Suppressed(format!("suppressed: {}", first.reason))),
         _ => Ok(()),
     }
 }
 
-/// Notes a possible duplicate in the job's own log, where operators look.
+/// Records a possible duplicate in the job's log, for operators.
 async fn flag(job: &Job<Payload>, what: &str) {
     if let Err(error) = job.claim.log(&format!("possible_duplicate: {what}")).await {
         tracing::debug!(job_id = job.id, %error, "The job's log could not be written");

@@ -1,36 +1,35 @@
 //! Examhall's mail worker.
 //!
 //! ```text
-//!   queue ──> handler ──> message, dkim    the job as MIME: the same bytes whenever it is sent
-//!                │  └───> ledger           what is known of it: may have been sent, was, was not
-//!                └──────> smtp             the dialogue ──> verdict: what follows from what went wrong
-//!                           └── breaker    when a provider is left alone
+//!   queue ──> handler ──> message, dkim            composes the mail: the same bytes at each attempt
+//!                │  └───> attempt, ledger_writer   delivery ledger: intent, accepted, refused, deferred, held
+//!                └──────> smtp                     delivers the mail
+//!                           ├── retry_policy       decides what follows a failure
+//!                           └── circuit_breaker    stops sending during an outage of a provider
 //! ```
-//! It needs Redis and an SMTP server and no database, so it scales by itself. It carries mails; what they say is the
-//! producer's business.
+//! Needs Redis and an SMTP server and no database, so it scales independently. Producers decide what a mail says.
 
 mod app;
 mod attempt;
-mod bodies;
-mod breaker;
+mod attempt_outcome;
+mod body_wiper;
 mod checks;
 pub mod cli;
+mod clock;
 mod dkim;
 mod drain;
-mod end;
 mod expiry;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gauges;
 mod handler;
+mod ledger_writer;
 mod message;
-mod outcomes;
 mod payload;
 mod removal;
 mod smtp;
 mod suppressions;
-mod verdict;
 
 pub use app::Mailer;
-pub use checks::Tested;
-pub use drain::{Drain, DrainOptions, Early, Left, Progress};
+pub use checks::TestDelivery;
+pub use drain::{DrainOptions, DrainSummary, EarlyStop, Progress, Remaining};

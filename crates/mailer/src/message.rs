@@ -1,6 +1,7 @@
-//! From a job to the bytes that are sent: the same ones whenever it is done.
+//! Composes the mail of a job: the same bytes at each attempt.
 
 mod header_text;
+mod invalid_mail;
 mod mailbox;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use examhall_core::{Attachment, EmailJob};
+use examhall_core::{Attachment, EmailJob, Timestamp};
 use lettre::{
     Address,
     message::{
@@ -24,56 +25,48 @@ use lettre::{
 
 use self::{
     header_text::{one_line, subject},
+    invalid_mail::InvalidMail,
     mailbox::{address_list, mailbox, mailboxes},
 };
 use crate::dkim::Signer;
 
-/// Largest attachments of one mail together, in bytes, before base64.
+/// Largest total size of a mail's attachments, in bytes, before base64.
 const MAX_ATTACHMENTS: usize = 5 * 1024 * 1024;
 
-/// Who mails are from, and how that is proven.
+/// Sender of all mails whose job names none, and the DKIM key.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
     /// `MAIL_FROM`.
     pub(crate) from: Mailbox,
-    /// Signs mails, where that is not left to the relay.
+    /// Signs mails, unless the relay does.
     pub(crate) dkim: Option<Arc<Signer>>,
 }
 
-/// In ms since 1970.
-const YEAR_10_000: u64 = 253_402_300_800_000;
+/// Origin of a mail's sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SenderOrigin {
+    /// `MAIL_FROM`.
+    Settings,
+    /// The job names another sender.
+    Job,
+}
 
 /// A mail ready to be sent.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedMail {
     pub(crate) from: Address,
-    /// Whether the author is `MAIL_FROM`.
-    pub(crate) sender_is_ours: bool,
+    pub(crate) sender: SenderOrigin,
     pub(crate) to: Vec<Address>,
-    /// Recipients that were left out because they are suppressed.
+    /// Recipients that were removed because they are suppressed.
     pub(crate) suppressed: Vec<String>,
     pub(crate) message_id: String,
-    /// When the job was added, where its id was counted: such an id may have been another job's.
+    /// When the job was added, if its id is a number: such an id may be reused.
     pub(crate) job_timestamp: Option<i64>,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A job that is no mail, whoever carries it. Its text names the field.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub(crate) struct NotAMail {
-    field: &'static str,
-    problem: String,
-}
-
-impl NotAMail {
-    fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
-    }
-}
-
-/// Makes the mail of the job `id`, added at `timestamp` (ms since 1970). It is from `author` where the job names nobody.
-pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author) -> Result<Prepared, NotAMail> {
-    job.check_recipients().map_err(|error| NotAMail::new("to", error.to_string()))?;
+/// Composes the mail of the job `id`, added at `timestamp` (ms since 1970). Its sender is `author` unless the job names one.
+pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author) -> Result<PreparedMail, InvalidMail> {
+    job.check_recipients().map_err(|error| InvalidMail::new("to", error.to_string()))?;
     let from = match &job.from {
         Some(from) => mailbox("from", from)?,
         None => author.from.clone(),
@@ -81,8 +74,8 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
     let (to, cc, bcc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?, mailboxes("bcc", &job.bcc)?);
     let message_id = match &job.message_id {
         Some(given) => one_line("messageId", given)?.to_owned(),
-        // An id that was counted may be another job's later.
-        None if is_counted(id) => format!("<{id}.{timestamp}@{}>", from.email.domain()),
+        // A numeric id may be reused by another job.
+        None if is_numeric(id) => format!("<{id}.{timestamp}@{}>", from.email.domain()),
         None => format!("<{id}@{}>", from.email.domain()),
     };
     let mut headers = Headers::new();
@@ -107,25 +100,25 @@ pub(crate) fn prepare(job: &EmailJob, id: &str, timestamp: i64, author: &Author)
     if let Some(signer) = &author.dkim {
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
-    let sender_is_ours = from.email == author.from.email;
-    let job_timestamp = is_counted(id).then_some(timestamp);
-    Ok(Prepared { from: from.email, sender_is_ours, to, suppressed: Vec::new(), message_id, job_timestamp, bytes })
+    let sender = if from.email == author.from.email { SenderOrigin::Settings } else { SenderOrigin::Job };
+    let job_timestamp = is_numeric(id).then_some(timestamp);
+    Ok(PreparedMail { from: from.email, sender, to, suppressed: Vec::new(), message_id, job_timestamp, bytes })
 }
 
-/// Whether the queue gave the id: those are counted, anew where the queue was obliterated.
-fn is_counted(id: &str) -> bool {
+/// Returns whether the queue generated the id: such ids start again after the queue was obliterated.
+fn is_numeric(id: &str) -> bool {
     id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// When the job was added; a year has four digits (RFC 5322, section 3.3).
-fn date(timestamp: i64) -> Result<SystemTime, NotAMail> {
-    let millis = u64::try_from(timestamp).ok().filter(|millis| *millis < YEAR_10_000);
-    let wrong = || NotAMail::new("timestamp", format!("{timestamp} is no moment in ms since 1970"));
-    millis.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).ok_or_else(wrong)
+/// Returns the `Date` of a mail; a year has four digits (RFC 5322, section 3.3).
+fn date(timestamp: i64) -> Result<SystemTime, InvalidMail> {
+    let millis = u64::try_from(timestamp).ok().filter(|_| timestamp <= Timestamp::MAX_TEXT.as_millis());
+    let invalid = || InvalidMail::new("timestamp", format!("{timestamp} is not a time in ms since 1970"));
+    millis.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).ok_or_else(invalid)
 }
 
-/// `mixed` of the texts and the attachments; the boundaries are made of the job's id, so that they are always the same.
-fn body(job: &EmailJob, id: &str) -> Result<MultiPart, NotAMail> {
+/// Returns the body: `mixed` of texts and attachments. Boundaries are derived from the job's id, so that they never change.
+fn body(job: &EmailJob, id: &str) -> Result<MultiPart, InvalidMail> {
     let boundary = |part: &str| format!("{part}-{}", id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     let alternative = MultiPart::alternative().boundary(boundary("text"));
     let html = SinglePart::html(with_line_ends(&job.html).into_owned());
@@ -145,23 +138,23 @@ fn body(job: &EmailJob, id: &str) -> Result<MultiPart, NotAMail> {
     Ok(mixed)
 }
 
-/// A CR alone ends a line, too: in a mail it must not stand alone (RFC 5322, section 2.3), and some servers take what
-/// follows it for a command.
+/// Normalizes line ends. A bare CR is a line end, too: it is illegal in a mail (RFC 5322, section 2.3), and some servers
+/// execute what follows it as a command.
 fn with_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
-fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, NotAMail> {
-    let content = BASE64_STANDARD
-        .decode(&attachment.content)
-        .map_err(|error| NotAMail::new("attachments", format!("{:?} is no base64: {error}", attachment.filename)))?;
+fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, InvalidMail> {
+    let content = BASE64_STANDARD.decode(&attachment.content).map_err(|error| {
+        InvalidMail::new("attachments", format!("{:?} is not base64: {error}", attachment.filename))
+    })?;
     *size += content.len();
     if *size > MAX_ATTACHMENTS {
-        return Err(NotAMail::new("attachments", format!("more than {MAX_ATTACHMENTS} bytes in all")));
+        return Err(InvalidMail::new("attachments", format!("more than {MAX_ATTACHMENTS} bytes in all")));
     }
     let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
-    let kind =
-        ContentType::parse(kind).map_err(|_| NotAMail::new("attachments", format!("{kind:?} is no media type")))?;
+    let kind = ContentType::parse(kind)
+        .map_err(|_| InvalidMail::new("attachments", format!("{kind:?} is not a media type")))?;
     Ok(SinglePart::builder()
         .header(ContentDisposition::attachment(one_line("attachments", &attachment.filename)?))
         .header(ContentTransferEncoding::Base64)
@@ -169,8 +162,8 @@ fn attached(attachment: &Attachment, size: &mut usize) -> Result<SinglePart, Not
         .body(content))
 }
 
-/// Fields that say who sends what to whom cannot be given as further headers.
-fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
+/// Returns a custom header. Headers that the mailer sets itself are refused.
+fn header(name: &str, value: &str) -> Result<HeaderValue, InvalidMail> {
     const OURS: &[&str] = &[
         "from",
         "sender",
@@ -188,10 +181,10 @@ fn header(name: &str, value: &str) -> Result<HeaderValue, NotAMail> {
         "dkim-signature",
     ];
     if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err(NotAMail::new("headers", format!("{name:?} cannot be set here")));
+        return Err(InvalidMail::new("headers", format!("{name:?} cannot be set here")));
     }
     let name = HeaderName::new_from_ascii(name.to_owned())
-        .map_err(|_| NotAMail::new("headers", format!("{name:?} is no header name")))?;
+        .map_err(|_| InvalidMail::new("headers", format!("{name:?} is not a header name")))?;
     Ok(HeaderValue::new(name, one_line("headers", value)?.to_owned()))
 }
 

@@ -1,9 +1,9 @@
-//! A job's data as the queue hands it over: a mail, or a reason that names the field that is wrong.
+//! Data of a job: a mail, or an error that names the invalid field.
 
 use examhall_core::EmailJob;
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// An [`EmailJob`] whose reader says where in the data a mistake is.
+/// An [`EmailJob`] whose deserialization errors contain the path of the invalid field.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Payload(pub(crate) EmailJob);
 
@@ -12,7 +12,7 @@ impl<'de> Deserialize<'de> for Payload {
         serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
             let path = error.path().to_string();
             let problem = error.into_inner().to_string();
-            // What is missing has no path of its own, and stands in the message.
+            // A missing field has no path; the message names it.
             D::Error::custom(if path == "." { problem } else { format!("{path}: {problem}") })
         })
     }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_named_with_its_field() {
+    fn error_names_the_field() {
         let error = |data: &str| serde_json::from_str::<Payload>(data).expect_err("must be refused").to_string();
         assert!(error(r#"{"subject":"s","html":"h"}"#).starts_with("missing field `to`"));
         let wrong = error(r#"{"to":"a@b.example","subject":7,"html":"h"}"#);

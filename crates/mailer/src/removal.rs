@@ -1,8 +1,8 @@
-//! Mails that an operator takes out of the queue.
+//! Removal of mails by an operator.
 //!
-//! A mail whose job is not in the queue, and did not end there as far as the ledger says, is lost: the API queues it again.
-//! So the ledger is told that this one is not to be sent. The API asks it once more before it queues a mail; one comes back
-//! only where this process is killed before the ledger knows.
+//! A mail whose job is not in the queue, and whose outcome is not in the ledger, counts as lost: the API queues it again.
+//! So the ledger records that a removed mail is not to be sent. The API reads the ledger once more before it queues a mail;
+//! a removed mail comes back only if this process is killed before it has written to the ledger.
 
 use std::time::Duration;
 
@@ -12,31 +12,35 @@ use examhall_queue::{Queue, State};
 use futures_util::future::try_join_all;
 use serde_json::json;
 
-use crate::{
-    attempt::{is_in_doubt, now},
-    payload::Payload,
-};
+use crate::{attempt::is_in_doubt, clock::now, payload::Payload};
 
 /// Mails removed at a time.
 const BATCH: u32 = 1000;
 
-/// Removes one that no worker has in hand.
-pub(crate) async fn remove(queue: &Queue<Payload>, ledger: &Ledger, id: &str) -> anyhow::Result<()> {
-    queue.remove(id).await?;
-    Ok(note(ledger, id).await?)
+/// The mails that [`clean`] removes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CleanOptions {
+    pub(crate) state: State,
+    /// Smallest age.
+    pub(crate) older_than: Duration,
+    /// Largest number of mails.
+    pub(crate) limit: u32,
 }
 
-/// Removes up to `limit` of one state that are so old; gives how many there were.
-pub(crate) async fn clean(
-    queue: &Queue<Payload>,
-    ledger: &Ledger,
-    (state, older_than, limit): (State, Duration, u32),
-) -> anyhow::Result<u64> {
+/// Removes a mail that is not in flight.
+pub(crate) async fn remove(queue: &Queue<Payload>, ledger: &Ledger, id: &str) -> anyhow::Result<()> {
+    queue.remove(id).await?;
+    Ok(record(ledger, id).await?)
+}
+
+/// Removes old mails of one state; returns their number.
+pub(crate) async fn clean(queue: &Queue<Payload>, ledger: &Ledger, options: CleanOptions) -> anyhow::Result<u64> {
+    let CleanOptions { state, older_than, limit } = options;
     let mut left = limit;
     loop {
         let wanted = left.min(BATCH);
         let removed = queue.clean(state, older_than, wanted).await?;
-        try_join_all(removed.iter().map(|id| note(ledger, id))).await?;
+        try_join_all(removed.iter().map(|id| record(ledger, id))).await?;
         let count = u32::try_from(removed.len()).unwrap_or(wanted);
         left = left.saturating_sub(count);
         if left == 0 || count < wanted {
@@ -45,8 +49,8 @@ pub(crate) async fn clean(
     }
 }
 
-/// Notes that a mail of the API's is not sent any more, unless the ledger says how it ended.
-async fn note(ledger: &Ledger, id: &str) -> Result<(), examhall_delivery::Error> {
+/// Records that one of the API's mails is not sent any more, unless its outcome is in the ledger.
+async fn record(ledger: &Ledger, id: &str) -> Result<(), examhall_delivery::Error> {
     if !id.starts_with(EmailJob::ID_PREFIX) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Addresses that are not sent to: their servers said that they do not exist, or an operator said so.
+//! Suppression list: addresses that are not sent to, since they do not exist, or by an operator's decision.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use examhall_delivery::{Error, Suppressions as SuppressionList};
 use examhall_queue::Connection;
 use lettre::Address;
 
-use crate::{smtp::Refused, verdict::Suppress};
+use crate::smtp::{RejectedRecipient, Suppression};
 
-/// A mailbox that is full for so many mails ...
+/// Number of mails with a full mailbox ...
 const STRIKES: u32 = 3;
-/// ... within this time is not sent to any more.
+/// ... within this time that suppresses the address.
 const WINDOW: Duration = Duration::from_hours(7 * 24);
 
-/// The list, shared by all mailers.
+/// The suppression list, shared by all mailers.
 #[derive(Clone, Debug)]
 pub(crate) struct Suppressions(SuppressionList);
 
-/// An address of a mail that is not to be sent to.
+/// A suppressed recipient of a mail.
 pub(crate) struct Suppressed {
-    /// As the mail has it.
+    /// The address as the mail contains it.
     pub(crate) address: String,
     pub(crate) reason: String,
 }
@@ -34,7 +34,7 @@ impl Suppressions {
         &self.0
     }
 
-    /// Which of these addresses are suppressed.
+    /// Returns the addresses among these that are suppressed.
     pub(crate) async fn among(&self, addresses: &[Address]) -> Result<Vec<Suppressed>, Error> {
         let names: Vec<_> = addresses.iter().map(|address| canonical(address.as_ref())).collect();
         let found = self.0.find(&names).await?;
@@ -48,20 +48,20 @@ impl Suppressions {
             .collect())
     }
 
-    /// Takes note of what refusals of a mail say of addresses.
-    pub(crate) async fn note(&self, job_id: &str, refused: &[Refused]) {
-        for one in refused {
+    /// Suppresses the rejected recipients of a mail whose refusals say so.
+    pub(crate) async fn record(&self, job_id: &str, rejected: &[RejectedRecipient]) {
+        for one in rejected {
             let name = canonical(&one.address);
-            let noted = match one.suppress {
-                Suppress::No => continue,
-                Suppress::Now => self.0.add(&name, &one.reason).await,
-                Suppress::WhenRepeated => match self.0.strike(&name, job_id, WINDOW).await {
+            let added = match one.suppression {
+                Suppression::No => continue,
+                Suppression::Now => self.0.add(&name, &one.reason).await,
+                Suppression::WhenRepeated => match self.0.strike(&name, job_id, WINDOW).await {
                     Ok(strikes) if strikes >= STRIKES => self.0.add(&name, &one.reason).await,
                     Ok(_) => continue,
                     Err(error) => Err(error),
                 },
             };
-            match noted {
+            match added {
                 Ok(true) => metrics::counter!("mailer_suppressions_total").increment(1),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "Suppression could not be noted"),
@@ -70,7 +70,7 @@ impl Suppressions {
     }
 }
 
-/// One form for all spellings of an address: the key of an account that has it.
+/// Returns the canonical form of an address, which is also the key of its account.
 pub(crate) fn canonical(address: &str) -> String {
     EmailAddress::from_stored(address).canonical()
 }
@@ -80,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_one_form_however_it_is_spelt() {
-        for spelt in [" Zoe@Bücher.example", "zoe@xn--bcher-kva.example", "ZOE@BÜCHER.EXAMPLE "] {
-            assert_eq!(canonical(spelt), "zoe@xn--bcher-kva.example");
+    fn spellings_of_an_address_have_one_canonical_form() {
+        for spelling in [" Zoe@Bücher.example", "zoe@xn--bcher-kva.example", "ZOE@BÜCHER.EXAMPLE "] {
+            assert_eq!(canonical(spelling), "zoe@xn--bcher-kva.example");
         }
         assert_eq!(canonical("Zoë@example.com"), "zoë@example.com");
         assert_eq!(canonical("no address"), "no address");

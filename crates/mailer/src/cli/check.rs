@@ -7,22 +7,22 @@ use examhall_boot::exit;
 use examhall_core::{EmailAddress, EmailJob};
 use serde_json::json;
 
-use super::{answer, answer_json, fail};
-use crate::{Mailer, Tested};
+use super::output::{answer, answer_json, fail};
+use crate::{app::Mailer, checks::TestDelivery};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// Print the findings as one JSON object
     #[arg(long)]
     json: bool,
-    /// Print all checks and their fixes, as Markdown, and check nothing
+    /// Print all checks and their fixes as Markdown, without running them
     #[arg(long, conflicts_with = "json")]
     pub(super) list: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SendTestArgs {
-    /// Who gets the mail
+    /// Recipient of the mail
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     to: EmailAddress,
     /// Print the server's answer as one JSON object
@@ -45,12 +45,12 @@ pub(super) async fn send_test(mailer: Mailer, args: &SendTestArgs) -> anyhow::Re
     let job = EmailJob {
         to: args.to.as_str().into(),
         subject: "Test mail".to_owned(),
-        html: "<p>This mail was sent to see whether mails arrive. They do.</p>".to_owned(),
-        text: Some("This mail was sent to see whether mails arrive. They do.".to_owned()),
+        html: "<p>This mail was sent to test whether mails arrive. They do.</p>".to_owned(),
+        text: Some("This mail was sent to test whether mails arrive. They do.".to_owned()),
         ..EmailJob::default()
     };
     match mailer.send_directly(&job).await {
-        Ok(Tested { message_id, provider, response }) => {
+        Ok(TestDelivery { message_id, provider, response }) => {
             if args.json {
                 let answered = json!({"messageId": message_id, "provider": provider, "response": response});
                 answer_json(&answered.to_string())?;

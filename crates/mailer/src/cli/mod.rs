@@ -2,23 +2,24 @@
 
 mod check;
 mod once;
+mod output;
 mod queue;
 mod suppressions;
 
 use std::{io::Write, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use examhall_boot::{
     check::list,
     exit,
     logging::{self, Output},
     settings::{MailerSettings, SettingsArgs, Values},
-    shutdown, terminal,
+    shutdown,
     traces::Traces,
 };
 
-use crate::{Mailer, checks};
+use self::output::fail;
+use crate::{app::Mailer, checks};
 
 /// Examhall's mail worker.
 #[derive(Debug, Parser)]
@@ -27,15 +28,15 @@ use crate::{Mailer, checks};
     version,
     after_help = "Settings come from --config, .env, the environment and --set; .env.example lists them all.\n\n\
                   Examples:\n  \
-                  mailer                                 work the queue until told to stop\n  \
+                  mailer                                 work the queue until SIGTERM\n  \
                   mailer --once                          send everything that is due, then exit (not just one mail,\n                                         \
                   as --once means in Laravel)\n  \
                   mailer --once --max-time 10m --json    the same, within limits, with a summary for scripts\n  \
-                  mailer check                           is Redis there, does the SMTP server let us in?\n  \
-                  mailer send-test --to ada@example.com  send one mail, past the queue\n  \
-                  mailer queue status                    what waits, and for how long\n  \
-                  mailer suppressions list               who is not sent to, and why\n\n\
-                  Exit codes: 0 done; 1 drained, but some mails failed for good; 64 bad usage; 69 Redis or the mail\n\
+                  mailer check                           test Redis, and login and TLS of the SMTP server\n  \
+                  mailer send-test --to ada@example.com  send one mail directly, without the queue\n  \
+                  mailer queue status                    number of mails in each state, and the oldest one\n  \
+                  mailer suppressions list               suppressed addresses, with reasons\n\n\
+                  Exit codes: 0 done; 1 drained, but some mails failed permanently; 64 bad usage; 69 Redis or the mail\n\
                   provider refuses or is down; 75 stopped early with mails left; 78 bad settings"
 )]
 pub struct Args {
@@ -52,27 +53,27 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Work the queue until told to stop (the default)
+    /// Work the queue until SIGTERM (the default)
     Run,
-    /// Test everything that the mailer needs, without sending a mail, and say how to mend what is wrong
+    /// Test all dependencies without sending a mail, and print how to fix what fails
     Check(check::CheckArgs),
-    /// Send one mail directly, past the queue
+    /// Send one mail directly, without the queue
     SendTest(check::SendTestArgs),
-    /// The operator's hands on the queue
+    /// Inspect and change the queue
     #[command(subcommand)]
     Queue(queue::Command),
-    /// Addresses that are not sent to
+    /// Inspect and change the suppression list
     #[command(subcommand)]
     Suppressions(suppressions::Command),
 }
 
-/// Does what the command line says; gives the exit code.
+/// Runs the command; returns its exit code.
 pub fn run(args: &Args) -> ExitCode {
     if args.once && args.command.is_some() {
         return fail(exit::USAGE, &anyhow::anyhow!("--once stands alone: `mailer --once`"));
     }
     if let Some(Command::Check(check::CheckArgs { list: true, .. })) = &args.command {
-        let _ = write!(std::io::stdout(), "{}", list(checks::all())); // nobody is left to tell where stdout is gone
+        let _ = write!(std::io::stdout(), "{}", list(checks::all())); // stdout may be closed
         return ExitCode::SUCCESS;
     }
     let settings = match Values::load(&args.settings).and_then(|values| MailerSettings::checked(&values)) {
@@ -86,9 +87,9 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(exit::CONFIG, &anyhow::Error::from(error).context("OTEL_EXPORTER_OTLP_ENDPOINT")),
     };
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed before");
+        tracing::debug!("A TLS provider was installed before");
     }
-    // One thread: mails are waited for, not computed, and waking another thread costs more than what it would do.
+    // One thread: the work is I/O, and waking another thread costs more than the work it would do.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(exit::UNAVAILABLE, &error.into()),
@@ -119,19 +120,4 @@ async fn serve(mailer: Mailer) -> anyhow::Result<ExitCode> {
     mailer.run(stop).await?;
     tracing::info!("Stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints one line of the command's answer, for people.
-fn answer(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{}", terminal::line(line)).context("stdout")
-}
-
-/// Prints the command's answer as JSON.
-fn answer_json(json: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{}", terminal::json(json)).context("stdout")
-}
-
-fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "mailer: {}", terminal::line(&format!("{error:#}"))); // nobody is left to tell where stderr is gone
-    ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! `mailer --once`.
+//! `mailer --once`: sends the mails that are due, then exits.
 
 use std::{
     io::{IsTerminal, Write},
@@ -11,21 +11,24 @@ use examhall_boot::{exit, shutdown};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{answer, answer_json};
-use crate::{Drain, DrainOptions, Early, Mailer, Progress};
+use super::output::{answer, answer_json};
+use crate::{
+    app::Mailer,
+    drain::{DrainOptions, DrainSummary, EarlyStop, Progress},
+};
 
-/// How often progress is told where there is no terminal.
+/// Interval between two lines of progress without a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct DrainArgs {
-    /// Send at most so many mails
+    /// Send at most this many mails
     #[arg(long, requires = "once", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Stop after this time, for example 90s, 10m or 1h
     #[arg(long, requires = "once", value_name = "TIME", value_parser = duration)]
     max_time: Option<Duration>,
-    /// Send nothing, only say what is there
+    /// Send nothing, only print the summary
     #[arg(long, requires = "once")]
     dry_run: bool,
     /// Print the summary as one JSON object
@@ -37,11 +40,11 @@ pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> anyhow::Result<Exit
     let stop = shutdown::on_signal()?;
     mailer.await_redis().await?;
     let options = DrainOptions { limit: args.limit, max_time: args.max_time, dry_run: args.dry_run };
-    let (progress, told) = (Progress::default(), CancellationToken::new());
-    let telling = tokio::spawn(tell(mailer.due().await, progress.clone(), told.clone()));
+    let (progress, ended) = (Progress::default(), CancellationToken::new());
+    let reporting = tokio::spawn(report_progress(mailer.due().await, progress.clone(), ended.clone()));
     let drain = mailer.drain(options, progress, stop).await;
-    told.cancel();
-    telling.await?;
+    ended.cancel();
+    reporting.await?;
     let drain = drain?;
     if args.json {
         answer_json(&serde_json::to_string(&drain)?)?;
@@ -51,13 +54,13 @@ pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> anyhow::Result<Exit
     Ok(if args.dry_run { ExitCode::SUCCESS } else { exit_code(&drain) })
 }
 
-/// Shows how far it is: a bar on a terminal, else a line now and then.
-async fn tell(due: u64, progress: Progress, told: CancellationToken) {
+/// Shows the progress: a bar on a terminal, and lines otherwise.
+async fn report_progress(due: u64, progress: Progress, ended: CancellationToken) {
     let stderr = std::io::stderr();
     if !stderr.is_terminal() {
         let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + PLAIN_INTERVAL, PLAIN_INTERVAL);
-        while told.run_until_cancelled(clock.tick()).await.is_some() {
-            let _ = writeln!(&stderr, "{} of {due} done", progress.done()); // progress is for whoever still looks
+        while ended.run_until_cancelled(clock.tick()).await.is_some() {
+            let _ = writeln!(&stderr, "{} of {due} done", progress.done()); // stderr may be closed
         }
         return;
     }
@@ -67,23 +70,23 @@ async fn tell(due: u64, progress: Progress, told: CancellationToken) {
         bar.set_style(style);
     }
     let mut clock = tokio::time::interval(Duration::from_millis(100));
-    while told.run_until_cancelled(clock.tick()).await.is_some() {
+    while ended.run_until_cancelled(clock.tick()).await.is_some() {
         bar.set_position(progress.done());
     }
     bar.finish_and_clear();
 }
 
-fn exit_code(drain: &Drain) -> ExitCode {
+fn exit_code(drain: &DrainSummary) -> ExitCode {
     match drain.early {
-        Some(Early::Provider) => ExitCode::from(exit::UNAVAILABLE),
-        Some(Early::Stopped) => ExitCode::from(exit::TEMPFAIL),
+        Some(EarlyStop::Provider) => ExitCode::from(exit::UNAVAILABLE),
+        Some(EarlyStop::Stopped) => ExitCode::from(exit::TEMPFAIL),
         None if drain.failed > 0 => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
     }
 }
 
-fn summary(drain: &Drain) -> String {
-    let Drain { drained, sent, retried_later, failed, ambiguous, left, seconds, per_second, .. } = drain;
+fn summary(drain: &DrainSummary) -> String {
+    let DrainSummary { drained, sent, retried_later, failed, ambiguous, left, seconds, per_second, .. } = drain;
     let next = left.next_at.map(|at| format!(" (next {}Z)", &at.to_string()[11..19])).unwrap_or_default();
     format!(
         "drained {drained}: {sent} sent, {retried_later} retried later, {failed} failed, {ambiguous} ambiguous; \
@@ -92,7 +95,7 @@ fn summary(drain: &Drain) -> String {
     )
 }
 
-/// A number and a unit: ms, s, m or h; seconds where there is none.
+/// Parses a number with a unit: ms, s, m or h; seconds without one.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -110,18 +113,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Left;
+    use crate::Remaining;
     use examhall_core::Timestamp;
 
     #[test]
-    fn the_summary_is_that_of_the_contract() {
-        let left = Left {
+    fn summary_follows_the_contract() {
+        let left = Remaining {
             waiting: 0,
             delayed: 7,
             active_elsewhere: 1,
             next_at: Some("2026-11-23T14:03:10Z".parse::<Timestamp>().expect("a time")),
         };
-        let drain = Drain {
+        let drain = DrainSummary {
             drained: 1204,
             sent: 1198,
             retried_later: 4,
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_numbers_with_a_unit() {
+    fn durations_are_numbers_with_a_unit() {
         let read = |text| duration(text).map(|time| time.as_millis());
         assert_eq!(
             (read("500ms"), read("90s"), read("10m"), read("1h"), read("7")),

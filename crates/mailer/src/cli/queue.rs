@@ -1,4 +1,4 @@
-//! `mailer queue`: the operator's hands. What a mail says is never shown.
+//! `mailer queue`: inspects and changes the queue. Never shows a mail's content.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -7,8 +7,15 @@ use examhall_core::{Priority, Timestamp};
 use examhall_queue::{Attempts, Error, JobRecord, Order, Queue, State};
 use serde_json::{Value, json};
 
-use super::{answer, answer_json, fail, once::duration};
-use crate::{Mailer, payload::Payload, removal};
+use super::{
+    once::duration,
+    output::{answer, answer_json, fail},
+};
+use crate::{
+    app::Mailer,
+    payload::Payload,
+    removal::{self, CleanOptions},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Form {
@@ -19,26 +26,26 @@ pub(super) struct Form {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// How many mails there are in each state, and for how long the first one waits
+    /// Show the number of mails in each state, and the age of the oldest one
     Status {
         #[command(flatten)]
         form: Form,
     },
-    /// Mails of one state, newest first
+    /// List mails of one state, newest first
     List {
         /// waiting, prioritized, delayed, active, completed or failed
         #[arg(long, default_value = "failed")]
         state: State,
-        /// At most so many
+        /// Largest number of mails
         #[arg(long, default_value_t = 50)]
         limit: u32,
-        /// After the first so many
+        /// Number of mails to skip
         #[arg(long, default_value_t = 0)]
         skip: u32,
         #[command(flatten)]
         form: Form,
     },
-    /// One mail, with its log
+    /// Show one mail, with its log
     Show {
         /// The job's id
         id: String,
@@ -49,7 +56,7 @@ pub(super) enum Command {
     Retry {
         /// The job's id
         id: String,
-        /// Count its attempts on: it gets one more
+        /// Keep the count of its attempts: it gets one more
         #[arg(long)]
         keep_attempts: bool,
         #[command(flatten)]
@@ -60,7 +67,7 @@ pub(super) enum Command {
         /// Only those whose reason contains this
         #[arg(long)]
         reason: Option<String>,
-        /// Count their attempts on: each gets one more
+        /// Keep the count of their attempts: each gets one more
         #[arg(long)]
         keep_attempts: bool,
         #[command(flatten)]
@@ -77,14 +84,14 @@ pub(super) enum Command {
         #[command(flatten)]
         form: Form,
     },
-    /// Remove a mail that no worker has in hand
+    /// Remove a mail that is not in flight
     Remove {
         /// The job's id
         id: String,
         #[command(flatten)]
         form: Form,
     },
-    /// Stop all workers of the queue from taking mails, those of other systems too
+    /// Pause all workers of the queue, including those of other systems
     Pause {
         #[command(flatten)]
         form: Form,
@@ -99,10 +106,10 @@ pub(super) enum Command {
         /// waiting, prioritized, delayed, completed or failed
         #[arg(long, default_value = "completed")]
         state: State,
-        /// Only those that are at least so old, for example 24h
+        /// Only mails of at least this age, for example 24h
         #[arg(long, default_value = "0s", value_parser = duration)]
         older_than: Duration,
-        /// At most so many
+        /// Largest number of mails
         #[arg(long, default_value_t = 1000)]
         limit: u32,
         #[command(flatten)]
@@ -110,7 +117,7 @@ pub(super) enum Command {
     },
 }
 
-/// What is printed: for people, and as JSON.
+/// The answer of a command: as lines, and as JSON.
 struct Answer {
     lines: Vec<String>,
     json: Value,
@@ -172,7 +179,8 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
             Answer { lines: vec!["resumed".to_owned()], json: json!({"paused": false}) }
         }
         Command::Clean { state, older_than, limit, .. } => {
-            counted("removed", removal::clean(queue, ledger, (*state, *older_than, *limit)).await?)
+            let options = CleanOptions { state: *state, older_than: *older_than, limit: *limit };
+            counted("removed", removal::clean(queue, ledger, options).await?)
         }
     })
 }
@@ -193,7 +201,7 @@ async fn status(queue: &Queue<Payload>) -> Result<Answer, Error> {
     let next_at = counts.next_due.map(Timestamp::from_millis);
     let mut lines: Vec<_> = states.iter().map(|(state, count)| format!("{state:<12} {count}")).collect();
     lines.push(format!("{:<12} {}", "workers", workers.len()));
-    lines.extend(oldest_at.map(|at| format!("the first one waits since {at}")));
+    lines.extend(oldest_at.map(|at| format!("the oldest one waits since {at}")));
     lines.extend(next_at.map(|at| format!("the next delayed one is due at {at}")));
     lines.extend(paused.then(|| "the queue is paused".to_owned()));
     let mut json: Value = states.iter().map(|(state, count)| ((*state).to_owned(), Value::from(*count))).collect();
@@ -214,7 +222,7 @@ fn line(job: &JobRecord) -> String {
     format!("{}  {added}  priority {}  runs {}  {reason}", job.id, level(job), job.attempts_made)
 }
 
-/// A job without what its mail says.
+/// Returns a job without its mail's content.
 fn shown(job: &JobRecord) -> Value {
     let time = |at: Option<i64>| at.map(Timestamp::from_millis);
     json!({
@@ -231,9 +239,9 @@ fn level(job: &JobRecord) -> u8 {
     Priority::from_bullmq(job.priority).level()
 }
 
-/// What was added, with the length of each body instead of the body.
+/// Returns a job's data with the length of each body instead of the body.
 fn redacted(data: &Value) -> Value {
-    let Value::Object(fields) = data else { return json!("not readable as a mail") };
+    let Value::Object(fields) = data else { return json!("not a mail") };
     let hide = |(name, value): (&String, &Value)| {
         let shown = match name.as_str() {
             "html" | "text" => json!(format!("[{} bytes]", value.as_str().map_or(0, str::len))),
@@ -266,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_mail_says_is_not_shown() {
+    fn content_of_a_mail_is_not_shown() {
         let data = json!({"to": "a@b.example", "html": "secret", "text": "secret", "attachments": [{"content": "secret"}], "headers": {"X": "secret"}});
         let shown = redacted(&data).to_string();
         assert!(!shown.contains("secret") && shown.contains("a@b.example") && shown.contains("[6 bytes]"), "{shown}");

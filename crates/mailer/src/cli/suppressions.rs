@@ -1,4 +1,4 @@
-//! `mailer suppressions`.
+//! `mailer suppressions`: shows and changes the suppression list.
 
 use std::process::ExitCode;
 
@@ -7,29 +7,29 @@ use examhall_boot::exit;
 use examhall_core::{EmailAddress, Timestamp};
 use serde_json::json;
 
-use super::{answer, answer_json, fail};
-use crate::{Mailer, suppressions::canonical};
+use super::output::{answer, answer_json, fail};
+use crate::{app::Mailer, suppressions::canonical};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Who is not sent to, why and since when
+    /// List suppressed addresses, with reason and date
     List {
         /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Do not send to an address any more
+    /// Suppress an address: nothing is sent to it
     Add {
         /// The address
         address: String,
-        /// Why
+        /// Reason
         #[arg(long, default_value = "by an operator")]
         reason: String,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Send to an address again
+    /// Remove an address from the list
     Remove {
         /// The address
         address: String,
@@ -63,16 +63,16 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
                 Err(error) => return Ok(fail(exit::USAGE, &error.into())),
             };
             let added = list.add(&address, reason).await?;
-            tell(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;
+            print(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;
         }
         Command::Remove { address, json } => {
             let removed = list.remove(&canonical(address)).await?;
-            tell(*json, &json!({"removed": removed}), if removed { "removed" } else { "was not there" })?;
+            print(*json, &json!({"removed": removed}), if removed { "removed" } else { "was not there" })?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(as_json: bool, object: &serde_json::Value, words: &str) -> anyhow::Result<()> {
-    if as_json { answer_json(&object.to_string()) } else { answer(words) }
+fn print(as_json: bool, object: &serde_json::Value, text: &str) -> anyhow::Result<()> {
+    if as_json { answer_json(&object.to_string()) } else { answer(text) }
 }

@@ -1,4 +1,4 @@
-//! Addresses with and without a name, as jobs give them.
+//! Mailboxes: addresses of jobs, with or without a display name.
 
 use examhall_core::{EmailAddress, Recipients};
 use lettre::{
@@ -9,13 +9,13 @@ use lettre::{
     },
 };
 
-use super::{NotAMail, header_text::one_line};
+use super::{header_text::one_line, invalid_mail::InvalidMail};
 
-pub(super) fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, NotAMail> {
+pub(super) fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, InvalidMail> {
     recipients.0.iter().map(|one| mailbox(field, one)).collect()
 }
 
-/// A header that names several, one on each line: fifty on one line may be longer than a line can be.
+/// Returns an address header with one mailbox per line, since fifty may exceed the longest line.
 pub(super) fn address_list(name: &'static str, mailboxes: &[Mailbox]) -> HeaderValue {
     let encoded = |mailbox: &Mailbox| {
         let mut headers = Headers::new();
@@ -27,8 +27,8 @@ pub(super) fn address_list(name: &'static str, mailboxes: &[Mailbox]) -> HeaderV
     HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), shown, encoded.join(",\r\n "))
 }
 
-/// What the API takes for an address is one here, in the same form. Beyond that, whatever lettre understands.
-pub(super) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMail> {
+/// Parses every address that the API accepts, in the same form, and what else lettre accepts.
+pub(super) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, InvalidMail> {
     let text = one_line(field, text)?;
     if let Ok(address) = EmailAddress::parse(text) {
         return Ok(Mailbox::new(None, to_lettre(&address)));
@@ -36,18 +36,18 @@ pub(super) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, NotAMa
     if let Some(mailbox) = named(text) {
         return Ok(mailbox);
     }
-    let wrong = |error: &dyn std::fmt::Display| NotAMail::new(field, format!("not a mailbox: {error}"));
+    let wrong = |error: &dyn std::fmt::Display| InvalidMail::new(field, format!("not a mailbox: {error}"));
     let mut mailbox: Mailbox = text.parse().map_err(|error| wrong(&error))?;
     let domain = mailbox.email.domain();
     if !domain.is_ascii() {
-        // As DNS knows it (RFC 5891), so that every server can take it.
+        // In ASCII (RFC 5891), so that every server can take it.
         let ascii = url::Host::parse(domain).map_err(|error| wrong(&error))?;
         mailbox.email = Address::new(mailbox.email.user(), ascii.to_string()).map_err(|error| wrong(&error))?;
     }
     Ok(mailbox)
 }
 
-/// `Name <local@domain>`
+/// Parses `Name <local@domain>`.
 fn named(text: &str) -> Option<Mailbox> {
     let (name, address) = text.trim_end().strip_suffix('>')?.rsplit_once('<')?;
     let address = EmailAddress::parse(address).ok()?;
@@ -55,7 +55,7 @@ fn named(text: &str) -> Option<Mailbox> {
     Some(Mailbox::new(mailbox.name, to_lettre(&address)))
 }
 
-/// lettre checks letters beyond ASCII by their numbers, and refuses signs of Hindi, Thai and others.
+/// Skips lettre's validation, which refuses characters of Hindi, Thai and other scripts.
 fn to_lettre(address: &EmailAddress) -> Address {
     Address::new_dangerous(address.local_part(), address.domain())
 }

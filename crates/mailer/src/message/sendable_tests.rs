@@ -1,4 +1,4 @@
-//! What the API queues can be sent: each mail that passes `EmailJob::check` becomes a legal message that says the same.
+//! Every mail that passes `EmailJob::check` becomes a valid message with the same content.
 
 use examhall_core::{EmailAddress, EmailJob, Recipients};
 use mail_parser::MessageParser;
@@ -6,15 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn made(job: &EmailJob) -> Prepared {
+fn composed(job: &EmailJob) -> PreparedMail {
     let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
-    prepare(job, "m-7", 1_795_424_400_000, &Author { from, dkim: None }).expect("what is queued can be sent")
+    prepare(job, "m-7", 1_795_424_400_000, &Author { from, dkim: None }).expect("a queued mail can be sent")
 }
 
-/// Checks a message against RFC 5322 and RFC 5321, and that a reader sees what was queued.
+/// Checks a message against RFC 5322 and RFC 5321, and that a reader sees the queued content.
 fn check(job: &EmailJob) {
     assert_eq!(job.check(), Ok(()), "a mail that is queued");
-    let prepared = made(job);
+    let prepared = composed(job);
     let raw = &prepared.bytes;
     for (n, byte) in raw.iter().enumerate() {
         assert!(*byte != b'\n' || n > 0 && raw[n - 1] == b'\r', "a bare LF");
@@ -46,7 +46,7 @@ fn job(subject: &str, html: &str) -> EmailJob {
 }
 
 #[test]
-fn the_longest_subjects_of_any_script_are_folded() {
+fn longest_subjects_of_any_script_are_folded() {
     for subject in [
         "字".repeat(500),
         "🎓".repeat(500),
@@ -64,27 +64,27 @@ fn the_longest_subjects_of_any_script_are_folded() {
 }
 
 #[test]
-fn a_subject_of_one_long_word_is_folded_though_it_is_ascii() {
+fn subject_of_one_long_ascii_word_is_folded() {
     let mut job = job("", "x");
     job.subject = "x".repeat(5000);
-    let read = made(&job).bytes;
+    let read = composed(&job).bytes;
     let read = MessageParser::default().parse(&read).expect("a message");
     assert_eq!(read.subject(), Some(job.subject.as_str()));
 }
 
 #[test]
-fn a_line_end_is_a_line_end_however_it_is_written() {
+fn all_kinds_of_line_ends_are_normalized() {
     for html in ["a\r.\rMAIL FROM:<x@y.example>\r", "a\r\r\nb\n\rc\n", "\r", "x\r\n.\r\n", "\n.\n"] {
         check(&EmailJob { text: Some(html.into()), ..job("s", html) });
     }
 }
 
 #[test]
-fn addresses_that_lettre_refuses_are_sent_to() {
+fn addresses_that_lettre_refuses_are_accepted() {
     for local in ["हिन्दी", "ไทย", "zoë", "o'brien/x=1", "用户1"] {
         check(&EmailJob { cc: format!("{local}@exämple.example").as_str().into(), ..job("s", "x") });
         let named = EmailJob { to: format!("Zoë ✓ <{local}@b.example>").as_str().into(), ..job("s", "x") };
-        assert_eq!(made(&named).to[0].to_string(), format!("{local}@b.example"));
+        assert_eq!(composed(&named).to[0].to_string(), format!("{local}@b.example"));
     }
 }
 
@@ -94,7 +94,7 @@ fn fifty_of_the_longest_addresses_fit() {
     check(&EmailJob { to: Recipients((0..50).map(address).collect()), ..job("s", "x") });
 }
 
-/// Characters of many kinds, and what texts break on.
+/// Text of many scripts, with characters that break naive code.
 fn text(size: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         6 => "[a-zA-Z0-9.,:;<>@\"'()\\\\_?=!&%-]{1,12}",
@@ -124,13 +124,13 @@ fn recipient() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_the_api_queues_can_be_sent(
+    fn every_queued_mail_can_be_sent(
         to in prop::collection::vec(recipient(), 1..4),
         subject in text(1..60),
         html in body(),
         text in prop::option::of(body()),
     ) {
-        // A word that is written as an encoded one is read as one, whoever wrote it.
+        // A reader decodes any word that looks encoded.
         let subject: String = subject.replace("=?", "").chars().take(EmailJob::MAX_SUBJECT).collect();
         let Ok(to) = EmailJob::parse_recipients(&Recipients(to)) else { return Ok(()) };
         let to = Recipients(to.into_iter().map(String::from).collect());

@@ -1,6 +1,6 @@
-//! The dialogue of one mail, in two halves: the envelope, after which nothing is sent yet, and the message.
+//! The SMTP transaction of one mail, in two halves: the envelope, and the message.
 //!
-//! Where the server allows it (RFC 2920) each half is one round trip: `MAIL, RCPT, DATA` and the message.
+//! With pipelining (RFC 2920) each half is one round trip: `MAIL, RCPT, DATA`, then the message.
 
 use lettre::{
     Address,
@@ -10,115 +10,128 @@ use lettre::{
     },
 };
 
-use super::{Fault, Kind, Phase, Reply, session::Session};
-use crate::{message::Prepared, verdict::refuses_sender};
+use super::{
+    error::{ErrorKind, Phase, SmtpError},
+    reply::Reply,
+    retry_policy::refuses_sender,
+    session::{Dialogue, Session},
+};
+use crate::message::PreparedMail;
 
-/// Who gets the mail, once the server waits for it.
+/// The recipients of a mail, once the server waits for the message.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope {
     pub(crate) accepted: Vec<String>,
-    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<RcptRefusal>,
 }
 
-/// A recipient that was refused, and why.
+/// A refused RCPT.
 #[derive(Clone, Debug)]
-pub(crate) struct Rejected {
+pub(crate) struct RcptRefusal {
     pub(crate) address: String,
     pub(crate) reply: Reply,
 }
 
 /// Why the server does not wait for the message.
 #[derive(Debug)]
-pub(crate) enum NoEnvelope {
-    /// The dialogue went wrong.
-    Fault(Fault),
+pub(crate) enum EnvelopeError {
+    /// The dialogue failed.
+    Smtp(SmtpError),
     /// Every recipient was refused.
-    Nobody(Vec<Rejected>),
+    AllRefused(Vec<RcptRefusal>),
 }
 
-impl From<Fault> for NoEnvelope {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<SmtpError> for EnvelopeError {
+    fn from(error: SmtpError) -> Self {
+        Self::Smtp(error)
     }
 }
 
 impl Session {
-    /// Says from whom and to whom; afterwards the server waits for the message.
-    pub(super) async fn envelope(&mut self, mail: &Prepared) -> Result<Envelope, NoEnvelope> {
+    /// Sends sender and recipients; afterwards the server waits for the message.
+    pub(super) async fn envelope(&mut self, mail: &PreparedMail) -> Result<Envelope, EnvelopeError> {
         let mail_command = Mail::new(Some(mail.from.clone()), self.parameters(mail)?).to_string();
         let recipients: Vec<_> = mail.to.iter().map(|to| Rcpt::new(to.clone(), vec![]).to_string()).collect();
-        let reset = std::mem::take(&mut self.needs_reset).then(|| Rset.to_string());
-        self.in_step = false;
-        let batch = self.features.pipelining;
-        if batch {
-            let parts =
-                [reset.clone().unwrap_or_default(), mail_command.clone(), recipients.concat(), Data.to_string()];
-            self.write(Phase::Mail, &parts.concat()).await?;
+        let reset = match std::mem::replace(&mut self.dialogue, Dialogue::Lost) {
+            Dialogue::NeedsReset => Some(Rset.to_string()),
+            Dialogue::Ready | Dialogue::Lost => None,
+        };
+        if self.features.pipelining {
+            let reset = reset.clone().unwrap_or_default();
+            let batch = [reset, mail_command.clone(), recipients.concat(), Data.to_string()];
+            self.write(Phase::Mail, &batch.concat()).await?;
         }
         if let Some(reset) = reset
-            && self.ask(Phase::Mail, &reset, batch).await?.code != 250
+            && self.exchange(Phase::Mail, &reset).await?.code != 250
         {
-            // As useless as one that the server has closed: the next mail might be taken for a part of the last one.
-            return Err(
-                Fault::new(Phase::Mail, Kind::Silence("the server did not reset the dialogue".to_owned())).into()
-            );
+            // Treated as a closed connection: the server might read the next mail as a part of the last one.
+            let kind = ErrorKind::ConnectionLost("the server did not reset the dialogue".to_owned());
+            return Err(SmtpError::new(Phase::Mail, kind).into());
         }
-        let answer = self.ask(Phase::Mail, &mail_command, batch).await?;
+        let answer = self.exchange(Phase::Mail, &mail_command).await?;
         if !answer.is_done() {
             let closes = answer.closes();
-            let fault = Fault::unexpected(Phase::Mail, answer);
-            self.in_step = fault.code().is_some() && !closes && (!batch || self.skip_replies(recipients.len()).await);
-            return Err(fault.into());
+            let error = SmtpError::unexpected(Phase::Mail, answer);
+            if error.is_refusal() && !closes && self.skip_replies(recipients.len()).await {
+                self.dialogue = Dialogue::Ready;
+            }
+            return Err(error.into());
         }
         let mut envelope = Envelope::default();
         for (address, command) in mail.to.iter().zip(&recipients) {
-            let answer = self.ask(Phase::Rcpt, command, batch).await?;
+            let answer = self.exchange(Phase::Rcpt, command).await?;
             envelope.add(address, answer)?;
         }
-        self.data(envelope, batch).await
+        self.data(envelope).await
     }
 
-    async fn data(&mut self, envelope: Envelope, batch: bool) -> Result<Envelope, NoEnvelope> {
-        let nobody = envelope.accepted.is_empty();
-        if nobody && !batch {
-            (self.in_step, self.needs_reset) = (true, true);
-            return Err(NoEnvelope::Nobody(envelope.rejected));
+    async fn data(&mut self, envelope: Envelope) -> Result<Envelope, EnvelopeError> {
+        let all_refused = envelope.accepted.is_empty();
+        if all_refused && !self.features.pipelining {
+            self.dialogue = Dialogue::NeedsReset;
+            return Err(EnvelopeError::AllRefused(envelope.rejected));
         }
-        let answer = self.ask(Phase::Data, &Data.to_string(), batch).await?;
-        // A server that waits for a message to nobody is better left than sent one.
-        (self.in_step, self.needs_reset) = (answer.is_refusal() && !answer.closes(), true);
-        if nobody {
-            return Err(NoEnvelope::Nobody(envelope.rejected));
+        let answer = self.exchange(Phase::Data, &Data.to_string()).await?;
+        // If the server waits for a message without recipients, the connection is closed rather than used.
+        if answer.is_refusal() && !answer.closes() {
+            self.dialogue = Dialogue::NeedsReset;
+        }
+        if all_refused {
+            return Err(EnvelopeError::AllRefused(envelope.rejected));
         }
         if !answer.is_go_on() {
-            return Err(Fault::unexpected(Phase::Data, answer).into());
+            return Err(SmtpError::unexpected(Phase::Data, answer).into());
         }
         Ok(envelope)
     }
 
-    /// Sends the message and waits for the answer; only a 2yz is acceptance.
-    pub(super) async fn message(&mut self, mail: &Prepared) -> Result<Reply, Fault> {
-        let message = stuffed(&mail.bytes);
-        let sent = Phase::Body.timed(self.wire.write(&message, self.limits.step)).await;
-        sent.map_err(|kind| Fault::new(Phase::Body, kind))?;
-        let answer = Phase::Dot.timed(self.wire.reply(self.limits.dot)).await;
-        let answer = answer.map_err(|kind| Fault::new(Phase::Dot, kind))?;
-        let reply = Reply::from(&answer);
+    /// Sends the message and waits for the reply; only 2yz is acceptance.
+    pub(super) async fn message(&mut self, mail: &PreparedMail) -> Result<Reply, SmtpError> {
+        let message = dot_stuffed(&mail.bytes);
+        let sent = Phase::Body.timed(self.wire.write(&message, self.timeouts.step)).await;
+        sent.map_err(|kind| SmtpError::new(Phase::Body, kind))?;
+        let answer = Phase::EndOfData.timed(self.wire.reply(self.timeouts.end_of_data)).await;
+        let reply = Reply::from(&answer.map_err(|kind| SmtpError::new(Phase::EndOfData, kind))?);
         self.mails += 1;
-        (self.in_step, self.needs_reset) = ((reply.is_done() || reply.is_refusal()) && !reply.closes(), false);
-        if reply.is_done() { Ok(reply) } else { Err(Fault::unexpected(Phase::Dot, reply)) }
+        if (reply.is_done() || reply.is_refusal()) && !reply.closes() {
+            self.dialogue = Dialogue::Ready;
+        }
+        if reply.is_done() { Ok(reply) } else { Err(SmtpError::unexpected(Phase::EndOfData, reply)) }
     }
 
-    /// Asks whether mails from this address are welcome.
-    pub(super) async fn try_sender(&mut self, from: &Address) -> Result<(), Fault> {
-        self.in_step = false;
-        let answer = self.ask(Phase::Mail, &Mail::new(Some(from.clone()), vec![]).to_string(), false).await?;
-        (self.in_step, self.needs_reset) = (!answer.closes(), true);
-        if answer.is_done() { Ok(()) } else { Err(Fault::unexpected(Phase::Mail, answer)) }
+    /// Asks whether the server accepts mails from this address.
+    pub(super) async fn try_sender(&mut self, from: &Address) -> Result<(), SmtpError> {
+        self.dialogue = Dialogue::Lost;
+        self.write(Phase::Mail, &Mail::new(Some(from.clone()), vec![]).to_string()).await?;
+        let answer = self.read(Phase::Mail).await?;
+        if !answer.closes() {
+            self.dialogue = Dialogue::NeedsReset;
+        }
+        if answer.is_done() { Ok(()) } else { Err(SmtpError::unexpected(Phase::Mail, answer)) }
     }
 
-    fn parameters(&self, mail: &Prepared) -> Result<Vec<MailParameter>, Fault> {
-        let not_offered = |what| Fault::new(Phase::Mail, Kind::NotOffered(what));
+    fn parameters(&self, mail: &PreparedMail) -> Result<Vec<MailParameter>, SmtpError> {
+        let not_offered = |what| SmtpError::new(Phase::Mail, ErrorKind::NotOffered(what));
         let mut parameters = Vec::new();
         if let Some(largest) = self.features.size {
             if mail.bytes.len() > largest {
@@ -128,59 +141,66 @@ impl Session {
         }
         if [&mail.from].into_iter().chain(&mail.to).any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
             if !self.features.offers(Extension::SmtpUtfEight) {
-                return Err(not_offered("SMTPUTF8, which an address beyond ASCII needs"));
+                return Err(not_offered("SMTPUTF8, which a non-ASCII address needs"));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
         if !mail.bytes.is_ascii() {
             if !self.features.offers(Extension::EightBitMime) {
-                return Err(not_offered("8BITMIME, which text beyond ASCII needs"));
+                return Err(not_offered("8BITMIME, which non-ASCII text needs"));
             }
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         Ok(parameters)
     }
 
-    /// Reads what the server says to the commands that were sent along with a refused MAIL; says whether that is as it
-    /// should be.
+    /// Reads the replies to commands that were pipelined after a refused MAIL; returns whether all are as expected.
     async fn skip_replies(&mut self, recipients: usize) -> bool {
+        if !self.features.pipelining {
+            return true;
+        }
         for _ in 0..recipients {
-            if self.ask(Phase::Rcpt, "", true).await.is_err() {
+            if self.read(Phase::Rcpt).await.is_err() {
                 return false;
             }
         }
-        self.ask(Phase::Data, "", true).await.is_ok_and(|answer| answer.is_refusal() && !answer.closes())
+        self.read(Phase::Data).await.is_ok_and(|answer| answer.is_refusal() && !answer.closes())
     }
 
-    async fn ask(&mut self, phase: Phase, command: &str, is_written: bool) -> Result<Reply, Fault> {
-        if !is_written {
+    /// Sends a command, unless it was pipelined before, and reads the reply.
+    async fn exchange(&mut self, phase: Phase, command: &str) -> Result<Reply, SmtpError> {
+        if !self.features.pipelining {
             self.write(phase, command).await?;
         }
-        let answer = phase.timed(self.wire.reply(self.limits.step)).await.map_err(|kind| Fault::new(phase, kind))?;
-        Ok(Reply::from(&answer))
+        self.read(phase).await
     }
 
-    async fn write(&mut self, phase: Phase, text: &str) -> Result<(), Fault> {
-        self.wire.write(text.as_bytes(), self.limits.step).await.map_err(|kind| Fault::new(phase, kind))
+    async fn read(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
+        let answer = phase.timed(self.wire.reply(self.timeouts.step)).await;
+        Ok(Reply::from(&answer.map_err(|kind| SmtpError::new(phase, kind))?))
+    }
+
+    async fn write(&mut self, phase: Phase, text: &str) -> Result<(), SmtpError> {
+        self.wire.write(text.as_bytes(), self.timeouts.step).await.map_err(|kind| SmtpError::new(phase, kind))
     }
 }
 
 impl Envelope {
-    fn add(&mut self, address: &Address, reply: Reply) -> Result<(), Fault> {
+    fn add(&mut self, address: &Address, reply: Reply) -> Result<(), SmtpError> {
         let address = address.to_string();
         if reply.is_done() {
             self.accepted.push(address);
         } else if reply.is_refusal() && !reply.closes() && reply.code != 530 && !refuses_sender(Phase::Rcpt, &reply) {
-            self.rejected.push(Rejected { address, reply });
+            self.rejected.push(RcptRefusal { address, reply });
         } else {
-            return Err(Fault::unexpected(Phase::Rcpt, reply));
+            return Err(SmtpError::unexpected(Phase::Rcpt, reply));
         }
         Ok(())
     }
 }
 
-/// The message as it is sent: a dot before each line that begins with one, and the dot that ends it (RFC 5321, 4.5.2).
-fn stuffed(message: &[u8]) -> Vec<u8> {
+/// The message with dot stuffing and the end of data (RFC 5321, section 4.5.2).
+fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let message = message.strip_suffix(b"\r\n").unwrap_or(message);
     let mut text = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|byte| *byte == b'\n') {
@@ -198,9 +218,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_begins_with_a_dot_gets_another_one() {
-        assert_eq!(stuffed(b"a\r\n.\r\n..b\r\nc."), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
-        assert_eq!(stuffed(b"a\r\n"), b"a\r\n.\r\n");
-        assert_eq!(stuffed(b""), b"\r\n.\r\n");
+    fn lines_that_begin_with_a_dot_are_stuffed() {
+        assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc."), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
+        assert_eq!(dot_stuffed(b"a\r\n"), b"a\r\n.\r\n");
+        assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
     }
 }

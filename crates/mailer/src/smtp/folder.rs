@@ -10,13 +10,13 @@ use tokio::{
     io::AsyncWriteExt,
 };
 
-use super::{Delivered, Undelivered};
-use crate::{
-    message::Prepared,
-    verdict::{Trouble, Verdict},
+use super::{
+    delivery::{Delivered, DeliveryError},
+    retry_policy::{FailureClass, ProviderFailure},
 };
+use crate::message::PreparedMail;
 
-/// A folder that takes each mail as `<job id>.eml`.
+/// A folder that stores each mail as `<job id>.eml`.
 pub(crate) struct Folder {
     path: PathBuf,
 }
@@ -34,7 +34,7 @@ impl Folder {
         &self.path
     }
 
-    /// Whether mails can be written.
+    /// Checks that mails can be written.
     pub(crate) async fn check(&self) -> io::Result<()> {
         let trial = self.path.join(".writable");
         make_folder(&self.path).await?;
@@ -42,12 +42,12 @@ impl Folder {
         tokio::fs::remove_file(&trial).await
     }
 
-    /// Writes the mail: whole or not at all, and once however often it is done.
-    pub(super) async fn deliver(&self, job_id: &str, mail: &Prepared) -> Result<Delivered, Undelivered> {
+    /// Writes the mail atomically and idempotently.
+    pub(super) async fn deliver(&self, job_id: &str, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
         let name = job_id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
         let file = self.path.join(format!("{name}.eml"));
-        write(&self.path, &file, &mail.bytes).await.map_err(|error| Undelivered {
-            verdict: Verdict::Provider(Trouble::Passing),
+        write(&self.path, &file, &mail.bytes).await.map_err(|error| DeliveryError {
+            class: FailureClass::Provider(ProviderFailure::Unavailable),
             reason: format!("{}: {error}", file.display()),
             label: error.to_string(),
             rejected: Vec::new(),
@@ -64,7 +64,7 @@ impl Folder {
 async fn write(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
     make_folder(folder).await?;
     let unfinished = file.with_extension("eml.unfinished");
-    // One that was left behind may be readable by others; what is made here is not, whatever the umask.
+    // A leftover file may be readable by others; the new one is not, regardless of the umask.
     match tokio::fs::remove_file(&unfinished).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

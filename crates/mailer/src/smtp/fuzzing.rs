@@ -1,4 +1,4 @@
-//! What is fuzzed of the dialogue: see `crates/fuzz`.
+//! Fuzz targets of the SMTP dialogue: see `crates/fuzz`.
 
 use std::{io::Cursor, time::Duration};
 
@@ -6,10 +6,10 @@ use tokio::{io, runtime::Builder};
 
 use super::{reply::Reply, wire::Wire};
 
-/// Reads replies until there is none.
+/// Reads all replies.
 ///
 /// # Panics
-/// Where a reply is not what [`Reply`] says it is.
+/// Panics if a reply breaks an invariant of [`Reply`].
 pub fn smtp_reply(said: &[u8]) {
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {

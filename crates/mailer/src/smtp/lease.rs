@@ -1,4 +1,4 @@
-//! One of the connections that all mailers together may have open.
+//! Lease of one of the connections that all mailers together may have open.
 
 use std::{
     sync::{
@@ -12,49 +12,49 @@ use examhall_delivery::ConnectionLeases;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Kept until dropped, or until [`give_back`](Self::give_back), which says when that is done.
+/// A connection lease, held until dropped, or until [`release`](Self::release) returns.
 pub(super) struct Lease {
     leases: ConnectionLeases,
     holder: String,
-    is_kept: Arc<AtomicBool>,
-    keeping: AbortOnDropHandle<()>,
+    is_held: Arc<AtomicBool>,
+    renewal: AbortOnDropHandle<()>,
 }
 
 impl Lease {
-    /// Takes a place and renews it every `period`; `None` where none is free. Where Redis cannot say, there is one: the
-    /// server itself counts, too.
-    pub(super) async fn take(leases: &ConnectionLeases, period: Duration) -> Option<Self> {
+    /// Acquires a lease and renews it every `period`; `None` if none is free. While Redis is unavailable it succeeds: the
+    /// server limits its connections itself.
+    pub(super) async fn acquire(leases: &ConnectionLeases, period: Duration) -> Option<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{}-{number}-{}", std::process::id(), fastrand::u64(..));
         if !leases.take(&holder).await.unwrap_or(true) {
             return None;
         }
-        let is_kept = Arc::new(AtomicBool::new(true));
-        let keeping = keep(leases.clone(), holder.clone(), Arc::clone(&is_kept), period);
-        let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
-        Some(Self { leases: leases.clone(), holder, is_kept, keeping })
+        let is_held = Arc::new(AtomicBool::new(true));
+        let renewal = renew(leases.clone(), holder.clone(), Arc::clone(&is_held), period);
+        let renewal = AbortOnDropHandle::new(tokio::spawn(renewal));
+        Some(Self { leases: leases.clone(), holder, is_held, renewal })
     }
 
-    /// Whether the place is still its own; Redis may have forgotten it and given it to another.
-    pub(super) fn is_kept(&self) -> bool {
-        self.is_kept.load(Ordering::Relaxed)
+    /// Returns whether the lease is still held; Redis may have lost it and given it to another mailer.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
     }
 
-    /// Gives the place back. Where Redis cannot be told, it is free after its life.
-    pub(super) async fn give_back(mut self) {
-        self.keeping.abort(); // else it might take the place once more
+    /// Releases the lease. If Redis cannot be reached, it expires.
+    pub(super) async fn release(mut self) {
+        self.renewal.abort(); // it might acquire the lease again
         let holder = std::mem::take(&mut self.holder);
         if let Err(error) = self.leases.release(&holder).await {
-            tracing::debug!(%error, "The place of a closed connection was not given back");
+            tracing::debug!(%error, "Lease of a closed connection not released");
         }
     }
 }
 
-async fn keep(leases: ConnectionLeases, holder: String, is_kept: Arc<AtomicBool>, period: Duration) {
+async fn renew(leases: ConnectionLeases, holder: String, is_held: Arc<AtomicBool>, period: Duration) {
     loop {
         tokio::time::sleep(period).await;
-        is_kept.store(leases.take(&holder).await.unwrap_or(true), Ordering::Relaxed);
+        is_held.store(leases.take(&holder).await.unwrap_or(true), Ordering::Relaxed);
     }
 }
 

@@ -1,77 +1,87 @@
-//! The connections to one server. Those that wait for a mail are used again, the last one first.
+//! Connection pool of one server. Idle connections are used again, the most recent one first.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use examhall_delivery::ConnectionLeases;
+use examhall_queue::Connection;
+use parking_lot::Mutex;
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{Fault, Kind, Limits, Phase, TransportOptions, lease::Lease, session::Session, url::Server};
+use super::{
+    error::{ErrorKind, Phase, SmtpError},
+    lease::Lease,
+    session::{Session, Timeouts},
+    url::Server,
+};
 
-/// How often connections that grew old while waiting are closed.
+/// Interval at which old idle connections are closed.
 const SWEEP: Duration = Duration::from_secs(30);
-/// The same where connections are few and other mailers may wait for them.
+/// The same if connections are limited and other mailers may wait for them.
 const QUICK_SWEEP: Duration = Duration::from_secs(1);
-/// How long a mailer that vanished keeps its connections from the others.
+/// Time after which connections of a mailer that vanished are free for the others.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often a connection is asked for where all are taken.
-const LEASE_WAIT: Duration = Duration::from_millis(50);
+/// Interval at which a lease is requested while all are taken.
+const LEASE_RETRY: Duration = Duration::from_millis(50);
 
 pub(super) struct Pool {
     server: Arc<Server>,
-    limits: Limits,
-    /// The connections that all mailers together may have open, where those are counted.
+    timeouts: Timeouts,
+    /// ConnectionLeases of the connections that all mailers together may have open, if those are limited.
     leases: Option<ConnectionLeases>,
     idle: Mutex<Vec<Session>>,
 }
 
 impl Pool {
-    pub(super) fn new(server: Arc<Server>, options: &TransportOptions) -> Self {
+    pub(super) fn new(server: Arc<Server>, timeouts: Timeouts, redis: &Connection) -> Self {
         let key = format!("mail:connections:{}", server.name());
-        let leases = server.connections.map(|count| ConnectionLeases::new(options.redis.clone(), key, count, LEASE));
-        Self { server, limits: options.limits, leases, idle: Mutex::default() }
+        let leases = server.connections.map(|count| ConnectionLeases::new(redis.clone(), key, count, LEASE));
+        Self { server, timeouts, leases, idle: Mutex::default() }
     }
 
-    /// Opens a connection, once one more may be open.
-    pub(super) async fn open(&self) -> Result<Session, Fault> {
+    /// Opens a connection, as soon as a lease is free.
+    pub(super) async fn open(&self) -> Result<Session, SmtpError> {
         let lease = self.lease().await;
         self.open_with(lease).await
     }
 
-    /// As [`open`](Self::open), for who sends no mail: where all connections are in use, it does not wait for long.
-    pub(super) async fn look_in(&self) -> Result<Session, Fault> {
-        let busy = |_| Fault::new(Phase::Connect, Kind::Silence("all its connections are in use".to_owned()));
-        let lease = timeout(self.limits.step, self.lease()).await.map_err(busy)?;
+    /// Opens a connection that sends no mail: it waits for a lease at most for the timeout of a step.
+    pub(super) async fn open_for_probe(&self) -> Result<Session, SmtpError> {
+        let busy = |_| {
+            let kind = ErrorKind::ConnectionLost("all its connections are in use".to_owned());
+            SmtpError::new(Phase::Connect, kind)
+        };
+        let lease = timeout(self.timeouts.step, self.lease()).await.map_err(busy)?;
         self.open_with(lease).await
     }
 
     async fn lease(&self) -> Option<Lease> {
         let leases = self.leases.as_ref()?;
         loop {
-            if let Some(lease) = Lease::take(leases, LEASE / 3).await {
+            if let Some(lease) = Lease::acquire(leases, LEASE / 3).await {
                 return Some(lease);
             }
-            tokio::time::sleep(LEASE_WAIT).await;
+            tokio::time::sleep(LEASE_RETRY).await;
         }
     }
 
-    /// A server that is too busy to greet is asked once more.
-    async fn open_with(&self, lease: Option<Lease>) -> Result<Session, Fault> {
-        let mut session = match Session::open(&self.server, self.limits).await {
-            Err(fault) if fault.is_busy_greeting() => Session::open(&self.server, self.limits).await?,
+    /// Opens a connection; retries once if the server is too busy to greet.
+    async fn open_with(&self, lease: Option<Lease>) -> Result<Session, SmtpError> {
+        let mut session = match Session::open(&self.server, self.timeouts).await {
+            Err(error) if error.is_busy_greeting() => Session::open(&self.server, self.timeouts).await?,
             opened => opened?,
         };
         session.lease = lease;
         Ok(session)
     }
 
-    /// A connection that waits for a mail.
+    /// Takes an idle connection.
     pub(super) fn take(&self) -> Option<Session> {
         loop {
-            let session = self.idle().pop()?;
-            let may_be_open = session.lease.as_ref().is_none_or(Lease::is_kept);
+            let session = self.idle.lock().pop()?;
+            let may_be_open = session.lease.as_ref().is_none_or(Lease::is_held);
             if may_be_open && session.is_reusable() {
                 return Some(session);
             }
@@ -79,17 +89,17 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next mail; where its dialogue is not where it should be, it is closed by being dropped.
-    pub(super) fn keep(&self, mut session: Session) {
+    /// Puts a connection back for the next mail. If its dialogue is lost, it is dropped, which closes it.
+    pub(super) fn put_back(&self, mut session: Session) {
         if session.is_reusable() {
             session.idle_since = Instant::now();
-            self.idle().push(session);
-        } else if session.in_step {
+            self.idle.lock().push(session);
+        } else if session.is_in_sync() {
             session.close();
         }
     }
 
-    /// How often [`close_old`](Self::close_old) is to be called.
+    /// Interval at which [`close_old`](Self::close_old) is to be called.
     pub(super) fn sweep(&self) -> Duration {
         if self.leases.is_some() { QUICK_SWEEP } else { SWEEP }
     }
@@ -98,18 +108,14 @@ impl Pool {
         let is_old = |session: &Session| {
             !session.is_reusable() || (self.leases.is_some() && session.idle_since.elapsed() >= QUICK_SWEEP)
         };
-        let old: Vec<_> = self.idle().extract_if(.., |session| is_old(session)).collect();
+        let old: Vec<_> = self.idle.lock().extract_if(.., |session| is_old(session)).collect();
         old.into_iter().for_each(Session::close);
     }
 
-    /// Closes the connections that wait for a mail, as servers like it.
-    pub(super) async fn leave(&self) {
-        let idle = std::mem::take(&mut *self.idle());
-        idle.into_iter().map(Session::leave).collect::<JoinSet<()>>().join_all().await;
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes idle connections with QUIT.
+    pub(super) async fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        idle.into_iter().map(Session::quit).collect::<JoinSet<()>>().join_all().await;
     }
 }
 
@@ -121,25 +127,25 @@ mod tests {
     use crate::smtp::url::Endpoint;
 
     #[tokio::test]
-    async fn a_connection_that_grew_old_is_left_and_not_used_again() {
+    async fn old_connection_is_closed_and_not_reused() {
         let smtp = SmtpServer::start().await;
         let Ok(Endpoint::Server(server)) = Endpoint::parse(&smtp.url()) else { panic!("it is a server") };
-        let limits = Limits { step: Duration::from_secs(10), dot: Duration::from_secs(10) };
-        let pool = Pool { server: Arc::new(server), limits, leases: None, idle: Mutex::default() };
+        let timeouts = Timeouts { step: Duration::from_secs(10), end_of_data: Duration::from_secs(10) };
+        let pool = Pool { server: Arc::new(server), timeouts, leases: None, idle: Mutex::default() };
         let aged = |mut session: Session, by: Duration| {
-            session.opened_at = session.opened_at.checked_sub(by).expect("clocks go back so far");
+            session.opened_at = session.opened_at.checked_sub(by).expect("clocks go back that far");
             session
         };
         let young = pool.open().await.expect("opened");
-        pool.keep(aged(young, Session::LONGEST_LIFE / 2));
+        pool.put_back(aged(young, Session::LONGEST_LIFE / 2));
         let session = pool.take().expect("young enough");
-        pool.idle().push(aged(session, Session::LONGEST_LIFE / 2));
-        assert!(pool.take().is_none(), "it has grown old while it waited");
+        pool.idle.lock().push(aged(session, Session::LONGEST_LIFE / 2));
+        assert!(pool.take().is_none(), "it grew old while idle");
         smtp.wait_for_command("QUIT").await;
 
         for old in [pool.open().await, pool.open().await] {
-            pool.keep(aged(old.expect("opened"), Session::LONGEST_LIFE)); // grew old with its last mail
+            pool.put_back(aged(old.expect("opened"), Session::LONGEST_LIFE)); // grew old with its last mail
         }
-        assert!(pool.idle().is_empty());
+        assert!(pool.idle.lock().is_empty());
     }
 }

@@ -1,40 +1,50 @@
-//! One SMTP server: its connections, its rate limit, and whether it is left alone.
+//! One SMTP server: its connection pool, its rate limit, and its circuit breaker.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use examhall_delivery::{Permit, RateLimiter};
+use examhall_queue::Connection;
 use lettre::Address;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Delivered, Fault, Phase, Refused, Reply, TransportOptions, Undelivered,
-    dialogue::{Envelope, NoEnvelope, Rejected},
-    fault::Kind,
+    circuit_breaker::{CircuitBreaker, CircuitState},
+    delivery::{Delivered, DeliveryError, RejectedRecipient},
+    dialogue::{Envelope, EnvelopeError, RcptRefusal},
+    error::{ErrorKind, Phase, SmtpError},
     pool::Pool,
-    session::Session,
+    reply::Reply,
+    retry_policy::{FailureClass, ProviderFailure, Suppression, classify, is_policy},
+    session::{Session, Timeouts},
     url::{Security, Server},
 };
-use crate::{
-    breaker::{Breaker, Openness},
-    message::Prepared,
-    verdict::{Suppress, Trouble, Verdict, is_policy, judge},
-};
+use crate::message::{PreparedMail, SenderOrigin};
 
-/// A server and what is known of it.
+/// Options shared by all providers.
+pub(crate) struct ProviderOptions {
+    pub(crate) timeouts: Timeouts,
+    /// Interval between probes of a refused login.
+    pub(crate) probe_interval: Duration,
+    /// Where limits shared by all processes are counted.
+    pub(crate) redis: Connection,
+}
+
+/// A server and its state.
 pub(crate) struct Provider {
     server: Arc<Server>,
     pool: Pool,
     limiter: RateLimiter,
-    breaker: Mutex<Breaker>,
+    breaker: Mutex<CircuitBreaker>,
     changes: watch::Sender<()>,
 }
 
-/// A connection on which the server waits for the message. Dropped, it is closed, and nothing was sent.
-pub(crate) struct Pending {
+/// A mail transaction whose server waits for the message. Dropping it closes the connection; nothing is sent.
+pub(crate) struct Transaction {
     provider: Arc<Provider>,
     session: Session,
     envelope: Envelope,
@@ -43,19 +53,19 @@ pub(crate) struct Pending {
 impl Provider {
     pub(super) fn new(
         server: Server,
-        options: &TransportOptions,
+        options: &ProviderOptions,
         limiter: RateLimiter,
         changes: watch::Sender<()>,
     ) -> Self {
         let server = Arc::new(server);
         let provider = Self {
-            pool: Pool::new(Arc::clone(&server), options),
+            pool: Pool::new(Arc::clone(&server), options.timeouts, &options.redis),
             server,
             limiter,
-            breaker: Mutex::new(Breaker::new(options.hold)),
+            breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
             changes,
         };
-        provider.show_state();
+        provider.publish_state();
         provider
     }
 
@@ -63,239 +73,237 @@ impl Provider {
         self.server.name()
     }
 
-    pub(super) fn openness(&self) -> Openness {
-        self.breaker().openness()
+    pub(super) fn circuit_state(&self) -> CircuitState {
+        self.breaker.lock().state()
     }
 
     pub(super) fn next_probe(&self) -> Option<Duration> {
-        self.breaker().next_probe().map(|(at, _)| at.saturating_duration_since(Instant::now()))
+        self.breaker.lock().next_probe().map(|probe| probe.at.saturating_duration_since(Instant::now()))
     }
 
-    pub(super) fn silent_for(&self) -> Option<Duration> {
-        self.breaker().open_since().map(|since| since.elapsed())
+    pub(super) fn open_for(&self) -> Option<Duration> {
+        self.breaker.lock().open_since().map(|since| since.elapsed())
     }
 
-    /// Gets the server to wait for the mail; `meanwhile` is done while it is told whom the mail is for.
+    /// Sends the envelope, after which the server waits for the message; `during_envelope` runs meanwhile.
     pub(super) async fn begin<F: Future<Output = ()>>(
         self: &Arc<Self>,
-        mail: &Prepared,
-        meanwhile: impl Fn() -> F,
-    ) -> Result<Pending, Undelivered> {
-        self.wait_for_turn().await?;
+        mail: &PreparedMail,
+        during_envelope: impl Fn() -> F,
+    ) -> Result<Transaction, DeliveryError> {
+        self.wait_for_rate().await?;
         if let Some(mut session) = self.pool.take() {
-            match tokio::join!(session.envelope(mail), meanwhile()).0 {
-                // The server had closed it meanwhile, or says so now: that says nothing about the mail.
-                Err(NoEnvelope::Fault(fault)) if fault.is_stale_connection() => {}
+            match tokio::join!(session.envelope(mail), during_envelope()).0 {
+                // The server had closed the idle connection, or does so now: this does not concern the mail.
+                Err(EnvelopeError::Smtp(error)) if error.is_stale_connection() => {}
                 answer => return self.begun(session, answer, mail),
             }
         }
-        let mut session = self.pool.open().await.map_err(|fault| self.undelivered(&fault, mail))?;
-        let (answer, ()) = tokio::join!(session.envelope(mail), meanwhile());
+        let mut session = self.pool.open().await.map_err(|error| self.delivery_error(&error, mail.sender))?;
+        let (answer, ()) = tokio::join!(session.envelope(mail), during_envelope());
         self.begun(session, answer, mail)
     }
 
-    fn is_open(&self) -> Result<(), Undelivered> {
-        if self.openness() >= Openness::OneByOne {
+    fn check_circuit(&self) -> Result<(), DeliveryError> {
+        if self.circuit_state().allows_mail() {
             return Ok(());
         }
-        Err(Undelivered::left_alone(format!("{} is left alone for a while", self.name())))
+        Err(DeliveryError::unavailable(format!("the circuit of {} is open", self.name())))
     }
 
     fn begun(
         self: &Arc<Self>,
         session: Session,
-        answer: Result<Envelope, NoEnvelope>,
-        mail: &Prepared,
-    ) -> Result<Pending, Undelivered> {
-        let failure = match answer {
-            Ok(envelope) => return Ok(Pending { provider: Arc::clone(self), session, envelope }),
-            Err(failure) => failure,
+        answer: Result<Envelope, EnvelopeError>,
+        mail: &PreparedMail,
+    ) -> Result<Transaction, DeliveryError> {
+        let error = match answer {
+            Ok(envelope) => return Ok(Transaction { provider: Arc::clone(self), session, envelope }),
+            Err(error) => error,
         };
-        self.pool.keep(session);
-        Err(match failure {
-            NoEnvelope::Fault(fault) => self.undelivered(&fault, mail),
-            NoEnvelope::Nobody(rejected) => nobody(rejected, mail),
+        self.pool.put_back(session);
+        Err(match error {
+            EnvelopeError::Smtp(error) => self.delivery_error(&error, mail.sender),
+            EnvelopeError::AllRefused(refusals) => all_refused(refusals, mail.sender),
         })
     }
 
-    /// Waits until one more mail may be sent, over all processes. Where Redis cannot say, it may.
-    async fn wait_for_turn(&self) -> Result<(), Undelivered> {
+    /// Waits for the rate limit, which all processes share. If Redis is unavailable, there is no limit.
+    async fn wait_for_rate(&self) -> Result<(), DeliveryError> {
         let mut changes = self.changes.subscribe();
         loop {
-            self.is_open()?; // who is left alone takes no turn, and nobody waits for it
+            self.check_circuit()?; // an open circuit uses up no permit, and no mail waits for one
             let Some(rate) = self.server.rate else { return Ok(()) };
-            let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await else { return self.is_open() };
+            let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await else {
+                return self.check_circuit();
+            };
             let _ = tokio::time::timeout(wait, changes.changed()).await;
         }
     }
 
-    /// Judges a fault, and leaves the server alone where it is the server's.
-    fn undelivered(&self, fault: &Fault, mail: &Prepared) -> Undelivered {
-        let verdict = judge(fault, mail.sender_is_ours);
-        if let Kind::Refusal(reply) = &fault.kind {
-            count_refusal(fault.phase, reply);
+    /// Classifies an error, and opens the circuit if it is the provider's.
+    fn delivery_error(&self, error: &SmtpError, sender: SenderOrigin) -> DeliveryError {
+        let class = classify(error, sender);
+        if let ErrorKind::Refusal(reply) = &error.kind {
+            count_refusal(error.phase, reply);
         }
-        if let Some(trouble) = verdict.trouble() {
-            self.note_trouble(trouble, fault);
+        if let Some(failure) = class.provider_failure() {
+            self.record_failure(failure, error);
         }
-        Undelivered { verdict, reason: fault.to_string(), label: fault.label(), rejected: Vec::new() }
+        DeliveryError { class, reason: error.to_string(), label: error.label(), rejected: Vec::new() }
     }
 
-    fn note_trouble(&self, trouble: Trouble, fault: &Fault) {
-        if self.breaker().trouble(trouble, Instant::now()) {
-            let provider = self.name();
-            metrics::counter!("mailer_provider_trouble_total", "provider" => provider.clone(), "trouble" => trouble.as_str())
-                .increment(1);
-            if trouble == Trouble::Passing {
-                tracing::warn!(provider, reason = fault.label(), "Provider is left alone for a while");
-            } else {
-                tracing::error!(
-                    provider,
-                    trouble = trouble.as_str(),
-                    reason = fault.label(),
-                    "Provider needs an operator"
-                );
-            }
-            self.show_state();
+    fn record_failure(&self, failure: ProviderFailure, error: &SmtpError) {
+        if !self.breaker.lock().failed(failure, Instant::now()) {
+            return;
         }
+        let (provider, trouble, reason) = (self.name(), failure.as_str(), error.label());
+        metrics::counter!("mailer_provider_trouble_total", "provider" => provider.clone(), "trouble" => trouble)
+            .increment(1);
+        if failure == ProviderFailure::Unavailable {
+            tracing::warn!(provider, reason, "Provider is left alone for a while");
+        } else {
+            tracing::error!(provider, trouble, reason, "Provider needs an operator");
+        }
+        self.publish_state();
     }
 
-    fn note_accepted(&self) {
-        if self.breaker().accepted() {
+    fn record_accepted(&self) {
+        if self.breaker.lock().accepted() {
             tracing::info!(provider = self.name(), "Provider takes mails again");
-            self.show_state();
+            self.publish_state();
         }
     }
 
-    fn show_state(&self) {
-        let state = match self.openness() {
-            Openness::All => 0,
-            Openness::OneByOne => 1,
-            Openness::Nothing => 2,
-            Openness::Held => 3,
-        };
-        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(f64::from(state));
+    fn publish_state(&self) {
+        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(self.circuit_state().metric());
         self.changes.send_replace(());
     }
 
-    /// Probes while the server is left alone, and closes connections that grew old, until `stop`.
+    /// Probes the server while its circuit is open, and closes old connections, until `stop`.
     pub(super) async fn watch(self: Arc<Self>, from: Address, stop: CancellationToken) {
-        self.show_state(); // whoever collects metrics may have come after the provider
+        self.publish_state(); // the metrics recorder may have been installed after the provider was made
         let mut changes = self.changes.subscribe();
         while !stop.is_cancelled() {
-            let next = self.breaker().next_probe();
-            let wait = next.map_or(self.pool.sweep(), |(at, _)| at.saturating_duration_since(Instant::now()));
+            let next = self.breaker.lock().next_probe();
+            let wait = next.map_or(self.pool.sweep(), |probe| probe.at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
                 seen = changes.changed() => if seen.is_err() { return },
                 () = tokio::time::sleep(wait) => match next {
-                    Some((_, trouble)) => self.probe(trouble, &from).await,
+                    Some(probe) => self.probe(probe.failure, &from).await,
                     None => self.pool.close_old(),
                 },
             }
         }
     }
 
-    /// Logs in, and names the sender where that was refused; never sends a mail.
-    async fn probe(&self, trouble: Trouble, from: &Address) {
+    /// Logs in, and names the sender if that was refused; never sends a mail.
+    async fn probe(&self, failure: ProviderFailure, from: &Address) {
         let probed = async {
-            let mut session = self.pool.look_in().await?;
-            if trouble == Trouble::Sender {
+            let mut session = self.pool.open_for_probe().await?;
+            if failure == ProviderFailure::SenderRefused {
                 session.try_sender(from).await?;
             }
-            Ok::<_, Fault>(session)
+            Ok::<_, SmtpError>(session)
         };
         match probed.await {
             Ok(session) => {
-                self.pool.keep(session);
-                self.breaker().probe_succeeded();
+                self.pool.put_back(session);
+                self.breaker.lock().probe_succeeded();
                 tracing::info!(provider = self.name(), "Provider answers again");
             }
-            Err(fault) => {
-                let trouble = judge(&fault, true).trouble().unwrap_or(Trouble::Passing);
-                tracing::debug!(provider = self.name(), reason = fault.label(), "Provider is still not to be used");
-                self.breaker().probe_failed(trouble, Instant::now());
+            Err(error) => {
+                let class = classify(&error, SenderOrigin::Settings);
+                tracing::debug!(provider = self.name(), reason = error.label(), "Probe of a provider failed");
+                let failure = class.provider_failure().unwrap_or(ProviderFailure::Unavailable);
+                self.breaker.lock().probe_failed(failure, Instant::now());
             }
         }
-        self.show_state();
+        self.publish_state();
     }
 
-    /// Whether others cannot read what it is sent.
+    /// Returns whether the connection uses TLS.
     pub(crate) fn is_encrypted(&self) -> bool {
         !matches!(self.server.security, Security::None)
     }
 
-    /// Whether it is told who we are.
+    /// Returns whether `SMTP_URL` names a user.
     pub(crate) fn logs_in(&self) -> bool {
         self.server.credentials.is_some()
     }
 
-    /// Logs in and leaves.
-    pub(crate) async fn check(&self) -> Result<(), Fault> {
-        self.pool.look_in().await?.leave().await;
+    /// Logs in and disconnects.
+    pub(crate) async fn check(&self) -> Result<(), SmtpError> {
+        self.pool.open_for_probe().await?.quit().await;
         Ok(())
     }
 
-    /// Leaves the server: closes the connections that wait for a mail.
-    pub(super) async fn leave(&self) {
-        self.pool.leave().await;
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes idle connections with QUIT.
+    pub(super) async fn close_idle(&self) {
+        self.pool.close_idle().await;
     }
 }
 
-impl Pending {
-    pub(super) async fn finish(mut self, mail: &Prepared) -> Result<Delivered, Undelivered> {
+impl Transaction {
+    pub(super) async fn finish(mut self, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
         let answer = self.session.message(mail).await;
-        let rejected: Vec<_> = self.envelope.rejected.into_iter().map(|one| refused(one, mail).1).collect();
+        let refusals = self.envelope.rejected.into_iter();
+        let rejected = refusals.map(|refusal| ClassifiedRefusal::of(refusal, mail.sender).recipient);
+        self.provider.pool.put_back(self.session);
         match answer {
             Ok(reply) => {
-                self.provider.pool.keep(self.session);
-                self.provider.note_accepted();
+                self.provider.record_accepted();
                 let (accepted, provider) = (self.envelope.accepted, self.provider.name());
-                Ok(Delivered { response: reply.to_string(), accepted, rejected, provider })
+                Ok(Delivered { response: reply.to_string(), accepted, rejected: rejected.collect(), provider })
             }
-            Err(fault) => {
-                self.provider.pool.keep(self.session);
-                let undelivered = self.provider.undelivered(&fault, mail);
-                let rejected = about_the_only_one(&self.envelope.accepted, &undelivered).into_iter().chain(rejected);
-                Err(Undelivered { rejected: rejected.collect(), ..undelivered })
+            Err(error) => {
+                let error = self.provider.delivery_error(&error, mail.sender);
+                let rejected = only_recipient(&self.envelope.accepted, &error).into_iter().chain(rejected).collect();
+                Err(DeliveryError { rejected, ..error })
             }
         }
     }
 }
 
-/// What a refusal of the message says of its recipient, where there is one only.
-fn about_the_only_one(accepted: &[String], undelivered: &Undelivered) -> Option<Refused> {
-    match (accepted, undelivered.verdict) {
-        ([address], Verdict::Permanent(suppress @ (Suppress::Now | Suppress::WhenRepeated))) => {
-            Some(Refused { address: address.clone(), reason: undelivered.reason.clone(), suppress })
+/// The recipient that a refusal of the message concerns, if it is the only one.
+fn only_recipient(accepted: &[String], error: &DeliveryError) -> Option<RejectedRecipient> {
+    match (accepted, error.class) {
+        ([address], FailureClass::Permanent(suppression @ (Suppression::Now | Suppression::WhenRepeated))) => {
+            Some(RejectedRecipient { address: address.clone(), reason: error.reason.clone(), suppression })
         }
         _ => None,
     }
 }
 
-/// All recipients were refused: the least final refusal counts.
-fn nobody(rejected: Vec<Rejected>, mail: &Prepared) -> Undelivered {
-    let label = rejected.first().map(|one| format!("{} at rcpt", one.reply.codes())).unwrap_or_default();
-    let judged: Vec<_> = rejected.into_iter().map(|one| refused(one, mail)).collect();
-    let mildest = judged.iter().min_by_key(|(verdict, _)| verdict.finality());
-    let (verdict, reason) =
-        mildest.map_or((Verdict::Retry, String::new()), |(verdict, one)| (*verdict, one.reason.clone()));
-    Undelivered { verdict, reason, label, rejected: judged.into_iter().map(|(_, one)| one).collect() }
+/// A refused recipient and the class of its refusal.
+struct ClassifiedRefusal {
+    class: FailureClass,
+    recipient: RejectedRecipient,
 }
 
-fn refused(Rejected { address, reply }: Rejected, mail: &Prepared) -> (Verdict, Refused) {
-    count_refusal(Phase::Rcpt, &reply);
-    let reason = reply.to_string();
-    let verdict = judge(&Fault::new(Phase::Rcpt, Kind::Refusal(reply)), mail.sender_is_ours);
-    let suppress = match verdict {
-        Verdict::Permanent(suppress) => suppress,
-        _ => Suppress::No,
-    };
-    (verdict, Refused { address, reason, suppress })
+impl ClassifiedRefusal {
+    fn of(RcptRefusal { address, reply }: RcptRefusal, sender: SenderOrigin) -> Self {
+        count_refusal(Phase::Rcpt, &reply);
+        let reason = reply.to_string();
+        let class = classify(&SmtpError::new(Phase::Rcpt, ErrorKind::Refusal(reply)), sender);
+        let suppression = match class {
+            FailureClass::Permanent(suppression) => suppression,
+            _ => Suppression::No,
+        };
+        Self { class, recipient: RejectedRecipient { address, reason, suppression } }
+    }
+}
+
+/// The error if all recipients were refused: the least final refusal counts.
+fn all_refused(refusals: Vec<RcptRefusal>, sender: SenderOrigin) -> DeliveryError {
+    let label = refusals.first().map(|one| format!("{} at rcpt", one.reply.codes())).unwrap_or_default();
+    let refusals: Vec<_> = refusals.into_iter().map(|refusal| ClassifiedRefusal::of(refusal, sender)).collect();
+    let (class, reason) = refusals
+        .iter()
+        .min_by_key(|one| one.class.finality())
+        .map_or((FailureClass::Transient, String::new()), |one| (one.class, one.recipient.reason.clone()));
+    DeliveryError { class, reason, label, rejected: refusals.into_iter().map(|one| one.recipient).collect() }
 }
 
 fn count_refusal(phase: Phase, reply: &Reply) {

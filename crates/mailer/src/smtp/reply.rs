@@ -1,4 +1,4 @@
-//! What a server says: a basic code (RFC 5321, section 4.2) and often an enhanced one (RFC 3463).
+//! SMTP replies: a basic code (RFC 5321, section 4.2) and often an enhanced one (RFC 3463).
 
 use lettre::transport::smtp::response::Response;
 
@@ -7,10 +7,10 @@ use lettre::transport::smtp::response::Response;
 pub(crate) struct Reply {
     /// The basic code, 200 to 559.
     pub(crate) code: u16,
-    /// The enhanced code where there is one that does not contradict the basic one.
+    /// The enhanced code, if there is one.
     pub(crate) enhanced: Option<Enhanced>,
-    /// The server's own words, in one line, enhanced code included.
-    pub(crate) words: String,
+    /// The server's own text, in one line, enhanced code included.
+    pub(crate) text: String,
 }
 
 /// `class.subject.detail`, such as 5.1.1.
@@ -22,39 +22,39 @@ pub(crate) struct Enhanced {
 }
 
 impl Reply {
-    /// `code` and what follows it.
-    pub(crate) fn new(code: u16, words: impl Into<String>) -> Self {
-        let words = words.into();
-        let enhanced = words.split_whitespace().next().and_then(Enhanced::parse);
-        Self { code, enhanced, words }
+    /// Parses the enhanced code from the text.
+    pub(crate) fn new(code: u16, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let enhanced = text.split_whitespace().next().and_then(Enhanced::parse);
+        Self { code, enhanced, text }
     }
 
-    /// Whether it was done (2yz).
+    /// Returns whether the command succeeded (2yz).
     pub(crate) fn is_done(&self) -> bool {
         self.code / 100 == 2
     }
 
-    /// Whether the server waits for the rest (3yz).
+    /// Returns whether the server waits for more (3yz).
     pub(crate) fn is_go_on(&self) -> bool {
         self.code / 100 == 3
     }
 
-    /// Whether it was refused, for now or for good.
+    /// Returns whether the command was refused, temporarily or permanently (4yz, 5yz).
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.code / 100, 4 | 5)
     }
 
-    /// Whether it was refused for good: where the two codes contradict one another, the less final one holds.
+    /// Returns whether the refusal is permanent. If the two codes contradict each other, it is not.
     pub(crate) fn is_final(&self) -> bool {
         self.code / 100 == 5 && self.enhanced.is_none_or(|enhanced| enhanced.class == 5)
     }
 
-    /// 421: the server closes the connection, whatever was asked (RFC 5321, section 3.8).
+    /// Returns whether the server closes the connection: 421, after any command (RFC 5321, section 3.8).
     pub(crate) fn closes(&self) -> bool {
         self.code == 421
     }
 
-    /// Both codes, without the words.
+    /// Both codes, without the text.
     pub(crate) fn codes(&self) -> String {
         match self.enhanced {
             Some(Enhanced { class, subject, detail }) => format!("{} {class}.{subject}.{detail}", self.code),
@@ -62,7 +62,7 @@ impl Reply {
         }
     }
 
-    /// Subject and detail of the enhanced code, where it says the same as the basic one.
+    /// Subject and detail of the enhanced code, if it agrees with the basic one.
     pub(crate) fn detail(&self) -> Option<(u16, u16)> {
         let agrees = |enhanced: &Enhanced| u16::from(enhanced.class) == self.code / 100;
         self.enhanced.filter(agrees).map(|enhanced| (enhanced.subject, enhanced.detail))
@@ -71,7 +71,7 @@ impl Reply {
 
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.code, self.words)
+        write!(f, "{} {}", self.code, self.text)
     }
 }
 
@@ -95,20 +95,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_enhanced_code_is_read_from_the_first_word() {
+    fn enhanced_code_is_read_from_the_first_word() {
         assert_eq!(Reply::new(550, "5.1.1 no such user").detail(), Some((1, 1)));
         assert_eq!(Reply::new(556, "5.1.10 null MX").detail(), Some((1, 10)));
-        for words in ["no such user", "", "5.1 x", "5.1.x y", "3.1.1 x", "5.1.1.1 x", "55.1.1 x"] {
-            assert_eq!(Reply::new(550, words).detail(), None, "{words:?}");
+        for text in ["no such user", "", "5.1 x", "5.1.x y", "3.1.1 x", "5.1.1.1 x", "55.1.1 x"] {
+            assert_eq!(Reply::new(550, text).detail(), None, "{text:?}");
         }
     }
 
     #[test]
-    fn where_the_codes_contradict_one_another_the_less_final_one_holds() {
+    fn contradicting_codes_are_not_final() {
         assert!(Reply::new(550, "5.1.1 x").is_final() && Reply::new(550, "x").is_final());
         for less_final in [Reply::new(550, "4.2.0 x"), Reply::new(450, "5.1.1 x"), Reply::new(450, "x")] {
             assert!(!less_final.is_final() && less_final.is_refusal(), "{less_final}");
         }
-        assert_eq!(Reply::new(450, "5.1.1 x").detail(), None, "what it says is not believed");
+        assert_eq!(Reply::new(450, "5.1.1 x").detail(), None, "a contradicting code is ignored");
     }
 }

@@ -1,4 +1,4 @@
-//! A connection on which mails can be sent: greeted, encrypted and logged in as `SMTP_URL` says.
+//! SMTP session: a connection on which mails can be sent, with EHLO, TLS and login done as `SMTP_URL` says.
 
 use std::time::{Duration, Instant};
 
@@ -12,72 +12,81 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Fault, Kind, Phase, Reply,
+    error::{ErrorKind, Phase, SmtpError},
     lease::Lease,
+    reply::Reply,
     url::{Security, Server},
     wire::Wire,
 };
 
-/// How long each step may take.
+/// Timeouts of the dialogue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Timeouts {
     /// One step.
     pub(crate) step: Duration,
-    /// The reply to a message.
-    pub(crate) dot: Duration,
+    /// The reply to the end of data.
+    pub(crate) end_of_data: Duration,
 }
 
-/// An open connection. It may take another mail only where [`is_reusable`](Self::is_reusable); else it is to be dropped.
+/// State of the dialogue between two mails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialogue {
+    /// All replies were read and understood: the next mail can begin.
+    Ready,
+    /// The last transaction was not completed: the next mail begins with RSET.
+    NeedsReset,
+    /// Replies are outstanding or were not understood: the connection must be closed.
+    Lost,
+}
+
+/// An open connection. Takes another mail only if [`is_reusable`](Self::is_reusable), and is dropped otherwise.
 pub(super) struct Session {
-    /// Closed before the lease ends: fields are dropped in this order.
+    /// Declared before the lease, so that the connection is closed before the lease is released.
     pub(super) wire: Wire,
-    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
     pub(super) features: Features,
-    /// The last mail was refused half-way: the next one begins with RSET.
-    pub(super) needs_reset: bool,
-    /// Every reply so far has been read and understood.
-    pub(super) in_step: bool,
+    pub(super) dialogue: Dialogue,
     pub(super) mails: u32,
     pub(super) idle_since: Instant,
-    /// One of the connections that all mailers share, where those are counted.
+    /// The lease of the connection, if connections are limited.
     pub(super) lease: Option<Lease>,
     pub(super) opened_at: Instant,
 }
 
-/// What the server can do.
+/// The extensions that the server offers.
 pub(super) struct Features {
     info: ServerInfo,
-    /// Several commands in one go (RFC 2920).
+    /// Pipelining (RFC 2920).
     pub(super) pipelining: bool,
     /// Largest message in bytes (RFC 1870).
     pub(super) size: Option<usize>,
 }
 
 impl Session {
-    /// After so many mails or so long a connection is closed: servers and the balancers before them like that.
+    /// Limits after which a connection is closed, since servers and load balancers close them as well.
     const MOST_MAILS: u32 = 100;
     pub(super) const LONGEST_LIFE: Duration = Duration::from_mins(5);
-    /// How long leaving may take.
-    const GOODBYE: Duration = Duration::from_secs(1);
+    /// Timeout of QUIT.
+    const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    pub(super) async fn open(server: &Server, limits: Limits) -> Result<Self, Fault> {
-        let hello = ClientId::default();
-        let limit = limits.step;
+    pub(super) async fn open(server: &Server, timeouts: Timeouts) -> Result<Self, SmtpError> {
+        let client = ClientId::default();
+        let limit = timeouts.step;
         let mut wire = Phase::Connect.timed(connect(server, limit)).await?;
         if let Security::Implicit(tls) = &server.security {
             wire = encrypt(wire, tls, server, limit).await?;
         }
         let greeting =
-            Phase::Greeting.timed(wire.reply(limit)).await.map_err(|kind| Fault::new(Phase::Greeting, kind))?;
-        done(Phase::Greeting, &greeting)?;
-        let mut features = greet(&mut wire, &hello, limit).await?;
+            Phase::Greeting.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(Phase::Greeting, kind))?;
+        expect_done(Phase::Greeting, &greeting)?;
+        let mut features = say_hello(&mut wire, &client, limit).await?;
         if let Security::StartTls(tls) = &server.security {
             if !features.offers(Extension::StartTls) {
-                return Err(Fault::new(Phase::Tls, Kind::NotOffered("STARTTLS, which SMTP_URL requires")));
+                return Err(SmtpError::new(Phase::Tls, ErrorKind::NotOffered("STARTTLS, which SMTP_URL requires")));
             }
-            done(Phase::Tls, &ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
+            expect_done(Phase::Tls, &ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
             wire = encrypt(wire, tls, server, limit).await?;
-            features = greet(&mut wire, &hello, limit).await?;
+            features = say_hello(&mut wire, &client, limit).await?;
         }
         if let Some(credentials) = &server.credentials {
             log_in(&mut wire, &features, credentials, limit).await?;
@@ -85,10 +94,9 @@ impl Session {
         let now = Instant::now();
         Ok(Self {
             wire,
-            limits,
+            timeouts,
             features,
-            needs_reset: false,
-            in_step: true,
+            dialogue: Dialogue::Ready,
             mails: 0,
             idle_since: now,
             lease: None,
@@ -96,33 +104,38 @@ impl Session {
         })
     }
 
-    /// Whether it can take one more mail.
+    /// Returns whether all replies were read and understood.
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.dialogue != Dialogue::Lost
+    }
+
+    /// Returns whether the connection can take another mail.
     pub(super) fn is_reusable(&self) -> bool {
-        self.in_step && self.mails < Self::MOST_MAILS && self.opened_at.elapsed() < Self::LONGEST_LIFE
+        self.is_in_sync() && self.mails < Self::MOST_MAILS && self.opened_at.elapsed() < Self::LONGEST_LIFE
     }
 
-    /// Leaves as RFC 5321 asks for, in the background.
+    /// Sends QUIT and closes the connection, in the background.
     pub(super) fn close(self) {
-        tokio::spawn(self.leave());
+        tokio::spawn(self.quit());
     }
 
-    /// Says QUIT and waits until the server has closed the connection, or for long enough. Only then is its place free
-    /// for another one: whoever takes it is not one too many for the server.
-    pub(super) async fn leave(mut self) {
-        if self.wire.write(Quit.to_string().as_bytes(), Self::GOODBYE).await.is_ok() {
-            self.wire.closed(Self::GOODBYE).await;
+    /// Sends QUIT, waits until the server has closed the connection or the timeout has passed, and only then releases the
+    /// lease: otherwise the next connection could exceed the server's limit.
+    pub(super) async fn quit(mut self) {
+        if self.wire.write(Quit.to_string().as_bytes(), Self::QUIT_TIMEOUT).await.is_ok() {
+            self.wire.closed(Self::QUIT_TIMEOUT).await;
         }
         let Self { wire, lease, .. } = self;
         drop(wire);
         if let Some(lease) = lease {
-            lease.give_back().await;
+            lease.release().await;
         }
     }
 }
 
 impl Features {
-    fn read(response: &Response) -> Result<Self, Fault> {
-        let unreadable = || Fault::new(Phase::Ehlo, Kind::Unreadable(Reply::from(response).to_string()));
+    fn read(response: &Response) -> Result<Self, SmtpError> {
+        let unreadable = || SmtpError::new(Phase::Ehlo, ErrorKind::UnexpectedReply(Reply::from(response).to_string()));
         let words = |line: &str| line.split_whitespace().map(str::to_ascii_uppercase).collect::<Vec<_>>();
         let lines: Vec<_> = response.message().map(words).collect();
         let has = |keyword: &str| lines.iter().find(|line| line.first().is_some_and(|word| word == keyword));
@@ -138,47 +151,52 @@ impl Features {
     }
 }
 
-async fn connect(server: &Server, limit: Duration) -> Result<Wire, Fault> {
-    let silent = |reason: String| Fault::new(Phase::Connect, Kind::Silence(reason));
+async fn connect(server: &Server, limit: Duration) -> Result<Wire, SmtpError> {
+    let silent = |reason: String| SmtpError::new(Phase::Connect, ErrorKind::ConnectionLost(reason));
     let connecting = timeout(limit, TcpStream::connect((server.host.as_str(), server.port))).await;
     let stream = connecting.map_err(|_| silent("no connection in time".to_owned()))?;
     let stream = stream.map_err(|error| silent(error.to_string()))?;
-    // Without it each command waits for the last one's acknowledgement: 40 ms.
+    // Without TCP_NODELAY each command waits for the acknowledgement of the last one: 40 ms.
     stream.set_nodelay(true).map_err(|error| silent(error.to_string()))?;
     Ok(Wire::new(stream))
 }
 
-async fn encrypt(wire: Wire, tls: &TlsConnector, server: &Server, limit: Duration) -> Result<Wire, Fault> {
-    Phase::Tls.timed(wire.encrypt(tls, &server.host, limit)).await.map_err(|kind| Fault::new(Phase::Tls, kind))
+async fn encrypt(wire: Wire, tls: &TlsConnector, server: &Server, limit: Duration) -> Result<Wire, SmtpError> {
+    Phase::Tls.timed(wire.encrypt(tls, &server.host, limit)).await.map_err(|kind| SmtpError::new(Phase::Tls, kind))
 }
 
-async fn greet(wire: &mut Wire, hello: &ClientId, limit: Duration) -> Result<Features, Fault> {
-    let response = ask(wire, Phase::Ehlo, &Ehlo::new(hello.clone()).to_string(), limit).await?;
-    done(Phase::Ehlo, &response)?;
+async fn say_hello(wire: &mut Wire, client: &ClientId, limit: Duration) -> Result<Features, SmtpError> {
+    let response = ask(wire, Phase::Ehlo, &Ehlo::new(client.clone()).to_string(), limit).await?;
+    expect_done(Phase::Ehlo, &response)?;
     Features::read(&response)
 }
 
-async fn log_in(wire: &mut Wire, features: &Features, credentials: &Credentials, limit: Duration) -> Result<(), Fault> {
+async fn log_in(
+    wire: &mut Wire,
+    features: &Features,
+    credentials: &Credentials,
+    limit: Duration,
+) -> Result<(), SmtpError> {
     let mechanism = features.info.get_auth_mechanism(&[Mechanism::Plain, Mechanism::Login]);
-    let unreadable = |_| Fault::new(Phase::Auth, Kind::Unreadable("a question that is none".to_owned()));
-    let mechanism = mechanism.ok_or(Fault::new(Phase::Auth, Kind::NotOffered("AUTH PLAIN or LOGIN")))?;
+    let unreadable = |_| SmtpError::new(Phase::Auth, ErrorKind::UnexpectedReply("a malformed challenge".to_owned()));
+    let mechanism = mechanism.ok_or(SmtpError::new(Phase::Auth, ErrorKind::NotOffered("AUTH PLAIN or LOGIN")))?;
     let mut command = Auth::new(mechanism, credentials.clone(), None).map_err(unreadable)?;
     for _ in 0..3 {
         let response = ask(wire, Phase::Auth, &command.to_string(), limit).await?;
         if !Reply::from(&response).is_go_on() {
-            return done(Phase::Auth, &response);
+            return expect_done(Phase::Auth, &response);
         }
         command = Auth::new_from_response(mechanism, credentials.clone(), &response).map_err(unreadable)?;
     }
-    Err(Fault::new(Phase::Auth, Kind::Unreadable("more questions than a log-in has".to_owned())))
+    Err(SmtpError::new(Phase::Auth, ErrorKind::UnexpectedReply("too many challenges".to_owned())))
 }
 
-async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Response, Fault> {
-    wire.write(command.as_bytes(), limit).await.map_err(|kind| Fault::new(phase, kind))?;
-    phase.timed(wire.reply(limit)).await.map_err(|kind| Fault::new(phase, kind))
+async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Response, SmtpError> {
+    wire.write(command.as_bytes(), limit).await.map_err(|kind| SmtpError::new(phase, kind))?;
+    phase.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(phase, kind))
 }
 
-fn done(phase: Phase, response: &Response) -> Result<(), Fault> {
+fn expect_done(phase: Phase, response: &Response) -> Result<(), SmtpError> {
     let reply = Reply::from(response);
-    if reply.is_done() { Ok(()) } else { Err(Fault::unexpected(phase, reply)) }
+    if reply.is_done() { Ok(()) } else { Err(SmtpError::unexpected(phase, reply)) }
 }

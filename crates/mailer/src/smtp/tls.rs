@@ -1,4 +1,4 @@
-//! How a server proves who it is: by a certificate for its host name, from an authority that the system trusts or that
+//! TLS to a server: its certificate must be for its host name, and issued by an authority that the system trusts or that
 //! `ca=` in `SMTP_URL` names.
 
 use std::{path::Path, sync::Arc};
@@ -15,17 +15,17 @@ pub(crate) enum BadTls {
     /// The file cannot be read as certificates.
     #[error("ca={path}: {reason}")]
     Authority {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// No protocol version is left.
+    /// No protocol version is available.
     #[error("TLS: {0}")]
     Config(#[from] rustls::Error),
 }
 
-/// A connector that checks certificate and host name.
+/// Returns a connector that verifies certificate and host name.
 pub(super) fn connector(authority: Option<&Path>) -> Result<TlsConnector, BadTls> {
     let mut roots = RootCertStore::empty();
     match authority {
@@ -37,7 +37,7 @@ pub(super) fn connector(authority: Option<&Path>) -> Result<TlsConnector, BadTls
                 roots.add(certificate).map_err(|error| bad(error.to_string()))?;
             }
             if roots.is_empty() {
-                return Err(bad("holds no certificate".to_owned()));
+                return Err(bad("contains no certificate".to_owned()));
             }
         }
         None => {

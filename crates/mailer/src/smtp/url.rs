@@ -1,4 +1,4 @@
-//! `SMTP_URL`.
+//! Parser of `SMTP_URL`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,63 +10,63 @@ use url::Url;
 
 use super::tls::{BadTls, connector};
 
-/// Where mails go, by one URL.
+/// The destination that one URL names.
 pub(super) enum Endpoint {
     Server(Server),
     Folder(PathBuf),
 }
 
-/// An SMTP server and how it is talked to.
+/// An SMTP server and how to connect to it.
 pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) credentials: Option<Credentials>,
-    /// Most mails, over all processes.
+    /// Rate limit of all processes together.
     pub(super) rate: Option<Rate>,
-    /// Most connections, over all processes.
+    /// Largest number of connections of all processes together.
     pub(super) connections: Option<u32>,
 }
 
-/// How a connection is kept from being read by others.
+/// Encryption of a connection.
 pub(super) enum Security {
-    /// Not at all.
+    /// Plaintext.
     None,
-    /// By STARTTLS (RFC 3207), without which nothing is sent.
+    /// STARTTLS (RFC 3207); if the server does not offer it, nothing is sent.
     StartTls(TlsConnector),
-    /// From the first byte on (RFC 8314).
+    /// TLS from the first byte (RFC 8314).
     Implicit(TlsConnector),
 }
 
-/// Why `SMTP_URL` is refused. Shows no password.
+/// Why `SMTP_URL` is invalid. Contains no password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadSmtpUrl {
-    /// It begins with none of the known words.
+    /// The scheme is unknown.
     #[error("it must begin with smtp://, smtps:// or file:")]
     Scheme,
-    /// It is no URL.
-    #[error("it is no URL: {0}")]
+    /// The text is not a URL.
+    #[error("it is not a URL: {0}")]
     Syntax(#[from] url::ParseError),
-    /// It names no server.
+    /// The host is missing.
     #[error("it names no host")]
     NoHost,
-    /// It has a `tls` that is not known.
+    /// The value of `tls` is unknown.
     #[error("tls must be required or none")]
     Tls,
-    /// It has a parameter that is not known.
+    /// The parameter is unknown.
     #[error("{0:?} is not a parameter; there are tls, ca, rate and connections")]
     Parameter(String),
-    /// A password would be sent for everybody to read.
-    #[error("a password needs TLS: take tls=none away, or the user name")]
+    /// The password would be sent in plaintext.
+    #[error("a password needs TLS: remove tls=none, or the user name")]
     PasswordWithoutTls,
     /// TLS cannot be set up.
     #[error(transparent)]
     TlsSetup(#[from] BadTls),
-    /// A limit is no number, or too small.
+    /// A limit is not a number or out of range.
     #[error("{0} must be a whole number from 1 to 10000")]
     Limit(&'static str),
-    /// A folder takes everything: nothing after or before it makes sense.
-    #[error("file: cannot stand in a list with servers")]
+    /// A folder cannot be combined with servers.
+    #[error("file: cannot be combined with servers")]
     FolderAmongServers,
 }
 
@@ -110,7 +110,7 @@ impl Endpoint {
 }
 
 impl Server {
-    /// `host:port`, for people.
+    /// `host:port`.
     pub(super) fn name(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
@@ -120,8 +120,8 @@ fn limit(name: &'static str, text: &str) -> Result<u32, BadSmtpUrl> {
     text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or(BadSmtpUrl::Limit(name))
 }
 
-/// One by one, since all at once and then as many again were twice as many in the first second. Two, so that whoever wakes
-/// up late loses no turn: that is one too many in a second at most.
+/// A token bucket with a burst of two: a full burst would double the rate in the first second, and a burst of one would
+/// lose a permit whenever a mailer wakes late.
 fn per_second(count: u32) -> Rate {
     Rate { burst: count.min(2), interval: Duration::from_secs(1) / count }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_is_understood() {
+    fn each_form_is_parsed() {
         let plain = server("smtp://mail.example.com:25?tls=none");
         assert_eq!((plain.name().as_str(), plain.credentials.is_none()), ("mail.example.com:25", true));
         assert!(matches!(plain.security, Security::None));
@@ -166,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_a_reason() {
+    fn invalid_url_is_refused_with_a_reason() {
         assert!(refused("http://mail.example.com").contains("smtp://, smtps:// or file:"));
-        assert!(refused("mail.example.com").contains("no URL"));
+        assert!(refused("mail.example.com").contains("not a URL"));
         assert!(refused("smtp://").contains("no"));
         assert!(refused("smtp://h?tls=maybe").contains("required or none"));
         assert!(refused("smtps://h?tls=none").contains("required or none"));

@@ -1,4 +1,4 @@
-//! Lines to a server and replies from it, each within its time.
+//! Commands to a server and replies from it, each with a timeout.
 
 use std::{io, time::Duration};
 
@@ -9,11 +9,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::Kind;
+use super::error::ErrorKind;
 
-/// Longest reply that is read, in bytes.
+/// Longest reply, in bytes.
 const LONGEST_REPLY: usize = 100_000;
-/// What is written at once, and has the time of one step for it.
+/// Bytes of one write, which has the timeout of one step.
 const CHUNK: usize = 64 * 1024;
 
 /// A byte stream, encrypted or not.
@@ -32,20 +32,21 @@ impl Wire {
 
     /// Encrypts the connection from here on.
     ///
-    /// What the server sent before was not protected: it is an attack where there is any (CVE-2011-0411).
-    pub(super) async fn encrypt(self, tls: &TlsConnector, host: &str, limit: Duration) -> Result<Self, Kind> {
+    /// Bytes received before were not protected: any are treated as an attack (CVE-2011-0411).
+    pub(super) async fn encrypt(self, tls: &TlsConnector, host: &str, limit: Duration) -> Result<Self, ErrorKind> {
         if !self.stream.buffer().is_empty() {
-            return Err(Kind::Untrusted("the server said more than it was asked before TLS began".to_owned()));
+            return Err(ErrorKind::Untrusted("unexpected data before TLS".to_owned()));
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| Kind::Untrusted(error.to_string()))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| ErrorKind::Untrusted(error.to_string()))?;
         let handshake = timeout(limit, tls.connect(name, self.stream.into_inner())).await;
-        let stream =
-            handshake.map_err(|_| Kind::Silence("no TLS in time".to_owned()))?.map_err(|error| tls_fault(&error))?;
+        let stream = handshake
+            .map_err(|_| ErrorKind::ConnectionLost("no TLS in time".to_owned()))?
+            .map_err(|error| tls_fault(&error))?;
         Ok(Self::new(stream))
     }
 
-    /// Hands everything to the system. After an error the end of `bytes` has not reached the server.
-    pub(super) async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Kind> {
+    /// Writes all bytes. After an error the end of `bytes` has not reached the server.
+    pub(super) async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), ErrorKind> {
         for chunk in bytes.chunks(CHUNK) {
             let writing = timeout(limit, self.stream.get_mut().write_all(chunk)).await;
             writing.map_err(|_| too_slow())?.map_err(|error| broken(&error))?;
@@ -53,17 +54,19 @@ impl Wire {
         timeout(limit, self.stream.get_mut().flush()).await.map_err(|_| too_slow())?.map_err(|error| broken(&error))
     }
 
-    /// The next reply, of as many lines as it has.
-    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Response, Kind> {
-        timeout(limit, self.read_reply()).await.map_err(|_| Kind::Silence("no answer in time".to_owned()))?
+    /// Reads the next reply, all its lines.
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Response, ErrorKind> {
+        timeout(limit, self.read_reply())
+            .await
+            .map_err(|_| ErrorKind::ConnectionLost("no answer in time".to_owned()))?
     }
 
-    /// Waits until the server has closed the connection, whatever it says before.
+    /// Waits until the server has closed the connection; ignores what it sends.
     pub(super) async fn closed(&mut self, limit: Duration) {
         let _ = timeout(limit, tokio::io::copy(&mut self.stream, &mut tokio::io::sink())).await; // any end will do
     }
 
-    async fn read_reply(&mut self) -> Result<Response, Kind> {
+    async fn read_reply(&mut self) -> Result<Response, ErrorKind> {
         let mut reply = String::new();
         loop {
             let mut line = Vec::new();
@@ -71,7 +74,7 @@ impl Wire {
             let read = (&mut self.stream).take(rest).read_until(b'\n', &mut line).await;
             read.map_err(|error| broken(&error))?;
             if line.is_empty() && rest > 0 {
-                return Err(Kind::Silence("the server closed the connection".to_owned()));
+                return Err(ErrorKind::ConnectionLost("the server closed the connection".to_owned()));
             }
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\r', '\n']);
@@ -79,29 +82,29 @@ impl Wire {
             reply.push_str(line);
             reply.push_str(if line.len() == 3 { " \r\n" } else { "\r\n" });
             if ends {
-                return reply.parse().map_err(|_| Kind::Unreadable(shown(&reply)));
+                return reply.parse().map_err(|_| ErrorKind::UnexpectedReply(shown(&reply)));
             }
         }
     }
 }
 
-/// The start of what the server said, for people.
+/// The start of a reply, without control characters.
 fn shown(reply: &str) -> String {
     reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim_end().to_owned()
 }
 
-fn too_slow() -> Kind {
-    Kind::Silence("the server did not read in time".to_owned())
+fn too_slow() -> ErrorKind {
+    ErrorKind::ConnectionLost("the server did not read in time".to_owned())
 }
 
-fn broken(error: &io::Error) -> Kind {
-    Kind::Silence(error.to_string())
+fn broken(error: &io::Error) -> ErrorKind {
+    ErrorKind::ConnectionLost(error.to_string())
 }
 
-fn tls_fault(error: &io::Error) -> Kind {
+fn tls_fault(error: &io::Error) -> ErrorKind {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(reason)) => Kind::Untrusted(reason.to_string()),
-        _ => Kind::Silence(format!("TLS: {error}")),
+        Some(rustls::Error::InvalidCertificate(reason)) => ErrorKind::Untrusted(reason.to_string()),
+        _ => ErrorKind::ConnectionLost(format!("TLS: {error}")),
     }
 }

@@ -23,12 +23,12 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
         (mail(json!({"subject": 7})), "subject: invalid type"),
         (mail(json!({"to": {"a": 1}})), "to: invalid type"),
         (mail(json!({"to": many})), "to: 1000 recipients"),
-        (mail(json!({"to": "a@b.example\r\nBcc: x@y.example"})), "to: holds a line break"),
+        (mail(json!({"to": "a@b.example\r\nBcc: x@y.example"})), "to: contains a line break"),
         (mail(json!({"to": "nobody"})), "to: not a mailbox"),
-        (mail(json!({"cc": "\0"})), "cc: holds a line break or control character"),
-        (mail(json!({"subject": "x\r\nBcc: y@z.example"})), "subject: holds a line break"),
-        (mail(json!({"subject": "x\0"})), "subject: holds a line break or control character"),
-        (mail(json!({"headers": {"X-A": "x\r\nBcc: y@z.example"}})), "headers: holds a line break"),
+        (mail(json!({"cc": "\0"})), "cc: contains a line break or control character"),
+        (mail(json!({"subject": "x\r\nBcc: y@z.example"})), "subject: contains a line break"),
+        (mail(json!({"subject": "x\0"})), "subject: contains a line break or control character"),
+        (mail(json!({"headers": {"X-A": "x\r\nBcc: y@z.example"}})), "headers: contains a line break"),
         (mail(json!({"headers": {"Bcc": "y@z.example"}})), "headers: \"Bcc\" cannot be set here"),
         (mail(json!({"attachments": [{"filename": "a", "content": "%", "encoding": "base64"}]})), "attachments: "),
         (mail(json!({"attachments": "the letter"})), "attachments: invalid type: string, expected "),
@@ -54,7 +54,7 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
     let timeless = post.add_data(mail(json!({}))).await;
     let key = format!("bull:email:{timeless}");
     post.world.redis.command::<i64>(&["HSET", &key, "timestamp", "1764127200000000"]).await; // in microseconds
-    ids.push((timeless, "timestamp: 1764127200000000 is no moment"));
+    ids.push((timeless, "timestamp: 1764127200000000 is not a time"));
     let huge = post.add_data(mail(json!({"html": "x".repeat(50_000_000)}))).await;
     ids.push((huge, "data has"));
     post.add(json!("ada@example.com")).await;

@@ -23,7 +23,7 @@ use std::{
 
 use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
-use examhall_mailer::{Drain, DrainOptions, Mailer, Progress};
+use examhall_mailer::{DrainOptions, DrainSummary, Mailer, Progress};
 use examhall_queue::{Connection, Counts, JobOptions, NewJob, Queue};
 use examhall_testkit::{Action, DatabaseKind, RedisOptions, SmtpOptions, SmtpServer, World, eventually};
 use serde_json::{Value, json};
@@ -110,11 +110,11 @@ impl Post {
     }
 
     /// Runs a mailer until there is nothing left to do.
-    async fn drain(&self) -> Drain {
+    async fn drain(&self) -> DrainSummary {
         self.drain_with(DrainOptions::default()).await
     }
 
-    async fn drain_with(&self, options: DrainOptions) -> Drain {
+    async fn drain_with(&self, options: DrainOptions) -> DrainSummary {
         let values = Values::from_pairs(self.world.settings()).expect("good settings");
         let mailer =
             Mailer::connect(MailerSettings::checked(&values).expect("good settings")).await.expect("connected");

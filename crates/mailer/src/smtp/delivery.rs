@@ -1,0 +1,38 @@
+//! Results of a delivery.
+
+use super::retry_policy::{FailureClass, ProviderFailure, Suppression};
+
+/// What the server replied when it accepted the mail.
+pub(crate) struct Delivered {
+    pub(crate) response: String,
+    pub(crate) accepted: Vec<String>,
+    pub(crate) rejected: Vec<RejectedRecipient>,
+    pub(crate) provider: String,
+}
+
+/// Why no server accepted the mail.
+#[derive(Debug)]
+pub(crate) struct DeliveryError {
+    pub(crate) class: FailureClass,
+    /// The server's own text, if it sent any.
+    pub(crate) reason: String,
+    /// The reason for logs, without the server's text, which may contain an address.
+    pub(crate) label: String,
+    pub(crate) rejected: Vec<RejectedRecipient>,
+}
+
+/// A recipient that was rejected, and what that means for its address.
+#[derive(Clone, Debug)]
+pub(crate) struct RejectedRecipient {
+    pub(crate) address: String,
+    pub(crate) reason: String,
+    pub(crate) suppression: Suppression,
+}
+
+impl DeliveryError {
+    /// No server was tried: the provider is unavailable.
+    pub(super) fn unavailable(reason: String) -> Self {
+        let class = FailureClass::Provider(ProviderFailure::Unavailable);
+        Self { class, label: reason.clone(), reason, rejected: Vec::new() }
+    }
+}

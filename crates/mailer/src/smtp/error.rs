@@ -1,0 +1,135 @@
+//! SMTP errors, and the phase of the dialogue at which they occur.
+
+use std::time::Instant;
+
+use super::reply::Reply;
+
+/// A phase of the SMTP dialogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// DNS lookup and TCP connection.
+    Connect,
+    /// The server's first line.
+    Greeting,
+    /// EHLO.
+    Ehlo,
+    /// STARTTLS and the TLS handshake.
+    Tls,
+    /// AUTH.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The message, up to the end of data: nothing is accepted yet.
+    Body,
+    /// The reply to the end of data (RFC 5321): from here on the mail may have been accepted.
+    EndOfData,
+}
+
+/// An error of the SMTP dialogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SmtpError {
+    pub(crate) phase: Phase,
+    pub(crate) kind: ErrorKind,
+}
+
+/// The kind of an SMTP error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// The server refused (4yz, 5yz).
+    Refusal(Reply),
+    /// The reply is malformed, or not one that this command allows.
+    UnexpectedReply(String),
+    /// The server is unreachable, closed the connection, or did not reply within the timeout.
+    ConnectionLost(String),
+    /// The server's certificate was not accepted.
+    Untrusted(String),
+    /// The server does not offer a required extension.
+    NotOffered(&'static str),
+}
+
+impl Phase {
+    /// Runs the step and records its duration. With pipelining the first command has the round trip.
+    pub(super) async fn timed<T>(self, step: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let done = step.await;
+        metrics::histogram!("mailer_smtp_phase_seconds", "phase" => self.as_str()).record(started.elapsed());
+        done
+    }
+
+    /// Name in logs and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Greeting => "greeting",
+            Self::Ehlo => "ehlo",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Body => "body",
+            Self::EndOfData => "dot",
+        }
+    }
+}
+
+impl SmtpError {
+    pub(crate) fn new(phase: Phase, kind: ErrorKind) -> Self {
+        Self { phase, kind }
+    }
+
+    /// An error for a reply that is not the expected one.
+    pub(super) fn unexpected(phase: Phase, reply: Reply) -> Self {
+        let kind =
+            if reply.is_refusal() { ErrorKind::Refusal(reply) } else { ErrorKind::UnexpectedReply(reply.to_string()) };
+        Self { phase, kind }
+    }
+
+    /// Returns whether an idle connection had gone stale, which does not concern the mail.
+    pub(super) fn is_stale_connection(&self) -> bool {
+        !matches!(self.phase, Phase::Body | Phase::EndOfData)
+            && match &self.kind {
+                ErrorKind::ConnectionLost(_) => self.phase == Phase::Mail,
+                ErrorKind::Refusal(reply) => reply.closes(),
+                _ => false,
+            }
+    }
+
+    /// Returns whether the server was too busy to greet a new connection: worth one immediate retry.
+    pub(super) fn is_busy_greeting(&self) -> bool {
+        self.phase == Phase::Greeting && matches!(&self.kind, ErrorKind::Refusal(reply) if !reply.is_final())
+    }
+
+    /// The error for logs, without the server's text, which may contain an address or a user name.
+    pub(crate) fn label(&self) -> String {
+        let phase = self.phase.as_str();
+        match &self.kind {
+            ErrorKind::Refusal(reply) => format!("{} at {phase}", reply.codes()),
+            ErrorKind::UnexpectedReply(_) => format!("unexpected reply at {phase}"),
+            ErrorKind::ConnectionLost(_) | ErrorKind::Untrusted(_) | ErrorKind::NotOffered(_) => self.to_string(),
+        }
+    }
+
+    /// Returns whether the server replied 4yz or 5yz.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.kind, ErrorKind::Refusal(_))
+    }
+}
+
+/// Shows the server's own text, if it sent any.
+impl std::fmt::Display for SmtpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let phase = self.phase.as_str();
+        match &self.kind {
+            ErrorKind::Refusal(reply) => reply.fmt(f),
+            ErrorKind::UnexpectedReply(text) => write!(f, "unexpected reply at {phase}: {text}"),
+            ErrorKind::ConnectionLost(reason) => write!(f, "{reason} ({phase})"),
+            ErrorKind::Untrusted(reason) => write!(f, "certificate refused: {reason}"),
+            ErrorKind::NotOffered(what) => write!(f, "the server does not offer {what}"),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+use super::*;
+
+fn error(phase: Phase, kind: ErrorKind) -> SmtpError {
+    SmtpError { phase, kind }
+}
+
+fn refusal(phase: Phase, code: u16, words: &str) -> FailureClass {
+    classify(&error(phase, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Settings)
+}
+
+const UNAVAILABLE: FailureClass = FailureClass::Provider(ProviderFailure::Unavailable);
+const BLOCKED: FailureClass = FailureClass::Provider(ProviderFailure::Blocked);
+const INSECURE: FailureClass = FailureClass::Provider(ProviderFailure::Insecure);
+const LOGIN_REFUSED: FailureClass = FailureClass::Provider(ProviderFailure::LoginRefused);
+const SENDER_REFUSED: FailureClass = FailureClass::Provider(ProviderFailure::SenderRefused);
+const FAILED: FailureClass = FailureClass::Permanent(Suppression::No);
+const UNKNOWN_USER: FailureClass = FailureClass::Permanent(Suppression::Now);
+
+/// Every reply must be classified as expected, at every phase.
+fn check(phases: &[Phase], rows: &[(u16, &str)], expected: FailureClass) {
+    for phase in phases {
+        for (code, words) in rows {
+            assert_eq!(refusal(*phase, *code, words), expected, "{phase:?}: {code} {words}");
+        }
+    }
+}
+
+#[test]
+fn unreachable_server_is_unavailable() {
+    for phase in [Phase::Connect, Phase::Tls, Phase::Greeting] {
+        assert_eq!(
+            classify(&error(phase, ErrorKind::ConnectionLost("refused".into())), SenderOrigin::Settings),
+            UNAVAILABLE
+        );
+    }
+}
+
+#[test]
+fn bad_certificate_and_missing_starttls_are_insecure() {
+    assert_eq!(classify(&error(Phase::Tls, ErrorKind::Untrusted("expired".into())), SenderOrigin::Settings), INSECURE);
+    assert_eq!(
+        classify(&error(Phase::Connect, ErrorKind::Untrusted("expired".into())), SenderOrigin::Settings),
+        INSECURE
+    );
+    assert_eq!(classify(&error(Phase::Tls, ErrorKind::NotOffered("STARTTLS")), SenderOrigin::Settings), INSECURE);
+}
+
+#[test]
+fn greeting_of_4yz_is_unavailable() {
+    check(&[Phase::Greeting, Phase::Ehlo], &[(421, "4.3.2 busy"), (450, "x")], UNAVAILABLE);
+}
+
+#[test]
+fn greeting_of_5yz_is_blocked() {
+    check(&[Phase::Greeting], &[(521, "no mail here"), (554, "5.7.1 blocked")], BLOCKED);
+}
+
+#[test]
+fn temporary_login_failure_is_unavailable() {
+    check(&[Phase::Auth], &[(432, "4.7.12 x"), (454, "4.7.0 x")], UNAVAILABLE);
+}
+
+#[test]
+fn refused_login_needs_an_operator() {
+    let codes = [500, 501, 502, 503, 504, 530, 534, 535, 538].map(|code| (code, "5.7.8 no"));
+    check(&[Phase::Auth], &codes, LOGIN_REFUSED);
+    assert_eq!(classify(&error(Phase::Auth, ErrorKind::NotOffered("AUTH")), SenderOrigin::Settings), LOGIN_REFUSED);
+    check(&[Phase::Mail, Phase::Rcpt, Phase::Data], &[(530, "5.7.0 log in first")], LOGIN_REFUSED);
+}
+
+#[test]
+fn throttling_spends_no_attempt() {
+    let rows = [(452, "4.3.1 full"), (451, "4.3.2 busy"), (450, "4.7.1 slow down"), (454, "Throttling failure")];
+    check(&[Phase::Mail, Phase::Data], &rows, UNAVAILABLE);
+}
+
+#[test]
+fn sender_refused_at_rcpt_does_not_suppress() {
+    let rows = [
+        (550, "5.1.8 <x@y>: Sender address rejected: Domain not found"),
+        (550, "5.1.7 bad sender"),
+        (553, "5.7.1 <x@y>: Sender address rejected: not owned by user ada"),
+        (550, "<x@y>: sender address rejected"),
+    ];
+    check(&[Phase::Rcpt], &rows, SENDER_REFUSED);
+    for (code, words) in rows {
+        assert_eq!(
+            classify(&error(Phase::Rcpt, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Job),
+            FAILED
+        );
+    }
+    check(&[Phase::Rcpt], &[(450, "4.1.8 <x@y>: Sender address rejected: Domain not found")], FailureClass::Transient);
+}
+
+#[test]
+fn refused_sender_opens_circuit_only_for_mail_from() {
+    let rows =
+        [(550, "5.1.7 x"), (553, "5.1.8 x"), (550, "5.7.1 not yours"), (553, "sender refused"), (501, "5.1.7 x")];
+    check(&[Phase::Mail], &rows, SENDER_REFUSED);
+    for (code, words) in rows {
+        assert_eq!(
+            classify(&error(Phase::Mail, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Job),
+            FAILED
+        );
+    }
+}
+
+#[test]
+fn mail_that_no_server_takes_fails() {
+    check(&[Phase::Mail], &[(552, "5.3.4 too big"), (501, "x"), (504, "x"), (555, "x"), (554, "5.6.1 media")], FAILED);
+}
+
+#[test]
+fn greylisting_and_missing_routes_back_off() {
+    let rows = [(450, "4.2.0 greylisted"), (451, "4.7.1 try later"), (450, "4.4.1 no route"), (451, "4.4.4 x")];
+    check(&[Phase::Rcpt], &rows, FailureClass::Greylisted);
+}
+
+#[test]
+fn temporarily_full_mailbox_backs_off() {
+    check(&[Phase::Rcpt], &[(450, "4.2.1 closed"), (452, "4.2.2 full")], FailureClass::Greylisted);
+}
+
+#[test]
+fn nonexistent_address_is_suppressed() {
+    let rows =
+        [(550, "5.1.1 no such user"), (551, "5.1.6 moved"), (553, "5.1.3 x"), (550, "5.2.1 x"), (556, "5.1.10 x")];
+    check(&[Phase::Rcpt], &rows, UNKNOWN_USER);
+    check(&[Phase::Rcpt], &[(550, "without an enhanced code")], FAILED);
+}
+
+#[test]
+fn full_mailbox_is_suppressed_when_repeated() {
+    check(&[Phase::Rcpt, Phase::EndOfData], &[(552, "5.2.2 full")], FailureClass::Permanent(Suppression::WhenRepeated));
+}
+
+#[test]
+fn policy_refusal_fails_without_suppression() {
+    check(&[Phase::Rcpt, Phase::EndOfData], &[(550, "5.7.1 spam"), (554, "5.7.26 SPF")], FAILED);
+    let is = |phase, code, words: &str| is_policy(phase, &Reply::new(code, words));
+    assert!(is(Phase::Rcpt, 550, "5.7.1 spam") && is(Phase::EndOfData, 554, "5.7.26 SPF"));
+    for (phase, code, words) in [
+        (Phase::Mail, 550, "5.7.1 not your address"),
+        (Phase::Rcpt, 550, "5.7.1 <x@y>: Sender address rejected: not owned by user ada"),
+        (Phase::Rcpt, 530, "5.7.0 log in first"),
+        (Phase::Rcpt, 550, "5.1.1 no such user"),
+        (Phase::EndOfData, 550, "4.7.1 contradiction"),
+    ] {
+        assert!(!is(phase, code, words), "{phase:?}: {code} {words}");
+    }
+}
+
+#[test]
+fn mail_that_needs_a_missing_extension_fails() {
+    assert_eq!(classify(&error(Phase::Mail, ErrorKind::NotOffered("SMTPUTF8")), SenderOrigin::Settings), FAILED);
+}
+
+#[test]
+fn lost_connection_before_end_of_data_was_not_sent() {
+    for phase in [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Body] {
+        assert_eq!(
+            classify(&error(phase, ErrorKind::ConnectionLost("reset".into())), SenderOrigin::Settings),
+            UNAVAILABLE
+        );
+        assert_eq!(
+            classify(&error(phase, ErrorKind::UnexpectedReply("?".into())), SenderOrigin::Settings),
+            UNAVAILABLE
+        );
+    }
+}
+
+#[test]
+fn final_reply_decides() {
+    check(
+        &[Phase::EndOfData],
+        &[(421, "4.3.2 x"), (450, "x"), (452, "4.3.1 x"), (451, "4.7.1 x")],
+        FailureClass::Transient,
+    );
+    check(&[Phase::EndOfData], &[(550, "x"), (554, "5.6.0 x"), (552, "5.3.4 x")], FAILED);
+}
+
+#[test]
+fn missing_reply_to_end_of_data_is_ambiguous() {
+    assert_eq!(
+        classify(&error(Phase::EndOfData, ErrorKind::ConnectionLost("reset".into())), SenderOrigin::Settings),
+        FailureClass::Ambiguous
+    );
+}
+
+#[test]
+fn garbled_final_reply_is_ambiguous_and_unavailable() {
+    let class =
+        classify(&error(Phase::EndOfData, ErrorKind::UnexpectedReply("354 go on".into())), SenderOrigin::Settings);
+    assert_eq!(class, FailureClass::GarbledReply);
+    assert_eq!((class.provider_failure(), class.is_ambiguous()), (Some(ProviderFailure::Unavailable), true));
+}
+
+#[test]
+fn other_temporary_refusals_spend_an_attempt() {
+    let rows = [(452, "bare"), (450, "4.5.0 x"), (451, "4.6.1 x"), (421, "x"), (450, "5.1.1 contradiction")];
+    check(&[Phase::Mail, Phase::Rcpt, Phase::Data], &rows, FailureClass::Transient);
+    check(&[Phase::Rcpt], &[(450, "4.3.2 x"), (550, "4.2.0 contradiction")], FailureClass::Transient);
+}
