@@ -1,4 +1,4 @@
-//! Jobs from strangers: each fails with a reason that names the field, and the next one is sent.
+//! Invalid jobs: each fails with a reason that names the field, and the next one is sent.
 
 use examhall_core::EmailJob;
 use examhall_queue::{JobOptions, NewJob};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::Post;
 
 #[tokio::test]
-async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_sent() {
+async fn invalid_jobs_fail_with_their_field_and_the_next_is_sent() {
     let post = Post::start().await;
     let mail = |change: Value| {
         let mut data = json!({"to": "a@b.example", "subject": "x", "html": ""});
@@ -64,13 +64,13 @@ async fn jobs_that_are_no_mails_fail_with_the_field_named_and_the_next_one_is_se
     for (id, reason) in ids {
         let job = post.job(&id).await;
         assert!(job["failedReason"].contains(reason), "{reason}: {}", job["failedReason"]);
-        assert!(job["atm"].parse::<u32>().expect("a number") <= 1, "no second try");
+        assert!(job["atm"].parse::<u32>().expect("a number") <= 1, "no second attempt");
     }
     assert_eq!((post.world.smtp.received().len(), post.world.smtp.count("MAIL")), (1, 1));
 }
 
 #[tokio::test]
-async fn a_mail_has_at_most_eight_mebibytes_as_it_stands_in_redis() {
+async fn mail_has_at_most_eight_mebibytes_in_redis() {
     let post = Post::start().await;
     let mail = |size: usize| {
         let frame = json!({"to": "ada@example.com", "subject": "x", "html": ""});
@@ -86,7 +86,7 @@ async fn a_mail_has_at_most_eight_mebibytes_as_it_stands_in_redis() {
 }
 
 #[tokio::test]
-async fn odd_but_good_texts_make_one_safe_mail() {
+async fn odd_but_valid_texts_become_valid_mails() {
     let post = Post::start().await;
     let line = "long words ".repeat(100);
     for subject in ["🎓 Prüfung bestanden", "‏مرحبا", line.as_str(), "a: b; c=?utf-8?q?d?="] {

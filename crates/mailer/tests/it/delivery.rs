@@ -1,3 +1,5 @@
+//! Delivery of mails by SMTP.
+
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -9,7 +11,7 @@ use serde_json::json;
 use crate::{Post, reply};
 
 #[tokio::test]
-async fn an_accepted_mail_says_what_the_server_said() {
+async fn accepted_mail_returns_the_reply_of_the_server() {
     let post = Post::start().await;
     let id = post.add(json!("ada@example.com")).await;
     let drain = post.drain().await;
@@ -23,7 +25,7 @@ async fn an_accepted_mail_says_what_the_server_said() {
 }
 
 #[tokio::test]
-async fn many_mails_go_over_few_connections() {
+async fn many_mails_use_few_connections() {
     let post = Post::start().await;
     for n in 0..50 {
         post.add(json!(format!("s{n}@example.com"))).await;
@@ -38,7 +40,7 @@ async fn many_mails_go_over_few_connections() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_tried_again_after_two_seconds() {
+async fn temporary_refusal_is_retried_after_two_seconds() {
     let post = Post::start().await;
     let refusals = AtomicU32::new(1);
     post.world.smtp.behave(move |phase, _| {
@@ -56,7 +58,7 @@ async fn a_refusal_for_now_is_tried_again_after_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_fails_at_once_in_the_servers_words() {
+async fn permanent_refusal_fails_at_once_with_its_text() {
     let post = Post::start().await;
     post.world
         .smtp
@@ -70,7 +72,7 @@ async fn a_refusal_for_good_fails_at_once_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn a_refused_recipient_does_not_keep_the_others_from_their_mail() {
+async fn refused_recipient_does_not_affect_the_others() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
@@ -85,7 +87,7 @@ async fn a_refused_recipient_does_not_keep_the_others_from_their_mail() {
 }
 
 #[tokio::test]
-async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
+async fn least_final_refusal_of_all_recipients_counts() {
     let post = Post::start().await;
     let rounds = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, line| match phase {
@@ -100,11 +102,11 @@ async fn where_all_recipients_are_refused_the_mildest_refusal_counts() {
     });
     post.add(json!(["nobody@example.com", "ada@example.com"])).await;
     let drain = post.drain().await;
-    assert_eq!((drain.sent, drain.failed), (1, 0), "it was tried again");
+    assert_eq!((drain.sent, drain.failed), (1, 0), "it was retried");
 }
 
 #[tokio::test]
-async fn only_a_2yz_after_the_dot_is_acceptance() {
+async fn only_2yz_after_end_of_data_is_acceptance() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     let rounds = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
@@ -113,13 +115,13 @@ async fn only_a_2yz_after_the_dot_is_acceptance() {
     });
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
-    assert_eq!(post.job(&id).await["atm"], "1", "the provider's trouble spends none");
+    assert_eq!(post.job(&id).await["atm"], "1", "a provider failure spends no attempt");
     let hellos = post.world.smtp.seen().iter().filter(|line| line.starts_with("EHLO")).count();
     assert_eq!(hellos, 2, "the connection was not used again");
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_attempt() {
+async fn stale_connection_is_replaced_without_spending_an_attempt() {
     for late in [Phase::Mail, Phase::Rcpt, Phase::Data] {
         let post = Post::start().await;
         let mails = AtomicU32::new(0);
@@ -137,7 +139,7 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced_without_losing_an_at
 }
 
 #[tokio::test]
-async fn a_server_that_is_too_busy_to_greet_is_asked_once_more_at_once() {
+async fn busy_greeting_is_retried_once_at_once() {
     let post = Post::start().await;
     let greetings = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
@@ -147,12 +149,12 @@ async fn a_server_that_is_too_busy_to_greet_is_asked_once_more_at_once() {
     let id = post.add(json!("ada@example.com")).await;
     let started = std::time::Instant::now();
     assert_eq!(post.drain().await.sent, 1);
-    assert!(started.elapsed() < Duration::from_secs(4), "left alone, it would have been asked after five seconds");
+    assert!(started.elapsed() < Duration::from_secs(4), "with an open circuit the probe would come after 5 s");
     assert_eq!(post.job(&id).await["atm"], "1");
 }
 
 #[tokio::test]
-async fn mails_are_written_into_a_folder_whole_and_once() {
+async fn mails_are_written_into_a_folder_atomically_and_once() {
     let mut post = Post::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     post.world.set("SMTP_URL", &format!("file:{}/deep/mail", folder.path().display()));
@@ -165,7 +167,7 @@ async fn mails_are_written_into_a_folder_whole_and_once() {
 }
 
 #[tokio::test]
-async fn the_next_server_takes_the_mail_where_the_first_cannot_be_reached() {
+async fn mail_fails_over_to_the_second_server() {
     let mut post = Post::start().await;
     let both = format!("smtp://127.0.0.1:1?tls=none, {}", post.world.smtp.url());
     post.world.set("SMTP_URL", &both);
@@ -174,7 +176,7 @@ async fn the_next_server_takes_the_mail_where_the_first_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn a_mail_on_a_warm_connection_is_two_round_trips_without_a_word_too_many() {
+async fn warm_connection_needs_two_round_trips_per_mail() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
     post.add_many(3).await;
     assert_eq!(post.drain().await.sent, 3);
@@ -185,7 +187,7 @@ async fn a_mail_on_a_warm_connection_is_two_round_trips_without_a_word_too_many(
 }
 
 #[tokio::test]
-async fn a_connection_is_replaced_after_a_hundred_mails() {
+async fn connection_is_replaced_after_a_hundred_mails() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
     post.add_many(150).await;
     assert_eq!(post.drain().await.sent, 150);
@@ -193,11 +195,11 @@ async fn a_connection_is_replaced_after_a_hundred_mails() {
     let connections: Vec<_> = seen.split(|line| line.starts_with("EHLO")).skip(1).collect();
     let mails = |lines: &&[String]| lines.iter().filter(|line| line.starts_with("MAIL")).count();
     assert_eq!(connections.iter().map(mails).collect::<Vec<_>>(), [100, 50]);
-    assert_eq!(post.world.smtp.count("QUIT"), 2, "both were left as servers like it");
+    assert_eq!(post.world.smtp.count("QUIT"), 2, "both were closed with QUIT");
 }
 
 #[tokio::test]
-async fn a_mail_that_is_larger_than_the_server_takes_fails_before_anything_is_sent() {
+async fn mail_above_the_size_limit_fails_before_it_is_sent() {
     let extensions = vec!["PIPELINING", "SIZE 2000"];
     let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
     post.world.set("MAILER_CONCURRENCY", "1");
@@ -211,11 +213,11 @@ async fn a_mail_that_is_larger_than_the_server_takes_fails_before_anything_is_se
     assert!(!seen.iter().any(|line| line.contains("large@")), "{seen:?}");
     let size = post.world.smtp.received()[0].message.len();
     assert!(seen.iter().any(|line| line.starts_with("MAIL") && line.contains(&format!("SIZE={size}"))), "{seen:?}");
-    assert_eq!(post.world.smtp.count("EHLO"), 1, "the connection is as good as before");
+    assert_eq!(post.world.smtp.count("EHLO"), 1, "the connection is reused");
 }
 
 #[tokio::test]
-async fn text_beyond_ascii_comes_as_it_was_written_whether_or_not_the_server_takes_eight_bits() {
+async fn non_ascii_text_arrives_with_and_without_8bitmime() {
     for extensions in [vec!["PIPELINING", "8BITMIME"], vec!["PIPELINING"]] {
         let post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
         let (html, text) = ("<p>Your exam begins in Köln at ten ✓</p>", "Your exam begins in Köln at ten ✓");
@@ -225,12 +227,15 @@ async fn text_beyond_ascii_comes_as_it_was_written_whether_or_not_the_server_tak
         assert!(message.is_ascii(), "{message}");
         assert!(message.contains("\r\n<p>Your exam begins in K=C3=B6ln at ten =E2=9C=93</p>\r\n"), "{message}");
         assert!(message.contains("\r\nYour exam begins in K=C3=B6ln at ten =E2=9C=93\r\n"), "{message}");
-        assert!(!post.world.smtp.seen().iter().any(|line| line.contains("BODY=")), "seven bits need no promise");
+        assert!(
+            !post.world.smtp.seen().iter().any(|line| line.contains("BODY=")),
+            "7-bit text needs no BODY parameter"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_refused_recipient_does_not_cost_the_connection() {
+async fn refused_recipient_keeps_the_connection() {
     for extensions in [vec!["PIPELINING", "ENHANCEDSTATUSCODES"], vec!["ENHANCEDSTATUSCODES"]] {
         let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
         post.world.set("MAILER_CONCURRENCY", "1");
@@ -250,7 +255,7 @@ async fn a_refused_recipient_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_reset_is_not_used_again_and_costs_the_next_mail_nothing() {
+async fn connection_that_fails_rset_is_replaced_at_no_cost() {
     for extensions in [vec!["PIPELINING"], vec![]] {
         for action in [reply("500 5.5.1 what?"), reply("421 4.3.2 bye"), reply("220 hello"), Action::Close] {
             let mut post =
@@ -273,18 +278,18 @@ async fn a_connection_that_is_not_reset_is_not_used_again_and_costs_the_next_mai
 }
 
 #[tokio::test]
-async fn attachments_come_as_they_were_sent() {
+async fn attachments_arrive_unchanged() {
     let post = Post::start().await;
     let content = "QUJD".repeat(100_000);
     let file = json!({"filename": "Prüfung.bin", "content": content, "encoding": "base64"});
     post.add_data(json!({"to": "a@b.example", "subject": "x", "html": "", "attachments": [file]})).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed), (1, 0));
-    assert!(post.world.smtp.received()[0].message.replace("\r\n", "").contains(&content), "as it was given");
+    assert!(post.world.smtp.received()[0].message.replace("\r\n", "").contains(&content), "unchanged");
 }
 
 #[tokio::test]
-async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
+async fn non_ascii_address_needs_smtputf8_and_8bitmime() {
     let post = Post::start().await;
     post.add(json!("ünal@prüfung.example")).await;
     assert_eq!(post.drain().await.sent, 1);

@@ -1,4 +1,4 @@
-//! Mails of which nobody knows whether they were delivered.
+//! Mails in doubt: it is unknown whether they were delivered.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post, SHORT_LOCKS, reply};
+use crate::{Post, SHORT_LOCKS, TIMEOUT, reply};
 
 fn mail(class: &str) -> Value {
     json!({"to": "ada@example.com", "subject": "x", "html": "", "class": class})
@@ -23,7 +23,7 @@ async fn note(post: &Post, id: &str, state: DeliveryState, result: Value) {
 }
 
 #[tokio::test]
-async fn a_job_whose_mail_was_accepted_before_is_completed_without_sending() {
+async fn job_of_an_accepted_mail_completes_without_sending() {
     let post = Post::start().await;
     let id = post.add(json!("ada@example.com")).await;
     let result = json!({"messageId": "<x@y>", "response": "250 ok"});
@@ -33,20 +33,20 @@ async fn a_job_whose_mail_was_accepted_before_is_completed_without_sending() {
 }
 
 #[tokio::test]
-async fn a_mail_whose_id_was_anothers_before_the_queue_was_obliterated_is_sent() {
+async fn mail_with_a_reused_id_is_sent_after_obliterate() {
     let post = Post::start().await;
     let first = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
     post.queue.pause().await.expect("paused");
     post.queue.obliterate(true).await.expect("obliterated");
-    assert_eq!(post.add(json!("bob@example.com")).await, first, "ids are counted anew");
+    assert_eq!(post.add(json!("bob@example.com")).await, first, "ids start again");
     assert_eq!(post.drain().await.sent, 1);
     let to: Vec<_> = post.world.smtp.received().into_iter().map(|mail| mail.to[0].clone()).collect();
     assert_eq!(to, ["ada@example.com", "bob@example.com"]);
 }
 
 #[tokio::test]
-async fn where_mails_in_doubt_are_held_verification_and_reset_are_sent_all_the_same() {
+async fn hold_in_doubt_still_sends_verification_and_reset() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let mut ids = Vec::new();
     for class in ["verification", "reset", "result", "other"] {
@@ -60,11 +60,11 @@ async fn where_mails_in_doubt_are_held_verification_and_reset_are_sent_all_the_s
     assert!(reason.starts_with("held: it may have been delivered before"), "{reason}");
 
     post.queue.retry_failed(Some("held"), Attempts::Reset).await.expect("retried");
-    assert_eq!(post.drain().await.sent, 2, "an operator has decided");
+    assert_eq!(post.drain().await.sent, 2, "an operator released them");
 }
 
 #[tokio::test]
-async fn a_mail_that_was_not_answered_is_held_where_that_is_asked_for() {
+async fn hold_in_doubt_holds_a_mail_without_a_reply() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndClose } else { Action::Proceed });
     let id = post.add_data(mail("result")).await;
@@ -74,7 +74,7 @@ async fn a_mail_that_was_not_answered_is_held_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn by_default_a_mail_in_doubt_is_sent_again() {
+async fn mail_in_doubt_is_sent_again_by_default() {
     let post = Post::start().await;
     let id = post.add_data(mail("result")).await;
     note(&post, &id, DeliveryState::Intent, Value::Null).await;
@@ -82,7 +82,7 @@ async fn by_default_a_mail_in_doubt_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_no_doubt() {
+async fn refused_mail_is_not_in_doubt() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| {
@@ -91,11 +91,11 @@ async fn a_refusal_leaves_no_doubt() {
     });
     post.add_data(mail("result")).await;
     let drain = post.drain().await;
-    assert_eq!((drain.sent, drain.failed), (1, 0), "it was tried again and not held");
+    assert_eq!((drain.sent, drain.failed), (1, 0), "it was retried and not held");
 }
 
 #[tokio::test]
-async fn a_mail_in_doubt_that_is_refused_later_stays_in_doubt() {
+async fn mail_in_doubt_stays_in_doubt_after_a_refusal() {
     let post = Post::start().await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
@@ -114,7 +114,7 @@ async fn a_mail_in_doubt_that_is_refused_later_stays_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_mail_is_held_until_an_operator_has_decided_though_its_worker_dies_again() {
+async fn held_mail_stays_held_when_its_worker_dies_again() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let id = post.add_data(mail("result")).await;
     note(&post, &id, DeliveryState::Held, Value::Null).await; // its worker died before the job had failed
@@ -125,7 +125,7 @@ async fn a_mail_is_held_until_an_operator_has_decided_though_its_worker_dies_aga
     assert_eq!(post.drain().await.sent, 1);
 }
 
-/// A job that lost its worker too often: it is to fail without being run.
+/// Adds a job that stalled too often: it fails without running.
 async fn given_up(post: &Post) -> String {
     let id = post.add_data(mail("result")).await;
     let key = format!("bull:email:{id}");
@@ -134,7 +134,7 @@ async fn given_up(post: &Post) -> String {
 }
 
 #[tokio::test]
-async fn a_job_that_lost_its_worker_too_often_is_completed_where_its_mail_was_accepted() {
+async fn stalled_job_completes_if_its_mail_was_accepted() {
     let post = Post::start().await;
     let (sent, in_doubt, not_sent) = (given_up(&post).await, given_up(&post).await, given_up(&post).await);
     note(&post, &sent, DeliveryState::Accepted, json!({"response": "250 ok"})).await;
@@ -147,19 +147,19 @@ async fn a_job_that_lost_its_worker_too_often_is_completed_where_its_mail_was_ac
     assert_eq!(post.reason(&not_sent).await, stalled);
 }
 
-/// Has `meddle` done while a server is told whom a mail is for; gives how many messages it was sent.
-async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &str, &Process)) -> usize {
+/// Runs `interfere` while an envelope is in flight; returns how often the mail was sent.
+async fn sent_while(settings: &[(&str, &str)], interfere: impl AsyncFnOnce(&Post, &str, &Process)) -> usize {
     let post = Post::start_set(settings).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { Action::Hang } else { Action::Proceed });
     let id = post.add_data(mail("result")).await;
     let mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for_command("RCPT").await;
-    meddle(&post, &id, &mailer).await;
+    interfere(&post, &id, &mailer).await;
     post.world.smtp.behave(|_, _| Action::Proceed);
-    post.world.smtp.wait_for_command("DATA").await; // it was sent along
+    post.world.smtp.wait_for_command("DATA").await; // it is pipelined
     post.add(json!("bob@example.com")).await;
     let to = |mail: &examhall_testkit::Received| mail.to[0].clone();
-    eventually("the next mail", PATIENCE, async || {
+    eventually("the next mail", TIMEOUT, async || {
         post.world.smtp.received().iter().any(|mail| to(mail) == "bob@example.com").then_some(())
     })
     .await;
@@ -167,57 +167,57 @@ async fn sent_while(settings: &[(&str, &str)], meddle: impl AsyncFnOnce(&Post, &
 }
 
 #[tokio::test]
-async fn a_worker_that_has_lost_a_job_does_not_send_its_mail() {
+async fn worker_that_lost_a_job_does_not_send_its_mail() {
     let lost = sent_while(&SHORT_LOCKS, async |post, id, mailer| {
         post.world.redis.command::<String>(&["SET", &format!("bull:email:{id}:lock"), "another"]).await;
         post.world.redis.command::<i64>(&["LREM", "bull:email:active", "0", id]).await;
-        mailer.line("Lock lost").await; // found out as it was to be renewed
+        mailer.line("Lock lost").await; // noticed when the lock is renewed
     });
     assert_eq!(lost.await, 0);
-    assert_eq!(sent_while(&[], async |_, _, _| {}).await, 1, "else it does");
+    assert_eq!(sent_while(&[], async |_, _, _| {}).await, 1, "without interference it is sent");
 }
 
 #[tokio::test]
-async fn of_two_workers_that_have_one_job_the_one_that_notes_it_second_does_not_send() {
-    // So set, the intent is noted once the server knows whom the mail is for.
+async fn second_worker_to_write_the_intent_does_not_send() {
+    // With this setting the intent is written after the envelope.
     let hold = [("MAIL_IN_DOUBT", "hold")];
     let second = sent_while(&hold, async |post, id, _| note(post, id, DeliveryState::Intent, Value::Null).await);
     assert_eq!(second.await, 0);
-    assert_eq!(sent_while(&hold, async |_, _, _| {}).await, 1, "else it does");
+    assert_eq!(sent_while(&hold, async |_, _, _| {}).await, 1, "without interference it is sent");
 }
 
-/// Has Redis answer so late once a mail is about to be sent, where mails in doubt are held: this one must not be.
-async fn is_sent_though_its_intent_is_answered_after(span: Duration, lock: &str) {
+/// Delays the reply to an intent by `span`, with mails in doubt held: this mail must not be held.
+async fn assert_sent_with_delayed_intent(span: Duration, lock: &str) {
     let lock = [("QUEUE_LOCK_MS", lock), ("QUEUE_STALLED_INTERVAL_MS", lock)];
     let mut post = Post::start_set(&[&lock[..], &[("MAIL_IN_DOUBT", "hold")]].concat()).await;
     post.add_data(mail("result")).await;
-    assert_eq!(post.drain().await.sent, 1, "from here on Redis knows the scripts");
+    assert_eq!(post.drain().await.sent, 1, "now Redis has the scripts");
     let proxy = Proxy::start(post.world.redis.port()).await;
     post.world.set("REDIS_URL", &format!("redis://127.0.0.1:{}", proxy.port()));
     post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
     let id = post.add_data(mail("result")).await;
     let mailer = post.world.mailer(&[]);
-    eventually("DATA", PATIENCE, async || (post.world.smtp.count("DATA") == 2).then_some(())).await;
+    eventually("DATA", TIMEOUT, async || (post.world.smtp.count("DATA") == 2).then_some(())).await;
     proxy.hold();
     post.world.smtp.behave(|_, _| Action::Proceed);
-    eventually("the intent", PATIENCE, async || {
+    eventually("the intent", TIMEOUT, async || {
         let known: Option<String> = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
         known.filter(|known| known.contains("intent"))
     })
     .await;
-    tokio::time::sleep(span).await; // how late the answer is
+    tokio::time::sleep(span).await; // the delay under test
     proxy.release();
     let ended = async || Some(post.counts().await).filter(|counts| counts.completed + counts.failed == 2);
-    let counts = eventually("the job to end", PATIENCE, ended).await;
+    let counts = eventually("the job to end", TIMEOUT, ended).await;
     assert_eq!((counts.completed, post.world.smtp.received().len()), (2, 2), "{}", mailer.output());
 }
 
 #[tokio::test]
-async fn a_mail_whose_intent_is_answered_too_late_is_not_in_doubt() {
-    is_sent_though_its_intent_is_answered_after(Duration::from_secs(3), "30000").await;
+async fn mail_with_a_late_intent_reply_is_not_in_doubt() {
+    assert_sent_with_delayed_intent(Duration::from_secs(3), "30000").await;
 }
 
 #[tokio::test]
-async fn a_mail_whose_lock_ends_while_its_intent_is_noted_is_not_in_doubt() {
-    is_sent_though_its_intent_is_answered_after(Duration::from_millis(1_500), "1000").await;
+async fn mail_whose_lock_expires_during_intent_is_not_in_doubt() {
+    assert_sent_with_delayed_intent(Duration::from_millis(1_500), "1000").await;
 }

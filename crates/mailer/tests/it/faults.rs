@@ -1,5 +1,5 @@
-//! Servers that hang, close, or say what makes no sense.
-#![expect(clippy::print_stdout, reason = "what came too late, for whoever runs the tests")]
+//! Servers that hang, close the connection, or send garbage.
+#![expect(clippy::print_stdout, reason = "the measured delays")]
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use tokio::sync::watch;
 
 use crate::{Post, now, reply};
 
-/// Limits that a test can wait for.
+/// Short timeouts.
 const QUICK: [(&str, &str); 3] =
     [("SMTP_TIMEOUT_MS", "4000"), ("SMTP_FINAL_TIMEOUT_MS", "4000"), ("SMTP_PROBE_MS", "200")];
 
-/// Does `action` the first time that `phase` comes, and what a good server does else.
+/// Does `action` at the first `phase`, and proceeds otherwise.
 fn once(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send + Sync + 'static {
     let done = AtomicBool::new(false);
     move |now, _| if now == phase && !done.swap(true, Ordering::SeqCst) { action.clone() } else { Action::Proceed }
@@ -31,7 +31,7 @@ fn once(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send +
 const PHASES: [Phase; 8] =
     [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
 
-/// Where the server has every phase, and behaves so.
+/// Starts with a server that has every phase and this behaviour.
 async fn post_with(
     settings: &[(&str, &str)],
     behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static,
@@ -46,8 +46,8 @@ async fn post_with(
     post
 }
 
-/// Five mails, where the server does `action` at each of eight phases once: all are sent, each once.
-async fn all_are_sent_in_spite_of(action: Action) {
+/// Sends five mails per phase, with `action` once at that phase: all are sent, each once.
+async fn assert_all_sent_despite(action: Action) {
     join_all(PHASES.map(async |phase| {
         let post = post_with(&QUICK, once(phase, action.clone())).await;
         post.add_many(5).await;
@@ -56,22 +56,22 @@ async fn all_are_sent_in_spite_of(action: Action) {
         assert_eq!((drain.sent, drain.failed), (5, 0), "{phase:?}");
         assert_eq!(post.world.smtp.received().len(), 5, "{phase:?}");
         assert_eq!(drain.ambiguous, u64::from(phase == Phase::Dot), "{phase:?}");
-        assert!(started.elapsed() < Duration::from_secs(25), "it was left long before the default limits: {phase:?}");
+        assert!(started.elapsed() < Duration::from_secs(25), "short timeouts apply: {phase:?}");
     }))
     .await;
 }
 
 #[tokio::test]
-async fn a_phase_that_hangs_is_left_within_its_limit_and_a_second_while_the_other_slots_send() {
-    let leaving = join_all(PHASES.map(async |phase| (phase, leaves_in_time(phase).await))).await;
-    for (phase, was_in_time) in leaving {
-        // Where eight mailers that begin at once were too much for the machine, it is given one alone.
-        assert!(was_in_time || leaves_in_time(phase).await, "{phase:?}");
+async fn hanging_phase_times_out_while_other_slots_send() {
+    let results = join_all(PHASES.map(async |phase| (phase, times_out_in_time(phase).await))).await;
+    for (phase, was_in_time) in results {
+        // If eight mailers at once overload the machine, the phase is repeated alone.
+        assert!(was_in_time || times_out_in_time(phase).await, "{phase:?}");
     }
 }
 
-/// Whether the phase is left in time, and the other mails are sent by then.
-async fn leaves_in_time(phase: Phase) -> bool {
+/// Returns whether the phase times out in time, and the other mails are sent by then.
+async fn times_out_in_time(phase: Phase) -> bool {
     const LIMIT: Duration = Duration::from_secs(3);
     let limits = [("SMTP_TIMEOUT_MS", "3000"), ("SMTP_FINAL_TIMEOUT_MS", "3000")];
     let (reached, mut is_reached) = watch::channel(None);
@@ -86,7 +86,7 @@ async fn leaves_in_time(phase: Phase) -> bool {
     let post = post_with(&limits, behaviour).await;
     post.add_many(5).await;
     let mailer = post.world.mailer(&[]);
-    let began = is_reached.wait_for(Option::is_some).await.expect("the server lives").expect("it has begun");
+    let began = is_reached.wait_for(Option::is_some).await.expect("the server runs").expect("reached");
     let leaving = async {
         mailer.line("Mail not accepted").await;
         (began.elapsed(), post.world.smtp.received().len())
@@ -105,24 +105,24 @@ async fn leaves_in_time(phase: Phase) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_left_at_every_phase() {
-    all_are_sent_in_spite_of(Action::Hang).await;
+async fn hang_at_any_phase_loses_nothing() {
+    assert_all_sent_despite(Action::Hang).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_at_any_phase_loses_nothing() {
-    all_are_sent_in_spite_of(Action::Close).await;
+async fn lost_connection_at_any_phase_loses_nothing() {
+    assert_all_sent_despite(Action::Close).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_at_any_phase_loses_nothing() {
-    for nonsense in ["hello", "150 wait"] {
-        all_are_sent_in_spite_of(reply(nonsense)).await;
+async fn garbled_reply_at_any_phase_loses_nothing() {
+    for garbage in ["hello", "150 wait"] {
+        assert_all_sent_despite(reply(garbage)).await;
     }
 }
 
 #[tokio::test]
-async fn while_one_mail_hangs_the_other_slots_go_on() {
+async fn hanging_mail_does_not_block_other_slots() {
     let post = Post::start_set(&[("SMTP_FINAL_TIMEOUT_MS", "50000")]).await;
     post.world.smtp.behave(once(Phase::Dot, Action::Hang));
     post.add_many(50).await;
@@ -134,7 +134,7 @@ async fn while_one_mail_hangs_the_other_slots_go_on() {
 }
 
 #[tokio::test]
-async fn the_late_reply_to_one_mail_is_never_taken_for_that_of_the_next() {
+async fn late_reply_is_never_read_as_the_next_mails_reply() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1"), ("SMTP_FINAL_TIMEOUT_MS", "2000")]).await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
@@ -151,33 +151,29 @@ async fn the_late_reply_to_one_mail_is_never_taken_for_that_of_the_next() {
     assert_eq!(post.reason(&refused).await, "554 5.6.0 refused");
     assert!(post.reason(&late).await.contains("it may have been delivered"));
     assert!(post.world.smtp.received().iter().all(|mail| mail.to == ["late@example.com"]));
-    assert!(post.world.smtp.count("EHLO") >= 2, "the connection in doubt was not used again");
+    assert!(post.world.smtp.count("EHLO") >= 2, "the connection in doubt was not reused");
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_after_the_dot_is_ambiguous_and_the_providers_trouble() {
-    for nonsense in ["354 go on", "hello", "150 wait", "250-one\r\n451 two"] {
+async fn garbled_final_reply_is_ambiguous_and_opens_circuit() {
+    for garbage in ["354 go on", "hello", "150 wait", "250-one\r\n451 two"] {
         let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
-        post.world.smtp.behave(once(Phase::Dot, reply(nonsense)));
+        post.world.smtp.behave(once(Phase::Dot, reply(garbage)));
         let id = post.add(json!("ada@example.com")).await;
         let drain = post.drain().await;
-        assert_eq!((drain.sent, drain.ambiguous), (1, 1), "{nonsense}");
-        assert_eq!(post.job(&id).await["atm"], "1", "no attempt is spent: {nonsense}");
-        assert_eq!(post.world.smtp.count("EHLO"), 2, "{nonsense}");
+        assert_eq!((drain.sent, drain.ambiguous), (1, 1), "{garbage}");
+        assert_eq!(post.job(&id).await["atm"], "1", "no attempt is spent: {garbage}");
+        assert_eq!(post.world.smtp.count("EHLO"), 2, "{garbage}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_never_makes_sense_after_the_dot_fails_no_mail_and_gets_each_one_seldom() {
+async fn garbled_final_replies_back_off_and_fail_no_mail() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "100")]).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { reply("354 go on") } else { Action::Proceed });
     post.add_many(3).await;
     let drain = post.drain().await;
-    assert_eq!(
-        (drain.failed, drain.retried_later, drain.ambiguous),
-        (0, 3, 6),
-        "the second time they take the slow lane"
-    );
+    assert_eq!((drain.failed, drain.retried_later, drain.ambiguous), (0, 3, 6), "the second time they back off");
     for job in post.queue.list(State::Delayed, 0, 10, Order::OldestFirst).await.expect("read") {
         assert!(job.due.expect("delayed") > now() + 200_000, "5 minutes: {job:?}");
         let known: String = post.world.redis.cmd(&format!("GET mail:sent:{}", job.id)).await;
@@ -186,7 +182,7 @@ async fn a_server_that_never_makes_sense_after_the_dot_fails_no_mail_and_gets_ea
 }
 
 #[tokio::test]
-async fn a_mail_that_may_have_been_taken_is_sent_again_with_the_same_bytes() {
+async fn ambiguous_mail_is_sent_again_with_the_same_bytes() {
     let post = Post::start().await;
     post.world.smtp.behave(once(Phase::Dot, Action::KeepAndClose));
     post.add(json!("ada@example.com")).await;
@@ -198,7 +194,7 @@ async fn a_mail_that_may_have_been_taken_is_sent_again_with_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_bare_refusal_for_now_spends_attempts_after_two_and_four_seconds() {
+async fn temporary_refusals_are_retried_after_two_and_four_seconds() {
     const STEP: Duration = Duration::from_millis(10);
     let post = Post::start().await;
     let tried = Arc::new(Mutex::new(HashMap::<String, Vec<Instant>>::new()));

@@ -1,4 +1,4 @@
-//! A mailer that is killed loses no mail, and sends few twice: at most those that it had in hand.
+//! A killed mailer loses no mail, and sends few twice: at most those in flight.
 #![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
 use std::{
@@ -14,12 +14,12 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Received, eventually};
 use serde_json::json;
 
-use crate::{PATIENCE, Post, SHORT_LOCKS, count, metrics::metric_is};
+use crate::{Post, SHORT_LOCKS, TIMEOUT, count, metrics::metric_is};
 
-/// Mails that a mailer has in hand.
+/// Mails that a mailer has in flight.
 const SLOTS: usize = 5;
 
-/// How many mails were accepted more than once; all must have been accepted, and copies must not differ.
+/// Returns the number of duplicates; every mail must have been accepted, and copies must not differ.
 fn duplicates(received: &[Received], mails: usize) -> usize {
     let mut copies: HashMap<&str, Vec<&Received>> = HashMap::new();
     for mail in received {
@@ -34,7 +34,7 @@ fn duplicates(received: &[Received], mails: usize) -> usize {
 }
 
 #[tokio::test]
-async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
+async fn killed_between_acceptance_and_ledger_loses_nothing() {
     let kills = count(100, 10);
     let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
@@ -51,11 +51,11 @@ async fn killed_between_acceptance_and_the_note_of_it_a_mailer_loses_nothing() {
     }
     let duplicates = duplicates(&post.world.smtp.received(), kills);
     println!("{kills} kills between acceptance and its note: {kills} mails accepted, {duplicates} of them twice");
-    assert!(duplicates <= kills, "one mail was in hand at each kill");
+    assert!(duplicates <= kills, "one mail was in flight at each kill");
 }
 
 #[tokio::test]
-async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
+async fn killed_before_the_message_sends_nothing_twice() {
     let kills = count(100, 5);
     let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
@@ -63,7 +63,7 @@ async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
         let before = post.world.smtp.count("DATA");
         post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
-        eventually("DATA", PATIENCE, async || (post.world.smtp.count("DATA") > before).then_some(())).await;
+        eventually("DATA", TIMEOUT, async || (post.world.smtp.count("DATA") > before).then_some(())).await;
         mailer.kill().await;
         post.world.smtp.behave(|_, _| Action::Proceed);
         let _mailer = post.world.mailer(&[]);
@@ -73,10 +73,10 @@ async fn killed_before_the_message_was_sent_a_mailer_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
+async fn killed_during_the_message_sends_nothing_twice() {
     let kills = count(100, 3);
     let post = Post::start_set(&SHORT_LOCKS).await;
-    // Longer than what the system takes from the mailer, and would send though the mailer is dead.
+    // Longer than the socket buffer, which the system would send after the mailer is dead.
     let attachment = json!({"filename": "a.bin", "content": "QUJD".repeat(1_630_000), "encoding": "base64"});
     for kill in 0..kills {
         let in_the_middle = Arc::new(AtomicBool::new(false));
@@ -91,7 +91,7 @@ async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
         let to = format!("s{kill}@example.com");
         post.add_data(json!({"to": to, "subject": "x", "html": "", "attachments": [&attachment]})).await;
         let mut mailer = post.world.mailer(&[]);
-        eventually("the message begun", PATIENCE, async || in_the_middle.load(Ordering::SeqCst).then_some(())).await;
+        eventually("the message begun", TIMEOUT, async || in_the_middle.load(Ordering::SeqCst).then_some(())).await;
         mailer.kill().await;
         post.world.smtp.behave(|_, _| Action::Proceed);
         let _mailer = post.world.mailer(&[]);
@@ -102,7 +102,7 @@ async fn killed_in_the_middle_of_a_message_a_mailer_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn killed_at_random_a_mailer_loses_nothing_and_sends_few_twice() {
+async fn killed_at_random_loses_nothing_and_sends_few_twice() {
     let (kills, mails) = (count(100, 10), count(2_000, 300));
     let post = Post::start_set(&SHORT_LOCKS).await;
     post.world.smtp.behave(|phase, _| match phase {
@@ -113,17 +113,17 @@ async fn killed_at_random_a_mailer_loses_nothing_and_sends_few_twice() {
     for _ in 0..kills {
         let before = post.world.smtp.received().len();
         let mut mailer = post.world.mailer(&[]);
-        // Some mails further on, at a moment that the machine's load decides.
+        // A few mails later, at a moment that depends on the load.
         let further = (before + 1 + before % 7).min(mails);
-        eventually("some more mails", PATIENCE, async || (post.world.smtp.received().len() >= further).then_some(()))
+        eventually("some more mails", TIMEOUT, async || (post.world.smtp.received().len() >= further).then_some(()))
             .await;
         mailer.kill().await;
     }
     let _mailer = post.world.mailer(&[]);
     let all = i64::try_from(mails).expect("few");
     let ended = async || Some(post.counts().await).filter(|counts| counts.completed + counts.failed == all);
-    let failed = eventually("all jobs to end", PATIENCE, ended).await.failed;
-    // What loses its mailer six times, which so many kills in so few seconds can do, is left to an operator.
+    let failed = eventually("all jobs to end", TIMEOUT, ended).await.failed;
+    // A mail whose mailer dies six times, which many kills in a few seconds can cause, is left to an operator.
     let retried = post.queue.retry_failed(Some("stalled more than"), Attempts::Reset).await.expect("retried");
     assert_eq!(i64::try_from(retried), Ok(failed));
     post.completed(all).await;
@@ -136,7 +136,7 @@ async fn killed_at_random_a_mailer_loses_nothing_and_sends_few_twice() {
 }
 
 #[tokio::test]
-async fn a_mailer_told_to_stop_waits_for_the_final_reply() {
+async fn stopping_mailer_waits_for_the_final_reply() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
     post.add_many(1).await;
@@ -145,12 +145,12 @@ async fn a_mailer_told_to_stop_waits_for_the_final_reply() {
     mailer.terminate();
     mailer.line("Stopping").await;
     post.world.smtp.behave(|_, _| Action::Proceed);
-    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(0), "{}", mailer.output());
     assert_eq!((post.world.smtp.received().len(), post.counts().await.completed), (1, 1));
 }
 
 #[tokio::test]
-async fn a_mailer_that_never_reached_redis_stops_when_told() {
+async fn mailer_without_redis_stops_on_sigterm() {
     let mut post = Post::start().await;
     post.world.redis.kill().await;
     let mut mailer = post.world.mailer(&[]);
@@ -160,12 +160,12 @@ async fn a_mailer_that_never_reached_redis_stops_when_told() {
 }
 
 #[tokio::test]
-async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_it_is_back() {
+async fn stopping_mailer_records_a_sent_mail_once_redis_is_back() {
     let mut post = Post::start_lasting().await;
     for name in ["QUEUE_LOCK_MS", "QUEUE_STALLED_INTERVAL_MS"] {
-        post.world.set(name, "30000"); // the job is still its own when Redis is back
+        post.world.set(name, "30000"); // the lock is still held when Redis is back
     }
-    // Redis goes once all of the message is there: before it is sent, the mailer notes that there.
+    // Redis stops once the whole message was received: the intent is written to it before.
     let is_sent = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&is_sent);
     post.world.smtp.behave(move |phase, _| {
@@ -177,7 +177,7 @@ async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_i
     });
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
-    eventually("the message sent", PATIENCE, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
+    eventually("the message sent", TIMEOUT, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
@@ -185,13 +185,13 @@ async fn a_mailer_told_to_stop_while_redis_is_away_tells_it_what_was_sent_once_i
     mailer.line("Stopping").await;
     mailer.line("Queue not reached").await;
     post.world.redis.restart().await;
-    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(0), "{}", mailer.output());
     post.completed(1).await;
     assert_eq!(post.world.smtp.received().len(), 1);
 }
 
 #[tokio::test]
-async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags_it() {
+async fn second_sigterm_leaves_the_mail_to_the_next_mailer() {
     let post = Post::start_set(&SHORT_LOCKS).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
     post.add_many(1).await;
@@ -200,7 +200,7 @@ async fn a_mailer_told_twice_to_stop_leaves_the_mail_to_the_next_one_which_flags
     mailer.terminate();
     mailer.line("Stopping").await;
     mailer.terminate();
-    mailer.exit(PATIENCE).await;
+    mailer.exit(TIMEOUT).await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     let next = post.world.mailer(&[]);
     post.completed(1).await;

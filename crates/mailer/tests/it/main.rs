@@ -1,5 +1,5 @@
-//! Tests of the mailer, each in a world of its own: in process, and as a process where it is killed or its command line
-//! is meant.
+//! Tests of the mailer, each with its own servers: in process, and as a process if it is killed or its command line is
+//! tested.
 
 mod bad_input;
 mod delivery;
@@ -29,13 +29,13 @@ use examhall_testkit::{Action, DatabaseKind, RedisOptions, SmtpOptions, SmtpServ
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longer than any step takes, so that a busy machine fails no test.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// So that the mails of a mailer that was killed, or has lost them, are soon another's.
+/// Locks that expire soon, so that the mails of a killed mailer are reclaimed.
 const SHORT_LOCKS: [(&str, &str); 2] = [("QUEUE_LOCK_MS", "1000"), ("QUEUE_STALLED_INTERVAL_MS", "1000")];
 
-/// A world, and a producer that adds mails to its queue.
+/// The servers of a test, and a producer that adds mails to the queue.
 struct Post {
     world: World,
     queue: Queue<Value>,
@@ -68,7 +68,7 @@ impl Post {
         post
     }
 
-    /// As [`start`](Self::start), where Redis survives a restart.
+    /// As [`start`](Self::start), with a Redis that survives a restart.
     async fn start_lasting() -> Self {
         let options = RedisOptions { append_only: true, ..RedisOptions::default() };
         Self::in_world(World::start_with(DatabaseKind::Sqlite, options).await).await
@@ -88,7 +88,7 @@ impl Post {
         }
     }
 
-    /// Adds a mail to these recipients; gives its job's id.
+    /// Adds a mail to these recipients; returns its job's id.
     async fn add(&self, to: Value) -> String {
         self.add_data(json!({"to": to, "subject": "Hello", "html": "<p>Hi</p>", "text": "Hi"})).await
     }
@@ -109,7 +109,7 @@ impl Post {
         self.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added")
     }
 
-    /// Runs a mailer until there is nothing left to do.
+    /// Runs a mailer until the queue is drained.
     async fn drain(&self) -> DrainSummary {
         self.drain_with(DrainOptions::default()).await
     }
@@ -125,12 +125,12 @@ impl Post {
         self.queue.raw(id).await.expect("read")
     }
 
-    /// Why the job failed last.
+    /// Returns the last failure reason of the job.
     async fn reason(&self, id: &str) -> String {
         self.job(id).await.remove("failedReason").unwrap_or_default()
     }
 
-    /// The job's return value.
+    /// Returns the job's return value.
     async fn returned(&self, id: &str) -> Value {
         serde_json::from_str(&self.job(id).await["returnvalue"]).expect("JSON")
     }
@@ -139,9 +139,9 @@ impl Post {
         self.queue.counts().await.expect("read")
     }
 
-    /// Waits until so many jobs are completed.
+    /// Waits until `count` jobs are completed.
     async fn completed(&self, count: i64) {
-        eventually(&format!("{count} jobs completed"), PATIENCE, async || {
+        eventually(&format!("{count} jobs completed"), TIMEOUT, async || {
             self.queue.counts().await.is_ok_and(|counts| counts.completed >= count).then_some(())
         })
         .await;
@@ -152,13 +152,13 @@ fn reply(text: &str) -> Action {
     Action::Reply(text.to_owned())
 }
 
-/// In ms since 1970.
+/// Returns the time in ms since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("in range")
 }
 
-/// How often something is done: the full count with `--long`.
+/// Returns the number of repetitions: the full count with `--long`.
 fn count(long: usize, short: usize) -> usize {
     if is_long() { long } else { short }
 }

@@ -1,4 +1,4 @@
-//! What a running mailer tells whoever watches it.
+//! Metrics of a running mailer.
 
 use examhall_core::Timestamp;
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
@@ -8,9 +8,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{PATIENCE, Post, reply};
+use crate::{Post, TIMEOUT, reply};
 
-/// What `/metrics` of a running mailer answers.
+/// Returns the answer of `/metrics`.
 async fn scrape(mailer: &Process) -> Option<String> {
     let line = mailer.line("Health and metrics on port").await;
     let digits = line.split("on port ").nth(1)?.chars().take_while(char::is_ascii_digit).collect::<String>();
@@ -21,9 +21,9 @@ async fn scrape(mailer: &Process) -> Option<String> {
     Some(text)
 }
 
-/// Waits until the first metric whose line starts so has this value.
+/// Waits until the first metric line with this start has this value.
 pub(crate) async fn metric_is(mailer: &Process, start: &str, expected: f64) {
-    eventually(&format!("{start} is {expected}"), PATIENCE, async || {
+    eventually(&format!("{start} is {expected}"), TIMEOUT, async || {
         let text = scrape(mailer).await?;
         let value = text.lines().find(|line| line.starts_with(start))?.rsplit(' ').next()?.parse::<f64>().ok()?;
         ((value - expected).abs() < 0.001).then_some(())
@@ -32,7 +32,7 @@ pub(crate) async fn metric_is(mailer: &Process, start: &str, expected: f64) {
 }
 
 #[tokio::test]
-async fn a_running_mailer_tells_what_it_has_done_and_what_waits() {
+async fn metrics_show_outcomes_and_waiting_mails() {
     let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
     let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
     let post = Post::start_with(options).await;
@@ -69,12 +69,12 @@ async fn a_running_mailer_tells_what_it_has_done_and_what_waits() {
         assert!(text.contains(&start), "{start}: {text}");
     }
     for secret in ["ada@", "example.com\"", "correct-horse", "spam"] {
-        assert!(!text.contains(secret), "no address, no domain, no password, no words of a server: {text}");
+        assert!(!text.contains(secret), "no address, domain, password or server text: {text}");
     }
 }
 
 #[tokio::test]
-async fn slots_are_busy_while_mails_are_on_their_way() {
+async fn slots_are_busy_while_mails_are_in_flight() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
     post.add_many(3).await;

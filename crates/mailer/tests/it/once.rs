@@ -8,11 +8,11 @@ use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{PATIENCE, Post, count, reply};
+use crate::{Post, TIMEOUT, count, reply};
 
 async fn once(post: &Post, args: &[&str]) -> (Process, Option<i32>) {
     let mut mailer = post.world.mailer(&[&["--once"], args].concat());
-    let code = mailer.exit(PATIENCE).await.code();
+    let code = mailer.exit(TIMEOUT).await.code();
     (mailer, code)
 }
 
@@ -21,7 +21,7 @@ async fn summary(mailer: &Process) -> Value {
 }
 
 #[tokio::test]
-async fn everything_that_is_due_is_sent_and_what_is_left_is_told() {
+async fn due_mails_are_sent_and_the_rest_is_reported() {
     let due = count(1_204, 60);
     let post = Post::start().await;
     post.add_many(due).await;
@@ -29,7 +29,7 @@ async fn everything_that_is_due_is_sent_and_what_is_left_is_told() {
         let later = JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() };
         post.add_with(json!({"to": format!("l{n}@example.com"), "subject": "x", "html": ""}), later).await;
     }
-    // One in the hands of somebody else.
+    // One in flight at another worker.
     post.world.redis.cmd::<i64>("HSET bull:email:x name send-email data {} opts {} timestamp 1").await;
     post.world.redis.cmd::<i64>("LPUSH bull:email:active x").await;
     post.world.redis.cmd::<()>("SET bull:email:x:lock token PX 600000").await;
@@ -42,7 +42,7 @@ async fn everything_that_is_due_is_sent_and_what_is_left_is_told() {
 }
 
 #[tokio::test]
-async fn mails_that_failed_for_good_are_told_by_the_exit_code() {
+async fn exit_code_reports_failed_mails() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("s0@") || line.contains("s1@") => reply("550 5.1.1 no such user"),
@@ -57,7 +57,7 @@ async fn mails_that_failed_for_good_are_told_by_the_exit_code() {
 }
 
 #[tokio::test]
-async fn what_stops_it_early_is_told_by_the_exit_code() {
+async fn exit_code_reports_an_early_stop() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| match phase {
         Phase::Dot => Action::Wait(Duration::from_millis(300)),
@@ -86,11 +86,11 @@ async fn what_stops_it_early_is_told_by_the_exit_code() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_or_refuses_is_told_by_the_exit_code() {
+async fn exit_code_reports_an_unavailable_provider() {
     let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     post.world.set("SMTP_URL", "smtp://127.0.0.1:1?tls=none");
     let (mailer, code) = once(&post, &[]).await;
-    assert_eq!(code, Some(0), "nothing is left, so nothing is wrong: {}", mailer.output());
+    assert_eq!(code, Some(0), "nothing is left to send: {}", mailer.output());
     post.add_many(3).await;
     let (mailer, code) = once(&post, &[]).await;
     assert_eq!(code, Some(69), "{}", mailer.output());
@@ -98,7 +98,7 @@ async fn a_provider_that_is_down_or_refuses_is_told_by_the_exit_code() {
 }
 
 #[tokio::test]
-async fn a_refused_log_in_is_told_by_the_exit_code_and_costs_no_mail_an_attempt() {
+async fn exit_code_reports_a_refused_login_without_attempts_spent() {
     let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
     let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
     let post = Post::start_with(options).await;
@@ -115,7 +115,7 @@ async fn a_refused_log_in_is_told_by_the_exit_code_and_costs_no_mail_an_attempt(
 }
 
 #[tokio::test]
-async fn one_that_is_told_to_stop_finishes_what_it_has_in_hand_and_leaves_the_rest_waiting() {
+async fn sigterm_finishes_mails_in_flight_and_leaves_the_rest() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| match phase {
         Phase::Dot => Action::Wait(Duration::from_millis(300)),
@@ -123,19 +123,19 @@ async fn one_that_is_told_to_stop_finishes_what_it_has_in_hand_and_leaves_the_re
     });
     post.add_many(60).await;
     let mut mailer = post.world.mailer(&["--once", "--json"]);
-    post.world.smtp.wait_for(7).await; // some more are in hand
+    post.world.smtp.wait_for(7).await; // some more are in flight
     mailer.terminate();
-    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(75), "{}", mailer.output());
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(75), "{}", mailer.output());
     let sent = i64::try_from(post.world.smtp.received().len()).expect("few");
     let counts = post.counts().await;
     assert_eq!((counts.completed, counts.prioritized), (sent, 60 - sent));
     let summary = summary(&mailer).await;
     assert_eq!((&summary["sent"], &summary["left"]["waiting"]), (&json!(sent), &json!(60 - sent)));
-    assert!(sent < 60, "it was told early");
+    assert!(sent < 60, "it was stopped early");
 }
 
 #[tokio::test]
-async fn bad_usage_and_bad_settings_have_codes_of_their_own() {
+async fn bad_usage_and_bad_settings_have_their_own_exit_codes() {
     let post = Post::start().await;
     for (args, expected) in [(&["--max-time", "soon"][..], 64), (&["--limit", "0"], 64), (&["run"], 64)] {
         let (mailer, code) = once(&post, args).await;
@@ -149,12 +149,12 @@ async fn bad_usage_and_bad_settings_have_codes_of_their_own() {
     }
 }
 
-/// Runs a program on a terminal, as its child, and ends as it does. Each state of a bar becomes a line.
+/// Runs a program on a terminal, and exits with its code. Each state of a bar becomes a line.
 const TERMINAL: &str = "import os, pty, sys; lines = lambda terminal: os.read(terminal, 1024).replace(b'\\r', b'\\n'); \
                         sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], lines)))";
 
 #[tokio::test]
-async fn how_far_it_is_is_shown_by_a_bar_on_a_terminal_and_else_by_a_line_now_and_then() {
+async fn progress_is_a_bar_on_a_terminal_and_lines_otherwise() {
     let post = Post::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new("python3");
@@ -174,13 +174,13 @@ async fn how_far_it_is_is_shown_by_a_bar_on_a_terminal_and_else_by_a_line_now_an
         };
         mailer.line(shown).await;
         post.world.smtp.behave(|_, _| Action::Proceed);
-        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+        assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(0), "{}", mailer.output());
         assert!(mailer.output().contains("drained 3: 3 sent"), "{}", mailer.output());
     }
 }
 
 #[tokio::test]
-async fn two_at_once_beside_a_daemon_send_no_mail_twice() {
+async fn two_drains_alongside_a_daemon_send_no_mail_twice() {
     let mails = count(1_000, 150);
     let post = Post::start().await;
     post.add_many(mails).await;

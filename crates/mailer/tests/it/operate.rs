@@ -1,4 +1,4 @@
-//! The operator's commands, and what they must not show.
+//! The operator's commands, and secrets that they must not show.
 #![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
 use std::time::Duration;
@@ -8,15 +8,15 @@ use examhall_queue::{Order, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post, now, reply};
+use crate::{Post, TIMEOUT, now, reply};
 
 async fn run(post: &Post, args: &[&str]) -> (String, Option<i32>) {
     let mut mailer: Process = post.world.mailer(args);
-    let code = mailer.exit(PATIENCE).await.code();
+    let code = mailer.exit(TIMEOUT).await.code();
     (mailer.output(), code)
 }
 
-/// The last line of a command's answer as JSON; it must have succeeded.
+/// Returns the last line of a command's answer as JSON; the command must succeed.
 async fn json_of(post: &Post, args: &[&str]) -> Value {
     let (output, code) = run(post, &[args, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{args:?}: {output}");
@@ -26,7 +26,7 @@ async fn json_of(post: &Post, args: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn failed_mails_are_listed_shown_and_sent_again() {
+async fn failed_mails_are_listed_shown_and_retried() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
     let secret = json!({"to": "ada@example.com", "subject": "x", "html": "token-4711", "text": "token-4711"});
@@ -54,7 +54,7 @@ async fn failed_mails_are_listed_shown_and_sent_again() {
 }
 
 #[tokio::test]
-async fn the_queue_is_paused_resumed_and_cleaned() {
+async fn queue_is_paused_resumed_and_cleaned() {
     let post = Post::start().await;
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(json_of(&post, &["queue", "pause"]).await, json!({"paused": true}));
@@ -71,7 +71,7 @@ async fn the_queue_is_paused_resumed_and_cleaned() {
 }
 
 #[tokio::test]
-async fn an_operator_decides_who_is_not_sent_to() {
+async fn operator_adds_and_removes_suppressions() {
     let post = Post::start().await;
     let add = ["suppressions", "add", "Ada@Example.com", "--reason", "asked for it"];
     assert_eq!(json_of(&post, &add).await, json!({"added": true}));
@@ -89,7 +89,7 @@ async fn an_operator_decides_who_is_not_sent_to() {
 }
 
 #[tokio::test]
-async fn a_check_finds_what_is_wrong_without_sending_a_mail() {
+async fn check_finds_failures_without_sending_a_mail() {
     let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
     let mut post =
         Post::start_with(SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() }).await;
@@ -109,7 +109,7 @@ async fn a_check_finds_what_is_wrong_without_sending_a_mail() {
 }
 
 #[tokio::test]
-async fn a_test_mail_goes_past_the_queue() {
+async fn send_test_bypasses_the_queue() {
     let post = Post::start().await;
     let sent = json_of(&post, &["send-test", "--to", "ada@example.com"]).await;
     assert_eq!(sent["response"], "250 2.0.0 queued as 1");
@@ -146,7 +146,7 @@ async fn logs_show_no_secret_at_any_level() {
 }
 
 #[tokio::test]
-async fn bodies_of_sent_mails_do_not_stay_in_redis() {
+async fn bodies_of_sent_mails_are_wiped_from_redis() {
     let post = Post::start_set(&[("MAIL_KEEP_BODIES", "false")]).await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("bob@") => reply("550 5.7.1 spam"),
@@ -158,17 +158,17 @@ async fn bodies_of_sent_mails_do_not_stay_in_redis() {
     assert_eq!((drain.sent, drain.failed), (1, 1));
     let left: Value = serde_json::from_str(&post.job(&sent).await["data"]).expect("JSON");
     assert_eq!(left, json!({"to": "ada@example.com", "subject": "x", "html": ""}));
-    assert!(post.job(&failed).await["data"].contains("token-4711"), "so that it can be sent again");
+    assert!(post.job(&failed).await["data"].contains("token-4711"), "for a retry");
 }
 
 #[tokio::test]
-async fn bodies_that_a_killed_mailer_left_are_wiped_by_the_next_one() {
-    let mut post = Post::start().await; // keeps them, as in development
+async fn next_mailer_wipes_bodies_that_a_killed_one_left() {
+    let mut post = Post::start().await; // keeps bodies, as in development
     post.add_many(3).await;
     assert_eq!(post.drain().await.sent, 3);
     post.world.set("MAIL_KEEP_BODIES", "false");
     let _mailer = post.world.mailer(&[]);
-    eventually("bodies wiped", PATIENCE, async || {
+    eventually("bodies wiped", TIMEOUT, async || {
         let jobs = post.queue.list(State::Completed, 0, 10, Order::OldestFirst).await.expect("read");
         jobs.iter().all(|job| job.data["html"] == "").then_some(())
     })
@@ -176,7 +176,7 @@ async fn bodies_that_a_killed_mailer_left_are_wiped_by_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_failed_mail_keeps_its_body_until_it_expires_and_a_retry_then_says_that_it_has() {
+async fn failed_mail_keeps_its_body_until_it_expires() {
     let post = Post::start_set(&[("MAIL_KEEP_BODIES", "false")]).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
     let soon = Timestamp::from_millis(now()).plus(Duration::from_secs(3));
@@ -186,29 +186,29 @@ async fn a_failed_mail_keeps_its_body_until_it_expires_and_a_retry_then_says_tha
     let (expiring, other) = (post.add_data(expiring).await, post.add_data(mail).await);
     assert_eq!(post.drain().await.failed, 2);
     let _mailer = post.world.mailer(&[]);
-    eventually("the expired mail's body wiped", PATIENCE, async || {
+    eventually("the expired mail's body wiped", TIMEOUT, async || {
         let is_wiped = !post.job(&expiring).await["data"].contains("token-4711");
         assert!(!is_wiped || Timestamp::from_millis(now()) >= soon, "a retry could still have sent it");
         is_wiped.then_some(())
     })
     .await;
-    assert!(post.job(&other).await["data"].contains("token-4711"), "nothing says that it has expired");
+    assert!(post.job(&other).await["data"].contains("token-4711"), "it has no expiry");
     assert_eq!(json_of(&post, &["queue", "retry", &expiring]).await, json!({"retried": 1}));
-    eventually("the expired mail failed", PATIENCE, async || (post.reason(&expiring).await == "expired").then_some(()))
+    eventually("the expired mail failed", TIMEOUT, async || (post.reason(&expiring).await == "expired").then_some(()))
         .await;
 }
 
 #[tokio::test]
-async fn an_idle_mailer_is_small_and_quiet() {
+async fn idle_mailer_is_small_and_quiet() {
     let quiet = [("QUEUE_LOCK_MS", "30000"), ("QUEUE_STALLED_INTERVAL_MS", "30000"), ("MAIL_KEEP_BODIES", "false")];
     let post = Post::start_set(&quiet).await;
     let mailer = post.world.mailer(&[]);
     let id = post.add(json!("ada@example.com")).await;
-    eventually("the mail's body wiped, the last thing done", PATIENCE, async || {
+    eventually("the mail's body wiped, which is the last step", TIMEOUT, async || {
         post.job(&id).await["data"].contains("\"html\":\"\"").then_some(())
     })
     .await;
-    // What clients send; what scripts call in turn counts elsewhere.
+    // Commands of clients, without those that scripts call.
     let commands = async || -> u64 {
         let info: String = post.world.redis.cmd("INFO commandstats").await;
         let sent = ["evalsha", "eval", "ping", "bzpopmin", "client", "subscribe"];
@@ -216,7 +216,7 @@ async fn an_idle_mailer_is_small_and_quiet() {
         let is_sent = |line: &&str| sent.iter().any(|name| line.starts_with(&format!("cmdstat_{name}")));
         info.lines().filter(is_sent).filter_map(calls).sum()
     };
-    // How often the process was woken. Its CPU time would depend on the machine.
+    // Wakes of the process. CPU time would depend on the machine.
     let wakes = || -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", mailer.pid())).expect("Linux");
         let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
@@ -226,7 +226,7 @@ async fn an_idle_mailer_is_small_and_quiet() {
         status.filter_map(count).sum()
     };
     let (before, wakes_before, seconds) = (commands().await, wakes(), 20);
-    tokio::time::sleep(Duration::from_secs(seconds)).await; // what is measured is a time without work
+    tokio::time::sleep(Duration::from_secs(seconds)).await; // the idle time under test
     let (sent, woken) = (commands().await - before, wakes() - wakes_before);
     let status = std::fs::read_to_string(format!("/proc/{}/status", mailer.pid())).expect("Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");

@@ -1,4 +1,4 @@
-//! The most urgent mail goes first, whatever waits.
+//! Priorities: urgent mails overtake all others.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::{Post, count, reply};
 
-/// Mails that a mailer has in hand.
+/// Mails that a mailer has in flight.
 const SLOTS: usize = 5;
 
-/// Sends take some time each, so that what overtakes can be seen.
+/// Makes each delivery slow, so that overtaking can be observed.
 fn slow(post: &Post) {
     post.world.smtp.behave(|phase, _| match phase {
         Phase::Dot => Action::Wait(Duration::from_millis(20)),
@@ -20,7 +20,7 @@ fn slow(post: &Post) {
     });
 }
 
-/// Adds an urgent mail; says how many others were begun before it, after it had been added.
+/// Adds an urgent mail; returns how many others were begun between its addition and its start.
 async fn begun_before_an_urgent_one(post: &Post) -> usize {
     let options =
         JobOptions { priority: Priority::HIGHEST.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
@@ -34,7 +34,7 @@ async fn begun_before_an_urgent_one(post: &Post) -> usize {
 }
 
 #[tokio::test]
-async fn an_urgent_mail_is_not_kept_by_a_hundred_thousand_others() {
+async fn urgent_mail_overtakes_a_hundred_thousand_others() {
     let others = count(100_000, 3_000);
     let post = Post::start().await;
     slow(&post);
@@ -42,12 +42,12 @@ async fn an_urgent_mail_is_not_kept_by_a_hundred_thousand_others() {
     let _mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for(20).await;
     let begun = begun_before_an_urgent_one(&post).await;
-    // Those in hand, and those that a free slot each was given together with it.
+    // Those in flight, and those that free slots took together with it.
     assert!(begun <= 2 * SLOTS, "{begun} of {others} went before it");
 }
 
 #[tokio::test]
-async fn an_urgent_mail_is_not_kept_by_all_failed_ones_being_sent_again() {
+async fn urgent_mail_overtakes_retries_of_all_failed_mails() {
     let others = count(10_000, 500);
     let post = Post::start().await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
@@ -62,7 +62,7 @@ async fn an_urgent_mail_is_not_kept_by_all_failed_ones_being_sent_again() {
 }
 
 #[tokio::test]
-async fn a_job_of_a_node_program_without_a_priority_goes_first() {
+async fn job_of_node_without_priority_goes_first() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
     post.add_many(3).await;
     let data = json!({"to": "node@example.com", "subject": "x", "html": "<p>x</p>"});

@@ -1,13 +1,13 @@
-//! From the queue through a real Postfix into mailboxes.
+//! Delivery through a real Postfix into mailboxes.
 
 use std::process::Command;
 
 use examhall_testkit::{Postfix, eventually};
 use serde_json::json;
 
-use crate::{PATIENCE, Post, count};
+use crate::{Post, TIMEOUT, count};
 
-/// Checks a signature with dkimpy, given the mail's file and the public key as DNS would have it.
+/// Verifies a signature with dkimpy, given the mail's file and the public key's DNS record.
 const VERIFY: &str = "import dkim, sys; mail = open(sys.argv[1], 'rb').read(); \
                       sys.exit(0 if dkim.verify(mail, dnsfunc=lambda name, timeout=5: sys.argv[2].encode()) else 1)";
 
@@ -18,7 +18,7 @@ fn openssl(args: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn mails_reach_mailboxes_through_postfix_whole_signed_and_each_once() {
+async fn postfix_delivers_mails_whole_signed_and_once() {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let mails = count(1_000, 200);
     let (mut post, postfix) = (Post::start().await, Postfix::start().await);
@@ -40,7 +40,7 @@ async fn mails_reach_mailboxes_through_postfix_whole_signed_and_each_once() {
     }
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed), (mails as u64, 0), "{}", postfix.log());
-    let delivered = eventually("all mails in their mailboxes", PATIENCE, async || {
+    let delivered = eventually("all mails in their mailboxes", TIMEOUT, async || {
         Some(postfix.delivered()).filter(|delivered| delivered.len() >= mails)
     })
     .await;
@@ -54,7 +54,7 @@ async fn mails_reach_mailboxes_through_postfix_whole_signed_and_each_once() {
         assert!(mail.contains("with ESMTPSA"), "encrypted and logged in");
     }
     for (n, mail) in delivered.iter().take(3).enumerate() {
-        // Postfix writes line ends as the system does, and puts its own fields before the signed ones.
+        // Postfix writes the system's line ends, and adds its own fields before the signed ones.
         let path = folder.path().join(format!("{n}.eml"));
         std::fs::write(&path, mail.replace('\n', "\r\n")).expect("written");
         let verified =

@@ -1,4 +1,4 @@
-//! Providers that are away, that refuse us, or that cannot prove who they are.
+//! Providers that are unavailable, refuse us, or have an untrusted certificate.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServ
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{PATIENCE, Post, count, is_long, metrics::metric_is, reply};
+use crate::{Post, TIMEOUT, count, is_long, metrics::metric_is, reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,10 +23,10 @@ fn with_log_in(encryption: Encryption, mechanisms: &'static str) -> SmtpOptions 
 }
 
 #[tokio::test]
-async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
+async fn outage_spends_no_attempt_and_is_probed_with_backoff() {
     let mails = count(1_000, 100);
     let mut post = Post::start().await;
-    // With full counts for five minutes, in the breaker's own steps: 5, 10, 20 and then each 30 s.
+    // With full counts for five minutes, with the breaker's backoff: 5, 10, 20 and then each 30 s.
     let (down_for, step, first_steps) =
         if is_long() { (300 * SECOND, 30 * SECOND, 3) } else { (SECOND, SECOND / 2, 0) };
     post.world.set("SMTP_PROBE_MS", &step.as_millis().to_string());
@@ -44,9 +44,9 @@ async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
     post.add_many(mails).await;
     let started = Instant::now();
     let mailer = post.world.mailer(&[]);
-    tokio::time::sleep(down_for).await; // so long is it down
-    eventually("some probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 9).then_some(())).await;
-    // Five mails met the trouble at once; from then on there was one probe each step.
+    tokio::time::sleep(down_for).await; // the length of the outage
+    eventually("some probes", TIMEOUT, async || (asked.load(Ordering::SeqCst) >= 9).then_some(())).await;
+    // Five concurrent mails failed at once; from then on there was one probe per step.
     let steps = first_steps + started.elapsed().as_millis() / step.as_millis();
     assert!(asked.load(Ordering::SeqCst) as u128 <= 5 + steps + 1, "{asked:?} in {steps} steps");
     is_down.store(false, Ordering::SeqCst);
@@ -62,10 +62,10 @@ async fn a_relay_that_is_down_costs_no_attempt_and_is_asked_once_a_step() {
 }
 
 #[tokio::test]
-async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
+async fn refused_login_fails_no_mail_and_sending_resumes() {
     let mails = count(10_000, 200);
     let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN LOGIN")).await;
-    // With full counts for ten minutes, asked each 30 s.
+    // With full counts for ten minutes, probed each 30 s.
     let (refused_for, pace) = if is_long() { (600 * SECOND, 30 * SECOND) } else { (SECOND, SECOND / 3) };
     post.world.set("SMTP_PROBE_MS", &pace.as_millis().to_string());
     let (is_refused, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
@@ -82,29 +82,29 @@ async fn a_refused_log_in_fails_no_mail_and_sending_resumes_by_itself() {
     let alert = mailer.line("Provider needs an operator").await;
     assert!(alert.contains("login_refused") && alert.contains("535 5.7.8 at auth"), "{alert}");
     metric_is(&mailer, "mailer_breaker_state", 3.0).await;
-    tokio::time::sleep(refused_for).await; // so long is it refused
-    eventually("three probes", PATIENCE, async || (asked.load(Ordering::SeqCst) >= 8).then_some(())).await;
+    tokio::time::sleep(refused_for).await; // the length of the refusal
+    eventually("three probes", TIMEOUT, async || (asked.load(Ordering::SeqCst) >= 8).then_some(())).await;
     let counts = post.counts().await;
     assert_eq!((counts.failed, counts.completed), (0, 0));
     assert!(
         counts.prioritized >= i64::try_from(mails).expect("few") - 10,
-        "only those in hand were touched: {counts:?}"
+        "only mails in flight were touched: {counts:?}"
     );
-    assert!(!post.queue.is_paused().await.expect("read"), "workers of other kinds go on");
+    assert!(!post.queue.is_paused().await.expect("read"), "other workers continue");
     let alerts = mailer.output().lines().filter(|line| line.contains("needs an operator")).count();
     assert_eq!(alerts, 1);
 
     is_refused.store(false, Ordering::SeqCst);
-    let mended = Instant::now();
+    let fixed = Instant::now();
     post.world.smtp.wait_for(1).await;
-    assert!(mended.elapsed() < pace + 3 * SECOND, "by the next probe: {:?}", mended.elapsed());
+    assert!(fixed.elapsed() < pace + 3 * SECOND, "by the next probe: {:?}", fixed.elapsed());
     post.completed(i64::try_from(mails).expect("few")).await;
     assert_eq!((post.counts().await.failed, post.world.smtp.received().len()), (0, mails));
     metric_is(&mailer, "mailer_breaker_state", 0.0).await;
 }
 
 #[tokio::test]
-async fn while_a_mailer_is_held_by_a_refused_log_in_a_node_worker_beside_it_goes_on() {
+async fn node_worker_continues_alongside_a_refused_mailer() {
     let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN")).await;
     post.world.set("SMTP_PROBE_MS", "200");
     post.world.smtp.behave(|phase, _| if phase == Phase::Auth { reply("535 5.7.8 no") } else { Action::Proceed });
@@ -123,7 +123,7 @@ async fn while_a_mailer_is_held_by_a_refused_log_in_a_node_worker_beside_it_goes
 }
 
 #[tokio::test]
-async fn a_refused_sender_holds_all_mails_only_where_it_is_mail_from() {
+async fn refused_sender_opens_the_circuit_only_for_mail_from() {
     let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     post.world.set("MAIL_FROM", "Exams <no-reply@example.com>");
     post.world.smtp.behave(|phase, line| {
@@ -156,7 +156,7 @@ async fn a_refused_sender_holds_all_mails_only_where_it_is_mail_from() {
 }
 
 #[tokio::test]
-async fn mails_go_out_over_tls_with_either_way_to_log_in() {
+async fn mails_are_sent_over_tls_with_plain_and_login() {
     for encryption in [Encryption::StartTls, Encryption::Implicit] {
         for mechanisms in ["PLAIN", "LOGIN"] {
             let post = Post::start_with(with_log_in(encryption, mechanisms)).await;
@@ -168,41 +168,41 @@ async fn mails_go_out_over_tls_with_either_way_to_log_in() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_server_that_cannot_prove_who_it_is() {
+async fn nothing_is_sent_to_an_untrusted_server() {
     for encryption in [Encryption::StartTls, Encryption::Implicit] {
         let certificate_for = "DNS:elsewhere.example".to_owned();
         let mut post = Post::start_with(SmtpOptions { certificate_for, ..with_log_in(encryption, "PLAIN") }).await;
         post.world.set("SMTP_PROBE_MS", "200");
         post.add_many(1).await;
         let mut mailer = post.world.mailer(&["check"]);
-        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69));
+        assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(69));
         assert!(mailer.output().contains("certificate refused"), "{}", mailer.output());
 
-        // Its own certificate, which no authority that the system knows vouches for.
-        let strangers = SmtpServer::start_with(with_log_in(encryption, "PLAIN")).await;
-        let url = strangers.url();
+        // A self-signed certificate, which the system does not trust.
+        let untrusted = SmtpServer::start_with(with_log_in(encryption, "PLAIN")).await;
+        let url = untrusted.url();
         let without_authority = url.split("ca=").next().expect("a URL").trim_end_matches(['&', '?']);
         post.world.set("SMTP_URL", without_authority);
         let mut mailer = post.world.mailer(&["check"]);
-        assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69));
+        assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(69));
         assert!(mailer.output().contains("certificate refused"), "{}", mailer.output());
-        assert!(strangers.count("AUTH") == 0 && post.world.smtp.count("AUTH") == 0, "no password for it");
+        assert!(untrusted.count("AUTH") == 0 && post.world.smtp.count("AUTH") == 0, "no password was sent");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_sent_in_the_clear_where_starttls_is_required_and_not_offered() {
+async fn nothing_is_sent_without_the_required_starttls() {
     let mut post = Post::start().await;
     post.world.set("SMTP_URL", &post.world.smtp.url().replace("tls=none", "tls=required"));
     post.world.set("SMTP_PROBE_MS", "200");
     post.add_many(3).await;
     let mut mailer = post.world.mailer(&["--once"]);
-    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(69), "{}", mailer.output());
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(69), "{}", mailer.output());
     assert_eq!((post.world.smtp.count("MAIL"), post.counts().await.failed), (0, 0));
 }
 
 #[tokio::test]
-async fn the_second_provider_takes_over_and_the_first_one_gets_the_mails_back() {
+async fn second_provider_takes_over_until_the_first_recovers() {
     let mut post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     let second = SmtpServer::start().await;
     post.world.set("SMTP_URL", &format!("{}, {}", post.world.smtp.url(), second.url()));
@@ -238,7 +238,7 @@ async fn two_mailers_share_one_rate() {
         }
         Action::Proceed
     });
-    // Not even after a rest is it more in the first second.
+    // The second round shows that an idle time allows no larger burst.
     for _ in 0..2 {
         post.add_many(25).await;
         let (one, other) = tokio::join!(post.drain(), post.drain());
@@ -248,12 +248,12 @@ async fn two_mailers_share_one_rate() {
         assert!(took >= 2 * SECOND, "{took:?}");
         let within_a_second = |from: &Instant| begun.iter().filter(|at| (*from..*from + SECOND).contains(*at)).count();
         let most = begun.iter().map(within_a_second).max().expect("mails");
-        assert!(most <= 13, "{most} in a second; two are for a machine that is busy");
+        assert!(most <= 13, "{most} in a second; two for a busy machine");
     }
 }
 
 #[tokio::test]
-async fn two_mailers_share_the_connections_that_a_provider_allows() {
+async fn two_mailers_share_the_connection_limit() {
     let mut post = Post::start_set(&[("MAILER_CONCURRENCY", "5")]).await;
     post.world.set("SMTP_URL", &format!("{}&connections=2", post.world.smtp.url()));
     let (most, server) = (Arc::new(AtomicUsize::new(0)), post.world.smtp.clone());
@@ -266,16 +266,16 @@ async fn two_mailers_share_the_connections_that_a_provider_allows() {
     let (one, other) = tokio::join!(post.drain(), post.drain());
     assert_eq!((one.sent + other.sent, one.failed + other.failed), (60, 0));
     assert_eq!(most.load(Ordering::SeqCst), 2, "connections at once");
-    let places = format!("ZCARD mail:connections:127.0.0.1:{}", post.world.smtp.port());
-    assert_eq!(post.world.redis.cmd::<i64>(&places).await, 0, "both have given theirs back");
+    let leases = format!("ZCARD mail:connections:127.0.0.1:{}", post.world.smtp.port());
+    assert_eq!(post.world.redis.cmd::<i64>(&leases).await, 0, "both have released theirs");
 }
 
 #[tokio::test]
-async fn a_sender_that_is_refused_for_each_recipient_fails_no_mail_and_suppresses_nobody() {
+async fn sender_refused_at_rcpt_fails_and_suppresses_nothing() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "300")]).await;
     let is_refused = Arc::new(AtomicBool::new(true));
     let refused = Arc::clone(&is_refused);
-    // As Postfix says it, which says what it has against a sender after RCPT.
+    // As Postfix, which refuses a sender only after RCPT.
     post.world.smtp.behave(move |phase, line| match phase {
         Phase::Rcpt if !refused.load(Ordering::SeqCst) => Action::Proceed,
         Phase::Rcpt if line.contains("s1@") => reply("553 5.7.1 <x@y>: Sender address rejected: not owned by user"),
@@ -297,12 +297,12 @@ async fn a_sender_that_is_refused_for_each_recipient_fails_no_mail_and_suppresse
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_does_not_slow_the_next_one_down_by_its_rate() {
+async fn rate_limit_of_an_open_circuit_does_not_slow_the_next() {
     let mut post = Post::start().await;
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     post.world.set("SMTP_URL", &format!("smtp://127.0.0.1:1?tls=none&rate=1,{}", post.world.smtp.url()));
     post.add_many(30).await;
     let started = Instant::now();
     assert_eq!(post.drain().await.sent, 30);
-    assert!(started.elapsed() < Duration::from_secs(15), "30 turns of the first take half a minute");
+    assert!(started.elapsed() < Duration::from_secs(15), "30 permits of the first take half a minute");
 }

@@ -1,4 +1,4 @@
-//! Mailboxes that do not exist, are full, or want to be asked again.
+//! Mailboxes that do not exist, are full, or greylist.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, eventually};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post, metrics::metric_is, now, reply};
+use crate::{Post, TIMEOUT, metrics::metric_is, now, reply};
 
 async fn post_where_rcpt_says(text: &'static str) -> Post {
     let post = Post::start().await;
@@ -14,14 +14,14 @@ async fn post_where_rcpt_says(text: &'static str) -> Post {
     post
 }
 
-/// In how many minutes the only delayed job is due.
+/// Returns the minutes until the only delayed job is due.
 async fn due_in(post: &Post) -> i64 {
     let due = post.counts().await.next_due.expect("a delayed job");
     (due - now() + 59_000) / 60_000
 }
 
 #[tokio::test]
-async fn an_address_that_does_not_exist_is_tried_once_and_never_connected_for_again() {
+async fn nonexistent_address_is_tried_once_and_suppressed() {
     let post = post_where_rcpt_says("550 5.1.1 no such user").await;
     let first = post.add(json!("Nobody@example.com")).await;
     assert_eq!(post.drain().await.failed, 1);
@@ -35,7 +35,7 @@ async fn an_address_that_does_not_exist_is_tried_once_and_never_connected_for_ag
 }
 
 #[tokio::test]
-async fn a_suppressed_recipient_does_not_keep_the_others_from_their_mail() {
+async fn suppressed_recipient_does_not_affect_the_others() {
     let post = Post::start().await;
     post.world
         .redis
@@ -52,7 +52,7 @@ async fn a_suppressed_recipient_does_not_keep_the_others_from_their_mail() {
 }
 
 #[tokio::test]
-async fn greylisting_takes_the_slow_lane_and_spends_no_attempt() {
+async fn greylisting_backs_off_and_spends_no_attempt() {
     let post = post_where_rcpt_says("450 4.2.0 greylisted, come back later").await;
     let id = post.add(json!("ada@example.com")).await;
     for minutes in [5, 15, 30, 60, 60] {
@@ -67,13 +67,13 @@ async fn greylisting_takes_the_slow_lane_and_spends_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_mail_in_the_slow_lane_ends_when_it_expires() {
+async fn greylisted_mail_fails_when_it_expires() {
     let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
     let in_two_minutes = examhall_core::Timestamp::from_millis(now() + 120_000).to_string();
     let data = json!({"to": "ada@example.com", "subject": "x", "html": "", "expiresAt": in_two_minutes});
     post.add_data(data.clone()).await;
     assert_eq!(post.drain().await.retried_later, 1);
-    assert!(due_in(&post).await <= 2, "not after 5 minutes, when it is over");
+    assert!(due_in(&post).await <= 2, "not after 5 minutes, when it has expired");
 
     let in_a_moment = examhall_core::Timestamp::from_millis(now() + 1_500).to_string();
     let mut data = data;
@@ -84,7 +84,7 @@ async fn a_mail_in_the_slow_lane_ends_when_it_expires() {
 }
 
 #[tokio::test]
-async fn a_mail_that_expires_while_no_provider_takes_mails_is_not_sent_and_counted() {
+async fn mail_that_expires_during_an_outage_is_counted() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     post.world.smtp.behave(|phase, _| if phase == Phase::Greeting { Action::Close } else { Action::Proceed });
     let mailer = post.world.mailer(&[]);
@@ -94,7 +94,7 @@ async fn a_mail_that_expires_while_no_provider_takes_mails_is_not_sent_and_count
     let expires_at = examhall_core::Timestamp::from_millis(end);
     let reset = json!({"to": "bob@example.com", "subject": "x", "html": "", "class": "reset", "expiresAt": expires_at});
     let reset = post.add_data(reset).await;
-    eventually("its end", PATIENCE, async || (now() > end).then_some(())).await;
+    eventually("its end", TIMEOUT, async || (now() > end).then_some(())).await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.completed(1).await;
     metric_is(&mailer, "mailer_attempts_total{outcome=\"expired\"}", 1.0).await;
@@ -104,7 +104,7 @@ async fn a_mail_that_expires_while_no_provider_takes_mails_is_not_sent_and_count
 }
 
 #[tokio::test]
-async fn a_mail_that_nobody_took_for_a_day_is_expired() {
+async fn mail_that_no_server_took_for_a_day_expires() {
     let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
     let id = post.add(json!("ada@example.com")).await;
     let yesterday = (now() - 25 * 3_600_000).to_string();
@@ -114,7 +114,7 @@ async fn a_mail_that_nobody_took_for_a_day_is_expired() {
 }
 
 #[tokio::test]
-async fn an_operators_retry_gives_a_mail_another_day() {
+async fn retry_by_an_operator_gives_a_mail_another_day() {
     let post = post_where_rcpt_says("450 4.2.0 greylisted").await;
     let id = post.add(json!("ada@example.com")).await;
     let (key, yesterday) = (format!("bull:email:{id}"), (now() - 25 * 3_600_000).to_string());
@@ -127,14 +127,14 @@ async fn an_operators_retry_gives_a_mail_another_day() {
         post.world.redis.command::<i64>(&["HSET", &key, "retriedOn", &yesterday]).await;
         post.queue.promote(&id).await.expect("promoted");
         let drain = post.drain().await;
-        assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"), "which ends, too");
+        assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"), "the new lifetime ends, too");
     }
     assert_eq!(post.queue.retry_failed(None, Attempts::Reset).await.expect("retried"), 1);
     assert_eq!(post.drain().await.retried_later, 1);
 }
 
 #[tokio::test]
-async fn a_mailbox_that_is_full_three_times_a_week_is_suppressed() {
+async fn mailbox_full_three_times_a_week_is_suppressed() {
     let post = post_where_rcpt_says("552 5.2.2 mailbox full").await;
     for expected in ["552 5.2.2 mailbox full", "552 5.2.2 mailbox full", "552 5.2.2 mailbox full", "suppressed: "] {
         let id = post.add(json!("ada@example.com")).await;
@@ -144,7 +144,7 @@ async fn a_mailbox_that_is_full_three_times_a_week_is_suppressed() {
 }
 
 #[tokio::test]
-async fn a_policy_refusal_says_nothing_of_the_address() {
+async fn policy_refusal_does_not_suppress_the_address() {
     let post = post_where_rcpt_says("550 5.7.1 your mail looks like spam").await;
     post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.failed, 1);
@@ -152,24 +152,24 @@ async fn a_policy_refusal_says_nothing_of_the_address() {
 }
 
 #[tokio::test]
-async fn the_life_of_a_mail_is_told_in_its_ledger() {
+async fn accepted_mail_stays_in_the_ledger_for_a_week() {
     let post = Post::start().await;
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
     let text: String = post.world.redis.command(&["GET", &format!("mail:sent:{id}")]).await;
     let entry: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&entry["state"], &entry["result"]), (&json!("accepted"), &post.returned(&id).await));
-    let lives: i64 = post.world.redis.command(&["TTL", &format!("mail:sent:{id}")]).await;
-    assert!(Duration::from_secs(lives.unsigned_abs()) > Duration::from_hours(6 * 24));
+    let lifetime: i64 = post.world.redis.command(&["TTL", &format!("mail:sent:{id}")]).await;
+    assert!(Duration::from_secs(lifetime.unsigned_abs()) > Duration::from_hours(6 * 24));
 }
 
 #[tokio::test]
-async fn a_mail_that_expires_while_a_server_is_told_whom_it_is_for_is_not_sent() {
+async fn mail_that_expires_during_the_envelope_is_not_sent() {
     let post = Post::start().await;
     let end = now() + 5_000;
     post.world.smtp.behave(move |phase, _| {
-        let until_it_is_over = Duration::from_millis((end + 200 - now()).try_into().unwrap_or(0));
-        if phase == Phase::Rcpt { Action::Wait(until_it_is_over) } else { Action::Proceed }
+        let until_expired = Duration::from_millis((end + 200 - now()).try_into().unwrap_or(0));
+        if phase == Phase::Rcpt { Action::Wait(until_expired) } else { Action::Proceed }
     });
     let expires_at = examhall_core::Timestamp::from_millis(end).to_string();
     let id = post
@@ -181,11 +181,11 @@ async fn a_mail_that_expires_while_a_server_is_told_whom_it_is_for_is_not_sent()
     assert_eq!((drain.failed, post.reason(&id).await.as_str()), (1, "expired"));
     assert_eq!((post.world.smtp.count("DATA"), post.world.smtp.received().len()), (1, 0));
     let known: String = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
-    assert!(known.contains("deferred"), "that it was not sent is known: {known}");
+    assert!(known.contains("deferred"), "the ledger knows that it was not sent: {known}");
 }
 
 #[tokio::test]
-async fn an_address_whose_mailbox_is_full_is_suppressed_after_three_mails_not_three_tries() {
+async fn full_mailbox_is_suppressed_after_three_mails_not_tries() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("full@") => reply("552 5.2.2 mailbox full"),
@@ -194,7 +194,7 @@ async fn an_address_whose_mailbox_is_full_is_suppressed_after_three_mails_not_th
         _ => Action::Proceed,
     });
     post.add(json!(["full@example.com", "ada@example.com"])).await;
-    assert_eq!(post.drain().await.failed, 1, "three tries");
+    assert_eq!(post.drain().await.failed, 1, "three attempts");
     assert_eq!(post.world.redis.cmd::<i64>("HLEN mail:suppressed").await, 0);
     post.add(json!("full@example.com")).await;
     assert_eq!(post.drain().await.failed, 1);
@@ -205,6 +205,6 @@ async fn an_address_whose_mailbox_is_full_is_suppressed_after_three_mails_not_th
         },
     );
     post.add(json!("full@example.com")).await;
-    assert_eq!(post.drain().await.failed, 1, "told after the message");
+    assert_eq!(post.drain().await.failed, 1, "refused after the message");
     assert_eq!(post.world.redis.cmd::<i64>("HEXISTS mail:suppressed full@example.com").await, 1);
 }

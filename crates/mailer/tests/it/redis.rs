@@ -1,5 +1,5 @@
-//! A Redis that goes away under load costs no mail.
-#![expect(clippy::print_stdout, reason = "how long it took, for whoever runs the tests")]
+//! An outage of Redis under load loses no mail.
+#![expect(clippy::print_stdout, reason = "the measured delays")]
 
 use std::{
     collections::HashSet,
@@ -13,9 +13,9 @@ use std::{
 use examhall_core::Priority;
 use examhall_testkit::{Action, Phase, eventually};
 
-use crate::{PATIENCE, Post, count};
+use crate::{Post, TIMEOUT, count};
 
-/// Mails that a mailer has in hand: as many may be sent twice each time.
+/// Mails that a mailer has in flight: each outage may duplicate as many.
 const SLOTS: usize = 5;
 
 async fn under_load(mails: usize) -> Post {
@@ -28,19 +28,19 @@ async fn under_load(mails: usize) -> Post {
     post
 }
 
-/// Every mail was accepted, and at most so many more than once.
-async fn all_are_sent(post: &Post, mails: usize, faults: usize) {
+/// Checks that every mail was accepted, with at most `SLOTS` duplicates per outage.
+async fn assert_all_sent(post: &Post, mails: usize, outages: usize) {
     post.completed(i64::try_from(mails).expect("few")).await;
     let received = post.world.smtp.received();
     let to: HashSet<_> = received.iter().map(|mail| &mail.to[0]).collect();
     assert_eq!(to.len(), mails, "each was accepted");
     let twice = received.len() - mails;
-    assert!(twice <= faults * SLOTS, "{twice} twice");
+    assert!(twice <= outages * SLOTS, "{twice} twice");
     assert_eq!(post.counts().await.failed, 0);
 }
 
 #[tokio::test]
-async fn a_restart_of_redis_under_load_loses_no_mail() {
+async fn restart_of_redis_under_load_loses_no_mail() {
     let mails = count(1_000, 300);
     let mut post = under_load(mails).await;
     let _mailer = post.world.mailer(&[]);
@@ -51,8 +51,8 @@ async fn a_restart_of_redis_under_load_loses_no_mail() {
     post.world.smtp.wait_for(before + 1).await;
     let silence = back.elapsed();
     println!("mails go on {} ms after Redis is back", silence.as_millis());
-    assert!(silence < Duration::from_secs(20), "5 s at most where the machine has time for it: {silence:?}");
-    all_are_sent(&post, mails, 1).await;
+    assert!(silence < Duration::from_secs(20), "5 s at most on an idle machine: {silence:?}");
+    assert_all_sent(&post, mails, 1).await;
 }
 
 #[tokio::test]
@@ -66,13 +66,13 @@ async fn connections_cut_every_second_lose_no_mail() {
         clock.tick().await;
         post.world.redis.cmd::<i64>("CLIENT KILL TYPE normal").await;
     }
-    all_are_sent(&post, mails, cuts).await;
+    assert_all_sent(&post, mails, cuts).await;
 }
 
 #[tokio::test]
-async fn a_mail_that_was_accepted_while_redis_was_away_for_long_is_not_sent_again() {
+async fn mail_accepted_during_a_redis_outage_is_not_sent_again() {
     let mut post = Post::start_lasting().await;
-    // Redis goes once all of the message is there: before it is sent, the mailer notes that there.
+    // Redis stops once the whole message was received: the intent is written to it before.
     let is_sent = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&is_sent);
     post.world.smtp.behave(move |phase, _| {
@@ -84,11 +84,11 @@ async fn a_mail_that_was_accepted_while_redis_was_away_for_long_is_not_sent_agai
     });
     post.add_many(1).await;
     let mailer = post.world.mailer(&[]);
-    eventually("the message sent", PATIENCE, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
+    eventually("the message sent", TIMEOUT, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
-    mailer.line("Outcome could not be written to the ledger").await; // the job's lock has ended long ago
+    mailer.line("Outcome could not be written to the ledger").await; // the job's lock has expired
     post.world.redis.restart().await;
-    all_are_sent(&post, 1, 0).await;
+    assert_all_sent(&post, 1, 0).await;
 }

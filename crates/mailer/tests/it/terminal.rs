@@ -1,18 +1,18 @@
-//! What others have written into Redis moves no operator's cursor.
+//! Control characters in Redis do not reach an operator's terminal.
 
 use examhall_queue::{JobOptions, NewJob};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, Post};
+use crate::{Post, TIMEOUT};
 
 const PLANTED: &str = "\u{1b}[2J\u{7}\0\u{9b}31m\u{7f}\u{202e}x\u{2066}\u{2028}";
 
-fn is_obeyed(char: char) -> bool {
+fn is_control(char: char) -> bool {
     (char.is_control() && char != '\n') || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[tokio::test]
-async fn planted_control_characters_are_shown_and_not_obeyed() {
+async fn planted_control_characters_are_escaped() {
     let post = Post::start().await;
     let id = format!("id-{PLANTED}");
     let options = JobOptions { job_id: Some(id.clone()), ..JobOptions::default() };
@@ -21,7 +21,7 @@ async fn planted_control_characters_are_shown_and_not_obeyed() {
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "failedReason", PLANTED]).await;
     post.world.redis.command::<i64>(&["LREM", "bull:email:wait", "0", &id]).await;
     post.world.redis.command::<i64>(&["ZADD", "bull:email:failed", "1", &id]).await;
-    let shown_id = id.replace('\0', ""); // no argument of a process can hold NUL
+    let shown_id = id.replace('\0', ""); // an argument of a process cannot contain NUL
     for args in [
         &["queue", "list"][..],
         &["queue", "list", "--json"],
@@ -35,9 +35,9 @@ async fn planted_control_characters_are_shown_and_not_obeyed() {
             let mut world = post.world.settings();
             world.extend([("LOG_FORMAT".to_owned(), format.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())]);
             let mut mailer = examhall_testkit::Process::spawn_binary("mailer", args, world);
-            mailer.exit(PATIENCE).await;
+            mailer.exit(TIMEOUT).await;
             let output = mailer.output();
-            assert!(!output.contains(is_obeyed), "{args:?}: {output:?}");
+            assert!(!output.contains(is_control), "{args:?}: {output:?}");
             if args.ends_with(&["--json"]) {
                 let line = output.lines().rfind(|line| line.starts_with('[')).expect("JSON");
                 let read: Value = serde_json::from_str(line).expect("JSON");
