@@ -60,6 +60,9 @@ pub enum Error {
     /// Another row has this id. For the caller.
     #[error("the id is taken")]
     IdTaken,
+    /// The idempotency key was used for another request. For the caller.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// A row holds what it cannot hold. For the developers.
     #[error("{table} holds a bad {column}")]
     Corrupt {

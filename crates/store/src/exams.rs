@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) use self::row::to_exam;
 use self::row::{apply, to_i32};
 use crate::{
-    Error, Listed, Page,
+    Error, FirstAnswer, IdempotentRequest, Listed, Page,
     db::Db,
     entity::{attempt, exam, question},
     questions,
@@ -99,29 +99,40 @@ impl Exams {
     }
 
     async fn create_once(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
-        let id = ExamId(Uuid::now_v7());
         let tx = self.db.begin().await?;
-        let row = exam::ActiveModel {
-            id: Set(id.0),
-            author_id: Set(new.author_id.0),
-            title: Set(new.title.clone()),
-            description: Set(new.description.clone()),
-            duration_minutes: Set(to_i32(new.duration_minutes)),
-            max_attempts: Set(to_i32(new.max_attempts)),
-            pass_mark: Set(i32::from(new.pass_mark)),
-            opens_at: Set(new.opens_at.map(Timestamp::as_millis)),
-            closes_at: Set(new.closes_at.map(Timestamp::as_millis)),
-            shuffle: Set(new.shuffle),
-            status: Set(new.status.as_str().to_owned()),
-            version: Set(1),
-            created_at: Set(now.as_millis()),
-            updated_at: Set(now.as_millis()),
-        };
-        let row = row.insert(&tx).await?;
-        questions::insert(&tx, id, 0, &new.questions).await?;
-        let made = to_exam(row)?; // what is committed can be answered
+        let made = insert(&tx, new, now).await?;
         tx.commit().await?; // its id is new: nobody has asked for it, so nothing is cached
         Ok(made)
+    }
+
+    /// Makes an exam with its questions, once for all repetitions of `request`; returns the answer to the first.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`], [`Error::Unavailable`].
+    pub async fn create_idempotent(
+        &self,
+        new: &NewExam,
+        request: &IdempotentRequest,
+        now: Timestamp,
+    ) -> Result<FirstAnswer, Error> {
+        self.db.retry(|| self.create_idempotent_once(new, request, now)).await
+    }
+
+    async fn create_idempotent_once(
+        &self,
+        new: &NewExam,
+        request: &IdempotentRequest,
+        now: Timestamp,
+    ) -> Result<FirstAnswer, Error> {
+        let tx = self.db.begin().await?;
+        if let Some(first) = request.reserve(&tx, now).await? {
+            return Ok(first);
+        }
+        let made = insert(&tx, new, now).await?;
+        let first = FirstAnswer::new(made.value.id.0, made.version, serde_json::to_string(&made.value))?;
+        request.store(&tx, &first).await?;
+        tx.commit().await?;
+        Ok(first)
     }
 
     /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
@@ -292,6 +303,29 @@ impl Exams {
         exam::Entity::delete_by_id(id.0).exec(&tx).await?;
         self.db.commit(tx, &told, now).await
     }
+}
+
+async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
+    let id = ExamId(Uuid::now_v7());
+    let row = exam::ActiveModel {
+        id: Set(id.0),
+        author_id: Set(new.author_id.0),
+        title: Set(new.title.clone()),
+        description: Set(new.description.clone()),
+        duration_minutes: Set(to_i32(new.duration_minutes)),
+        max_attempts: Set(to_i32(new.max_attempts)),
+        pass_mark: Set(i32::from(new.pass_mark)),
+        opens_at: Set(new.opens_at.map(Timestamp::as_millis)),
+        closes_at: Set(new.closes_at.map(Timestamp::as_millis)),
+        shuffle: Set(new.shuffle),
+        status: Set(new.status.as_str().to_owned()),
+        version: Set(1),
+        created_at: Set(now.as_millis()),
+        updated_at: Set(now.as_millis()),
+    };
+    let row = row.insert(tx).await?;
+    questions::insert(tx, id, 0, &new.questions).await?;
+    to_exam(row) // what is committed can be answered
 }
 
 /// Reads an exam so that nobody else changes it before the transaction ends; checks the version that was expected.

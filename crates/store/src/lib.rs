@@ -20,6 +20,7 @@ mod entity;
 mod error;
 mod exams;
 mod fault;
+mod idempotency;
 mod invalidation;
 mod mail_tokens;
 mod migration;
@@ -39,6 +40,7 @@ pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Sub
 pub use db::Store;
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam, Versioned};
+pub use idempotency::{FirstAnswer, IdempotentRequest};
 pub use invalidation::{CommitHook, Invalidation, Invalidations};
 pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};

@@ -1,4 +1,4 @@
-//! Deletion of tokens and sessions that are of no use any more, in batches: no transaction is long, and none waits for
+//! Deletion of tokens, sessions and idempotency keys that are of no use any more, in batches: no transaction is long, and none waits for
 //! another.
 
 use std::time::Duration;
@@ -11,7 +11,8 @@ use sea_orm::{
 
 use crate::{
     Accounts, Error,
-    entity::{mail_token, session},
+    entity::{idempotency_key, mail_token, session},
+    idempotency,
 };
 
 /// Rows deleted in one transaction.
@@ -22,7 +23,8 @@ const KEEP_EXPIRED: Duration = Duration::from_hours(24);
 const KEEP_ROTATED: Duration = Duration::from_hours(7 * 24);
 
 impl Accounts {
-    /// Deletes tokens and sessions that expired a day ago, and sessions that were rotated 7 days ago; returns how many.
+    /// Deletes tokens and sessions that expired a day ago, sessions that were rotated 7 days ago, and idempotency keys that
+    /// are older than 24 h; returns how many.
     /// Each batch is a transaction of its own, so an error leaves the rest to the next call.
     ///
     /// # Errors
@@ -33,7 +35,10 @@ impl Accounts {
         let (token, session) = (mail_token::Column::Hash, session::Column::Id);
         let tokens = self.delete_all::<mail_token::Entity>(token, mail_token::Column::ExpiresAt.lt(expired)).await?;
         let sessions = self.delete_all::<session::Entity>(session, session::Column::ExpiresAt.lt(expired)).await?;
-        Ok(tokens + sessions + self.delete_all::<session::Entity>(session, rotated).await?)
+        let rotated = self.delete_all::<session::Entity>(session, rotated).await?;
+        let old = idempotency_key::Column::CreatedAt.lt(now.minus(idempotency::LIFE).as_millis());
+        let keys = self.delete_all::<idempotency_key::Entity>(idempotency_key::Column::Id, old).await?;
+        Ok(tokens + sessions + rotated + keys)
     }
 
     async fn delete_all<E: EntityTrait>(&self, key: E::Column, is_old: Expr) -> Result<u64, Error> {

@@ -8,7 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    Error, Versioned,
+    Error, FirstAnswer, IdempotentRequest, Versioned,
     db::Db,
     entity::{attempt, exam, forced_change, question},
     exams::{lock, to_exam},
@@ -144,26 +144,44 @@ impl Questions {
 
     async fn edit_once(&self, exam: ExamId, edit: Edit, editor: Editor, now: Timestamp) -> Result<Edited, Error> {
         let tx = self.db.begin().await?;
-        let row = lock(&tx, exam, editor.expected).await?;
-        let begun = attempt::Entity::find().filter(attempt::Column::ExamId.eq(exam.0)).limit(1).count(&tx).await? > 0;
-        if begun && !editor.force {
-            return Err(Error::QuestionsLocked);
+        let (edited, change) = edit_within(&tx, exam, edit, editor, now).await?;
+        self.db.commit(tx, &[change], now).await?;
+        Ok(edited)
+    }
+
+    /// Adds a question at the end, once for all repetitions of `request`; returns the answer to the first.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`], and as [`edit`](Self::edit).
+    pub async fn add_idempotent(
+        &self,
+        exam: ExamId,
+        question: &Question,
+        editor: Editor,
+        request: &IdempotentRequest,
+        now: Timestamp,
+    ) -> Result<FirstAnswer, Error> {
+        self.db.retry(|| self.add_idempotent_once(exam, question, editor, request, now)).await
+    }
+
+    async fn add_idempotent_once(
+        &self,
+        exam: ExamId,
+        question: &Question,
+        editor: Editor,
+        request: &IdempotentRequest,
+        now: Timestamp,
+    ) -> Result<FirstAnswer, Error> {
+        let tx = self.db.begin().await?;
+        // Before the version is compared: the request's own first run has raised it.
+        if let Some(first) = request.reserve(&tx, now).await? {
+            return Ok(first);
         }
-        let (version, what) = (row.version + 1, edit.as_str());
-        let touched = apply(&tx, exam, edit).await?;
-        exam::Entity::update_many()
-            .col_expr(exam::Column::Version, Expr::value(version))
-            .col_expr(exam::Column::UpdatedAt, Expr::value(now.as_millis()))
-            .filter(exam::Column::Id.eq(exam.0))
-            .exec(&tx)
-            .await?;
-        if begun {
-            record(&tx, exam, editor.user, what, version, now).await?;
-        }
-        let mut questions = ids(&tx, exam).await?;
-        questions.extend(&touched);
-        self.db.commit(tx, &[Change::Exam { exam, questions }], now).await?;
-        Ok(Edited { version, touched })
+        let (edited, change) = edit_within(&tx, exam, Edit::Add(question.clone()), editor, now).await?;
+        let first = FirstAnswer::new(question.id.0, edited.version, serde_json::to_string(question))?;
+        request.store(&tx, &first).await?;
+        self.db.commit(tx, &[change], now).await?;
+        Ok(first)
     }
 
     /// How often questions were changed though students had begun.
@@ -174,6 +192,35 @@ impl Questions {
         let of_exam = forced_change::Column::ExamId.eq(exam.0);
         Ok(forced_change::Entity::find().filter(of_exam).count(&self.db.read).await?)
     }
+}
+
+/// Changes questions within a transaction; returns what that makes stale, too.
+async fn edit_within(
+    tx: &DatabaseTransaction,
+    exam: ExamId,
+    edit: Edit,
+    editor: Editor,
+    now: Timestamp,
+) -> Result<(Edited, Change), Error> {
+    let row = lock(tx, exam, editor.expected).await?;
+    let begun = attempt::Entity::find().filter(attempt::Column::ExamId.eq(exam.0)).limit(1).count(tx).await? > 0;
+    if begun && !editor.force {
+        return Err(Error::QuestionsLocked);
+    }
+    let (version, what) = (row.version + 1, edit.as_str());
+    let touched = apply(tx, exam, edit).await?;
+    exam::Entity::update_many()
+        .col_expr(exam::Column::Version, Expr::value(version))
+        .col_expr(exam::Column::UpdatedAt, Expr::value(now.as_millis()))
+        .filter(exam::Column::Id.eq(exam.0))
+        .exec(tx)
+        .await?;
+    if begun {
+        record(tx, exam, editor.user, what, version, now).await?;
+    }
+    let mut questions = ids(tx, exam).await?;
+    questions.extend(&touched);
+    Ok((Edited { version, touched }, Change::Exam { exam, questions }))
 }
 
 async fn apply(tx: &DatabaseTransaction, exam: ExamId, edit: Edit) -> Result<Vec<QuestionId>, Error> {

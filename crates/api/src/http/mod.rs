@@ -8,6 +8,7 @@ pub(crate) mod extract;
 mod faults;
 mod forwarded;
 pub(crate) mod guards;
+pub(crate) mod idempotency;
 pub(crate) mod list;
 pub(crate) mod middleware;
 pub(crate) mod object;

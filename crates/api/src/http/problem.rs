@@ -223,6 +223,10 @@ impl From<&store::Error> for Problem {
                  is recorded",
             ),
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
+            store::Error::KeyReused => {
+                let detail = "this Idempotency-Key was used for another request";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
             store::Error::ReadOnly => Self::unavailable("the database takes no changes for now"),
             store::Error::Unavailable(error) => {
                 warn_of_outage(error);

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use examhall_cache::{Cached, Coding, Source};
 use examhall_core::CacheKey;
+use examhall_store::FirstAnswer;
 use serde::Serialize;
 
 /// RFC 9211.
@@ -27,6 +28,13 @@ pub(crate) fn created<T: Serialize>(location: String, version: Option<i64>, body
         response.insert_header((ETAG, etag(version, "")));
     }
     response.json(body)
+}
+
+/// 201, as the first request with this idempotency key was or will be answered.
+pub(crate) fn created_before(location: String, first: FirstAnswer) -> HttpResponse {
+    let mut response = HttpResponse::Created();
+    response.insert_header((LOCATION, location)).insert_header((ETAG, etag(first.version, "")));
+    response.content_type(HeaderValue::from_static("application/json")).body(first.body)
 }
 
 /// Sends what the cache gave, compressed where the caller takes that; 304 where the caller has it already (RFC 9110,

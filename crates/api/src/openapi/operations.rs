@@ -122,7 +122,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("readMe", "get", "/users/me", "Read one's own account", User, 200, "Me"),
     op("changeMe", "patch", "/users/me", "Change one's own account", User, 200, "Me").body("MeChange").takes(WRITE),
     op("readProfile", "get", "/users/{id}/profile", "Read a public profile", User, 200, "Profile").takes(READ).cached(),
-    op("createExam", "post", "/exams", "Draft an exam", Author, 201, "Exam").body("NewExam"),
+    op("createExam", "post", "/exams", "Draft an exam", Author, 201, "Exam")
+        .body("NewExam")
+        .takes(&["Idempotency-Key"]),
     op("listExams", "get", "/exams", "List exams, newest first", User, 200, "Exams").takes(PAGE),
     op("readExam", "get", "/exams/{id}", "Read an exam", User, 200, "Exam").takes(READ).cached(),
     op("changeExam", "patch", "/exams/{id}", "Change an exam", Author, 200, "Exam").body("ExamChange").takes(WRITE),
@@ -137,7 +139,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes(EDIT),
     op("addQuestion", "post", "/exams/{id}/questions", "Add a question", Author, 201, "Question")
         .body("QuestionForm")
-        .takes(EDIT),
+        .takes(&["force", "If-Match", "Idempotency-Key"]),
     op("readQuestion", "get", "/questions/{id}", "Read a question", User, 200, "StudentQuestion")
         .takes(READ_SHEET)
         .cached(),

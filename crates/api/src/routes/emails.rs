@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
 use examhall_core::{EmailJob, MailClass, Priority, Recipients};
@@ -20,6 +20,7 @@ use crate::{
         authorized::Authorized,
         body::JsonBody,
         extract::{Admin, Id, Parameters},
+        idempotency::IdempotencyKey,
         list,
         problem::{FieldError, Problem},
     },
@@ -55,24 +56,6 @@ struct Sending {
     /// At most 30 days.
     #[garde(inner(range(max = 2_592_000_000)))]
     delay_ms: Option<u64>,
-}
-
-/// What `Idempotency-Key` holds: with the same key the same mail is queued once.
-struct IdempotencyKey(Option<String>);
-
-impl FromRequest for IdempotencyKey {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let key = request.headers().get("idempotency-key").map(|value| value.to_str().unwrap_or_default().trim());
-        std::future::ready(match key {
-            Some(key) if key.is_empty() || key.len() > 200 => {
-                Err(Problem::bad_request("Idempotency-Key must be 1 to 200 visible ASCII characters"))
-            }
-            key => Ok(Self(key.map(ToOwned::to_owned))),
-        })
-    }
 }
 
 async fn send(

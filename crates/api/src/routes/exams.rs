@@ -2,10 +2,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp};
+use examhall_core::{ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp, UserId};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     http::{
@@ -13,6 +14,7 @@ use crate::{
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn},
         guards::{Author, OwnedExam},
+        idempotency::IdempotencyKey,
         list::{self, Paging},
         problem::{FieldError, Problem},
         respond,
@@ -81,24 +83,40 @@ struct Change {
     shuffle: Option<bool>,
 }
 
+impl Creation {
+    fn into_exam(self, author_id: UserId) -> NewExam {
+        NewExam {
+            author_id,
+            title: self.title,
+            description: self.description,
+            duration_minutes: self.duration_minutes,
+            max_attempts: self.max_attempts.unwrap_or(1),
+            pass_mark: self.pass_mark.unwrap_or(50),
+            opens_at: self.opens_at,
+            closes_at: self.closes_at,
+            shuffle: self.shuffle,
+            status: ExamStatus::Draft,
+            questions: Vec::new(),
+        }
+    }
+}
+
+/// An exam as it is asked for, with every default.
+fn asked(new: &NewExam) -> Value {
+    let window = (new.opens_at, new.closes_at);
+    json!([new.title, new.description, new.duration_minutes, new.max_attempts, new.pass_mark, window, new.shuffle])
+}
+
 async fn create(
     state: web::Data<State>,
-    Authorized(Author(viewer), JsonBody(body)): Authorized<Author, JsonBody<Creation>>,
+    Authorized(Author(viewer), (key, JsonBody(body))): Authorized<Author, (IdempotencyKey, JsonBody<Creation>)>,
 ) -> Result<HttpResponse, Problem> {
     check_window(body.opens_at, body.closes_at)?;
-    let new = NewExam {
-        author_id: viewer.id,
-        title: body.title,
-        description: body.description,
-        duration_minutes: body.duration_minutes,
-        max_attempts: body.max_attempts.unwrap_or(1),
-        pass_mark: body.pass_mark.unwrap_or(50),
-        opens_at: body.opens_at,
-        closes_at: body.closes_at,
-        shuffle: body.shuffle,
-        status: ExamStatus::Draft,
-        questions: Vec::new(),
-    };
+    let new = body.into_exam(viewer.id);
+    if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new)) {
+        let first = state.store.exams.create_idempotent(&new, &request, now()).await?;
+        return Ok(respond::created_before(format!("/api/v1/exams/{}", first.id), first));
+    }
     let made = state.store.exams.create(&new, now()).await?;
     Ok(respond::created(format!("/api/v1/exams/{}", made.value.id), Some(made.version), &made.value))
 }

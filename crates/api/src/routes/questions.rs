@@ -12,6 +12,7 @@ use examhall_store::{Edit, Editor, Versioned};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::exams::cached_exam;
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn, Parameters},
         guards::{OwnedExam, OwnedQuestion},
+        idempotency::IdempotencyKey,
         object::objects,
         problem::{FieldError, Problem},
         question_form::QuestionForm,
@@ -149,16 +151,30 @@ async fn replace(
 
 async fn add(
     state: web::Data<State>,
-    Authorized(owned, (versions, Parameters(writing), JsonBody(form))): Authorized<
+    Authorized(owned, (key, (versions, Parameters(writing), JsonBody(form)))): Authorized<
         OwnedExam,
-        Edits<JsonBody<QuestionForm>>,
+        (IdempotencyKey, Edits<JsonBody<QuestionForm>>),
     >,
 ) -> Result<HttpResponse, Problem> {
+    let (exam, given_id) = (owned.exam.id, form.id);
     let question = form.into_question("").map_err(Problem::invalid)?;
+    let asked = json!([given_id, question.text, question.points, question.kind]);
+    let request = key.request(owned.viewer.id, &format!("POST /exams/{exam}/questions"), &asked);
+    let location = |id: Uuid| format!("/api/v1/questions/{id}");
+    // Before `If-Match`: whoever repeats a request that was done names the version before it.
+    if let Some(request) = &request
+        && let Some(first) = state.store.first_answer(request, now()).await?
+    {
+        return Ok(respond::created_before(location(first.id), first));
+    }
     let expected = versions.expected(owned.version)?;
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
-    let edited = state.store.questions.edit(owned.exam.id, Edit::Add(question.clone()), editor, now()).await?;
-    Ok(respond::created(format!("/api/v1/questions/{}", question.id), Some(edited.version), &question))
+    if let Some(request) = request {
+        let first = state.store.questions.add_idempotent(exam, &question, editor, &request, now()).await?;
+        return Ok(respond::created_before(location(first.id), first));
+    }
+    let edited = state.store.questions.edit(exam, Edit::Add(question.clone()), editor, now()).await?;
+    Ok(respond::created(location(question.id.0), Some(edited.version), &question))
 }
 
 async fn change(

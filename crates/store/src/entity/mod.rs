@@ -5,6 +5,7 @@ pub(crate) mod attempt;
 pub(crate) mod cache_outbox;
 pub(crate) mod exam;
 pub(crate) mod forced_change;
+pub(crate) mod idempotency_key;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;
 pub(crate) mod question;

@@ -12,6 +12,7 @@ mod m0009_email_keys;
 mod m0010_schema_needs;
 mod m0011_prune_indexes;
 mod m0012_access;
+mod m0015_idempotency_keys;
 mod m0016_outbox_claims;
 mod m0017_sign_ups;
 pub(crate) mod plan;
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_schema_needs::Step),
             Box::new(m0011_prune_indexes::Step),
             Box::new(m0012_access::Step),
+            Box::new(m0015_idempotency_keys::Step),
             Box::new(m0016_outbox_claims::Step),
             Box::new(m0017_sign_ups::Step),
         ]

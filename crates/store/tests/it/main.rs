@@ -5,6 +5,7 @@ mod addresses;
 mod attempts;
 mod exams;
 mod faults;
+mod idempotency;
 mod invalidation;
 mod outages;
 mod outbox;
@@ -95,6 +96,11 @@ impl Other {
     /// Runs another statement.
     async fn runs(&self, statement: &str) {
         self.tx.execute_unprepared(statement).await.expect("run");
+    }
+
+    /// Commits it.
+    async fn commits(self) {
+        self.tx.commit().await.expect("committed");
     }
 
     /// Takes it back.
