@@ -292,7 +292,10 @@ fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Resul
     let job = mail::preview(settings.public_url.clone(), name)?;
     let mut out = std::io::stdout().lock();
     let body = if text { format!("{}\n\n{}", job.subject, job.text.unwrap_or_default()) } else { job.html };
-    Ok(out.write_all(body.as_bytes())?)
+    for line in body.lines() {
+        writeln!(out, "{}", terminal::line(line))?;
+    }
+    Ok(())
 }
 
 async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> anyhow::Result<()> {
@@ -300,12 +303,12 @@ async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json:
     let seeded = seed::seed(&store, questions, students).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&seeded)?)?;
+        writeln!(out, "{}", terminal::json(&serde_json::to_string(&seeded)?))?;
     } else {
         writeln!(out, "exam     {}  ({questions} questions, open)", seeded.exam_id)?;
-        writeln!(out, "author   {}  {}", seeded.author_id, seeded.author_email)?;
+        writeln!(out, "author   {}  {}", seeded.author_id, terminal::line(&seeded.author_email))?;
         for (id, email) in seeded.student_ids.iter().zip(&seeded.student_emails) {
-            writeln!(out, "student  {id}  {email}")?;
+            writeln!(out, "student  {id}  {}", terminal::line(email))?;
         }
         writeln!(out, "password {}", seeded.password)?;
     }

@@ -1,14 +1,16 @@
-//! Control characters in Redis do not reach an operator's terminal.
+//! Control characters in Redis and in answers of a mail server do not reach an operator's terminal.
 
 use examhall_queue::{JobOptions, NewJob};
+use examhall_testkit::{Action, Phase};
 use serde_json::{Value, json};
 
-use crate::{Post, TIMEOUT};
+use crate::{Post, TIMEOUT, reply};
 
 const PLANTED: &str = "\u{1b}[2J\u{7}\0\u{9b}31m\u{7f}\u{202e}x\u{2066}\u{2028}";
 
 fn is_control(char: char) -> bool {
-    (char.is_control() && char != '\n') || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (char.is_control() && char != '\n')
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[tokio::test]
@@ -44,5 +46,50 @@ async fn planted_control_characters_are_escaped() {
                 assert!(read[0]["failedReason"] == PLANTED || read[0]["reason"] != Value::Null, "{read}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_mail_server_answers_is_escaped() {
+    const ANSWER: &str = "\u{1b}[2J\u{1b}]0;x\u{7}a\u{8}\u{9b}31m\u{7f}\u{202e}x\u{2066}\u{200f}\u{61c}\u{2028}\rover";
+    let post = Post::start().await;
+    for (phase, code) in [
+        (Phase::Greeting, "554 5.7.1"),
+        (Phase::Ehlo, "550 5.7.1"),
+        (Phase::Mail, "550 5.1.8"),
+        (Phase::Rcpt, "550 5.1.1"),
+        (Phase::Dot, "554 5.6.0"),
+        (Phase::Dot, "250 2.0.0"),
+    ] {
+        post.world.smtp.behave(
+            move |at, _| {
+                if at == phase { reply(&format!("{code} planted {ANSWER}")) } else { Action::Proceed }
+            },
+        );
+        let mut shown = 0;
+        for (n, args) in [
+            &["check"][..],
+            &["check", "--json"],
+            &["send-test", "--to", "ada@example.com"],
+            &["send-test", "--to", "ada@example.com", "--json"],
+            &["--once", "--max-time", "1s"],
+            &["--once", "--max-time", "1s", "--json"],
+            &["queue", "list"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            post.add(json!(format!("to{n}@example.com"))).await;
+            for format in ["json", "pretty"] {
+                let mut world = post.world.settings();
+                world.extend([("LOG_FORMAT".to_owned(), format.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())]);
+                let mut mailer = examhall_testkit::Process::spawn_binary("mailer", args, world);
+                mailer.exit(TIMEOUT).await;
+                let output = mailer.output();
+                assert!(!output.contains(is_control), "{phase:?} {args:?}: {output:?}");
+                shown += usize::from(output.contains("planted"));
+            }
+        }
+        assert!(shown > 0, "{phase:?}: what the server said is shown somewhere");
     }
 }
