@@ -29,7 +29,7 @@ const LEASE_RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Pool {
     server: Arc<Server>,
     timeouts: Timeouts,
-    /// ConnectionLeases of the connections that all mailers together may have open, if those are limited.
+    /// Leases of the connections that all mailers together may have open, if those are limited.
     leases: Option<ConnectionLeases>,
     idle: Mutex<Vec<Session>>,
 }

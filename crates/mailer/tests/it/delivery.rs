@@ -8,7 +8,7 @@ use std::{
 use examhall_testkit::{Action, Phase, SmtpOptions};
 use serde_json::json;
 
-use crate::{Post, reply};
+use crate::{Post, at, at_rcpt, reply};
 
 #[tokio::test]
 async fn accepted_mail_returns_the_reply_of_the_server() {
@@ -60,9 +60,7 @@ async fn temporary_refusal_is_retried_after_two_seconds() {
 #[tokio::test]
 async fn permanent_refusal_fails_at_once_with_its_text() {
     let post = Post::start().await;
-    post.world
-        .smtp
-        .behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.1.1 no such user") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("550 5.1.1 no such user")));
     let id = post.add(json!("nobody@example.com")).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.failed, drain.failed_ids), (0, 1, vec![id.clone()]));
@@ -74,10 +72,7 @@ async fn permanent_refusal_fails_at_once_with_its_text() {
 #[tokio::test]
 async fn refused_recipient_does_not_affect_the_others() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at_rcpt("nobody", reply("550 5.1.1 no such user")));
     let id = post.add(json!(["nobody@example.com", "ada@example.com"])).await;
     assert_eq!(post.drain().await.sent, 1);
     let returned = post.returned(&id).await;
@@ -239,10 +234,7 @@ async fn refused_recipient_keeps_the_connection() {
     for extensions in [vec!["PIPELINING", "ENHANCEDSTATUSCODES"], vec!["ENHANCEDSTATUSCODES"]] {
         let mut post = Post::start_with(SmtpOptions { extensions, ..SmtpOptions::default() }).await;
         post.world.set("MAILER_CONCURRENCY", "1");
-        post.world.smtp.behave(|phase, line| match phase {
-            Phase::Rcpt if line.contains("nobody") => reply("550 5.1.1 no such user"),
-            _ => Action::Proceed,
-        });
+        post.world.smtp.behave(at_rcpt("nobody", reply("550 5.1.1 no such user")));
         for n in 0..3 {
             post.add(json!(format!("nobody{n}@example.com"))).await;
             post.add(json!(format!("ada{n}@example.com"))).await;

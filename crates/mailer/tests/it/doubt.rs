@@ -10,7 +10,7 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, SHORT_LOCKS, TIMEOUT, reply};
+use crate::{Post, SHORT_LOCKS, TIMEOUT, at, reply};
 
 fn mail(class: &str) -> Value {
     json!({"to": "ada@example.com", "subject": "x", "html": "", "class": class})
@@ -66,7 +66,7 @@ async fn hold_in_doubt_still_sends_verification_and_reset() {
 #[tokio::test]
 async fn hold_in_doubt_holds_a_mail_without_a_reply() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndClose } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Dot, Action::KeepAndClose));
     let id = post.add_data(mail("result")).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.ambiguous, post.world.smtp.received().len()), (1, 1, 1));
@@ -150,7 +150,7 @@ async fn stalled_job_completes_if_its_mail_was_accepted() {
 /// Runs `interfere` while an envelope is in flight; returns how often the mail was sent.
 async fn sent_while(settings: &[(&str, &str)], interfere: impl AsyncFnOnce(&Post, &str, &Process)) -> usize {
     let post = Post::start_set(settings).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { Action::Hang } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, Action::Hang));
     let id = post.add_data(mail("result")).await;
     let mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for_command("RCPT").await;
@@ -194,7 +194,7 @@ async fn assert_sent_with_delayed_intent(span: Duration, lock: &str) {
     assert_eq!(post.drain().await.sent, 1, "now Redis has the scripts");
     let proxy = Proxy::start(post.world.redis.port()).await;
     post.world.set("REDIS_URL", &format!("redis://127.0.0.1:{}", proxy.port()));
-    post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Data, Action::Hang));
     let id = post.add_data(mail("result")).await;
     let mailer = post.world.mailer(&[]);
     eventually("DATA", TIMEOUT, async || (post.world.smtp.count("DATA") == 2).then_some(())).await;

@@ -11,12 +11,12 @@ use std::{
 };
 
 use examhall_queue::{Order, State};
-use examhall_testkit::{Action, Encryption, Phase, SmtpOptions};
+use examhall_testkit::{Action, Phase};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::{Post, now, reply};
+use crate::{Post, at, now, reply};
 
 /// Short timeouts.
 const QUICK: [(&str, &str); 3] =
@@ -36,9 +36,7 @@ async fn post_with(
     settings: &[(&str, &str)],
     behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static,
 ) -> Post {
-    let log_in = Some(("user".to_owned(), "word".to_owned()));
-    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
-    let mut post = Post::start_with(options).await;
+    let mut post = Post::start_with_login().await;
     for (name, value) in settings {
         post.world.set(name, value);
     }
@@ -170,7 +168,7 @@ async fn garbled_final_reply_is_ambiguous_and_opens_circuit() {
 #[tokio::test]
 async fn garbled_final_replies_back_off_and_fail_no_mail() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "100")]).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { reply("354 go on") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Dot, reply("354 go on")));
     post.add_many(3).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.retried_later, drain.ambiguous), (0, 3, 6), "the second time they back off");

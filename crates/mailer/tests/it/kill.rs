@@ -1,20 +1,13 @@
 //! A killed mailer loses no mail, and sends few twice: at most those in flight.
 #![expect(clippy::print_stdout, reason = "the figures stand in the documentation")]
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Received, eventually};
 use serde_json::json;
 
-use crate::{Post, SHORT_LOCKS, TIMEOUT, count, metrics::metric_is};
+use crate::{Post, SHORT_LOCKS, TIMEOUT, at, count, metrics::metric_is};
 
 /// Mails that a mailer has in flight.
 const SLOTS: usize = 5;
@@ -39,7 +32,7 @@ async fn killed_between_acceptance_and_ledger_loses_nothing() {
     let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
         let before = post.world.smtp.received().len();
-        post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
+        post.world.smtp.behave(at(Phase::Dot, Action::KeepAndHang));
         post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
         post.world.smtp.wait_for(before + 1).await;
@@ -59,7 +52,7 @@ async fn killed_before_the_message_sends_nothing_twice() {
     let kills = count(100, 5);
     let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
-        post.world.smtp.behave(|phase, _| if phase == Phase::Data { Action::Hang } else { Action::Proceed });
+        post.world.smtp.behave(at(Phase::Data, Action::Hang));
         let before = post.world.smtp.count("DATA");
         post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
@@ -79,19 +72,9 @@ async fn killed_during_the_message_sends_nothing_twice() {
     // Longer than the socket buffer, which the system would send after the mailer is dead.
     let attachment = json!({"filename": "a.bin", "content": "QUJD".repeat(1_630_000), "encoding": "base64"});
     for kill in 0..kills {
-        let in_the_middle = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&in_the_middle);
-        post.world.smtp.behave(move |phase, _| {
-            if phase == Phase::Body {
-                seen.store(true, Ordering::SeqCst);
-                return Action::Hang;
-            }
-            Action::Proceed
-        });
         let to = format!("s{kill}@example.com");
         post.add_data(json!({"to": to, "subject": "x", "html": "", "attachments": [&attachment]})).await;
-        let mut mailer = post.world.mailer(&[]);
-        eventually("the message begun", TIMEOUT, async || in_the_middle.load(Ordering::SeqCst).then_some(())).await;
+        let mut mailer = post.mailer_hanging_at(Phase::Body).await;
         mailer.kill().await;
         post.world.smtp.behave(|_, _| Action::Proceed);
         let _mailer = post.world.mailer(&[]);
@@ -105,10 +88,7 @@ async fn killed_during_the_message_sends_nothing_twice() {
 async fn killed_at_random_loses_nothing_and_sends_few_twice() {
     let (kills, mails) = (count(100, 10), count(2_000, 300));
     let post = Post::start_set(&SHORT_LOCKS).await;
-    post.world.smtp.behave(|phase, _| match phase {
-        Phase::Dot => Action::Wait(Duration::from_millis(20)),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(20))));
     post.add_many(mails).await;
     for _ in 0..kills {
         let before = post.world.smtp.received().len();
@@ -138,7 +118,7 @@ async fn killed_at_random_loses_nothing_and_sends_few_twice() {
 #[tokio::test]
 async fn stopping_mailer_waits_for_the_final_reply() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Dot, Action::Hang));
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for_command("DATA").await;
@@ -166,18 +146,8 @@ async fn stopping_mailer_records_a_sent_mail_once_redis_is_back() {
         post.world.set(name, "30000"); // the lock is still held when Redis is back
     }
     // Redis stops once the whole message was received: the intent is written to it before.
-    let is_sent = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&is_sent);
-    post.world.smtp.behave(move |phase, _| {
-        if phase == Phase::Dot {
-            seen.store(true, Ordering::SeqCst);
-            return Action::Hang;
-        }
-        Action::Proceed
-    });
     post.add_many(1).await;
-    let mut mailer = post.world.mailer(&[]);
-    eventually("the message sent", TIMEOUT, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
+    let mut mailer = post.mailer_hanging_at(Phase::Dot).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
@@ -193,7 +163,7 @@ async fn stopping_mailer_records_a_sent_mail_once_redis_is_back() {
 #[tokio::test]
 async fn second_sigterm_leaves_the_mail_to_the_next_mailer() {
     let post = Post::start_set(&SHORT_LOCKS).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::KeepAndHang } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Dot, Action::KeepAndHang));
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for(1).await;

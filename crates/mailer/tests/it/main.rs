@@ -18,6 +18,10 @@ mod terminal;
 
 use std::{
     collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -25,7 +29,9 @@ use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
 use examhall_mailer::{DrainOptions, DrainSummary, Mailer, Progress};
 use examhall_queue::{Connection, Counts, JobOptions, NewJob, Queue};
-use examhall_testkit::{Action, DatabaseKind, RedisOptions, SmtpOptions, SmtpServer, World, eventually};
+use examhall_testkit::{
+    Action, DatabaseKind, Encryption, Phase, Process, RedisOptions, SmtpOptions, SmtpServer, World, eventually,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +63,12 @@ impl Post {
         let mut post = Self::start().await;
         post.world.smtp = SmtpServer::start_with(options).await;
         post
+    }
+
+    /// As [`start`](Self::start), with a server that requires STARTTLS and a login.
+    async fn start_with_login() -> Self {
+        let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
+        Self::start_with(SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() }).await
     }
 
     /// As [`start`](Self::start), with these settings.
@@ -109,6 +121,22 @@ impl Post {
         self.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added")
     }
 
+    /// Starts a mailer, and waits until its server hangs at `phase`.
+    async fn mailer_hanging_at(&self, phase: Phase) -> Process {
+        let is_reached = Arc::new(AtomicBool::new(false));
+        let reached = Arc::clone(&is_reached);
+        self.world.smtp.behave(move |now, _| {
+            if now == phase {
+                reached.store(true, Ordering::SeqCst);
+                return Action::Hang;
+            }
+            Action::Proceed
+        });
+        let mailer = self.world.mailer(&[]);
+        eventually("the phase", TIMEOUT, async || is_reached.load(Ordering::SeqCst).then_some(())).await;
+        mailer
+    }
+
     /// Runs a mailer until the queue is drained.
     async fn drain(&self) -> DrainSummary {
         self.drain_with(DrainOptions::default()).await
@@ -150,6 +178,16 @@ impl Post {
 
 fn reply(text: &str) -> Action {
     Action::Reply(text.to_owned())
+}
+
+/// Behaviour of a server that does `action` at `phase`, and proceeds otherwise.
+fn at(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send + Sync + 'static {
+    move |now, _| if now == phase { action.clone() } else { Action::Proceed }
+}
+
+/// Behaviour of a server that does `action` at the RCPT of addresses with this part, and proceeds otherwise.
+fn at_rcpt(part: &'static str, action: Action) -> impl Fn(Phase, &str) -> Action + Send + Sync + 'static {
+    move |phase, line| if phase == Phase::Rcpt && line.contains(part) { action.clone() } else { Action::Proceed }
 }
 
 /// Returns the time in ms since 1970.

@@ -1,14 +1,14 @@
 //! Metrics of a running mailer.
 
 use examhall_core::Timestamp;
-use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
+use examhall_testkit::{Action, Phase, Process, eventually};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::{Post, TIMEOUT, reply};
+use crate::{Post, TIMEOUT, at, at_rcpt, reply};
 
 /// Returns the answer of `/metrics`.
 async fn scrape(mailer: &Process) -> Option<String> {
@@ -33,13 +33,8 @@ pub(crate) async fn metric_is(mailer: &Process, start: &str, expected: f64) {
 
 #[tokio::test]
 async fn metrics_show_outcomes_and_waiting_mails() {
-    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
-    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
-    let post = Post::start_with(options).await;
-    post.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("bob@") => reply("550 5.7.1 spam"),
-        _ => Action::Proceed,
-    });
+    let post = Post::start_with_login().await;
+    post.world.smtp.behave(at_rcpt("bob@", reply("550 5.7.1 spam")));
     post.add(json!("ada@example.com")).await;
     post.add(json!("bob@example.com")).await;
     let late = json!({"to": "a@b.example", "subject": "x", "html": "", "expiresAt": Timestamp::from_millis(1)});
@@ -76,7 +71,7 @@ async fn metrics_show_outcomes_and_waiting_mails() {
 #[tokio::test]
 async fn slots_are_busy_while_mails_are_in_flight() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Dot, Action::Hang));
     post.add_many(3).await;
     let mailer = post.world.mailer(&[]);
     metric_is(&mailer, "mailer_slots_busy", 3.0).await;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use examhall_mailer::DrainOptions;
 use examhall_queue::{JobOptions, Order, State};
-use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions};
+use examhall_testkit::{Action, Phase, Process};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{Post, TIMEOUT, count, reply};
+use crate::{Post, TIMEOUT, at, count, reply};
 
 async fn once(post: &Post, args: &[&str]) -> (Process, Option<i32>) {
     let mut mailer = post.world.mailer(&[&["--once"], args].concat());
@@ -59,10 +59,7 @@ async fn exit_code_reports_failed_mails() {
 #[tokio::test]
 async fn exit_code_reports_an_early_stop() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| match phase {
-        Phase::Dot => Action::Wait(Duration::from_millis(300)),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(300))));
     post.add_many(60).await;
     let (mailer, code) = once(&post, &["--max-time", "1s"]).await;
     assert_eq!(code, Some(75), "{}", mailer.output());
@@ -99,10 +96,8 @@ async fn exit_code_reports_an_unavailable_provider() {
 
 #[tokio::test]
 async fn exit_code_reports_a_refused_login_without_attempts_spent() {
-    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
-    let options = SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() };
-    let post = Post::start_with(options).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Auth { reply("535 5.7.8 no") } else { Action::Proceed });
+    let post = Post::start_with_login().await;
+    post.world.smtp.behave(at(Phase::Auth, reply("535 5.7.8 no")));
     post.add_many(20).await;
     let (mailer, code) = once(&post, &[]).await;
     assert_eq!(code, Some(69), "{}", mailer.output());
@@ -117,10 +112,7 @@ async fn exit_code_reports_a_refused_login_without_attempts_spent() {
 #[tokio::test]
 async fn sigterm_finishes_mails_in_flight_and_leaves_the_rest() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| match phase {
-        Phase::Dot => Action::Wait(Duration::from_millis(300)),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(300))));
     post.add_many(60).await;
     let mut mailer = post.world.mailer(&["--once", "--json"]);
     post.world.smtp.wait_for(7).await; // some more are in flight
@@ -166,7 +158,7 @@ async fn progress_is_a_bar_on_a_terminal_and_lines_otherwise() {
         .env("PATH", std::env::var_os("PATH").expect("x"));
     command.current_dir(folder.path());
     for shown in ["0 of 3 done", " 0/3 "] {
-        post.world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+        post.world.smtp.behave(at(Phase::Dot, Action::Hang));
         post.add_many(3).await;
         let mut mailer = match shown {
             " 0/3 " => Process::spawn("python3", &mut command),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use examhall_core::Timestamp;
 use examhall_queue::{Order, State};
-use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, eventually};
+use examhall_testkit::{Action, Phase, Process, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, TIMEOUT, now, reply};
+use crate::{Post, TIMEOUT, at, at_rcpt, now, reply};
 
 async fn run(post: &Post, args: &[&str]) -> (String, Option<i32>) {
     let mut mailer: Process = post.world.mailer(args);
@@ -28,7 +28,7 @@ async fn json_of(post: &Post, args: &[&str]) -> Value {
 #[tokio::test]
 async fn failed_mails_are_listed_shown_and_retried() {
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("550 5.7.1 spam")));
     let secret = json!({"to": "ada@example.com", "subject": "x", "html": "token-4711", "text": "token-4711"});
     let id = post.add_data(secret).await;
     post.add(json!("bob@example.com")).await;
@@ -61,7 +61,7 @@ async fn queue_is_paused_resumed_and_cleaned() {
     assert_eq!(json_of(&post, &["queue", "status"]).await["paused"], true);
     assert_eq!(json_of(&post, &["queue", "resume"]).await, json!({"paused": false}));
     assert_eq!(json_of(&post, &["queue", "remove", &id]).await, json!({"removed": 1}));
-    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("450 4.2.0 x") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("450 4.2.0 x")));
     let id = post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.retried_later, 1);
     assert_eq!(json_of(&post, &["queue", "promote", &id]).await, json!({"promoted": 1}));
@@ -90,9 +90,7 @@ async fn operator_adds_and_removes_suppressions() {
 
 #[tokio::test]
 async fn check_finds_failures_without_sending_a_mail() {
-    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
-    let mut post =
-        Post::start_with(SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() }).await;
+    let mut post = Post::start_with_login().await;
     assert_eq!(json_of(&post, &["check"]).await["ok"], true);
     assert_eq!(post.world.smtp.count("MAIL"), 0);
     post.world.set("SMTP_URL", &post.world.smtp.url_with("examhall:wrong-horse@"));
@@ -116,23 +114,16 @@ async fn send_test_bypasses_the_queue() {
     assert_eq!(post.world.smtp.received()[0].to, ["ada@example.com"]);
     let (output, code) = run(&post, &["send-test", "--to", "nobody"]).await;
     assert_eq!(code, Some(64), "{output}");
-    post.world
-        .smtp
-        .behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.1.1 no such user") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("550 5.1.1 no such user")));
     let (output, code) = run(&post, &["send-test", "--to", "ada@example.com"]).await;
     assert!(code == Some(69) && output.contains("550 5.1.1 no such user"), "{output}");
 }
 
 #[tokio::test]
 async fn logs_show_no_secret_at_any_level() {
-    let log_in = Some(("examhall".to_owned(), "correct-horse".to_owned()));
-    let mut post =
-        Post::start_with(SmtpOptions { encryption: Encryption::StartTls, log_in, ..SmtpOptions::default() }).await;
+    let mut post = Post::start_with_login().await;
     post.world.set("RUST_LOG", "trace");
-    post.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("bob@") => reply("550 5.1.1 <bob@example.com>: no such user"),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at_rcpt("bob@", reply("550 5.1.1 <bob@example.com>: no such user")));
     for to in ["ada@example.com", "bob@example.com"] {
         post.add_data(json!({"to": to, "subject": "subject-4711", "html": "html-4711", "text": "text-4711"})).await;
     }
@@ -148,10 +139,7 @@ async fn logs_show_no_secret_at_any_level() {
 #[tokio::test]
 async fn bodies_of_sent_mails_are_wiped_from_redis() {
     let post = Post::start_set(&[("MAIL_KEEP_BODIES", "false")]).await;
-    post.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("bob@") => reply("550 5.7.1 spam"),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at_rcpt("bob@", reply("550 5.7.1 spam")));
     let mail = |to| json!({"to": to, "subject": "x", "html": "token-4711", "text": "token-4711"});
     let (sent, failed) = (post.add_data(mail("ada@example.com")).await, post.add_data(mail("bob@example.com")).await);
     let drain = post.drain().await;
@@ -178,7 +166,7 @@ async fn next_mailer_wipes_bodies_that_a_killed_one_left() {
 #[tokio::test]
 async fn failed_mail_keeps_its_body_until_it_expires() {
     let post = Post::start_set(&[("MAIL_KEEP_BODIES", "false")]).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("550 5.7.1 spam")));
     let soon = Timestamp::from_millis(now()).plus(Duration::from_secs(3));
     let mail = json!({"to": "ada@example.com", "subject": "x", "html": "token-4711", "text": "token-4711"});
     let mut expiring = mail.clone();

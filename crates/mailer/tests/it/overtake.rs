@@ -7,17 +7,14 @@ use examhall_queue::{Attempts, JobOptions, NewJob};
 use examhall_testkit::{Action, Phase};
 use serde_json::json;
 
-use crate::{Post, count, reply};
+use crate::{Post, at, count, reply};
 
 /// Mails that a mailer has in flight.
 const SLOTS: usize = 5;
 
 /// Makes each delivery slow, so that overtaking can be observed.
 fn slow(post: &Post) {
-    post.world.smtp.behave(|phase, _| match phase {
-        Phase::Dot => Action::Wait(Duration::from_millis(20)),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(20))));
 }
 
 /// Adds an urgent mail; returns how many others were begun between its addition and its start.
@@ -50,7 +47,7 @@ async fn urgent_mail_overtakes_a_hundred_thousand_others() {
 async fn urgent_mail_overtakes_retries_of_all_failed_mails() {
     let others = count(10_000, 500);
     let post = Post::start().await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Rcpt { reply("550 5.7.1 spam") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply("550 5.7.1 spam")));
     post.add_bulk(others, Priority::LOWEST).await;
     assert_eq!(post.drain().await.failed, others as u64);
     slow(&post);

@@ -13,7 +13,7 @@ use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServ
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{Post, TIMEOUT, count, is_long, metrics::metric_is, reply};
+use crate::{Post, TIMEOUT, at, count, is_long, metrics::metric_is, reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,7 +107,7 @@ async fn refused_login_fails_no_mail_and_sending_resumes() {
 async fn node_worker_continues_alongside_a_refused_mailer() {
     let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN")).await;
     post.world.set("SMTP_PROBE_MS", "200");
-    post.world.smtp.behave(|phase, _| if phase == Phase::Auth { reply("535 5.7.8 no") } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Auth, reply("535 5.7.8 no")));
     post.add_many(1).await;
     let held = post.world.mailer(&[]);
     held.line("Provider needs an operator").await;

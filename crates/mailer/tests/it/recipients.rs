@@ -6,11 +6,11 @@ use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, TIMEOUT, metrics::metric_is, now, reply};
+use crate::{Post, TIMEOUT, at, metrics::metric_is, now, reply};
 
 async fn post_where_rcpt_says(text: &'static str) -> Post {
     let post = Post::start().await;
-    post.world.smtp.behave(move |phase, _| if phase == Phase::Rcpt { reply(text) } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Rcpt, reply(text)));
     post
 }
 
@@ -86,7 +86,7 @@ async fn greylisted_mail_fails_when_it_expires() {
 #[tokio::test]
 async fn mail_that_expires_during_an_outage_is_counted() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
-    post.world.smtp.behave(|phase, _| if phase == Phase::Greeting { Action::Close } else { Action::Proceed });
+    post.world.smtp.behave(at(Phase::Greeting, Action::Close));
     let mailer = post.world.mailer(&[]);
     post.add(json!("ada@example.com")).await;
     mailer.line("Provider is left alone for a while").await;
@@ -199,11 +199,7 @@ async fn full_mailbox_is_suppressed_after_three_mails_not_tries() {
     post.add(json!("full@example.com")).await;
     assert_eq!(post.drain().await.failed, 1);
     assert_eq!(post.world.redis.cmd::<i64>("HLEN mail:suppressed").await, 0);
-    post.world.smtp.behave(
-        |phase, _| {
-            if phase == Phase::Dot { reply("552 5.2.2 mailbox full") } else { Action::Proceed }
-        },
-    );
+    post.world.smtp.behave(at(Phase::Dot, reply("552 5.2.2 mailbox full")));
     post.add(json!("full@example.com")).await;
     assert_eq!(post.drain().await.failed, 1, "refused after the message");
     assert_eq!(post.world.redis.cmd::<i64>("HEXISTS mail:suppressed full@example.com").await, 1);

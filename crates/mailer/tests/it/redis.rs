@@ -3,27 +3,20 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use examhall_core::Priority;
-use examhall_testkit::{Action, Phase, eventually};
+use examhall_testkit::{Action, Phase};
 
-use crate::{Post, TIMEOUT, count};
+use crate::{Post, at, count};
 
 /// Mails that a mailer has in flight: each outage may duplicate as many.
 const SLOTS: usize = 5;
 
 async fn under_load(mails: usize) -> Post {
     let post = Post::start_lasting().await;
-    post.world.smtp.behave(|phase, _| match phase {
-        Phase::Dot => Action::Wait(Duration::from_millis(10)),
-        _ => Action::Proceed,
-    });
+    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(10))));
     post.add_bulk(mails, Priority::DEFAULT).await;
     post
 }
@@ -73,18 +66,8 @@ async fn connections_cut_every_second_lose_no_mail() {
 async fn mail_accepted_during_a_redis_outage_is_not_sent_again() {
     let mut post = Post::start_lasting().await;
     // Redis stops once the whole message was received: the intent is written to it before.
-    let is_sent = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&is_sent);
-    post.world.smtp.behave(move |phase, _| {
-        if phase == Phase::Dot {
-            seen.store(true, Ordering::SeqCst);
-            return Action::Hang;
-        }
-        Action::Proceed
-    });
     post.add_many(1).await;
-    let mailer = post.world.mailer(&[]);
-    eventually("the message sent", TIMEOUT, async || is_sent.load(Ordering::SeqCst).then_some(())).await;
+    let mailer = post.mailer_hanging_at(Phase::Dot).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
