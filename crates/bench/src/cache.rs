@@ -87,7 +87,7 @@ async fn herd(work: &str, caches: [&Cache; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From a change in one process until the other one gives the new value.
+/// From a change in one process until the other one serves the new value.
 async fn changes(one: &Cache, other: &Cache, count: u32) -> anyhow::Result<()> {
     let version = Arc::new(AtomicU32::new(1));
     let read = async |cache: &Cache| {

@@ -26,7 +26,7 @@ const LOAD: Load = Load { connections: 32, lasts: Duration::from_secs(2) };
 const ROUNDS: usize = 5;
 /// Readers of a cold exam.
 const HERD: usize = 500;
-/// So many make a sheet of 8 KB.
+/// Questions that make a sheet of 8 KB.
 const QUESTIONS: &str = "58";
 
 pub(crate) async fn measure() -> anyhow::Result<()> {

@@ -46,7 +46,7 @@ async fn connection(address: SocketAddr, request: Vec<u8>, length: usize, until:
     Ok(answers)
 }
 
-/// Sends one request on a connection of its own, and gives the whole answer.
+/// Sends one request on a connection of its own, and returns the whole answer.
 pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;

@@ -1,4 +1,4 @@
-//! Mails from the queue to an SMTP server, beside BullMQ's worker with nodemailer's pool: the same jobs, the same Redis,
+//! Mails from the queue to an SMTP server, alongside BullMQ's worker with nodemailer's pool: the same jobs, the same Redis,
 //! the same server, one after the other.
 
 use std::{
@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 /// Mails in flight.
 const SLOTS: u32 = 5;
-/// After so long the mails are counted that were accepted, even where there are more.
+/// Time after which the accepted mails are counted, even where there are more.
 const LONGEST: Duration = Duration::from_secs(15);
 /// How often it is looked whether all are accepted.
 const LOOK: Duration = Duration::from_millis(5);
@@ -31,7 +31,7 @@ enum Sender {
     Node(&'static str, &'static str),
 }
 
-/// Whom ours is measured beside, the newest last.
+/// Peers that ours is measured with, the newest last.
 const PEERS: [(&str, Sender); 2] = [
     ("bullmq 5 + nodemailer 7", Sender::Node("bullmq-5", "nodemailer-7")),
     ("bullmq 6 + nodemailer 10", Sender::Node("bullmq", "nodemailer")),
@@ -188,7 +188,7 @@ impl World {
         smtp.behave(move |phase, _| {
             let wait = match phase {
                 Phase::Dot => delay.final_reply,
-                Phase::Body => Duration::ZERO, // no reply comes before the dot
+                Phase::Body => Duration::ZERO, // no reply comes before the end of data
                 _ => delay.each_reply,
             };
             if wait.is_zero() { Action::Proceed } else { Action::Wait(wait) }
@@ -217,7 +217,7 @@ impl World {
                     ("RUST_LOG", "warn,examhall_mailer::app=info".to_owned()),
                     ("LOG_FORMAT", "json".to_owned()),
                 ];
-                let mut command = Command::new(beside("mailer")?);
+                let mut command = Command::new(alongside("mailer")?);
                 command.env_clear().envs(settings).current_dir(std::env::temp_dir());
                 Process::spawn("mailer", &mut command)
             }
@@ -245,7 +245,7 @@ fn mail(to: &str) -> Value {
 }
 
 /// A program that was built with this one.
-pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn alongside(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.exists(), "{} is missing: run scripts/bench", path.display());
     Ok(path)
@@ -253,7 +253,7 @@ pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
 
 /// CPU seconds that a process has used, and the most memory it had, in MB.
 fn used(pid: u32) -> anyhow::Result<(f64, f64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("only Linux tells")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("only Linux reports it")?;
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

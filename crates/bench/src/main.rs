@@ -33,7 +33,7 @@ struct Args {
     /// How often the queue's peers take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
-    /// Whom the queue is measured beside
+    /// Peers that the queue is measured with
     #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official", "minimal"])]
     peers: Vec<Peer>,
     /// Redis keeps an append-only file, synced every second
@@ -51,7 +51,7 @@ enum What {
     Cache,
     /// The question sheet over HTTP, against Express
     Http,
-    /// Sending mails, beside nodemailer
+    /// Sending mails, alongside nodemailer
     Mail,
 }
 

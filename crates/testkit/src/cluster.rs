@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{Redis, RedisOptions, eventually};
 
 const SLOTS: usize = 16_384;
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Masters that share the slots.
 pub struct RedisCluster {
@@ -14,7 +14,7 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts one of so many nodes.
+    /// Starts one with this many nodes.
     pub async fn start(size: usize) -> Self {
         let mut nodes: Vec<Redis> = Vec::new();
         for n in 0..size {
@@ -27,7 +27,7 @@ impl RedisCluster {
             nodes.push(node);
         }
         for node in &nodes {
-            eventually("the cluster to be whole", PATIENCE, async || {
+            eventually("the cluster to be whole", TIMEOUT, async || {
                 let info: String = node.cmd("CLUSTER INFO").await;
                 let is_whole =
                     info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{size}"));

@@ -1,4 +1,4 @@
-//! A real Postfix: STARTTLS, log-in, mailboxes as files.
+//! A real Postfix: STARTTLS, login, mailboxes as files.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 ";
 
-/// A Postfix with a folder and a port of its own; ends with the test. Takes mail for `sink.test`, after a log-in.
+/// A Postfix with a folder and a port of its own; ends with the test. Takes mail for `sink.test`, after a login.
 pub struct Postfix {
     _process: Process,
     folder: TempDir,

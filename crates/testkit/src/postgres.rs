@@ -54,7 +54,7 @@ impl Postgres {
         &self.process
     }
 
-    /// Ends it at once (SIGQUIT, "immediate shutdown"): nothing is flushed, no client is told.
+    /// Ends it at once (SIGQUIT, "immediate shutdown"): nothing is flushed, no client is notified.
     pub async fn kill(&mut self) {
         if self.process.is_running() {
             self.process.signal(rustix::process::Signal::QUIT);
@@ -156,7 +156,7 @@ fn program(name: &str) -> PathBuf {
     versions.sort_by_key(|bin| bin.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok()));
     folders.extend(versions.into_iter().rev());
     let found = folders.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file());
-    // Its own folder holds the libraries and the other programs that it looks for beside itself.
+    // Its own folder holds the libraries and the other programs that it looks for alongside itself.
     let found = found.and_then(|file| fs::canonicalize(file).ok());
     found.unwrap_or_else(|| panic!("no {name} on PATH or under /usr/lib/postgresql: run ./scripts/test"))
 }

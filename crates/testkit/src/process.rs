@@ -18,7 +18,7 @@ use tokio::{
 use crate::eventually;
 
 /// How long to wait for a line of output: far longer than anything takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A child process with what it wrote. Killed when dropped.
 pub struct Process {
@@ -47,7 +47,7 @@ fn built(name: &str) -> PathBuf {
 }
 
 impl Process {
-    /// Starts `command`, whose output is kept. `name` stands in failure messages.
+    /// Starts `command`, whose output is kept. `name` is used in failure messages.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
@@ -72,12 +72,12 @@ impl Process {
         Self::spawn(name, &mut command)
     }
 
-    /// Waits for a line of output that contains `text`, now or earlier, and gives it.
+    /// Waits for a line of output that contains `text`, now or earlier, and returns it.
     pub async fn line(&self, text: &str) -> String {
         self.one_of_lines(&[text]).await.1
     }
 
-    /// Waits for a line that contains one of `texts`; gives which of them it was, and the line.
+    /// Waits for a line that contains one of `texts`; returns which of them it was, and the line.
     pub async fn one_of_lines(&self, texts: &[&str]) -> (usize, String) {
         let mut lines = self.lines.clone();
         let search = async {
@@ -94,9 +94,9 @@ impl Process {
                 let _ = lines.changed().await; // an error means that it ended: the next round says so
             }
         };
-        tokio::time::timeout(PATIENCE, search)
+        tokio::time::timeout(TIMEOUT, search)
             .await
-            .unwrap_or_else(|_| panic!("{} did not write {texts:?} within {PATIENCE:?}:\n{}", self.name, self.output()))
+            .unwrap_or_else(|_| panic!("{} did not write {texts:?} within {TIMEOUT:?}:\n{}", self.name, self.output()))
     }
 
     /// Everything it wrote so far, to stdout and stderr, line by line.
@@ -141,13 +141,13 @@ impl Process {
     }
 
     /// Waits until it has ended by itself, and until everything it wrote is in [`output`](Self::output).
-    pub async fn exit(&mut self, patience: Duration) -> ExitStatus {
-        let status = tokio::time::timeout(patience, self.child.wait())
+    pub async fn exit(&mut self, timeout: Duration) -> ExitStatus {
+        let status = tokio::time::timeout(timeout, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("{} did not end within {patience:?}:\n{}", self.name, self.output()))
+            .unwrap_or_else(|_| panic!("{} did not end within {timeout:?}:\n{}", self.name, self.output()))
             .expect("a child can be waited for");
         let lines = &self.lines;
-        eventually("end of output", PATIENCE, || async { lines.has_changed().is_err().then_some(()) }).await;
+        eventually("end of output", TIMEOUT, || async { lines.has_changed().is_err().then_some(()) }).await;
         status
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Stands between a client and a server; ends with the test.
+/// Forwards between a client and a server; ends with the test.
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,

@@ -104,14 +104,14 @@ impl Redis {
         self.client = connect(self.port).await;
     }
 
-    /// Sends one command, words separated by white space, and gives the answer. Fails the test on an error.
+    /// Sends one command, words separated by white space, and returns the answer. Fails the test on an error.
     ///
     /// Use [`command`](Self::command) where an argument holds white space.
     pub async fn cmd<T: FromValue>(&self, line: &str) -> T {
         self.command(&line.split_whitespace().collect::<Vec<_>>()).await
     }
 
-    /// Sends one command and gives the answer. Fails the test on an error.
+    /// Sends one command and returns the answer. Fails the test on an error.
     pub async fn command<T: FromValue>(&self, words: &[&str]) -> T {
         let command = CustomCommand::new(words[0].to_owned(), None, false);
         let args: Vec<Value> = words[1..].iter().map(|word| Value::from(*word)).collect();

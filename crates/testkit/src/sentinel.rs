@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::{Process, Redis, RedisOptions, eventually, free_port, redis_server};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Watches a master, and replaces it by its replica once it has been silent for three seconds.
 pub struct Sentinel {
@@ -23,7 +23,7 @@ impl Sentinel {
     pub async fn watch(master: &Redis) -> Self {
         let args = vec!["--replicaof".into(), "127.0.0.1".into(), master.port().to_string()];
         let replica = Redis::start_with(RedisOptions { args, ..RedisOptions::default() }).await;
-        eventually("the replica to follow", PATIENCE, async || {
+        eventually("the replica to follow", TIMEOUT, async || {
             replica.cmd::<String>("INFO replication").await.contains("master_link_status:up").then_some(())
         })
         .await;

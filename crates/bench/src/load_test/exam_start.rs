@@ -11,9 +11,9 @@ use super::{
 
 /// How often the exam is changed, and read by everybody.
 const CHANGES: u32 = 10;
-/// Accounts that the users share: what a log-in costs is measured where users sign up.
+/// Accounts that the users share: what a login costs is measured where users sign up.
 const ACCOUNTS: u32 = 20;
-/// So many make a sheet of 8 KB.
+/// Questions that make a sheet of 8 KB.
 const QUESTIONS: u32 = 58;
 
 pub(crate) async fn drive(system: &System, users: u32, report: &mut Report) -> anyhow::Result<()> {

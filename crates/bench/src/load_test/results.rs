@@ -12,7 +12,7 @@ use reqwest::Method;
 
 use super::{
     report::Report,
-    system::{PATIENCE, System, timed},
+    system::{System, TIMEOUT, timed},
 };
 
 /// Longer than the seeded exam lasts.
@@ -27,7 +27,7 @@ pub(crate) async fn drive(system: &System, students: u32, report: &mut Report) -
     let started = Instant::now();
     begin_attempts(system, exam, &ids).await?;
     let statistics = format!("/exams/{}/statistics", exam.0);
-    examhall_testkit::eventually("all attempts graded", PATIENCE, async || {
+    examhall_testkit::eventually("all attempts graded", TIMEOUT, async || {
         let answer = timed(system.request(Method::GET, &statistics).bearer_auth(&author)).await.ok()?;
         (answer.json["count"] == students).then_some(())
     })

@@ -26,7 +26,7 @@ pub(crate) async fn drive(system: &System, users: u32, report: &mut Report) -> a
     let tokens = mails.iter().filter_map(|mail| token_in(&mail.message));
     step(system, report, "verify", "/auth/verify", tokens.map(|token| json!({"token": token}))).await;
     let log_in = |email: &String| json!({"email": email, "password": PASSWORD});
-    step(system, report, "log-in", "/auth/login", users.iter().map(log_in)).await;
+    step(system, report, "login", "/auth/login", users.iter().map(log_in)).await;
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// A busy machine may take so long to start a process, or to send the last mail.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+/// Time a busy machine may take to start a process, or to send the last mail.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// An installation of its own.
 pub(crate) struct System {
@@ -68,12 +68,12 @@ impl System {
         Ok(answer.json["accessToken"].as_str().context("no access token")?.to_owned())
     }
 
-    /// Runs `api seed`; gives what it made.
+    /// Runs `api seed`; returns what it made.
     pub(crate) async fn seed(&self, questions: u32, students: u32) -> anyhow::Result<Value> {
         let numbers = [questions.to_string(), students.to_string()];
         let args = ["seed", "--questions", &numbers[0], "--students", &numbers[1], "--json"];
         let mut seeding = spawn("api", &args, &self.settings)?;
-        ensure!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+        ensure!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
         Ok(serde_json::from_str(seeding.output().lines().last().context("api seed printed nothing")?)?)
     }
 
@@ -89,11 +89,11 @@ impl System {
         Ok(loads)
     }
 
-    /// Waits until so many mails are accepted.
+    /// Waits until this many mails are accepted.
     pub(crate) async fn mails(&self, count: usize) -> anyhow::Result<()> {
         let mut accepted = self.world.smtp.accepted();
         let waiting = accepted.wait_for(|accepted| *accepted >= count);
-        let result = tokio::time::timeout(PATIENCE, waiting).await;
+        let result = tokio::time::timeout(TIMEOUT, waiting).await;
         result.with_context(|| format!("{count} mails did not arrive"))??;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Api {
         let ports = [("API_BIND", port), ("API_OPS_BIND", ops)];
         let ports = ports.map(|(name, port)| (name.to_owned(), format!("127.0.0.1:{port}")));
         let process = spawn("api", &[], &[settings, &ports].concat())?;
-        eventually("an API that is ready", PATIENCE, async || {
+        eventually("an API that is ready", TIMEOUT, async || {
             let ready = client.get(format!("http://127.0.0.1:{ops}/readyz")).send().await.ok()?;
             ready.status().is_success().then_some(())
         })
@@ -131,7 +131,7 @@ pub(crate) async fn timed(request: RequestBuilder) -> anyhow::Result<Answer> {
 
 /// Starts a program that was built with this one.
 fn spawn(name: &str, args: &[&str], settings: &[(String, String)]) -> anyhow::Result<Process> {
-    let mut command = Command::new(crate::mail::beside(name)?);
+    let mut command = Command::new(crate::mail::alongside(name)?);
     command.args(args).env_clear().envs(settings.iter().cloned()).current_dir(std::env::temp_dir());
     Ok(Process::spawn(name, &mut command))
 }

@@ -28,7 +28,7 @@ struct Minimal {
     meta: String,
 }
 
-/// Does one work; gives the seconds it took.
+/// Does one work; returns the seconds it took.
 pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result<f64> {
     match work {
         Work::Add(in_flight) => add(Minimal::open(url, ADD).await?, count, in_flight, 1).await,
@@ -37,7 +37,7 @@ pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result
     }
 }
 
-/// Adds with so many callers, so many jobs a call.
+/// Adds with a number of callers, a number of jobs per call.
 async fn add(minimal: Minimal, count: u32, callers: u32, a_call: u32) -> anyhow::Result<f64> {
     let minimal = Arc::new(minimal);
     let started = Instant::now();

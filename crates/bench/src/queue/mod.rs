@@ -1,8 +1,8 @@
-//! Our queue beside its peers: rates, what a job costs Redis, and the memory of a worker.
+//! Our queue alongside its peers: rates, what a job costs Redis, and the memory of a worker.
 //!
 //! ```text
 //!   measure ── for each round, for each work, for each peer, in turns
-//!      ├── Peer::measure   a child process of the peer does the work and tells how long it took
+//!      ├── Peer::measure   a child process of the peer does the work and reports how long it took
 //!      ├── Usage           what Redis has been asked and has spent, before and after
 //!      └── table           medians, ratios, targets
 //! ```

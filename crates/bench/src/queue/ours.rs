@@ -11,7 +11,7 @@ use super::work::Work;
 /// The queue that everybody works on.
 pub(super) const QUEUE: &str = "bench";
 
-/// Does one work; gives the seconds it took.
+/// Does one work; returns the seconds it took.
 pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result<f64> {
     let queue: Queue<Value> = Queue::new(connect(url).await?, "bull", QUEUE)?;
     match work {

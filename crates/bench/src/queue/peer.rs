@@ -1,4 +1,4 @@
-//! Who is measured, each as a child process.
+//! The peers that are measured, each as a child process.
 
 use std::{
     path::{Path, PathBuf},
@@ -77,8 +77,8 @@ impl Peer {
         ensure!(status.success(), "{} ended with {status}", self.label());
         let done: u32 = redis.cmd(&work.done_by(ours::QUEUE)).await;
         ensure!(done == count, "{} did {done} of {count}: {work}", self.label());
-        let told: Value = serde_json::from_str(&line)?;
-        let seconds = told["seconds"].as_f64().context("a peer tells its seconds")?;
+        let report: Value = serde_json::from_str(&line)?;
+        let seconds = report["seconds"].as_f64().context("a peer reports its seconds")?;
         let count = f64::from(count);
         Ok(Sample { rate: count / seconds, commands: used.commands / count, cpu_us: used.cpu_us / count, memory_mb })
     }
@@ -125,7 +125,7 @@ async fn fill(redis: &Redis, count: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How much memory a process has, in MB, where Linux tells.
+/// How much memory a process has, in MB, if Linux reports it.
 fn memory_mb(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

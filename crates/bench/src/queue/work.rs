@@ -3,11 +3,11 @@
 /// Something that every peer can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
-    /// Adding, with so many callers that each wait for their answer.
+    /// Adding, with this many callers that each wait for their answer.
     Add(u32),
-    /// Adding so many jobs a call, one call after the other.
+    /// Adding this many jobs per call, one call after the other.
     Bulk(u32),
-    /// Running jobs that do nothing, in so many slots.
+    /// Running jobs that do nothing, in this many slots.
     Run(u32),
 }
 
@@ -15,7 +15,7 @@ pub(crate) const WORKS: &[Work] =
     &[Work::Add(1), Work::Add(50), Work::Add(500), Work::Bulk(100), Work::Run(5), Work::Run(50), Work::Run(500)];
 
 impl Work {
-    /// As it stands on a peer's command line.
+    /// As it is written on a peer's command line.
     pub(crate) fn to_args(self) -> (&'static str, u32) {
         match self {
             Self::Add(in_flight) => ("add", in_flight),
@@ -24,7 +24,7 @@ impl Work {
         }
     }
 
-    /// The Redis command that tells how many jobs of the queue it has been done for.
+    /// The Redis command that reports how many jobs of the queue it has been done for.
     pub(crate) fn done_by(self, queue: &str) -> String {
         match self {
             Self::Add(_) | Self::Bulk(_) => format!("LLEN bull:{queue}:wait"),

@@ -49,7 +49,7 @@ fn the_load_test_reports_what_users_saw() {
         let line = report.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {report}"));
         line[row.len()..].split_whitespace().nth(column).expect("a column").parse::<f64>().expect("a number")
     };
-    for moment in ["exam start: 5 read the sheet", "sign-up storm: sign-up", "sign-up storm: log-in"] {
+    for moment in ["exam start: 5 read the sheet", "sign-up storm: sign-up", "sign-up storm: login"] {
         assert!(number(moment, 0) >= 5.0, "{report}");
         assert_eq!(number(moment, 1).to_string(), "0", "{report}");
     }

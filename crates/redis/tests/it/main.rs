@@ -78,8 +78,8 @@ async fn writes_of_others_are_reported_until_the_connection_is_lost() {
     }
     assert!(connection.is_tracking().await.expect("answered"));
     redis.cmd::<()>("SET exam:1 x").await;
-    let pushed = tokio::time::timeout(TIMEOUT, pushes.invalidated()).await.expect("in time");
-    assert_eq!(pushed, Invalidated::Keys(vec!["exam:1".to_owned()]));
+    let message = tokio::time::timeout(TIMEOUT, pushes.invalidated()).await.expect("in time");
+    assert_eq!(message, Invalidated::Keys(vec!["exam:1".to_owned()]));
     redis.cmd::<()>("SET other:1 x").await;
     connection.ping().await.expect("answered");
     assert_eq!(pushes.try_invalidated(), None, "of another space");

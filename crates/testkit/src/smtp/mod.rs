@@ -43,7 +43,7 @@ impl Received {
 /// A point of the dialogue at which the server is about to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// The connection stands.
+    /// The connection is made.
     Greeting,
     /// After EHLO or HELO.
     Ehlo,
@@ -59,7 +59,7 @@ pub enum Phase {
     Data,
     /// At the first line of a message: a server that hangs here reads no more of it.
     Body,
-    /// After the dot that ends a message.
+    /// After the end of data (`.`).
     Dot,
     /// After RSET, NOOP, VRFY or QUIT.
     Other,
@@ -78,9 +78,9 @@ pub enum Action {
     Hang,
     /// Proceeds after this time.
     Wait(Duration),
-    /// At the dot: keeps the mail, and closes the connection without saying so.
+    /// At the end of data: keeps the mail, and closes the connection without saying so.
     KeepAndClose,
-    /// At the dot: keeps the mail, and never says so.
+    /// At the end of data: keeps the mail, and never says so.
     KeepAndHang,
 }
 
@@ -186,14 +186,14 @@ impl SmtpServer {
         server
     }
 
-    /// As a value of `SMTP_URL`: with the log-in, and with the authority that vouches for its certificate.
+    /// As a value of `SMTP_URL`: with the login, and with the authority that vouches for its certificate.
     pub fn url(&self) -> String {
         let log_in =
             self.options.log_in.as_ref().map(|(user, password)| format!("{user}:{password}@")).unwrap_or_default();
         self.url_with(&log_in)
     }
 
-    /// As [`url`](Self::url), with this before the host instead of the log-in.
+    /// As [`url`](Self::url), with this before the host instead of the login.
     pub fn url_with(&self, log_in: &str) -> String {
         let authority = self.certificate.as_ref().map(|certificate| certificate.path().display().to_string());
         let authority = authority.unwrap_or_default();
@@ -239,7 +239,7 @@ impl SmtpServer {
         self.seen.lock().expect("no session panicked").clone()
     }
 
-    /// Waits until it has accepted `count` mails and gives them.
+    /// Waits until it has accepted `count` mails and returns them.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         eventually(&format!("{count} mails accepted"), Duration::from_mins(1), async || {
             Some(self.received()).filter(|received| received.len() >= count)

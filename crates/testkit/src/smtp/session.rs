@@ -185,7 +185,7 @@ impl Session {
                 self.keep(mail);
                 self.line().await?; // until the client leaves
             }
-            // Kept before it is answered: whoever has seen the answer finds the mail.
+            // Kept before it is answered: a client that has seen the answer finds the mail.
             _ => {
                 let number = self.keep(mail);
                 self.send(&format!("250 2.0.0 queued as {number}"));
@@ -201,7 +201,7 @@ impl Session {
         received.len()
     }
 
-    /// Answers; says whether the answer was that the dialogue goes on (2yz or 3yz).
+    /// Answers; returns whether the answer was that the dialogue goes on (2yz or 3yz).
     async fn answer(&mut self, phase: Phase, line: &str, good: &str) -> Result<bool, Gone> {
         let reply = match self.action(phase, line).await? {
             Action::Reply(reply) => reply,

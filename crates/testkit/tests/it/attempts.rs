@@ -4,7 +4,7 @@ use examhall_testkit::{DatabaseKind, Process, World, eventually};
 use serde_json::Value;
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{on_both, sql},
     outbox::world,
     token,
@@ -15,7 +15,7 @@ on_both!(attempts_that_cannot_be_handed_in_hold_up_no_other, an_attempt_whose_qu
 async fn seed(world: &World, students: usize) -> Value {
     let args = ["seed", "--questions", "3", "--students", &students.to_string(), "--json"];
     let mut seeding = Process::spawn_binary("api", &args, world.settings());
-    assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+    assert!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
     serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
 }
 
@@ -33,7 +33,7 @@ async fn attempts_that_cannot_be_handed_in_hold_up_no_other(database: DatabaseKi
     let attempts =
         if database == DatabaseKind::Postgres { attempts.replace(" END FROM", " END::jsonb FROM") } else { attempts };
     sql(&world, &attempts).await;
-    eventually("the one that is good is handed in", PATIENCE, async || {
+    eventually("the one that is good is submitted", TIMEOUT, async || {
         (sql(&world, "SELECT count(*) FROM results").await == "1").then_some(())
     })
     .await;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     commands::{commands, root, shell},
     last_number,
 };
@@ -55,7 +55,7 @@ impl Installation {
     async fn run(&self, command: &str) -> Output {
         let line = self.replaced.iter().fold(command.to_owned(), |line, (from, to)| line.replace(from, to));
         let output = shell(&line, self.folder.path(), &self.settings).output();
-        tokio::time::timeout(PATIENCE, output).await.expect(command).expect("a shell")
+        tokio::time::timeout(TIMEOUT, output).await.expect(command).expect("a shell")
     }
 }
 
@@ -79,7 +79,7 @@ async fn prometheus(folder: &Path, ops: &[u16]) -> (Process, u16) {
     let process = Process::spawn("prometheus", &mut command);
     process.line("Server is ready to receive web requests").await;
     let targets = format!("http://127.0.0.1:{port}/api/v1/targets");
-    eventually("two programs that are scraped", PATIENCE, async || {
+    eventually("two programs that are scraped", TIMEOUT, async || {
         let known = reqwest::get(&targets).await.ok()?.text().await.ok()?;
         (known.matches("\"health\":\"up\"").count() == 2).then_some(())
     })
@@ -108,7 +108,7 @@ async fn install(folder: &Path) {
 }
 
 /// A Redis as docs/redis.md has it, with one user who may do what both programs need, since one `REDIS_URL` is used for
-/// both. Gives its address, and the administrator's.
+/// both. Returns its address, and the administrator's.
 async fn careful_redis(redis: &Redis) -> (String, String) {
     let guide = fs::read_to_string(root().join("docs/redis.md")).expect("the guide");
     let grants: Vec<_> = guide.lines().filter(|line| line.starts_with("user examhall-")).collect();
@@ -126,8 +126,8 @@ async fn careful_redis(redis: &Redis) -> (String, String) {
     (address("examhall:change-me"), address("default:planted"))
 }
 
-/// Makes an empty database beside the world's own, and gives its address.
-async fn beside(database: &str) -> String {
+/// Makes an empty database alongside the world's own, and returns its address.
+async fn alongside(database: &str) -> String {
     let (server, _) = database.rsplit_once('/').expect("a database's name");
     let made = Command::new("psql").args([database, "-c", "CREATE DATABASE restored"]).output().await.expect("psql");
     assert!(made.status.success(), "{made:?}");
@@ -141,7 +141,7 @@ async fn an_installation_that_is_ready_passes_every_check() {
         SmtpServer::start_with(SmtpOptions { encryption: Encryption::StartTls, ..SmtpOptions::default() }).await;
     let (redis_url, admin_url) = careful_redis(&world.redis).await;
     world.set("REDIS_URL", &redis_url);
-    let restored = beside(&world.database.url()).await;
+    let restored = alongside(&world.database.url()).await;
 
     let one = Installation::start(world, &admin_url, &restored).await;
     install(one.folder.path()).await;
@@ -152,7 +152,7 @@ async fn an_installation_that_is_ready_passes_every_check() {
     assert!(tar.status().await.expect("tar").code().is_some_and(|code| code <= 1));
     for command in checks() {
         // A check gives each server some seconds, and a machine that runs a hundred tests may take longer for once.
-        let deadline = Instant::now() + if command.contains(" check") { PATIENCE } else { Duration::ZERO };
+        let deadline = Instant::now() + if command.contains(" check") { TIMEOUT } else { Duration::ZERO };
         let mut output = one.run(&command).await;
         while !output.status.success() && Instant::now() < deadline {
             output = one.run(&command).await;

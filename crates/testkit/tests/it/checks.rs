@@ -3,12 +3,12 @@
 use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World};
 use tokio::process::Command;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// What `check` prints, and its exit code.
 async fn check(program: &str, world: &World) -> (i32, String) {
     let mut check = Process::spawn_binary(program, &["check"], world.settings());
-    let code = check.exit(PATIENCE).await.code().expect("a code");
+    let code = check.exit(TIMEOUT).await.code().expect("a code");
     (code, check.output())
 }
 
@@ -31,7 +31,7 @@ async fn sql(world: &World, statement: &str) {
 async fn pending_migrations_fail_where_nobody_applies_them_and_so_does_a_newer_database() {
     let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
     let mut migrating = Process::spawn_binary("api", &["migrate"], world.settings());
-    assert!(migrating.exit(PATIENCE).await.success(), "{}", migrating.output());
+    assert!(migrating.exit(TIMEOUT).await.success(), "{}", migrating.output());
     says("api", &world, 0, "migrations", "ok migrations database none is pending").await;
 
     // A newer version that only added is no obstacle.
@@ -50,7 +50,7 @@ async fn pending_migrations_fail_where_nobody_applies_them_and_so_does_a_newer_d
     let newer = "the database is newer than this version of the program, which does not know its migration m2999";
     says("api", &world, 69, "migrations", newer).await;
     let mut serving = world.api();
-    assert!(!serving.exit(PATIENCE).await.success());
+    assert!(!serving.exit(TIMEOUT).await.success());
     assert!(serving.output().contains(newer), "{}", serving.output());
 }
 

@@ -13,7 +13,7 @@ use tokio::process::Command;
 /// What a command may need that no test has.
 const MARKS: &[&str] = &["cluster", "domain", "systemd", "minutes"];
 
-/// Which commands are run, and where that is: by a test of this name or, for those of the house itself, by this file.
+/// Which commands are run, and where that is: by a test of this name or, for those of the repository itself, by this file.
 const RUN: &[(&str, &str, &str)] = &[
     ("README.md", "./scripts/up", ".ci/run"),
     ("README.md", "./scripts/test", ".ci/run"),

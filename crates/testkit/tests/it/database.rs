@@ -1,4 +1,4 @@
-//! The database behind the API's back: what stands in it, and a trigger that holds whoever writes at a chosen step.
+//! The database behind the API's back: its rows, and a trigger that holds a writer at a chosen step.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use examhall_testkit::{Database, World, eventually};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// The test on SQLite and on PostgreSQL.
 macro_rules! on_both {
@@ -30,14 +30,14 @@ for statement in sys.argv[3:]:
         print('|'.join('' if value is None else str(value) for value in row))
 ";
 
-/// Python's sqlite3 with these statements; gives up after `patience` seconds where somebody else writes.
-async fn sqlite(folder: &TempDir, patience: &str, statements: &[&str]) -> Output {
+/// Python's sqlite3 with these statements; returns up after `timeout` seconds if another process writes.
+async fn sqlite(folder: &TempDir, timeout: &str, statements: &[&str]) -> Output {
     let mut python = Command::new("python3");
-    python.args(["-c", SQLITE]).arg(folder.path().join("examhall.db")).arg(patience).args(statements);
+    python.args(["-c", SQLITE]).arg(folder.path().join("examhall.db")).arg(timeout).args(statements);
     python.output().await.expect("python3 is installed")
 }
 
-/// Runs a statement and gives what it prints.
+/// Runs a statement and returns what it prints.
 pub(crate) async fn sql(world: &World, statement: &str) -> String {
     let output = match &world.database {
         Database::Sqlite(folder) => sqlite(folder, "60", &[statement]).await,
@@ -51,7 +51,7 @@ pub(crate) async fn sql(world: &World, statement: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// From now on whoever does `event` to the outbox is kept busy before it.
+/// From now on a client that does `event` to the outbox is kept busy before it.
 pub(crate) async fn hold(world: &World, event: &str, condition: &str) {
     let trigger = match &world.database {
         // Counts for minutes: SQLite cannot sleep.
@@ -69,9 +69,9 @@ pub(crate) async fn hold(world: &World, event: &str, condition: &str) {
 }
 
 pub(crate) async fn wait_until_held(world: &World) {
-    eventually("somebody held by the trigger", PATIENCE, async || {
+    eventually("somebody held by the trigger", TIMEOUT, async || {
         let is_held = match &world.database {
-            // No other write takes so long.
+            // No other write takes that long.
             Database::Sqlite(folder) => !sqlite(folder, "3", &["BEGIN IMMEDIATE"]).await.status.success(),
             Database::Postgres(_) => {
                 sql(world, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").await != "0"
@@ -110,7 +110,7 @@ pub(crate) async fn commit_mails(world: &World, count: usize) {
 
 /// Waits until every mail is in the queue, and noted to be.
 pub(crate) async fn wait_until_noted(world: &World) {
-    eventually("all mails queued and noted", PATIENCE, async || {
+    eventually("all mails queued and noted", TIMEOUT, async || {
         (sql(world, "SELECT count(*) FROM mail_outbox WHERE enqueued_at IS NULL").await == "0").then_some(())
     })
     .await;

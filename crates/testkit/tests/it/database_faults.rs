@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{on_both, sql},
     seed,
 };
@@ -24,10 +24,10 @@ async fn world(kind: DatabaseKind) -> World {
     World::start_with(kind, RedisOptions::default()).await
 }
 
-/// Runs `api` with these arguments; gives its exit code and what it wrote.
+/// Runs `api` with these arguments; returns its exit code and what it wrote.
 async fn run(world: &World, args: &[&str]) -> (i32, String) {
     let mut process = Process::spawn_binary("api", args, world.settings());
-    let status = process.exit(PATIENCE).await;
+    let status = process.exit(TIMEOUT).await;
     (status.code().expect("an exit code"), process.output())
 }
 
@@ -149,7 +149,7 @@ async fn a_read_only_spell_is_answered_503_and_ends_without_a_restart() {
     sql(&world, "ALTER SYSTEM SET default_transaction_read_only = on").await;
     sql(&world, "SELECT pg_reload_conf()").await;
     sql(&world, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()").await;
-    let (_, body) = eventually("unready", PATIENCE, async || {
+    let (_, body) = eventually("unready", TIMEOUT, async || {
         let answer = ready().await;
         (answer.0 == 503).then_some(answer)
     })

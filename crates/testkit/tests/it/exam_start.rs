@@ -6,10 +6,10 @@ use examhall_testkit::{DatabaseKind, Proxy, RedisOptions, World, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, last_number, seed};
+use crate::{Api, TIMEOUT, last_number, seed};
 
 /// How late another process may show a change. Two seconds are promised, where the machine has time; a memory that was
-/// not told of it would show the old value for most of a minute.
+/// not notified of it would show the old value for most of a minute.
 pub(crate) const LATE: Duration = Duration::from_secs(15);
 
 /// Two processes on a database that writes down every statement, each behind a proxy of its own.
@@ -25,7 +25,7 @@ pub(crate) struct Fleet {
 /// What the database's answer holds in which a sheet is.
 pub(crate) const A_SHEET: &[&str] = &["How much is 1 + 1?"];
 
-/// What stands between the processes and their database.
+/// The proxy between the processes and their database.
 pub(crate) struct Links([Proxy; 2]);
 
 impl Links {
@@ -43,7 +43,7 @@ impl Links {
 
     /// Waits until a process is not given what the database answers.
     pub(crate) async fn wait_until_held(&self, api: usize) {
-        eventually("an answer that is held back", PATIENCE, async || self.of(api).holds().then_some(())).await;
+        eventually("an answer that is held back", TIMEOUT, async || self.of(api).holds().then_some(())).await;
     }
 
     pub(crate) fn delay(&self, delay: Duration) {
@@ -114,7 +114,7 @@ impl Fleet {
         (status, answer.json::<Value>().await.map(|body| body["version"].clone()).unwrap_or_default())
     }
 
-    /// Copies the exam so often; gives the paths of all exams.
+    /// Copies the exam so often; returns the paths of all exams.
     pub(crate) async fn copies(&self, count: usize) -> Vec<String> {
         let copy = format!(
             "CREATE TEMP TABLE copy AS SELECT * FROM exams; DO $$ BEGIN FOR n IN 1..{count} LOOP UPDATE copy SET id = \
@@ -135,7 +135,7 @@ impl Fleet {
         log.lines().filter(|line| line.contains("execute") && line.contains("LEFT JOIN \"questions\"")).count()
     }
 
-    /// What a process tells its operators of itself: the sum of all series that begin so.
+    /// What a process reports of itself: the sum of all series that begin so.
     pub(crate) async fn metric(&self, api: usize, series: &str) -> u64 {
         let api = &self.apis[api];
         let line = api.process.line("Health and metrics on port").await;
@@ -146,9 +146,9 @@ impl Fleet {
         values.map(|value| value.parse::<u64>().expect("a count")).sum()
     }
 
-    /// Waits until so many readers wait in these processes.
+    /// Waits until this many readers wait in these processes.
     pub(crate) async fn wait_for_waiters(&self, apis: &[usize], readers: usize) {
-        eventually(&format!("{readers} to wait"), PATIENCE, async || {
+        eventually(&format!("{readers} to wait"), TIMEOUT, async || {
             let mut waiting = 0;
             for api in apis {
                 waiting += self.metric(*api, "cache_waiters ").await;
@@ -227,7 +227,7 @@ async fn after_a_writer_was_killed_between_commit_and_clear_everybody_reads_the_
     fleet.apis[0].process.kill().await;
     assert!(writing.await.expect("no panic").is_err(), "it was not answered");
     assert_eq!(fleet.read(1).await, (200, json!(2)), "at once, since the mark came before the commit");
-    eventually("the mark to end", PATIENCE, async || {
+    eventually("the mark to end", TIMEOUT, async || {
         (fleet.world.redis.cmd::<i64>(&mark_stands).await == 0).then_some(())
     })
     .await;
@@ -250,8 +250,8 @@ async fn while_redis_is_killed_under_load_no_read_fails() {
     let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
     eventually("the other process to show it", LATE, seen).await;
     fleet.world.redis.restart().await;
-    let told = async || (fleet.world.redis.cmd::<i64>("EXISTS nothing").await == 0).then_some(());
-    eventually("Redis", PATIENCE, told).await;
+    let deleted = async || (fleet.world.redis.cmd::<i64>("EXISTS nothing").await == 0).then_some(());
+    eventually("Redis", TIMEOUT, deleted).await;
     assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
 }
 
@@ -266,6 +266,6 @@ async fn an_edit_while_redis_takes_no_writes_is_made_and_seen_and_the_outbox_dra
     let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
     eventually("the other process to show it", LATE, seen).await;
     fleet.world.redis.cmd::<String>("REPLICAOF NO ONE").await;
-    eventually("the outbox to be drained", PATIENCE, async || (fleet.uncleared().await == "0").then_some(())).await;
+    eventually("the outbox to be drained", TIMEOUT, async || (fleet.uncleared().await == "0").then_some(())).await;
     assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
 }

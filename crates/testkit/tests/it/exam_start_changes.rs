@@ -1,5 +1,5 @@
 //! Changes that meet readers, with two `api` processes: nobody is shown what was read before a change after it.
-#![expect(clippy::print_stdout, reason = "how much was raced, for whoever runs the tests")]
+#![expect(clippy::print_stdout, reason = "how much was raced, for those who run the tests")]
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     exam_start::{A_SHEET, Fleet, LATE},
 };
 
@@ -89,7 +89,7 @@ impl Raced {
 /// Reads and changes these exams through one process, at random, until then and until there was enough of a race.
 async fn read_and_change(fleet: Arc<Fleet>, exams: Arc<[String]>, api: usize, until: Instant, raced: Arc<Raced>) {
     while Instant::now() < until || !raced.is_enough() {
-        assert!(Instant::now() < until + PATIENCE, "too few to race");
+        assert!(Instant::now() < until + TIMEOUT, "too few to race");
         let exam = &exams[fastrand::usize(..exams.len())];
         if fastrand::u8(..10) > 0 {
             assert_eq!(fleet.read_sheet(api, exam).await.0, 200);

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{PATIENCE, exam_start::Fleet};
+use crate::{TIMEOUT, exam_start::Fleet};
 
 /// How many readers, by default and with `--long`.
 fn readers() -> usize {
@@ -28,7 +28,7 @@ const SHEET_LOADS: &str = "store_loads_total{what=\"sheet\"} ";
 struct Crowd(Vec<TcpStream>);
 
 impl Crowd {
-    /// Has so many ask at once, the nth of them for what `asks` says: which process, and for the sheet of which exam.
+    /// Has a crowd ask at once, the nth of it for what `asks` returns: which process, and for the sheet of which exam.
     async fn ask<'a>(fleet: &Fleet, readers: usize, asks: impl Fn(usize) -> (usize, &'a str)) -> Self {
         let connecting = try_join_all((0..readers).map(|n| TcpStream::connect(fleet.address(asks(n).0))));
         let mut streams = connecting.await.expect("connected");
@@ -43,7 +43,7 @@ impl Crowd {
         Self(streams)
     }
 
-    /// What they are told: status, and version where there is one.
+    /// Their answers: status, and version where there is one.
     async fn answers(self) -> Vec<(u16, Option<u64>)> {
         join_all(self.0.into_iter().map(|mut stream| async move {
             let mut answer = String::new();
@@ -58,7 +58,7 @@ impl Crowd {
         .await
     }
 
-    /// What a crowd is told whose load takes 200 ms.
+    /// Answers to a crowd whose load takes 200 ms.
     async fn of_a_slow_load<'a>(fleet: &Fleet, asks: impl Fn(usize) -> (usize, &'a str)) -> Vec<(u16, Option<u64>)> {
         fleet.database.hold();
         let answers = async { Self::ask(fleet, readers(), asks).await.answers().await };
@@ -91,9 +91,9 @@ async fn cold_readers_of_fifty_exams_ask_the_database_once_for_each() {
 #[tokio::test]
 async fn of_an_exam_that_does_not_exist_the_database_is_asked_once() {
     let mut fleet = Fleet::start().await;
-    let nowhere = "/exams/0192f0c1-0000-7000-8000-000000000000";
+    let unknown = "/exams/0192f0c1-0000-7000-8000-000000000000";
     let began = Instant::now();
-    let crowd = Crowd::ask(&fleet, readers(), |n| (n % 2, nowhere)).await;
+    let crowd = Crowd::ask(&fleet, readers(), |n| (n % 2, unknown)).await;
     assert!(crowd.answers().await.iter().all(|answer| *answer == (404, None)));
     // That there is nothing is known for 4 to 5 s.
     let most = 1 + began.elapsed().as_secs() / 4;
@@ -139,5 +139,5 @@ async fn a_database_that_fails_is_asked_once_and_all_who_wait_are_told_when_to_c
     assert!(loads.contains(&1), "{loads:?}: somebody has");
     fleet.database.release();
     let serves = async || (fleet.read(0).await == (200, json!(1))).then_some(());
-    eventually("the sheet once the database is back", PATIENCE, serves).await;
+    eventually("the sheet once the database is back", TIMEOUT, serves).await;
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     exam_start::{Fleet, LATE},
 };
 
@@ -36,7 +36,7 @@ async fn a_redis_that_is_slow_makes_no_read_fail_and_is_used_again_later() {
     eventually("the other process to show it", LATE, seen).await;
     redis.delay(Duration::ZERO);
     let stored = format!("EXISTS {}:questions", fleet.exam.trim_start_matches('/').replacen("exams/", "exam:", 1));
-    eventually("Redis to be used", PATIENCE, async || {
+    eventually("Redis to be used", TIMEOUT, async || {
         all_are_served(&fleet).await;
         (fleet.world.redis.cmd::<i64>(&stored).await == 1).then_some(())
     })
@@ -51,7 +51,7 @@ async fn what_redis_forgets_is_loaded_once_more() {
     assert_eq!(fleet.loads().await, 1);
     fleet.world.redis.cmd::<String>("FLUSHALL").await;
     while fleet.loads().await < 2 {
-        all_are_served(&fleet).await; // memory is told of it within a moment
+        all_are_served(&fleet).await; // memory notices it within a moment
     }
     for _ in 0..5 {
         all_are_served(&fleet).await;
@@ -85,20 +85,20 @@ async fn while_sentinel_puts_another_redis_in_the_masters_place_no_read_fails() 
     fleet.world.redis.kill().await;
     assert_eq!(fleet.change(0, "Logic").await, 200);
     assert_eq!(fleet.read(0).await, (200, json!(2)), "who changed it");
-    eventually("another master", PATIENCE, async || {
+    eventually("another master", TIMEOUT, async || {
         all_are_served(&fleet).await;
         sentinel.has_promoted().then_some(())
     })
     .await;
-    // The new master has the old value, and nobody has told it of the change yet.
+    // The new master has the old value, and no invalidation of the change has reached it yet.
     let seen = async || (fleet.read(1).await.1 == json!(2)).then_some(());
     eventually("the other process to show it", LATE, seen).await;
-    let told = async || {
+    let invalidated = async || {
         let answers = join_all((0..100).map(|n| fleet.read(n % 2))).await;
         assert!(answers.iter().all(|answer| *answer == (200, json!(2))), "never the old one again: {answers:?}");
         (fleet.uncleared().await == "0").then_some(())
     };
-    eventually("the new master to be told", PATIENCE, told).await;
+    eventually("the new master to be invalidated", TIMEOUT, invalidated).await;
     assert_eq!(fleet.change(1, "Rhetoric").await, 200);
     assert_eq!(fleet.read(1).await, (200, json!(3)), "who changed it");
     let seen = async || (fleet.read(0).await.1 == json!(3)).then_some(());

@@ -7,7 +7,7 @@ use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
 use serde_json::json;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     exam_start::{Fleet, LATE},
 };
 
@@ -20,7 +20,7 @@ impl Fleet {
     async fn both_say(&self, series: &str, number: u64) {
         for api in [0, 1] {
             let says = async || (self.metric(api, series).await == number).then_some(());
-            eventually(&format!("{series}{number}"), PATIENCE, says).await;
+            eventually(&format!("{series}{number}"), TIMEOUT, says).await;
         }
     }
 
@@ -32,7 +32,7 @@ impl Fleet {
     async fn warm_up(&self) {
         for api in [0, 1] {
             let before = self.metric(api, "cache_requests_total{outcome=\"l1\"").await;
-            eventually("the memory to answer", PATIENCE, async || {
+            eventually("the memory to answer", TIMEOUT, async || {
                 assert_eq!(self.read(api).await.0, 200);
                 (self.metric(api, "cache_requests_total{outcome=\"l1\"").await > before).then_some(())
             })
@@ -67,7 +67,7 @@ async fn operators_see_that_redis_is_missed_and_that_it_is_back() {
             fleet.world.redis.restart().await;
         }
         fleet.both_say(LIVE, 1).await;
-        eventually("Redis to be used again", PATIENCE, async || {
+        eventually("Redis to be used again", TIMEOUT, async || {
             assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(1)), (200, json!(1))));
             (fleet.both(BYPASSED).await == [0, 0]).then_some(())
         })
@@ -82,13 +82,13 @@ async fn a_flush_empties_memory_and_costs_one_load() {
     let (epochs, flushes) = (fleet.both(EPOCHS).await, fleet.both("cache_epoch_total{cause=\"flushed\"").await);
     let loads = fleet.loads().await;
     fleet.world.redis.cmd::<String>("FLUSHALL").await;
-    eventually("the flush to be noticed", PATIENCE, async || {
+    eventually("the flush to be noticed", TIMEOUT, async || {
         (fleet.both("cache_epoch_total{cause=\"flushed\"").await == flushes.map(|count| count + 1)).then_some(())
     })
     .await;
     fleet.both_say("cache_l1_entries ", 0).await;
     let begun = fleet.both(EPOCHS).await;
-    // A link that heard nothing for two seconds, as on a busy machine, is replaced, which is one more.
+    // A link without an answer for two seconds, as on a busy machine, is replaced, which is one more.
     assert!((0..2).all(|api| (1..=3).contains(&(begun[api] - epochs[api]))), "{epochs:?}, then {begun:?}");
     fleet.warm_up().await;
     assert_eq!(fleet.loads().await, loads + 1);
@@ -113,7 +113,7 @@ async fn a_link_that_is_cut_alone_costs_one_epoch_and_hides_no_change() {
         assert_eq!(fleet.read(0).await, (200, json!(version)), "who changed it");
         let seen = async || (fleet.read(1).await.1 == json!(version)).then_some(());
         eventually("the other process to show it", LATE, seen).await;
-        eventually("a new epoch in both", PATIENCE, async || {
+        eventually("a new epoch in both", TIMEOUT, async || {
             let begun = fleet.both(EPOCHS).await;
             (begun[0] > epochs[0] && begun[1] > epochs[1]).then_some(())
         })
@@ -145,7 +145,7 @@ async fn a_redis_that_cannot_save_is_not_read_until_it_can() {
     eventually("the other process to show it", LATE, seen).await;
     redis.cmd::<String>("CONFIG SET stop-writes-on-bgsave-error no").await;
     fleet.both_say(BYPASSED, 0).await;
-    eventually("the outbox to be drained", PATIENCE, async || (fleet.uncleared().await == "0").then_some(())).await;
+    eventually("the outbox to be drained", TIMEOUT, async || (fleet.uncleared().await == "0").then_some(())).await;
     assert_eq!((fleet.read(0).await, fleet.read(1).await), ((200, json!(2)), (200, json!(2))));
 }
 
@@ -158,7 +158,7 @@ async fn processes_that_begin_without_redis_serve_and_use_it_once_it_is_there() 
     fleet.both_say(BYPASSED, 1).await;
     fleet.world.redis.restart().await;
     let stored = format!("EXISTS {}", fleet.sheet_key());
-    eventually("the sheet to be in Redis", PATIENCE, async || {
+    eventually("the sheet to be in Redis", TIMEOUT, async || {
         assert_eq!(fleet.read(0).await.0, 200);
         (fleet.world.redis.cmd::<i64>(&stored).await == 1).then_some(())
     })
@@ -176,7 +176,7 @@ async fn a_sheet_past_its_time_is_served_while_the_database_is_away_and_called_s
     fleet.database.delay(Duration::from_mins(10)); // it does not answer, nor does it say so
     assert_eq!(fleet.world.redis.cmd::<i64>(&format!("PEXPIRE {} 500000", fleet.sheet_key())).await, 1);
     for api in [0, 1] {
-        eventually("a stale answer", PATIENCE, async || {
+        eventually("a stale answer", TIMEOUT, async || {
             let api = &fleet.apis[api];
             let request = api.client.get(format!("{}{}/questions", api.base, fleet.exam)).bearer_auth(&fleet.student);
             let answer = request.send().await.expect("an answer");
@@ -187,18 +187,18 @@ async fn a_sheet_past_its_time_is_served_while_the_database_is_away_and_called_s
     }
 }
 
-/// Gives the exam a window, in minutes from now, of which no process is told.
+/// Gives the exam a window, in minutes from now, of which no process is notified.
 async fn set_window(fleet: &Fleet, opens_in: &str, closes_in: u32) {
     let at = |minutes: &str| format!("(extract(epoch from now()) * 1000)::bigint + 60000 * {minutes}");
     let (opens, closes) = (at(opens_in), at(&closes_in.to_string()));
     fleet.sql(&format!("UPDATE exams SET opens_at = {opens}, closes_at = {closes}")).await;
 }
 
-/// Waits until exam and sheet are in Redis for more than so many hours.
+/// Waits until exam and sheet are in Redis for more than this many hours.
 async fn wait_until_warm(fleet: &Fleet, hours: i64) {
     let (sheet, redis) = (fleet.sheet_key(), &fleet.world.redis);
     for key in [sheet.trim_end_matches(":questions"), &sheet] {
-        eventually("both to be in Redis", PATIENCE, async || {
+        eventually("both to be in Redis", TIMEOUT, async || {
             (redis.cmd::<i64>(&format!("PTTL {key}")).await > hours * 3_600_000).then_some(())
         })
         .await;
@@ -216,7 +216,7 @@ async fn an_exam_that_is_about_to_open_is_loaded_once_and_by_no_reader() {
         line.split(',').next().expect("a number").parse::<u64>().expect("a number")
     };
     let before = looked().await;
-    eventually("both to look again", PATIENCE, async || (looked().await >= before + 6).then_some(())).await;
+    eventually("both to look again", TIMEOUT, async || (looked().await >= before + 6).then_some(())).await;
     let warmed = fleet.both("cache_refreshes_total{result=\"ok\"").await;
     assert_eq!(warmed.iter().sum::<u64>(), 2, "exam and sheet, in all: {warmed:?}");
     assert_eq!(fleet.loads().await, 1);

@@ -1,4 +1,4 @@
-//! docs/guide.md: its code stands in programs, and the programs do what it says.
+//! docs/guide.md: its code is that of programs, and the programs do what it says.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use examhall_testkit::{Process, Redis, example};
 use tokio::process::Command;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     commands::{commands, root},
 };
 
@@ -54,7 +54,7 @@ async fn the_programs_of_the_guide_print_what_it_says() {
         let [_, _, _, name, _, _, arguments @ ..] = &words[..] else { panic!("{words:?}") };
         let (_, printed) = PRINTED.iter().find(|(program, _)| program == name).expect(name);
         let mut program = Process::spawn(name, Command::new(example(name)).arg(redis.url()).args(arguments));
-        let status = program.exit(PATIENCE).await;
+        let status = program.exit(TIMEOUT).await;
         let mut output = program.output();
         assert!(status.success(), "{name}: {output}");
         for text in *printed {

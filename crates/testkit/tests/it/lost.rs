@@ -3,7 +3,7 @@
 use examhall_testkit::{Action, DatabaseKind, Phase, World, eventually};
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{on_both, sql, wait_until_noted},
     outbox::{jobs, world},
 };
@@ -21,7 +21,7 @@ async fn a_minute_passes(world: &World) {
 
 async fn wait_for_outcome(world: &World, outcome: &str) {
     let found = async || (sql(world, "SELECT outcome FROM mail_outbox").await == outcome).then_some(());
-    eventually(&format!("the outcome '{outcome}'"), PATIENCE, found).await;
+    eventually(&format!("the outcome '{outcome}'"), TIMEOUT, found).await;
 }
 
 async fn a_mail_that_was_retried_and_then_lost_is_queued_again(database: DatabaseKind) {
@@ -35,11 +35,11 @@ async fn a_mail_that_was_retried_and_then_lost_is_queued_again(database: Databas
     api.sign_up("ada@example.com").await;
     wait_for_outcome(&world, "failed").await;
     mailer.kill().await;
-    assert!(world.mailer(&["queue", "retry-failed"]).exit(PATIENCE).await.success());
+    assert!(world.mailer(&["queue", "retry-failed"]).exit(TIMEOUT).await.success());
     wait_for_outcome(&world, "").await;
     world.redis.cmd::<String>("FLUSHALL").await;
     a_minute_passes(&world).await;
-    eventually("the mail queued again", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+    eventually("the mail queued again", TIMEOUT, async || (jobs(&world).await == 1).then_some(())).await;
 }
 
 async fn a_mail_whose_place_in_the_queue_was_evicted_is_queued_again(database: DatabaseKind) {
@@ -49,7 +49,7 @@ async fn a_mail_whose_place_in_the_queue_was_evicted_is_queued_again(database: D
     wait_until_noted(&world).await;
     world.redis.cmd::<i64>("DEL bull:email:prioritized").await;
     a_minute_passes(&world).await;
-    eventually("the mail queued again", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+    eventually("the mail queued again", TIMEOUT, async || (jobs(&world).await == 1).then_some(())).await;
     let _mailer = world.mailer(&[]);
     world.smtp.wait_for(1).await;
     wait_for_outcome(&world, "sent").await;

@@ -1,4 +1,4 @@
-//! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the house.
+//! The whole system, as its users run it: `api` and `mailer` as processes. And the rules of the codebase.
 
 mod attempts;
 mod checklist;
@@ -39,7 +39,7 @@ use examhall_testkit::{Process, Received, World, eventually};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running `api`, and how to call it.
 struct Api {
@@ -54,7 +54,7 @@ impl Api {
         let line = process.line("Server running on port").await;
         let port: u16 = last_number(&line).expect("a port");
         let api = Self { process, client: Client::new(), base: format!("http://127.0.0.1:{port}/api/v1") };
-        eventually("ready", PATIENCE, async || {
+        eventually("ready", TIMEOUT, async || {
             let ready = api.client.get(format!("http://127.0.0.1:{port}/readyz")).send().await.ok()?;
             (ready.status() == StatusCode::OK).then_some(())
         })
@@ -71,7 +71,7 @@ impl Api {
         assert_eq!(self.post("/auth/signup", &body).await.status(), 202, "{}", self.process.output());
     }
 
-    /// Has a mail sent; gives its job's id.
+    /// Has a mail sent; returns its job's id.
     async fn mail(&self, admin: &str, mail: &Value) -> String {
         let request = self.client.post(format!("{}/emails", self.base)).bearer_auth(admin).json(mail);
         let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
@@ -95,11 +95,11 @@ fn token_in(mail: &Received) -> String {
     after.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').next().expect("a token").to_owned()
 }
 
-/// Runs `api seed` and gives what it prints.
+/// Runs `api seed` and returns what it prints.
 async fn seed(world: &World) -> Value {
     let args = ["seed", "--questions", "20", "--students", "1", "--json"];
     let mut seeding = Process::spawn_binary("api", &args, world.settings());
-    assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+    assert!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
     serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
 }
 
@@ -107,7 +107,7 @@ async fn seed(world: &World) -> Value {
 async fn administrator(world: &World, api: &Api) -> String {
     let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
     let mut making = Process::spawn_binary("api", &args, world.settings());
-    assert!(making.exit(PATIENCE).await.success(), "{}", making.output());
+    assert!(making.exit(TIMEOUT).await.success(), "{}", making.output());
     let output = making.output();
     let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
     token(api, "root@example.com", password).await

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 /// A folder with the guide's programs and the packages that they need.
 struct Node {
@@ -43,7 +43,7 @@ impl Node {
 
     async fn add(&self, subject: &str, count: &str) {
         let mut producer = self.start("producer.mjs", &[subject, count]);
-        assert!(producer.exit(PATIENCE).await.success(), "{}", producer.output());
+        assert!(producer.exit(TIMEOUT).await.success(), "{}", producer.output());
     }
 
     async fn worker(&self) -> Process {
@@ -57,9 +57,9 @@ impl Node {
     }
 }
 
-/// Waits until `count` jobs have ended well; gives how many of them the mailer has sent.
+/// Waits until `count` jobs have ended well; returns how many of them the mailer has sent.
 async fn sent_by_the_mailer(world: &World, count: usize) -> usize {
-    let ids = eventually("the ends of all jobs", PATIENCE, async || {
+    let ids = eventually("the ends of all jobs", TIMEOUT, async || {
         let ids: Vec<String> = world.redis.cmd("ZRANGE bull:email:completed 0 -1").await;
         (ids.len() == count).then_some(ids)
     })
@@ -82,7 +82,7 @@ async fn a_team_migrates_from_node_step_by_step_and_back_and_each_mail_is_sent_o
     node.add("Before", "3").await;
     assert_eq!(sent_by_the_mailer(&world, 3).await, 0);
 
-    // 1. Beside each other. A slow server, so that neither can take all the jobs alone.
+    // 1. Alongside each other. A slow server, so that neither can take all the jobs alone.
     world.smtp.behave(|_, _| examhall_testkit::Action::Wait(Duration::from_millis(10)));
     let mut mailer = world.mailer(&[]);
     mailer.line("Mailer running").await;
@@ -92,11 +92,11 @@ async fn a_team_migrates_from_node_step_by_step_and_back_and_each_mail_is_sent_o
 
     // 2. The Node worker stops.
     worker.terminate();
-    assert!(worker.exit(PATIENCE).await.success(), "{}", worker.output());
+    assert!(worker.exit(TIMEOUT).await.success(), "{}", worker.output());
     node.add("After", "5").await;
     assert_eq!(sent_by_the_mailer(&world, 68).await, ours + 5);
 
-    // 3. The API adds, beside a Node producer.
+    // 3. The API adds, alongside a Node producer.
     let api = Api::start(&world).await;
     api.sign_up("ada@example.com").await;
     node.add("Still", "1").await;
@@ -104,7 +104,7 @@ async fn a_team_migrates_from_node_step_by_step_and_back_and_each_mail_is_sent_o
 
     // And back: a Node worker sends what the API adds.
     mailer.terminate();
-    assert!(mailer.exit(PATIENCE).await.success(), "{}", mailer.output());
+    assert!(mailer.exit(TIMEOUT).await.success(), "{}", mailer.output());
     let _worker = node.worker().await;
     api.sign_up("bob@example.com").await;
     assert_eq!(sent_by_the_mailer(&world, 71).await, ours + 7);

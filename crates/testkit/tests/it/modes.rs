@@ -6,7 +6,7 @@ use examhall_testkit::{Process, World, binary};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// Starts a program in `folder` with umask 000.
 fn start(program: &str, args: &[&str], folder: &TempDir, settings: &[(String, String)]) -> Process {
@@ -40,7 +40,7 @@ async fn what_is_made_can_be_read_by_its_owner_only() {
         assert_eq!(mode(&folder.path().join("data").join(file)), 0o600, "{file}");
     }
     let mut sending = start("mailer", &["send-test", "--to", "ada@example.com"], &folder, &settings);
-    assert!(sending.exit(PATIENCE).await.success(), "{}", sending.output());
+    assert!(sending.exit(TIMEOUT).await.success(), "{}", sending.output());
     let mails = folder.path().join("outbox/mails");
     let made: Vec<_> = fs::read_dir(&mails).expect("mails").map(|mail| mail.expect("a mail").path()).collect();
     assert_eq!(made.iter().map(|mail| mode(mail)).collect::<Vec<_>>(), [0o600], "{made:?}");
@@ -56,7 +56,7 @@ async fn a_kept_secret_that_is_empty_or_short_is_refused() {
     for kept in ["", "\n", "short", &" ".repeat(64)] {
         fs::write(folder.path().join("data/auth-secret"), kept).expect("written");
         let mut api = start("api", &[], &folder, &settings(&world, &[]));
-        assert_eq!(api.exit(PATIENCE).await.code(), Some(78), "{kept:?}: {}", api.output());
+        assert_eq!(api.exit(TIMEOUT).await.code(), Some(78), "{kept:?}: {}", api.output());
         assert!(api.output().contains("data/auth-secret holds fewer than 32 bytes"), "{}", api.output());
     }
 }
@@ -75,12 +75,12 @@ async fn production_warns_of_sqlite_and_refuses_to_seed() {
         ],
     );
     let mut seeding = start("api", &["seed"], &folder, &settings);
-    assert_eq!(seeding.exit(PATIENCE).await.code(), Some(78), "{}", seeding.output());
+    assert_eq!(seeding.exit(TIMEOUT).await.code(), Some(78), "{}", seeding.output());
     assert!(seeding.output().contains("APP_ENV is production: nothing was made"), "{}", seeding.output());
     assert!(!folder.path().join("data").exists());
     start("api", &[], &folder, &settings).line("no fail-over").await;
     let mut checking = start("api", &["check"], &folder, &settings);
-    assert!(checking.exit(PATIENCE).await.success(), "{}", checking.output());
+    assert!(checking.exit(TIMEOUT).await.success(), "{}", checking.output());
     let warned = checking.output().lines().any(|line| line.starts_with("warning") && line.contains("no fail-over"));
     assert!(warned, "{}", checking.output());
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use examhall_testkit::{Process, World};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -72,7 +72,7 @@ async fn the_troubleshooting_page_holds_the_table_of_checks() {
     let mut checked = BTreeSet::new();
     for program in ["api", "mailer"] {
         let mut listing = Process::spawn_binary(program, &["check", "--list"], world.settings());
-        assert!(listing.exit(PATIENCE).await.success(), "{}", listing.output());
+        assert!(listing.exit(TIMEOUT).await.success(), "{}", listing.output());
         checked.extend(listing.output().lines().filter(|line| is_row(line)).map(ToOwned::to_owned));
     }
     let documented = rows(&document("troubleshooting.md"), "Checks and fixes");
@@ -85,7 +85,7 @@ async fn a_check_finds_a_redis_that_may_throw_jobs_away_and_says_how_to_mend_it(
     let world = World::start().await;
     let run = async |program: &str| {
         let mut check = Process::spawn_binary(program, &["check"], world.settings());
-        (check.exit(PATIENCE).await.code(), check.output())
+        (check.exit(TIMEOUT).await.code(), check.output())
     };
     for program in ["api", "mailer"] {
         let (code, output) = run(program).await;
@@ -110,7 +110,7 @@ async fn a_check_tells_a_refused_log_in_from_a_server_that_is_away() {
     world.set("REDIS_URL", &format!("redis://:planted-secret@127.0.0.1:{}", world.redis.port()));
     for program in ["api", "mailer"] {
         let mut check = Process::spawn_binary(program, &["check", "--json"], world.settings());
-        assert_eq!(check.exit(PATIENCE).await.code(), Some(69), "{}", check.output());
+        assert_eq!(check.exit(TIMEOUT).await.code(), Some(69), "{}", check.output());
         let output = check.output();
         let line = output.lines().find(|line| line.starts_with('{')).expect("JSON");
         let report: serde_json::Value = serde_json::from_str(line).expect("JSON");

@@ -1,5 +1,5 @@
 //! What becomes of mails while Redis is away, forgets them, or is asked for the same one again and again.
-#![expect(clippy::print_stdout, reason = "how long things took, for whoever runs the tests")]
+#![expect(clippy::print_stdout, reason = "how long things took, for those who run the tests")]
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{commit_mails, on_both, sql, wait_until_noted},
     last_number,
     outbox::{jobs, world},
@@ -31,18 +31,18 @@ async fn mails_that_an_operator_takes_away_do_not_come_back() {
     let mut api = Api::start(&world).await;
     commit_mails(&world, 20).await;
     wait_until_noted(&world).await;
-    api.process.kill().await; // it hears nothing of what is done meanwhile
+    api.process.kill().await; // it misses what is done meanwhile
     let first: Vec<String> = world.redis.cmd("ZRANGE bull:email:prioritized 0 0").await;
     for args in [&["queue", "remove", &first[0]][..], &["queue", "clean", "--state", "prioritized"]] {
         let mut mailer = world.mailer(args);
-        assert!(mailer.exit(PATIENCE).await.success(), "{}", mailer.output());
+        assert!(mailer.exit(TIMEOUT).await.success(), "{}", mailer.output());
     }
     let known: String = world.redis.cmd(&format!("GET mail:sent:{}", first[0])).await;
     assert!(known.contains("removed by an operator"), "{known}");
     sql(&world, "UPDATE mail_outbox SET enqueued_at = enqueued_at - 60000").await; // a minute later
     let _api = Api::start(&world).await;
     let open = "SELECT count(*) FROM mail_outbox WHERE outcome IS NULL OR outcome <> 'failed'";
-    eventually("all rows closed", PATIENCE, async || (sql(&world, open).await == "0").then_some(())).await;
+    eventually("all rows closed", TIMEOUT, async || (sql(&world, open).await == "0").then_some(())).await;
     assert_eq!(jobs(&world).await, 0);
 }
 
@@ -53,9 +53,9 @@ async fn waiting(api: &Api, ops: &str) -> Option<(f64, f64)> {
     Some((gauge("mail_outbox_waiting ")?, gauge("mailer_outbox_oldest_seconds ")?))
 }
 
-/// Waits until so many mails wait, the oldest for so long.
+/// Waits until this many mails wait, the oldest for this long.
 async fn wait_until_waiting(api: &Api, ops: &str, mails: f64, seconds: Range<f64>) {
-    eventually(&format!("{mails} mails wait"), PATIENCE, async || {
+    eventually(&format!("{mails} mails wait"), TIMEOUT, async || {
         let (count, oldest) = waiting(api, ops).await?;
         (count.total_cmp(&mails).is_eq() && seconds.contains(&oldest)).then_some(())
     })
@@ -75,7 +75,7 @@ async fn while_redis_is_away_mails_gather_and_then_go_most_urgent_first(database
     api.sign_up("bob@example.com").await;
     wait_until_waiting(&api, &ops, 252.0, 1.0..60.0).await;
     if std::env::var_os("EXAMHALL_LONG").is_some() {
-        tokio::time::sleep(Duration::from_mins(10)).await; // so long is it away
+        tokio::time::sleep(Duration::from_mins(10)).await; // the outage
     }
     api.sign_up("eve@example.com").await;
     let ready = api.client.get(api.base.replace("/api/v1", "/readyz")).send().await.expect("an answer");
@@ -93,7 +93,7 @@ async fn while_redis_is_away_mails_gather_and_then_go_most_urgent_first(database
     let mails = world.smtp.wait_for(253).await;
     let priorities: Vec<_> = mails.iter().map(|mail| priority_of(&mail.to[0])).collect();
     assert!(priorities.is_sorted_by(|first, second| first >= second), "{priorities:?}");
-    eventually("the last job's end", PATIENCE, async || (jobs(&world).await == 0).then_some(())).await;
+    eventually("the last job's end", TIMEOUT, async || (jobs(&world).await == 0).then_some(())).await;
     assert_eq!(world.smtp.received().len(), 253, "each once");
 }
 
@@ -142,7 +142,7 @@ async fn a_mail_asked_for_five_times_at_once_is_sent_once(database: DatabaseKind
     assert_eq!(ask("/auth/forgot").await, "3", "another purpose");
     let _mailer = world.mailer(&[]);
     let mails = world.smtp.wait_for(3).await;
-    eventually("the last job's end", PATIENCE, async || (jobs(&world).await == 0).then_some(())).await;
+    eventually("the last job's end", TIMEOUT, async || (jobs(&world).await == 0).then_some(())).await;
     let mut subjects: Vec<_> = mails.iter().filter_map(|mail| mail.header("Subject")).collect();
     subjects.sort();
     assert_eq!(subjects, ["Choose a new password", "Confirm your e-mail address", "Confirm your e-mail address"]);
@@ -159,7 +159,7 @@ async fn what_becomes_of_a_mail_is_noted_as_it_happens(database: DatabaseKind) {
     api.sign_up("ada@example.com").await;
     api.sign_up("nobody@example.com").await;
     let outcomes = "SELECT recipient || ' ' || outcome FROM mail_outbox WHERE outcome IS NOT NULL ORDER BY 1";
-    eventually("both noted", PATIENCE, async || {
+    eventually("both noted", TIMEOUT, async || {
         (sql(&world, outcomes).await == "ada@example.com sent\nnobody@example.com failed").then_some(())
     })
     .await;

@@ -1,13 +1,13 @@
 //! Whatever dies between the commit and the queue, a mail is queued once. A trigger in the database holds the API at the
 //! step at which it is killed.
-#![expect(clippy::print_stdout, reason = "how long things took, for whoever runs the tests")]
+#![expect(clippy::print_stdout, reason = "how long things took, for those who run the tests")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{commit_mails, hold, let_go, on_both, sql, wait_until_held, wait_until_noted},
 };
 
@@ -38,7 +38,7 @@ async fn an_api_killed_before_the_commit_leaves_neither_user_nor_mail(database: 
     let request = tokio::spawn(request);
     wait_until_held(&world).await;
     api.process.kill().await;
-    assert!(request.await.expect("no panic").is_err(), "nobody was told that it was done");
+    assert!(request.await.expect("no panic").is_err(), "nobody got an answer");
     let_go(&world).await;
     let _api = Api::start(&world).await;
     let counts =
@@ -63,13 +63,13 @@ async fn a_mail_that_no_relay_had_claimed_is_queued_by_the_next_one(database: Da
     assert_eq!(jobs(&world).await, 0);
     let (_api, up) = (Api::start(&world).await, now());
     let noted = "SELECT enqueued_at FROM mail_outbox WHERE enqueued_at IS NOT NULL";
-    let noted: u128 = eventually("noted", PATIENCE, async || sql(&world, noted).await.parse().ok()).await;
+    let noted: u128 = eventually("noted", TIMEOUT, async || sql(&world, noted).await.parse().ok()).await;
     let took = noted.saturating_sub(up);
     println!("queued {took} ms after the next API was up ({database:?})"); // 1000 at most, on an idle machine
     assert!(took < 15_000, "{took}: it waited for a claim to end that was never committed");
     let _mailer = world.mailer(&[]);
     world.smtp.wait_for(1).await;
-    eventually("the job's end", PATIENCE, async || (jobs(&world).await == 0).then_some(())).await;
+    eventually("the job's end", TIMEOUT, async || (jobs(&world).await == 0).then_some(())).await;
     assert_eq!(world.smtp.received().len(), 1);
 }
 
@@ -83,10 +83,10 @@ async fn a_mail_that_a_dead_relay_had_claimed_is_queued_once_its_claim_ends(data
     sql(&world, &format!("UPDATE mail_outbox SET claimed_until = {claim_ends}")).await;
     world.redis.restart().await;
     let _api = Api::start(&world).await;
-    eventually("the mail queued", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+    eventually("the mail queued", TIMEOUT, async || (jobs(&world).await == 1).then_some(())).await;
     assert!(now() >= claim_ends, "until then it is another relay's");
     let noted = "SELECT enqueued_at FROM mail_outbox WHERE enqueued_at IS NOT NULL";
-    let noted: u128 = eventually("noted", PATIENCE, async || sql(&world, noted).await.parse().ok()).await;
+    let noted: u128 = eventually("noted", TIMEOUT, async || sql(&world, noted).await.parse().ok()).await;
     assert!(noted >= claim_ends, "not before");
 }
 
@@ -101,7 +101,7 @@ async fn an_api_killed_between_adding_and_noting_leaves_one_job(database: Databa
     let_go(&world).await;
     sql(&world, "UPDATE mail_outbox SET claimed_until = 0").await; // half a minute later
     let _api = Api::start(&world).await;
-    eventually("noted by the next one", PATIENCE, async || {
+    eventually("noted by the next one", TIMEOUT, async || {
         (sql(&world, "SELECT count(*) FROM mail_outbox WHERE enqueued_at IS NOT NULL").await == "1").then_some(())
     })
     .await;
@@ -109,7 +109,7 @@ async fn an_api_killed_between_adding_and_noting_leaves_one_job(database: Databa
     assert!(events(&world).await.contains("duplicated"), "it was added a second time, which added nothing");
     let _mailer = world.mailer(&[]);
     world.smtp.wait_for(1).await;
-    eventually("the job's end", PATIENCE, async || (jobs(&world).await == 0).then_some(())).await;
+    eventually("the job's end", TIMEOUT, async || (jobs(&world).await == 0).then_some(())).await;
     assert_eq!(world.smtp.received().len(), 1);
 }
 
@@ -117,7 +117,7 @@ async fn an_api_killed_between_adding_and_noting_leaves_one_job(database: Databa
 async fn send_and_forget(world: &World) {
     let mut mailer = world.mailer(&[]);
     world.smtp.wait_for(1).await;
-    let done = eventually("the job done", PATIENCE, async || {
+    let done = eventually("the job done", TIMEOUT, async || {
         world.redis.cmd::<Vec<String>>("ZRANGE bull:email:completed 0 -1").await.pop()
     })
     .await;
@@ -135,9 +135,9 @@ async fn a_mail_whose_job_has_ended_and_is_gone_is_not_queued_again_by_the_next_
     send_and_forget(&world).await;
     api.process.kill().await;
     let_go(&world).await;
-    sql(&world, "UPDATE mail_outbox SET claimed_until = 0, outcome = NULL").await; // half a minute later, no event heard
+    sql(&world, "UPDATE mail_outbox SET claimed_until = 0, outcome = NULL").await; // half a minute later, no event received
     let _api = Api::start(&world).await;
-    eventually("known to be sent", PATIENCE, async || {
+    eventually("known to be sent", TIMEOUT, async || {
         (sql(&world, "SELECT outcome FROM mail_outbox").await == "sent").then_some(())
     })
     .await;
@@ -149,11 +149,11 @@ async fn a_mail_whose_job_has_ended_and_is_gone_is_not_queued_again_by_the_recon
     let mut api = Api::start(&world).await;
     api.sign_up("ada@example.com").await;
     wait_until_noted(&world).await;
-    api.process.kill().await; // it hears no event
+    api.process.kill().await; // it receives no event
     send_and_forget(&world).await;
     sql(&world, "UPDATE mail_outbox SET enqueued_at = enqueued_at - 60000").await; // a minute later
     let _api = Api::start(&world).await;
-    eventually("known to be sent", PATIENCE, async || {
+    eventually("known to be sent", TIMEOUT, async || {
         (sql(&world, "SELECT outcome FROM mail_outbox").await == "sent").then_some(())
     })
     .await;
@@ -169,7 +169,7 @@ async fn four_relays_share_the_outbox_and_queue_nothing_twice(database: Database
     world.redis.restart().await;
     let (_first, _second) = (first, Api::start(&world).await);
     let (_third, _fourth) = (Api::start(&world).await, Api::start(&world).await);
-    eventually("all queued", PATIENCE, async || (jobs(&world).await == i64::from(count)).then_some(())).await;
+    eventually("all queued", TIMEOUT, async || (jobs(&world).await == i64::from(count)).then_some(())).await;
     wait_until_noted(&world).await;
     assert_eq!(jobs(&world).await, i64::from(count));
     let events = events(&world).await;

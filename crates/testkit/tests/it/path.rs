@@ -3,7 +3,7 @@
 use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, exam_start::LATE, seed, token_in};
+use crate::{Api, TIMEOUT, exam_start::LATE, seed, token_in};
 
 async fn from_sign_up_to_log_in(database: DatabaseKind) {
     let world = World::start_with(database, RedisOptions::default()).await;
@@ -53,7 +53,7 @@ async fn what_one_process_changes_another_reads_at_once() {
     };
     let shows = async |api: &Api, source: &str, version: u32| {
         let expected = (source.to_owned(), json!(version));
-        eventually(source, PATIENCE, async || (read(api).await == expected).then_some(())).await;
+        eventually(source, TIMEOUT, async || (read(api).await == expected).then_some(())).await;
     };
     assert_eq!(read(&one).await, ("examhall; fwd=miss".to_owned(), json!(1)));
     shows(&other, "examhall; hit", 1).await;
@@ -88,19 +88,19 @@ async fn a_backlog_is_drained_once_and_summed_up() {
         api.sign_up(&format!("s{n}@example.com")).await;
     }
     api.process.line("Mails queued").await;
-    eventually("three mails queued", PATIENCE, async || {
+    eventually("three mails queued", TIMEOUT, async || {
         (world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 3).then_some(())
     })
     .await;
     let mut drain = world.mailer(&["--once"]);
-    assert_eq!(drain.exit(PATIENCE).await.code(), Some(0), "{}", drain.output());
+    assert_eq!(drain.exit(TIMEOUT).await.code(), Some(0), "{}", drain.output());
     let summary = drain.line("drained ").await;
     let expected = "drained 3: 3 sent, 0 retried later, 0 failed, 0 ambiguous; left 0 delayed, 0 active elsewhere; ";
     assert!(summary.starts_with(expected), "{summary}");
     assert_eq!(world.smtp.received().len(), 3);
 
     let mut again = world.mailer(&["--once", "--json"]);
-    assert_eq!(again.exit(PATIENCE).await.code(), Some(0));
+    assert_eq!(again.exit(TIMEOUT).await.code(), Some(0));
     let object: Value = serde_json::from_str(&again.line("\"drained\"").await).expect("JSON");
     assert_eq!((&object["drained"], &object["left"]["waiting"]), (&json!(0), &json!(0)));
 }

@@ -1,12 +1,12 @@
 //! Outbox rows that cannot be queued hold up no other mail, however many they are.
-#![expect(clippy::print_stdout, reason = "how long it took, for whoever runs the tests")]
+#![expect(clippy::print_stdout, reason = "how long it took, for those who run the tests")]
 
 use std::time::Instant;
 
 use examhall_testkit::{Database, DatabaseKind, World, eventually};
 
 use crate::{
-    Api, PATIENCE,
+    Api, TIMEOUT,
     database::{on_both, sql},
     outbox::{jobs, world},
 };
@@ -18,7 +18,7 @@ on_both!(
     rows_that_cannot_be_composed_are_closed_at_their_end,
 );
 
-/// Copies the only row to so many, all older than it.
+/// Copies the only row this many times, each copy older than it.
 async fn multiply(world: &World, count: usize) {
     let id = match &world.database {
         Database::Sqlite(_) => "CAST(zeroblob(8) || randomblob(8) AS BLOB)",
@@ -49,7 +49,7 @@ async fn mails_sealed_under_another_secret_delay_no_new_one(database: DatabaseKi
     let api = Api::start(&world).await;
     api.sign_up("ada@example.com").await;
     let committed = Instant::now();
-    eventually("the good mail queued", PATIENCE, async || (jobs(&world).await == 1).then_some(())).await;
+    eventually("the good mail queued", TIMEOUT, async || (jobs(&world).await == 1).then_some(())).await;
     let took = committed.elapsed();
     let untried = count(&world, "claims = 0 AND enqueued_at IS NULL").await;
     println!("queued {took:?} after its commit, with {untried} of 100,001 mails not tried yet ({database:?})");
@@ -83,8 +83,8 @@ async fn a_job_that_redis_refuses_holds_up_no_other(database: DatabaseKind) {
     world.redis.restart().await;
     let _: String = world.redis.cmd("CONFIG SET proto-max-bulk-len 1048576").await;
     let _api = Api::start(&world).await;
-    eventually("both others queued", PATIENCE, async || (jobs(&world).await == 2).then_some(())).await;
-    eventually("both others noted", PATIENCE, async || {
+    eventually("both others queued", TIMEOUT, async || (jobs(&world).await == 2).then_some(())).await;
+    eventually("both others noted", TIMEOUT, async || {
         (count(&world, "enqueued_at IS NULL AND outcome IS NULL").await == 1).then_some(())
     })
     .await;
@@ -103,7 +103,7 @@ async fn a_ledger_key_of_another_type_stops_no_relay(database: DatabaseKind) {
     let id = id_of(&world, "ada@example.com").await;
     let _: i64 = world.redis.cmd(&format!("RPUSH mail:sent:m-{id} foreign")).await;
     let _api = Api::start(&world).await;
-    eventually("both queued", PATIENCE, async || (jobs(&world).await == 2).then_some(())).await;
+    eventually("both queued", TIMEOUT, async || (jobs(&world).await == 2).then_some(())).await;
 }
 
 /// The id of the mail to an address, as its job has it after "m-".
@@ -128,7 +128,7 @@ async fn rows_that_cannot_be_composed_are_closed_at_their_end(database: Database
     sql(&world, "UPDATE mail_outbox SET claimed_until = NULL, claims = 0, expires_at = 1, template = 'nothing'").await;
     world.redis.restart().await;
     let _api = Api::start(&world).await;
-    eventually("all closed", PATIENCE, async || (count(&world, "outcome = 'failed'").await == 1_001).then_some(()))
+    eventually("all closed", TIMEOUT, async || (count(&world, "outcome = 'failed'").await == 1_001).then_some(()))
         .await;
     assert_eq!(jobs(&world).await, 0);
 }

@@ -1,5 +1,5 @@
 //! An author publishes the results of ten thousand students.
-#![expect(clippy::print_stdout, reason = "how long things took, for whoever runs the tests")]
+#![expect(clippy::print_stdout, reason = "how long things took, for those who run the tests")]
 
 use std::{
     collections::HashSet,
@@ -16,8 +16,8 @@ use crate::{
 };
 
 const STUDENTS: usize = 10_000;
-/// So many take a while.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// Results that take a while to publish.
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// What the process may grow by meanwhile, in KiB. Ten thousand mails are some 60 MiB.
 fn most_memory(database: DatabaseKind) -> u64 {
     match database {
@@ -28,12 +28,12 @@ fn most_memory(database: DatabaseKind) -> u64 {
 
 on_both!(ten_thousand_results_are_published_exported_and_counted_in_little_memory);
 
-/// The API beside an exam that everybody has sat.
+/// The API alongside an exam that everybody has sat.
 async fn sat(world: &World) -> (Api, String, String) {
     let api = Api::start(world).await;
     let args = ["seed", "--questions", "3", "--students", &STUDENTS.to_string(), "--json"];
     let mut seeding = Process::spawn_binary("api", &args, world.settings());
-    assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+    assert!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
     let seeded: Value = serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON");
     let id = match &world.database {
         Database::Sqlite(_) => "randomblob(16)",
@@ -70,14 +70,14 @@ async fn ten_thousand_results_are_published_exported_and_counted_in_little_memor
     }
     let (api, exam, author) = sat(&world).await;
     let before = memory(&api, "VmRSS");
-    std::fs::write(format!("/proc/{}/clear_refs", api.process.pid()), "5").expect("the peak is counted anew");
+    std::fs::write(format!("/proc/{}/clear_refs", api.process.pid()), "5").expect("the peak is counted again");
 
     let started = Instant::now();
     let publish = api.client.post(format!("{}{exam}/results/publish", api.base)).bearer_auth(&author);
     let answer = publish.send().await.expect("an answer");
     let took = started.elapsed();
     assert_eq!(answer.json::<Value>().await.expect("JSON"), json!({ "queued": STUDENTS }));
-    eventually("a mail for each in the queue", PATIENCE, async || {
+    eventually("a mail for each in the queue", TIMEOUT, async || {
         (usize::try_from(jobs(&world).await) == Ok(STUDENTS)).then_some(())
     })
     .await;

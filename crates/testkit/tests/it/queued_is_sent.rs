@@ -3,7 +3,7 @@
 use examhall_testkit::World;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, administrator};
+use crate::{Api, TIMEOUT, administrator};
 
 #[tokio::test]
 async fn every_mail_that_is_answered_202_reaches_the_server() {
@@ -30,7 +30,7 @@ async fn every_mail_that_is_answered_202_reaches_the_server() {
         api.sign_up(email).await;
     }
     let mut drain = world.mailer(&["--once"]);
-    assert_eq!(drain.exit(PATIENCE).await.code(), Some(0), "{}", drain.output());
+    assert_eq!(drain.exit(TIMEOUT).await.code(), Some(0), "{}", drain.output());
     let received = world.smtp.received();
     assert_eq!(received.len(), mails.len() + 3, "{}", drain.output());
     let mut to: Vec<_> = received.iter().filter(|mail| mail.to.len() < 3).flat_map(|mail| mail.to.clone()).collect();

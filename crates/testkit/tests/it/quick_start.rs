@@ -6,11 +6,11 @@ use examhall_testkit::{Process, World, binary, eventually, free_port};
 use tokio::process::Command;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     commands::{Line, commands, shell},
 };
 
-/// What the reader puts in: the token of the mail, the id that `seed` prints, the token that the log-in gives.
+/// What the reader puts in: the token of the mail, the id that `seed` prints, the token of the login.
 #[derive(Default)]
 struct Reader {
     mailed: String,
@@ -90,7 +90,7 @@ async fn succeeds(command: &mut Command, line: &str) -> String {
 
 /// The token of the link in the mail that lies in `data/mail/`.
 async fn mailed_token(folder: &Path) -> String {
-    eventually("a mail in data/mail", PATIENCE, async || {
+    eventually("a mail in data/mail", TIMEOUT, async || {
         let mail = fs::read_dir(folder.join("data/mail")).ok()?.find_map(Result::ok)?;
         let text = fs::read_to_string(mail.path()).ok()?.replace("=\r\n", "").replace("=3D", "=");
         let token = text.split("/verify?token=").nth(1)?;

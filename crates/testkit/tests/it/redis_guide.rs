@@ -7,7 +7,7 @@ use fred::types::Value;
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use crate::{Api, PATIENCE, administrator, seed, token};
+use crate::{Api, TIMEOUT, administrator, seed, token};
 
 fn guide() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md")).expect("the guide")
@@ -20,7 +20,7 @@ fn block(language: &str) -> Vec<String> {
     text.unwrap_or_default().lines().map(ToOwned::to_owned).collect()
 }
 
-/// Creates the users of the guide; gives the address for each, the api's first.
+/// Creates the users of the guide; returns the address for each, the api's first.
 async fn users(redis: &Redis) -> Vec<String> {
     let mut addresses = Vec::new();
     for line in block("acl") {
@@ -35,7 +35,7 @@ async fn users(redis: &Redis) -> Vec<String> {
 
 async fn run(world: &World, program: &str, args: &[&str]) {
     let mut process = Process::spawn_binary(program, args, world.settings());
-    assert!(process.exit(PATIENCE).await.success(), "{program} {args:?}: {}", process.output());
+    assert!(process.exit(TIMEOUT).await.success(), "{program} {args:?}: {}", process.output());
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_restored_backup_has_the_mails_that_waited_and_they_are_sent() {
     let mut world = World::start_with(DatabaseKind::Sqlite, lasting()).await;
     let api = Api::start(&world).await;
     api.sign_up("ada@example.com").await;
-    eventually("the mail waits", PATIENCE, async || {
+    eventually("the mail waits", TIMEOUT, async || {
         (world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 1).then_some(())
     })
     .await;
@@ -176,7 +176,7 @@ async fn a_restored_backup_has_the_mails_that_waited_and_they_are_sent() {
     assert_eq!(mails[0].to, ["ada@example.com"]);
 }
 
-/// Bytes that the guide's table gives for what its first cell begins with.
+/// Bytes in the guide's table for what its first cell begins with.
 fn bytes_of(what: &str) -> f64 {
     let guide = guide();
     let row = guide.lines().find(|line| line.starts_with(&format!("| {what}"))).expect("a row");
@@ -196,12 +196,12 @@ async fn mails_in_redis_take_as_much_room_as_the_guide_says() {
     for _ in 0..MAILS {
         api.mail(&admin, &mail).await;
     }
-    let waiting = room(&world).await / f64::from(MAILS);
+    let waiting = used_memory(&world).await / f64::from(MAILS);
     let _mailer = world.mailer(&[]);
-    let sent = eventually("all are done, and their bodies wiped", PATIENCE, async || {
+    let sent = eventually("all are done, and their bodies wiped", TIMEOUT, async || {
         let done = world.redis.cmd::<i64>("ZCARD bull:email:completed").await == i64::from(MAILS);
-        let room = room(&world).await / f64::from(MAILS);
-        (done && room < waiting - 2_000.0).then_some(room)
+        let used = used_memory(&world).await / f64::from(MAILS);
+        (done && used < waiting - 2_000.0).then_some(used)
     })
     .await;
     for (what, measured) in [("a mail that waits", waiting), ("a mail that was sent", sent)] {
@@ -211,7 +211,7 @@ async fn mails_in_redis_take_as_much_room_as_the_guide_says() {
 }
 
 /// Bytes that mails take, but for the queue's events, which are 10,000 at most.
-async fn room(world: &World) -> f64 {
+async fn used_memory(world: &World) -> f64 {
     const SUM: &str = "local bytes = 0
         for _, pattern in ipairs({'bull:email:*', 'mail:sent:*'}) do
           for _, key in ipairs(redis.call('KEYS', pattern)) do

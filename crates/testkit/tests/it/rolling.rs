@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, administrator, last_number, seed, token};
+use crate::{Api, TIMEOUT, administrator, last_number, seed, token};
 
 const USERS: usize = 100;
 /// Requests of each user between two replacements.
@@ -59,7 +59,7 @@ impl Balancer {
 
 async fn stop(process: &mut Process) {
     process.terminate();
-    assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+    assert!(process.exit(TIMEOUT).await.success(), "{}", process.output());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +101,7 @@ async fn a_rolling_restart_under_load_loses_no_request_and_no_mail() {
     let after = async |requests: u64| {
         let goal = done.load(Ordering::SeqCst) + requests;
         let reached = || async { (done.load(Ordering::SeqCst) >= goal).then_some(()) };
-        eventually("requests go on", PATIENCE, reached).await;
+        eventually("requests go on", TIMEOUT, reached).await;
     };
     let rollout = async {
         let mut new = Vec::new();
@@ -137,7 +137,7 @@ async fn a_stopping_api_says_that_it_is_not_ready_goes_on_answering_and_then_clo
     let base = api.base.replace("/api/v1", "");
     assert!(api.client.get(format!("{base}/healthz")).send().await.is_ok());
     api.process.terminate();
-    let body: Value = eventually("not ready", PATIENCE, || async {
+    let body: Value = eventually("not ready", TIMEOUT, || async {
         let answer = api.client.get(format!("{base}/readyz")).send().await.expect("it still answers");
         (answer.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
     })
@@ -151,7 +151,7 @@ async fn a_stopping_api_says_that_it_is_not_ready_goes_on_answering_and_then_clo
     assert_eq!(answer.headers()["connection"], "close", "or the next request might meet a closed door");
 
     api.process.terminate();
-    assert_eq!(api.process.exit(PATIENCE).await.code(), Some(130), "a second signal ends it at once");
+    assert_eq!(api.process.exit(TIMEOUT).await.code(), Some(130), "a second signal ends it at once");
     let port = last_number(&base).expect("a port");
     assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }

@@ -1,4 +1,4 @@
-//! The rules of the house, as docs/architecture.md states them.
+//! The rules of the codebase, as docs/architecture.md states them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
-/// Who may import whom. `testkit` and `bench` are not shipped.
+/// Which crate may import which. `testkit` and `bench` are not shipped.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("boot", &[]),
@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Which crates may speak what; `testkit` and `bench` may speak everything.
-const ROOMS: &[(&str, &[&str])] = &[
+const MAY_USE: &[(&str, &[&str])] = &[
     ("fred", &["redis"]),
     ("sea-orm", &["store"]),
     ("sea-orm-migration", &["store"]),
@@ -104,13 +104,13 @@ fn crates_only_look_down() {
 }
 
 #[test]
-fn each_technology_has_its_room() {
+fn each_technology_stays_in_its_crates() {
     for package in &metadata().packages {
         let name = short(&package.name).expect("a member");
-        for (technology, rooms) in ROOMS {
+        for (technology, crates) in MAY_USE {
             let speaks = shipped_dependencies(package).any(|dependency| dependency == *technology);
             assert!(
-                !speaks || rooms.contains(&name) || ["testkit", "bench"].contains(&name),
+                !speaks || crates.contains(&name) || ["testkit", "bench"].contains(&name),
                 "{name} uses {technology}"
             );
         }
@@ -182,7 +182,7 @@ fn links_in_documents_lead_somewhere() {
             let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
             let folder = root().join(document.parent().expect("a file has a folder"));
             let target = if path.is_empty() { root().join(&document) } else { folder.join(path) };
-            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            assert!(target.exists(), "{}: {link} is broken", document.display());
             if !anchor.is_empty() {
                 let target = fs::read_to_string(&target).expect("a document");
                 assert!(anchors(&target).contains(anchor), "{}: {link} has no such heading", document.display());

@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixDatagram, path::Path};
 
 use examhall_testkit::{Process, World, eventually};
 
-use crate::{PATIENCE, last_number};
+use crate::{TIMEOUT, last_number};
 
 /// The port that a process says health and metrics are on.
 async fn ops_port(process: &Process) -> u16 {
@@ -16,29 +16,29 @@ async fn get(port: u16, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.expect("a body"))
 }
 
-/// Waits until `/readyz` has this status, and gives its body.
+/// Waits until `/readyz` has this status, and returns its body.
 async fn ready_with(port: u16, status: u16) -> serde_json::Value {
     let what = format!("/readyz answers {status}");
     let ask = || async {
         let (seen, body) = get(port, "/readyz").await;
         (seen == status).then_some(body)
     };
-    serde_json::from_str(&eventually(&what, PATIENCE, ask).await).expect("JSON")
+    serde_json::from_str(&eventually(&what, TIMEOUT, ask).await).expect("JSON")
 }
 
-/// Plays systemd: gives what the program sends until it has sent `last`.
-async fn hears(socket: &UnixDatagram, last: &str) -> Vec<String> {
-    let mut heard = Vec::new();
-    eventually(&format!("systemd hears {last}"), PATIENCE, || {
+/// Plays systemd: returns what the program sends until it has sent `last`.
+async fn notifications(socket: &UnixDatagram, last: &str) -> Vec<String> {
+    let mut received = Vec::new();
+    eventually(&format!("systemd receives {last}"), TIMEOUT, || {
         let mut bytes = [0; 256];
         while let Ok(length) = socket.recv(&mut bytes) {
-            heard.extend(String::from_utf8_lossy(&bytes[..length]).lines().map(ToOwned::to_owned));
+            received.extend(String::from_utf8_lossy(&bytes[..length]).lines().map(ToOwned::to_owned));
         }
-        let found = heard.iter().any(|line| line == last).then_some(());
+        let found = received.iter().any(|line| line == last).then_some(());
         std::future::ready(found)
     })
     .await;
-    heard
+    received
 }
 
 async fn speaks_to_systemd(program: &str) {
@@ -49,16 +49,16 @@ async fn speaks_to_systemd(program: &str) {
     world.set("NOTIFY_SOCKET", path.to_str().expect("UTF-8"));
     world.set("WATCHDOG_USEC", "300000");
     let mut process = Process::spawn_binary(program, &[], world.settings());
-    assert_eq!(hears(&socket, "WATCHDOG=1").await.first().map(String::as_str), Some("READY=1"));
-    hears(&socket, "WATCHDOG=1").await; // again: it is fed for as long as it runs
+    assert_eq!(notifications(&socket, "WATCHDOG=1").await.first().map(String::as_str), Some("READY=1"));
+    notifications(&socket, "WATCHDOG=1").await; // again: it is fed for as long as it runs
 
     world.redis.process().freeze();
-    hears(&socket, "WATCHDOG=1").await;
+    notifications(&socket, "WATCHDOG=1").await;
     world.redis.process().thaw();
 
     process.terminate();
-    hears(&socket, "STOPPING=1").await;
-    assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+    notifications(&socket, "STOPPING=1").await;
+    assert!(process.exit(TIMEOUT).await.success(), "{}", process.output());
 }
 
 fn listen(path: &Path) -> UnixDatagram {
@@ -87,7 +87,7 @@ async fn a_mailer_whose_redis_is_frozen_is_alive_and_not_ready_and_says_since_wh
 
     world.redis.process().freeze();
     // Silence makes it unready; the question that gets no answer says so of Redis, a moment later.
-    let down = eventually("Redis is down", PATIENCE, || async {
+    let down = eventually("Redis is down", TIMEOUT, || async {
         let down = ready_with(port, 503).await;
         (down["dependencies"]["redis"]["state"] == "down").then_some(down)
     });
@@ -107,7 +107,7 @@ async fn an_api_whose_redis_was_killed_is_alive_and_ready_and_shows_what_is_down
     let port = ops_port(&api).await;
     ready_with(port, 200).await;
     world.redis.kill().await;
-    let state = eventually("both are down", PATIENCE, || async {
+    let state = eventually("both are down", TIMEOUT, || async {
         let (status, body) = get(port, "/readyz").await;
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         let down = |name: &str| body["dependencies"][name]["state"] == "down";

@@ -1,4 +1,4 @@
-//! What is killed, stopped or taken away loses no mail.
+//! What is killed, stopped or removed loses no mail.
 
 use examhall_testkit::{Action, Phase, RedisOptions, World, eventually};
 use tokio::{
@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 #[tokio::test]
 async fn a_mailer_killed_between_take_and_finish_loses_nothing() {
@@ -25,7 +25,7 @@ async fn a_mailer_killed_between_take_and_finish_loses_nothing() {
     let second = world.mailer(&[]);
     world.smtp.wait_for(1).await;
     second.line("Mail accepted").await;
-    eventually("the job's end", PATIENCE, async || {
+    eventually("the job's end", TIMEOUT, async || {
         (world.redis.cmd::<i64>("ZCARD bull:email:completed").await == 1).then_some(())
     })
     .await;
@@ -46,7 +46,7 @@ async fn a_mail_signed_up_for_while_redis_is_away_is_delivered_once() {
     api.sign_up("ada@example.com").await;
     world.redis.restart().await;
     world.smtp.wait_for(1).await;
-    eventually("the job's end", PATIENCE, async || {
+    eventually("the job's end", TIMEOUT, async || {
         (world.redis.cmd::<i64>("ZCARD bull:email:completed").await == 1).then_some(())
     })
     .await;
@@ -79,7 +79,7 @@ async fn a_mailer_told_to_stop_finishes_the_mail_in_hand() {
     mailer.terminate();
     mailer.line("Stopping").await;
     world.smtp.behave(|_, _| Action::Proceed);
-    assert_eq!(mailer.exit(PATIENCE).await.code(), Some(0), "{}", mailer.output());
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(0), "{}", mailer.output());
     assert_eq!(world.smtp.received().len(), 1);
     assert_eq!(world.redis.cmd::<i64>("ZCARD bull:email:completed").await, 1);
 }
@@ -99,7 +99,7 @@ async fn an_api_told_to_stop_answers_the_request_in_hand() {
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut line = String::new();
     stream.read_line(&mut line).await.expect("an answer");
-    assert_eq!(line, "HTTP/1.1 100 Continue\r\n", "the request is in hand");
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n", "the request is in flight");
 
     api.process.terminate();
     api.process.line("Stopping").await;
@@ -107,5 +107,5 @@ async fn an_api_told_to_stop_answers_the_request_in_hand() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.contains("HTTP/1.1 202 Accepted"), "{answer}");
-    assert_eq!(api.process.exit(PATIENCE).await.code(), Some(0), "{}", api.process.output());
+    assert_eq!(api.process.exit(TIMEOUT).await.code(), Some(0), "{}", api.process.output());
 }

@@ -21,7 +21,7 @@ use prost::Message;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::Mutex};
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -105,7 +105,7 @@ async fn a_request_its_mail_and_each_attempt_to_send_it_are_one_trace() {
     let (api, _mailer) = (Api::start(&world).await, world.mailer(&[]));
     sign_up(&api).await;
     world.smtp.wait_for(1).await;
-    let spans = eventually("all spans of the trace", PATIENCE, async || {
+    let spans = eventually("all spans of the trace", TIMEOUT, async || {
         let mut spans = collector.spans().await;
         spans.retain(|(_, span)| hex(&span.trace_id) == TRACE);
         (spans.len() == 6).then_some(spans)
@@ -133,7 +133,7 @@ async fn a_request_its_mail_and_each_attempt_to_send_it_are_one_trace() {
         assert_eq!(found.iter().map(|(_, span)| failed(span)).collect::<Vec<_>>(), [true, false]);
     }
     for body in collector.bodies.lock().await.iter() {
-        assert!(!String::from_utf8_lossy(body).contains("ada@"), "a span tells an address");
+        assert!(!String::from_utf8_lossy(body).contains("ada@"), "a span holds an address");
     }
 }
 
@@ -143,7 +143,7 @@ async fn a_stranger_cannot_make_a_request_part_of_a_trace() {
     let world = world(&collector).await;
     let api = Api::start(&world).await;
     sign_up(&api).await;
-    let spans = eventually("the spans of the request", PATIENCE, async || {
+    let spans = eventually("the spans of the request", TIMEOUT, async || {
         let spans = collector.spans().await;
         spans.iter().any(|(_, span)| span.name == "send").then_some(spans)
     })

@@ -2,7 +2,7 @@
 
 use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 #[tokio::test]
 async fn the_start_says_what_is_there_in_this_order() {
@@ -48,7 +48,7 @@ async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
         process.line("such as the prefix {bull} instead of bull").await;
         // On a machine with much else to do it may have gone on without Redis before it came to know.
         if !process.output().contains("Redis unavailable") {
-            assert_eq!(process.exit(PATIENCE).await.code(), Some(78), "{}", process.output());
+            assert_eq!(process.exit(TIMEOUT).await.code(), Some(78), "{}", process.output());
         }
     }
     world.set("QUEUE_PREFIX", "{bull}");
@@ -68,12 +68,12 @@ async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
         answer.headers()["cache-status"].to_str().expect("text").to_owned()
     };
     assert_eq!(source().await, "examhall; fwd=miss");
-    eventually("a hit", PATIENCE, async || (source().await == "examhall; hit").then_some(())).await;
+    eventually("a hit", TIMEOUT, async || (source().await == "examhall; hit").then_some(())).await;
     api.sign_up("ada@example.com").await;
     world.smtp.wait_for(1).await;
     mailer.line("Mail accepted").await;
     let mut asked = world.mailer(&["queue", "status", "--json"]);
-    assert!(asked.exit(PATIENCE).await.success(), "{}", asked.output());
+    assert!(asked.exit(TIMEOUT).await.success(), "{}", asked.output());
     let status: serde_json::Value = serde_json::from_str(asked.output().lines().last().expect("a line")).expect("JSON");
     assert_eq!(status["completed"], 1, "{status}");
 }
@@ -97,7 +97,7 @@ async fn bad_settings_and_bad_usage_have_their_exit_codes_and_a_sentence() {
     ] {
         let settings = world.settings().into_iter().chain([(setting.0.to_owned(), setting.1.to_owned())]);
         let mut process = Process::spawn_binary(program, &args, settings);
-        let status = process.exit(PATIENCE).await;
+        let status = process.exit(TIMEOUT).await;
         let output = process.output();
         assert_eq!(status.code(), Some(code), "{program} {args:?} {setting:?}: {output}");
         assert!(output.contains(sentence) && !output.contains("hunter2"), "{output}");
@@ -109,10 +109,10 @@ async fn help_and_version_are_no_mistakes() {
     let world = World::start().await;
     for program in ["api", "mailer"] {
         let mut help = Process::spawn_binary(program, &["--help"], world.settings());
-        assert_eq!(help.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(help.exit(TIMEOUT).await.code(), Some(0));
         assert!(help.output().contains("Examples:"), "{}", help.output());
         let mut version = Process::spawn_binary(program, &["--version"], world.settings());
-        assert_eq!(version.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(version.exit(TIMEOUT).await.code(), Some(0));
     }
 }
 
@@ -139,6 +139,6 @@ async fn the_most_talkative_log_holds_no_secret_and_no_address() {
         &text("refreshToken"),
     ] {
         let found = logs.lines().find(|line| line.contains(secret));
-        assert!(found.is_none(), "{secret} stands in {found:?}");
+        assert!(found.is_none(), "{secret} is in {found:?}");
     }
 }

@@ -167,8 +167,8 @@ fn stopping_takes_as_long_as_the_programs_may_take() {
         let wait = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap_or(0);
         pod["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a time") - wait
     };
-    assert!(grace("examhall-api") > 20 + 5, "requests in hand have 20 s");
-    assert!(grace("examhall-mailer") > 60, "mails in hand have 60 s");
+    assert!(grace("examhall-api") > 20 + 5, "requests in flight have 20 s");
+    assert!(grace("examhall-mailer") > 60, "mails in flight have 60 s");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn settings_exist_and_secrets_come_by_reference() {
         let Some(pod) = pod(&object) else { continue };
         for variable in containers(pod).flat_map(|container| container["env"].as_array().into_iter().flatten()) {
             let setting = variable["name"].as_str().expect("a name").to_owned();
-            assert!(setting.ends_with("_FILE"), "{overlay}: {setting} stands in the open");
+            assert!(setting.ends_with("_FILE"), "{overlay}: {setting} is readable");
             known_settings([&setting].into_iter());
         }
     }

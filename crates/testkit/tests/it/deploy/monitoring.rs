@@ -11,7 +11,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::{documents, read, root, run, tool};
-use crate::{Api, PATIENCE, last_number, seed};
+use crate::{Api, TIMEOUT, last_number, seed};
 
 const RULES: &str = "deploy/prometheus/examhall.rules.yml";
 const OPERATOR_RULES: &str = "deploy/kubernetes/components/monitoring/rules.yaml";
@@ -150,7 +150,7 @@ async fn every_query_asks_for_what_the_programs_measure() {
     let in_sources = |name: &str| sources.contains(&format!("!(\"{}\"", name.trim_end_matches("_bucket")));
     let excused = |name: &str| FOREIGN.contains(&name) || RARE.contains(&name) && in_sources(name);
     let wanted: BTreeSet<_> = asked.iter().filter(|name| !excused(name)).collect();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let shown = shown(&api.client, &ports).await;
         let missing: Vec<_> = wanted.iter().filter(|name| !shown.contains(**name)).collect();

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::{read, run, tool, written};
-use crate::{PATIENCE, last_number};
+use crate::{TIMEOUT, last_number};
 
 /// Worst exposure that is allowed, in tenths, as `systemd-analyze security --threshold` counts.
 const EXPOSURE: &str = "--threshold=15";
 
-/// Calls that only root makes, to give a file to its owner: a service never runs as root, and is told EPERM.
+/// Calls that only root makes, to give a file to its owner: a service never runs as root, and gets EPERM.
 const AS_ROOT: &[&str] = &["fchown"];
 
 fn install(destdir: &Path, args: &[&str]) -> String {
@@ -154,10 +154,10 @@ async fn the_sandbox_lets_the_programs_make_every_call_they_make() {
         .await
         .expect("an answer");
     assert_eq!(answer.status(), 202);
-    eventually("one mail", PATIENCE, async || (world.smtp.received().len() == 1).then_some(())).await;
+    eventually("one mail", TIMEOUT, async || (world.smtp.received().len() == 1).then_some(())).await;
     for process in [&mut api, &mut mailer] {
         process.terminate();
-        assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+        assert!(process.exit(TIMEOUT).await.success(), "{}", process.output());
     }
 
     for name in ["api", "mailer"] {
