@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_who_sends_many_passwords_keeps_others_waiting_for_a_few() {
+    async fn a_client_with_many_passwords_delays_others_for_a_few() {
         let passwords = Passwords::new().expect("hashes");
         let is_ann = |client| std::ptr::eq(passwords.line(client), passwords.line(ANN));
         let others = (1..255).map(|n| IpAddr::from([192, 0, 2, n]));

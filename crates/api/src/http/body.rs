@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_what_is_asked_for_is_422_and_points_at_the_field() {
+    fn a_wrong_body_is_422_and_points_at_the_field() {
         check(r#"{"name":7,"items":[]}"#, 422, &["/name"]);
         check(r#"{"items":[]}"#, 422, &["/name"]);
         check(r#"{"name":"ab","items":[],"x":1}"#, 422, &["/x"]);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_body_with_countless_faults_or_a_large_one_not_all_are_looked_for() {
+    fn the_faults_of_a_large_or_very_wrong_body_are_bounded() {
         let many = |items: usize| format!(r#"{{"name":"ab","items":[{}{{}}]}}"#, "{},".repeat(items));
         assert_eq!(refused(&many(100))["errors"].as_array().map(Vec::len), Some(20));
         assert_eq!(refused(&many(100_000))["errors"].as_array().map(Vec::len), Some(1));

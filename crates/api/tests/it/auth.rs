@@ -113,7 +113,7 @@ async fn a_lost_verification_mail_is_sent_again() {
 }
 
 #[tokio::test]
-async fn two_hundred_sign_ups_with_one_address_at_once_make_one_account() {
+async fn two_hundred_concurrent_sign_ups_make_one_account() {
     let api = Api::start().await;
     let body = json!({"email": "ada@example.com", "name": "Ada", "password": "correct horse"});
     let sign_ups = (0..200).map(|_| {

@@ -19,7 +19,7 @@ fn pointers(problem: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_bad_body_is_answered_by_a_problem_that_points_at_it_and_nothing_is_stored() {
+async fn every_bad_body_gets_a_problem_and_stores_nothing() {
     let api = Api::start().await;
     problem(raw(&api, "").await, 400).await;
     problem(raw(&api, "{\"email\":").await, 400).await;
@@ -65,7 +65,7 @@ async fn a_body_of_a_megabyte_is_the_largest() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_waited_for_no_longer_than_20_seconds() {
+async fn a_body_that_does_not_come_ends_after_20_seconds() {
     let api = Api::start().await;
     let mut stream = TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("connected");
     let head = format!(

@@ -100,7 +100,7 @@ async fn pester(api: &Api) {
 }
 
 #[tokio::test]
-async fn who_is_sent_no_more_mails_is_not_told_and_gets_none_by_signing_up() {
+async fn the_mail_limit_is_silent_and_counts_sign_ups() {
     let api = Api::start().await;
     pester(&api).await;
     for email in ["ada@example.com", "ada@example.com", "bob@example.com"] {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{Api, PATIENCE, problem};
 
 #[tokio::test]
-async fn while_the_database_is_away_requests_get_503_and_nothing_is_half_written() {
+async fn without_the_database_requests_get_503_and_write_nothing() {
     let mut api = Api::start_on(DatabaseKind::Postgres).await;
     api.world.database.server().kill().await;
     let refused = api.sign_up("ada@example.com").await;
@@ -24,7 +24,7 @@ async fn while_the_database_is_away_requests_get_503_and_nothing_is_half_written
 }
 
 #[tokio::test]
-async fn while_redis_is_away_reads_and_sign_ups_go_on_and_the_mail_waits() {
+async fn without_redis_reads_and_sign_ups_go_on_and_mail_waits() {
     let mut api = Api::start().await;
     let seeded = api.seed().await;
     let token = api.log_in(&seeded["studentEmails"][0]).await;

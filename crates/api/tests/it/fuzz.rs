@@ -97,7 +97,7 @@ async fn answers_as_documented(api: Api, token: Option<String>, settings: &str) 
 }
 
 #[tokio::test]
-async fn whatever_nobody_in_particular_sends_is_answered_as_documented() {
+async fn requests_of_anonymous_clients_get_documented_answers() {
     answers_as_documented(Api::start().await, None, "").await;
 }
 

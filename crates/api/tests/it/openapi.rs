@@ -20,7 +20,7 @@ fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
 }
 
 #[tokio::test]
-async fn every_operation_of_the_document_exists_and_answers_as_it_says() {
+async fn every_documented_operation_exists_and_answers() {
     let api = Api::start().await;
     let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
     let seeded = api.seed().await;

@@ -37,7 +37,7 @@ async fn the_link_in_the_mail_is_a_page_with_a_button_that_works_once() {
 }
 
 #[tokio::test]
-async fn the_link_in_the_reset_mail_is_a_page_that_takes_a_new_password_once() {
+async fn the_reset_link_takes_a_new_password_once() {
     let api = Api::start().await;
     let seeded = api.seed().await;
     let email = seeded["studentEmails"][0].as_str().expect("text");

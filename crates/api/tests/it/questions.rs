@@ -112,7 +112,7 @@ async fn questions_are_written_one_by_one_and_seen_at_once() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_a_set_of_questions_is_named_at_once() {
+async fn all_faults_of_a_set_of_questions_are_named_at_once() {
     let (api, author, _) = start().await;
     let made = api.expect(201, Method::POST, "/exams", &author, &exam()).await;
     let path = format!("/exams/{}/questions", made["id"].as_str().expect("an id"));
@@ -174,7 +174,7 @@ async fn a_change_of_an_old_version_of_the_questions_is_refused() {
 }
 
 #[tokio::test]
-async fn a_questions_version_is_that_of_its_exam_whatever_was_changed_of_it() {
+async fn a_questions_version_is_that_of_its_exam() {
     let (api, author, _) = start().await;
     let made = api.expect(201, Method::POST, "/exams", &author, &exam()).await;
     let exam = format!("/exams/{}", made["id"].as_str().expect("an id"));

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_it_writes_is_a_queue_for_a_real_worker_and_the_other_way_round() {
+    async fn a_real_worker_runs_its_jobs_and_vice_versa() {
         let redis = Redis::start().await;
         let connect = || Connection::open(&redis.url()).expect("a good URL");
         let connection = connect();

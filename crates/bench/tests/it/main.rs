@@ -7,7 +7,7 @@ fn bench(args: &[&str]) -> Output {
 }
 
 #[test]
-fn every_work_is_measured_for_us_both_versions_of_bullmq_and_the_yardstick() {
+fn every_work_is_measured_for_every_peer() {
     let output = bench(&["queue", "--count", "500", "--rounds", "1", "--peers", "ours,bullmq-5,bullmq-6,minimal"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout).expect("UTF-8");

@@ -100,7 +100,7 @@ async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {
 }
 
 #[tokio::test]
-async fn a_result_that_comes_while_others_are_published_is_published_the_next_time() {
+async fn a_concurrent_result_is_published_the_next_time() {
     let fresh = Fresh::start(DatabaseKind::Postgres).await;
     let (exam, students) = (new_exam(&fresh).await, fresh.students(2).await);
     sit(&fresh, exam, students[0], &[7]).await;

@@ -309,7 +309,7 @@ async fn held_up(fresh: &Fresh, byte: u8) -> Other {
 }
 
 #[tokio::test]
-async fn a_reset_waits_for_a_log_in_that_comes_first_and_ends_its_session() {
+async fn a_reset_waits_for_an_earlier_login_and_ends_its_session() {
     let fresh = Fresh::start(DatabaseKind::Postgres).await;
     let user = log_in(&fresh, 1).await;
     ask_for_reset(&fresh, 5).await;

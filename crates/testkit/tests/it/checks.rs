@@ -28,7 +28,7 @@ async fn sql(world: &World, statement: &str) {
 }
 
 #[tokio::test]
-async fn pending_migrations_fail_where_nobody_applies_them_and_so_does_a_newer_database() {
+async fn pending_migrations_and_a_newer_database_are_reported() {
     let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
     let mut migrating = Process::spawn_binary("api", &["migrate"], world.settings());
     assert!(migrating.exit(TIMEOUT).await.success(), "{}", migrating.output());
@@ -66,7 +66,7 @@ async fn a_database_that_lets_nobody_in_is_quoted() {
 }
 
 #[tokio::test]
-async fn in_a_cluster_the_queue_needs_braces_and_behind_sentinel_nothing_special() {
+async fn a_cluster_needs_braces_and_sentinel_does_not() {
     let mut world = World::start().await;
     let cluster = RedisCluster::start(3).await;
     world.set("REDIS_URL", &cluster.url());

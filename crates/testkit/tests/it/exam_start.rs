@@ -213,7 +213,7 @@ async fn while_the_one_that_loads_is_killed_the_other_takes_over() {
 }
 
 #[tokio::test]
-async fn after_a_writer_was_killed_between_commit_and_clear_everybody_reads_the_new_value() {
+async fn a_writer_killed_after_its_commit_leaves_no_stale_value() {
     let mut fleet = Fleet::start().await;
     fleet.read(0).await;
     fleet.read(1).await;
@@ -256,7 +256,7 @@ async fn while_redis_is_killed_under_load_no_read_fails() {
 }
 
 #[tokio::test]
-async fn an_edit_while_redis_takes_no_writes_is_made_and_seen_and_the_outbox_drained_later() {
+async fn an_edit_while_redis_refuses_writes_is_seen() {
     let fleet = Fleet::start().await;
     fleet.read(0).await;
     fleet.read(1).await;

@@ -43,7 +43,7 @@ async fn read_without_end(fleet: &Fleet, api: usize) -> JoinHandle<reqwest::Resu
 }
 
 #[tokio::test]
-async fn what_was_read_before_a_change_is_refused_by_redis_and_shown_to_nobody_who_asks_later() {
+async fn a_fill_from_before_a_change_is_rejected_and_not_shown() {
     let mut fleet = Fleet::start().await;
     let before = read_without_end(&fleet, 0).await;
     assert_eq!(fleet.change(1, "Logic").await, 200);
@@ -56,7 +56,7 @@ async fn what_was_read_before_a_change_is_refused_by_redis_and_shown_to_nobody_w
 }
 
 #[tokio::test]
-async fn who_asks_after_a_change_in_another_process_does_not_join_a_load_from_before_it() {
+async fn readers_after_a_change_elsewhere_join_no_older_load() {
     let mut fleet = Fleet::start().await;
     let before = read_without_end(&fleet, 1).await;
     assert_eq!(fleet.change(0, "Logic").await, 200);

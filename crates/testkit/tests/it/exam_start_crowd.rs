@@ -116,7 +116,7 @@ async fn a_load_goes_on_though_all_readers_but_one_hang_up() {
 }
 
 #[tokio::test]
-async fn a_database_that_fails_is_asked_once_and_all_who_wait_are_told_when_to_come_back() {
+async fn a_failing_database_is_asked_once_and_retry_after_is_sent() {
     let fleet = Fleet::start().await;
     fleet.database.hold();
     let shared = &fleet;

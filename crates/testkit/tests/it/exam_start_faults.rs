@@ -22,7 +22,7 @@ async fn all_are_served(fleet: &Fleet) {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_slow_makes_no_read_fail_and_is_used_again_later() {
+async fn a_slow_redis_fails_no_read_and_is_used_again() {
     let mut world = world().await;
     let redis = Proxy::start(world.redis.port()).await;
     world.set("REDIS_URL", &format!("redis://127.0.0.1:{}", redis.port()));
@@ -60,7 +60,7 @@ async fn what_redis_forgets_is_loaded_once_more() {
 }
 
 #[tokio::test]
-async fn a_change_that_a_process_did_not_hear_of_is_shown_by_it_all_the_same() {
+async fn a_missed_invalidation_is_made_up_for() {
     let fleet = Fleet::start().await;
     for version in 2..8 {
         fleet.read(0).await;
@@ -76,7 +76,7 @@ async fn a_change_that_a_process_did_not_hear_of_is_shown_by_it_all_the_same() {
 }
 
 #[tokio::test]
-async fn while_sentinel_puts_another_redis_in_the_masters_place_no_read_fails() {
+async fn no_read_fails_during_a_sentinel_failover() {
     let mut world = world().await;
     let sentinel = Sentinel::watch(&world.redis).await;
     world.set("REDIS_URL", &sentinel.url());

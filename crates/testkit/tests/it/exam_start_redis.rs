@@ -150,7 +150,7 @@ async fn a_redis_that_cannot_save_is_not_read_until_it_can() {
 }
 
 #[tokio::test]
-async fn processes_that_begin_without_redis_serve_and_use_it_once_it_is_there() {
+async fn processes_started_without_redis_use_it_once_it_is_there() {
     let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
     world.redis.kill().await;
     let mut fleet = Fleet::start_in(world).await;
@@ -170,7 +170,7 @@ async fn processes_that_begin_without_redis_serve_and_use_it_once_it_is_there() 
 }
 
 #[tokio::test]
-async fn a_sheet_past_its_time_is_served_while_the_database_is_away_and_called_stale() {
+async fn a_stale_sheet_is_served_while_the_database_is_away() {
     let fleet = Fleet::start().await;
     fleet.warm_up().await;
     fleet.database.delay(Duration::from_mins(10)); // it does not answer, nor does it say so
@@ -206,7 +206,7 @@ async fn wait_until_warm(fleet: &Fleet, hours: i64) {
 }
 
 #[tokio::test]
-async fn an_exam_that_is_about_to_open_is_loaded_once_and_by_no_reader() {
+async fn an_exam_about_to_open_is_loaded_once_by_no_reader() {
     let mut fleet = Fleet::start().await;
     set_window(&fleet, "0.6", 300).await; // by now each exam's part of the spread is over
     wait_until_warm(&fleet, 4).await;
@@ -223,7 +223,7 @@ async fn an_exam_that_is_about_to_open_is_loaded_once_and_by_no_reader() {
 }
 
 #[tokio::test]
-async fn an_open_exam_that_was_changed_is_loaded_again_before_a_reader_comes() {
+async fn a_changed_open_exam_is_loaded_again_before_readers() {
     let mut fleet = Fleet::start().await;
     set_window(&fleet, "-5", 300).await;
     for (api, version) in [(0, 2), (1, 3)] {

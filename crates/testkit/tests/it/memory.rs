@@ -16,7 +16,7 @@ fn peak(process: u32) -> u64 {
 
 /// Each password takes 19 MB while it is hashed, and as many are hashed at once as there are cores to spare.
 #[tokio::test]
-async fn a_storm_of_sign_ups_takes_memory_for_those_that_are_hashed_at_once() {
+async fn a_sign_up_storm_needs_memory_for_concurrent_hashes_only() {
     let world = World::start().await;
     let api = Api::start(&world).await;
     let before = peak(api.process.pid());

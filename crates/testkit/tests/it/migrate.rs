@@ -74,7 +74,7 @@ async fn sent_by_the_mailer(world: &World, count: usize) -> usize {
 }
 
 #[tokio::test]
-async fn a_team_migrates_from_node_step_by_step_and_back_and_each_mail_is_sent_once() {
+async fn a_team_migrates_from_node_and_back_without_duplicates() {
     let world = World::start().await;
     let node = Node::new(&world);
 

@@ -81,7 +81,7 @@ async fn the_troubleshooting_page_holds_the_table_of_checks() {
 }
 
 #[tokio::test]
-async fn a_check_finds_a_redis_that_may_throw_jobs_away_and_says_how_to_mend_it() {
+async fn check_finds_a_redis_that_may_evict_jobs() {
     let world = World::start().await;
     let run = async |program: &str| {
         let mut check = Process::spawn_binary(program, &["check"], world.settings());

@@ -39,7 +39,7 @@ async fn run(world: &World, program: &str, args: &[&str]) {
 }
 
 #[tokio::test]
-async fn both_programs_work_as_the_users_of_the_guide_and_ask_for_nothing_else() {
+async fn both_programs_work_as_the_acl_users_of_the_guide() {
     let mut world = World::start().await;
     let addresses = users(&world.redis).await;
     world.set("REDIS_URL", &addresses[0]);
@@ -143,7 +143,7 @@ fn gather(folder: &Path, sources: &mut String) {
 }
 
 #[tokio::test]
-async fn a_restored_backup_has_the_mails_that_waited_and_they_are_sent() {
+async fn the_mails_of_a_restored_backup_are_sent() {
     let lasting = || RedisOptions { append_only: true, ..RedisOptions::default() };
     let mut world = World::start_with(DatabaseKind::Sqlite, lasting()).await;
     let api = Api::start(&world).await;

@@ -130,7 +130,7 @@ async fn a_rolling_restart_under_load_loses_no_request_and_no_mail() {
 }
 
 #[tokio::test]
-async fn a_stopping_api_says_that_it_is_not_ready_goes_on_answering_and_then_closes() {
+async fn a_stopping_api_is_not_ready_and_still_answers() {
     let mut world = World::start().await;
     world.set("API_DRAIN_DELAY_MS", "60000");
     let mut api = Api::start(&world).await;

@@ -57,7 +57,7 @@ async fn a_mail_signed_up_for_while_redis_is_away_is_delivered_once() {
 }
 
 #[tokio::test]
-async fn an_api_killed_after_its_answer_leaves_the_mail_to_the_next_one() {
+async fn the_mail_of_an_api_killed_after_its_answer_is_sent() {
     let mut world = World::start().await;
     let mut api = Api::start(&world).await;
     world.redis.kill().await; // so that the relay cannot have queued it

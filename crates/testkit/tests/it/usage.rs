@@ -17,7 +17,7 @@ async fn the_start_says_what_is_there_in_this_order() {
 }
 
 #[tokio::test]
-async fn without_redis_the_api_warns_listens_and_goes_on_when_it_comes() {
+async fn the_api_starts_without_redis_and_uses_it_later() {
     let mut world = World::start().await;
     world.redis.kill().await;
     let api = Api::start(&world).await;
@@ -39,7 +39,7 @@ async fn a_redis_that_may_throw_jobs_away_is_warned_of_by_both() {
 }
 
 #[tokio::test]
-async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
+async fn a_cluster_takes_a_prefix_in_braces_only() {
     let redis = RedisOptions::cluster_node();
     let mut world = World::start_with(DatabaseKind::Sqlite, redis).await;
     world.redis.cmd::<String>("CLUSTER ADDSLOTSRANGE 0 16383").await;
@@ -79,7 +79,7 @@ async fn on_a_cluster_a_plain_prefix_is_refused_and_one_in_braces_is_taken() {
 }
 
 #[tokio::test]
-async fn bad_settings_and_bad_usage_have_their_exit_codes_and_a_sentence() {
+async fn bad_settings_and_bad_usage_have_their_exit_codes() {
     let world = World::start().await;
     for (program, args, setting, code, sentence) in [
         ("api", vec![], ("API_BIND", "here"), 78, "API_BIND must be an address and port like 127.0.0.1:8000"),
