@@ -29,13 +29,13 @@ impl Payer {
             _ => {}
         }
         if let Permit::After(wait) = self.limiter.take("service", Rate::per(10, Duration::from_secs(1))).await? {
-            return Ok(Outcome::Parked(wait)); // spends no attempt
+            return Ok(Outcome::Snoozed(wait)); // spends no attempt
         }
         if self.ledger.replace(&job.id, &known, &entry(&job.id, DeliveryState::Intent, Value::Null)).await?.is_none() {
-            return Ok(Outcome::Returned); // another worker has it
+            return Ok(Outcome::Released); // another worker has it
         }
         if job.claim.is_lost() {
-            return Ok(Outcome::Returned); // looked at last: from here on it happens
+            return Ok(Outcome::Released); // looked at last: from here on it happens
         }
         let receipt = json!({"paid": job.data["cents"]});
         self.ledger.put(&job.id, &entry(&job.id, DeliveryState::Accepted, receipt.clone())).await?;
@@ -46,7 +46,7 @@ impl Payer {
 impl Handler<Value> for Payer {
     async fn run(&self, job: Job<Value>) -> Outcome {
         // Redis is away: nobody knows whether it was paid, so it is not.
-        self.pay(&job).await.unwrap_or(Outcome::Parked(Duration::from_secs(1)))
+        self.pay(&job).await.unwrap_or(Outcome::Snoozed(Duration::from_secs(1)))
     }
 }
 

@@ -159,7 +159,7 @@ impl Mailer {
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
         tokio::spawn(limit_concurrency(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
         let control = worker.control();
-        liveness.follow("worker", move || control.resting());
+        liveness.follow("worker", move || control.since_iteration());
         tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
         tokio::spawn(report_stopping(liveness, stop.clone()));
         supervisor::ready();

@@ -53,8 +53,8 @@ impl AttemptOutcome {
         match self {
             Self::Sent(result) => Outcome::Completed(result),
             Self::Deferred(reason) | Self::Ambiguous(reason) => Outcome::Failed(Failure::new(reason)),
-            Self::Snoozed(span) => Outcome::Parked(span),
-            Self::Released => Outcome::Returned,
+            Self::Snoozed(span) => Outcome::Snoozed(span),
+            Self::Released => Outcome::Released,
             Self::Failed(reason) | Self::Suppressed(reason) => Outcome::Unrecoverable(Failure::new(reason)),
             Self::Expired => Outcome::Unrecoverable(Failure::new("expired")),
         }

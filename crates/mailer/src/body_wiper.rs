@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use examhall_core::EmailJob;
-use examhall_queue::{Order, Queue, State};
+use examhall_queue::{ListOrder, Queue, State};
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -143,7 +143,7 @@ pub(crate) async fn wipe_leftovers(queue: &Queue<Payload>) {
 async fn wipe_where(queue: &Queue<Payload>, state: State, needed_for: impl Fn(&EmailJob) -> Duration) -> Duration {
     let (started, mut wait) = (Instant::now(), LONGEST_WAIT);
     for page in 0.. {
-        let Ok(jobs) = queue.list(state, page * PAGE, PAGE, Order::NewestFirst).await else { break };
+        let Ok(jobs) = queue.list(state, page * PAGE, PAGE, ListOrder::NewestFirst).await else { break };
         if jobs.is_empty() {
             break;
         }

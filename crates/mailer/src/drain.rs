@@ -212,14 +212,14 @@ impl Handler<Payload> for LimitedHandler {
         while !self.handler.transport.circuit_state().allows_mail() {
             match self.stop.run_until_cancelled(changes.changed()).await {
                 Some(Ok(())) => {}
-                _ => return Outcome::Returned,
+                _ => return Outcome::Released,
             }
         }
         if let Some(left) = &self.left {
             match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
                 Ok(1) => self.stop.cancel(),
                 Ok(_) => {}
-                Err(_) => return Outcome::Returned,
+                Err(_) => return Outcome::Released,
             }
         }
         let outcome = self.handler.run(job).await;

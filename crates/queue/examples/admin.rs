@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use examhall_queue::{Attempts, Connection, Order, Queue, State};
+use examhall_queue::{Attempts, Connection, ListOrder, Queue, State};
 use serde_json::Value;
 
 #[tokio::main]
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for worker in queue.workers().await? {
         println!("worker {:?} at {}", worker.name, worker.address);
     }
-    for job in queue.list(State::Failed, 0, 10, Order::NewestFirst).await? {
+    for job in queue.list(State::Failed, 0, 10, ListOrder::NewestFirst).await? {
         println!("{} failed after {} runs: {}", job.id, job.attempts_made, job.failed_reason.unwrap_or_default());
     }
     let retried = queue.retry_failed(Some("try again later"), Attempts::Reset).await?;

@@ -16,7 +16,7 @@ async fn convert(job: Job<Value>) -> Outcome {
     };
     for page in 1..=pages {
         if job.claim.is_lost() {
-            return Outcome::Returned; // another worker may have it
+            return Outcome::Released; // another worker may have it
         }
         // What cannot be shown now is no reason to stop.
         let _ = job.claim.set_progress(&(100 * page / pages)).await;

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::select! {
             () = tokio::time::sleep(takes) => Outcome::Completed(json!({"greeted": job.data["to"]})),
             // Another worker may have the job: what must not be done twice is not begun.
-            () = job.claim.lost() => Outcome::Returned,
+            () = job.claim.lost() => Outcome::Released,
         }
     };
     let options = WorkerOptions { concurrency, name: "example".to_owned(), ..WorkerOptions::default() };

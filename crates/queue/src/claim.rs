@@ -1,4 +1,4 @@
-//! A worker's hold on a job.
+//! A worker's lease on a job.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,21 +9,21 @@ use examhall_redis::Value;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, Error, keys::Keys, script};
+use crate::{Error, client::Client, code::Code, script};
 
-/// A worker's hold on one job, for as long as it renews the job's lock.
+/// A worker's lease on one job: the job's lock, which holds a fencing token and which the worker renews.
 ///
-/// A handler asks it before it does what must not be done twice: once the hold [is lost](Self::is_lost), another worker
+/// A handler asks it before it does what must not be done twice: once the lease [is lost](Self::is_lost), another worker
 /// may have the job.
 /// ```no_run
 /// # use examhall_queue::{Job, Outcome};
 /// async fn convert(job: Job<Vec<String>>) -> Outcome {
 ///     for (done, page) in job.data.iter().enumerate() {
 ///         if job.claim.is_lost() {
-///             return Outcome::Returned;
+///             return Outcome::Released;
 ///         }
 ///         println!("{page}");
-///         // What cannot be shown now is no reason to stop.
+///         // The job goes on if its progress cannot be stored.
 ///         let _ = job.claim.set_progress(&(100 * (done + 1) / job.data.len())).await;
 ///         let _ = job.claim.log(&format!("converted {page}")).await;
 ///     }
@@ -32,92 +32,107 @@ use crate::{Connection, Error, keys::Keys, script};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Claim {
-    hold: Arc<Hold>,
+    state: Arc<State>,
+}
+
+/// What a claim is made of.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: String,
+    /// Token that the lock holds.
+    pub(crate) token: String,
+    /// Log lines to keep; 0 keeps all.
+    pub(crate) keep_logs: u32,
+    pub(crate) duration: Duration,
 }
 
 #[derive(Debug)]
-struct Hold {
-    id: String,
-    token: String,
-    keep_logs: u32,
-    queue: Option<(Connection, Keys)>,
-    taken_away: CancellationToken,
+struct State {
+    lease: Lease,
+    client: Option<Client>,
+    revoked: CancellationToken,
     /// Until when the lock is known to hold.
     until: Mutex<Instant>,
 }
 
 impl Claim {
-    pub(crate) fn new(job: (&str, &str), keep_logs: u32, queue: (Connection, Keys), lock: Duration) -> Self {
-        Self::over(job, keep_logs, Some(queue), lock)
+    pub(crate) fn new(lease: Lease, client: Client) -> Self {
+        Self::with(lease, Some(client))
     }
 
-    /// A hold on nothing, which is never lost: for tests of handlers. Progress and log lines go nowhere.
+    /// A claim on no job, which is never lost, for tests of handlers. Progress and log lines are discarded.
     pub fn detached() -> Self {
-        Self::over(("", ""), 0, None, Duration::from_hours(24 * 365))
+        let duration = Duration::from_hours(24 * 365);
+        Self::with(Lease { id: String::new(), token: String::new(), keep_logs: 0, duration }, None)
     }
 
-    fn over((id, token): (&str, &str), keep_logs: u32, queue: Option<(Connection, Keys)>, lock: Duration) -> Self {
-        let until = Mutex::new(Instant::now() + lock);
-        let (id, token) = (id.to_owned(), token.to_owned());
-        Self { hold: Arc::new(Hold { id, token, keep_logs, queue, taken_away: CancellationToken::new(), until }) }
+    fn with(lease: Lease, client: Option<Client>) -> Self {
+        let until = Mutex::new(Instant::now() + lease.duration);
+        Self { state: Arc::new(State { lease, client, revoked: CancellationToken::new(), until }) }
     }
 
-    /// Whether another worker may have the job: its lock is gone, or could not be renewed in time.
+    /// Returns whether another worker may have the job: its lock is gone, or was not renewed in time.
     pub fn is_lost(&self) -> bool {
-        self.hold.taken_away.is_cancelled() || self.until() <= Instant::now()
+        self.state.revoked.is_cancelled() || self.until() <= Instant::now()
     }
 
-    /// Ends when the hold [is lost](Self::is_lost).
+    /// Waits until the lease [is lost](Self::is_lost).
     pub async fn lost(&self) {
         while !self.is_lost() {
             let until = tokio::time::Instant::from_std(self.until());
-            let _ = tokio::time::timeout_at(until, self.hold.taken_away.cancelled()).await;
+            let _ = tokio::time::timeout_at(until, self.state.revoked.cancelled()).await;
         }
     }
 
-    /// Shows how far the job is, as any JSON; `QueueEvents` and dashboards see it.
+    /// Stores the job's progress, any JSON, for `QueueEvents` and dashboards.
     ///
     /// # Errors
-    /// [`Error::Payload`], [`Error::Redis`], or [`Error::NotFound`] where the job was removed.
+    /// Returns [`Error::Payload`] if it is no JSON, [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
     pub async fn set_progress<P: Serialize + Sync>(&self, progress: &P) -> Result<(), Error> {
         let progress = serde_json::to_string(progress)?;
-        let Some((connection, keys)) = &self.hold.queue else { return Ok(()) };
-        let args = vec![self.id().into(), progress.into()];
-        let known: bool = connection.eval(&script::PROGRESS, &[&keys.of("meta")], args).await?;
-        if known { Ok(()) } else { Err(Error::NotFound(self.id().to_owned())) }
+        let Some(client) = &self.state.client else { return Ok(()) };
+        let code: i64 = client.eval(&script::PROGRESS, vec![self.id().into(), progress.into()]).await?;
+        self.found(code)
     }
 
-    /// Adds a line to the job's log and gives how many there are; the oldest go where the job's options limit them.
+    /// Adds a line to the job's log and returns the number of lines; the oldest are removed if the job's options limit
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Redis`], or [`Error::NotFound`] where the job was removed.
+    /// Returns [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
     pub async fn log(&self, line: &str) -> Result<u64, Error> {
-        let Some((connection, keys)) = &self.hold.queue else { return Ok(0) };
-        let args: Vec<Value> = vec![self.id().into(), line.into(), self.hold.keep_logs.into()];
-        let lines: i64 = connection.eval(&script::LOG, &[&keys.of("meta")], args).await?;
-        u64::try_from(lines).map_err(|_| Error::NotFound(self.id().to_owned()))
+        let Some(client) = &self.state.client else { return Ok(0) };
+        let args: Vec<Value> = vec![self.id().into(), line.into(), self.state.lease.keep_logs.into()];
+        let (code, lines) = client.eval(&script::LOG, args).await?;
+        self.found(code).map(|()| lines)
+    }
+
+    fn found(&self, code: i64) -> Result<(), Error> {
+        match Code::try_from(code)? {
+            Code::Done => Ok(()),
+            _ => Err(Error::NotFound(self.id().to_owned())),
+        }
     }
 
     pub(crate) fn id(&self) -> &str {
-        &self.hold.id
+        &self.state.lease.id
     }
 
     pub(crate) fn token(&self) -> &str {
-        &self.hold.token
+        &self.state.lease.token
     }
 
-    /// The lock has been found to be somebody else's, or nobody's.
-    pub(crate) fn take_away(&self) {
-        self.hold.taken_away.cancel();
+    /// Marks the lease as lost: the lock is gone or has another token.
+    pub(crate) fn revoke(&self) {
+        self.state.revoked.cancel();
     }
 
-    /// The lock is known to hold until then.
     pub(crate) fn renew(&self, until: Instant) {
-        *self.hold.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.state.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     fn until(&self) -> Instant {
-        *self.hold.until.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,21 +140,21 @@ impl Claim {
 mod tests {
     use super::*;
 
-    fn claim(lock: Duration) -> Claim {
-        Claim::over(("7", "t:1"), 0, None, lock)
+    fn claim(duration: Duration) -> Claim {
+        Claim::with(Lease { id: "7".into(), token: "t:1".into(), keep_logs: 0, duration }, None)
     }
 
     #[tokio::test]
-    async fn a_claim_is_lost_when_its_lock_is_gone() {
+    async fn claim_is_lost_once_it_is_revoked() {
         let claim = claim(Duration::from_mins(1));
         assert!(!claim.is_lost());
-        claim.take_away();
+        claim.revoke();
         assert!(claim.is_lost());
         claim.lost().await;
     }
 
     #[tokio::test]
-    async fn a_claim_is_lost_when_nobody_renewed_it_in_time_and_holds_on_when_somebody_did() {
+    async fn claim_is_lost_unless_it_is_renewed_in_time() {
         let claim = claim(Duration::from_millis(30));
         let renewed_until = Instant::now() + Duration::from_millis(60);
         claim.renew(renewed_until);

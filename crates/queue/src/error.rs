@@ -1,33 +1,34 @@
-//! What can go wrong, sorted by who must act.
+//! Errors, with who can do something about them.
 
 use examhall_redis::Error as RedisError;
 
-/// Why a call on the queue did not do what it was asked.
+/// Error of a call on a queue.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The queue's name or prefix cannot be used. For the operator.
     #[error("{name:?} cannot name a queue: {reason}")]
     BadQueueName {
-        /// As it was given.
+        /// The name or prefix.
         name: String,
-        /// Why not.
+        /// Why it cannot be used.
         reason: &'static str,
     },
-    /// The server is part of a cluster, and the queue's keys would lie on several servers. For the operator.
+    /// The server is part of a cluster, and the queue's keys would be spread over several servers. For the operator.
     #[error(
         "this Redis is a cluster, which needs all keys of a queue on one server: put braces around the prefix or the \
          name, such as the prefix {{{prefix}}} instead of {prefix}, for all producers and workers of the queue"
     )]
     NeedsHashTag {
-        /// As it was given.
+        /// The prefix.
         prefix: String,
     },
     /// The job's id cannot be used; nothing was written. For the caller.
     #[error("{id:?} cannot be a job's id: {reason}")]
     BadJobId {
-        /// As it was given.
+        /// The id.
         id: String,
-        /// Why not.
+        /// Why it cannot be used.
         reason: &'static str,
     },
     /// The job's deduplication id cannot be used; nothing was written. For the caller.
@@ -39,48 +40,48 @@ pub enum Error {
     /// The job's data cannot be written as JSON; nothing was written. For the caller.
     #[error("the job's data cannot be written as JSON: {0}")]
     Payload(#[from] serde_json::Error),
-    /// The first of many jobs were added, and then a script failed. For the caller, who may go on after them.
+    /// The first of many jobs were added, and then a script failed. For the caller, which can add the others again.
     #[error("{} jobs were added, and then: {source}", added.len())]
     PartlyAdded {
-        /// The ids of those that were added, the first ones of what was given.
+        /// Ids of the jobs that were added, which are the first ones.
         added: Vec<String>,
-        /// Why the others were not.
+        /// Why the others were not added.
         source: Box<Error>,
     },
     /// There is no such job. For the caller.
     #[error("there is no job {0:?}")]
     NotFound(String),
-    /// The job is not in a state in which this can be done to it; nothing was changed. For the caller.
+    /// The job's state does not allow the call; nothing was changed. For the caller.
     #[error("job {id:?} is {state}, and only a job that is {wanted} can be {done}")]
     WrongState {
-        /// The job.
+        /// The job's id.
         id: String,
         /// Its state.
         state: crate::State,
-        /// The state it would have to be in.
+        /// The states that allow the call.
         wanted: &'static str,
-        /// What was to be done.
+        /// What the call does to a job.
         done: &'static str,
     },
-    /// The job has not ended within the time that was given. For the caller.
+    /// The job has not ended within the timeout. For the caller.
     #[error("job {0:?} has not ended yet")]
     NotEnded(String),
     /// The job is part of a scheduler or a flow; nothing was changed. For the caller.
     #[error("job {0:?} belongs to a scheduler or a flow, which only BullMQ itself can change")]
     Foreign(String),
-    /// The queue must be paused before it can be obliterated, and no job may be active. For the caller.
+    /// The queue is not paused or has active jobs, and so is not obliterated. For the caller.
     #[error("{0}")]
     NotIdle(&'static str),
-    /// Redis is away, too slow, or refuses. What was asked may or may not have happened. For nobody, while it passes.
+    /// Redis is unreachable, too slow, or refuses. The call may have taken effect or not. Mostly passes by itself.
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
-    /// Redis answered with something that no script of ours returns. For the developers.
+    /// Redis returned what none of our scripts returns. For the developers.
     #[error("unexpected answer from Redis: {0}")]
     UnexpectedAnswer(&'static str),
 }
 
 impl Error {
-    /// The same error for another of those who waited for one answer.
+    /// A copy for another caller of the same script.
     pub(crate) fn to_shared(&self) -> Self {
         match self {
             Self::Redis(error) => Self::Redis(error.clone()),

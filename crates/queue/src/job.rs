@@ -1,4 +1,4 @@
-//! A job as a worker gets it.
+//! A job as a worker takes it.
 
 use std::fmt;
 
@@ -8,46 +8,47 @@ use serde_json::Value;
 
 use crate::{Claim, Error, JobOptions};
 
-/// Longest data of a job that is read, in bytes.
+/// Longest data of a job that a worker reads, in bytes.
 pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
 
-/// A job in the hands of a worker.
+/// A job that a worker runs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Job<T> {
     /// Its id.
     pub id: String,
-    /// What kind of job it is.
+    /// Kind of job.
     pub name: String,
-    /// What the producer gave.
+    /// Data from the producer.
     pub data: T,
-    /// How it is to be run and kept.
+    /// How it is run and kept.
     pub options: JobOptions,
     /// BullMQ's priority as it is now: 1 goes first, 0 is none.
     pub priority: u32,
     /// When it was added, in ms since 1970.
     pub timestamp: i64,
-    /// When it was last run again by hand, in ms since 1970; BullMQ does not note that.
+    /// When it was last retried by hand, in ms since 1970; BullMQ does not record that.
     pub retried_on: Option<i64>,
-    /// Runs that have ended, failures among them; not this one.
+    /// Runs that have ended before this one, failures included.
     pub attempts_made: u32,
-    /// Runs that have begun, this one included.
+    /// Runs that have started, this one included.
     pub attempts_started: u32,
-    /// How often it has lost its worker.
+    /// Number of times it has lost its worker.
     pub stalls: u32,
-    /// The worker's hold on it.
+    /// The worker's lease on it.
     pub claim: Claim,
 }
 
-/// A job as Redis has it, with the token that its lock was taken with.
+/// A job as Redis returns it, with the token of its lock.
 pub(crate) struct TakenJob {
     pub(crate) id: String,
     pub(crate) token: String,
     fields: Vec<RedisValue>,
-    /// Bytes of data that were too many to be read, or 0.
+    /// Length of data that is too long to be read, or 0.
     unread: u64,
 }
 
-/// Where a field stands in what `read_lib.lua` gives.
+/// Index of a field in what `read_lib.lua` returns.
 #[derive(Clone, Copy)]
 enum Field {
     Name,
@@ -68,9 +69,9 @@ enum Field {
 
 /// Why a job cannot be run.
 pub(crate) enum Unfit {
-    /// Its data does not suit this worker, or it is a part of something this crate does not do.
-    Refused(String),
-    /// Its entry is broken; readers choke on it until `data` and `opts` (JSON) stand in their place.
+    /// Its data has another type, or it belongs to a scheduler or flow.
+    Rejected(String),
+    /// Its hash is broken: no reader can parse it until `data` and `opts` (JSON) replace what it holds.
     Poisoned { reason: String, data: Option<String>, opts: String },
 }
 
@@ -86,7 +87,7 @@ impl TakenJob {
         Ok(Self { id: convert(id)?, token: convert(token)?, fields, unread: convert(unread)? })
     }
 
-    /// What was decided about the job before: it is to fail without being run.
+    /// Why the job must fail without another run, if it must: it stalled too often.
     pub(crate) fn deferred_failure(&self) -> Option<String> {
         self.field(Field::DeferredFailure).map(|reason| String::from_utf8_lossy(reason).into_owned())
     }
@@ -109,7 +110,7 @@ impl TakenJob {
         self.json(Field::Stacktrace).and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
     }
 
-    /// The job for its handler, or why it cannot be run.
+    /// Returns the job for its handler, or why it cannot be run.
     pub(crate) fn open<T: DeserializeOwned>(
         &self,
         options: serde_json::Result<JobOptions>,
@@ -121,7 +122,7 @@ impl TakenJob {
         }
         if self.field(Field::RepeatJobKey).or(self.field(Field::ParentKey)).is_some() {
             let reason = "the job belongs to a scheduler or to a flow: only BullMQ's own workers can run it";
-            return Err(Unfit::Refused(reason.to_owned()));
+            return Err(Unfit::Rejected(reason.to_owned()));
         }
         let data = self.field(Field::Data).unwrap_or(b"{}");
         let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
@@ -145,9 +146,9 @@ impl TakenJob {
     fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
         let reason = format!("the job's data cannot be read: {}", without_content(&error.to_string()));
         if error.is_data() {
-            return Unfit::Refused(reason);
+            return Unfit::Rejected(reason);
         }
-        // Kept for whoever looks for the cause, as a JSON string.
+        // Kept as a JSON string, so that the cause can be found.
         self.poisoned(&reason, Some(Value::from(String::from_utf8_lossy(data)).to_string()))
     }
 
@@ -174,13 +175,13 @@ impl TakenJob {
     }
 }
 
-/// What serde says of data that it cannot read, without the text that stood in the wrong place: that may be a secret.
-fn without_content(said: &str) -> String {
-    let text = |said: &str| {
-        let (begins, ends) = (said.find(" string \"")? + " string".len(), said.rfind("\", expected ")? + 1);
-        Some(format!("{}{}", said.get(..begins)?, said.get(ends..)?))
+/// Removes quoted content from serde's message: it may be a secret.
+fn without_content(message: &str) -> String {
+    let cut = || {
+        let (begins, ends) = (message.find(" string \"")? + " string".len(), message.rfind("\", expected ")? + 1);
+        Some(format!("{}{}", message.get(..begins)?, message.get(ends..)?))
     };
-    text(said).unwrap_or_else(|| said.to_owned())
+    cut().unwrap_or_else(|| message.to_owned())
 }
 
 impl fmt::Debug for TakenJob {

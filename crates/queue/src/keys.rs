@@ -1,10 +1,10 @@
-//! The names of a queue's keys in Redis.
+//! Names of a queue's keys in Redis.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::Error;
 
-/// Sub-keys of a queue. A job with such an id would overwrite one of them, or be swallowed by it.
+/// Sub-keys of a queue. A job with such an id would collide with one of them.
 const SUB_KEYS: &[&str] = &[
     "wait",
     "paused",
@@ -25,7 +25,7 @@ const SUB_KEYS: &[&str] = &[
     "repeat",
 ];
 
-/// `<prefix>:<queue>:` and what stands under it.
+/// Keys under `<prefix>:<queue>:`.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     base: String,
@@ -35,12 +35,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(prefix: &str, queue: &str) -> Result<Self, Error> {
-        let refused = |name: &str, reason| Err(Error::BadQueueName { name: name.to_owned(), reason });
+        let rejected = |name: &str, reason| Err(Error::BadQueueName { name: name.to_owned(), reason });
         if queue.is_empty() || prefix.is_empty() {
-            return refused(queue, "name and prefix must not be empty");
+            return rejected(queue, "name and prefix must not be empty");
         }
         if queue.contains(':') {
-            return refused(queue, "BullMQ allows no `:` in it");
+            return rejected(queue, "BullMQ allows no `:` in it");
         }
         Ok(Self { base: format!("{prefix}:{queue}:"), prefix: prefix.to_owned(), queue: queue.to_owned() })
     }
@@ -49,35 +49,35 @@ impl Keys {
         &self.prefix
     }
 
-    /// Where workers of ours show that they are alive: outside of the queue's own keys, which BullMQ may clean up, and
-    /// with them on one server.
-    pub(crate) fn signs_of_life(&self) -> String {
+    /// Prefix of our workers' heartbeat keys: outside of the queue's own keys, which BullMQ may clean up, but in their slot
+    /// of a cluster.
+    pub(crate) fn heartbeats(&self) -> String {
         format!("alive:{}", self.base)
     }
 
-    /// What BullMQ's dashboards know connections of the queue's clients by.
+    /// Connection name by which BullMQ's dashboards find the queue's clients.
     pub(crate) fn client_name(&self) -> String {
         format!("{}:{}", self.prefix, STANDARD.encode(&self.queue))
     }
 
-    /// Whether all keys of the queue lie on one server of a cluster.
+    /// Returns whether all keys of the queue are in one slot of a cluster.
     pub(crate) fn has_hash_tag(&self) -> bool {
         let tag = self.base.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
         tag.is_some_and(|(tag, _)| !tag.is_empty())
     }
 
-    /// What stands under `<prefix>:<queue>:`; every script is given this of `meta` and makes the others from it.
+    /// The key `<prefix>:<queue>:<name>`; scripts get the one of `meta` and derive the others from it.
     pub(crate) fn of(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }
 }
 
-/// Refuses ids that BullMQ's readers would misread.
+/// Rejects ids that BullMQ would misread.
 pub(crate) fn check_job_id(id: &str) -> Result<(), Error> {
     let reason = if id.is_empty() {
         "it is empty"
     } else if id.bytes().all(|byte| byte.is_ascii_digit()) {
-        "numbers are for jobs that are given none"
+        "numbers are for jobs that are added without an id"
     } else if id.contains(':') {
         "`:` separates the parts of a key"
     } else if SUB_KEYS.contains(&id) {
@@ -88,7 +88,7 @@ pub(crate) fn check_job_id(id: &str) -> Result<(), Error> {
     Err(Error::BadJobId { id: id.to_owned(), reason })
 }
 
-/// Refuses what would not be stored as BullMQ stores it.
+/// Rejects an id that BullMQ would store in another way.
 pub(crate) fn check_deduplication_id(id: &str) -> Result<(), Error> {
     if id.is_empty() { Err(Error::BadDeduplicationId) } else { Ok(()) }
 }
@@ -102,15 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_tag_in_the_prefix_or_the_name_keeps_the_keys_together() {
+    fn hash_tag_is_found_in_prefix_or_name() {
         assert!(keys("{bull}", "email").has_hash_tag());
         assert!(keys("bull", "{email}").has_hash_tag());
         assert!(!keys("bull", "email").has_hash_tag());
-        assert!(!keys("bull{}", "email").has_hash_tag(), "Redis hashes the whole key then");
+        assert!(!keys("bull{}", "email").has_hash_tag(), "Redis hashes the whole key");
     }
 
     #[test]
-    fn clients_are_named_as_bull_board_looks_for_them() {
+    fn client_name_is_the_one_of_bull_board() {
         assert_eq!(keys("bull", "email").client_name(), "bull:ZW1haWw=");
     }
 }

@@ -9,9 +9,10 @@
 //!                                                │ failed, none left
 //!                                                └──────────> failed
 //! ```
-//! Every step is one Lua script, so a process that dies between any two of them loses nothing: a job is always in
-//! exactly one of these states. The scripts were written from the facts of BullMQ's layout (5.66 and 6.7) and are tested
-//! against both. The crate knows no mail, no SQL and no HTTP.
+//! Each transition is one Lua script, so no job is lost if a process dies: a job is always in exactly one of these states.
+//! The scripts were written from the facts of BullMQ's layout (5.66 and 6.7) and are tested against both. Patterns:
+//! at-least-once delivery, a lease with a fencing token per job ([`Claim`]), heartbeats of workers, retries with backoff,
+//! idempotent adds ([`JobOptions::job_id`], [`Deduplication`]), batched adds and reports.
 //!
 //! # A producer
 //! ```no_run
@@ -26,7 +27,7 @@
 //! # async fn run() -> Result<(), examhall_queue::Error> {
 //! let connection = Connection::open("redis://127.0.0.1:6379")?;
 //! let queue: Queue<Greeting> = Queue::new(connection, "bull", "greetings")?;
-//! queue.initialize().await?; // connected, and a server that suits
+//! queue.initialize().await?; // waits for the connection and checks the server
 //!
 //! let options = JobOptions {
 //!     job_id: Some("guest-7".into()), // adding it again changes nothing
@@ -40,7 +41,7 @@
 //! # Ok(())
 //! # }
 //! ```
-//! Many at once are added by [`Queue::add_all`], each script all or none of them.
+//! [`Queue::add_all`] adds many at once, atomically per script.
 //!
 //! # A worker
 //! ```no_run
@@ -50,34 +51,34 @@
 //! # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
 //! let handler = |job: Job<serde_json::Value>| async move {
 //!     if job.claim.is_lost() {
-//!         return Outcome::Returned; // another worker may have it
+//!         return Outcome::Released; // another worker may have it
 //!     }
 //!     match job.data["to"].as_str() {
 //!         Some(guest) => Outcome::Completed(format!("hello {guest}").into()),
 //!         None => Outcome::Unrecoverable(Failure::new("to is missing")),
 //!     }
 //! };
-//! let sleeping = Connection::open("redis://127.0.0.1:6379")?; // for nothing but waiting
-//! let worker = Worker::new(queue, sleeping, WorkerOptions::default(), handler);
+//! let blocking = Connection::open("redis://127.0.0.1:6379")?; // for blocking reads only
+//! let worker = Worker::new(queue, blocking, WorkerOptions::default(), handler);
 //! let control = worker.control();
 //! let stop = CancellationToken::new();
 //! let running = tokio::spawn(worker.run(stop.clone()));
 //!
-//! control.set_concurrency(20); // 0: take nothing more
-//! stop.cancel(); // ends what runs, gives back what takes too long
+//! control.set_concurrency(20); // 0: take no more jobs
+//! stop.cancel(); // lets running jobs finish, releases those that take too long
 //! # Ok(())
 //! # }
 //! ```
-//! How a run ends is an [`Outcome`]: done, failed and retried, failed for good, put off, or given back. A handler that
-//! panics fails its job and nothing else.
+//! A run ends with an [`Outcome`]: completed, failed and retried, failed for good, snoozed, or released. A handler that
+//! panics fails only its job.
 //!
 //! # An operator
 //! ```no_run
-//! use examhall_queue::{Attempts, Order, Queue, State};
+//! use examhall_queue::{Attempts, ListOrder, Queue, State};
 //! # use std::time::Duration;
 //! # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
 //! println!("{:?}, oldest of each priority {:?}", queue.counts().await?, queue.oldest_waiting().await?);
-//! for job in queue.list(State::Failed, 0, 20, Order::NewestFirst).await? {
+//! for job in queue.list(State::Failed, 0, 20, ListOrder::NewestFirst).await? {
 //!     println!("{}: {}", job.id, job.failed_reason.unwrap_or_default());
 //! }
 //! queue.retry_failed(Some("connection refused"), Attempts::Reset).await?; // with their priorities
@@ -87,14 +88,14 @@
 //! # }
 //! ```
 //!
-//! # What happens, as it happens
+//! # Events
 //! ```no_run
 //! use examhall_queue::{Connection, Event, Position, Queue};
 //! # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
-//! let sleeping = Connection::open("redis://127.0.0.1:6379")?;
-//! let mut events = queue.events(sleeping, Position::Now).await?;
+//! let blocking = Connection::open("redis://127.0.0.1:6379")?;
+//! let mut events = queue.events(blocking, Position::Now).await?;
 //! loop {
-//!     let (position, event) = events.next().await; // keep the position to go on after it another time
+//!     let (position, event) = events.next().await; // store the position to continue after it later
 //!     if let Event::Failed { id, reason } = event {
 //!         println!("{position}: {id} failed: {reason}");
 //!     }
@@ -102,16 +103,18 @@
 //! # }
 //! ```
 //!
-//! # What is different from BullMQ
+//! # Differences from BullMQ
 //! - Jobs that stalled or that are retried by hand keep their priority; BullMQ puts them ahead of all others.
-//! - The death of a worker of this crate is noticed within about 5 s, by a missing sign of life and a connection that is
-//!   gone, not after lock and stalled interval. A worker that is frozen keeps its jobs while their locks last.
-//! - Broken entries (no hash, no JSON, more than 8 MB) end in `failed` with a reason, and dashboards can show them.
+//! - Jobs of a dead worker of this crate are reaped within about 5 s, after a missed heartbeat and the end of its
+//!   connection, not after lock and stalled interval. A frozen worker keeps its jobs until their locks expire.
+//! - Broken jobs (no JSON, more than 8 MB) fail with a reason, and dashboards can show them.
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
-//! - Flows and job schedulers are left to BullMQ's own workers: jobs of theirs fail here with a sentence that says so.
+//! - Flows and job schedulers need BullMQ's own workers: their jobs fail here with a reason that says so.
 
 mod claim;
+mod client;
 mod clock;
+mod code;
 mod error;
 mod events;
 mod job;
@@ -134,8 +137,8 @@ pub use job::Job;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
 pub use queue::{
-    Attempts, Concern, ConnectedWorker, Counts, Ended, INSPECTIONS, Inspection, JobRecord, NewJob, Oldest, Order,
-    Queue, Suitability,
+    Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
+    OldestWaiting, Queue, RateLimit, ServerWarning, Suitability,
 };
 pub use state::{State, UnknownState};
 pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

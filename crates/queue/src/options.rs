@@ -1,53 +1,55 @@
-//! A job's options: as we write them, and as we read those of strangers.
+//! A job's options: as this crate writes them, and as it reads those of other clients.
 
 use std::time::Duration;
 
 use examhall_core::{Backoff, BackoffKind, RetryPolicy};
 use serde_json::{Map, Value, json};
 
-/// How a job is to be run and kept. What is left at its default is not written.
+use crate::clock::millis;
+
+/// How a job is run and kept. Defaults are not written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobOptions {
-    /// Names the job; adding the same name again changes nothing. Counted where absent.
+    /// Id of the job; adding an existing id changes nothing. A number if absent.
     pub job_id: Option<String>,
     /// BullMQ's scale: 1 goes first; 0, no priority, before all.
     pub priority: u32,
-    /// Not to be run before this time has passed.
+    /// Time before it is run.
     pub delay: Duration,
-    /// How often it is tried, and how long it waits in between.
+    /// Number of attempts, and the backoff between them.
     pub retry: RetryPolicy,
-    /// What happens to it once completed; kept for ever where absent.
+    /// How long it is kept once completed; forever if absent.
     pub remove_on_complete: Option<Retention>,
-    /// What happens to it once failed for good; kept for ever where absent.
+    /// How long it is kept once failed for good; forever if absent.
     pub remove_on_fail: Option<Retention>,
-    /// How many traces of failed runs are kept, the newest ones; 10 where absent.
+    /// Number of traces of failed runs to keep, newest first; 10 if absent.
     pub stack_trace_limit: Option<u32>,
-    /// How many log lines are kept; all where absent.
+    /// Number of log lines to keep; all if absent.
     pub keep_logs: Option<u32>,
-    /// Put before all others without a priority, instead of behind them.
+    /// Whether it goes before all others without a priority, instead of behind them.
     pub lifo: bool,
-    /// Makes one job of several that are added for the same reason.
+    /// Makes several adds for the same reason idempotent.
     pub deduplication: Option<Deduplication>,
-    /// JSON text of the trace the job belongs to, such as `{"traceparent":"00-..."}`; what is no JSON is not written.
+    /// JSON text of the trace the job belongs to, such as `{"traceparent":"00-..."}`; not written if it is no JSON.
     pub telemetry: Option<String>,
 }
 
-/// Of several jobs with the same deduplication id only the first is added.
+/// Makes adds idempotent: of several jobs with the same deduplication id only the first is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deduplication {
-    /// What the jobs have in common.
+    /// Id that the jobs have in common.
     pub id: String,
-    /// For how long after the first; where absent, until that one has ended.
+    /// For how long after the first add; if absent, until the first job has ended.
     pub ttl: Option<Duration>,
 }
 
 impl Deduplication {
-    /// Holds until the first job has ended.
+    /// Deduplication until the first job has ended.
     pub fn simple(id: impl Into<String>) -> Self {
         Self { id: id.into(), ttl: None }
     }
 
-    /// Holds for `ttl` from when the first job is added.
+    /// Deduplication for `ttl` from the first add.
     pub fn ttl(id: impl Into<String>, ttl: Duration) -> Self {
         Self { id: id.into(), ttl: Some(ttl) }
     }
@@ -86,26 +88,26 @@ impl Default for JobOptions {
 /// How long a finished job is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
-    /// For ever.
+    /// Forever.
     KeepAll,
     /// Not at all.
     Remove,
-    /// As long as it is among the newest so many.
+    /// As long as it is among the newest N.
     Newest(u32),
-    /// So long; and, where `count` is given, only as long as it is among the newest so many.
+    /// For `age`, and if there is a `count`, only as long as it is among the newest `count` jobs.
     For {
         /// Longest time since it finished, in whole seconds.
         age: Duration,
-        /// Most jobs.
+        /// Largest number of jobs.
         count: Option<u32>,
     },
 }
 
 impl JobOptions {
-    /// The largest priority whose score stays exact in a double together with its counter.
+    /// Largest priority whose score, with its counter, a double represents exactly.
     pub const MAX_PRIORITY: u32 = 2_097_151;
 
-    /// As BullMQ writes it: short names for some, no `null` anywhere (which stops Node workers).
+    /// Writes them as BullMQ does: with short names for some, and without any `null`, which stops Node workers.
     pub(crate) fn to_json(&self) -> String {
         let mut opts = Map::new();
         opts.insert("attempts".into(), self.retry.attempts.into());
@@ -120,13 +122,13 @@ impl JobOptions {
         put("kl", self.keep_logs.map(Value::from));
         put("lifo", self.lifo.then(|| true.into()));
         put("de", self.deduplication.as_ref().map(Deduplication::to_json));
-        // Readers of it parse JSON, and some stop working where it is none.
+        // Some readers stop working if it is no JSON.
         let telemetry = self.telemetry.as_deref().filter(|text| serde_json::from_str::<Value>(text).is_ok());
         put("tm", telemetry.map(Value::from));
         Value::Object(opts).to_string()
     }
 
-    /// Reads the options of a job that anybody may have written: what cannot be understood counts as absent.
+    /// Reads options of any client: an option that cannot be understood counts as absent.
     pub(crate) fn from_json(opts: &Value) -> Self {
         let number = |name: &str| opts.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         Self {
@@ -174,7 +176,7 @@ impl Retention {
         }
     }
 
-    /// How many are kept (-1: any number) and for how many seconds (-1: for ever), as the scripts take it.
+    /// Number of jobs to keep (-1: all) and for how many seconds (-1: forever), as the scripts take it.
     pub(crate) fn count_and_age(self) -> (i64, i64) {
         match self {
             Self::KeepAll => (-1, -1),
@@ -202,7 +204,7 @@ fn backoff_to_json(backoff: &Backoff) -> Option<Value> {
     Some(json)
 }
 
-/// A bare number is a fixed backoff; a type that is not known means a retry at once, which ends by the attempts.
+/// Reads a bare number as a fixed backoff, and an unknown type as none: the attempts limit the retries.
 fn backoff_from_json(value: &Value) -> Backoff {
     if let Some(delay) = duration(value) {
         return Backoff::fixed(delay);
@@ -218,10 +220,6 @@ fn backoff_from_json(value: &Value) -> Backoff {
 
 fn duration(value: &Value) -> Option<Duration> {
     value.as_f64().and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn saturating(number: u64) -> u32 {
@@ -249,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form_is_frozen() {
+    fn wire_form_is_frozen() {
         let wire: Value = serde_json::from_str(&full().to_json()).expect("JSON");
         assert_eq!(
             wire,
@@ -269,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_write_is_read_or_passed_over() {
+    fn options_of_other_clients_are_read_or_ignored() {
         let retention = |wire: Value| Retention::from_json(&wire);
         assert_eq!(retention(json!(true)), Some(Retention::Remove));
         assert_eq!(retention(json!(false)), Some(Retention::KeepAll));

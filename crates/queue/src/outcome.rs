@@ -1,10 +1,10 @@
-//! What a handler says of a job it has run.
+//! What a handler returns for a job that it has run.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// How a run ended. What is no failure is no error: a job can be put off without losing an attempt.
+/// How a run ended. Only failures are errors: a job can be snoozed without losing an attempt.
 /// ```
 /// # use std::time::Duration;
 /// # use examhall_queue::{Failure, Outcome};
@@ -12,40 +12,40 @@ use serde_json::Value;
 ///     match status {
 ///         200 => Outcome::Completed("sent".into()),
 ///         404 => Outcome::Unrecoverable(Failure::new("there is no such guest")),
-///         423 => Outcome::Parked(Duration::from_secs(300)), // this one in five minutes, and others meanwhile
-///         429 => Outcome::RateLimited(Duration::from_secs(10)), // none for ten seconds
-///         503 => Outcome::Returned, // any worker may take it at once
-///         other => Outcome::Failed(Failure::new(format!("status {other}"))), // again, as its options say
+///         423 => Outcome::Snoozed(Duration::from_secs(300)), // this job in five minutes, others meanwhile
+///         429 => Outcome::RateLimited(Duration::from_secs(10)), // no job for ten seconds
+///         503 => Outcome::Released, // any worker may take it at once
+///         other => Outcome::Failed(Failure::new(format!("status {other}"))), // retried as its options say
 ///     }
 /// }
-/// # assert_eq!(of_answer(503), Outcome::Returned);
+/// # assert_eq!(of_answer(503), Outcome::Released);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Done; the value is kept as the job's `returnvalue`.
+    /// Done; the value is stored as the job's `returnvalue`.
     Completed(Value),
-    /// Failed: spends an attempt, and is run again as the job's options say.
+    /// Failed: costs an attempt, and is retried as the job's options say.
     Failed(Failure),
-    /// Failed in a way that no further run can mend.
+    /// Failed, and no further attempt can succeed.
     Unrecoverable(Failure),
-    /// Nothing of the queue is to be run before this time has passed; the job is ready again and has spent no attempt.
-    /// BullMQ's workers obey it where the queue has a rate limit or they have one themselves.
+    /// No job of the queue is taken for this time; the job is ready again and has lost no attempt. BullMQ's workers
+    /// comply if the queue has a rate limit or they have one themselves.
     RateLimited(Duration),
-    /// Not to be run before this time has passed; spends no attempt.
-    Parked(Duration),
-    /// Not run to its end, and ready for any worker; spends no attempt.
-    Returned,
+    /// The job is delayed for this time and loses no attempt.
+    Snoozed(Duration),
+    /// The run was not finished: the job is ready for any worker and loses no attempt.
+    Released,
 }
 
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Kept as the job's `failedReason`, as it is.
+    /// Stored unchanged as the job's `failedReason`.
     pub reason: String,
 }
 
 impl Failure {
-    /// A failure for this reason.
+    /// A failure with this reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use examhall_redis::Script;
 
-/// Scripts of ours run well under 10 ms.
+/// Our scripts run in well under 10 ms.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For answers that hold the data of jobs, which may have many megabytes.
+/// For answers with the data of jobs, which may have many megabytes.
 const TIMEOUT_WITH_DATA: Duration = Duration::from_secs(10);
 
 macro_rules! script {
@@ -18,8 +18,8 @@ macro_rules! script {
     };
 }
 
-/// A file, or in brackets those that make up the function `lazily`: Lua makes all functions of a script anew whenever it
-/// runs, which costs more than some commands do, and those within a function only when that is called.
+/// A file, or in brackets the files that make up the function `lazily`: Lua creates the functions of a script each time it
+/// runs, which costs more than some commands do, but those within a function only when that is called.
 macro_rules! source {
     ([$($part:tt)+]) => {
         concat!("local function lazily()\n", $(source!($part),)+ "end\n")
@@ -30,25 +30,26 @@ macro_rules! source {
 }
 
 script!(ADD = "head" "lib" "add");
-script!(with TIMEOUT_WITH_DATA, ADOPT = "head" "read_lib" "adopt");
-script!(BURY = "head" "lib" "recover_lib" "bury");
-script!(CLEAN = "head" "lib" "job_lib" "state_lib" "clean");
+script!(CLEAN = "head" "lib" "job_lib" "erase_lib" "state_lib" "clean");
 script!(COUNTS = "head" "lib" "counts");
-script!(with TIMEOUT_WITH_DATA, EXCHANGE = "head" "job_lib" "read_lib" "turn" ["lib" "outcomes"] "exchange");
 script!(EXTEND = "head" "extend");
 script!(with TIMEOUT_WITH_DATA, GET = "head" "state_lib" "get");
 script!(with TIMEOUT_WITH_DATA, LIST = "head" "lib" "list");
-script!(LOG = "head" "lib" "log");
-script!(OBLITERATE = "head" "lib" "job_lib" "obliterate");
-script!(OLDEST = "head" "lib" "oldest");
+script!(LOG = "head" "codes" "log");
+script!(OBLITERATE = "head" "codes" "job_lib" "erase_lib" "obliterate");
+script!(OLDEST_WAITING = "head" "lib" "oldest_waiting");
 script!(PAUSE = "head" "lib" "pause");
-script!(PROGRESS = "head" "lib" "progress");
-script!(PROMOTE = "head" "lib" "state_lib" "promote");
-script!(RECOVER = "head" "lib" "recover_lib" "recover");
-script!(REMOVE = "head" "lib" "job_lib" "state_lib" "remove");
-script!(REPLACE_DATA = "head" "lib" "replace_data");
+script!(with TIMEOUT_WITH_DATA, POLL = "head" "codes" "job_lib" "read_lib" "poll_head" ["lib" "ready_lib" "outcomes"] "poll");
+script!(PROGRESS = "head" "codes" "lib" "progress");
+script!(PROMOTE = "head" "codes" "lib" "meta" "ready_lib" "state_lib" "promote");
+script!(PROMOTE_ALL = "head" "lib" "meta" "ready_lib" "promote_all");
+script!(REAP = "head" "lib" "meta" "ready_lib" "recover_lib" "reap");
+script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
+script!(RECOVER = "head" "lib" "meta" "ready_lib" "recover_lib" "recover");
+script!(REMOVE = "head" "codes" "lib" "job_lib" "erase_lib" "state_lib" "remove");
+script!(REPLACE_DATA = "head" "replace_data");
 script!(RESUME = "head" "lib" "resume");
-script!(RETRY = "head" "lib" "state_lib" "retry_lib" "retry");
-script!(RETRY_FAILED = "head" "lib" "retry_lib" "retry_failed");
-script!(STATES = "head" "lib" "job_lib" "state_lib" "states");
-script!(SUSPECTS = "head" "lib" "suspects");
+script!(RETRY = "head" "codes" "lib" "meta" "ready_lib" "state_lib" "retry_lib" "retry");
+script!(RETRY_FAILED = "head" "lib" "meta" "ready_lib" "retry_lib" "retry_failed");
+script!(STATES = "head" "job_lib" "state_lib" "states");
+script!(SUSPECTS = "head" "suspects");

@@ -1,7 +1,7 @@
-//! Random sequences of what producers, workers and operators do, with clients that vanish between any two scripts: every
-//! job that was added and not removed is in exactly one state, after each step.
+//! Random sequences of steps of producers, workers and operators, with clients that vanish between scripts: after each step
+//! every job that was added and not removed is in exactly one state.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use examhall_core::{Backoff, RetryPolicy};
 use examhall_testkit::Redis;
@@ -12,11 +12,11 @@ use proptest::{
 use serde_json::Value;
 
 use crate::{
-    Attempts, Connection, Failure, JobOptions, NewJob, Outcome, Queue, State, script,
-    worker::sequences::{Hand, Turns},
+    Attempts, Connection, Failure, JobOptions, NewJob, Outcome, Queue, State, job::TakenJob, script,
+    worker::sequences::Poller,
 };
 
-/// Workers that take part.
+/// Number of workers.
 const WORKERS: usize = 3;
 
 #[derive(Clone, Debug)]
@@ -42,15 +42,15 @@ enum How {
     Completed,
     Failed,
     Unrecoverable,
-    Parked,
+    Snoozed,
     RateLimited,
-    Returned,
+    Released,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let how = prop_oneof![
-        4 => Just(How::Completed), 3 => Just(How::Failed), 1 => Just(How::Unrecoverable), 1 => Just(How::Parked),
-        1 => Just(How::RateLimited), 1 => Just(How::Returned),
+        4 => Just(How::Completed), 3 => Just(How::Failed), 1 => Just(How::Unrecoverable), 1 => Just(How::Snoozed),
+        1 => Just(How::RateLimited), 1 => Just(How::Released),
     ];
     let add =
         (0..4u32, prop_oneof![3 => Just(0u64), 1 => Just(1), 1 => Just(60_000)], 0..3u32, prop::option::of(0..6u8))
@@ -75,12 +75,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// A queue, its workers, and the ids that must be there.
+/// A queue, its workers with their jobs, and the ids that must exist.
 struct World<'a> {
     redis: &'a Redis,
     queue: Queue<Value>,
-    turns: Vec<Turns>,
-    hands: Vec<Vec<Hand>>,
+    pollers: Vec<Poller>,
+    jobs: Vec<Vec<Arc<TakenJob>>>,
     expected: BTreeSet<String>,
 }
 
@@ -102,15 +102,15 @@ impl World<'_> {
                 self.expected.extend(self.queue.add_all(&jobs).await?);
             }
             Step::Take { worker, jobs } => {
-                let taken = self.turns[*worker].take(&self.queue, vec![], *jobs).await?;
-                self.hands[*worker].extend(taken);
+                let taken = self.pollers[*worker].poll(&self.queue, None, *jobs).await?;
+                self.jobs[*worker].extend(taken);
             }
             Step::End { worker, how, and_take } => {
-                let ended = self.hands[*worker].pop().map(|hand| (hand, outcome(*how)));
-                let taken = self.turns[*worker].take(&self.queue, ended.into_iter().collect(), *and_take).await?;
-                self.hands[*worker].extend(taken);
+                let ended = self.jobs[*worker].pop().map(|job| (job, outcome(*how)));
+                let taken = self.pollers[*worker].poll(&self.queue, ended, *and_take).await?;
+                self.jobs[*worker].extend(taken);
             }
-            Step::Vanish { worker } => self.hands[*worker].clear(),
+            Step::Vanish { worker } => self.jobs[*worker].clear(),
             Step::LocksEnd => {
                 for key in self.redis.cmd::<Vec<String>>("KEYS bull:email:*:lock").await {
                     self.redis.cmd::<i64>(&format!("DEL {key}")).await;
@@ -127,7 +127,7 @@ impl World<'_> {
 
     async fn operate(&mut self, step: &Step) -> Result<(), crate::Error> {
         match step {
-            // What cannot be done to a job in its state changes nothing, which is what is tested.
+            // A call that the job's state does not allow changes nothing, which is tested here.
             Step::Retry(n) => drop(self.queue.retry(&self.one(*n), Attempts::Reset).await),
             Step::RetryFailed => drop(self.queue.retry_failed(None, Attempts::Keep).await?),
             Step::Promote => drop(self.queue.promote_all().await?),
@@ -152,7 +152,7 @@ impl World<'_> {
         self.expected.iter().cycle().nth(usize::from(n)).cloned().unwrap_or_default()
     }
 
-    /// Every id that stands anywhere, as often as it does.
+    /// Reads the ids of all states, with repetitions.
     async fn found(&self) -> Vec<String> {
         const ALL: &str = "local ids = {}
             for _, key in ipairs({'wait', 'paused', 'active'}) do
@@ -176,17 +176,17 @@ fn outcome(how: How) -> Outcome {
         How::Completed => Outcome::Completed(Value::Null),
         How::Failed => Outcome::Failed(Failure::new("boom")),
         How::Unrecoverable => Outcome::Unrecoverable(Failure::new("boom")),
-        How::Parked => Outcome::Parked(Duration::from_millis(1)),
+        How::Snoozed => Outcome::Snoozed(Duration::from_millis(1)),
         How::RateLimited => Outcome::RateLimited(Duration::from_millis(1)),
-        How::Returned => Outcome::Returned,
+        How::Released => Outcome::Released,
     }
 }
 
 async fn holds(redis: &Redis, connection: &Connection, steps: &[Step]) -> Result<(), TestCaseError> {
     redis.cmd::<String>("FLUSHALL").await;
     let queue = Queue::new(connection.clone(), "bull", "email").expect("good names");
-    let turns = (0..WORKERS).map(|_| Turns::new()).collect();
-    let mut world = World { redis, queue, turns, hands: vec![vec![]; WORKERS], expected: BTreeSet::new() };
+    let pollers = (0..WORKERS).map(|_| Poller::new()).collect();
+    let mut world = World { redis, queue, pollers, jobs: vec![vec![]; WORKERS], expected: BTreeSet::new() };
     for step in steps {
         world.take(step).await.map_err(|error| TestCaseError::fail(format!("{step:?}: {error}")))?;
         let found = world.found().await;
@@ -197,7 +197,7 @@ async fn holds(redis: &Redis, connection: &Connection, steps: &[Step]) -> Result
 }
 
 #[test]
-fn no_sequence_of_steps_loses_or_doubles_a_job() {
+fn no_sequence_of_steps_loses_or_duplicates_a_job() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (redis, connection) = runtime.block_on(async {

@@ -1,10 +1,10 @@
-//! The states of a job.
+//! States of a job.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Where a job is. A job in BullMQ's `paused` list is waiting.
+/// State of a job. A job in BullMQ's `paused` list is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -12,9 +12,9 @@ pub enum State {
     Waiting,
     /// Ready, with a priority.
     Prioritized,
-    /// To be run later.
+    /// Due later.
     Delayed,
-    /// In the hands of a worker.
+    /// Run by a worker.
     Active,
     /// Done.
     Completed,
@@ -23,11 +23,11 @@ pub enum State {
 }
 
 impl State {
-    /// All of them, in the order in which a job goes through them.
+    /// All states, in the order in which a job goes through them.
     pub const ALL: [Self; 6] =
         [Self::Waiting, Self::Prioritized, Self::Delayed, Self::Active, Self::Completed, Self::Failed];
 
-    /// BullMQ's word for it.
+    /// BullMQ's word for the state.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// The keys that hold the ids of such jobs.
+    /// Names of the keys that hold the ids of such jobs.
     pub(crate) const fn places(self) -> &'static [&'static str] {
         match self {
             Self::Waiting => &["wait", "paused"],
@@ -62,7 +62,7 @@ impl fmt::Display for State {
     }
 }
 
-/// The word is none of BullMQ's for a state.
+/// Error for a word that names no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a state is one of waiting, prioritized, delayed, active, completed, failed")]
 pub struct UnknownState;

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
 use examhall_core::{EmailJob, MailClass, Priority, Recipients};
-use examhall_queue::{Attempts, Order, State as JobState};
+use examhall_queue::{Attempts, ListOrder, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
 use garde::Validate;
 use ring::digest::{SHA256, digest};
@@ -161,7 +161,7 @@ async fn all(
     let mut items = Vec::new();
     while let (Some(one), true) = (states.get(at), items.len() < limit as usize) {
         let wanted = limit - u32::try_from(items.len()).unwrap_or(limit);
-        let jobs = state.queue.list(*one, skip, wanted, Order::NewestFirst).await?;
+        let jobs = state.queue.list(*one, skip, wanted, ListOrder::NewestFirst).await?;
         let found = u32::try_from(jobs.len()).unwrap_or(wanted);
         items.extend(jobs.iter().map(EmailStatus::of_job));
         (at, skip) = if found < wanted { (at + 1, 0) } else { (at, skip.saturating_add(found)) };

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use examhall_core::{Priority, Timestamp};
-use examhall_queue::{Attempts, Error, JobRecord, Order, Queue, State};
+use examhall_queue::{Attempts, Error, JobRecord, ListOrder, Queue, State};
 use serde_json::{Value, json};
 
 use super::{
@@ -143,7 +143,7 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
     Ok(match command {
         Command::Status { .. } => status(queue).await?,
         Command::List { state, limit, skip, .. } => {
-            let jobs = queue.list(*state, *skip, *limit, Order::NewestFirst).await?;
+            let jobs = queue.list(*state, *skip, *limit, ListOrder::NewestFirst).await?;
             let lines = jobs.iter().map(line).collect();
             Answer { lines, json: jobs.iter().map(shown).collect() }
         }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::{Order, State};
+use examhall_queue::{ListOrder, State};
 use examhall_testkit::{Action, Phase};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -172,7 +172,7 @@ async fn garbled_final_replies_back_off_and_fail_no_mail() {
     post.add_many(3).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.retried_later, drain.ambiguous), (0, 3, 6), "the second time they back off");
-    for job in post.queue.list(State::Delayed, 0, 10, Order::OldestFirst).await.expect("read") {
+    for job in post.queue.list(State::Delayed, 0, 10, ListOrder::OldestFirst).await.expect("read") {
         assert!(job.due.expect("delayed") > now() + 200_000, "5 minutes: {job:?}");
         let known: String = post.world.redis.cmd(&format!("GET mail:sent:{}", job.id)).await;
         assert!(known.contains("intent"), "it may have been delivered: {known}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_mailer::DrainOptions;
-use examhall_queue::{JobOptions, Order, State};
+use examhall_queue::{JobOptions, ListOrder, State};
 use examhall_testkit::{Action, Phase, Process};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -103,7 +103,7 @@ async fn exit_code_reports_a_refused_login_without_attempts_spent() {
     assert_eq!(code, Some(69), "{}", mailer.output());
     let mut left = Vec::new();
     for state in [State::Prioritized, State::Delayed] {
-        left.extend(post.queue.list(state, 0, 100, Order::OldestFirst).await.expect("read"));
+        left.extend(post.queue.list(state, 0, 100, ListOrder::OldestFirst).await.expect("read"));
     }
     assert_eq!((left.len(), post.world.smtp.count("MAIL")), (20, 0));
     assert!(left.iter().all(|job| job.attempts_made == 0), "{left:?}");

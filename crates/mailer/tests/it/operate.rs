@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use examhall_core::Timestamp;
-use examhall_queue::{Order, State};
+use examhall_queue::{ListOrder, State};
 use examhall_testkit::{Action, Phase, Process, eventually};
 use serde_json::{Value, json};
 
@@ -157,7 +157,7 @@ async fn next_mailer_wipes_bodies_that_a_killed_one_left() {
     post.world.set("MAIL_KEEP_BODIES", "false");
     let _mailer = post.world.mailer(&[]);
     eventually("bodies wiped", TIMEOUT, async || {
-        let jobs = post.queue.list(State::Completed, 0, 10, Order::OldestFirst).await.expect("read");
+        let jobs = post.queue.list(State::Completed, 0, 10, ListOrder::OldestFirst).await.expect("read");
         jobs.iter().all(|job| job.data["html"] == "").then_some(())
     })
     .await;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_queue::{Order, State};
+use examhall_queue::{ListOrder, State};
 use examhall_testkit::{Action, Encryption, Phase, Process, SmtpOptions, SmtpServer, eventually};
 use serde_json::json;
 use tokio::process::Command;
@@ -55,7 +55,7 @@ async fn outage_spends_no_attempt_and_is_probed_with_backoff() {
     assert!(back.elapsed() < 60 * SECOND, "{:?}", back.elapsed());
     mailer.line("Provider takes mails again").await;
     assert_eq!(post.world.smtp.received().len(), mails, "each once");
-    for job in post.queue.list(State::Completed, 0, 2_000, Order::OldestFirst).await.expect("read") {
+    for job in post.queue.list(State::Completed, 0, 2_000, ListOrder::OldestFirst).await.expect("read") {
         assert_eq!(job.attempts_made, 1, "one attempt: the one that sent it");
     }
     assert_eq!(post.counts().await.failed, 0);
@@ -291,7 +291,7 @@ async fn sender_refused_at_rcpt_fails_and_suppresses_nothing() {
     is_refused.store(false, Ordering::SeqCst);
     post.completed(20).await;
     assert_eq!(post.world.redis.cmd::<i64>("EXISTS mail:suppressed").await, 0);
-    for job in post.queue.list(State::Completed, 0, 20, Order::OldestFirst).await.expect("read") {
+    for job in post.queue.list(State::Completed, 0, 20, ListOrder::OldestFirst).await.expect("read") {
         assert_eq!(job.attempts_made, 1, "one attempt: the one that sent it");
     }
 }

@@ -1,51 +1,52 @@
-//! What BullMQ tells of a queue.
+//! Events of a queue, as BullMQ writes them.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// Something that happened to a job or to the queue. `id` is the job's.
+/// Event of a job or of the queue. `id` is the job's.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are what the variants say")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum Event {
     /// A job was added.
     Added { id: String, name: String },
-    /// A job is ready; `prev` is the state it was in, if any.
+    /// A job is ready; `prev` is its previous state, if any.
     Waiting { id: String, prev: Option<String> },
-    /// A job is to be run later: at `due`, in ms since 1970.
+    /// A job is delayed until `due`, in ms since 1970.
     Delayed { id: String, due: i64 },
     /// A worker has taken a job.
     Active { id: String },
-    /// A handler has told how far its job is.
+    /// A handler has set the progress of its job.
     Progress { id: String, progress: Value },
-    /// A job is done.
+    /// A job has completed.
     Completed { id: String, returnvalue: Value },
     /// A job has failed for good.
     Failed { id: String, reason: String },
-    /// The job that failed had spent all its attempts.
+    /// A job has failed that had used all its attempts.
     RetriesExhausted { id: String, attempts_made: u32 },
     /// A job was taken from a worker that had vanished.
     Stalled { id: String },
     /// A job was removed by hand.
     Removed { id: String },
-    /// A job was added whose id is taken.
+    /// A job was added whose id exists already.
     Duplicated { id: String },
-    /// A job was not added since the job `id` has the same deduplication id.
+    /// A job was not added because the job `id` has the same deduplication id.
     Deduplicated { id: String, deduplication_id: String, dropped_id: String },
     /// Old jobs were removed.
     Cleaned { count: u64 },
-    /// There is nothing left to be run now.
+    /// No job is ready or active.
     Drained,
     /// The queue was paused.
     Paused,
     /// The queue was resumed.
     Resumed,
-    /// Something that this crate has no name for.
+    /// An event that this crate has no variant for.
     Other { name: String, fields: HashMap<String, String> },
 }
 
 impl Event {
-    /// Reads the fields of an entry; what is missing counts as empty.
+    /// Reads the fields of an entry; missing fields count as empty.
     pub(super) fn from_fields(mut fields: HashMap<String, String>) -> Self {
         let name = fields.remove("event").unwrap_or_default();
         let mut text = |field: &str| fields.remove(field).unwrap_or_default();
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_is_read_or_passed_through() {
+    fn events_of_other_clients_are_read_or_passed_through() {
         let completed = event(&[("event", "completed"), ("jobId", "7"), ("returnvalue", "no JSON")]);
         assert_eq!(completed, Event::Completed { id: "7".into(), returnvalue: Value::Null });
         let waiting = event(&[("event", "waiting"), ("jobId", "7"), ("more", "x")]);

@@ -1,9 +1,9 @@
 -- Adds jobs, all or none of them.
 -- KEYS[1] meta
--- ARGV    for each job: id or '' for a counted one, name, data, opts, timestamp, and '' or what most jobs do not have:
---         `delay in ms, priority, 1 if it is to go before its equals, deduplication id's time to live in ms or 0,
---         deduplication id or nothing`, with spaces between
--- Returns each job's id. An id that is taken is left as it is; of two with one deduplication id the first one counts.
+-- ARGV    for each job: id or '' for the counter's next value, name, data, opts, timestamp, and '' or what most jobs do
+--         not have, separated by spaces: delay in ms, priority, 1 to go before its equals, time to live of the
+--         deduplication id in ms or 0, deduplication id or nothing
+-- Returns each job's id. Adding an existing id changes nothing; of jobs with one deduplication id the first is added.
 local WIDTH = 6
 local count = #ARGV / WIDTH
 local meta = redis.call('HMGET', KEYS[1], 'paused', 'opts.maxLenEvents')
@@ -14,11 +14,11 @@ if not max_events then
 end
 local counter = redis.call('INCRBY', P .. 'id', count) - count
 
--- The id of the job that stands for this one already, if there is one.
+-- Returns the id of the job that owns a deduplication id, or makes `id` the owner.
 local function owner_of(deduplication_id, ttl, id)
   local key = P .. 'de:' .. deduplication_id
   local owner = redis.call('GET', key)
-  -- The owner may have been removed by somebody who left the key.
+  -- The owner may have been removed by a client that left the key.
   if owner and (redis.call('PTTL', key) > 0 or redis.call('EXISTS', P .. owner) == 1) then return owner end
   if ttl == '0' then redis.call('SET', key, id) else redis.call('SET', key, id, 'PX', ttl) end
 end

@@ -1,8 +1,8 @@
--- Removes old jobs of one place. Those that workers have or that BullMQ must handle stay.
+-- Removes old jobs of one state. Jobs that workers have or that only BullMQ can handle stay.
 -- KEYS[1] meta
--- ARGV    place, removed if not newer than this (ms since 1970), most to remove, how many to pass over, how many to
---         look at, '1' to say so in an event
--- Returns {ids that were removed, how many were passed by, 1 if there may be more}
+-- ARGV    name of the key, time up to which jobs are old (ms since 1970), number of jobs to remove, number to skip,
+--         number to look at, '1' to write an event
+-- Returns {ids of removed jobs, number of jobs left as they were, 1 if there may be more}
 local place, before, most = ARGV[1], number(ARGV[2]), number(ARGV[3])
 local from, to = number(ARGV[4]), number(ARGV[4]) + number(ARGV[5]) - 1
 local is_list = place == 'wait' or place == 'paused' or place == 'active'
@@ -17,15 +17,13 @@ local removed = {}
 for _, id in ipairs(ids) do
   if #removed < most and age_of(id) <= before and redis.call('EXISTS', P .. id .. ':lock') == 0
     and not is_foreign(id) then
-    take_from(place, id)
-    local deduplication_id = redis.call('HGET', P .. id, 'deid')
-    if deduplication_id then free_deduplication_id(deduplication_id, id, true) end
-    forget(id)
+    leave(place, id)
+    erase(id)
     removed[#removed + 1] = id
   end
 end
 if #removed > 0 and ARGV[6] == '1' then
   event('cleaned', 'count', #removed)
-  trim_events(redis.call('HGET', KEYS[1], 'opts.maxLenEvents'))
+  trim_events()
 end
 return {removed, #ids - #removed, #ids == number(ARGV[5]) and #removed < most and 1 or 0}

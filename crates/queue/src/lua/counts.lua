@@ -1,5 +1,6 @@
--- How many jobs there are in each state, and when the next delayed one is due.
+-- Counts jobs by state.
 -- KEYS[1] meta
+-- Returns the numbers of jobs, and when the next delayed job is due or 0
 return {
   redis.call('LLEN', P .. 'wait') + redis.call('LLEN', P .. 'paused'),
   redis.call('ZCARD', P .. 'prioritized'),

@@ -1,7 +1,7 @@
--- Makes locks last longer.
+-- Extends locks.
 -- KEYS[1] meta
 -- ARGV    lock in ms, then for each job: id, token
--- Returns the ids whose lock is not ours any more.
+-- Returns the ids whose lock the worker no longer has.
 local lost = {}
 for at = 2, #ARGV, 2 do
   local id, token = ARGV[at], ARGV[at + 1]

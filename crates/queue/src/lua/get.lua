@@ -1,7 +1,7 @@
--- One job.
+-- Reads one job.
 -- KEYS[1] meta
 -- ARGV    id
--- Returns {place, hash, when it is due or 0}, or nothing where there is no such job.
+-- Returns {name of the key that holds the id, hash, when it is due or 0}, or {} if there is no such job.
 local hash = redis.call('HGETALL', P .. ARGV[1])
 local place = place_of(ARGV[1])
 if not place then return {} end

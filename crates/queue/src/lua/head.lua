@@ -1,8 +1,8 @@
--- What every script knows. KEYS[1] is the queue's meta hash; every other key of the queue has its prefix.
--- Redis takes back nothing that a failed script has written: scripts check before they write.
+-- Shared by all scripts. KEYS[1] is the queue's meta hash; every other key of the queue has its prefix.
+-- Redis does not roll back what a failed script has written, so scripts check before they write.
 local P = string.sub(KEYS[1], 1, -5)
 local EVENTS = P .. 'events'
-local ALL_OF_MS = 4096 -- scores of `delayed` keep the order within one millisecond in their lower 12 bits
+local ALL_OF_MS = 4096 -- the lower 12 bits of scores in `delayed` keep the order within one millisecond
 local PRIORITY_STEP = 4294967296 -- scores of `prioritized` keep the order within one priority below this
 
 local function number(text)

@@ -1,12 +1,13 @@
--- What scripts that end or remove jobs do.
+-- Shared by scripts that end or remove jobs.
 local function forget(id)
   local key = P .. id
   redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed',
     key .. ':unsuccessful')
 end
 
--- A deduplication id belongs to its job: until that ends, unless it has a time to live, or until that is removed.
+-- Frees a deduplication id with its job: when the job ends, unless the id has a time to live, or when it is removed.
 local function free_deduplication_id(deduplication_id, id, is_removed)
   local key = P .. 'de:' .. deduplication_id
   if redis.call('GET', key) == id and (is_removed or redis.call('PTTL', key) <= 0) then redis.call('DEL', key) end
 end
+

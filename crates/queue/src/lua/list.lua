@@ -1,11 +1,11 @@
--- Jobs of one state.
+-- Lists jobs of one state.
 -- KEYS[1] meta
--- ARGV    state, how many to pass over, how many to give, '1' for the newest (or last to be run) first
--- Returns {id, hash, when it is due or 0} for each. An id without a hash is passed over.
+-- ARGV    state, number of jobs to skip, number of jobs to return, '1' for the newest (or last to run) first
+-- Returns {id, hash, when it is due or 0} for each job. Ids without a hash are left out.
 local state, skip, count, newest_first = ARGV[1], number(ARGV[2]), number(ARGV[3]), ARGV[4] == '1'
 if count <= 0 then return {} end
 
--- The workers' end of a list is its right one.
+-- Workers take from the right end of a list.
 local function of_list(key)
   local length = redis.call('LLEN', key)
   local ids = {}

@@ -1,7 +1,7 @@
 -- Stops workers from taking jobs.
 -- KEYS[1] meta
--- A fleet of BullMQ 5 renames `wait` to `paused` and back, over whatever stands there: jobs are safe only if all of them
--- stand in `paused`. Appended, so that none there is lost either.
+-- Workers of BullMQ 5 rename `wait` to `paused` and back and overwrite what is there: jobs are safe only if all of them
+-- are in `paused`. They are appended, so that none there is lost either.
 if redis.call('EXISTS', P .. 'paused') == 0 then
   if redis.call('EXISTS', P .. 'wait') == 1 then redis.call('RENAME', P .. 'wait', P .. 'paused') end
 else
@@ -12,4 +12,4 @@ end
 redis.call('HSET', KEYS[1], 'paused', 1)
 redis.call('DEL', P .. 'marker')
 event('paused')
-trim_events(redis.call('HGET', KEYS[1], 'opts.maxLenEvents'))
+trim_events()

@@ -1,8 +1,7 @@
--- What a worker is given of a job, in the order in which `job.rs` reads it: an array costs Redis and the worker less than
--- a hash with its names.
+-- Fields that a worker gets, in the order of `job.rs`: an array costs Redis and the worker less than a hash with names.
 local NAME, STARTED, DEFERRED = 1, 6, 9
 
--- Gives the values, and 0; of data with more than `longest` bytes only how many they are, in place of the 0.
+-- Returns the fields and 0, or if the data has more than `longest` bytes, the other fields and its length.
 local function read_job(key, longest)
   local length = redis.call('HSTRLEN', key, 'data')
   local is_fit = length <= longest

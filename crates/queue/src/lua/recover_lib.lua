@@ -1,10 +1,9 @@
--- Takes a job from a worker that has vanished and makes it ready again.
-local function recover(id, max_stalls, paused)
-  if redis.call('HINCRBY', P .. id, 'stc', 1) > max_stalls then
+-- Makes a job ready whose worker has vanished and which has left `active`. It goes before its equals but keeps its
+-- priority: a result mail that stalled must not overtake a verification mail.
+local function recover(id, max_stalls)
+  if make_ready(id, 'active', true) and redis.call('HINCRBY', P .. id, 'stc', 1) > max_stalls then
     redis.call('HSET', P .. id, 'defa', 'job stalled more than allowable limit')
   end
-  -- Before its equals and with its priority: a result mail that stalled must not overtake a verification mail.
-  make_ready(id, number(redis.call('HGET', P .. id, 'priority')), paused, true)
-  event('waiting', 'jobId', id, 'prev', 'active')
   event('stalled', 'jobId', id)
 end
+

@@ -1,7 +1,7 @@
 -- Replaces the data of ended jobs.
 -- KEYS[1] meta
 -- ARGV    completed or failed, id, data, id, data, ...
--- Returns the ids of jobs that are there and have not ended yet.
+-- Returns the ids of existing jobs that have not ended yet.
 local early = {}
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]

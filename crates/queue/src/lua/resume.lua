@@ -10,4 +10,4 @@ else
 end
 if redis.call('EXISTS', P .. 'wait', P .. 'prioritized') > 0 then wake_up() else announce_next_due() end
 event('resumed')
-trim_events(redis.call('HGET', KEYS[1], 'opts.maxLenEvents'))
+trim_events()

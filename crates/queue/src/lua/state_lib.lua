@@ -1,4 +1,4 @@
--- Where a job is: the name of the key that holds its id, or nil.
+-- Returns the name of the key that holds a job's id, or nil.
 local SORTED = {'completed', 'failed', 'delayed', 'prioritized'}
 local LISTS = {'active', 'wait', 'paused'}
 local function place_of(id)
@@ -10,7 +10,7 @@ local function place_of(id)
   end
 end
 
-local function take_from(place, id)
+local function leave(place, id)
   if place == 'active' or place == 'wait' or place == 'paused' then
     redis.call('LREM', P .. place, 1, id)
   else
@@ -18,7 +18,8 @@ local function take_from(place, id)
   end
 end
 
--- A job that BullMQ must handle itself: it belongs to a scheduler or to a flow.
+-- Returns whether only BullMQ can handle a job: it belongs to a scheduler or to a flow.
 local function is_foreign(id)
   return redis.call('HEXISTS', P .. id, 'rjk') == 1 or redis.call('HEXISTS', P .. id, 'parentKey') == 1
 end
+

@@ -1,7 +1,7 @@
--- Where jobs are. What is left of one that is nowhere is removed: its id would stay taken, and nobody would run it.
+-- Reads the states of jobs. Deletes what is left of a job that is in no state: it would never run, and block its id.
 -- KEYS[1] meta
 -- ARGV    ids
--- Returns for each the name of the key that holds its id, or '' where there is no such job.
+-- Returns for each job the name of the key that holds its id, or '' if there is no such job.
 local places = {}
 for at, id in ipairs(ARGV) do
   local exists = redis.call('EXISTS', P .. id) == 1

@@ -1,6 +1,6 @@
--- Finds jobs whose lock names a worker of ours that shows no sign of life.
+-- Finds active jobs whose lock names a worker of this crate without a heartbeat.
 -- KEYS[1] meta
--- ARGV    what tokens of ours begin with, what the keys of signs of life begin with, the asking worker's own part
+-- ARGV    prefix of our tokens, prefix of the heartbeat keys, the asking worker's part of its tokens
 -- Returns id, token, id, token, ...
 local active = redis.call('LRANGE', P .. 'active', 0, 4999)
 if #active == 0 then return {} end

@@ -1,34 +1,59 @@
-//! What can be done to jobs from outside.
+//! Retries, promotes and removes jobs.
 
 use std::time::Duration;
 
-use examhall_redis::{Value, convert};
+use examhall_redis::{FromValue, Script, Value, convert};
 
 use super::Queue;
-use crate::{Error, State, clock::now_ms, script};
+use crate::{
+    Error, State,
+    clock::{millis, now_ms},
+    code::Code,
+    script,
+};
 
 /// Jobs that one script looks at.
 const STEP: u32 = 500;
 
-/// What becomes of a job's attempts when it is run again by hand.
+/// What happens to a job's attempts when it is retried by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Attempts {
-    /// Counted on: a job that has spent all of them gets one more run.
+    /// They are kept: a job that has used all of them gets one more run.
     Keep,
-    /// Counted anew.
+    /// They are counted from 0 again.
     #[default]
     Reset,
 }
 
-/// What was done by going through many jobs, step by step.
+/// A change of one job, as errors name it.
+struct Change {
+    script: &'static Script,
+    wanted: &'static str,
+    done: &'static str,
+}
+
+const RETRY: Change = Change { script: &script::RETRY, wanted: "completed or failed", done: "retried" };
+const PROMOTE: Change = Change { script: &script::PROMOTE, wanted: "delayed", done: "promoted" };
+const REMOVE: Change = Change { script: &script::REMOVE, wanted: "not active", done: "removed" };
+
+/// Result of a script that goes through many jobs in steps.
 struct Step<D> {
     done: D,
-    passed_by: u32,
+    skipped: u32,
     is_last: bool,
 }
 
+/// Jobs to remove, as `clean.lua` takes them.
+struct Removal<'a> {
+    place: &'a str,
+    /// Jobs are old up to this time, in ms since 1970.
+    before: i64,
+    limit: usize,
+    writes_event: bool,
+}
+
 impl<T> Queue<T> {
-    /// Runs a completed or failed job again, behind its equals and with its priority (in BullMQ 5 it jumps ahead of all
+    /// Runs a completed or failed job again, behind its equals and with its priority (BullMQ 5 puts it ahead of all
     /// others).
     /// ```no_run
     /// # use std::time::Duration;
@@ -41,38 +66,34 @@ impl<T> Queue<T> {
     /// }
     /// queue.promote("guest-8").await?; // delayed: ready now
     /// queue.promote_all().await?;
-    /// queue.remove("guest-9").await?; // unless a worker has it
+    /// queue.remove("guest-9").await?; // unless it is active
     /// queue.clean(State::Failed, Duration::from_secs(30 * 24 * 3600), 1000).await?; // older than 30 days
-    /// queue.drain(true).await?; // all that wait, and the delayed ones
+    /// queue.drain(true).await?; // all waiting jobs, and the delayed ones
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].
+    /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it has not ended, or
+    /// [`Error::Redis`].
     pub async fn retry(&self, id: &str, attempts: Attempts) -> Result<(), Error> {
-        let args = vec![id.into(), attempts.to_arg(), now_ms().to_string().into()];
-        let place: String = self.eval(&script::RETRY, args).await?;
-        match place.as_str() {
-            "" => Ok(()),
-            place => Err(refusal(id, place, "completed or failed", "retried")),
-        }
+        self.change(RETRY, id, vec![id.into(), attempts.to_arg(), now_ms().to_string().into()]).await
     }
 
-    /// Runs the jobs again that have failed until now; where `reason_contains` is given, only those whose reason does.
-    /// They keep their priorities (in BullMQ they jump ahead of all others). Gives how many there are.
+    /// Runs the jobs again that have failed until now, or only those whose reason contains `reason_contains`, and returns
+    /// their number. They keep their priorities (BullMQ puts them ahead of all others).
     ///
     /// # Errors
-    /// [`Error::Redis`]: some may have been retried then, and asking again goes on with the others.
+    /// Returns [`Error::Redis`]: some jobs may have been retried then, and another call continues with the others.
     pub async fn retry_failed(&self, reason_contains: Option<&str>, attempts: Attempts) -> Result<u64, Error> {
-        let (now, mut retried, mut passed_by) = (now_ms().to_string(), 0, 0);
+        let (now, mut retried, mut skipped) = (now_ms().to_string(), 0, 0);
         loop {
             let reason = reason_contains.unwrap_or_default();
-            let args = vec![reason.into(), attempts.to_arg(), now.as_str().into(), passed_by.into(), STEP.into()];
-            let (done, passed, more): (u64, u32, bool) = self.eval(&script::RETRY_FAILED, args).await?;
-            retried += done;
-            passed_by += passed;
-            if !more {
+            let args = vec![reason.into(), attempts.to_arg(), now.as_str().into(), skipped.into(), STEP.into()];
+            let step: Step<u64> = self.step(&script::RETRY_FAILED, args).await?;
+            retried += step.done;
+            skipped += step.skipped;
+            if step.is_last {
                 return Ok(retried);
             }
         }
@@ -81,111 +102,106 @@ impl<T> Queue<T> {
     /// Makes a delayed job ready now.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::WrongState`], [`Error::Redis`].
+    /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is not delayed, or
+    /// [`Error::Redis`].
     pub async fn promote(&self, id: &str) -> Result<(), Error> {
-        let answer: String = self.eval(&script::PROMOTE, vec![id.into(), 1.into()]).await?;
-        match answer.as_str() {
-            "1" => Ok(()),
-            place => Err(refusal(id, place, "delayed", "promoted")),
-        }
+        self.change(PROMOTE, id, vec![id.into()]).await
     }
 
-    /// Makes all delayed jobs ready now, and gives how many there were.
+    /// Makes all delayed jobs ready now, and returns their number.
     ///
     /// # Errors
-    /// [`Error::Redis`]: some may have been promoted then.
+    /// Returns [`Error::Redis`]: some jobs may have been promoted then.
     pub async fn promote_all(&self) -> Result<u64, Error> {
         let mut promoted = 0;
         loop {
-            let answer: String = self.eval(&script::PROMOTE, vec!["".into(), STEP.into()]).await?;
-            let done: u64 = answer.parse().unwrap_or_default();
-            promoted += done;
-            if done < u64::from(STEP) {
+            let step: Step<u64> = self.step(&script::PROMOTE_ALL, vec![STEP.into()]).await?;
+            promoted += step.done;
+            if step.is_last {
                 return Ok(promoted);
             }
         }
     }
 
-    /// Removes a job that no worker has, with its log.
+    /// Removes a job that is not active, with its log.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::WrongState`] while a worker has it, [`Error::Foreign`], [`Error::Redis`].
+    /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is active, [`Error::Foreign`] if
+    /// it belongs to a scheduler or a flow, or [`Error::Redis`].
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        match self.eval(&script::REMOVE, vec![id.into()]).await? {
-            1 => Ok(()),
-            0 => Err(Error::NotFound(id.to_owned())),
-            -1 => Err(refusal(id, "active", "not active", "removed")),
-            _ => Err(Error::Foreign(id.to_owned())),
-        }
+        self.change(REMOVE, id, vec![id.into()]).await
     }
 
-    /// Removes up to `limit` jobs of one state that are at least as old as `grace`, counted from when they ended, began or
-    /// were added. Jobs in the hands of a worker stay. Gives their ids.
+    /// Removes up to `limit` jobs of one state that ended, started or were added at least `grace` ago, and returns their
+    /// ids. Active jobs whose worker has their lock stay.
     ///
     /// # Errors
-    /// [`Error::Redis`]: some may have been removed then.
+    /// Returns [`Error::Redis`]: some jobs may have been removed then.
     pub async fn clean(&self, state: State, grace: Duration, limit: u32) -> Result<Vec<String>, Error> {
-        let before = now_ms().saturating_sub(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
+        let before = now_ms().saturating_sub_unsigned(millis(grace));
         let mut removed = Vec::new();
         for place in state.places() {
-            let left = limit.saturating_sub(u32::try_from(removed.len()).unwrap_or(u32::MAX));
-            removed.extend(self.clear(place, before, left, true).await?);
+            let limit = (limit as usize).saturating_sub(removed.len());
+            removed.extend(self.clear(Removal { place, before, limit, writes_event: true }).await?);
         }
         Ok(removed)
     }
 
-    /// Removes all jobs that wait, and the delayed ones too where that is asked. Gives how many there were.
+    /// Removes all waiting jobs, and the delayed ones if `delayed_too`, and returns their number.
     ///
     /// # Errors
-    /// [`Error::Redis`]: some may have been removed then.
+    /// Returns [`Error::Redis`]: some jobs may have been removed then.
     pub async fn drain(&self, delayed_too: bool) -> Result<u64, Error> {
         let mut removed = 0;
         let delayed = delayed_too.then_some("delayed");
         for place in ["wait", "paused", "prioritized"].into_iter().chain(delayed) {
-            removed += self.clear(place, i64::MAX, u32::MAX, false).await?.len() as u64;
+            let all = Removal { place, before: i64::MAX, limit: u32::MAX as usize, writes_event: false };
+            removed += self.clear(all).await?.len() as u64;
         }
         Ok(removed)
     }
 
-    async fn clear(&self, place: &str, before: i64, limit: u32, announced: bool) -> Result<Vec<String>, Error> {
-        let (mut removed, mut passed_by) = (Vec::new(), 0);
+    async fn clear(&self, jobs: Removal<'_>) -> Result<Vec<String>, Error> {
+        let (mut removed, mut skipped) = (Vec::new(), 0);
         loop {
-            let left = limit.saturating_sub(u32::try_from(removed.len()).unwrap_or(u32::MAX));
+            let left = jobs.limit.saturating_sub(removed.len());
             let args: Vec<Value> = vec![
-                place.into(),
-                before.to_string().into(),
-                left.into(),
-                passed_by.into(),
+                jobs.place.into(),
+                jobs.before.to_string().into(),
+                left.to_string().into(),
+                skipped.into(),
                 STEP.into(),
-                if announced { "1" } else { "0" }.into(),
+                if jobs.writes_event { "1" } else { "0" }.into(),
             ];
-            let step: Step<Vec<String>> = to_step(self.eval(&script::CLEAN, args).await?)?;
+            let step: Step<Vec<String>> = self.step(&script::CLEAN, args).await?;
             removed.extend(step.done);
-            passed_by += step.passed_by;
+            skipped += step.skipped;
             if step.is_last {
                 return Ok(removed);
             }
         }
+    }
+
+    async fn change(&self, change: Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
+        let (code, place): (i64, String) = self.eval(change.script, args).await?;
+        match (Code::try_from(code)?, State::from_place(&place)) {
+            (Code::Done, _) => Ok(()),
+            (Code::Foreign, _) => Err(Error::Foreign(id.to_owned())),
+            (_, Some(state)) => {
+                Err(Error::WrongState { id: id.to_owned(), state, wanted: change.wanted, done: change.done })
+            }
+            (_, None) => Err(Error::NotFound(id.to_owned())),
+        }
+    }
+
+    async fn step<D: FromValue>(&self, script: &'static Script, args: Vec<Value>) -> Result<Step<D>, Error> {
+        let (done, skipped, has_more): (Value, u32, bool) = self.eval(script, args).await?;
+        Ok(Step { done: convert(done)?, skipped, is_last: !has_more })
     }
 }
 
 impl Attempts {
     fn to_arg(self) -> Value {
         Value::from_static_str(if self == Self::Reset { "1" } else { "0" })
-    }
-}
-
-fn to_step(answer: Value) -> Result<Step<Vec<String>>, Error> {
-    let Value::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a step is no list")) };
-    let [done, passed_by, more] =
-        <[Value; 3]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a step has three parts"))?;
-    let is_last = !convert::<bool>(more)?;
-    Ok(Step { done: convert(done)?, passed_by: convert(passed_by)?, is_last })
-}
-
-fn refusal(id: &str, place: &str, wanted: &'static str, done: &'static str) -> Error {
-    match State::from_place(place) {
-        Some(state) => Error::WrongState { id: id.to_owned(), state, wanted, done },
-        None => Error::NotFound(id.to_owned()),
     }
 }

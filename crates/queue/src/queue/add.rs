@@ -1,6 +1,4 @@
-//! Adding jobs.
-
-use std::time::Duration;
+//! Adds jobs.
 
 use examhall_redis::Value;
 use serde::Serialize;
@@ -8,47 +6,47 @@ use serde::Serialize;
 use super::Queue;
 use crate::{
     Error, JobOptions,
-    clock::now_ms,
+    clock::{millis, now_ms},
     keys::{check_deduplication_id, check_job_id},
     script,
 };
 
-/// Most jobs that one script adds.
+/// Largest number of jobs that one script adds.
 pub(super) const MOST_JOBS: usize = 500;
-/// Most bytes of data that one script adds, unless a single job has more.
+/// Largest number of bytes that one script adds, unless a single job has more.
 pub(super) const MOST_BYTES: usize = 1024 * 1024;
 
-/// A job to be added.
+/// A job to add.
 #[derive(Clone, Debug)]
 pub struct NewJob<T> {
-    /// What kind of job it is.
+    /// Kind of job.
     pub name: String,
-    /// What the worker needs.
+    /// Data for the worker.
     pub data: T,
-    /// How it is to be run and kept.
+    /// How it is run and kept.
     pub options: JobOptions,
 }
 
-/// A job that has been checked, as `add.lua` takes it.
+/// A validated job, as `add.lua` takes it.
 pub(super) struct Checked {
     args: [Value; 6],
     pub(super) bytes: usize,
 }
 
 impl<T: Serialize> Queue<T> {
-    /// Adds one job and gives its id. Where the id is taken, nothing is changed; where another job has the same
-    /// deduplication id, that one's id is given.
+    /// Adds one job and returns its id. Adding an existing id changes nothing. If another job has the same deduplication
+    /// id, returns that job's id.
     ///
-    /// Calls that are under way at the same time share scripts, so that thousands of them cost little more than a few.
+    /// Concurrent calls share scripts, so that thousands of them cost little more than a few.
     ///
     /// # Errors
-    /// See [`Error`]. After [`Error::Redis`] it may have been added or not; with an id of its own it can be added again.
+    /// Returns an error if the job is invalid, or [`Error::Redis`]: then the job may have been added or not, and can be
+    /// added again if it has an id.
     pub async fn add(&self, job: NewJob<T>) -> Result<String, Error> {
         self.batches.add(check(&job, &now())?).await
     }
 
-    /// Adds jobs and gives their ids in the same order. Up to 500 jobs or 1 MB are added by one script: all of them or
-    /// none.
+    /// Adds jobs and returns their ids in the same order. Each script adds up to 500 jobs or 1 MB, all of them or none.
     /// ```no_run
     /// # use examhall_queue::{JobOptions, NewJob, Queue};
     /// # async fn run(queue: Queue<u32>) -> Result<(), examhall_queue::Error> {
@@ -61,8 +59,8 @@ impl<T: Serialize> Queue<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`add`](Self::add); what is refused is refused before anything is written. Where a later one of several
-    /// scripts fails: [`Error::PartlyAdded`].
+    /// Returns the errors of [`add`](Self::add), for an invalid job before anything is written, and
+    /// [`Error::PartlyAdded`] if a script fails after another has added jobs.
     pub async fn add_all(&self, jobs: &[NewJob<T>]) -> Result<Vec<String>, Error> {
         let now = now();
         let mut jobs = jobs.iter().map(|job| check(job, &now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
@@ -79,7 +77,7 @@ impl<T: Serialize> Queue<T> {
     }
 }
 
-/// As many of the first jobs as one script may add, and at least one.
+/// Takes as many jobs as one script may add, and at least one.
 pub(super) fn next_chunk(jobs: &mut std::iter::Peekable<impl Iterator<Item = Checked>>) -> Vec<Checked> {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while let Some(job) =
@@ -95,7 +93,7 @@ pub(super) fn to_args(jobs: Vec<Checked>) -> Vec<Value> {
     jobs.into_iter().flat_map(|job| job.args).collect()
 }
 
-/// In ms since 1970.
+/// Returns the time in ms since 1970.
 fn now() -> Value {
     now_ms().to_string().into()
 }
@@ -124,13 +122,12 @@ fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
     Ok(Checked { args, bytes })
 }
 
-/// What most jobs do not have: delay, priority, place and deduplication, as `add.lua` takes them.
+/// Delay, priority, place and deduplication, which most jobs do not have, as `add.lua` takes them.
 fn rest(options: &JobOptions) -> Value {
     let JobOptions { delay, priority, lifo, deduplication, .. } = options;
     if delay.is_zero() && *priority == 0 && !lifo && deduplication.is_none() {
         return Value::from_static_str("");
     }
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let (delay, lifo) = (millis(*delay), u8::from(*lifo));
     let ttl = deduplication.as_ref().and_then(|it| it.ttl).map_or(0, millis);
     let deduplication_id = deduplication.as_ref().map_or("", |it| it.id.as_str());
@@ -151,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_ends_at_500_jobs_or_at_1_mb() {
+    fn chunk_ends_at_500_jobs_or_1_mb() {
         assert_eq!(chunks([1; 1001]), [500, 500, 1]);
         assert_eq!(chunks([MOST_BYTES / 2; 5]), [2, 2, 1]);
-        assert_eq!(chunks([10, 3 * MOST_BYTES, 10]), [1, 1, 1], "a large job goes alone");
+        assert_eq!(chunks([10, 3 * MOST_BYTES, 10]), [1, 1, 1], "a large job is added alone");
     }
 }

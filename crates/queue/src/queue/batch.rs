@@ -1,22 +1,21 @@
-//! Adds of several callers at the same time, in as few scripts as possible.
+//! Batches concurrent adds, so that callers share scripts.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::oneshot;
 
 use super::add::{Checked, MOST_BYTES, MOST_JOBS, to_args};
-use crate::{Connection, Error, keys::Keys, script};
+use crate::{Error, client::Client, script};
 
-/// Scripts on their way at the same time: while Redis runs one, the next is filled.
+/// Scripts in flight at the same time: while Redis runs one, the next batch fills.
 const LANES: usize = 2;
 
-/// Gathers what is added while earlier adds are on their way.
+/// Collects adds while earlier ones are in flight.
 pub(super) struct Batches {
-    connection: Connection,
-    meta: String,
+    client: Client,
     state: Mutex<State>,
 }
 
@@ -31,29 +30,28 @@ struct Waiting {
     answer: oneshot::Sender<Result<String, Error>>,
 }
 
-/// One of the [`LANES`]; when it ends, what has gathered meanwhile is worked off.
+/// One of the [`LANES`]; when it ends, the jobs that wait are added.
 struct Lane(Arc<Batches>);
 
 impl Batches {
-    pub(super) fn new(connection: Connection, keys: &Keys) -> Self {
-        Self { connection, meta: keys.of("meta"), state: Mutex::default() }
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, state: Mutex::default() }
     }
 
-    /// Adds a job: at once where nothing is on its way, else with whatever else is waiting. A caller that goes away takes
-    /// nothing of others with it.
+    /// Adds a job: at once if no script is in flight, else with the others that wait. A cancelled call cancels no other.
     pub(super) async fn add(self: &Arc<Self>, job: Checked) -> Result<String, Error> {
         if let Some(_lane) = self.only_lane() {
             let ids = self.eval(vec![job]).await?;
-            return ids.into_iter().next().ok_or(Error::UnexpectedAnswer("add gave no id"));
+            return ids.into_iter().next().ok_or(Error::UnexpectedAnswer("no id of an added job"));
         }
         let (answer, answered) = oneshot::channel();
-        if let Some(lane) = self.put(Waiting { job, answer }) {
-            tokio::spawn(lane.work_off());
+        if let Some(lane) = self.enqueue(Waiting { job, answer }) {
+            tokio::spawn(lane.run());
         }
-        answered.await.unwrap_or(Err(Error::UnexpectedAnswer("adding was given up with the runtime")))
+        answered.await.unwrap_or(Err(Error::UnexpectedAnswer("the runtime ended during an add")))
     }
 
-    /// A lane for a caller that is alone.
+    /// Returns a lane for a caller that is alone.
     fn only_lane(self: &Arc<Self>) -> Option<Lane> {
         let mut state = self.lock();
         (state.lanes == 0).then(|| {
@@ -62,8 +60,8 @@ impl Batches {
         })
     }
 
-    /// Lets a job wait, and gives a lane where one more is needed.
-    fn put(self: &Arc<Self>, waiting: Waiting) -> Option<Lane> {
+    /// Enqueues a job, and returns a lane if another one is needed.
+    fn enqueue(self: &Arc<Self>, waiting: Waiting) -> Option<Lane> {
         let mut state = self.lock();
         state.waiting.push_back(waiting);
         (state.lanes < LANES).then(|| {
@@ -73,10 +71,10 @@ impl Batches {
     }
 
     async fn eval(&self, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
-        Ok(self.connection.eval(&script::ADD, &[&self.meta], to_args(jobs)).await?)
+        self.client.eval(&script::ADD, to_args(jobs)).await
     }
 
-    /// What the next script adds; nothing where nothing waits.
+    /// Takes the jobs that the next script adds.
     fn next_batch(&self) -> Vec<Waiting> {
         let mut state = self.lock();
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -90,13 +88,13 @@ impl Batches {
         batch
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lane {
-    async fn work_off(self) {
+    async fn run(self) {
         loop {
             let batch = self.0.next_batch();
             if batch.is_empty() {
@@ -117,7 +115,7 @@ impl Drop for Lane {
         if state.waiting.is_empty() {
             state.lanes -= 1;
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(Self(Arc::clone(&self.0)).work_off());
+            runtime.spawn(Self(Arc::clone(&self.0)).run());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Replaces the data of ended jobs, such as personal data that nothing needs any more.
+//! Replaces the data of ended jobs, such as personal data that is no longer needed.
 
 use examhall_redis::Value;
 
@@ -6,11 +6,11 @@ use super::Queue;
 use crate::{Error, State, script};
 
 impl<T> Queue<T> {
-    /// Replaces the data of completed or failed jobs, given as pairs of id and JSON; jobs in any other state keep theirs, and
-    /// ids without a job are ignored. Returns the ids of those that have not ended yet.
+    /// Replaces the data of completed or failed jobs, given as pairs of id and JSON; jobs in other states keep theirs, and
+    /// ids without a job are ignored. Returns the ids of jobs that have not ended yet.
     ///
     /// # Errors
-    /// Returns [`Error::Redis`] if Redis does not answer: it may have been done or not, and can be done again.
+    /// Returns [`Error::Redis`] if Redis fails: data may have been replaced or not, and the call can be repeated.
     pub async fn replace_ended_data(&self, state: State, jobs: &[(String, String)]) -> Result<Vec<String>, Error> {
         let jobs = jobs.iter().flat_map(|(id, data)| [id.as_str(), data]);
         let args = [state.as_str()].into_iter().chain(jobs).map(Value::from).collect();

@@ -1,16 +1,17 @@
-//! A look at the Redis server for operators: what it is, and how to fix what may lose jobs.
+//! Inspects the Redis server for operators: what may lose jobs, and how to fix it.
 
 use std::time::Duration;
 
-use examhall_redis::Route;
-
-use super::{Queue, server::is_older};
+use super::{
+    Queue,
+    server::{info_field, is_too_old},
+};
 use crate::Error;
 
-/// How long each step of a log-in may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time limit of an inspection: 3 s for each step of a login.
+const TIMEOUT: Duration = Duration::from_secs(9);
 
-/// What is looked at, and what to do where it is wrong.
+/// Names of the checks, with how to fix what fails.
 pub const INSPECTIONS: [(&str, &str); 5] = [
     (
         "Redis log-in",
@@ -29,88 +30,87 @@ pub const INSPECTIONS: [(&str, &str); 5] = [
     ),
 ];
 
-/// What was found about one of [`INSPECTIONS`].
+/// Result of one of [`INSPECTIONS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Inspection {
-    /// Which one: the first of the pair.
+    /// Name of the check.
     pub name: &'static str,
-    /// How to fix it: the second.
+    /// How to fix what fails.
     pub fix: &'static str,
     /// What was found.
     pub found: String,
-    /// How bad that is.
+    /// How suitable that is.
     pub verdict: Suitability,
 }
 
-/// Whether a server suits.
+/// Whether a server is suitable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suitability {
-    /// It does.
+    /// It is.
     Good,
-    /// It does, until something else goes wrong.
+    /// It is, unless something else fails.
     Risky,
-    /// It does not.
+    /// It is not.
     Bad,
 }
 
 impl<T> Queue<T> {
-    /// Logs in once more, and looks at version, eviction, persistence and sharding of the server. Never waits for long: a
-    /// server that is away, or lets nobody in, is a finding.
+    /// Logs in again, and checks version, eviction, persistence and sharding of the server. Takes 9 s at most: a server
+    /// that is unreachable or rejects the login is a finding.
     pub async fn inspect(&self) -> Vec<Inspection> {
-        let looked = async {
-            self.connection.check_login().await?;
-            self.connection.ready().await?;
-            Ok::<_, Error>(self.at_server("INFO", &[]).await)
+        let info = async {
+            self.connection().check_login().await?;
+            self.connection().ready().await?;
+            Ok::<_, Error>(self.client.at_server("INFO", &[]).await)
         };
-        let (found, verdict, rest) = match tokio::time::timeout(PATIENCE * 3, looked).await {
-            Ok(Ok(info)) => ("let in".to_owned(), Suitability::Good, self.judge(info)),
-            Ok(Err(error)) => (error.to_string(), Suitability::Bad, Vec::new()),
-            Err(_) => (format!("no answer within {} s", PATIENCE.as_secs() * 3), Suitability::Bad, Vec::new()),
-        };
-        let [(name, fix), ..] = INSPECTIONS;
-        std::iter::once(Inspection { name, fix, found, verdict }).chain(rest).collect()
-    }
-
-    /// What `INFO` says; a user who may not ask it can work, and nobody knows on what.
-    fn judge(&self, info: Result<String, Error>) -> Vec<Inspection> {
-        let [_, (name, fix), ..] = INSPECTIONS;
-        match info {
-            Ok(info) => judge(&info, self.keys.has_hash_tag()),
-            Err(error) => {
-                vec![Inspection { name, fix, found: format!("unknown: {error}"), verdict: Suitability::Risky }]
+        let [login, version, ..] = INSPECTIONS;
+        match tokio::time::timeout(TIMEOUT, info).await {
+            Ok(Ok(info)) => {
+                let mut findings = vec![row(login, "let in".to_owned(), Suitability::Good)];
+                match info {
+                    Ok(info) => findings.extend(inspect_info(&info, self.client.keys().has_hash_tag())),
+                    // A user without the right to `INFO` can work, but on an unknown server.
+                    Err(error) => findings.push(row(version, format!("unknown: {error}"), Suitability::Risky)),
+                }
+                findings
             }
+            Ok(Err(error)) => vec![row(login, error.to_string(), Suitability::Bad)],
+            Err(_) => vec![row(login, format!("no answer within {} s", TIMEOUT.as_secs()), Suitability::Bad)],
         }
     }
 
-    /// The server's clock, in ms since 1970.
+    /// Reads the server's clock, in ms since 1970.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn server_time(&self) -> Result<i64, Error> {
-        Ok(self.connection.time(Route::Key(&self.keys.of("meta"))).await?)
+        Ok(self.connection().time(self.client.route()).await?)
     }
 }
 
-fn judge(info: &str, has_hash_tag: bool) -> Vec<Inspection> {
-    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("?");
+fn row((name, fix): (&'static str, &'static str), found: String, verdict: Suitability) -> Inspection {
+    Inspection { name, fix, found, verdict }
+}
+
+fn inspect_info(info: &str, has_hash_tag: bool) -> Vec<Inspection> {
+    let value = |name: &str| info_field(info, name).unwrap_or("?");
     let [_, version_row, eviction_row, persistence_row, cluster_row] = INSPECTIONS;
-    let row = |(name, fix), found, verdict| Inspection { name, fix, found, verdict };
     let version = value("redis_version");
     let policy = value("maxmemory_policy");
-    let (log, snapshot) = (value("aof_enabled") == "1", value("rdb_last_bgsave_status"));
-    let persistence = match (log, snapshot) {
-        (_, "err") => ("the last snapshot failed".to_owned(), Suitability::Bad),
-        (true, _) => ("append-only file".to_owned(), Suitability::Good),
-        (false, _) => ("no append-only file".to_owned(), Suitability::Risky),
+    let persistence = match (value("aof_enabled"), value("rdb_last_bgsave_status")) {
+        (_, "err") => row(persistence_row, "the last snapshot failed".to_owned(), Suitability::Bad),
+        ("1", _) => row(persistence_row, "append-only file".to_owned(), Suitability::Good),
+        _ => row(persistence_row, "no append-only file".to_owned(), Suitability::Risky),
     };
     let good = |is_good| if is_good { Suitability::Good } else { Suitability::Bad };
     let mut findings = vec![
-        row(version_row, version.to_owned(), good(version != "?" && !is_older(version))),
+        row(version_row, version.to_owned(), good(version != "?" && !is_too_old(version))),
         row(eviction_row, policy.to_owned(), good(policy == "noeviction")),
-        row(persistence_row, persistence.0, persistence.1),
+        persistence,
     ];
     if value("cluster_enabled") == "1" {
-        let found = if has_hash_tag { "the queue lies on one server" } else { "the queue's keys would be spread" };
+        let found = if has_hash_tag { "the queue is on one server" } else { "the queue's keys would be spread" };
         findings.push(row(cluster_row, found.to_owned(), good(has_hash_tag)));
     }
     findings
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_may_lose_jobs_is_found_out() {
-        let verdicts = |info: &str| judge(info, false).into_iter().map(|one| one.verdict).collect::<Vec<_>>();
+    fn servers_that_may_lose_jobs_are_found() {
+        let verdicts = |info: &str| inspect_info(info, false).into_iter().map(|one| one.verdict).collect::<Vec<_>>();
         let good = "redis_version:7.0.15\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrdb_last_bgsave_status:ok";
         assert_eq!(verdicts(good), [Suitability::Good; 3]);
         let bad = "redis_version:5.0.1\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\nrdb_last_bgsave_status:err";
@@ -131,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn in_a_cluster_the_queue_needs_a_hash_tag() {
-        let verdict = |tag| judge("cluster_enabled:1", tag).pop().map(|one| (one.name, one.verdict));
+    fn cluster_needs_a_hash_tag() {
+        let verdict = |tag| inspect_info("cluster_enabled:1", tag).pop().map(|one| (one.name, one.verdict));
         assert_eq!(verdict(true), Some(("Redis Cluster", Suitability::Good)));
         assert_eq!(verdict(false), Some(("Redis Cluster", Suitability::Bad)));
     }

@@ -1,4 +1,4 @@
-//! One queue: what can be done with it from outside of a worker.
+//! A queue for producers and operators: adds, reads and changes jobs.
 
 mod actions;
 mod add;
@@ -21,16 +21,16 @@ pub use self::{
     add::NewJob,
     counts::Counts,
     inspect::{INSPECTIONS, Inspection, Suitability},
-    read::{Ended, Oldest, Order},
+    pause::RateLimit,
+    read::{EndedCounts, ListOrder, OldestWaiting},
     record::JobRecord,
-    server::{Concern, ConnectedWorker},
+    server::{ConnectedWorker, ServerWarning},
 };
-use crate::{Connection, Error, keys::Keys};
+use crate::{Connection, Error, client::Client, keys::Keys};
 
 /// One BullMQ queue whose jobs carry a `T`. Cheap to clone.
 pub struct Queue<T> {
-    connection: Connection,
-    keys: Keys,
+    client: Client,
     batches: Arc<Batches>,
     payload: PhantomData<fn() -> T>,
 }
@@ -39,40 +39,35 @@ impl<T> Queue<T> {
     /// The queue `name` under the key prefix `prefix` (BullMQ's default is `bull`).
     ///
     /// # Errors
-    /// [`Error::BadQueueName`] where BullMQ could not use the names.
+    /// Returns [`Error::BadQueueName`] if BullMQ could not use the names.
     pub fn new(connection: Connection, prefix: &str, name: &str) -> Result<Self, Error> {
-        let keys = Keys::new(prefix, name)?;
-        let batches = Arc::new(Batches::new(connection.clone(), &keys));
-        Ok(Self { connection, keys, batches, payload: PhantomData })
+        let client = Client::new(connection, Keys::new(prefix, name)?);
+        let batches = Arc::new(Batches::new(client.clone()));
+        Ok(Self { client, batches, payload: PhantomData })
     }
 
-    /// The connection that it uses.
+    /// Returns the connection that it uses.
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        self.client.connection()
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     pub(crate) async fn eval<R: FromValue>(&self, script: &'static Script, args: Vec<Value>) -> Result<R, Error> {
-        Ok(self.connection.eval(script, &[&self.keys.of("meta")], args).await?)
+        self.client.eval(script, args).await
     }
 }
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        Self {
-            connection: self.connection.clone(),
-            keys: self.keys.clone(),
-            batches: Arc::clone(&self.batches),
-            payload: PhantomData,
-        }
+        Self { client: self.client.clone(), batches: Arc::clone(&self.batches), payload: PhantomData }
     }
 }
 
 impl<T> std::fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("Queue").field("keys", self.client.keys()).finish_non_exhaustive()
     }
 }

@@ -1,26 +1,35 @@
-//! What holds for the whole queue: pause, limits, its end.
+//! Pauses, limits and obliterates the whole queue.
 
 use std::time::Duration;
 
-use examhall_redis::{FromValue, Route, Value};
+use examhall_redis::FromValue;
 
 use super::Queue;
-use crate::{Error, script};
+use crate::{Error, code::Code, script};
 
 /// Jobs that one script removes.
 const STEP: u32 = 1000;
 
+/// Limit for all workers of a queue together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Largest number of jobs that start per period.
+    pub jobs: u32,
+    /// Length of the period.
+    pub period: Duration,
+}
+
 impl<T> Queue<T> {
-    /// Stops all workers of the queue, also those of BullMQ, from taking jobs. What runs goes on.
+    /// Stops all workers of the queue, also those of BullMQ, from taking jobs. Running jobs continue.
     ///
-    /// Jobs are safe beside clients of BullMQ 5 and beside clients of BullMQ 6. Beside both at once, nobody should pause
-    /// or resume with a client of BullMQ 5: it renames over whatever the others have put there.
+    /// Jobs are safe with clients of BullMQ 5 or of BullMQ 6. With both at once, do not pause or resume with a client of
+    /// BullMQ 5: it overwrites the list that the others use.
     /// ```no_run
     /// # use std::time::Duration;
-    /// # use examhall_queue::Queue;
+    /// # use examhall_queue::{Queue, RateLimit};
     /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
     /// queue.pause().await?;
-    /// queue.set_rate_limit(Some((100, Duration::from_secs(1)))).await?; // 100 jobs a second, all workers together
+    /// queue.set_rate_limit(Some(RateLimit { jobs: 100, period: Duration::from_secs(1) })).await?;
     /// queue.set_global_concurrency(Some(20)).await?; // 20 at once, all workers together
     /// queue.resume().await?;
     /// # Ok(())
@@ -28,7 +37,7 @@ impl<T> Queue<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn pause(&self) -> Result<(), Error> {
         self.eval(&script::PAUSE, vec![]).await
     }
@@ -36,37 +45,37 @@ impl<T> Queue<T> {
     /// Lets workers take jobs again.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn resume(&self) -> Result<(), Error> {
         self.eval(&script::RESUME, vec![]).await
     }
 
-    /// Whether the queue is paused.
+    /// Returns whether the queue is paused.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn is_paused(&self) -> Result<bool, Error> {
         self.meta("HEXISTS", &["paused"]).await
     }
 
-    /// Lets all workers of the queue together begin at most `count` jobs in each `period`; without a limit where absent.
+    /// Limits how many jobs all workers of the queue together start per period; `None` removes the limit.
     ///
     /// # Errors
-    /// [`Error::Redis`].
-    pub async fn set_rate_limit(&self, limit: Option<(u32, Duration)>) -> Result<(), Error> {
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn set_rate_limit(&self, limit: Option<RateLimit>) -> Result<(), Error> {
         match limit {
             None => self.meta("HDEL", &["max", "duration"]).await,
-            Some((count, period)) => {
-                let (max, duration) = (count.to_string(), period.as_millis().to_string());
+            Some(RateLimit { jobs, period }) => {
+                let (max, duration) = (jobs.to_string(), period.as_millis().to_string());
                 self.meta("HSET", &["max", &max, "duration", &duration]).await
             }
         }
     }
 
-    /// Lets all workers of the queue together run at most so many jobs at once; without a limit where absent.
+    /// Limits how many jobs all workers of the queue together run at once; `None` removes the limit.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn set_global_concurrency(&self, jobs: Option<u32>) -> Result<(), Error> {
         match jobs {
             None => self.meta("HDEL", &["concurrency"]).await,
@@ -74,8 +83,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Removes the paused queue and all its jobs. While workers have jobs, only where `force` is set; those workers then
-    /// lose them.
+    /// Removes the paused queue and all its jobs. `force` removes jobs that workers run, too; those workers lose them.
     /// ```no_run
     /// # async fn run(queue: examhall_queue::Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
     /// queue.pause().await?;
@@ -85,23 +93,23 @@ impl<T> Queue<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotIdle`]; [`Error::Redis`]: some may have been removed then.
+    /// Returns [`Error::NotIdle`] if the queue is not paused or has active jobs, or [`Error::Redis`]: then some jobs may
+    /// have been removed.
     pub async fn obliterate(&self, force: bool) -> Result<(), Error> {
         loop {
             let args = vec![STEP.into(), if force { "1" } else { "0" }.into()];
-            match self.eval(&script::OBLITERATE, args).await? {
-                0 => return Ok(()),
-                -1 => return Err(Error::NotIdle("pause the queue before you obliterate it")),
-                -2 => return Err(Error::NotIdle("workers have jobs of the queue: wait for them, or use force")),
-                _ => {}
+            match Code::try_from(self.eval::<i64>(&script::OBLITERATE, args).await?)? {
+                Code::More => {}
+                Code::NotPaused => return Err(Error::NotIdle("pause the queue before you obliterate it")),
+                Code::NotIdle => {
+                    return Err(Error::NotIdle("workers have jobs of the queue: wait for them, or use force"));
+                }
+                _ => return Ok(()),
             }
         }
     }
 
     async fn meta<R: FromValue>(&self, command: &'static str, words: &[&str]) -> Result<R, Error> {
-        let key = self.keys.of("meta");
-        let args =
-            std::iter::once(Value::from(key.as_str())).chain(words.iter().map(|word| Value::from(*word))).collect();
-        Ok(self.connection.command(command, Route::Key(&key), args).await?)
+        self.client.command(command, &self.client.keys().of("meta"), words).await
     }
 }

@@ -1,34 +1,39 @@
-//! Looking at jobs.
+//! Reads jobs.
 
 use std::{collections::HashMap, time::Duration};
 
-use examhall_redis::{Route, Value, convert};
+use examhall_redis::{Value, convert};
 
 use super::{JobRecord, Queue};
-use crate::{Error, State, clock::now_ms, script};
+use crate::{
+    Error, State,
+    clock::{millis, now_ms},
+    script,
+};
 
-/// In which order jobs are listed.
+/// Order of listed jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Those first that run next or that ended first.
+pub enum ListOrder {
+    /// Jobs that run next or ended first come first.
     #[default]
     OldestFirst,
-    /// Those first that run last or that ended last.
+    /// Jobs that run last or ended last come first.
     NewestFirst,
 }
 
-/// Since when the first job of a priority waits.
+/// The job of a priority that has waited longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Oldest {
+pub struct OldestWaiting {
     /// BullMQ's priority: 1 goes first; 0, none, before all.
     pub priority: u32,
-    /// When that job was added, in ms since 1970.
+    /// When it was added, in ms since 1970.
     pub timestamp: i64,
 }
 
-/// How many jobs have ended lately, of those that are still kept.
+/// Number of jobs that ended within a time and are still stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+#[non_exhaustive]
+pub struct EndedCounts {
     /// Done.
     pub completed: i64,
     /// Failed for good.
@@ -36,13 +41,13 @@ pub struct Ended {
 }
 
 impl<T> Queue<T> {
-    /// One job, if there is one with this id.
+    /// Reads the job with this id, if there is one.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn get(&self, id: &str) -> Result<Option<JobRecord>, Error> {
         let Value::Array(parts) = self.eval(&script::GET, vec![id.into()]).await? else {
-            return Err(Error::UnexpectedAnswer("a job is no list"));
+            return Err(Error::UnexpectedAnswer("a job is not a list"));
         };
         let Ok([place, Value::Array(hash), due]) = <[Value; 3]>::try_from(parts) else { return Ok(None) };
         let place: String = convert(place)?;
@@ -52,22 +57,22 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The states of jobs; `None` where there is no such job. What is left of a job that no list holds, after an eviction or
-    /// a `DEL`, is removed, so that a job can be added under its id.
+    /// Reads the states of jobs; `None` if there is no such job. Deletes the hash of a job that is in no state, after an
+    /// eviction or a `DEL`, so that a job can be added under its id.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn states(&self, ids: &[String]) -> Result<Vec<Option<State>>, Error> {
         let places: Vec<String> = self.eval(&script::STATES, ids.iter().map(Into::into).collect()).await?;
         Ok(places.iter().map(|place| State::from_place(place)).collect())
     }
 
-    /// Up to `count` jobs of one state, after the first `skip`.
+    /// Lists up to `count` jobs of one state, after the first `skip`.
     /// ```no_run
     /// # use std::time::Duration;
-    /// # use examhall_queue::{Order, Queue, State};
+    /// # use examhall_queue::{ListOrder, Queue, State};
     /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
-    /// let second_page = queue.list(State::Delayed, 50, 50, Order::OldestFirst).await?;
+    /// let second_page = queue.list(State::Delayed, 50, 50, ListOrder::OldestFirst).await?;
     /// for line in queue.logs(&second_page[0].id, 0, 100).await? {
     ///     println!("{line}");
     /// }
@@ -78,65 +83,59 @@ impl<T> Queue<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Redis`].
-    pub async fn list(&self, state: State, skip: u32, count: u32, order: Order) -> Result<Vec<JobRecord>, Error> {
-        let newest = if order == Order::NewestFirst { "1" } else { "0" };
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn list(&self, state: State, skip: u32, count: u32, order: ListOrder) -> Result<Vec<JobRecord>, Error> {
+        let newest = if order == ListOrder::NewestFirst { "1" } else { "0" };
         let args = vec![state.as_str().into(), skip.into(), count.into(), newest.into()];
         let Value::Array(jobs) = self.eval(&script::LIST, args).await? else {
-            return Err(Error::UnexpectedAnswer("jobs are no list"));
+            return Err(Error::UnexpectedAnswer("jobs are not a list"));
         };
         jobs.into_iter()
             .map(|job| match job {
                 Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
                     Ok([id, Value::Array(hash), due]) => JobRecord::new(convert(id)?, state, hash, convert(due)?),
-                    _ => Err(Error::UnexpectedAnswer("a listed job has three parts")),
+                    _ => Err(Error::UnexpectedAnswer("a listed job does not have three parts")),
                 },
-                _ => Err(Error::UnexpectedAnswer("a listed job is no list")),
+                _ => Err(Error::UnexpectedAnswer("a listed job is not a list")),
             })
             .collect()
     }
 
-    /// The lines of a job's log, oldest first: up to `count` after the first `skip`.
+    /// Reads up to `count` lines of a job's log after the first `skip`, oldest first.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn logs(&self, id: &str, skip: u32, count: u32) -> Result<Vec<String>, Error> {
         let last = i64::from(skip) + i64::from(count) - 1;
-        let key = self.keys.of(id) + ":logs";
-        let args = vec![key.as_str().into(), skip.into(), last.into()];
-        Ok(self.connection.command("LRANGE", Route::Key(&key), args).await?)
+        let key = self.client.keys().of(id) + ":logs";
+        self.client.command("LRANGE", &key, &[&skip.to_string(), &last.to_string()]).await
     }
 
-    /// Since when the first job of each priority waits. Where one starves, its time stands still.
+    /// Reads which job of each priority has waited longest. The time of a priority that starves does not change.
     ///
     /// # Errors
-    /// [`Error::Redis`].
-    pub async fn oldest_waiting(&self) -> Result<Vec<Oldest>, Error> {
-        let numbers: Vec<i64> = self.eval(&script::OLDEST, vec![]).await?;
-        let oldest = |pair: &[i64]| u32::try_from(pair[0]).ok().map(|priority| Oldest { priority, timestamp: pair[1] });
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, Error> {
+        let numbers: Vec<i64> = self.eval(&script::OLDEST_WAITING, vec![]).await?;
+        let oldest = |pair: &[i64]| Some(OldestWaiting { priority: pair[0].try_into().ok()?, timestamp: pair[1] });
         Ok(numbers.chunks_exact(2).filter_map(oldest).collect())
     }
 
-    /// How many jobs ended within the last `span`, of those that are still kept.
+    /// Counts the jobs that ended within the last `span` and are still stored.
     ///
     /// # Errors
-    /// [`Error::Redis`].
-    pub async fn ended_within(&self, span: Duration) -> Result<Ended, Error> {
-        let from = now_ms().saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-        let count = async |set: &str| -> Result<i64, Error> {
-            let key = self.keys.of(set);
-            let args = vec![key.as_str().into(), from.to_string().into(), "+inf".into()];
-            Ok(self.connection.command("ZCOUNT", Route::Key(&key), args).await?)
-        };
-        Ok(Ended { completed: count("completed").await?, failed: count("failed").await? })
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn ended_within(&self, span: Duration) -> Result<EndedCounts, Error> {
+        let from = now_ms().saturating_sub_unsigned(millis(span)).to_string();
+        let count = async |set| self.client.command("ZCOUNT", &self.client.keys().of(set), &[&from, "+inf"]).await;
+        Ok(EndedCounts { completed: count("completed").await?, failed: count("failed").await? })
     }
 
-    /// The fields of a job's hash, as text; none where there is no such job.
+    /// Reads the fields of a job's hash as text; empty if there is no such job.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
-        let key = self.keys.of(id);
-        Ok(self.connection.command("HGETALL", Route::Key(&key), vec![key.as_str().into()]).await?)
+        self.client.command("HGETALL", &self.client.keys().of(id), &[]).await
     }
 }

@@ -1,4 +1,4 @@
-//! A job as it is looked at from outside.
+//! A job as operators read it.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use crate::{Error, JobOptions, State};
 
-/// A job and what has become of it so far. Whatever cannot be read in its entry counts as absent.
+/// A job with its state and history. Fields that cannot be read count as absent.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct JobRecord {
     /// Its id.
     pub id: String,
-    /// What kind of job it is.
+    /// Kind of job.
     pub name: String,
-    /// What the producer gave; a string where that is no JSON.
+    /// Data from the producer; a string if it is no JSON.
     pub data: Value,
-    /// How it is to be run and kept.
+    /// How it is run and kept.
     pub options: JobOptions,
-    /// Where it is.
+    /// Its state.
     pub state: State,
     /// BullMQ's priority as it is now: 1 goes first, 0 is none.
     pub priority: u32,
@@ -26,30 +27,30 @@ pub struct JobRecord {
     pub timestamp: i64,
     /// Runs that have ended.
     pub attempts_made: u32,
-    /// Runs that have begun.
+    /// Runs that have started.
     pub attempts_started: u32,
-    /// How often it lost its worker.
+    /// Number of times it has lost its worker.
     pub stalls: u32,
-    /// When its last run began, in ms since 1970.
+    /// When its last run started, in ms since 1970.
     pub processed_on: Option<i64>,
     /// When it ended, in ms since 1970.
     pub finished_on: Option<i64>,
-    /// When it is to be run, in ms since 1970, while it is delayed.
+    /// When it is due, in ms since 1970, while it is delayed.
     pub due: Option<i64>,
-    /// The worker that ran it last, if that has a name.
+    /// Name of the worker that ran it last, if that has one.
     pub processed_by: Option<String>,
-    /// How far it is.
+    /// Progress from its handler.
     pub progress: Option<Value>,
-    /// What its handler gave.
+    /// Value from its handler.
     pub returnvalue: Option<Value>,
     /// Why its last failed run failed.
     pub failed_reason: Option<String>,
-    /// One trace for each failed run that is still kept, oldest first.
+    /// Traces of failed runs that are still stored, oldest first.
     pub stacktrace: Vec<String>,
 }
 
 impl JobRecord {
-    /// Reads what the scripts give of a job.
+    /// Reads what the scripts return for a job.
     pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Result<Self, Error> {
         let fields = Fields::new(hash)?;
         Ok(Self {

@@ -1,27 +1,26 @@
-//! The server behind a queue: whether it suits, and who is connected to it.
+//! The server of a queue: whether it is suitable, and which workers are connected to it.
 
 use std::{fmt, time::Duration};
-
-use examhall_redis::{Route, Value};
 
 use super::Queue;
 use crate::Error;
 
-/// Oldest Redis whose commands all scripts find.
+/// Oldest Redis with the commands that the scripts use.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
-/// Rest before a server that went away while it was looked at is looked at again.
-const REST: Duration = Duration::from_millis(200);
+/// Backoff before a server is checked again.
+const BACKOFF: Duration = Duration::from_millis(200);
 
-/// Something about the server that may lose jobs, with what to do about it.
+/// Why a server may lose jobs; its text says how to fix that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Concern {
-    /// Redis may throw away jobs when its memory is full; this is its `maxmemory-policy`.
+#[non_exhaustive]
+pub enum ServerWarning {
+    /// Redis may evict jobs when its memory is full; this is its `maxmemory-policy`.
     MayEvict(String),
-    /// Redis is older than what this crate is tested with; this is its version.
+    /// Redis is older than this crate supports; this is its version.
     TooOld(String),
 }
 
-impl fmt::Display for Concern {
+impl fmt::Display for ServerWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MayEvict(policy) => write!(
@@ -36,70 +35,69 @@ impl fmt::Display for Concern {
     }
 }
 
-/// A worker that is connected, of this crate or of BullMQ.
+/// A connected worker, of this crate or of BullMQ.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectedWorker {
-    /// Its name; empty where it has none.
+    /// Its name; empty if it has none.
     pub name: String,
-    /// Where it is connected from.
+    /// Address that it is connected from.
     pub address: String,
-    /// For how long, in seconds.
+    /// Age of the connection in seconds.
     pub age_seconds: u64,
 }
 
 impl<T> Queue<T> {
-    /// Waits until Redis is connected, for as long as that takes, and looks whether it suits; what may lose jobs is logged
-    /// as a warning that says what to do.
+    /// Waits until Redis is connected, without a timeout, and checks the server; logs a warning for each
+    /// [`ServerWarning`].
     ///
     /// # Errors
-    /// [`Error::NeedsHashTag`] as [`check_server`](Self::check_server); [`Error::Redis`] where the connection was closed
-    /// meanwhile, or the server refuses to be looked at.
+    /// Returns [`Error::NeedsHashTag`] as [`check_server`](Self::check_server), or [`Error::Redis`] if the connection was
+    /// closed or the server rejects the check.
     pub async fn initialize(&self) -> Result<(), Error> {
         loop {
-            self.connection.ready().await?;
+            self.connection().ready().await?;
             match self.check_server().await {
-                Ok(concerns) => {
-                    for concern in &concerns {
-                        tracing::warn!("{concern}");
+                Ok(warnings) => {
+                    for warning in &warnings {
+                        tracing::warn!("{warning}");
                     }
                     return Ok(());
                 }
                 Err(Error::Redis(error)) if error.is_transient() => {
-                    tracing::debug!(%error, "Redis went away again");
-                    tokio::time::sleep(REST).await;
+                    tracing::debug!(%error, "Redis went away during the check of the server");
+                    tokio::time::sleep(BACKOFF).await;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Looks whether the server suits.
+    /// Checks whether the server may lose jobs.
     ///
     /// # Errors
-    /// [`Error::NeedsHashTag`] where it is a cluster over whose servers the queue's keys would be spread;
+    /// Returns [`Error::NeedsHashTag`] if it is a cluster and the queue's keys would be spread over its servers, or
     /// [`Error::Redis`].
-    pub async fn check_server(&self) -> Result<Vec<Concern>, Error> {
-        let info = self.at_server("INFO", &[]).await?;
-        let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        if value("cluster_enabled") == Some("1") && !self.keys.has_hash_tag() {
-            return Err(Error::NeedsHashTag { prefix: self.keys.prefix().to_owned() });
+    pub async fn check_server(&self) -> Result<Vec<ServerWarning>, Error> {
+        let info = self.client.at_server("INFO", &[]).await?;
+        let keys = self.client.keys();
+        if info_field(&info, "cluster_enabled") == Some("1") && !keys.has_hash_tag() {
+            return Err(Error::NeedsHashTag { prefix: keys.prefix().to_owned() });
         }
-        let policy = value("maxmemory_policy").filter(|policy| *policy != "noeviction");
-        let version = value("redis_version").filter(|version| is_older(version));
-        Ok(policy
-            .map(|policy| Concern::MayEvict(policy.to_owned()))
-            .into_iter()
-            .chain(version.map(|version| Concern::TooOld(version.to_owned())))
-            .collect())
+        let policy = info_field(&info, "maxmemory_policy").filter(|policy| *policy != "noeviction");
+        let version = info_field(&info, "redis_version").filter(|version| is_too_old(version));
+        let policy = policy.map(|policy| ServerWarning::MayEvict(policy.to_owned()));
+        let version = version.map(|version| ServerWarning::TooOld(version.to_owned()));
+        Ok(policy.into_iter().chain(version).collect())
     }
 
-    /// The workers that are connected to the queue, as BullMQ's dashboards see them.
+    /// Lists the workers that are connected to the queue, as BullMQ's dashboards see them.
     ///
     /// # Errors
-    /// [`Error::Redis`].
+    /// Returns [`Error::Redis`] if Redis fails.
     pub async fn workers(&self) -> Result<Vec<ConnectedWorker>, Error> {
-        let list = self.at_server("CLIENT", &["LIST"]).await?;
-        let own = self.keys.client_name();
+        let list = self.client.at_server("CLIENT", &["LIST"]).await?;
+        let own = self.client.keys().client_name();
         let named = format!("{own}:w:");
         let worker = |line: &str| {
             let field = |name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
@@ -113,15 +111,14 @@ impl<T> Queue<T> {
         };
         Ok(list.lines().filter_map(worker).collect())
     }
-
-    pub(super) async fn at_server(&self, command: &'static str, words: &[&str]) -> Result<String, Error> {
-        let meta = self.keys.of("meta");
-        let args = words.iter().map(|word| Value::from(*word)).collect();
-        Ok(self.connection.command(command, Route::Key(&meta), args).await?)
-    }
 }
 
-pub(super) fn is_older(version: &str) -> bool {
+/// Returns a field of the answer of `INFO`.
+pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+pub(super) fn is_too_old(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) < OLDEST_REDIS
 }
@@ -132,7 +129,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
-        assert!(is_older("6.0.16") && is_older("5.0.14"));
-        assert!(!is_older("6.2.0") && !is_older("7.0.15") && !is_older("10.0.0"));
+        assert!(is_too_old("6.0.16") && is_too_old("5.0.14"));
+        assert!(!is_too_old("6.2.0") && !is_too_old("7.0.15") && !is_too_old("10.0.0"));
     }
 }

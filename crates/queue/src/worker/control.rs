@@ -1,4 +1,4 @@
-//! Changing a worker while it runs, and seeing what it has done.
+//! Controls and observes a running worker.
 
 use std::{
     sync::{
@@ -10,73 +10,77 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Changes a running worker. Cheap to clone; does nothing once the worker is gone.
+/// Controls a running worker. Cheap to clone; has no effect once the worker has ended.
 #[derive(Clone, Debug)]
 pub struct WorkerControl {
     concurrency: watch::Sender<usize>,
-    turned: Arc<Mutex<Instant>>,
+    iterated: Arc<Mutex<Instant>>,
     pub(super) counters: Counters,
 }
 
-/// What a worker has done since its start.
+/// Numbers of jobs since a worker's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tally {
     /// Jobs that it completed.
     pub completed: u64,
-    /// Jobs that failed for good in its hands.
+    /// Jobs that it ran and that failed for good.
     pub failed: u64,
-    /// Jobs of vanished workers that it gave back to the queue.
+    /// Jobs of vanished workers that it recovered.
     pub recovered: u64,
 }
 
-/// What becomes a [`Tally`]. Cheap to clone; clones share it.
+/// Counters of a [`Tally`], shared by their clones.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counters(Arc<[AtomicU64; 3]>);
+pub(super) struct Counters {
+    pub(super) completed: Counter,
+    pub(super) failed: Counter,
+    pub(super) recovered: Counter,
+}
 
-impl Counters {
-    pub(super) fn completed(&self) {
-        self.0[0].fetch_add(1, Ordering::Relaxed);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub(super) fn add(&self, jobs: usize) {
+        self.0.fetch_add(jobs as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self) {
-        self.0[1].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn recovered(&self, jobs: usize) {
-        self.0[2].fetch_add(jobs as u64, Ordering::Relaxed);
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
 impl WorkerControl {
     pub(super) fn new(concurrency: usize) -> (Self, watch::Receiver<usize>) {
         let (concurrency, changes) = watch::channel(concurrency);
-        let turned = Arc::new(Mutex::new(Instant::now()));
-        (Self { concurrency, turned, counters: Counters::default() }, changes)
+        let iterated = Arc::new(Mutex::new(Instant::now()));
+        (Self { concurrency, iterated, counters: Counters::default() }, changes)
     }
 
-    /// How many jobs it may run at once from now on. What runs already goes on; with 0 it takes no more.
+    /// Sets how many jobs it may run at once. Running jobs continue; with 0 it takes no more.
     pub fn set_concurrency(&self, jobs: usize) {
         self.concurrency.send_replace(jobs);
     }
 
-    /// How many jobs it may run at once.
+    /// Returns how many jobs it may run at once.
     pub fn concurrency(&self) -> usize {
         *self.concurrency.borrow()
     }
 
-    /// For how long its loop has not turned. A running worker's does so every few seconds, whatever Redis does and
-    /// however long its jobs take.
-    pub fn resting(&self) -> Duration {
-        self.turned.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// Returns the time since the last iteration of its loop: a few seconds at most while it runs, even if Redis is
+    /// unreachable or its jobs take long.
+    pub fn since_iteration(&self) -> Duration {
+        self.iterated.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    pub(super) fn turn(&self) {
-        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    pub(super) fn iterate(&self) {
+        *self.iterated.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// What it has done so far.
+    /// Returns the numbers of jobs so far.
     pub fn tally(&self) -> Tally {
-        let [completed, failed, recovered] = [0, 1, 2].map(|at: usize| self.counters.0[at].load(Ordering::Relaxed));
-        Tally { completed, failed, recovered }
+        let Counters { completed, failed, recovered } = &self.counters;
+        Tally { completed: completed.get(), failed: failed.get(), recovered: recovered.get() }
     }
 }

@@ -1,11 +1,11 @@
-//! How a worker's locks tell whose they are, and whether that worker lives.
+//! A worker's identity, which the tokens of its locks contain.
 
 use uuid::Uuid;
 
-/// What the tokens of our workers begin with; those of others are left to BullMQ's own rules.
-pub(super) const MARK: &str = "eh:";
+/// Prefix of our workers' tokens; BullMQ's own rules apply to locks with other tokens.
+pub(super) const TOKEN_PREFIX: &str = "eh:";
 
-/// Who a worker is. Its tokens are `eh:<its connection's number at the server>:<uuid>:<n>`.
+/// A worker's identity. Its tokens are `eh:<id of its connection at the server>:<uuid>:<n>`.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     uuid: String,
@@ -20,15 +20,15 @@ impl Identity {
         &self.uuid
     }
 
-    /// Its `n`th token, over a connection that has this number.
+    /// Returns the `n`th token, for a connection with this id.
     pub(super) fn token(&self, client_id: u64, n: u64) -> String {
-        format!("{MARK}{client_id}:{}:{n}", self.uuid)
+        format!("{TOKEN_PREFIX}{client_id}:{}:{n}", self.uuid)
     }
 }
 
-/// The number of the connection that a token was made over.
+/// Returns the id of the connection in a token of ours.
 pub(super) fn client_id_of(token: &str) -> Option<u64> {
-    token.strip_prefix(MARK)?.split(':').next()?.parse().ok()
+    token.strip_prefix(TOKEN_PREFIX)?.split(':').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -36,9 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_tells_the_connection_that_it_was_made_over() {
+    fn token_contains_the_connection() {
         let token = Identity::new().token(17, 3);
         assert_eq!(client_id_of(&token), Some(17));
-        assert_eq!(client_id_of("6f9c:1"), None, "somebody else's");
+        assert_eq!(client_id_of("6f9c:1"), None, "another client's");
     }
 }

@@ -1,29 +1,29 @@
-//! How a worker works, and what runs its jobs.
+//! Options and handler of a worker.
 
 use std::time::Duration;
 
 use crate::{Failure, Job, Outcome, Retention};
 
-/// How a worker works.
+/// Options of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
-    /// Jobs it runs at once.
+    /// Number of jobs that it runs at once.
     pub concurrency: usize,
-    /// How long a job stays its own once it no longer answers.
+    /// Duration of a job's lock, after which other workers may take the job if it is not renewed.
     pub lock: Duration,
-    /// How often jobs of vanished workers are looked for.
+    /// Interval of the search for jobs of vanished workers.
     pub stalled_interval: Duration,
-    /// How often a job may lose its worker before it fails.
+    /// Number of times that a job may lose its worker before it fails.
     pub max_stalls: u32,
-    /// How long it sleeps where nothing wakes it.
+    /// Longest wait for jobs without a poll.
     pub drain_delay: Duration,
-    /// How long a stopping worker waits for what it runs; then it gives it back.
+    /// Time that a stopping worker waits for running jobs before it releases them.
     pub grace: Duration,
-    /// Shown as the job's `processedBy` and in BullMQ's list of workers.
+    /// Name, stored as the job's `processedBy` and shown in BullMQ's list of workers.
     pub name: String,
-    /// What happens to completed jobs whose options do not say; kept for ever where absent.
+    /// How long completed jobs are kept whose own options do not say; forever if absent.
     pub remove_on_complete: Option<Retention>,
-    /// What happens to failed jobs whose options do not say; kept for ever where absent.
+    /// How long failed jobs are kept whose own options do not say; forever if absent.
     pub remove_on_fail: Option<Retention>,
 }
 
@@ -43,13 +43,13 @@ impl Default for WorkerOptions {
     }
 }
 
-/// What runs a job.
+/// Runs jobs.
 pub trait Handler<T>: Send + Sync + 'static {
     /// Runs one job. A panic counts as [`Outcome::Failed`].
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send;
 
-    /// What becomes of a job that lost its worker so often that it is not run again, for the given `reason` (BullMQ's
-    /// `defa`): it fails, unless the handler knows better.
+    /// Decides the outcome of a job that lost its worker too often to be run again, for the given `reason` (BullMQ's
+    /// `defa`). Fails the job by default.
     fn give_up(&self, _job: Job<T>, reason: String) -> impl Future<Output = Outcome> + Send {
         std::future::ready(Outcome::Unrecoverable(Failure::new(reason)))
     }

@@ -1,17 +1,15 @@
-//! From what a handler says to what is written in Redis: a pure decision.
-
-use std::time::Duration;
+//! Decides from a handler's outcome what is reported to Redis, without I/O.
 
 use examhall_core::AfterFailure;
 use serde_json::Value;
 
-use crate::{Failure, JobOptions, Outcome, Retention, job::TakenJob};
+use crate::{Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob};
 
-/// Traces kept for a job whose options name no number.
+/// Number of traces to keep for a job whose options have none.
 const TRACES: usize = 10;
 
-/// What the decision needs to know of a job.
-pub(super) struct Held {
+/// What the decision needs of a job.
+pub(super) struct RunningJob {
     pub(super) id: String,
     pub(super) token: String,
     pub(super) options: JobOptions,
@@ -20,11 +18,11 @@ pub(super) struct Held {
     stacktrace: Vec<String>,
 }
 
-/// How a run ended: as its handler says, or without one.
+/// How a run ended.
 #[derive(Debug)]
 pub(super) enum Run {
     Ended(Outcome),
-    /// The entry is broken: `data` and `opts` are JSON to put in its place.
+    /// Not started: the job's hash is broken, and `data` and `opts` (JSON) replace what it holds.
     Poisoned {
         reason: String,
         data: Option<String>,
@@ -32,29 +30,32 @@ pub(super) enum Run {
     },
 }
 
-/// What became of a job, as `exchange.lua` takes it.
+/// Report of an ended run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Report {
     pub(super) id: String,
     pub(super) token: String,
-    pub(super) ending: Ending,
-    /// It was given to Redis before, and no answer came.
+    /// Attempts with this one.
+    attempts_made: u32,
+    deduplication_id: String,
+    pub(super) kind: ReportKind,
+    /// Whether it was sent before and the answer was lost.
     pub(super) is_repeated: bool,
-    outcome: &'static str,
-    args: [String; 5],
 }
 
-/// How a run ended, as seen from the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Completed,
-    Failed,
-    /// To be run again after so many milliseconds.
-    Again(u64),
-    Returned,
+/// What happens to the job, with the arguments of `poll_head.lua` and `outcomes.lua`. Delays are in ms.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ReportKind {
+    Completed { value: String, keep: Retention },
+    Failed { reason: String, traces: String, attempts: u32, keep: Retention },
+    Retried { reason: String, traces: String, delay: u64, lifo: bool },
+    Snoozed { delay: u64, due: i64 },
+    Limited { delay: u64 },
+    Released,
+    Poisoned { reason: String, data: Option<String>, opts: String },
 }
 
-impl Held {
+impl RunningJob {
     pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {
             id: job.id.clone(),
@@ -66,50 +67,51 @@ impl Held {
         }
     }
 
-    /// Decides; `now` is in ms since 1970, `dice` in [0, 1).
-    pub(super) fn conclude(self, run: Run, now: i64, dice: f64) -> Report {
-        match run {
-            Run::Poisoned { reason, data, opts } => {
-                self.report("poisoned", Ending::Failed, [reason, data.unwrap_or_default(), opts])
-            }
+    /// Decides; `now` is in ms since 1970, `random` a sample of [0, 1) for the jitter.
+    pub(super) fn conclude(self, run: Run, now: i64, random: f64) -> Report {
+        let kind = match run {
+            Run::Poisoned { reason, data, opts } => ReportKind::Poisoned { reason, data, opts },
             Run::Ended(Outcome::Completed(value)) => {
-                let keep = to_limit(self.options.remove_on_complete);
-                self.report("completed", Ending::Completed, [value.to_string(), keep, String::new()])
+                ReportKind::Completed { value: value.to_string(), keep: keep(self.options.remove_on_complete) }
             }
             Run::Ended(Outcome::Failed(failure)) => {
-                match self.options.retry.after_failure(self.attempts_made + 1, dice) {
-                    AfterFailure::GiveUp => self.failed(&failure),
-                    AfterFailure::RetryAfter(delay) => self.retried(&failure, delay),
+                match self.options.retry.after_failure(self.attempts_made + 1, random) {
+                    AfterFailure::GiveUp => self.failed(failure),
+                    AfterFailure::RetryAfter(delay) => ReportKind::Retried {
+                        traces: self.traces(&failure),
+                        reason: failure.reason,
+                        delay: millis(delay),
+                        lifo: self.options.lifo,
+                    },
                 }
             }
-            Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(&failure),
-            Run::Ended(Outcome::Parked(span)) => {
-                let span = to_millis(span);
-                let due = now.saturating_add_unsigned(span).to_string();
-                self.report("parked", Ending::Again(span), [due, String::new(), String::new()])
+            Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(failure),
+            Run::Ended(Outcome::Snoozed(span)) => {
+                ReportKind::Snoozed { delay: millis(span), due: now.saturating_add_unsigned(millis(span)) }
             }
-            Run::Ended(Outcome::RateLimited(span)) => {
-                let span = to_millis(span).max(1);
-                self.report("limited", Ending::Again(span), [span.to_string(), String::new(), String::new()])
-            }
-            Run::Ended(Outcome::Returned) => self.report("returned", Ending::Returned, Default::default()),
+            Run::Ended(Outcome::RateLimited(span)) => ReportKind::Limited { delay: millis(span).max(1) },
+            Run::Ended(Outcome::Released) => ReportKind::Released,
+        };
+        Report {
+            id: self.id,
+            token: self.token,
+            attempts_made: self.attempts_made + 1,
+            deduplication_id: self.deduplication_id,
+            kind,
+            is_repeated: false,
         }
     }
 
-    fn retried(self, failure: &Failure, delay: Duration) -> Report {
-        let delay = to_millis(delay);
-        let wire = if delay == 0 && self.options.lifo { "-1".to_owned() } else { delay.to_string() };
-        let traces = self.traces(failure);
-        self.report("retried", Ending::Again(delay), [failure.reason.clone(), traces, wire])
+    fn failed(&self, failure: Failure) -> ReportKind {
+        ReportKind::Failed {
+            traces: self.traces(&failure),
+            reason: failure.reason,
+            attempts: self.options.retry.attempts,
+            keep: keep(self.options.remove_on_fail),
+        }
     }
 
-    fn failed(self, failure: &Failure) -> Report {
-        let rest = format!("{} {}", self.options.retry.attempts, to_limit(self.options.remove_on_fail));
-        let traces = self.traces(failure);
-        self.report("failed", Ending::Failed, [failure.reason.clone(), traces, rest])
-    }
-
-    /// The job's traces with this failure, as a JSON array, oldest first.
+    /// Returns the job's traces with this failure, oldest first, as a JSON array.
     fn traces(&self, failure: &Failure) -> String {
         let limit = self.options.stack_trace_limit.map_or(TRACES, |limit| usize::try_from(limit).unwrap_or(TRACES));
         let mut traces = self.stacktrace.clone();
@@ -117,44 +119,70 @@ impl Held {
         let surplus = traces.len().saturating_sub(limit);
         Value::from(traces.split_off(surplus)).to_string()
     }
-
-    fn report(self, outcome: &'static str, ending: Ending, [a, b, c]: [String; 3]) -> Report {
-        let made = (self.attempts_made + 1).to_string();
-        let args = [made, self.deduplication_id, a, b, c];
-        Report { id: self.id, token: self.token, ending, is_repeated: false, outcome, args }
-    }
 }
 
 impl Report {
-    /// The same once more, after no answer came.
+    /// The report to send again after its answer was lost.
     pub(super) fn repeated(self) -> Self {
         Self { is_repeated: true, ..self }
     }
 
-    /// The eight arguments of one report.
-    pub(super) fn to_args(&self) -> impl Iterator<Item = &str> {
-        [self.id.as_str(), &self.token, self.outcome].into_iter().chain(self.args.iter().map(String::as_str))
+    /// Returns after how many ms the job runs again, if it does.
+    pub(super) fn runs_again_after(&self) -> Option<u64> {
+        match self.kind {
+            ReportKind::Retried { delay, .. } | ReportKind::Snoozed { delay, .. } | ReportKind::Limited { delay } => {
+                Some(delay)
+            }
+            _ => None,
+        }
+    }
+
+    /// The eight arguments of a report, as `poll_head.lua` describes them.
+    pub(super) fn to_args(&self) -> [String; 8] {
+        let (outcome, [a, b, c]) = match &self.kind {
+            ReportKind::Completed { value, keep } => ("completed", [value.clone(), to_limit(*keep), String::new()]),
+            ReportKind::Failed { reason, traces, attempts, keep } => {
+                ("failed", [reason.clone(), traces.clone(), format!("{attempts} {}", to_limit(*keep))])
+            }
+            ReportKind::Retried { reason, traces, delay, lifo } => {
+                let delay = if *delay == 0 && *lifo { "-1".to_owned() } else { delay.to_string() };
+                ("retried", [reason.clone(), traces.clone(), delay])
+            }
+            ReportKind::Snoozed { due, .. } => ("snoozed", [due.to_string(), String::new(), String::new()]),
+            ReportKind::Limited { delay } => ("limited", [delay.to_string(), String::new(), String::new()]),
+            ReportKind::Released => ("released", Default::default()),
+            ReportKind::Poisoned { reason, data, opts } => {
+                ("poisoned", [reason.clone(), data.clone().unwrap_or_default(), opts.clone()])
+            }
+        };
+        let (id, token, deduplication_id) = (self.id.clone(), self.token.clone(), self.deduplication_id.clone());
+        [id, token, outcome.to_owned(), self.attempts_made.to_string(), deduplication_id, a, b, c]
     }
 }
 
-fn to_limit(retention: Option<Retention>) -> String {
-    let (count, age) = retention.unwrap_or(Retention::KeepAll).count_and_age();
-    format!("{count} {age}")
+fn keep(retention: Option<Retention>) -> Retention {
+    retention.unwrap_or(Retention::KeepAll)
 }
 
-fn to_millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+fn to_limit(keep: Retention) -> String {
+    let (count, age) = keep.count_and_age();
+    format!("{count} {age}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use examhall_core::{Backoff, RetryPolicy};
 
-    fn held(attempts: u32, attempts_made: u32) -> Held {
+    use super::*;
+
+    const TRACES: &str = r#"["Error: before","Error: boom"]"#;
+
+    fn job(attempts: u32, attempts_made: u32) -> RunningJob {
         let retry = RetryPolicy { attempts, backoff: Backoff::exponential(Duration::from_secs(2)) };
         let options = JobOptions { retry, remove_on_fail: Some(Retention::Newest(5)), ..JobOptions::default() };
-        Held {
+        RunningJob {
             id: "7".into(),
             token: "t:1".into(),
             options,
@@ -164,55 +192,48 @@ mod tests {
         }
     }
 
-    fn args(report: &Report) -> Vec<&str> {
-        report.to_args().collect()
-    }
-
     fn failed(reason: &str) -> Run {
         Run::Ended(Outcome::Failed(Failure::new(reason)))
     }
 
     #[test]
-    fn a_failure_with_attempts_left_is_retried_after_its_backoff() {
-        let report = held(3, 1).conclude(failed("boom"), 0, 0.0);
-        assert_eq!(report.ending, Ending::Again(4000));
-        let traces = r#"["Error: before","Error: boom"]"#;
-        assert_eq!(args(&report), ["7", "t:1", "retried", "2", "d", "boom", traces, "4000"]);
+    fn failure_is_retried_after_its_backoff() {
+        let report = job(3, 1).conclude(failed("boom"), 0, 0.0);
+        assert_eq!(report.runs_again_after(), Some(4000));
+        assert_eq!(report.to_args(), ["7", "t:1", "retried", "2", "d", "boom", TRACES, "4000"]);
     }
 
     #[test]
-    fn the_last_failure_ends_the_job() {
-        let report = held(3, 2).conclude(failed("boom"), 0, 0.0);
-        assert_eq!(report.ending, Ending::Failed);
-        let traces = r#"["Error: before","Error: boom"]"#;
-        assert_eq!(args(&report)[2..], ["failed", "3", "d", "boom", traces, "3 5 -1"]);
+    fn last_failure_fails_the_job() {
+        let report = job(3, 2).conclude(failed("boom"), 0, 0.0);
+        assert_eq!(report.to_args()[2..], ["failed", "3", "d", "boom", TRACES, "3 5 -1"]);
+        assert_eq!(report.runs_again_after(), None);
     }
 
     #[test]
-    fn an_unrecoverable_failure_ends_the_job_whatever_is_left() {
-        let report = held(9, 0).conclude(Run::Ended(Outcome::Unrecoverable(Failure::new("no such address"))), 0, 0.0);
-        assert_eq!(report.ending, Ending::Failed);
+    fn unrecoverable_failure_fails_the_job_with_attempts_left() {
+        let report = job(9, 0).conclude(Run::Ended(Outcome::Unrecoverable(Failure::new("no such address"))), 0, 0.0);
+        assert!(matches!(report.kind, ReportKind::Failed { .. }));
     }
 
     #[test]
-    fn only_the_newest_traces_are_kept() {
-        let mut job = held(3, 0);
-        job.options.stack_trace_limit = Some(1);
-        assert_eq!(job.conclude(failed("boom"), 0, 0.0).args[3], r#"["Error: boom"]"#);
-        let mut none = held(3, 0);
-        none.options.stack_trace_limit = Some(0);
-        assert_eq!(none.conclude(failed("boom"), 0, 0.0).args[3], "[]");
+    fn newest_traces_are_kept() {
+        for (limit, expected) in [(1, r#"["Error: boom"]"#), (0, "[]")] {
+            let mut job = job(3, 0);
+            job.options.stack_trace_limit = Some(limit);
+            assert_eq!(job.conclude(failed("boom"), 0, 0.0).to_args()[6], expected);
+        }
     }
 
     #[test]
-    fn a_parked_job_is_due_after_its_span() {
-        let report = held(3, 0).conclude(Run::Ended(Outcome::Parked(Duration::from_mins(5))), 1_000, 0.0);
-        assert_eq!((report.outcome, report.args[2].as_str()), ("parked", "301000"));
+    fn snoozed_job_is_due_after_its_span() {
+        let report = job(3, 0).conclude(Run::Ended(Outcome::Snoozed(Duration::from_mins(5))), 1_000, 0.0);
+        assert_eq!(report.kind, ReportKind::Snoozed { delay: 300_000, due: 301_000 });
     }
 
     #[test]
-    fn a_completed_job_keeps_its_value_as_json() {
-        let report = held(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), 0, 0.0);
-        assert_eq!(args(&report)[2..], ["completed", "1", "d", "null", "-1 -1", ""]);
+    fn completed_job_keeps_its_value_as_json() {
+        let report = job(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), 0, 0.0);
+        assert_eq!(report.to_args()[2..], ["completed", "1", "d", "null", "-1 -1", ""]);
     }
 }

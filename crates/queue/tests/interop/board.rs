@@ -8,87 +8,87 @@ use serde_json::{Value, json};
 
 use crate::{
     ours::quick,
+    scenario::{Scenario, TIMEOUT},
     scenarios,
-    scene::{PATIENCE, Scene},
 };
 
-scenarios![a30_bull_board_shows_our_jobs_and_its_buttons_work, a30_bull_board_lists_our_worker];
+scenarios![a30_bull_board_shows_and_changes_our_jobs, a30_bull_board_lists_our_worker];
 
 const STATES: &[&str] = &["waiting", "prioritized", "active", "delayed", "completed", "failed"];
 
 /// What the page shows under one tab.
-async fn tab(scene: &Scene, status: &str) -> Value {
+async fn tab(scenario: &Scenario, status: &str) -> Value {
     let query = json!({"activeQueue": "email", "status": status});
     let request = json!({"method": "get", "route": "/api/queues", "query": query});
-    let answer = scene.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.ask("board", request).await.expect("the board answers");
     let queue = &answer["body"]["queues"][0];
     assert_eq!(queue["name"], "email", "{answer}");
     queue.clone()
 }
 
 /// Presses a button; `what` stands behind the queue's address.
-async fn press(scene: &Scene, what: &str, params: Value) -> Value {
+async fn press(scenario: &Scenario, what: &str, params: Value) -> Value {
     let mut params = params;
     params["queueName"] = "email".into();
     let request = json!({"method": "put", "route": format!("/api/queues/:queueName/{what}"), "params": params});
-    let answer = scene.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.ask("board", request).await.expect("the board answers");
     assert!(answer["status"].as_u64().is_some_and(|status| status < 300), "{what}: {answer}");
     answer
 }
 
-async fn a30_bull_board_shows_our_jobs_and_its_buttons_work(scene: &Scene) {
+async fn a30_bull_board_shows_and_changes_our_jobs(scenario: &Scenario) {
     let options = JobOptions::default;
-    let ours = scene.ours(WorkerOptions { concurrency: 1, ..quick() }).await;
-    let done = scene.add(json!({"value": {"messageId": "<1@x>"}}), options()).await;
-    let failed = scene.add(json!({"failures": 1, "label": "it fails"}), options()).await;
-    let gated = scene.add(json!({"gated": 1}), options()).await;
+    let ours = scenario.ours(WorkerOptions { concurrency: 1, ..quick() }).await;
+    let done = scenario.add(json!({"value": {"messageId": "<1@x>"}}), options()).await;
+    let failed = scenario.add(json!({"failures": 1, "label": "it fails"}), options()).await;
+    let gated = scenario.add(json!({"gated": 1}), options()).await;
     ours.after_runs(3).await;
-    let waiting = scene.add(json!({}), options()).await;
-    let prioritized = scene.add(json!({}), JobOptions { priority: 3, ..options() }).await;
-    let delayed = scene.add(json!({}), JobOptions { delay: Duration::from_hours(1), ..options() }).await;
+    let waiting = scenario.add(json!({}), options()).await;
+    let prioritized = scenario.add(json!({}), JobOptions { priority: 3, ..options() }).await;
+    let delayed = scenario.add(json!({}), JobOptions { delay: Duration::from_hours(1), ..options() }).await;
 
     let ids = [&waiting, &prioritized, &gated, &delayed, &done, &failed];
     for (status, id) in STATES.iter().zip(ids) {
-        let tab = tab(scene, status).await;
+        let tab = tab(scenario, status).await;
         let counts: Vec<_> = STATES.iter().map(|status| tab["counts"][status].clone()).collect();
         assert_eq!(counts, vec![json!(1); STATES.len()], "{status}: {}", tab["counts"]);
         assert_eq!((&tab["jobs"][0]["id"], &tab["jobs"][0]["name"]), (&json!(id), &json!("mail")), "{status}");
         assert_eq!(tab["isPaused"], false);
     }
-    let shown = tab(scene, "completed").await["jobs"][0].clone();
+    let shown = tab(scenario, "completed").await["jobs"][0].clone();
     assert_eq!((&shown["attempts"], &shown["returnValue"]), (&json!(1), &json!({"messageId": "<1@x>"})));
     assert_eq!((&shown["processedBy"], &shown["isFailed"]), (&json!("rust-1"), &json!(false)));
-    let shown = tab(scene, "failed").await["jobs"][0].clone();
+    let shown = tab(scenario, "failed").await["jobs"][0].clone();
     assert_eq!((&shown["attempts"], &shown["failedReason"]), (&json!(1), &json!("boom1")));
     assert_eq!((&shown["data"]["label"], &shown["isFailed"]), (&json!("it fails"), &json!(true)));
     assert!(shown["stacktrace"][0].as_str().is_some_and(|trace| trace.contains("boom1")), "{shown}");
 
-    ours.let_go(1);
-    scene.once_in("completed", 4).await;
-    press(scene, ":jobId/retry", json!({"jobId": failed})).await;
-    let now = scene.once("the retried job ends", |now| now.members("completed").contains(&failed)).await;
+    ours.release(1);
+    scenario.once_in("completed", 4).await;
+    press(scenario, ":jobId/retry", json!({"jobId": failed})).await;
+    let now = scenario.once("the retried job ends", |now| now.members("completed").contains(&failed)).await;
     assert_eq!(now.hash(&failed)["atm"], "2");
-    press(scene, ":jobId/promote", json!({"jobId": delayed})).await;
-    scene.once_in("completed", 6).await;
-    press(scene, ":jobId/clean", json!({"jobId": failed})).await;
-    assert!(scene.once_in("completed", 5).await.hash(&failed).is_empty());
+    press(scenario, ":jobId/promote", json!({"jobId": delayed})).await;
+    scenario.once_in("completed", 6).await;
+    press(scenario, ":jobId/clean", json!({"jobId": failed})).await;
+    assert!(scenario.once_in("completed", 5).await.hash(&failed).is_empty());
     // The button spares what ended within the last 5 s.
     let clean = || async {
-        press(scene, "clean/:queueStatus", json!({"queueStatus": "completed"})).await;
-        scene.snapshot().await.members("completed").is_empty().then_some(())
+        press(scenario, "clean/:queueStatus", json!({"queueStatus": "completed"})).await;
+        scenario.snapshot().await.members("completed").is_empty().then_some(())
     };
-    eventually("everything is cleaned", PATIENCE, clean).await;
+    eventually("everything is cleaned", TIMEOUT, clean).await;
     ours.stop().await;
 }
 
-async fn a30_bull_board_lists_our_worker(scene: &Scene) {
-    let ours = scene.ours(quick()).await;
-    scene.add(json!({}), JobOptions::default()).await;
-    scene.once_in("completed", 1).await;
-    assert_eq!(tab(scene, "latest").await["hasWorkers"], true);
+async fn a30_bull_board_lists_our_worker(scenario: &Scenario) {
+    let ours = scenario.ours(quick()).await;
+    scenario.add(json!({}), JobOptions::default()).await;
+    scenario.once_in("completed", 1).await;
+    assert_eq!(tab(scenario, "latest").await["hasWorkers"], true);
     let params = json!({"queueName": "email"});
     let request = json!({"method": "get", "route": "/api/queues/:queueName/workers", "params": params});
-    let answer = scene.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.ask("board", request).await.expect("the board answers");
     let workers = answer["body"]["workers"].as_array().cloned().unwrap_or_default();
     let names: Vec<_> = workers.iter().map(|worker| &worker["name"]).collect();
     assert_eq!(names, ["rust-1"], "{answer}");

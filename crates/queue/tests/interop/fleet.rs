@@ -11,29 +11,29 @@ use crate::{
     node::Node,
     ours::quick,
     rounds,
-    scene::{PATIENCE, Scene},
+    scenario::{Scenario, TIMEOUT},
 };
 
 /// From each of the three producers.
 const JOBS: u32 = 200;
 
 #[tokio::test]
-async fn a27_a_fleet_of_ours_and_of_both_versions_runs_each_attempt_once() {
+async fn a27_mixed_fleet_runs_each_attempt_once() {
     for _ in 0..rounds() {
-        let scene = Scene::start(6).await;
-        fleet(&scene).await;
-        scene.sweep().await;
+        let scenario = Scenario::start(6).await;
+        fleet(&scenario).await;
+        scenario.sweep().await;
     }
 }
 
-async fn fleet(scene: &Scene) {
-    let five = Node::start(&scene.redis, 5);
-    let (nodes, options) = ([&scene.node, &five], json!({"concurrency": 3, "drainDelay": 1}));
+async fn fleet(scenario: &Scenario) {
+    let five = Node::start(&scenario.redis, 5);
+    let (nodes, options) = ([&scenario.node, &five], json!({"concurrency": 3, "drainDelay": 1}));
     for node in nodes {
         node.listen().await;
         node.worker("node", options.clone()).await;
     }
-    let ours = scene.ours(WorkerOptions { concurrency: 3, ..quick() }).await;
+    let ours = scenario.ours(WorkerOptions { concurrency: 3, ..quick() }).await;
 
     let job = |number: u32| {
         let priority = if number.is_multiple_of(3) { number % 5 + 1 } else { 0 };
@@ -60,14 +60,14 @@ async fn fleet(scene: &Scene) {
         .collect();
     let bulk = json!([from_node]);
     let (added, ..) = tokio::join!(
-        scene.queue.add_all(&from_us),
-        scene.node.queue("addBulk", bulk.clone()),
+        scenario.queue.add_all(&from_us),
+        scenario.node.queue("addBulk", bulk.clone()),
         five.queue("addBulk", bulk)
     );
     added.expect("added");
 
     let all = 3 * JOBS as usize;
-    let now = scene.once_in("completed", all).await;
+    let now = scenario.once_in("completed", all).await;
     let expected: u64 = (0..JOBS).map(|number| 1 + job(number).3).sum::<u64>() * 3;
     let mut ledger = BTreeMap::<String, usize>::new();
     let by_node = nodes.iter().flat_map(|node| node.runs()).map(|run| run.id().to_owned());
@@ -82,7 +82,7 @@ async fn fleet(scene: &Scene) {
     assert!(!ours.ran().is_empty() && nodes.iter().all(|node| !node.runs().is_empty()), "somebody had nothing to do");
     for node in nodes {
         let seen = || async { (node.saw("completed").len() == all).then_some(()) };
-        eventually("each completion is seen", PATIENCE, seen).await;
+        eventually("each completion is seen", TIMEOUT, seen).await;
         assert_eq!(node.saw("failed").len(), 0);
         assert_eq!(node.told("worker-error"), Vec::<Value>::new());
     }

@@ -1,7 +1,7 @@
 //! Our producer and worker beside those of Node.js on one queue: scenarios A1 to A30, each against BullMQ 5 and 6.
 //!
 //! ```text
-//!   Scene ── Redis      a redis-server of its own
+//!   Scenario ── Redis      a redis-server of its own
 //!        ├── Node       BullMQ and Bull Board in a child process, driven over stdin and stdout (`node/`)
 //!        ├── Queue      our producer
 //!        └── Ours       our worker
@@ -17,24 +17,24 @@ mod pause;
 mod process;
 mod producer;
 mod retry;
-mod scene;
+mod scenario;
 mod snapshot;
 mod stalled;
 mod sweep;
 mod worker;
 
-use scene::Scene;
+use scenario::Scenario;
 
 /// Rounds of each scenario: a single failure in five is a failure.
 fn rounds() -> u32 {
     if std::env::var_os("EXAMHALL_LONG").is_some() { 5 } else { 1 }
 }
 
-async fn rehearse(version: u8, scenario: impl AsyncFn(&Scene)) {
+async fn run(version: u8, test: impl AsyncFn(&Scenario)) {
     for _ in 0..rounds() {
-        let scene = Scene::start(version).await;
-        scenario(&scene).await;
-        scene.sweep().await;
+        let scenario = Scenario::start(version).await;
+        test(&scenario).await;
+        scenario.sweep().await;
     }
 }
 
@@ -44,12 +44,12 @@ macro_rules! scenarios {
         mod $name {
             #[tokio::test]
             async fn with_bullmq_5() {
-                crate::rehearse(5, super::$name).await;
+                crate::run(5, super::$name).await;
             }
 
             #[tokio::test]
             async fn with_bullmq_6() {
-                crate::rehearse(6, super::$name).await;
+                crate::run(6, super::$name).await;
             }
         }
     )*};

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Longer than any call takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A Node.js process with one version of BullMQ at hand, or both.
 pub(crate) struct Node {
@@ -89,7 +89,7 @@ impl Node {
         let line = format!("{request}\n");
         self.stdin.lock().await.write_all(line.as_bytes()).await.expect("Node.js runs");
         let answered = || async { self.find(|line| line["id"] == id).into_iter().next() };
-        let answer = eventually(&format!("Node answers {line}"), PATIENCE, answered).await;
+        let answer = eventually(&format!("Node answers {line}"), TIMEOUT, answered).await;
         match answer.get("error") {
             Some(error) => Err(error.as_str().unwrap_or_default().to_owned()),
             None => Ok(answer["ok"].clone()),
@@ -144,7 +144,7 @@ impl Node {
     /// Waits for this many runs, and gives all there are.
     pub(crate) async fn after_runs(&self, count: usize) -> Vec<NodeRun> {
         let enough = || async { Some(self.runs()).filter(|runs| runs.len() >= count) };
-        eventually(&format!("{count} runs by Node"), PATIENCE, enough).await
+        eventually(&format!("{count} runs by Node"), TIMEOUT, enough).await
     }
 
     /// Ends it at once (SIGKILL).

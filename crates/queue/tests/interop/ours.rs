@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::scene::{PATIENCE, connect, now_ms};
+use crate::scenario::{TIMEOUT, connect, now_ms};
 
 /// Options that keep a scenario short; a lock that a busy machine does not lose.
 pub(crate) fn quick() -> WorkerOptions {
@@ -72,7 +72,7 @@ impl Ours {
     /// Waits for this many runs, and gives all there are.
     pub(crate) async fn after_runs(&self, count: usize) -> Vec<Run> {
         let enough = || async { Some(self.runs()).filter(|runs| runs.len() >= count) };
-        eventually(&format!("{count} runs by our worker"), PATIENCE, enough).await
+        eventually(&format!("{count} runs by our worker"), TIMEOUT, enough).await
     }
 
     /// Waits until a gated job is told that another worker may have it.
@@ -81,11 +81,11 @@ impl Ours {
             let lost = self.ledger.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.iter().any(|lost| lost == id).then_some(())
         };
-        eventually(&format!("job {id} is told that its lock is lost"), PATIENCE, is_told).await;
+        eventually(&format!("job {id} is told that its lock is lost"), TIMEOUT, is_told).await;
     }
 
     /// Lets so many gated jobs go on.
-    pub(crate) fn let_go(&self, jobs: usize) {
+    pub(crate) fn release(&self, jobs: usize) {
         self.ledger.gate.add_permits(jobs);
     }
 

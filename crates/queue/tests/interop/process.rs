@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::{
     ours::{Ours, quick},
-    scene::Scene,
+    scenario::Scenario,
 };
 
 /// Where the process finds the Redis to work for.
@@ -21,21 +21,21 @@ const REDIS_URL: &str = "EXAMHALL_INTEROP_WORKER_OF";
 /// Starts our worker in a process of its own; it ends with the handle.
 pub(crate) fn start(redis: &Redis) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("a running test has a path"));
-    command.args(["--exact", "process::a_worker_in_a_process_of_its_own_runs_jobs", "--nocapture"]);
+    command.args(["--exact", "process::worker_runs_in_a_process_of_its_own", "--nocapture"]);
     Process::spawn("our worker", command.env(REDIS_URL, redis.url()))
 }
 
 #[tokio::test]
-async fn a_worker_in_a_process_of_its_own_runs_jobs() {
+async fn worker_runs_in_a_process_of_its_own() {
     if let Ok(url) = std::env::var(REDIS_URL) {
         // One slot: a job that hangs in it is not taken again by the same process, however busy the machine is.
         let options = WorkerOptions { concurrency: 1, lock: Duration::from_secs(1), ..quick() };
         let _ours = Ours::start(&url, options).await;
         return std::future::pending().await;
     }
-    let scene = Scene::start(6).await;
-    let _process = start(&scene.redis);
-    scene.node.add(json!({}), json!({})).await;
-    scene.once_in("completed", 1).await;
-    scene.sweep().await;
+    let scenario = Scenario::start(6).await;
+    let _process = start(&scenario.redis);
+    scenario.node.add(json!({}), json!({})).await;
+    scenario.once_in("completed", 1).await;
+    scenario.sweep().await;
 }

@@ -6,7 +6,7 @@ use examhall_testkit::Redis;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::scene::PREFIX;
+use crate::scenario::PREFIX;
 
 /// Every key of the queue, without its prefix.
 #[derive(Debug, Deserialize)]

@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 
 use crate::{
     ours::quick,
+    scenario::{DRAIN_DELAY, PROMPT, Scenario, TIMEOUT, now_ms},
     scenarios,
-    scene::{DRAIN_DELAY, PATIENCE, PROMPT, Scene, now_ms},
 };
 
 scenarios![
     a11_node_sees_that_our_worker_completed_its_job,
-    a12_a_result_of_nothing_stops_no_queue_events,
-    a19_an_idle_worker_wakes_for_a_job_of_node,
+    a12_result_null_is_read_by_queue_events,
+    a19_idle_worker_is_woken_by_a_job_of_node,
     a20_node_sees_progress_and_the_newest_log_lines,
-    a21_finished_jobs_are_kept_as_their_producer_says,
+    a21_finished_jobs_are_kept_as_their_options_say,
 ];
 
-async fn a11_node_sees_that_our_worker_completed_its_job(scene: &Scene) {
-    scene.node.listen().await;
+async fn a11_node_sees_that_our_worker_completed_its_job(scenario: &Scenario) {
+    scenario.node.listen().await;
     let value = json!({"messageId": "<1@x>"});
-    let id = scene.node.add(json!({"i": 1, "value": value}), json!({})).await;
-    let wait_until_finished = scene.node.job(&id, "waitUntilFinished", json!([30_000]));
-    let (ours, result) = tokio::join!(scene.ours(quick()), wait_until_finished);
+    let id = scenario.node.add(json!({"i": 1, "value": value}), json!({})).await;
+    let wait_until_finished = scenario.node.job(&id, "waitUntilFinished", json!([30_000]));
+    let (ours, result) = tokio::join!(scenario.ours(quick()), wait_until_finished);
     assert_eq!(result, value);
-    let now = scene.once_in("completed", 1).await;
-    assert_eq!(scene.node.job(&id, "getState", json!([])).await, "completed");
+    let now = scenario.once_in("completed", 1).await;
+    assert_eq!(scenario.node.job(&id, "getState", json!([])).await, "completed");
     let hash = now.hash(&id);
     assert_eq!(now.json(&id, "returnvalue"), value);
     assert_eq!([&hash["atm"], &hash["ats"], &hash["pb"]], ["1", "1", "rust-1"]);
@@ -37,66 +37,66 @@ async fn a11_node_sees_that_our_worker_completed_its_job(scene: &Scene) {
     ours.stop().await;
 }
 
-async fn a12_a_result_of_nothing_stops_no_queue_events(scene: &Scene) {
-    scene.node.listen().await;
-    let ours = scene.ours(quick()).await;
-    let ids = [scene.node.add(json!({}), json!({})).await, scene.node.add(json!({"value": 7}), json!({})).await];
-    let both = || async { Some(scene.node.saw("completed")).filter(|seen| seen.len() == 2) };
-    let mut seen = eventually("two jobs completed", PATIENCE, both).await;
+async fn a12_result_null_is_read_by_queue_events(scenario: &Scenario) {
+    scenario.node.listen().await;
+    let ours = scenario.ours(quick()).await;
+    let ids = [scenario.node.add(json!({}), json!({})).await, scenario.node.add(json!({"value": 7}), json!({})).await];
+    let both = || async { Some(scenario.node.saw("completed")).filter(|seen| seen.len() == 2) };
+    let mut seen = eventually("two jobs completed", TIMEOUT, both).await;
     seen.sort_by_key(|event| event["jobId"].as_str().map(ToOwned::to_owned));
     assert_eq!(seen.iter().map(|event| event["jobId"].clone()).collect::<Vec<_>>(), ids);
     assert_eq!([&seen[0]["returnvalue"], &seen[1]["returnvalue"]], [&Value::Null, &json!(7)]);
-    let now = scene.snapshot().await;
+    let now = scenario.snapshot().await;
     assert_eq!(now.hash(&ids[0])["returnvalue"], "null");
     let event = now.events_of(&ids[0]).pop().expect("an event");
     assert_eq!(event.field("returnvalue"), "null");
     ours.stop().await;
 }
 
-async fn a19_an_idle_worker_wakes_for_a_job_of_node(scene: &Scene) {
+async fn a19_idle_worker_is_woken_by_a_job_of_node(scenario: &Scenario) {
     let drain_delay = Duration::from_secs(DRAIN_DELAY);
-    let ours = scene.ours(WorkerOptions { drain_delay, ..quick() }).await;
+    let ours = scenario.ours(WorkerOptions { drain_delay, ..quick() }).await;
     // Long enough for a sleep to have ended without a job.
     tokio::time::sleep(Duration::from_secs(DRAIN_DELAY + 2)).await;
     let added = now_ms();
-    scene.node.add(json!({}), json!({})).await;
+    scenario.node.add(json!({}), json!({})).await;
     let late = ours.after_runs(1).await[0].at - added;
     assert!(late <= PROMPT, "it began {late} ms after it was added");
 
     let added = now_ms();
-    scene.node.add(json!({}), json!({"delay": 1500})).await;
+    scenario.node.add(json!({}), json!({"delay": 1500})).await;
     let late = ours.after_runs(2).await[1].at - added;
     assert!((1500..1500 + PROMPT).contains(&late), "it began {late} ms after it was added");
 
     // A lost signal costs no more than the longest sleep.
-    scene.once_in("completed", 2).await;
+    scenario.once_in("completed", 2).await;
     let added = now_ms();
-    scene.write_raw("unannounced", &json!({}), &json!({})).await;
+    scenario.write_raw("unannounced", &json!({}), &json!({})).await;
     let late = ours.after_runs(3).await[2].at - added;
     assert!(late <= DRAIN_DELAY.cast_signed() * 1000 + PROMPT, "it began {late} ms after it was added");
-    scene.once_in("completed", 3).await;
+    scenario.once_in("completed", 3).await;
     ours.stop().await;
 }
 
-async fn a20_node_sees_progress_and_the_newest_log_lines(scene: &Scene) {
-    scene.node.listen().await;
+async fn a20_node_sees_progress_and_the_newest_log_lines(scenario: &Scenario) {
+    scenario.node.listen().await;
     let (progress, log) = (json!([42, {"step": "x"}]), json!(["first", "second", "third"]));
-    let id = scene.node.add(json!({"progress": progress, "log": log}), json!({"keepLogs": 2})).await;
-    let ours = scene.ours(quick()).await;
-    let now = scene.once_in("completed", 1).await;
-    let both = || async { Some(scene.node.saw("progress")).filter(|seen| seen.len() == 2) };
-    let seen = eventually("Node sees the progress", PATIENCE, both).await;
+    let id = scenario.node.add(json!({"progress": progress, "log": log}), json!({"keepLogs": 2})).await;
+    let ours = scenario.ours(quick()).await;
+    let now = scenario.once_in("completed", 1).await;
+    let both = || async { Some(scenario.node.saw("progress")).filter(|seen| seen.len() == 2) };
+    let seen = eventually("Node sees the progress", TIMEOUT, both).await;
     assert_eq!(seen, [json!({"jobId": id, "data": 42}), json!({"jobId": id, "data": {"step": "x"}})]);
     assert_eq!(now.json(&id, "progress"), json!({"step": "x"}));
-    let logs = scene.node.queue("getJobLogs", json!([id])).await;
+    let logs = scenario.node.queue("getJobLogs", json!([id])).await;
     assert_eq!(logs, json!({"logs": ["second", "third"], "count": 2}));
     ours.stop().await;
 }
 
-async fn a21_finished_jobs_are_kept_as_their_producer_says(scene: &Scene) {
-    scene.node.listen().await;
+async fn a21_finished_jobs_are_kept_as_their_options_say(scenario: &Scenario) {
+    scenario.node.listen().await;
     let remove = Some(Retention::Remove);
-    let ours = scene.ours(WorkerOptions { remove_on_complete: remove, remove_on_fail: remove, ..quick() }).await;
+    let ours = scenario.ours(WorkerOptions { remove_on_complete: remove, remove_on_fail: remove, ..quick() }).await;
     for (option, state, data) in [
         ("removeOnComplete", "completed", json!({"value": {"kept": 1}})),
         ("removeOnFail", "failed", json!({"unrecoverable": "no"})),
@@ -104,38 +104,38 @@ async fn a21_finished_jobs_are_kept_as_their_producer_says(scene: &Scene) {
         // The worker's own rule is for jobs that have none.
         let mut id = String::new();
         for options in [json!({}), json!({option: true})] {
-            id = scene.node.add(data.clone(), options).await;
-            let now = scene.once("its end", |now| now.events_of(&id).iter().any(|event| event.name == state)).await;
+            id = scenario.node.add(data.clone(), options).await;
+            let now = scenario.once("its end", |now| now.events_of(&id).iter().any(|event| event.name == state)).await;
             assert!(now.hash(&id).is_empty() && now.members(state).is_empty());
         }
-        let told = || async { scene.node.saw(state).into_iter().find(|event| event["jobId"] == id) };
-        let told = eventually("Node is told", PATIENCE, told).await;
+        let told = || async { scenario.node.saw(state).into_iter().find(|event| event["jobId"] == id) };
+        let told = eventually("Node is told", TIMEOUT, told).await;
         assert_eq!(told.get("returnvalue"), data.get("value"), "{told}");
 
         let ended = async |id: &str| {
             let id = id.to_owned();
-            scene.once("its end", move |now| now.members(state).contains(&id)).await
+            scenario.once("its end", move |now| now.members(state).contains(&id)).await
         };
         let mut ids = Vec::new();
         for _ in 0..3 {
-            let id = scene.node.add(data.clone(), json!({option: 2})).await;
+            let id = scenario.node.add(data.clone(), json!({option: 2})).await;
             let now = ended(&id).await;
             if ids.is_empty() {
-                scene.node.queue("addJobLog", json!([id, "a line", 10])).await;
+                scenario.node.queue("addJobLog", json!([id, "a line", 10])).await;
             } else {
                 assert!(now.members(state).contains(&ids[ids.len() - 1]));
             }
             ids.push(id);
         }
-        let now = scene.snapshot().await;
+        let now = scenario.snapshot().await;
         assert_eq!(now.members(state), ids[1..]);
         assert!(now.hash(&ids[0]).is_empty() && now.members(&format!("{}:logs", ids[0])).is_empty());
 
-        let old = scene.node.add(data.clone(), json!({option: {"age": 1}})).await;
+        let old = scenario.node.add(data.clone(), json!({option: {"age": 1}})).await;
         let finished: i64 = ended(&old).await.hash(&old)["finishedOn"].parse().expect("ms");
         let old_enough = || async { (now_ms() - finished > 1500).then_some(()) };
-        eventually("it is older than a second", PATIENCE, old_enough).await;
-        let new = scene.node.add(data, json!({option: {"age": 1}})).await;
+        eventually("it is older than a second", TIMEOUT, old_enough).await;
+        let new = scenario.node.add(data, json!({option: {"age": 1}})).await;
         let now = ended(&new).await;
         assert_eq!((now.members(state), now.hash(&old).is_empty()), (vec![new], true));
     }

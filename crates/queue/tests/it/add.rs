@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Bench, connect, job};
 
 #[tokio::test]
-async fn a_job_without_priority_stands_in_wait_as_bullmq_lays_it_out() {
+async fn plain_job_is_stored_in_wait_in_bullmqs_layout() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions::default()).await;
     assert_eq!(id, "1");
@@ -30,7 +30,7 @@ async fn a_job_without_priority_stands_in_wait_as_bullmq_lays_it_out() {
 }
 
 #[tokio::test]
-async fn jobs_with_a_priority_stand_in_the_sorted_set_most_urgent_first_and_in_order_of_arrival() {
+async fn prioritized_jobs_are_sorted_by_priority_and_arrival() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1a", 1), ("p1b", 1), ("p2", 2)] {
         bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
@@ -43,7 +43,7 @@ async fn jobs_with_a_priority_stand_in_the_sorted_set_most_urgent_first_and_in_o
 }
 
 #[tokio::test]
-async fn a_delayed_job_is_scored_by_when_it_is_due() {
+async fn delayed_job_is_scored_by_its_due_time() {
     let bench = Bench::start().await;
     let options = JobOptions { delay: Duration::from_secs(2), priority: 3, ..JobOptions::default() };
     let id = bench.add(options).await;
@@ -55,7 +55,7 @@ async fn a_delayed_job_is_scored_by_when_it_is_due() {
 }
 
 #[tokio::test]
-async fn the_same_id_twice_is_one_job() {
+async fn adding_an_id_twice_adds_one_job() {
     let bench = Bench::start().await;
     let options = JobOptions { job_id: Some("m-7".into()), ..JobOptions::default() };
     assert_eq!(bench.add(options.clone()).await, "m-7");
@@ -68,7 +68,7 @@ async fn the_same_id_twice_is_one_job() {
 }
 
 #[tokio::test]
-async fn many_jobs_are_added_in_one_step_and_in_order() {
+async fn add_all_keeps_the_order() {
     let bench = Bench::start().await;
     let jobs: Vec<_> = (0..300).map(|_| job(JobOptions::default())).collect();
     let ids = bench.queue.add_all(&jobs).await.expect("added");
@@ -77,7 +77,7 @@ async fn many_jobs_are_added_in_one_step_and_in_order() {
 }
 
 #[tokio::test]
-async fn what_bullmq_would_misread_is_refused_before_anything_is_written() {
+async fn invalid_ids_and_priorities_are_rejected_before_a_write() {
     let bench = Bench::start().await;
     for id in ["", "123", "0", "0:x", "a:b", "meta", "wait", "events"] {
         let refused = bench.queue.add(job(JobOptions { job_id: Some(id.into()), ..JobOptions::default() })).await;
@@ -93,7 +93,7 @@ async fn what_bullmq_would_misread_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_understood_is_refused_without_its_password() {
+async fn error_for_a_bad_url_hides_its_password() {
     for url in ["", "localhost", "http://localhost", "redis-sentinel://u:hunter2@h:1"] {
         let refused = Connection::open(url).expect_err("must be refused").to_string();
         assert!(refused.contains("not a Redis URL") && !refused.contains("hunter2"), "{refused}");
@@ -101,7 +101,7 @@ async fn a_url_that_cannot_be_understood_is_refused_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_script_survives_a_restart_of_redis() {
+async fn scripts_are_loaded_again_after_a_restart_of_redis() {
     let mut redis = Redis::start().await;
     let queue: Queue<Value> = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
     queue.add(job(JobOptions::default())).await.expect("added");
@@ -116,7 +116,7 @@ async fn a_script_survives_a_restart_of_redis() {
 }
 
 #[tokio::test]
-async fn while_redis_is_away_an_add_fails_at_once() {
+async fn add_fails_at_once_while_redis_is_unreachable() {
     let mut redis = Redis::start().await;
     let queue: Queue<Value> = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
     redis.kill().await;

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use examhall_queue::{Attempts, Error, Failure, Job, JobOptions, Oldest, Order, Outcome, State, WorkerOptions};
+use examhall_queue::{
+    Attempts, Error, Failure, Job, JobOptions, ListOrder, OldestWaiting, Outcome, RateLimit, State, WorkerOptions,
+};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +28,13 @@ fn named(id: &str, priority: u32) -> JobOptions {
     JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }
 }
 
-async fn ids(bench: &Bench, state: State, order: Order) -> Vec<String> {
+async fn ids(bench: &Bench, state: State, order: ListOrder) -> Vec<String> {
     let jobs = bench.queue.list(state, 0, 100, order).await.expect("listed");
     jobs.into_iter().map(|job| job.id).collect()
 }
 
 #[tokio::test]
-async fn every_state_is_counted_and_listed_and_each_job_tells_its_state() {
+async fn jobs_of_every_state_are_counted_listed_and_read() {
     let bench = one_of_each().await;
     let counts = bench.queue.counts().await.expect("counted");
     assert_eq!((counts.waiting, counts.prioritized, counts.delayed), (1, 1, 1));
@@ -44,7 +46,7 @@ async fn every_state_is_counted_and_listed_and_each_job_tells_its_state() {
         (State::Completed, "done"),
         (State::Failed, "broken"),
     ] {
-        assert_eq!(ids(&bench, state, Order::OldestFirst).await, [id]);
+        assert_eq!(ids(&bench, state, ListOrder::OldestFirst).await, [id]);
         let record = bench.queue.get(id).await.expect("read").expect("there");
         assert_eq!((record.state, record.data["to"].as_str()), (state, Some("ü@x.example")));
     }
@@ -57,7 +59,7 @@ async fn every_state_is_counted_and_listed_and_each_job_tells_its_state() {
 }
 
 #[tokio::test]
-async fn a_long_list_is_read_in_pages_from_either_end() {
+async fn long_list_is_read_in_pages_from_either_end() {
     let bench = Bench::start().await;
     let jobs: Vec<_> = (0..7).map(|n| job(named(&format!("j{n}"), 0))).collect();
     bench.queue.add_all(&jobs).await.expect("added");
@@ -66,18 +68,18 @@ async fn a_long_list_is_read_in_pages_from_either_end() {
         let jobs = bench.queue.list(State::Waiting, skip, 3, order).await.expect("listed");
         jobs.into_iter().map(|job| job.id).collect()
     };
-    assert_eq!(page(0, Order::OldestFirst).await, ["j1", "j2", "j3"]);
-    assert_eq!(page(3, Order::OldestFirst).await, ["j4", "j5", "j6"]);
-    assert_eq!(page(6, Order::OldestFirst).await, ["j0"]);
-    assert_eq!(page(0, Order::NewestFirst).await, ["j0", "j6", "j5"]);
-    assert!(page(9, Order::OldestFirst).await.is_empty());
+    assert_eq!(page(0, ListOrder::OldestFirst).await, ["j1", "j2", "j3"]);
+    assert_eq!(page(3, ListOrder::OldestFirst).await, ["j4", "j5", "j6"]);
+    assert_eq!(page(6, ListOrder::OldestFirst).await, ["j0"]);
+    assert_eq!(page(0, ListOrder::NewestFirst).await, ["j0", "j6", "j5"]);
+    assert!(page(9, ListOrder::OldestFirst).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_failed_job_that_is_retried_keeps_its_priority_and_may_start_its_attempts_anew() {
+async fn retried_job_keeps_its_priority_and_may_reset_attempts() {
     let bench = one_of_each().await;
     bench.queue.retry("broken", Attempts::Reset).await.expect("retried");
-    assert_eq!(ids(&bench, State::Prioritized, Order::OldestFirst).await, ["urgent", "broken"]);
+    assert_eq!(ids(&bench, State::Prioritized, ListOrder::OldestFirst).await, ["urgent", "broken"]);
     let record = bench.queue.get("broken").await.expect("read").expect("there");
     assert_eq!((record.attempts_made, record.failed_reason, record.finished_on), (0, None, None));
     bench.queue.retry("done", Attempts::Keep).await.expect("retried");
@@ -91,7 +93,7 @@ async fn a_failed_job_that_is_retried_keeps_its_priority_and_may_start_its_attem
 }
 
 #[tokio::test]
-async fn failed_jobs_are_retried_by_their_reason_and_with_their_priorities() {
+async fn retry_failed_filters_by_reason_and_keeps_priorities() {
     let bench = Bench::start().await;
     let jobs: Vec<_> = (0..1200).map(|n| job(named(&format!("j{n}"), 10))).collect();
     bench.queue.add_all(&jobs).await.expect("added");
@@ -105,15 +107,18 @@ async fn failed_jobs_are_retried_by_their_reason_and_with_their_priorities() {
     let counts = bench.queue.counts().await.expect("counted");
     assert_eq!((counts.failed, counts.prioritized, counts.waiting), (120, 1080, 0));
     bench.add(named("urgent", 1)).await;
-    assert_eq!(bench.queue.list(State::Prioritized, 0, 1, Order::OldestFirst).await.expect("listed")[0].id, "urgent");
+    assert_eq!(
+        bench.queue.list(State::Prioritized, 0, 1, ListOrder::OldestFirst).await.expect("listed")[0].id,
+        "urgent"
+    );
     assert_eq!(bench.queue.retry_failed(None, Attempts::Keep).await.expect("retried"), 120);
 }
 
 #[tokio::test]
-async fn a_delayed_job_is_promoted_to_its_priority() {
+async fn promoted_job_keeps_its_priority() {
     let bench = one_of_each().await;
     bench.queue.promote("later").await.expect("promoted");
-    assert_eq!(ids(&bench, State::Prioritized, Order::OldestFirst).await, ["urgent", "later"]);
+    assert_eq!(ids(&bench, State::Prioritized, ListOrder::OldestFirst).await, ["urgent", "later"]);
     assert!(matches!(bench.queue.promote("later").await, Err(Error::WrongState { .. })));
     bench.add(JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() }).await;
     assert_eq!(bench.queue.promote_all().await.expect("promoted"), 1);
@@ -121,7 +126,7 @@ async fn a_delayed_job_is_promoted_to_its_priority() {
 }
 
 #[tokio::test]
-async fn a_job_is_removed_from_any_state_but_not_from_a_workers_hands() {
+async fn remove_works_in_every_state_but_active() {
     let bench = one_of_each().await;
     for id in ["ready", "urgent", "later", "done", "broken"] {
         bench.queue.remove(id).await.expect("removed");
@@ -135,7 +140,7 @@ async fn a_job_is_removed_from_any_state_but_not_from_a_workers_hands() {
 }
 
 #[tokio::test]
-async fn old_jobs_are_cleaned_up_and_young_ones_stay() {
+async fn clean_removes_old_jobs_only() {
     let bench = one_of_each().await;
     assert!(bench.queue.clean(State::Failed, Duration::from_hours(1), 10).await.expect("cleaned").is_empty());
     assert_eq!(bench.queue.clean(State::Failed, Duration::ZERO, 10).await.expect("cleaned"), ["broken"]);
@@ -146,7 +151,7 @@ async fn old_jobs_are_cleaned_up_and_young_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_paused_queue_keeps_its_jobs_in_order_and_gives_none_away() {
+async fn paused_queue_keeps_its_jobs_in_order() {
     let bench = Bench::start().await;
     bench.add(named("a", 0)).await;
     bench.queue.pause().await.expect("paused");
@@ -159,14 +164,14 @@ async fn a_paused_queue_keeps_its_jobs_in_order_and_gives_none_away() {
     };
     assert_eq!(drain().await, 0);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:marker 0 -1").await, Vec::<String>::new());
-    assert_eq!(ids(&bench, State::Waiting, Order::OldestFirst).await, ["a", "b"]);
+    assert_eq!(ids(&bench, State::Waiting, ListOrder::OldestFirst).await, ["a", "b"]);
     bench.queue.resume().await.expect("resumed");
-    assert_eq!(ids(&bench, State::Waiting, Order::OldestFirst).await, ["a", "b"]);
+    assert_eq!(ids(&bench, State::Waiting, ListOrder::OldestFirst).await, ["a", "b"]);
     assert_eq!(drain().await, 2);
 }
 
 #[tokio::test]
-async fn an_obliterated_queue_leaves_nothing_behind() {
+async fn obliterate_leaves_no_key() {
     let bench = one_of_each().await;
     assert!(matches!(bench.queue.obliterate(false).await, Err(Error::NotIdle(_))));
     bench.queue.pause().await.expect("paused");
@@ -175,21 +180,21 @@ async fn an_obliterated_queue_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn the_oldest_waiting_job_is_known_for_each_priority() {
+async fn oldest_waiting_job_is_read_for_each_priority() {
     let bench = one_of_each().await;
     bench.add(named("second", 2)).await;
     let timestamp = async |id| bench.queue.get(id).await.expect("read").expect("there").timestamp;
     let oldest = bench.queue.oldest_waiting().await.expect("asked");
     let expected = [(0, timestamp("ready").await), (2, timestamp("urgent").await)];
-    assert_eq!(oldest, expected.map(|(priority, timestamp)| Oldest { priority, timestamp }));
+    assert_eq!(oldest, expected.map(|(priority, timestamp)| OldestWaiting { priority, timestamp }));
     let ended = bench.queue.ended_within(Duration::from_mins(1)).await.expect("asked");
     assert_eq!((ended.completed, ended.failed), (1, 1));
 }
 
 #[tokio::test]
-async fn a_rate_limit_holds_for_all_workers_together_and_draining_waits_for_it() {
+async fn drain_waits_for_the_rate_limit() {
     let bench = Bench::start().await;
-    bench.queue.set_rate_limit(Some((2, Duration::from_millis(400)))).await.expect("set");
+    bench.queue.set_rate_limit(Some(RateLimit { jobs: 2, period: Duration::from_millis(400) })).await.expect("set");
     for _ in 0..5 {
         bench.add(JobOptions::default()).await;
     }
@@ -200,7 +205,7 @@ async fn a_rate_limit_holds_for_all_workers_together_and_draining_waits_for_it()
 }
 
 #[tokio::test]
-async fn a_worker_that_is_rate_limited_gives_its_job_back_without_spending_an_attempt() {
+async fn rate_limited_job_runs_again_and_loses_no_attempt() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     let handler = |job: Job<Value>| async move {
@@ -218,7 +223,7 @@ async fn a_worker_that_is_rate_limited_gives_its_job_back_without_spending_an_at
 }
 
 #[tokio::test]
-async fn a_connected_worker_is_listed_by_its_name() {
+async fn connected_worker_is_listed_by_its_name() {
     let bench = Bench::start().await;
     let (stop, running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
     let workers = examhall_testkit::eventually("a worker", Duration::from_secs(20), || async {
@@ -231,7 +236,7 @@ async fn a_connected_worker_is_listed_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_may_throw_jobs_away_is_a_concern() {
+async fn server_that_may_evict_jobs_causes_a_warning() {
     let bench = Bench::start().await;
     assert_eq!(bench.queue.check_server().await.expect("checked"), []);
     bench.redis.cmd::<String>("CONFIG SET maxmemory-policy allkeys-lru").await;

@@ -10,23 +10,23 @@ use tokio::process::Command;
 
 use crate::job;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Adds a job and runs it, with those that are there already; gives how many were run.
 async fn works(url: &str, prefix: &str) -> u64 {
     let connection = Connection::open(url).expect("a good URL");
-    tokio::time::timeout(PATIENCE, connection.ready()).await.expect("in time").expect("connected");
+    tokio::time::timeout(TIMEOUT, connection.ready()).await.expect("in time").expect("connected");
     let queue: Queue<Value> = Queue::new(connection, prefix, "email").expect("good names");
     queue.check_server().await.expect("it suits");
     queue.add(job(JobOptions::default())).await.expect("added");
-    let sleeping = Connection::open(url).expect("a good URL");
+    let blocking = Connection::open(url).expect("a good URL");
     let handler = |_| async { examhall_queue::Outcome::Completed(Value::Null) };
-    let worker = examhall_queue::Worker::new(queue, sleeping, crate::quick(), handler);
+    let worker = examhall_queue::Worker::new(queue, blocking, crate::quick(), handler);
     worker.drain(Duration::ZERO, tokio_util::sync::CancellationToken::new()).await.completed
 }
 
 #[tokio::test]
-async fn a_queue_works_over_a_unix_socket() {
+async fn queue_works_over_a_unix_socket() {
     let folder = TempDir::new().expect("a folder");
     let socket = folder.path().join("redis.sock").display().to_string();
     let options = RedisOptions { args: vec!["--unixsocket".into(), socket.clone()], ..RedisOptions::default() };
@@ -49,7 +49,7 @@ fn certificate(folder: &TempDir) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_queue_works_over_tls_with_a_known_certificate_and_refuses_an_unknown_one() {
+async fn tls_needs_a_trusted_certificate() {
     let folder = TempDir::new().expect("a folder");
     let (cert, key) = certificate(&folder);
     let args = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"].map(str::to_owned).into();
@@ -63,14 +63,14 @@ async fn a_queue_works_over_tls_with_a_known_certificate_and_refuses_an_unknown_
         Process::spawn("producer", &mut command)
     };
     let mut known = start(Some(&cert));
-    assert!(known.exit(PATIENCE).await.success(), "{}", known.output());
+    assert!(known.exit(TIMEOUT).await.success(), "{}", known.output());
     let mut unknown = start(None);
     tokio::time::sleep(Duration::from_secs(2)).await; // time to connect, many times over
     assert!(unknown.is_running() && !unknown.output().contains("added"), "{}", unknown.output());
 }
 
 #[tokio::test]
-async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one() {
+async fn cluster_needs_a_hash_tag() {
     let cluster = RedisCluster::start(3).await;
     let url = cluster.url();
     assert_eq!(works(&url, "{bull}").await, 1);
@@ -83,7 +83,7 @@ async fn a_queue_works_on_a_cluster_with_a_hash_tag_and_is_refused_without_one()
 }
 
 #[tokio::test]
-async fn a_queue_goes_on_when_sentinel_has_chosen_another_master() {
+async fn queue_follows_sentinel_to_the_new_master() {
     let mut master = Redis::start().await;
     let sentinel = Sentinel::watch(&master).await;
     let url = sentinel.url();
@@ -93,8 +93,8 @@ async fn a_queue_goes_on_when_sentinel_has_chosen_another_master() {
     let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
     master.kill().await;
     let options = JobOptions { job_id: Some("after".into()), ..JobOptions::default() };
-    eventually("jobs are added at the new master", PATIENCE, || async { queue.add(job(options.clone())).await.ok() })
+    eventually("jobs are added at the new master", TIMEOUT, || async { queue.add(job(options.clone())).await.ok() })
         .await;
-    eventually("the replica in the master's place", PATIENCE, async || sentinel.has_promoted().then_some(())).await;
+    eventually("the replica in the master's place", TIMEOUT, async || sentinel.has_promoted().then_some(())).await;
     assert_eq!(works(&url, "bull").await, 2, "with the one that was added above");
 }

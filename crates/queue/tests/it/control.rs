@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Bench, quick};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_running_worker_takes_more_at_once_or_nothing_more_as_it_is_told() {
+async fn concurrency_of_a_running_worker_changes() {
     let bench = Bench::start().await;
     for _ in 0..10 {
         bench.add(JobOptions::default()).await;
@@ -37,7 +37,7 @@ async fn a_running_worker_takes_more_at_once_or_nothing_more_as_it_is_told() {
     let (control, stop) = (worker.control(), CancellationToken::new());
     let worker = tokio::spawn(worker.run(stop.clone()));
     let at_once = async |jobs| {
-        eventually(&format!("{jobs} jobs at once"), PATIENCE, || async {
+        eventually(&format!("{jobs} jobs at once"), TIMEOUT, || async {
             (running.load(Ordering::SeqCst) == jobs).then_some(())
         })
         .await;
@@ -48,7 +48,7 @@ async fn a_running_worker_takes_more_at_once_or_nothing_more_as_it_is_told() {
     control.set_concurrency(0);
     gate.add_permits(5);
     at_once(0).await;
-    let counts = eventually("five are done", PATIENCE, || async {
+    let counts = eventually("five are done", TIMEOUT, || async {
         bench.queue.counts().await.ok().filter(|counts| counts.completed == 5)
     })
     .await;
@@ -61,7 +61,7 @@ async fn a_running_worker_takes_more_at_once_or_nothing_more_as_it_is_told() {
 }
 
 #[tokio::test]
-async fn of_jobs_with_one_deduplication_id_only_the_first_is_added_until_it_has_ended() {
+async fn deduplication_lasts_until_the_end_or_its_ttl() {
     let bench = Bench::start().await;
     let deduplicated = |deduplication| JobOptions { deduplication: Some(deduplication), ..JobOptions::default() };
     let simple = || deduplicated(Deduplication::simple("resend:7"));
@@ -72,7 +72,7 @@ async fn of_jobs_with_one_deduplication_id_only_the_first_is_added_until_it_has_
     assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 2);
     assert_eq!(bench.add(simple()).await, "5", "the first has ended");
     assert_eq!(bench.redis.cmd::<i64>("PEXPIRE bull:email:de:reset:7 1").await, 1, "the id is not free yet");
-    let id = eventually("the time to live has passed", PATIENCE, || async {
+    let id = eventually("the time to live has passed", TIMEOUT, || async {
         Some(bench.add(ttl()).await).filter(|id| id != "3")
     })
     .await;
@@ -82,7 +82,7 @@ async fn of_jobs_with_one_deduplication_id_only_the_first_is_added_until_it_has_
 }
 
 #[tokio::test]
-async fn a_thousand_adds_at_once_share_scripts_and_each_gets_its_own_id() {
+async fn concurrent_adds_share_scripts() {
     let bench = Bench::start().await;
     let adds: Vec<_> = (0..1000)
         .map(|n| {
@@ -104,7 +104,7 @@ async fn a_thousand_adds_at_once_share_scripts_and_each_gets_its_own_id() {
 }
 
 #[tokio::test]
-async fn data_that_is_too_long_and_data_or_options_that_are_no_json_fail_with_a_reason_that_dashboards_can_show() {
+async fn poisoned_job_fails_with_a_reason_and_readable_fields() {
     let bench = Bench::start().await;
     let long = format!("\"{}\"", "x".repeat(8 * 1024 * 1024));
     for (id, data) in [("long", long.as_str()), ("broken", "{\"to\":"), ("opts", "{}")] {
@@ -127,7 +127,7 @@ async fn data_that_is_too_long_and_data_or_options_that_are_no_json_fail_with_a_
 }
 
 #[tokio::test]
-async fn a_limit_of_the_whole_queue_holds_for_all_its_workers_together() {
+async fn global_concurrency_limits_all_workers_together() {
     let bench = Bench::start().await;
     bench.queue.set_global_concurrency(Some(2)).await.expect("set");
     for _ in 0..30 {
@@ -148,7 +148,7 @@ async fn a_limit_of_the_whole_queue_holds_for_all_its_workers_together() {
         };
         workers.push(tokio::spawn(bench.worker(quick(), handler).await.run(CancellationToken::new())));
     }
-    eventually("all are done", PATIENCE, || async { (bench.queue.counts().await.ok()?.completed == 30).then_some(()) })
+    eventually("all are done", TIMEOUT, || async { (bench.queue.counts().await.ok()?.completed == 30).then_some(()) })
         .await;
     assert_eq!(most.load(Ordering::SeqCst), 2);
     workers.iter().for_each(tokio::task::JoinHandle::abort);

@@ -16,7 +16,7 @@ async fn run_all<H: examhall_queue::Handler<Value>>(bench: &Bench, handler: H) {
 }
 
 #[tokio::test]
-async fn the_life_of_a_job_is_told_in_order() {
+async fn events_of_a_job_are_read_in_order() {
     let bench = Bench::start().await;
     let mut events = bench.queue.events(connect(&bench.redis).await, Position::Now).await.expect("read");
     let retry = RetryPolicy { attempts: 2, backoff: Backoff::fixed(Duration::from_millis(20)) };
@@ -52,7 +52,7 @@ async fn the_life_of_a_job_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn reading_goes_on_where_it_ended() {
+async fn reading_continues_after_a_position() {
     let bench = Bench::start().await;
     for id in ["a", "b"] {
         bench.add(named(id)).await;
@@ -62,31 +62,31 @@ async fn reading_goes_on_where_it_ended() {
     for _ in 0..3 {
         last = events.next().await.0;
     }
-    let sleeping = connect(&bench.redis).await;
-    let mut again = bench.queue.events(sleeping, Position::After(last)).await.expect("read");
+    let blocking = connect(&bench.redis).await;
+    let mut again = bench.queue.events(blocking, Position::After(last)).await.expect("read");
     assert_eq!(again.next().await.1, Event::Waiting { id: "b".into(), prev: None });
 }
 
 #[tokio::test]
-async fn a_job_is_waited_for_until_it_ends() {
+async fn wait_for_end_returns_the_ended_job() {
     let bench = Bench::start().await;
     bench.add(named("a")).await;
     let waiting = async {
-        let sleeping = connect(&bench.redis).await;
-        bench.queue.wait_for_end("a", sleeping, Duration::from_secs(20)).await.expect("ended")
+        let blocking = connect(&bench.redis).await;
+        bench.queue.wait_for_end("a", blocking, Duration::from_secs(20)).await.expect("ended")
     };
     let (job, ()) = tokio::join!(waiting, run_all(&bench, |_| async { Outcome::Completed(json!("done")) }));
     assert_eq!((job.state, job.returnvalue), (State::Completed, Some(json!("done"))));
     bench.add(named("b")).await;
-    let sleeping = connect(&bench.redis).await;
-    let waited = bench.queue.wait_for_end("b", sleeping.clone(), Duration::from_millis(50)).await;
+    let blocking = connect(&bench.redis).await;
+    let waited = bench.queue.wait_for_end("b", blocking.clone(), Duration::from_millis(50)).await;
     assert!(matches!(waited, Err(Error::NotEnded(_))), "{waited:?}");
-    let waited = bench.queue.wait_for_end("nobody", sleeping, Duration::from_millis(50)).await;
+    let waited = bench.queue.wait_for_end("nobody", blocking, Duration::from_millis(50)).await;
     assert!(matches!(waited, Err(Error::NotFound(_))), "{waited:?}");
 }
 
 #[tokio::test]
-async fn log_lines_are_kept_as_many_as_the_options_say() {
+async fn log_keeps_as_many_lines_as_the_options_say() {
     let bench = Bench::start().await;
     bench.add(JobOptions { keep_logs: Some(2), ..named("a") }).await;
     run_all(&bench, |job: Job<Value>| async move {

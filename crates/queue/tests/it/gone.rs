@@ -4,10 +4,10 @@ use examhall_queue::{JobOptions, Outcome, State};
 use examhall_testkit::eventually;
 use serde_json::Value;
 
-use crate::{Bench, PATIENCE};
+use crate::{Bench, TIMEOUT};
 
 #[tokio::test]
-async fn an_id_without_a_hash_is_dropped_and_can_be_added_again() {
+async fn id_without_a_hash_is_dropped_and_can_be_added_again() {
     let bench = Bench::start().await;
     bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost other-ghost").await;
     bench.redis.cmd::<i64>("ZADD bull:email:prioritized 1 evicted").await;
@@ -19,13 +19,13 @@ async fn an_id_without_a_hash_is_dropped_and_can_be_added_again() {
             "EXISTS bull:email:wait bull:email:prioritized bull:email:active bull:email:ghost bull:email:ghost:lock";
         (bench.redis.cmd::<i64>(left).await == 0).then_some(())
     };
-    eventually("nothing is left of them", PATIENCE, dropped).await;
+    eventually("nothing is left of them", TIMEOUT, dropped).await;
     bench.add(JobOptions { job_id: Some("ghost".into()), ..JobOptions::default() }).await;
     bench.in_state("completed", 2).await;
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_job_that_no_list_holds_is_removed_once_it_is_asked_after() {
+async fn states_deletes_the_hash_of_a_job_in_no_state() {
     let bench = Bench::start().await;
     for id in ["waits", "orphan", "held"] {
         bench.add(JobOptions { job_id: Some(id.into()), ..JobOptions::default() }).await;

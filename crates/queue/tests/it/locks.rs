@@ -13,10 +13,10 @@ use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::{Bench, PATIENCE, quick, watchful};
+use crate::{Bench, TIMEOUT, quick, watchful};
 
 #[tokio::test]
-async fn a_lock_is_kept_while_its_handler_runs() {
+async fn lock_is_renewed_while_its_handler_runs() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     let gate = Arc::new(Semaphore::new(0));
@@ -45,7 +45,7 @@ async fn a_lock_is_kept_while_its_handler_runs() {
 }
 
 #[tokio::test]
-async fn a_job_whose_worker_vanishes_is_run_by_another_with_its_priority() {
+async fn job_of_a_vanished_worker_is_recovered_with_its_priority() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions { priority: 3, ..JobOptions::default() }).await;
     let (taken, mut has) = mpsc::unbounded_channel();
@@ -65,7 +65,7 @@ async fn a_job_whose_worker_vanishes_is_run_by_another_with_its_priority() {
 }
 
 #[tokio::test]
-async fn a_job_that_lost_too_many_workers_fails_without_being_run() {
+async fn job_that_stalled_too_often_fails_without_a_run() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     bench
@@ -88,7 +88,7 @@ async fn a_job_that_lost_too_many_workers_fails_without_being_run() {
 }
 
 #[tokio::test]
-async fn an_ending_without_the_lock_changes_nothing() {
+async fn report_without_the_lock_changes_nothing() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     let gate = Arc::new(Semaphore::new(0));
@@ -103,10 +103,10 @@ async fn an_ending_without_the_lock_changes_nothing() {
         }
     };
     let (_stop, _running) = bench.run_with(watchful(), handler).await;
-    eventually("taken", PATIENCE, || async { (runs.load(Ordering::SeqCst) == 1).then_some(()) }).await;
+    eventually("taken", TIMEOUT, || async { (runs.load(Ordering::SeqCst) == 1).then_some(()) }).await;
     bench.redis.cmd::<i64>("DEL bull:email:1:lock").await;
     gate.add_permits(1);
-    eventually("run again", PATIENCE, || async { (runs.load(Ordering::SeqCst) == 2).then_some(()) }).await;
+    eventually("run again", TIMEOUT, || async { (runs.load(Ordering::SeqCst) == 2).then_some(()) }).await;
     assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, 0, "the first ending did not count");
     gate.add_permits(1);
     bench.in_state("completed", 1).await;

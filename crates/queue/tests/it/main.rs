@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A queue `bull:email` on a Redis of its own.
 struct Bench {
@@ -74,20 +74,20 @@ impl Bench {
     async fn in_state(&self, set: &str, jobs: i64) {
         let command = format!("ZCARD bull:email:{set}");
         let there = async || (self.redis.cmd::<i64>(&command).await == jobs).then_some(());
-        eventually(&format!("{jobs} jobs in {set}"), PATIENCE, there).await;
+        eventually(&format!("{jobs} jobs in {set}"), TIMEOUT, there).await;
     }
 
     /// Waits until workers have so many jobs in hand.
     async fn active(&self, jobs: i64) {
         let taken = async || (self.redis.cmd::<i64>("LLEN bull:email:active").await == jobs).then_some(());
-        eventually(&format!("{jobs} jobs in hand"), PATIENCE, taken).await;
+        eventually(&format!("{jobs} jobs in hand"), TIMEOUT, taken).await;
     }
 
     /// Waits until so many workers sleep: on BullMQ's marker.
     async fn asleep(&self, workers: usize) {
         let blocked = format!("blocked_clients:{workers}\r");
         let asleep = async || self.redis.cmd::<String>("INFO clients").await.contains(&blocked).then_some(());
-        eventually(&format!("{workers} workers asleep"), PATIENCE, asleep).await;
+        eventually(&format!("{workers} workers asleep"), TIMEOUT, asleep).await;
     }
 }
 

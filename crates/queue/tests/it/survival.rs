@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Bench, connect, watchful};
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 fn is_long() -> bool {
     std::env::var_os("EXAMHALL_LONG").is_some()
@@ -50,7 +50,7 @@ async fn add_many(bench: &Bench, count: u32) {
 }
 
 async fn all_completed(bench: &Bench, count: i64) {
-    eventually("every job has ended", PATIENCE, || async {
+    eventually("every job has ended", TIMEOUT, || async {
         let counts = bench.queue.counts().await.ok()?;
         (counts.completed == count && counts.active == 0).then_some(())
     })
@@ -95,7 +95,7 @@ async fn kill_workers(kills: u32) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_job_ends_although_workers_are_killed_and_the_dead_are_noticed_within_seconds() {
+async fn jobs_of_killed_workers_run_again_within_seconds() {
     let mut waits = Vec::new();
     for _ in 0..if is_long() { 10 } else { 1 } {
         waits.extend(kill_workers(10).await);
@@ -107,18 +107,18 @@ async fn every_job_ends_although_workers_are_killed_and_the_dead_are_noticed_wit
 }
 
 #[tokio::test]
-async fn the_examples_of_a_producer_a_worker_and_an_operator_work_together() {
+async fn examples_work_together() {
     let bench = Bench::start().await;
     let run = async |name: &str, more: &[&str]| {
         let url = bench.redis.url();
         let mut process = Process::spawn(name, Command::new(example(name)).args([url.as_str(), "email"]).args(more));
-        assert!(process.exit(PATIENCE).await.success(), "{}", process.output());
+        assert!(process.exit(TIMEOUT).await.success(), "{}", process.output());
         process.output()
     };
     assert!(run("producer", &["3"]).await.contains("added 2 more"));
     let worker = worker(&bench.redis, 5, 1).await;
     all_completed(&bench, 3).await;
-    eventually("the worker sleeps, and is seen", PATIENCE, || async {
+    eventually("the worker sleeps, and is seen", TIMEOUT, || async {
         bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
     })
     .await;
@@ -128,12 +128,12 @@ async fn the_examples_of_a_producer_a_worker_and_an_operator_work_together() {
 }
 
 #[tokio::test]
-async fn a_frozen_workers_jobs_stay_its_own_while_their_lock_lasts() {
+async fn frozen_worker_keeps_its_jobs_while_their_locks_last() {
     let bench = Bench::start().await;
     add_many(&bench, 2).await;
     let frozen = worker(&bench.redis, 2, 20_000).await;
-    eventually("both jobs are run", PATIENCE, || async { (runs(&frozen).len() == 2).then_some(()) }).await;
-    eventually("a sign of life", PATIENCE, || async {
+    eventually("both jobs are run", TIMEOUT, || async { (runs(&frozen).len() == 2).then_some(()) }).await;
+    eventually("a sign of life", TIMEOUT, || async {
         (!bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty()).then_some(())
     })
     .await;
@@ -144,12 +144,12 @@ async fn a_frozen_workers_jobs_stay_its_own_while_their_lock_lasts() {
         bench.redis.cmd::<String>(&format!("SET bull:email:{id}:lock {token} PX 60000")).await;
         bench.redis.cmd::<i64>(&format!("LPUSH bull:email:active {id}")).await;
     }
-    eventually("the frozen worker shows no life", PATIENCE, || async {
+    eventually("the frozen worker shows no life", TIMEOUT, || async {
         bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty().then_some(())
     })
     .await;
     let _other = worker(&bench.redis, 5, 1).await;
-    eventually("the dead worker's job is done", PATIENCE, || async {
+    eventually("the dead worker's job is done", TIMEOUT, || async {
         let job = bench.queue.get("dead").await.ok()??;
         (job.state == State::Completed).then_some(())
     })
@@ -165,14 +165,14 @@ async fn a_frozen_workers_jobs_stay_its_own_while_their_lock_lasts() {
 }
 
 async fn all_but_the_foreign_one(bench: &Bench) {
-    eventually("the thawed worker ends its jobs", PATIENCE, || async {
+    eventually("the thawed worker ends its jobs", TIMEOUT, || async {
         (bench.queue.counts().await.ok()?.completed == 3).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_connections_are_cut_every_second() {
+async fn no_job_is_lost_if_connections_are_cut_every_second() {
     let bench = Bench::start().await;
     let load = Load::start(&bench).await;
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
@@ -180,7 +180,7 @@ async fn nothing_is_lost_when_connections_are_cut_every_second() {
     while started.elapsed() < Duration::from_secs(30) {
         every_second.tick().await;
         bench.redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
-        longest = longest.max(load.goes_on(&bench, PATIENCE).await);
+        longest = longest.max(load.goes_on(&bench, TIMEOUT).await);
     }
     println!("after a cut jobs are run again within {longest:?}");
     assert!(longest <= AGAIN_WITHIN, "{longest:?}");
@@ -188,14 +188,14 @@ async fn nothing_is_lost_when_connections_are_cut_every_second() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_when_redis_restarts_and_workers_go_on_within_seconds() {
+async fn no_job_is_lost_if_redis_restarts() {
     let options = RedisOptions { append_only: true, ..RedisOptions::default() };
     let mut bench = Bench::over(Redis::start_with(options).await).await;
     let load = Load::start(&bench).await;
     for _ in 0..if is_long() { 5 } else { 2 } {
-        load.goes_on(&bench, PATIENCE).await;
+        load.goes_on(&bench, TIMEOUT).await;
         bench.redis.restart().await;
-        let resumed = load.goes_on(&bench, PATIENCE).await;
+        let resumed = load.goes_on(&bench, TIMEOUT).await;
         println!("after a restart jobs are run again within {resumed:?}");
         assert!(resumed <= AGAIN_WITHIN, "{resumed:?}");
     }
@@ -239,12 +239,12 @@ impl Load {
     }
 
     /// Waits until jobs are completed that were not before; gives how long that took.
-    async fn goes_on(&self, bench: &Bench, patience: Duration) -> Duration {
+    async fn goes_on(&self, bench: &Bench, timeout: Duration) -> Duration {
         let queue = bench.queue.clone();
         let completed = || async { queue.counts().await.ok().map(|counts| counts.completed) };
         let started = Instant::now();
-        let before = eventually("Redis answers", patience, completed).await;
-        eventually("more jobs are completed", patience, || async { completed().await.filter(|now| *now > before) })
+        let before = eventually("Redis answers", timeout, completed).await;
+        eventually("more jobs are completed", timeout, || async { completed().await.filter(|now| *now > before) })
             .await;
         started.elapsed()
     }
@@ -259,7 +259,7 @@ impl Load {
 }
 
 #[tokio::test]
-async fn a_handler_learns_that_its_job_may_be_anothers() {
+async fn handler_is_notified_of_a_lost_lease() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
@@ -269,7 +269,7 @@ async fn a_handler_learns_that_its_job_may_be_anothers() {
             told.send(job.claim.is_lost()).expect("the test listens");
             job.claim.lost().await;
             told.send(job.claim.is_lost()).expect("the test listens");
-            Outcome::Returned
+            Outcome::Released
         }
     };
     let (_stop, _running) = bench.run(handler).await;
@@ -280,14 +280,14 @@ async fn a_handler_learns_that_its_job_may_be_anothers() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_frozen_and_thawed_loses_no_job_that_a_worker_took_meanwhile() {
+async fn jobs_of_lost_answers_are_reclaimed_after_a_freeze() {
     let bench = Bench::start().await;
     let load = Load::start(&bench).await;
-    load.goes_on(&bench, PATIENCE).await;
+    load.goes_on(&bench, TIMEOUT).await;
     bench.redis.process().freeze();
     tokio::time::sleep(Duration::from_secs(3)).await; // longer than a command's time limit
     bench.redis.process().thaw();
-    load.goes_on(&bench, PATIENCE).await;
+    load.goes_on(&bench, TIMEOUT).await;
     load.ends(&bench).await;
     drop(connect(&bench.redis).await);
 }

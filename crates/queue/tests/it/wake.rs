@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Bench, quick};
 
 #[tokio::test]
-async fn a_worker_whose_slots_are_full_wakes_another_at_once() {
+async fn full_worker_passes_its_wake_up_on() {
     let bench = Bench::start().await;
     let never = WorkerOptions { drain_delay: Duration::from_mins(10), ..quick() };
     let gate = Arc::new(Semaphore::new(0));
@@ -45,7 +45,7 @@ async fn a_worker_whose_slots_are_full_wakes_another_at_once() {
 }
 
 #[tokio::test]
-async fn a_worker_that_sleeps_is_woken_by_a_job_and_by_a_delay_that_ends() {
+async fn blocked_worker_is_woken_by_ready_and_due_jobs() {
     let bench = Bench::start().await;
     let (ran, mut ids) = mpsc::unbounded_channel();
     let options = WorkerOptions { drain_delay: Duration::from_mins(2), ..quick() };

@@ -19,7 +19,7 @@ fn retried(attempts: u32, backoff: Backoff) -> JobOptions {
 }
 
 #[tokio::test]
-async fn a_completed_job_has_its_value_and_its_times() {
+async fn completed_job_has_its_value_and_times() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions::default()).await;
     let (stop, running) =
@@ -35,7 +35,7 @@ async fn a_completed_job_has_its_value_and_its_times() {
 }
 
 #[tokio::test]
-async fn jobs_run_in_bullmqs_order_first_those_without_priority() {
+async fn jobs_without_priority_run_first() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1", 1), ("none-a", 0), ("p2", 2), ("none-b", 0)] {
         bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
@@ -55,7 +55,7 @@ async fn jobs_run_in_bullmqs_order_first_those_without_priority() {
 }
 
 #[tokio::test]
-async fn a_failure_is_retried_after_the_backoff_and_fails_when_no_attempt_is_left() {
+async fn failed_job_is_retried_until_no_attempt_is_left() {
     let bench = Bench::start().await;
     let id = bench.add(retried(3, Backoff::exponential(Duration::from_millis(100)))).await;
     let runs = Arc::new(AtomicU32::new(0));
@@ -75,7 +75,7 @@ async fn a_failure_is_retried_after_the_backoff_and_fails_when_no_attempt_is_lef
 }
 
 #[tokio::test]
-async fn a_retry_keeps_the_jobs_priority() {
+async fn retry_keeps_the_priority() {
     let bench = Bench::start().await;
     let options = JobOptions { priority: 4, ..retried(2, Backoff::fixed(Duration::ZERO)) };
     let id = bench.add(options).await;
@@ -103,7 +103,7 @@ async fn a_retry_keeps_the_jobs_priority() {
 }
 
 #[tokio::test]
-async fn a_panicking_handler_fails_its_job_and_not_the_worker() {
+async fn panicking_handler_fails_its_job_only() {
     let bench = Bench::start().await;
     let bad = bench.add(JobOptions { job_id: Some("bad".into()), ..JobOptions::default() }).await;
     bench.add(JobOptions { job_id: Some("good".into()), ..JobOptions::default() }).await;
@@ -119,7 +119,7 @@ async fn a_panicking_handler_fails_its_job_and_not_the_worker() {
 }
 
 #[tokio::test]
-async fn a_job_that_cannot_be_read_fails_with_a_reason_and_the_next_one_runs() {
+async fn unreadable_job_fails_with_a_reason_and_the_next_runs() {
     let bench = Bench::start().await;
     bench.redis.command::<i64>(&["HSET", "bull:email:bad", "name", "x", "data", "{", "opts", "{}"]).await;
     bench.redis.cmd::<i64>("LPUSH bull:email:wait bad ghost").await;
@@ -132,7 +132,7 @@ async fn a_job_that_cannot_be_read_fails_with_a_reason_and_the_next_one_runs() {
 }
 
 #[tokio::test]
-async fn what_is_to_be_removed_is_removed() {
+async fn completed_jobs_are_kept_as_their_retention_says() {
     let bench = Bench::start().await;
     let removed = JobOptions { remove_on_complete: Some(Retention::Remove), ..JobOptions::default() };
     let newest = JobOptions { remove_on_complete: Some(Retention::Newest(2)), ..JobOptions::default() };
@@ -149,7 +149,7 @@ async fn what_is_to_be_removed_is_removed() {
 }
 
 #[tokio::test]
-async fn a_stopping_worker_finishes_what_it_has_and_takes_nothing_more() {
+async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
     let bench = Bench::start().await;
     for _ in 0..3 {
         bench.add(JobOptions::default()).await;
@@ -178,7 +178,7 @@ async fn a_stopping_worker_finishes_what_it_has_and_takes_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_within_the_grace_is_given_back_and_loses_no_attempt() {
+async fn job_is_released_after_the_grace_period() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions { priority: 2, ..retried(1, Backoff::fixed(Duration::ZERO)) }).await;
     let (begun, mut running_now) = mpsc::unbounded_channel();
@@ -198,13 +198,13 @@ async fn what_does_not_end_within_the_grace_is_given_back_and_loses_no_attempt()
 }
 
 #[tokio::test]
-async fn a_parked_job_runs_later_and_loses_no_attempt() {
+async fn snoozed_job_runs_later_and_loses_no_attempt() {
     let bench = Bench::start().await;
     bench.add(retried(1, Backoff::fixed(Duration::ZERO))).await;
     let (_stop, _running) = bench
         .run(|job: Job<Value>| async move {
             if job.attempts_started == 1 {
-                Outcome::Parked(Duration::from_millis(100))
+                Outcome::Snoozed(Duration::from_millis(100))
             } else {
                 Outcome::Completed(Value::Null)
             }
@@ -216,7 +216,7 @@ async fn a_parked_job_runs_later_and_loses_no_attempt() {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_while_the_queue_is_paused() {
+async fn paused_queue_has_its_jobs_in_bullmqs_list() {
     let bench = Bench::start().await;
     bench.redis.cmd::<i64>("HSET bull:email:meta paused 1").await;
     bench.add(JobOptions::default()).await;
@@ -227,7 +227,7 @@ async fn nothing_is_taken_while_the_queue_is_paused() {
 }
 
 #[tokio::test]
-async fn draining_waits_for_near_retries_and_reports_far_ones() {
+async fn drain_waits_for_near_retries_and_counts_far_ones() {
     let bench = Bench::start().await;
     bench.add(retried(2, Backoff::fixed(Duration::from_millis(100)))).await;
     bench.add(retried(2, Backoff::fixed(Duration::from_hours(1)))).await;

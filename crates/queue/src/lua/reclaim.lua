@@ -1,8 +1,8 @@
--- Gives a worker the jobs it took in a turn whose answer was lost.
+-- Returns to a worker the jobs that it took by a poll whose answer was lost.
 -- KEYS[1] meta
--- ARGV    the worker's own part of its tokens, lock in ms, longest data in bytes, then the ids it knows of
--- Returns {id, token, fields, 0 or the length of data too long to be read} for each other job whose lock is the worker's.
-local known, adopted = {}, {}
+-- ARGV    the worker's part of its tokens, lock in ms, longest data in bytes, then the ids of jobs that it knows of
+-- Returns {id, token, fields, 0 or the length of data too long to be read} of each other job that the worker has locked
+local known, reclaimed = {}, {}
 for at = 4, #ARGV do known[ARGV[at]] = true end
 local active = redis.call('LRANGE', P .. 'active', 0, 4999)
 for _, id in ipairs(active) do
@@ -11,7 +11,7 @@ for _, id in ipairs(active) do
   if token and string.match(token, ':([^:]+):%d+$') == ARGV[1] then
     redis.call('PEXPIRE', lock, ARGV[2])
     local fields, unread = read_job(P .. id, number(ARGV[3]))
-    adopted[#adopted + 1] = {id, token, fields, unread}
+    reclaimed[#reclaimed + 1] = {id, token, fields, unread}
   end
 end
-return adopted
+return reclaimed

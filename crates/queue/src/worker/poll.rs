@@ -1,4 +1,4 @@
-//! One turn: report, and take.
+//! One poll: a round trip that reports ended runs and takes jobs.
 
 use std::time::Duration;
 
@@ -6,43 +6,45 @@ use examhall_redis::{Value, convert};
 
 use super::report::Report;
 use crate::{
-    Error, Queue,
+    Error,
+    client::Client,
     clock::now_ms,
+    code::Code,
     job::{LONGEST_DATA, TakenJob},
     script,
 };
 
-/// What Redis answered.
-pub(super) struct Turn {
-    /// The time that was given, in ms since 1970: what was due by then has been looked at.
-    pub(super) asked_at: i64,
-    /// For each report: 0, or why it changed nothing.
-    pub(super) codes: Vec<i64>,
+/// Redis's answer.
+pub(super) struct Polled {
+    /// The worker's time when it polled, in ms since 1970: jobs that were due by then are ready.
+    pub(super) polled_at: i64,
+    /// One for each report.
+    pub(super) codes: Vec<Code>,
     pub(super) taken: Vec<TakenJob>,
-    /// Ids that stood for jobs whose hashes are gone: they stand there no longer.
+    /// Ids of jobs whose hashes are gone; the ids are removed.
     pub(super) gone: Vec<String>,
     /// When the earliest delayed job is due, in ms since 1970.
     pub(super) next_due: Option<i64>,
-    /// How long the queue's rate limit still lasts.
+    /// For how long the queue's rate limit allows no job.
     pub(super) limited: Option<Duration>,
-    /// Jobs in the hands of all workers.
+    /// Number of active jobs, of all workers.
     pub(super) active: usize,
 }
 
-/// What a worker takes jobs with.
+/// How a worker takes jobs.
 pub(super) struct Taking<'a> {
     pub(super) wanted: usize,
     pub(super) lock: Duration,
     pub(super) worker_name: &'a str,
-    /// What the locks of these jobs hold; another one for each exchange, so that a job that is taken again has another.
+    /// Fencing token of the locks: a new one for each poll.
     pub(super) token: &'a str,
 }
 
-pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &Taking<'_>) -> Result<Turn, Error> {
-    let asked_at = now_ms();
+pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Polled, Error> {
+    let polled_at = now_ms();
     let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
     args.extend([
-        asked_at.to_string().into(),
+        polled_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
         taking.worker_name.into(),
         taking.token.into(),
@@ -50,18 +52,18 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
         LONGEST_DATA.to_string().into(),
     ]);
     args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
-    let Value::Array(answer) = queue.eval(&script::EXCHANGE, args).await? else {
-        return Err(Error::UnexpectedAnswer("exchange gave no list"));
+    let Value::Array(answer) = client.eval(&script::POLL, args).await? else {
+        return Err(Error::UnexpectedAnswer("a poll's answer is not a list"));
     };
-    let [codes, taken, next_due, limited, active, gone] =
-        <[Value; 6]>::try_from(answer).map_err(|_| Error::UnexpectedAnswer("exchange gives six parts"))?;
+    let [codes, taken, next_due, limited, active, gone] = <[Value; 6]>::try_from(answer)
+        .map_err(|_| Error::UnexpectedAnswer("a poll's answer does not have six parts"))?;
     let (codes, limited): (Vec<i64>, u64) = (convert(codes)?, convert(limited)?);
     if codes.len() != reports.len() {
-        return Err(Error::UnexpectedAnswer("exchange gives a code for each report"));
+        return Err(Error::UnexpectedAnswer("a poll's answer does not have a code for each report"));
     }
-    Ok(Turn {
-        asked_at,
-        codes,
+    Ok(Polled {
+        polled_at,
+        codes: codes.into_iter().map(Code::try_from).collect::<Result<_, _>>()?,
         taken: to_jobs(taken)?,
         gone: convert(gone)?,
         next_due: Some(convert(next_due)?).filter(|due| *due > 0),
@@ -70,22 +72,22 @@ pub(super) async fn exchange<T>(queue: &Queue<T>, reports: &[Report], taking: &T
     })
 }
 
-/// The jobs whose locks Redis holds for the worker `uuid` and that it does not know of, `known` being those it does: it
-/// took them in a turn whose answer was lost.
-pub(super) async fn adopt<T>(
-    queue: &Queue<T>,
+/// Returns the jobs that the worker `uuid` has locked, other than the `known` ones: it took them by a poll whose answer
+/// was lost.
+pub(super) async fn reclaim(
+    client: &Client,
     uuid: &str,
     lock: Duration,
     known: impl Iterator<Item = &str>,
 ) -> Result<Vec<TakenJob>, Error> {
     let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into(), LONGEST_DATA.to_string().into()];
     args.extend(known.map(Value::from));
-    to_jobs(queue.eval(&script::ADOPT, args).await?)
+    to_jobs(client.eval(&script::RECLAIM, args).await?)
 }
 
 fn to_jobs(answer: Value) -> Result<Vec<TakenJob>, Error> {
     match answer {
         Value::Array(jobs) => jobs.into_iter().map(TakenJob::from_answer).collect(),
-        _ => Err(Error::UnexpectedAnswer("jobs are no list")),
+        _ => Err(Error::UnexpectedAnswer("jobs are not a list")),
     }
 }

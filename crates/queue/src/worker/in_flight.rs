@@ -1,4 +1,4 @@
-//! The jobs a worker has, shared with those who keep their locks.
+//! The claims of a worker's jobs, shared with the tasks that renew their locks.
 
 use std::{
     collections::HashMap,
@@ -10,19 +10,19 @@ use std::{
 
 use crate::Claim;
 
-/// The jobs a worker has, by id.
+/// Claims of the jobs in flight, by job id.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InHand {
+pub(super) struct InFlight {
     claims: Arc<Mutex<HashMap<String, Claim>>>,
     others: Arc<AtomicBool>,
 }
 
-impl InHand {
+impl InFlight {
     pub(super) fn add(&self, claim: Claim) {
         self.lock().insert(claim.id().to_owned(), claim);
     }
 
-    /// Forgets a job, unless it has been taken again under another token.
+    /// Removes a job, unless it was taken again with another token.
     pub(super) fn remove(&self, id: &str, token: &str) {
         let mut claims = self.lock();
         if claims.get(id).is_some_and(|claim| claim.token() == token) {
@@ -38,14 +38,14 @@ impl InHand {
         self.lock().is_empty()
     }
 
-    /// Takes note of how many jobs are active in the whole queue.
-    pub(super) fn note_active(&self, active: usize) {
+    /// Stores whether other workers have jobs; `active` is the number of all active jobs of the queue.
+    pub(super) fn set_active(&self, active: usize) {
         let others = active > self.lock().len();
         self.others.store(others, Ordering::Relaxed);
     }
 
-    /// Whether other workers had jobs when this one looked last.
-    pub(super) fn others_have_some(&self) -> bool {
+    /// Returns whether other workers had jobs at the last poll.
+    pub(super) fn others_have_jobs(&self) -> bool {
         self.others.load(Ordering::Relaxed)
     }
 

@@ -1,4 +1,4 @@
--- Since when the first job of each priority waits.
+-- Reads since when the first job of each priority waits.
 -- KEYS[1] meta
 -- Returns priority, timestamp, priority, timestamp, ...; priority 0 is none.
 local oldest = {}

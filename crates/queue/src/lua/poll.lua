@@ -1,12 +1,11 @@
--- The turn itself. What it seldom needs, `lazily` makes when it does: each command and each function made costs about 1 us,
--- and a turn for one job has room for 40.
+-- The poll itself. `lazily` makes the functions that it seldom needs: each command and each function made costs about
+-- 1 us, and a poll for one job has a budget of 40 us.
 local reports = (#ARGV - HEAD) / WIDTH
 local codes = {}
 local spent -- of the rate limit
 local outcomes, promote_due
 
--- Gives up each job's lock and its place in `active`. A code below 0 says why that cannot be; then nothing of the job is
--- changed.
+-- Releases each job's lock and removes it from `active`, or sets a code that says why not; such a job is not changed.
 if reports > 0 then
   local keys, locks, released, unlocked = {}, {}, {}, {}
   for i = 1, reports do
@@ -20,12 +19,12 @@ if reports > 0 then
   for i = 1, reports do
     local at = HEAD + (i - 1) * WIDTH
     local id, owner = ARGV[at + 1], owners[i]
-    if not all_exist and redis.call('EXISTS', keys[i]) == 0 then codes[i] = -1
-    elseif not owner then codes[i] = -2
-    elseif owner ~= ARGV[at + 2] then codes[i] = -6
-    elseif redis.call('LREM', P .. 'active', '-1', id) == 0 then codes[i] = -3
+    if not all_exist and redis.call('EXISTS', keys[i]) == 0 then codes[i] = NOT_FOUND
+    elseif not owner then codes[i] = LOCK_MISSING
+    elseif owner ~= ARGV[at + 2] then codes[i] = LOCK_MISMATCH
+    elseif redis.call('LREM', P .. 'active', '-1', id) == 0 then codes[i] = WRONG_STATE
     else
-      codes[i] = 0
+      codes[i] = DONE
       released[#released + 1] = id
       unlocked[#unlocked + 1] = locks[i]
     end
@@ -37,7 +36,7 @@ if reports > 0 then
 end
 
 for i = 1, reports do
-  if codes[i] == 0 then
+  if codes[i] == DONE then
     local id, _, outcome, made, deduplication_id, a, b, c = unpack(ARGV, HEAD + (i - 1) * WIDTH + 1, HEAD + i * WIDTH)
     if outcome == 'completed' then
       if deduplication_id ~= '' then free_deduplication_id(deduplication_id, id) end
@@ -86,14 +85,14 @@ if wanted > 0 then
   local left = (max > 0 and max or NO_MORE) - number(spent)
   if left <= 0 then
     local lasts = redis.call('PTTL', P .. 'limiter')
-    if lasts == -1 then redis.call('DEL', P .. 'limiter') end -- it would never end
-    limited_for = math.max(lasts, 1) -- less than 1 ms is more than nothing
+    if lasts == -1 then redis.call('DEL', P .. 'limiter') end -- it would never expire
+    limited_for = math.max(lasts, 1) -- 0 would be no limit
     wanted = 0
   end
   wanted = math.min(wanted, left)
 end
 
--- Out of `wait` and then out of `prioritized`, into `active`.
+-- Moves jobs from `wait` and then from `prioritized` to `active`.
 local ids = wanted > 0 and redis.call('RPOP', P .. 'wait', wanted) or {}
 if #ids < wanted then
   local with_scores = redis.call('ZPOPMIN', P .. 'prioritized', wanted - #ids)
@@ -125,7 +124,7 @@ for i, id in ipairs(ids) do
     end
     if not fields[DEFERRED] then counted = counted + 1 end
     taken[#taken + 1] = {id, ARGV[4], fields, unread}
-  else -- its hash was evicted, or removed by somebody who left the id: whoever knows more can add it again
+  else -- its hash was evicted or deleted: once the id is dropped, a producer can add it again
     redis.call('LREM', P .. 'active', 1, id)
     active = active - 1
     gone[#gone + 1] = id
@@ -133,7 +132,7 @@ for i, id in ipairs(ids) do
 end
 
 if #ids > 0 then
-  redis.call('ZADD', P .. 'marker', '0', '0') -- there may be more, for others
+  redis.call('ZADD', P .. 'marker', '0', '0') -- there may be more, for other workers
   if max > 0 and counted > 0 and redis.call('INCRBY', P .. 'limiter', counted) == counted then
     redis.call('PEXPIRE', P .. 'limiter', number(meta[4]))
   end

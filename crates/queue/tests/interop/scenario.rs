@@ -11,7 +11,7 @@ use crate::{node::Node, ours::Ours, snapshot::Snapshot, sweep};
 pub(crate) const PREFIX: &str = "bull:email:";
 
 /// Far longer than anything takes, so that a busy machine fails no test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// The most, in ms, that something may come late which a signal starts: a very busy machine's 150 ms, and far less than
 /// it would take without the signal.
@@ -21,13 +21,13 @@ pub(crate) const PROMPT: i64 = 4_000;
 pub(crate) const DRAIN_DELAY: u64 = 9;
 
 /// A queue `bull:email` on a Redis of its own, with Node.js at hand.
-pub(crate) struct Scene {
+pub(crate) struct Scenario {
     pub(crate) redis: Redis,
     pub(crate) node: Node,
     pub(crate) queue: Queue<Value>,
 }
 
-impl Scene {
+impl Scenario {
     pub(crate) async fn start(version: u8) -> Self {
         let redis = Redis::start().await;
         let node = Node::start(&redis, version);
@@ -60,7 +60,7 @@ impl Scene {
 
     /// Waits until what `ready` looks for is there, and gives the moment's snapshot.
     pub(crate) async fn once(&self, what: &str, ready: impl Fn(&Snapshot) -> bool) -> Snapshot {
-        eventually(what, PATIENCE, || async { Some(self.snapshot().await).filter(&ready) }).await
+        eventually(what, TIMEOUT, || async { Some(self.snapshot().await).filter(&ready) }).await
     }
 
     /// Waits until so many jobs are in this state, and gives the moment's snapshot.
@@ -73,7 +73,7 @@ impl Scene {
             }
             Some(self.snapshot().await).filter(|now| now.members(state).len() == count)
         };
-        eventually(&format!("{count} jobs in {state}"), PATIENCE, all_there).await
+        eventually(&format!("{count} jobs in {state}"), TIMEOUT, all_there).await
     }
 
     /// Waits until `count` further checks for stalled jobs have been made.
@@ -82,7 +82,7 @@ impl Scene {
         for _ in 0..count {
             let before = latest().await;
             let another = || async { latest().await.filter(|check| before.as_ref() != Some(check)) };
-            eventually("another check for stalled jobs", PATIENCE, another).await;
+            eventually("another check for stalled jobs", TIMEOUT, another).await;
         }
     }
 

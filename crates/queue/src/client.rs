@@ -1,0 +1,54 @@
+//! A queue's keys, and the connection to the server that has them.
+
+use std::sync::Arc;
+
+use examhall_redis::{Connection, FromValue, Route, Script, Value};
+
+use crate::{Error, keys::Keys};
+
+/// Runs scripts and commands on a queue's keys. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    keys: Keys,
+    meta: String,
+}
+
+impl Client {
+    pub(crate) fn new(connection: Connection, keys: Keys) -> Self {
+        let meta = keys.of("meta");
+        Self(Arc::new(Inner { connection, keys, meta }))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Routes a command to the server of the queue's keys.
+    pub(crate) fn route(&self) -> Route<'_> {
+        Route::Key(&self.0.meta)
+    }
+
+    pub(crate) async fn eval<R: FromValue>(&self, script: &'static Script, args: Vec<Value>) -> Result<R, Error> {
+        Ok(self.0.connection.eval(script, &[&self.0.meta], args).await?)
+    }
+
+    /// Runs a command whose first argument is `key`.
+    pub(crate) async fn command<R: FromValue>(&self, name: &'static str, key: &str, args: &[&str]) -> Result<R, Error> {
+        let args = std::iter::once(key).chain(args.iter().copied()).map(Value::from).collect();
+        Ok(self.0.connection.command(name, Route::Key(key), args).await?)
+    }
+
+    /// Runs a command without a key.
+    pub(crate) async fn at_server(&self, name: &'static str, words: &[&str]) -> Result<String, Error> {
+        let words = words.iter().copied().map(Value::from).collect();
+        Ok(self.0.connection.command(name, self.route(), words).await?)
+    }
+}

@@ -1,0 +1,69 @@
+//! Result codes of the scripts.
+
+use crate::Error;
+
+/// How a script ended, as `lua/codes.lua` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Done = 0,
+    /// Done in part: there is more for another run.
+    More = 1,
+    /// There is no such job.
+    NotFound = -1,
+    LockMissing = -2,
+    /// The job is not in the state that the script needs.
+    WrongState = -3,
+    /// Another worker has the lock.
+    LockMismatch = -6,
+    /// Only BullMQ can handle the job.
+    Foreign = -8,
+    NotPaused = -20,
+    /// Workers have jobs of the queue.
+    NotIdle = -21,
+}
+
+impl Code {
+    const ALL: [Self; 9] = [
+        Self::Done,
+        Self::More,
+        Self::NotFound,
+        Self::LockMissing,
+        Self::WrongState,
+        Self::LockMismatch,
+        Self::Foreign,
+        Self::NotPaused,
+        Self::NotIdle,
+    ];
+}
+
+impl TryFrom<i64> for Code {
+    type Error = Error;
+
+    fn try_from(number: i64) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|code| *code as i64 == number).ok_or(Error::UnexpectedAnswer("an unknown code"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lua_has_the_same_codes() {
+        let line = |code: Code| {
+            let name = format!("{code:?}").chars().fold(String::new(), |name, letter| {
+                let word = if letter.is_uppercase() && !name.is_empty() { "_" } else { "" };
+                name + word + &letter.to_uppercase().to_string()
+            });
+            format!("local {name} = {}\n", code as i64)
+        };
+        let lua = include_str!("lua/codes.lua").split_once('\n').map(|(_comment, codes)| codes.trim_end());
+        assert_eq!(lua, Some(Code::ALL.map(line).concat().trim_end()));
+    }
+
+    #[test]
+    fn unknown_codes_are_errors() {
+        assert_eq!(Code::try_from(-3).ok(), Some(Code::WrongState));
+        assert!(Code::try_from(-4).is_err());
+    }
+}

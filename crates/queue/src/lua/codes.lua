@@ -1,0 +1,11 @@
+-- Result codes, as `code.rs` reads them; down to -8 they are BullMQ's.
+local DONE = 0
+local MORE = 1
+local NOT_FOUND = -1
+local LOCK_MISSING = -2
+local WRONG_STATE = -3
+local LOCK_MISMATCH = -6
+local FOREIGN = -8
+local NOT_PAUSED = -20
+local NOT_IDLE = -21
+

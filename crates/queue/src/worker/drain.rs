@@ -1,0 +1,104 @@
+//! Drains a queue: runs a worker until there is nothing left to do.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Handler, Worker,
+    plan::Next,
+    report::{Report, ReportKind},
+};
+use crate::clock::{millis, now_ms};
+
+/// Result of [`Worker::drain`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Number of completed jobs.
+    pub completed: u64,
+    /// Ids of jobs that failed for good.
+    pub failed: Vec<String>,
+    /// Number of jobs whose next run is due after the timeout.
+    pub retried_later: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Draining {
+    drained: Drained,
+    /// When the retries of this worker's jobs are due, in ms since 1970.
+    retries: HashMap<String, i64>,
+}
+
+impl Draining {
+    pub(super) fn started(&mut self, id: &str) {
+        self.retries.remove(id);
+    }
+
+    pub(super) fn reported(&mut self, report: &Report) {
+        match &report.kind {
+            ReportKind::Completed { .. } => self.drained.completed += 1,
+            ReportKind::Failed { .. } | ReportKind::Poisoned { .. } => self.drained.failed.push(report.id.clone()),
+            _ => {
+                let due = report.runs_again_after().map(|delay| now_ms().saturating_add_unsigned(delay));
+                self.retries.extend(due.map(|due| (report.id.clone(), due)));
+            }
+        }
+    }
+
+    /// Returns when the next retry is due that is worth waiting for.
+    fn next_retry(&mut self, polled_at: i64, timeout: Duration) -> Option<i64> {
+        // A job that was due at the poll and not taken was taken by another worker.
+        self.retries.retain(|_, due| *due > polled_at);
+        let latest = polled_at.saturating_add_unsigned(millis(timeout));
+        self.retries.values().copied().filter(|due| *due <= latest).min()
+    }
+}
+
+impl<T, H> Worker<T, H>
+where
+    T: DeserializeOwned + Send + 'static,
+    H: Handler<T>,
+{
+    /// Runs until there is nothing left to take, and the retries of its jobs that are due within `timeout` have run too,
+    /// or until `stop`.
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use examhall_queue::{Connection, Job, Outcome, Queue, Worker, WorkerOptions};
+    /// # use tokio_util::sync::CancellationToken;
+    /// # async fn run(queue: Queue<String>, blocking: Connection) {
+    /// let handler = |job: Job<String>| async move { Outcome::Completed(job.data.into()) };
+    /// let worker = Worker::new(queue, blocking, WorkerOptions::default(), handler);
+    /// let drained = worker.drain(Duration::from_secs(15), CancellationToken::new()).await;
+    /// println!("{} done, failed: {:?}, {} later", drained.completed, drained.failed, drained.retried_later);
+    /// # }
+    /// ```
+    pub async fn drain(mut self, timeout: Duration, stop: CancellationToken) -> Drained {
+        self.draining = Some(Draining::default());
+        while !stop.is_cancelled() {
+            self.send().await;
+            if self.is_drained(timeout) {
+                break;
+            }
+            self.wait(&stop).await;
+        }
+        self.finish().await;
+        let Draining { drained, retries } = self.draining.unwrap_or_default();
+        Drained { retried_later: retries.len() as u64, ..drained }
+    }
+
+    /// Returns whether there is nothing left to do; if there is only a retry, plans to wait for it.
+    fn is_drained(&mut self, timeout: Duration) -> bool {
+        let is_idle = self.state().is_idle();
+        // There may be more jobs after a rate limit, and among those of a poll whose answer was lost.
+        let (Next::Wait { until, polled_at, is_limited: false }, true, None) =
+            (&mut self.polls.next, is_idle, self.polls.doubt)
+        else {
+            return false;
+        };
+        let Some(draining) = &mut self.draining else { return false };
+        *until = draining.next_retry(*polled_at, timeout);
+        until.is_none()
+    }
+}

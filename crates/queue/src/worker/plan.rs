@@ -1,0 +1,185 @@
+//! Decides when a worker polls and what it waits for, without I/O and with the time as an argument.
+
+use std::time::Duration;
+
+/// Largest number of jobs that one poll reports, and that it takes: fred parses a long answer from its start each time
+/// another part of it arrives.
+const MAX_BATCH: usize = 64;
+/// Largest number of polls in flight.
+const MAX_POLLS: usize = 5;
+
+/// When to poll next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// At once.
+    Now,
+    /// As soon as a slot is free: there are more jobs.
+    WhenFree,
+    /// At an event, and at `until` (ms since 1970) if there is one.
+    Wait { until: Option<i64>, polled_at: i64, is_limited: bool },
+    /// At this time (ms since 1970) and not before: Redis is unreachable.
+    Retry { at: i64 },
+}
+
+/// State of a worker's loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    pub(super) next: Next,
+    /// Whether the answer to a poll was lost: the worker may have jobs that it does not know of.
+    pub(super) in_doubt: bool,
+    pub(super) is_stopping: bool,
+    /// Polls in flight.
+    pub(super) polls: usize,
+    /// Free slots that these have asked jobs for.
+    pub(super) reserved: usize,
+    pub(super) running: usize,
+    /// Ended runs that are not reported yet.
+    pub(super) ended: usize,
+    pub(super) concurrency: usize,
+    pub(super) longest_wait: Duration,
+}
+
+/// Size of a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PollSize {
+    pub(super) reports: usize,
+    pub(super) wanted: usize,
+}
+
+/// What ends a wait, besides the events that always do: an answer, an ended run, a new concurrency, a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    pub(super) marker: Marker,
+    pub(super) timer: Option<Duration>,
+}
+
+/// Use of the connection that blocks on BullMQ's marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// None: the answers of polls in flight decide.
+    Ignore,
+    /// Blocks for up to this time.
+    Block(Duration),
+    /// Wakes another worker if this one is woken: it could take no job.
+    PassOn,
+}
+
+impl State {
+    fn free_slots(&self) -> usize {
+        if self.is_stopping { 0 } else { self.concurrency.saturating_sub(self.running + self.reserved) }
+    }
+
+    /// Returns whether there is nothing to run, to report or to receive.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running + self.ended + self.polls == 0
+    }
+
+    /// Returns the size of the next poll, if it is due.
+    pub(super) fn next_poll(&self) -> Option<PollSize> {
+        let is_due = match self.next {
+            Next::Now => self.ended > 0 || !self.is_stopping,
+            Next::WhenFree => self.ended > 0 || self.free_slots() > 0,
+            Next::Wait { .. } => self.ended > 0,
+            Next::Retry { .. } => false,
+        };
+        // Many short jobs end at once. Several polls share them, so that Redis always has one to run.
+        let share = self.concurrency.div_ceil(MAX_POLLS).clamp(1, MAX_BATCH);
+        let is_full = self.ended >= share && self.polls < MAX_POLLS && !self.in_doubt;
+        let reports = self.ended.min(share);
+        let wanted = self.free_slots().saturating_sub(self.ended - reports).min(MAX_BATCH);
+        (is_due && (self.polls == 0 || is_full)).then_some(PollSize { reports, wanted })
+    }
+}
+
+/// Decides what to wait for; `now` is in ms since 1970.
+pub(super) fn plan(state: &State, now: i64) -> Wait {
+    let until = match state.next {
+        Next::Now | Next::WhenFree => None,
+        Next::Wait { until, .. } => until,
+        Next::Retry { at } => Some(at),
+    };
+    // An idle worker polls now and then, so that dashboards and the watchdog see that it is alive.
+    let longest = state.longest_wait;
+    let span = until.map_or(longest, |at| Duration::from_millis((at - now).try_into().unwrap_or(0)).min(longest));
+    let may_take = state.free_slots() > 0 && !matches!(state.next, Next::Retry { .. });
+    let marker = match (may_take, state.polls) {
+        (false, _) => Marker::PassOn,
+        (true, 0) => Marker::Block(span),
+        (true, _) => Marker::Ignore,
+    };
+    let timer = (state.polls == 0 && (until.is_some() || !may_take)).then_some(span);
+    Wait { marker, timer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000;
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn waits(until: Option<i64>) -> State {
+        state(Next::Wait { until, polled_at: NOW, is_limited: false })
+    }
+
+    fn state(next: Next) -> State {
+        State {
+            next,
+            in_doubt: false,
+            is_stopping: false,
+            polls: 0,
+            reserved: 0,
+            running: 0,
+            ended: 0,
+            concurrency: 10,
+            longest_wait: LONGEST,
+        }
+    }
+
+    #[test]
+    fn waits_end_as_planned() {
+        let ms = Duration::from_millis;
+        let retry = state(Next::Retry { at: NOW + 200 });
+        for (name, state, marker, timer) in [
+            ("idle", waits(None), Marker::Block(LONGEST), None),
+            ("delayed job", waits(Some(NOW + 300)), Marker::Block(ms(300)), Some(ms(300))),
+            ("overdue job", waits(Some(NOW - 300)), Marker::Block(ms(0)), Some(ms(0))),
+            ("far job", waits(Some(NOW + 60_000)), Marker::Block(LONGEST), Some(LONGEST)),
+            ("poll in flight", State { polls: 1, reserved: 9, ..waits(None) }, Marker::Ignore, None),
+            ("last slots asked for", State { polls: 1, reserved: 10, ..waits(None) }, Marker::PassOn, None),
+            ("all slots full", State { running: 10, ..state(Next::WhenFree) }, Marker::PassOn, Some(LONGEST)),
+            ("concurrency 0", State { concurrency: 0, ..waits(None) }, Marker::PassOn, Some(LONGEST)),
+            ("stopping", State { is_stopping: true, running: 1, ..waits(None) }, Marker::PassOn, Some(LONGEST)),
+            ("Redis unreachable", retry, Marker::PassOn, Some(ms(200))),
+            ("unreachable, poll in flight", State { polls: 1, ..retry }, Marker::PassOn, None),
+        ] {
+            assert_eq!(plan(&state, NOW), Wait { marker, timer }, "{name}");
+        }
+    }
+
+    #[test]
+    fn polls_are_sent_when_due() {
+        let now = state(Next::Now);
+        let full = State { running: 10, ..state(Next::WhenFree) };
+        let hundred = State { concurrency: 100, running: 70, ended: 30, polls: 1, ..state(Next::WhenFree) };
+        for (name, state, expected) in [
+            ("first poll", now, Some((0, 10))),
+            ("more jobs, a free slot", State { running: 9, ..full }, Some((0, 1))),
+            ("more jobs, no slot", full, None),
+            ("nothing to report", waits(None), None),
+            ("one run ended", State { ended: 1, ..waits(None) }, Some((1, 10))),
+            ("one run ended, poll in flight", State { ended: 1, polls: 1, ..waits(None) }, None),
+            ("a full batch, poll in flight", hundred, Some((20, 20))),
+            ("a full batch, all polls in flight", State { polls: MAX_POLLS, ..hundred }, None),
+            ("a full batch, an answer lost", State { in_doubt: true, ..hundred }, None),
+            ("very many slots", State { concurrency: 1_000, ended: 500, ..now }, Some((64, 64))),
+            ("concurrency 0", State { concurrency: 0, ..now }, Some((0, 0))),
+            ("stopping", State { is_stopping: true, ..now }, None),
+            ("stopping, one run ended", State { is_stopping: true, ended: 1, ..now }, Some((1, 0))),
+            ("Redis unreachable", State { ended: 1, ..state(Next::Retry { at: NOW }) }, None),
+        ] {
+            let expected = expected.map(|(reports, wanted)| PollSize { reports, wanted });
+            assert_eq!(state.next_poll(), expected, "{name}");
+        }
+    }
+}

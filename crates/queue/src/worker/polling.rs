@@ -1,0 +1,232 @@
+//! The polls of a worker: sends what is due, starts the taken jobs, and settles the reports.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde::de::DeserializeOwned;
+use tokio::task::{Id, JoinError};
+
+use super::{
+    Handler, Worker,
+    plan::{Next, PollSize},
+    poll::{Polled, Taking, poll, reclaim},
+    report::{Report, ReportKind, Run, RunningJob},
+};
+use crate::{
+    Claim, Error, Failure, Outcome,
+    claim::Lease,
+    clock::{millis, now_ms},
+    code::Code,
+    job::{TakenJob, Unfit},
+};
+
+/// For how long jobs of a lost answer are reclaimed: its script may still run.
+const DOUBT: Duration = Duration::from_secs(5);
+/// Interval of reclaims.
+const RECLAIM: Duration = Duration::from_millis(500);
+/// Backoff after Redis was unreachable, in ms.
+const BACKOFF: i64 = 200;
+
+/// The polls of a worker.
+pub(super) struct Polls {
+    in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    /// Free slots that these have asked jobs for.
+    pub(super) reserved: usize,
+    /// Number of polls so far.
+    sent: u64,
+    pub(super) next: Next,
+    /// Set while the worker may have jobs that it does not know of.
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// The answer to a poll was lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    until: Instant,
+    next_reclaim: Instant,
+}
+
+/// A poll with its answer.
+pub(super) struct Answer {
+    reports: Vec<Report>,
+    wanted: usize,
+    polled: Result<Polled, Error>,
+}
+
+impl Polls {
+    pub(super) fn new() -> Self {
+        Self { in_flight: FuturesUnordered::new(), reserved: 0, sent: 0, next: Next::Now, doubt: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Waits for an answer; returns `None` if no poll is in flight.
+    pub(super) async fn answer(&mut self) -> Option<Answer> {
+        self.in_flight.next().await
+    }
+
+    /// Backs off after an error. A script may have run all the same: the worker may have its jobs, and its reports may
+    /// have been received.
+    fn fail(&mut self, error: &Error) {
+        tracing::warn!(%error, "Queue not reached");
+        self.doubt = Some(Doubt { until: Instant::now() + DOUBT, next_reclaim: Instant::now() });
+        self.next = Next::Retry { at: now_ms() + BACKOFF };
+    }
+}
+
+impl<T, H> Worker<T, H>
+where
+    T: DeserializeOwned + Send + 'static,
+    H: Handler<T>,
+{
+    /// Sends the polls that are due.
+    pub(super) async fn send(&mut self) {
+        if self.polls.len() == 0
+            && !matches!(self.polls.next, Next::Retry { .. })
+            && let Err(error) = self.reclaim().await
+        {
+            return self.polls.fail(&error);
+        }
+        while let Some(size) = self.state().next_poll() {
+            self.poll(size);
+        }
+    }
+
+    fn poll(&mut self, PollSize { reports, wanted }: PollSize) {
+        let (client, identity, options) = (self.queue.client().clone(), self.identity.clone(), self.options.clone());
+        let reports: Vec<Report> = self.reports.drain(..reports).collect();
+        self.polls.reserved += wanted;
+        self.polls.sent += 1;
+        let number = self.polls.sent;
+        self.polls.in_flight.push(Box::pin(async move {
+            let polled = async {
+                let client_id = client.connection().client_id(client.route()).await?;
+                let token = &identity.token(client_id, number);
+                let taking = Taking { wanted, lock: options.lock, worker_name: &options.name, token };
+                poll(&client, &reports, &taking).await
+            };
+            let polled = polled.await;
+            Answer { reports, wanted, polled }
+        }));
+    }
+
+    pub(super) fn answered(&mut self, Answer { reports, wanted, polled }: Answer) {
+        self.polls.reserved -= wanted;
+        match polled {
+            Ok(polled) => self.polls.next = self.accept(polled, &reports, wanted),
+            Err(error) => {
+                self.reports.extend(reports.into_iter().map(Report::repeated));
+                self.polls.fail(&error);
+            }
+        }
+    }
+
+    fn accept(&mut self, polled: Polled, reports: &[Report], wanted: usize) -> Next {
+        for (report, code) in reports.iter().zip(polled.codes) {
+            self.settle(report, code);
+        }
+        for id in &polled.gone {
+            tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
+        }
+        let (taken, polled_at) = (polled.taken.len() + polled.gone.len(), polled.polled_at);
+        for job in polled.taken {
+            self.start(&job);
+        }
+        self.in_flight.set_active(polled.active);
+        if taken == wanted {
+            return Next::WhenFree;
+        }
+        let after = |span: Duration| polled_at.saturating_add_unsigned(millis(span));
+        let reclaim = self.polls.doubt.map(|_| after(RECLAIM));
+        let until = [polled.next_due, polled.limited.map(after), reclaim].into_iter().flatten().min();
+        Next::Wait { until, polled_at, is_limited: polled.limited.is_some() }
+    }
+
+    /// Starts the jobs that a poll took whose answer was lost.
+    async fn reclaim(&mut self) -> Result<(), Error> {
+        let (Some(doubt), now) = (self.polls.doubt, Instant::now()) else { return Ok(()) };
+        if now < doubt.next_reclaim {
+            return Ok(());
+        }
+        let known = self.in_flight.all();
+        let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.id.as_str()));
+        for job in reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await? {
+            tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
+            self.start(&job);
+        }
+        self.polls.doubt = (now < doubt.until).then_some(Doubt { next_reclaim: now + RECLAIM, ..doubt });
+        Ok(())
+    }
+
+    fn start(&mut self, taken: &TakenJob) {
+        let options = taken.options();
+        let mut job = RunningJob::new(taken, options.as_ref().cloned().unwrap_or_default());
+        let lease = Lease {
+            id: job.id.clone(),
+            token: job.token.clone(),
+            keep_logs: job.options.keep_logs.unwrap_or_default(),
+            duration: self.options.lock,
+        };
+        let claim = Claim::new(lease, self.queue.client().clone());
+        self.in_flight.add(claim.clone());
+        if let Some(draining) = &mut self.draining {
+            draining.started(&job.id);
+        }
+        let (opened, given_up) = (taken.open::<T>(options, claim), taken.deferred_failure());
+        job.options.remove_on_complete = job.options.remove_on_complete.or(self.options.remove_on_complete);
+        job.options.remove_on_fail = job.options.remove_on_fail.or(self.options.remove_on_fail);
+        let handler = Arc::clone(&self.handler);
+        let task = self.running.spawn(async move {
+            match opened {
+                Ok(job) => Run::Ended(match given_up {
+                    Some(reason) => handler.give_up(job, reason).await,
+                    None => handler.run(job).await,
+                }),
+                Err(Unfit::Rejected(reason)) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
+                Err(Unfit::Poisoned { reason, data, opts }) => Run::Poisoned { reason, data, opts },
+            }
+        });
+        self.jobs.insert(task.id(), job);
+    }
+
+    pub(super) fn ended(&mut self, ended: Result<(Id, Run), JoinError>) {
+        let (id, run) = match ended {
+            Ok(ended) => ended,
+            Err(error) if error.is_cancelled() => (error.id(), Run::Ended(Outcome::Released)),
+            Err(error) => {
+                tracing::error!(%error, "A job's handler panicked");
+                (error.id(), Run::Ended(Outcome::Failed(Failure::new("the handler panicked"))))
+            }
+        };
+        if let Some(job) = self.jobs.remove(&id) {
+            self.reports.push(job.conclude(run, now_ms(), fastrand::f64()));
+        }
+    }
+
+    fn settle(&mut self, report: &Report, code: Code) {
+        self.in_flight.remove(&report.id, &report.token);
+        match (code, report.is_repeated) {
+            (Code::Done, _) => {}
+            // Most likely the report was received when it was sent first, and the answer was lost.
+            (_, true) => tracing::info!(job_id = report.id, ?code, "The job had ended, or was no longer this worker's"),
+            (_, false) => {
+                tracing::warn!(job_id = report.id, ?code, "The job was no longer this worker's when it ended");
+                return;
+            }
+        }
+        match report.kind {
+            ReportKind::Completed { .. } => self.control.counters.completed.add(1),
+            ReportKind::Failed { .. } | ReportKind::Poisoned { .. } => self.control.counters.failed.add(1),
+            _ => {}
+        }
+        if let Some(draining) = &mut self.draining {
+            draining.reported(report);
+        }
+    }
+}
