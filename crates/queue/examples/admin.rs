@@ -1,4 +1,4 @@
-//! Looks at a queue and mends it: `cargo run --example admin -- redis://127.0.0.1:6379 greetings`
+//! Inspects and repairs a queue: `cargo run --example admin -- redis://127.0.0.1:6379 greetings`
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::{error::Error, time::Duration};
@@ -14,11 +14,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let connection = Connection::open(&url)?;
     let queue: Queue<Value> = Queue::new(connection, "bull", &name)?;
-    queue.initialize().await?; // connected, and a server that suits
+    queue.initialize().await?; // waits for the connection and checks the server
 
     println!("{:?}", queue.counts().await?);
     for oldest in queue.oldest_waiting().await? {
-        println!("priority {}: the first job waits since {}", oldest.priority, oldest.timestamp);
+        println!("priority {}: the oldest job waits since {}", oldest.priority, oldest.timestamp);
     }
     for worker in queue.workers().await? {
         println!("worker {:?} at {}", worker.name, worker.address);
@@ -28,6 +28,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let retried = queue.retry_failed(Some("try again later"), Attempts::Reset).await?;
     let removed = queue.clean(State::Completed, Duration::from_hours(24), 1000).await?;
-    println!("{retried} run again, {} old ones removed", removed.len());
+    println!("{retried} retried, {} old ones removed", removed.len());
     Ok(())
 }

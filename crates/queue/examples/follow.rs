@@ -9,7 +9,7 @@ use examhall_queue::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-/// Converts pages, and says how far it is.
+/// Converts pages, and reports its progress.
 async fn convert(job: Job<Value>) -> Outcome {
     let Some(pages) = job.data["pages"].as_u64() else {
         return Outcome::Unrecoverable(Failure::new("pages is missing")); // another run would not help
@@ -18,7 +18,7 @@ async fn convert(job: Job<Value>) -> Outcome {
         if job.claim.is_lost() {
             return Outcome::Released; // another worker may have it
         }
-        // What cannot be shown now is no reason to stop.
+        // The job goes on if its progress cannot be stored.
         let _ = job.claim.set_progress(&(100 * page / pages)).await;
         let _ = job.claim.log(&format!("page {page}")).await;
     }
@@ -31,8 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = args.next().unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
     let name = args.next().unwrap_or_else(|| "pages".to_owned());
     let queue: Queue<Value> = Queue::new(Connection::open(&url)?, "bull", &name)?;
-    queue.initialize().await?; // connected, and a server that suits
-    // Whoever sleeps in Redis needs a connection for nothing else.
+    queue.initialize().await?; // waits for the connection and checks the server
+    // Blocking reads need a connection of their own.
     let mut events = queue.events(Connection::open(&url)?, Position::Now).await?;
 
     let stop = CancellationToken::new();
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let job = NewJob { name: "convert".to_owned(), data: json!({"pages": 4}), options: JobOptions::default() };
     let id = queue.add(job).await?;
     loop {
-        let (_position, event) = events.next().await; // keep the position to go on after it another time
+        let (_position, event) = events.next().await; // store the position to continue after it later
         match event {
             Event::Progress { id: of, progress } if of == id => println!("{progress} %"),
             Event::Completed { id: of, .. } | Event::Failed { id: of, .. } if of == id => break,
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let lines = queue.logs(id, 0, 10).await?.len();
         println!("{}: {:?} {:?}, {lines} lines of log", job.state, job.returnvalue, job.failed_reason);
     }
-    stop.cancel(); // finishes what it has in hand
+    stop.cancel(); // lets running jobs finish
     working.await?;
     Ok(())
 }

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let connection = Connection::open(&url)?;
     let queue: Queue<Greeting> = Queue::new(connection, "bull", &name)?;
-    queue.initialize().await?; // connected, and a server that suits
+    queue.initialize().await?; // waits for the connection and checks the server
 
     // Up to three runs, 2 s and 4 s apart; ahead of all jobs with a higher number.
     let retry = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };

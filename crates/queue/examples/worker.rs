@@ -1,6 +1,6 @@
 //! Runs jobs until Ctrl-C: `cargo run --example worker -- redis://127.0.0.1:6379 greetings 5 100`
 //!
-//! The last number is how many milliseconds a job takes. Each run is a line on stdout: `run <id> <ms since 1970>`.
+//! The last number is the duration of a job in ms. Each run writes a line to stdout: `run <id> <ms since 1970>`.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::{
@@ -22,13 +22,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let connection = Connection::open(&url)?;
     let queue: Queue<Value> = Queue::new(connection, "bull", &name)?;
-    queue.initialize().await?; // connected, and a server that suits
+    queue.initialize().await?; // waits for the connection and checks the server
 
     let handler = move |job: Job<Value>| async move {
         println!("run {} {}", job.id, SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
         tokio::select! {
             () = tokio::time::sleep(takes) => Outcome::Completed(json!({"greeted": job.data["to"]})),
-            // Another worker may have the job: what must not be done twice is not begun.
+            // Another worker may have the job: do not start what must not be done twice.
             () = job.claim.lost() => Outcome::Released,
         }
     };

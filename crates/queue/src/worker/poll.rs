@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Redis's answer.
-pub(super) struct Polled {
+pub(super) struct Received {
     /// The worker's time when it polled, in ms since 1970: jobs that were due by then are ready.
     pub(super) polled_at: i64,
     /// One for each report.
@@ -40,7 +40,7 @@ pub(super) struct Taking<'a> {
     pub(super) token: &'a str,
 }
 
-pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Polled, Error> {
+pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
     let polled_at = now_ms();
     let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
     args.extend([
@@ -61,7 +61,7 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
     if codes.len() != reports.len() {
         return Err(Error::UnexpectedAnswer("a poll's answer does not have a code for each report"));
     }
-    Ok(Polled {
+    Ok(Received {
         polled_at,
         codes: codes.into_iter().map(Code::try_from).collect::<Result<_, _>>()?,
         taken: to_jobs(taken)?,

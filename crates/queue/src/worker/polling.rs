@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinError};
 use super::{
     Handler, Worker,
     plan::{Next, PollSize},
-    poll::{Polled, Taking, poll, reclaim},
+    poll::{Received, Taking, poll, reclaim},
     report::{Report, ReportKind, Run, RunningJob},
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(super) struct Doubt {
 pub(super) struct Answer {
     reports: Vec<Report>,
     wanted: usize,
-    polled: Result<Polled, Error>,
+    received: Result<Received, Error>,
 }
 
 impl Polls {
@@ -105,21 +105,21 @@ where
         self.polls.sent += 1;
         let number = self.polls.sent;
         self.polls.in_flight.push(Box::pin(async move {
-            let polled = async {
+            let received = async {
                 let client_id = client.connection().client_id(client.route()).await?;
                 let token = &identity.token(client_id, number);
                 let taking = Taking { wanted, lock: options.lock, worker_name: &options.name, token };
                 poll(&client, &reports, &taking).await
             };
-            let polled = polled.await;
-            Answer { reports, wanted, polled }
+            let received = received.await;
+            Answer { reports, wanted, received }
         }));
     }
 
-    pub(super) fn answered(&mut self, Answer { reports, wanted, polled }: Answer) {
+    pub(super) fn answered(&mut self, Answer { reports, wanted, received }: Answer) {
         self.polls.reserved -= wanted;
-        match polled {
-            Ok(polled) => self.polls.next = self.accept(polled, &reports, wanted),
+        match received {
+            Ok(received) => self.polls.next = self.accept(received, &reports, wanted),
             Err(error) => {
                 self.reports.extend(reports.into_iter().map(Report::repeated));
                 self.polls.fail(&error);
@@ -127,25 +127,25 @@ where
         }
     }
 
-    fn accept(&mut self, polled: Polled, reports: &[Report], wanted: usize) -> Next {
-        for (report, code) in reports.iter().zip(polled.codes) {
+    fn accept(&mut self, received: Received, reports: &[Report], wanted: usize) -> Next {
+        for (report, code) in reports.iter().zip(received.codes) {
             self.settle(report, code);
         }
-        for id in &polled.gone {
+        for id in &received.gone {
             tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
         }
-        let (taken, polled_at) = (polled.taken.len() + polled.gone.len(), polled.polled_at);
-        for job in polled.taken {
+        let (taken, polled_at) = (received.taken.len() + received.gone.len(), received.polled_at);
+        for job in received.taken {
             self.start(&job);
         }
-        self.in_flight.set_active(polled.active);
+        self.in_flight.set_active(received.active);
         if taken == wanted {
             return Next::WhenFree;
         }
         let after = |span: Duration| polled_at.saturating_add_unsigned(millis(span));
         let reclaim = self.polls.doubt.map(|_| after(RECLAIM));
-        let until = [polled.next_due, polled.limited.map(after), reclaim].into_iter().flatten().min();
-        Next::Wait { until, polled_at, is_limited: polled.limited.is_some() }
+        let until = [received.next_due, received.limited.map(after), reclaim].into_iter().flatten().min();
+        Next::Wait { until, polled_at, is_limited: received.limited.is_some() }
     }
 
     /// Starts the jobs that a poll took whose answer was lost.

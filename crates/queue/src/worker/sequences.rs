@@ -31,8 +31,8 @@ impl Poller {
         });
         let token = &self.identity.token(0, self.polls);
         let taking = Taking { wanted, lock: Duration::from_mins(1), worker_name: "", token };
-        let polled = poll(queue.client(), report.as_slice(), &taking).await?;
+        let received = poll(queue.client(), report.as_slice(), &taking).await?;
         self.polls += 1;
-        Ok(polled.taken.into_iter().map(Arc::new))
+        Ok(received.taken.into_iter().map(Arc::new))
     }
 }

@@ -25,6 +25,24 @@ async fn id_without_a_hash_is_dropped_and_can_be_added_again() {
 }
 
 #[tokio::test]
+async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
+    let bench = Bench::start().await;
+    let due = 4096_i64 << 40; // in the year 2004
+    bench.redis.cmd::<i64>(&format!("ZADD bull:email:delayed {due} promoted {due} due")).await;
+    bench.queue.promote("promoted").await.expect("promoted");
+    bench.redis.cmd::<i64>("LPUSH bull:email:active vanished").await;
+    bench.redis.cmd::<i64>("SADD bull:email:stalled vanished").await;
+    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let dropped = async || {
+        let left = "EXISTS bull:email:wait bull:email:active bull:email:delayed";
+        (bench.redis.cmd::<i64>(left).await == 0).then_some(())
+    };
+    eventually("the ids are dropped", TIMEOUT, dropped).await;
+    let hashes = "EXISTS bull:email:promoted bull:email:due bull:email:vanished";
+    assert_eq!(bench.redis.cmd::<i64>(hashes).await, 0, "a hash would block the id");
+}
+
+#[tokio::test]
 async fn states_deletes_the_hash_of_a_job_in_no_state() {
     let bench = Bench::start().await;
     for id in ["waits", "orphan", "held"] {
