@@ -150,26 +150,21 @@ impl Mailer {
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let blocking = self.blocking_connection()?;
-        let (ledger_writer, body_wiper) = (self.handler.ledger_writer.clone(), self.handler.body_wiper.clone());
-        let (transport, concurrency) = (Arc::clone(&self.handler.transport), self.options.concurrency);
+        let (handler, concurrency) = (self.handler.clone(), self.options.concurrency);
+        let transport = Arc::clone(&handler.transport);
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
         let worker = Worker::new(self.queue.clone(), blocking, self.options, self.handler);
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
-        tokio::spawn(limit_concurrency(Arc::clone(&transport), worker.control(), concurrency, background.clone()));
+        tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, background.clone()));
         let control = worker.control();
         liveness.follow("worker", move || control.since_iteration());
         tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
         tokio::spawn(report_stopping(liveness, stop.clone()));
         supervisor::ready();
         worker.run(stop).await;
-        ledger_writer.finish().await;
-        if let Some(body_wiper) = body_wiper {
-            body_wiper.finish().await;
-        }
-        background.cancel();
-        transport.close_idle().await;
+        handler.finish(&background).await;
         self.queue.connection().close().await;
         Ok(())
     }

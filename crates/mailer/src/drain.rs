@@ -148,8 +148,8 @@ impl Mailer {
     ) -> anyhow::Result<(Drained, Option<EarlyStop>)> {
         let background = CancellationToken::new();
         let blocking = self.blocking_connection()?;
-        let (ledger_writer, body_wiper) = (self.handler.ledger_writer.clone(), self.handler.body_wiper.clone());
-        let transport = Arc::clone(&self.handler.transport);
+        let sender = self.handler.clone();
+        let transport = Arc::clone(&sender.transport);
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
         let handler = LimitedHandler {
@@ -159,14 +159,9 @@ impl Mailer {
             stop: stop.clone(),
         };
         let worker = Worker::new(self.queue, blocking, self.options, handler);
-        tokio::spawn(stop_early(Arc::clone(&transport), options.max_time, stop.clone(), background.clone()));
+        tokio::spawn(stop_early(transport, options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(RETRY_WINDOW, stop.clone()).await;
-        ledger_writer.finish().await;
-        if let Some(body_wiper) = body_wiper {
-            body_wiper.finish().await;
-        }
-        background.cancel();
-        transport.close_idle().await;
+        sender.finish(&background).await;
         Ok((drained, stop.is_cancelled().then_some(EarlyStop::Stopped)))
     }
 }

@@ -70,16 +70,20 @@ fn class_of(priority: u32) -> MailClass {
     }
 }
 
-fn publish_counts(counts: &Counts, queue: &str) {
-    let states = [
+/// Returns the number of jobs in each state, by the state's name.
+pub(crate) fn by_state(counts: &Counts) -> [(&'static str, i64); 6] {
+    [
         ("waiting", counts.waiting),
         ("prioritized", counts.prioritized),
         ("delayed", counts.delayed),
         ("active", counts.active),
         ("completed", counts.completed),
         ("failed", counts.failed),
-    ];
-    for (state, count) in states {
+    ]
+}
+
+fn publish_counts(counts: &Counts, queue: &str) {
+    for (state, count) in by_state(counts) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge needs no precision")]
         metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state).set(count as f64);
     }

@@ -22,6 +22,7 @@ use examhall_core::{EmailJob, MailClass};
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
 use examhall_queue::{Failure, Handler, Job, Outcome};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt::{Attempt, is_in_doubt, is_of},
@@ -83,6 +84,16 @@ impl Handler<Payload> for SendMail {
 }
 
 impl SendMail {
+    /// Waits for writes in the background, cancels `background`, and closes idle connections.
+    pub(crate) async fn finish(self, background: &CancellationToken) {
+        self.ledger_writer.finish().await;
+        if let Some(body_wiper) = self.body_wiper {
+            body_wiper.finish().await;
+        }
+        background.cancel();
+        self.transport.close_idle().await;
+    }
+
     async fn attempt(&self, job: &Job<Payload>) -> AttemptOutcome {
         match self.send(job).await {
             Ok(result) => AttemptOutcome::Sent(result),

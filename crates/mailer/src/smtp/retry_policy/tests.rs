@@ -1,11 +1,11 @@
 use super::*;
 
-fn error(phase: Phase, kind: ErrorKind) -> SmtpError {
-    SmtpError { phase, kind }
+fn class(phase: Phase, kind: ErrorKind) -> FailureClass {
+    classify(&SmtpError { phase, kind }, SenderOrigin::Settings)
 }
 
-fn refusal(phase: Phase, code: u16, words: &str) -> FailureClass {
-    classify(&error(phase, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Settings)
+fn refusal(code: u16, words: &str) -> ErrorKind {
+    ErrorKind::Refusal(Reply::new(code, words))
 }
 
 const UNAVAILABLE: FailureClass = FailureClass::Provider(ProviderFailure::Unavailable);
@@ -20,7 +20,7 @@ const UNKNOWN_USER: FailureClass = FailureClass::Permanent(Suppression::Now);
 fn check(phases: &[Phase], rows: &[(u16, &str)], expected: FailureClass) {
     for phase in phases {
         for (code, words) in rows {
-            assert_eq!(refusal(*phase, *code, words), expected, "{phase:?}: {code} {words}");
+            assert_eq!(class(*phase, refusal(*code, words)), expected, "{phase:?}: {code} {words}");
         }
     }
 }
@@ -28,21 +28,15 @@ fn check(phases: &[Phase], rows: &[(u16, &str)], expected: FailureClass) {
 #[test]
 fn unreachable_server_is_unavailable() {
     for phase in [Phase::Connect, Phase::Tls, Phase::Greeting] {
-        assert_eq!(
-            classify(&error(phase, ErrorKind::ConnectionLost("refused".into())), SenderOrigin::Settings),
-            UNAVAILABLE
-        );
+        assert_eq!(class(phase, ErrorKind::ConnectionLost("refused".into())), UNAVAILABLE);
     }
 }
 
 #[test]
 fn bad_certificate_and_missing_starttls_are_insecure() {
-    assert_eq!(classify(&error(Phase::Tls, ErrorKind::Untrusted("expired".into())), SenderOrigin::Settings), INSECURE);
-    assert_eq!(
-        classify(&error(Phase::Connect, ErrorKind::Untrusted("expired".into())), SenderOrigin::Settings),
-        INSECURE
-    );
-    assert_eq!(classify(&error(Phase::Tls, ErrorKind::NotOffered("STARTTLS")), SenderOrigin::Settings), INSECURE);
+    assert_eq!(class(Phase::Tls, ErrorKind::Untrusted("expired".into())), INSECURE);
+    assert_eq!(class(Phase::Connect, ErrorKind::Untrusted("expired".into())), INSECURE);
+    assert_eq!(class(Phase::Tls, ErrorKind::NotOffered("STARTTLS")), INSECURE);
 }
 
 #[test]
@@ -64,7 +58,7 @@ fn temporary_login_failure_is_unavailable() {
 fn refused_login_needs_an_operator() {
     let codes = [500, 501, 502, 503, 504, 530, 534, 535, 538].map(|code| (code, "5.7.8 no"));
     check(&[Phase::Auth], &codes, LOGIN_REFUSED);
-    assert_eq!(classify(&error(Phase::Auth, ErrorKind::NotOffered("AUTH")), SenderOrigin::Settings), LOGIN_REFUSED);
+    assert_eq!(class(Phase::Auth, ErrorKind::NotOffered("AUTH")), LOGIN_REFUSED);
     check(&[Phase::Mail, Phase::Rcpt, Phase::Data], &[(530, "5.7.0 log in first")], LOGIN_REFUSED);
 }
 
@@ -84,10 +78,7 @@ fn sender_refused_at_rcpt_does_not_suppress() {
     ];
     check(&[Phase::Rcpt], &rows, SENDER_REFUSED);
     for (code, words) in rows {
-        assert_eq!(
-            classify(&error(Phase::Rcpt, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Job),
-            FAILED
-        );
+        assert_eq!(classify(&SmtpError::new(Phase::Rcpt, refusal(code, words)), SenderOrigin::Job), FAILED);
     }
     check(&[Phase::Rcpt], &[(450, "4.1.8 <x@y>: Sender address rejected: Domain not found")], FailureClass::Transient);
 }
@@ -98,10 +89,7 @@ fn refused_sender_opens_circuit_only_for_mail_from() {
         [(550, "5.1.7 x"), (553, "5.1.8 x"), (550, "5.7.1 not yours"), (553, "sender refused"), (501, "5.1.7 x")];
     check(&[Phase::Mail], &rows, SENDER_REFUSED);
     for (code, words) in rows {
-        assert_eq!(
-            classify(&error(Phase::Mail, ErrorKind::Refusal(Reply::new(code, words))), SenderOrigin::Job),
-            FAILED
-        );
+        assert_eq!(classify(&SmtpError::new(Phase::Mail, refusal(code, words)), SenderOrigin::Job), FAILED);
     }
 }
 
@@ -152,20 +140,14 @@ fn policy_refusal_fails_without_suppression() {
 
 #[test]
 fn mail_that_needs_a_missing_extension_fails() {
-    assert_eq!(classify(&error(Phase::Mail, ErrorKind::NotOffered("SMTPUTF8")), SenderOrigin::Settings), FAILED);
+    assert_eq!(class(Phase::Mail, ErrorKind::NotOffered("SMTPUTF8")), FAILED);
 }
 
 #[test]
 fn lost_connection_before_end_of_data_was_not_sent() {
     for phase in [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Body] {
-        assert_eq!(
-            classify(&error(phase, ErrorKind::ConnectionLost("reset".into())), SenderOrigin::Settings),
-            UNAVAILABLE
-        );
-        assert_eq!(
-            classify(&error(phase, ErrorKind::UnexpectedReply("?".into())), SenderOrigin::Settings),
-            UNAVAILABLE
-        );
+        assert_eq!(class(phase, ErrorKind::ConnectionLost("reset".into())), UNAVAILABLE);
+        assert_eq!(class(phase, ErrorKind::UnexpectedReply("?".into())), UNAVAILABLE);
     }
 }
 
@@ -181,16 +163,12 @@ fn final_reply_decides() {
 
 #[test]
 fn missing_reply_to_end_of_data_is_ambiguous() {
-    assert_eq!(
-        classify(&error(Phase::EndOfData, ErrorKind::ConnectionLost("reset".into())), SenderOrigin::Settings),
-        FailureClass::Ambiguous
-    );
+    assert_eq!(class(Phase::EndOfData, ErrorKind::ConnectionLost("reset".into())), FailureClass::Ambiguous);
 }
 
 #[test]
 fn garbled_final_reply_is_ambiguous_and_unavailable() {
-    let class =
-        classify(&error(Phase::EndOfData, ErrorKind::UnexpectedReply("354 go on".into())), SenderOrigin::Settings);
+    let class = class(Phase::EndOfData, ErrorKind::UnexpectedReply("354 go on".into()));
     assert_eq!(class, FailureClass::GarbledReply);
     assert_eq!((class.provider_failure(), class.is_ambiguous()), (Some(ProviderFailure::Unavailable), true));
 }
