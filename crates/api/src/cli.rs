@@ -20,7 +20,7 @@ use secrecy::ExposeSecret;
 use crate::{
     Application,
     auth::{Passwords, SecretToken},
-    check, mail, openapi, seed,
+    check, mail, routes, seed,
     state::now,
 };
 
@@ -285,7 +285,7 @@ async fn print_check(settings: &ApiSettings, json: bool) -> anyhow::Result<()> {
 
 fn print_openapi() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    Ok(writeln!(out, "{}", serde_json::to_string_pretty(&openapi::document())?)?)
+    Ok(writeln!(out, "{}", serde_json::to_string_pretty(&routes::document())?)?)
 }
 
 fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Result<()> {

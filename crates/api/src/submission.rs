@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use examhall_core::{AttemptId, ExamId, ExamResult, Timestamp, Ungraded, UserId};
 use examhall_store::{Error, Grading, NewMail, Place, PreparedPaper, Submission, Submitted};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +21,11 @@ const BATCH: u64 = 100;
 const LOADS: usize = 5;
 
 /// A result, with what could not be graded.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct HandedIn {
     #[serde(flatten)]
     pub(crate) result: ExamResult,
+    /// Answers that cannot be graded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ungraded: Vec<Ungraded>,
 }

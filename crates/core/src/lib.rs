@@ -32,6 +32,8 @@ mod email_job;
 mod exams;
 mod priority;
 mod retry;
+#[cfg(feature = "schema")]
+mod schema;
 mod text;
 mod timestamp;
 

@@ -4,6 +4,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
 
 use super::problem::Problem;
+use crate::openapi::{Description, Input};
 
 /// What a guard has found out, and the input that was read and validated after that.
 ///
@@ -27,5 +28,12 @@ where
             let input = T::from_request(&request, &mut payload).await;
             input.map(|input| Self(guard, input)).map_err(|error| Problem::of(&error.into()))
         })
+    }
+}
+
+impl<G: Input, T: Input> Input for Authorized<G, T> {
+    fn describe(description: &mut Description) {
+        G::describe(description);
+        T::describe(description);
     }
 }

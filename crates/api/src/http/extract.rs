@@ -12,11 +12,13 @@ use actix_web::{
     web,
 };
 use examhall_core::{Role, Viewer};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::{faults::fault, problem::Problem};
 use crate::{
     auth::AccessTokens,
+    openapi::{Access, Description, Input},
     state::{State, now},
 };
 
@@ -29,6 +31,12 @@ impl FromRequest for LoggedIn {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         std::future::ready(viewer(request).map(Self))
+    }
+}
+
+impl Input for LoggedIn {
+    fn describe(description: &mut Description) {
+        description.access(Access::User);
     }
 }
 
@@ -45,6 +53,12 @@ impl FromRequest for Admin {
             Ok(_) => Err(Problem::forbidden("only administrators may do this")),
             Err(problem) => Err(problem),
         })
+    }
+}
+
+impl Input for Admin {
+    fn describe(description: &mut Description) {
+        description.access(Access::Admin);
     }
 }
 
@@ -80,6 +94,12 @@ impl<T: FromStr> FromRequest for Id<T> {
     }
 }
 
+impl<T: JsonSchema> Input for Id<T> {
+    fn describe(description: &mut Description) {
+        description.path::<T>("id");
+    }
+}
+
 /// What stands behind the question mark.
 pub(crate) struct Parameters<T>(pub(crate) T);
 
@@ -88,11 +108,20 @@ impl<T: DeserializeOwned> FromRequest for Parameters<T> {
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        std::future::ready(
-            parsed.map(Self).map_err(|error| Problem::invalid(vec![fault(error.path(), &error.inner().to_string())])),
-        )
+        std::future::ready(parameters(request.query_string()).map(Self))
+    }
+}
+
+/// Reads what stands behind the question mark.
+pub(super) fn parameters<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+    parsed.map_err(|error| Problem::invalid(vec![fault(error.path(), &error.inner().to_string())]))
+}
+
+impl<T: JsonSchema> Input for Parameters<T> {
+    fn describe(description: &mut Description) {
+        description.query::<T>();
     }
 }
 
@@ -133,6 +162,13 @@ impl FromRequest for IfMatch {
             Ok(header::IfMatch::Items(tags)) => Ok(Self(Some(tags.iter().filter_map(version_of).collect()))),
             Err(_) => Err(bad()),
         })
+    }
+}
+
+impl Input for IfMatch {
+    fn describe(description: &mut Description) {
+        description.header("If-Match");
+        description.problem(StatusCode::PRECONDITION_FAILED);
     }
 }
 

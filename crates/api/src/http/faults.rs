@@ -1,35 +1,47 @@
-//! Everything that is wrong with a body at once, in words for whoever sent it.
+//! Everything that is wrong with a body at once: the body is held against the JSON Schema of its type.
 //!
-//! serde stops at the first field that it cannot take. What it could not take is replaced by something that it can, and
-//! read again: so the next one is found.
+//! serde stops at the first field that it cannot read, so the schema is asked once serde has refused a body. What does not
+//! fit is replaced by something that does, so that limits can be checked, too.
 
-use std::vec;
-
+use examhall_core::Timestamp;
 use garde::Validate;
-use serde::de::{DeserializeOwned, Deserializer};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
+use uuid::Uuid;
 
 use super::{object::Object, problem::FieldError};
+use crate::openapi::schema_of;
 
 /// Most faults that are named.
 const MOST: usize = 20;
-/// Of larger bodies the first fault is named only: each is found by reading all of it again.
-const LARGEST: usize = 64 * 1024;
-/// Longest detail, in characters: serde repeats what it was sent.
+/// Longest detail, in characters: it repeats what was sent.
 const LONGEST: usize = 200;
-const UNKNOWN: &str = "unknown field `";
 
-/// Reads an object, or says what is wrong with it and where.
-pub(super) fn read<'de, T: DeserializeOwned, D>(deserializer: D) -> Result<T, (FieldError, D::Error)>
+/// Everything that is wrong with a body that is JSON and no `T`.
+pub(super) fn all<T>(body: &[u8]) -> Vec<FieldError>
 where
-    D: Deserializer<'de>,
+    T: DeserializeOwned + Validate<Context = ()> + JsonSchema,
 {
-    let read = serde_path_to_error::deserialize::<_, Object<T>>(deserializer).map(|Object(value)| value);
-    read.map_err(|error| (fault(error.path(), &error.inner().to_string()), error.into_inner()))
+    let schema = schema_of::<T>();
+    let mut check = Check { root: &schema, faults: Vec::new() };
+    let Ok(mut value) = serde_json::from_slice(body) else { return vec![first::<T>(body)] };
+    check.visit(&schema, &mut value, "");
+    let mut faults = check.faults;
+    if faults.is_empty() {
+        return vec![first::<T>(body)]; // a schema cannot say that a field is given once
+    }
+    if let Ok(Object(whole)) = Object::<T>::deserialize(value) {
+        let replaced: Vec<_> = faults.iter().map(|fault| fault.pointer.clone() + "/").collect();
+        let was_sent = |one: &FieldError| !replaced.iter().any(|at| format!("{}/", one.pointer).starts_with(at));
+        faults.extend(violations(&whole).into_iter().filter(was_sent));
+        faults.truncate(MOST);
+    }
+    faults
 }
 
-/// What is over a limit.
+/// Limits that are exceeded.
 pub(super) fn violations<T: Validate<Context = ()>>(value: &T) -> Vec<FieldError> {
     let Err(report) = value.validate() else { return Vec::new() };
     let of = |(path, error): (garde::Path, garde::Error)| {
@@ -43,65 +55,225 @@ pub(super) fn violations<T: Validate<Context = ()>>(value: &T) -> Vec<FieldError
     report.into_inner().into_iter().map(of).collect()
 }
 
-/// `first` and every other fault of `body`, as far as they can be found.
-pub(super) fn all<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8], first: FieldError) -> Vec<FieldError> {
-    let parsed = (body.len() <= LARGEST).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
-    let Some(mut body) = parsed else { return vec![first] };
-    let (mut faults, mut fault) = (Vec::<(FieldError, vec::IntoIter<_>)>::new(), first);
-    loop {
-        // One that is met again: what was taken in its place will not do either.
-        let at = faults.iter().position(|(known, _)| known.pointer == fault.pointer).unwrap_or(faults.len());
-        if at == faults.len() {
-            faults.push((fault.clone(), stand_ins(&fault).into_iter()));
+/// Holds a value against a schema, and makes it fit.
+struct Check<'a> {
+    /// Where references lead.
+    root: &'a Value,
+    faults: Vec<FieldError>,
+}
+
+impl<'a> Check<'a> {
+    fn visit(&mut self, schema: &'a Value, value: &mut Value, at: &str) {
+        let schema = self.choice(self.resolved(schema), value);
+        if self.faults.len() == MOST {
+            return;
         }
-        let is_put = faults[at].1.next().is_some_and(|stand_in| put(&mut body, &fault.pointer, stand_in).is_some());
-        let named = faults.iter().map(|(fault, _)| fault.clone());
-        if !is_put || faults.len() == MOST {
-            return named.collect();
+        if !self.has_type(schema, value) {
+            let expected = self.kinds(schema).join(" or ");
+            return self.refuse(schema, value, at, format!("invalid type: {}, expected {expected}", shown(value)));
         }
-        match read::<T, _>(&body) {
-            Err((next, _)) => fault = next,
-            Ok(whole) => {
-                let is_new = |one: &FieldError| faults.iter().all(|(fault, _)| fault.pointer != one.pointer);
-                return named.chain(violations(&whole).into_iter().filter(is_new)).collect();
+        match value {
+            Value::Object(fields) => self.visit_fields(schema, fields, at),
+            Value::Array(items) => {
+                for (n, item) in items.iter_mut().enumerate() {
+                    self.visit(&schema["items"], item, &format!("{at}/{n}"));
+                }
+            }
+            scalar => {
+                if let Some(detail) = fault_of(schema, scalar) {
+                    self.refuse(schema, scalar, at, detail);
+                }
             }
         }
     }
-}
 
-/// What may be taken in place of what was not: `None` for nothing at all.
-fn stand_ins(fault: &FieldError) -> Vec<Option<Value>> {
-    if fault.detail.starts_with(UNKNOWN) {
-        return vec![None];
+    fn visit_fields(&mut self, schema: &'a Value, fields: &mut Map<String, Value>, at: &str) {
+        let none = Map::new();
+        let known = schema["properties"].as_object().unwrap_or(&none);
+        if schema["additionalProperties"] == false {
+            let unknown: Vec<_> = fields.keys().filter(|name| !known.contains_key(*name)).cloned().collect();
+            for name in unknown {
+                fields.remove(&name);
+                self.add(
+                    &format!("{at}/{}", escaped(&name)),
+                    format!("unknown field `{name}`, expected {}", any_of(known.keys())),
+                );
+            }
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let at = format!("{at}/{}", escaped(name));
+            if let Some(value) = fields.get_mut(name) {
+                self.visit(field, value, &at);
+            } else if schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name)) {
+                fields.insert(name.clone(), self.stand_in(field));
+                self.add(&at, format!("missing field `{name}`"));
+            }
+        }
     }
-    let id = "00000000-0000-0000-0000-000000000000";
-    [json!(null), json!(""), json!(0), json!(false), json!([]), json!(id)].map(Some).to_vec()
-}
 
-/// Puts something else in a place of the body; `None` where there is no such place.
-fn put(body: &mut Value, pointer: &str, stand_in: Option<Value>) -> Option<()> {
-    let (parent, field) = pointer.rsplit_once('/')?;
-    let field = field.replace("~1", "/").replace("~0", "~");
-    match (body.pointer_mut(parent)?, stand_in) {
-        (Value::Object(fields), Some(stand_in)) => drop(fields.insert(field, stand_in)),
-        (Value::Object(fields), None) => drop(fields.remove(&field)?),
-        (Value::Array(items), Some(stand_in)) => *items.get_mut(field.parse::<usize>().ok()?)? = stand_in,
-        _ => return None,
+    fn refuse(&mut self, schema: &Value, value: &mut Value, at: &str, detail: String) {
+        *value = self.stand_in(schema);
+        self.add(at, detail);
     }
-    Some(())
+
+    fn add(&mut self, pointer: &str, detail: String) {
+        if self.faults.len() < MOST {
+            self.faults.push(FieldError { pointer: pointer.to_owned(), detail: shortened(detail) });
+        }
+    }
+
+    /// Something that fits the schema.
+    fn stand_in(&self, schema: &Value) -> Value {
+        let schema = self.resolved(schema);
+        if let Some(first) = alternatives(schema).first() {
+            return self.stand_in(first);
+        }
+        let kind = schema["type"].as_array().map_or(&schema["type"], |kinds| &kinds[0]);
+        match (kind.as_str(), schema["format"].as_str()) {
+            (Some("string"), Some("uuid")) => json!(Uuid::nil()),
+            (Some("string"), Some("date-time")) => json!(Timestamp::from_millis(0)),
+            (Some("string"), _) => schema.get("enum").map_or(json!(""), |words| words[0].clone()),
+            (Some("integer" | "number"), _) => json!(0),
+            (Some("boolean"), _) => json!(false),
+            (Some("array"), _) => json!([]),
+            (Some("object"), _) => {
+                let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let fields = names.map(|name| (name.to_owned(), self.stand_in(&schema["properties"][name])));
+                fields.collect::<Map<_, _>>().into()
+            }
+            _ => Value::Null,
+        }
+    }
+
+    /// Of several alternatives the one that the value may be meant for.
+    fn choice(&self, schema: &'a Value, value: &Value) -> &'a Value {
+        let fitting = alternatives(schema).iter().find(|one| self.has_type(one, value));
+        fitting.map_or(schema, |one| self.choice(self.resolved(one), value))
+    }
+
+    fn has_type(&self, schema: &Value, value: &Value) -> bool {
+        let schema = self.resolved(schema);
+        match (&schema["type"], alternatives(schema)) {
+            (Value::Array(kinds), _) => kinds.iter().any(|kind| is(kind, value)),
+            (Value::Null, []) => true,
+            (Value::Null, several) => several.iter().any(|one| self.has_type(one, value)),
+            (kind, _) => is(kind, value),
+        }
+    }
+
+    /// The kinds of value that the schema takes, in words; `null` is not worth a word.
+    fn kinds(&self, schema: &Value) -> Vec<&'static str> {
+        let schema = self.resolved(schema);
+        let several = alternatives(schema).iter().flat_map(|one| self.kinds(one));
+        let kinds = schema["type"].as_array().map_or(std::slice::from_ref(&schema["type"]), Vec::as_slice);
+        let words = kinds.iter().filter_map(|kind| match kind.as_str()? {
+            "string" => Some("a string"),
+            "integer" => Some("a whole number"),
+            "number" => Some("a number"),
+            "boolean" => Some("true or false"),
+            "array" => Some("an array"),
+            "object" => Some("an object"),
+            _ => None,
+        });
+        several.chain(words).collect()
+    }
+
+    fn resolved<'b>(&self, schema: &'b Value) -> &'b Value
+    where
+        'a: 'b,
+    {
+        let target = schema["$ref"].as_str().and_then(|reference| self.root.pointer(reference.trim_start_matches('#')));
+        target.unwrap_or(schema)
+    }
 }
 
-/// What is wrong, where serde says so.
+fn alternatives(schema: &Value) -> &[Value] {
+    let several = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array());
+    several.map_or(&[], Vec::as_slice)
+}
+
+fn is(kind: &Value, value: &Value) -> bool {
+    match kind.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        _ => true,
+    }
+}
+
+/// What is wrong with a text or a number of the right type.
+fn fault_of(schema: &Value, value: &Value) -> Option<String> {
+    if let (Some(words), Some(word)) = (schema["enum"].as_array(), value.as_str()) {
+        let is_known = words.iter().any(|known| known == word);
+        return (!is_known)
+            .then(|| format!("unknown value `{word}`, expected {}", any_of(words.iter().filter_map(Value::as_str))));
+    }
+    match (schema["format"].as_str()?, value) {
+        ("uuid", Value::String(text)) => Uuid::parse_str(text).err().map(|error| error.to_string()),
+        ("date-time", Value::String(text)) => text.parse::<Timestamp>().err().map(|error| error.to_string()),
+        (format, Value::Number(_)) => {
+            // Beyond it Rust's type holds no number; narrower limits are checked elsewhere.
+            let is_held = match format {
+                "uint8" => value.as_u64().is_some_and(|number| u8::try_from(number).is_ok()),
+                "uint32" => value.as_u64().is_some_and(|number| u32::try_from(number).is_ok()),
+                "uint64" => value.is_u64(),
+                "int64" => value.is_i64(),
+                _ => true,
+            };
+            let bound =
+                |word: &str, name: &str| schema.get(name).map(|bound| format!(" {word} {bound}")).unwrap_or_default();
+            let range = || bound("from", "minimum") + &bound("to", "maximum");
+            (!is_held).then(|| format!("invalid value: {}, expected a whole number{}", shown(value), range()))
+        }
+        _ => None,
+    }
+}
+
+/// A value as it is named in a sentence.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("boolean `{value}`"),
+        Value::Number(number) if number.is_f64() => format!("number `{number}`"),
+        Value::Number(number) => format!("integer `{number}`"),
+        Value::String(text) => format!("string {text:?}"),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    }
+}
+
+fn any_of(names: impl Iterator<Item: AsRef<str>>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{}`", name.as_ref())).collect();
+    match &names[..] {
+        [] => "no field".to_owned(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} or {other}"),
+        several => format!("one of {}", several.join(", ")),
+    }
+}
+
+/// What serde says of a body that its schema takes.
+fn first<T: DeserializeOwned>(body: &[u8]) -> FieldError {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    match serde_path_to_error::deserialize::<_, Object<T>>(&mut json) {
+        Err(error) => fault(error.path(), &error.inner().to_string()),
+        Ok(_) => FieldError { pointer: String::new(), detail: "cannot be read".to_owned() },
+    }
+}
+
+/// What is wrong, as serde says it.
 pub(super) fn fault(path: &Path, error: &str) -> FieldError {
     let detail = error.rsplit_once(" at line ").map_or(error, |(detail, _)| detail);
     let mut pointer = pointer(path);
-    // serde names these in its message only.
-    let begins = [UNKNOWN, "missing field `", "duplicate field `"];
-    let named = begins.iter().find_map(|begin| detail.strip_prefix(begin)).and_then(|rest| rest.split('`').next());
-    if let Some(field) = named.map(escaped).filter(|field| !pointer.ends_with(&format!("/{field}"))) {
-        pointer = format!("{pointer}/{field}");
+    // serde names it in its message only; a test of `body` holds it to these words.
+    if let Some(field) = detail.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next()) {
+        pointer = format!("{pointer}/{}", escaped(field));
     }
-    FieldError { pointer, detail: in_plain_words(detail) }
+    FieldError { pointer, detail: shortened(detail.replacen("unknown variant `", "unknown value `", 1)) }
 }
 
 /// `choices[0].text` as a JSON Pointer (RFC 6901): `/choices/0/text`.
@@ -118,25 +290,10 @@ fn escaped(field: &str) -> String {
     field.replace('~', "~0").replace('/', "~1")
 }
 
-/// serde speaks of Rust; whoever sends JSON need not.
-fn in_plain_words(detail: &str) -> String {
-    let words = [
-        (": sequence,", ": array,"),
-        (": map,", ": object,"),
-        ("expected a sequence", "expected an array"),
-        ("expected a map", "expected an object"),
-        (": floating point `", ": number `"),
-        ("unknown variant `", "unknown value `"),
-    ];
-    let plain = words.iter().fold(detail.to_owned(), |text, (rust, plain)| text.replacen(rust, plain, 1));
-    let plain = match plain.rsplit_once("expected ") {
-        Some((before, "u8" | "u32" | "u64" | "i64")) => format!("{before}expected a whole number"),
-        Some((before, "f64")) => format!("{before}expected a number"),
-        _ => plain,
-    };
-    match plain.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &plain[..end]),
-        None => plain,
+fn shortened(detail: String) -> String {
+    match detail.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &detail[..end]),
+        None => detail,
     }
 }
 

@@ -12,7 +12,10 @@ use super::{
     extract::{Id, LoggedIn},
     problem::Problem,
 };
-use crate::state::{State, now};
+use crate::{
+    openapi::{Access, Description, Input},
+    state::{State, now},
+};
 
 /// Somebody who may write exams.
 pub(crate) struct Author(pub(crate) Viewer);
@@ -111,6 +114,25 @@ fn check_owner(exam: &Exam, viewer: Viewer) -> Result<(), Problem> {
         Sight::Hidden => Err(Problem::not_found()),
         Sight::Allowed | Sight::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
     }
+}
+
+macro_rules! inputs {
+    ($($guard:ty: |$description:ident| $describe:expr;)*) => {
+        $(impl Input for $guard {
+            fn describe($description: &mut Description) {
+                $describe;
+            }
+        })*
+    };
+}
+
+inputs! {
+    Author: |description| description.access(Access::Author);
+    Student: |description| description.access(Access::Student);
+    CountedClient: |description| description.credentials();
+    CountedSession: |description| description.credentials();
+    OwnedExam: |description| (description.path::<ExamId>("id"), description.access(Access::Author));
+    OwnedQuestion: |description| (description.path::<QuestionId>("id"), description.access(Access::Author));
 }
 
 macro_rules! from_request {

@@ -7,6 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::problem::Problem;
+use crate::openapi::{Description, Input};
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 200;
@@ -38,6 +39,12 @@ impl FromRequest for IdempotencyKey {
             }
             key => Ok(Self(key.map(ToOwned::to_owned))),
         })
+    }
+}
+
+impl Input for IdempotencyKey {
+    fn describe(description: &mut Description) {
+        description.header("Idempotency-Key");
     }
 }
 

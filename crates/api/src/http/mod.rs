@@ -15,5 +15,6 @@ pub(crate) mod object;
 pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod question_form;
+pub(crate) mod resource;
 pub(crate) mod respond;
 pub(crate) mod text;

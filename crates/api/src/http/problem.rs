@@ -18,7 +18,9 @@ use examhall_cache::ReadError;
 use examhall_core::AttemptId;
 use examhall_queue as queue;
 use examhall_store as store;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// Seconds after which a caller should ask again where a dependency is away.
 const RETRY_AFTER_SECONDS: &str = "2";
@@ -31,19 +33,30 @@ const OUTAGE_LOG_SECONDS: u64 = 10;
 #[serde(transparent)]
 pub(crate) struct Problem(Box<Document>);
 
-#[derive(Clone, Debug, Serialize)]
+/// Why a request was not done (RFC 9457).
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+#[schemars(rename = "Problem", example = json!({
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "some fields are not what they must be",
+    "requestId": "018f4e3a-0000-7000-8000-000000000002",
+    "errors": [{"pointer": "/title", "detail": "length is lower than 1"}],
+}))]
+pub(crate) struct Document {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
     detail: Cow<'static, str>,
+    /// Names the request in the server's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+    /// The fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    /// The attempt that is open already.
+    /// The attempt that is open, where a second is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_id: Option<AttemptId>,
     #[serde(skip)]
@@ -51,9 +64,9 @@ struct Document {
 }
 
 /// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct FieldError {
-    /// JSON Pointer (RFC 6901) into the request's body.
+    /// JSON Pointer (RFC 6901) into the request's body, or a parameter's name after a slash.
     pub(crate) pointer: String,
     pub(crate) detail: String,
 }

@@ -4,32 +4,53 @@ use std::collections::HashSet;
 
 use examhall_core::{Choice, Fault, Question, QuestionId, QuestionKind};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{object::some_objects, problem::FieldError};
 
-/// What a question in a body may hold. In a `PATCH` everything may be left out.
-#[derive(Clone, Debug, Default, Deserialize, Validate)]
+/// A question as its author writes it: `choices` for `singleChoice` and `multipleChoice` (with `partialCredit`), `correct`
+/// for `trueFalse`, `answer` and `tolerance` for `numeric`, `accepted` for `shortText`. A new question must have `type`,
+/// `text` and its key; a change may leave out everything.
+#[derive(Clone, Debug, Default, Deserialize, Validate, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[schemars(example = json!({
+    "type": "singleChoice",
+    "text": "2 + 2?",
+    "choices": [{"id": "a", "text": "four", "correct": true}, {"id": "b", "text": "five", "correct": false}],
+}))]
 pub(crate) struct QuestionForm {
     pub(crate) id: Option<QuestionId>,
     #[serde(rename = "type")]
     kind: Option<Kind>,
+    #[schemars(length(min = 1, max = Question::MAX_TEXT))]
     text: Option<String>,
+    /// 1 where a new question does not say.
+    #[schemars(range(min = 0.0, max = Question::MAX_POINTS))]
     points: Option<f64>,
     #[serde(default, deserialize_with = "some_objects")]
+    #[schemars(length(min = 2, max = Question::MAX_CHOICES))]
     choices: Option<Vec<ChoiceForm>>,
+    /// Whether a partly right answer earns a part of the points.
     partial_credit: Option<bool>,
     correct: Option<bool>,
     answer: Option<f64>,
+    /// How far off is still right.
+    #[schemars(range(min = 0.0))]
     tolerance: Option<f64>,
+    #[schemars(
+        length(min = 1, max = Question::MAX_CHOICES),
+        inner(length(min = 1, max = Question::MAX_ACCEPTED))
+    )]
     accepted: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 enum Kind {
     SingleChoice,
     MultipleChoice,
@@ -38,11 +59,14 @@ enum Kind {
     ShortText,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewChoice")]
 struct ChoiceForm {
     /// Made where absent, unique within the question.
+    #[schemars(length(min = 1, max = Choice::MAX_ID), pattern(Choice::ID_PATTERN))]
     id: Option<String>,
+    #[schemars(length(min = 1, max = Choice::MAX_TEXT))]
     text: String,
     #[serde(default)]
     correct: bool,
@@ -211,7 +235,7 @@ fn fault_at(at: &str, fault: &Fault) -> FieldError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     fn form(body: Value) -> QuestionForm {
         serde_json::from_value(body).expect("a form")

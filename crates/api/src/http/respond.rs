@@ -1,45 +1,189 @@
-//! Answers of cached routes: the bytes as they are, with `ETag` and `Cache-Status`.
+//! Answers as types, each with its status and headers; of cached routes the bytes as they are.
+
+use std::marker::PhantomData;
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
-    http::header::{
-        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-        LOCATION, VARY,
+    HttpRequest, HttpResponse, HttpResponseBuilder, Responder,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{
+            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+            LOCATION, VARY,
+        },
     },
 };
+use bytes::Bytes;
 use examhall_cache::{Cached, Coding, Source};
 use examhall_core::CacheKey;
 use examhall_store::FirstAnswer;
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::openapi::{Answer, Description};
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What was changed, with the `ETag` that it has now.
-pub(crate) fn versioned<T: Serialize>(mut response: HttpResponseBuilder, version: i64, body: &T) -> HttpResponse {
-    response.insert_header((ETAG, etag(version, ""))).json(body)
+/// 200 with what something is now, and the `ETag` that it has now.
+pub(crate) struct Tagged<T> {
+    pub(crate) version: i64,
+    pub(crate) body: T,
 }
 
-/// 201, with where it stands from now on.
-pub(crate) fn created<T: Serialize>(location: String, version: Option<i64>, body: &T) -> HttpResponse {
-    let mut response = HttpResponse::Created();
-    response.insert_header((LOCATION, location));
-    if let Some(version) = version {
-        response.insert_header((ETAG, etag(version, "")));
+/// 201 with what was made.
+pub(crate) struct Created<T> {
+    /// Where it is from now on.
+    pub(crate) location: String,
+    pub(crate) body: T,
+}
+
+/// 201 with what was made, and the `ETag` that it has now.
+pub(crate) struct CreatedTagged<T>(HttpResponse, PhantomData<T>);
+
+/// 202: it is written down, and done soon.
+pub(crate) struct Accepted<T>(pub(crate) T);
+
+/// 204.
+pub(crate) struct NoContent;
+
+/// 200 with a `T` that is JSON already.
+pub(crate) struct JsonBytes<T>(Bytes, PhantomData<T>);
+
+/// What is in the cache, as it is there.
+pub(crate) struct CacheAnswer<K>(HttpResponse, PhantomData<K>);
+
+impl<T: Serialize> Responder for Tagged<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok().insert_header((ETAG, etag(self.version, ""))).json(self.body)
     }
-    response.json(body)
 }
 
-/// 201, as the first request with this idempotency key was or will be answered.
-pub(crate) fn created_before(location: String, first: FirstAnswer) -> HttpResponse {
+impl<T: Serialize> Responder for Created<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Created().insert_header((LOCATION, self.location)).json(self.body)
+    }
+}
+
+impl<T: Serialize> CreatedTagged<T> {
+    pub(crate) fn new(location: String, version: i64, body: &T) -> Self {
+        Self(created(location, version).json(body), PhantomData)
+    }
+
+    /// As the first request with this idempotency key was or will be answered.
+    pub(crate) fn first(location: String, first: FirstAnswer) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        Self(created(location, first.version).content_type(json).body(first.body), PhantomData)
+    }
+}
+
+fn created(location: String, version: i64) -> HttpResponseBuilder {
     let mut response = HttpResponse::Created();
-    response.insert_header((LOCATION, location)).insert_header((ETAG, etag(first.version, "")));
-    response.content_type(HeaderValue::from_static("application/json")).body(first.body)
+    response.insert_header((LOCATION, location)).insert_header((ETAG, etag(version, "")));
+    response
+}
+
+impl<T> Responder for CreatedTagged<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.0
+    }
+}
+
+impl<T: Serialize> Responder for Accepted<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Accepted().json(self.0)
+    }
+}
+
+impl Responder for NoContent {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+}
+
+impl<T> JsonBytes<T> {
+    pub(crate) fn new(json: Bytes) -> Self {
+        Self(json, PhantomData)
+    }
+}
+
+impl<T> Responder for JsonBytes<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok().content_type(HeaderValue::from_static("application/json")).body(self.0)
+    }
+}
+
+impl<T: JsonSchema> Answer for JsonBytes<T> {
+    fn describe(description: &mut Description) {
+        description.json::<T>(StatusCode::OK, &[]);
+    }
+}
+
+impl<K> Responder for CacheAnswer<K> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.0
+    }
+}
+
+impl<T: JsonSchema> Answer for Tagged<T> {
+    fn describe(description: &mut Description) {
+        description.json::<T>(StatusCode::OK, &["ETag"]);
+    }
+}
+
+impl<T: JsonSchema> Answer for Created<T> {
+    fn describe(description: &mut Description) {
+        description.json::<T>(StatusCode::CREATED, &["Location"]);
+    }
+}
+
+impl<T: JsonSchema> Answer for CreatedTagged<T> {
+    fn describe(description: &mut Description) {
+        description.json::<T>(StatusCode::CREATED, &["Location", "ETag"]);
+    }
+}
+
+impl<T: JsonSchema> Answer for Accepted<T> {
+    fn describe(description: &mut Description) {
+        description.json::<T>(StatusCode::ACCEPTED, &[]);
+    }
+}
+
+impl Answer for NoContent {
+    fn describe(description: &mut Description) {
+        description.answer(StatusCode::NO_CONTENT, &[]);
+    }
+}
+
+impl<K: CacheKey<Value: JsonSchema>> Answer for CacheAnswer<K> {
+    fn describe(description: &mut Description) {
+        description.header("If-None-Match");
+        description.json::<K::Value>(StatusCode::OK, &["ETag", "Cache-Status"]);
+        description.answer(StatusCode::NOT_MODIFIED, &["ETag", "Cache-Status"]);
+    }
 }
 
 /// Sends what the cache gave, compressed where the caller takes that; 304 where the caller has it already (RFC 9110,
 /// section 13.1.2).
-pub(crate) fn cached<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> HttpResponse {
+pub(crate) fn cached<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> CacheAnswer<K> {
+    CacheAnswer(cached_response(request, cached, source), PhantomData)
+}
+
+fn cached_response<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> HttpResponse {
     let gzip = cached.compressed(Coding::Gzip).filter(|_| takes_gzip(request.headers()));
     let etag = if gzip.is_some() { etag(cached.version(), "-gzip") } else { etag(cached.version(), "") };
     let is_known = knows(request.headers(), &etag);

@@ -1,14 +1,16 @@
 //! `/attempts`: start, save, hand in.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, web};
 use examhall_cache::Cached;
 use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, ExamId, OrderedQuestion, QuestionSheetKey, Sight, Timestamp, Ungraded,
-    Viewer, shuffled,
+    Answer, AnswerValue, Attempt, AttemptId, Choice, ExamId, MAX_QUESTIONS, OrderedQuestion, Question,
+    QuestionSheetKey, Sight, Timestamp, Ungraded, Viewer, shuffled,
 };
 use examhall_store::{Error, SaveReceipt};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::questions::cached_sheet;
 use crate::{
@@ -17,44 +19,59 @@ use crate::{
         body::JsonBody,
         extract::{Id, LoggedIn},
         guards::Student,
-        list::{self, Paging},
+        list::{Items, Paging},
         object::objects,
         problem::{FieldError, Problem},
-        respond,
+        respond::Created,
     },
+    openapi::{self, Description, Operation, get, patch, post, put},
     state::{State, now},
-    submission,
+    submission::{self, HandedIn},
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/exams/{id}/attempts").route(web::post().to(start)).route(web::get().to(mine)))
-        .service(web::resource("/attempts/{id}").route(web::get().to(read)))
-        .service(web::resource("/attempts/{id}/answers").route(web::put().to(save)).route(web::patch().to(merge)))
-        .service(web::resource("/attempts/{id}/submit").route(web::post().to(submit)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/exams/{id}/attempts", "startAttempt", "Start an attempt", start),
+        get("/exams/{id}/attempts", "listAttempts", "List one's own attempts", mine),
+        get("/attempts/{id}", "readAttempt", "Come back to an attempt", read),
+        put("/attempts/{id}/answers", "saveAnswers", "Save all answers", save),
+        patch("/attempts/{id}/answers", "changeAnswers", "Save what changed", merge),
+        post("/attempts/{id}/submit", "submitAttempt", "Submit, and get the result", submit),
+    ]
 }
 
-/// What `PUT` and `PATCH /attempts/{id}/answers` take: all answers in place of those before, or those that changed.
-#[derive(Deserialize, Validate)]
+/// Answers: with `PUT` all of them, with `PATCH` those that changed. One without `choiceIds` and `value` removes an answer.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({
+    "seq": 3,
+    "answers": [{"questionId": "018f4e3a-0000-7000-8000-000000000001", "choiceIds": ["a"]}],
+}))]
 struct Answers {
+    /// Number of the save: one that is not above the stored one changes nothing.
     #[garde(range(min = 0, max = Attempt::MAX_SEQ))]
     seq: i64,
-    #[garde(length(max = 1000))]
+    #[garde(length(max = MAX_QUESTIONS))]
     #[serde(deserialize_with = "objects")]
     answers: Vec<Answer>,
 }
 
-#[derive(Serialize)]
+/// What is stored.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Saved")]
 struct SavedAnswers {
+    /// Number of the newest save.
     seq: i64,
     saved_at: Timestamp,
+    /// Answers that cannot be graded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ungraded: Vec<Ungraded>,
 }
 
-/// An attempt with its answers, for whoever comes back to it.
-#[derive(Serialize)]
+/// An attempt with its answers.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct FullAttempt {
     #[serde(flatten)]
@@ -63,7 +80,25 @@ struct FullAttempt {
     answers: Vec<Answer>,
 }
 
-async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<ExamId>) -> Result<HttpResponse, Problem> {
+/// 201 with the new attempt. Where one is open already, the refusal says where.
+struct Started(Created<Attempt>);
+
+impl Responder for Started {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        self.0.respond_to(request)
+    }
+}
+
+impl openapi::Answer for Started {
+    fn describe(description: &mut Description) {
+        Created::<Attempt>::describe(description);
+        description.problem_header(StatusCode::CONFLICT, "Location", "Address of the attempt that is open");
+    }
+}
+
+async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<ExamId>) -> Result<Started, Problem> {
     let (sheet, _) = cached_sheet(&state, id).await?; // first: what is committed must be answered
     let mut started = state.store.attempts.start(id, viewer.id, now()).await;
     if let Err(Error::AttemptOpen(open)) = started {
@@ -86,7 +121,7 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
         let sheet = cached_sheet(&state, id).await.map_or(sheet, |(sheet, _)| sheet);
         attempt.order = Some(order(attempt.id, &sheet)?);
     }
-    Ok(respond::created(format!("/api/v1/attempts/{}", attempt.id), None, &attempt))
+    Ok(Started(Created { location: format!("/api/v1/attempts/{}", attempt.id), body: attempt }))
 }
 
 fn order(attempt: AttemptId, sheet: &Cached<QuestionSheetKey>) -> Result<Vec<OrderedQuestion>, Problem> {
@@ -99,15 +134,15 @@ async fn mine(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
     Paging(page): Paging,
-) -> Result<HttpResponse, Problem> {
-    Ok(list::answer(state.store.attempts.of_student(id, viewer.id, page).await?))
+) -> Result<web::Json<Items<Attempt>>, Problem> {
+    Ok(Items::of(state.store.attempts.of_student(id, viewer.id, page).await?))
 }
 
 async fn read(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<AttemptId>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<FullAttempt>, Problem> {
     let (mut attempt, saved) = state.store.attempts.get(id).await?;
     let exam = state.store.exams.get(attempt.exam_id).await?.value;
     if attempt.user_id != viewer.id && !exam.access().is_owned_by(viewer) {
@@ -117,7 +152,7 @@ async fn read(
         let (sheet, _) = cached_sheet(&state, attempt.exam_id).await?;
         attempt.order = Some(order(attempt.id, &sheet)?);
     }
-    Ok(HttpResponse::Ok().json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
+    Ok(web::Json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
 }
 
 /// Changes of answers. Whose attempt it is costs a query, which a good body does without: see [`validated`].
@@ -126,7 +161,7 @@ type Change = Authorized<Student, (Id<AttemptId>, Result<JsonBody<Answers>, Prob
 async fn save(
     state: web::Data<State>,
     Authorized(Student(viewer), (Id(id), body)): Change,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<SavedAnswers>, Problem> {
     let body = validated(&state, id, viewer, body).await?;
     let saved = state.store.attempts.save(id, viewer.id, body.seq, &body.answers, now()).await;
     saved_answer(&state, id, viewer, saved, &body.answers).await
@@ -135,7 +170,7 @@ async fn save(
 async fn merge(
     state: web::Data<State>,
     Authorized(Student(viewer), (Id(id), body)): Change,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<SavedAnswers>, Problem> {
     let body = validated(&state, id, viewer, body).await?;
     let saved = state.store.attempts.merge(id, viewer.id, body.seq, &body.answers, now()).await;
     // What takes an answer away is none.
@@ -167,7 +202,7 @@ async fn saved_answer(
     viewer: Viewer,
     saved: Result<SaveReceipt, Error>,
     given: &[Answer],
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<SavedAnswers>, Problem> {
     let SaveReceipt { exam, seq, saved_at } = match saved {
         Err(Error::NotFound) => return Err(not_mine(state, id, viewer).await),
         saved => saved?,
@@ -180,17 +215,17 @@ async fn saved_answer(
             Vec::new()
         }
     };
-    Ok(HttpResponse::Ok().json(SavedAnswers { seq, saved_at, ungraded }))
+    Ok(web::Json(SavedAnswers { seq, saved_at, ungraded }))
 }
 
 async fn submit(
     state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
+    Student(viewer): Student,
     Id(id): Id<AttemptId>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<HandedIn>, Problem> {
     match submission::submit(&state, id, viewer.id).await {
         Err(Error::NotFound) => Err(not_mine(&state, id, viewer).await),
-        handed_in => Ok(HttpResponse::Ok().json(handed_in?)),
+        submitted => Ok(web::Json(submitted?)),
     }
 }
 
@@ -222,12 +257,13 @@ fn faults(answers: &[Answer]) -> Vec<FieldError> {
     };
     for (n, answer) in answers.iter().enumerate() {
         if let Some(ids) = &answer.choice_ids {
-            let is_good = ids.len() <= 50 && ids.iter().all(|id| id.len() <= 64 && !id.contains('\0'));
+            let is_good = ids.len() <= Question::MAX_CHOICES
+                && ids.iter().all(|id| id.len() <= Choice::MAX_ID && !id.contains('\0'));
             check(is_good, n, "choiceIds", "must be at most 50 ids of choices");
             check(answer.value.is_none(), n, "value", "must not be given beside choiceIds");
         }
         if let Some(AnswerValue::Text(text)) = &answer.value {
-            check(text.chars().count() <= 2000, n, "value", "must be at most 2000 characters long");
+            check(text.chars().count() <= AnswerValue::MAX_TEXT, n, "value", "must be at most 2000 characters long");
             check(!text.contains('\0'), n, "value", "must not hold the character NUL");
         }
     }

@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpResponse, web};
-use examhall_core::{AccountName, BadEmailAddress, EmailAddress, Role, Timestamp, check_password};
+use actix_web::web;
+use examhall_core::{
+    AccountName, BadEmailAddress, BadPassword, EmailAddress, Profile, Role, Timestamp, check_password,
+};
 use examhall_store::{Account, Error, NewAccount, NewMailToken, SignedUp, TokenPurpose};
 use garde::Validate;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::SecretToken,
@@ -19,57 +21,77 @@ use crate::{
         body::JsonBody,
         guards::CountedClient,
         problem::{FieldError, Problem},
+        respond::Accepted,
         text::{is_account_name, is_address, is_name},
     },
     mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
+    openapi::{Operation, post},
     state::{State, now},
 };
 
 /// Whether an address has an account shows in a millisecond or two of work: the answer never comes sooner than this.
 const FLOOR: Duration = Duration::from_millis(100);
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/auth/signup").route(web::post().to(sign_up)))
-        .service(web::resource("/auth/verify").route(web::post().to(verify)))
-        .service(web::resource("/auth/resend").route(web::post().to(resend)))
-        .service(web::resource("/auth/forgot").route(web::post().to(forgot)))
-        .service(web::resource("/auth/reset").route(web::post().to(reset)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/auth/signup", "signUp", "Sign up; a mail proves the address", sign_up),
+        post("/auth/verify", "verify", "Prove the address", verify),
+        post("/auth/resend", "resend", "Send the verification mail again", resend),
+        post("/auth/forgot", "forgot", "Ask for a new password", forgot),
+        post("/auth/reset", "reset", "Choose a new password", reset),
+    ]
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignUp {
     #[garde(custom(is_address))]
+    #[schemars(with = "EmailAddress")]
     email: String,
-    #[garde(length(chars, min = 1, max = 100), custom(is_name))]
+    #[garde(length(chars, min = 1, max = Profile::MAX_NAME), custom(is_name))]
     name: String,
     #[garde(custom(is_good_password(&self.email, &self.name)))]
+    #[schemars(length(min = BadPassword::MIN_CHARS, max = BadPassword::MAX_BYTES))]
     password: String,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Verify {
+    /// From the link in the mail.
     #[garde(length(min = 1, max = 200))]
     token: String,
+    /// Becomes the account's password. To be asked for where somebody else may have signed up with the address, too.
     #[garde(inner(custom(is_good_password("", ""))))]
+    #[schemars(length(min = BadPassword::MIN_CHARS, max = BadPassword::MAX_BYTES))]
     password: Option<String>,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Address")]
 struct ByAddress {
     #[garde(custom(is_account_name))]
+    #[schemars(with = "EmailAddress")]
     email: String,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Reset {
+    /// From the link in the mail.
     #[garde(length(min = 1, max = 200))]
     token: String,
     #[garde(custom(is_good_password("", "")))]
+    #[schemars(length(min = BadPassword::MIN_CHARS, max = BadPassword::MAX_BYTES))]
     password: String,
+}
+
+/// The outcome, in words.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Message {
+    message: &'static str,
 }
 
 /// 202 whether or not the address has an account already: who signs up does not learn who else has.
@@ -79,7 +101,7 @@ struct Reset {
 async fn sign_up(
     state: web::Data<State>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<SignUp>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Message>, Problem> {
     let email = EmailAddress::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
@@ -121,13 +143,13 @@ async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Re
 async fn verify(
     state: web::Data<State>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Verify>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Message>, Problem> {
     if !confirm(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request(
             "this token is not known, was used or replaced before, or is older than 24 hours: sign up again to get a new one",
         ));
     }
-    Ok(HttpResponse::Ok().json(json!({"message": "Your address is confirmed"})))
+    Ok(web::Json(Message { message: "Your address is confirmed" }))
 }
 
 /// Marks the address as proven that a token was mailed to. A password, which has been checked, becomes the account's;
@@ -152,14 +174,14 @@ pub(super) async fn confirm(
 async fn resend(
     state: web::Data<State>,
     Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Message>, Problem> {
     send_token(&state, &body, TokenPurpose::Verification, VERIFICATION_LIFE).await
 }
 
 async fn forgot(
     state: web::Data<State>,
     Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Message>, Problem> {
     send_token(&state, &body, TokenPurpose::Reset, RESET_LIFE).await
 }
 
@@ -168,7 +190,7 @@ async fn send_token(
     body: &ByAddress,
     purpose: TokenPurpose,
     life: Duration,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Message>, Problem> {
     let answer_at = Instant::now() + FLOOR;
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
@@ -192,11 +214,11 @@ async fn send_token(
 async fn reset(
     state: web::Data<State>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Reset>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Message>, Problem> {
     if !set_password(&state, client, body.token, body.password).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
     }
-    Ok(HttpResponse::Ok().json(json!({"message": "Your password is changed"})))
+    Ok(web::Json(Message { message: "Your password is changed" }))
 }
 
 /// Ends all sessions of the token's owner and gives them this password, which has been checked; `false` where the token
@@ -224,8 +246,8 @@ pub(super) async fn set_password(
     Ok(user.is_some())
 }
 
-fn check_your_email() -> HttpResponse {
-    HttpResponse::Accepted().json(json!({"message": "Check your email"}))
+fn check_your_email() -> Accepted<Message> {
+    Accepted(Message { message: "Check your email" })
 }
 
 fn mail_token(token: &SecretToken, purpose: TokenPurpose, life: Duration) -> NewMailToken {

@@ -1,18 +1,25 @@
 //! How far a mail has come, as administrators see it.
 
+use std::borrow::Cow;
+
 use examhall_core::{Priority, Timestamp};
 use examhall_queue::{JobRecord, State as JobState};
 use examhall_store::{MailOutcome, MailRecord};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 /// How far a mail has come.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Email")]
 pub(super) struct EmailStatus {
     job_id: String,
+    #[schemars(with = "JobStateWord")]
     state: JobState,
     attempts_made: u32,
     attempts: u32,
+    /// 10 goes first.
+    #[schemars(range(min = 1, max = 10))]
     priority: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_reason: Option<String>,
@@ -26,6 +33,19 @@ pub(super) struct EmailStatus {
     finished_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_try_at: Option<Timestamp>,
+}
+
+/// The word for a job's state.
+pub(super) struct JobStateWord;
+
+impl JsonSchema for JobStateWord {
+    fn schema_name() -> Cow<'static, str> {
+        "JobState".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": JobState::ALL.map(JobState::as_str)})
+    }
 }
 
 impl EmailStatus {

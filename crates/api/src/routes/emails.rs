@@ -2,60 +2,107 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
-use examhall_core::{EmailJob, MailClass, Priority, Recipients};
+use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
 use examhall_queue::{Attempts, ListOrder, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
 use garde::Validate;
 use ring::digest::{SHA256, digest};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::email_status::EmailStatus;
+use super::email_status::{EmailStatus, JobStateWord};
 use crate::{
     http::{
         authorized::Authorized,
         body::JsonBody,
         extract::{Admin, Id, Parameters},
         idempotency::IdempotencyKey,
-        list,
+        list::{Items, Limit, bad_cursor},
         problem::{FieldError, Problem},
+        respond::{Accepted, NoContent},
     },
     mail::{CUSTOM, CustomMail, Delivery},
+    openapi::{Operation, delete, get, post},
     relay,
     state::{State, now},
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/emails").route(web::post().to(send)).route(web::get().to(all)))
-        .service(web::resource("/emails/retry-failed").route(web::post().to(retry_failed)))
-        .service(web::resource("/emails/{id}").route(web::get().to(read)).route(web::delete().to(remove)))
-        .service(web::resource("/emails/{id}/retry").route(web::post().to(retry)))
-        .service(web::resource("/emails/{id}/promote").route(web::post().to(promote)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/emails", "sendEmail", "Send a mail", send),
+        get("/emails", "listEmails", "List mails in the queue", all),
+        post("/emails/retry-failed", "retryFailedEmails", "Try failed mails again", retry_failed),
+        get("/emails/{id}", "readEmail", "See how far a mail has come", read),
+        delete("/emails/{id}", "removeEmail", "Remove a mail from the queue", remove),
+        post("/emails/{id}/retry", "retryEmail", "Try a failed mail again", retry),
+        post("/emails/{id}/promote", "promoteEmail", "Send a delayed mail now", promote),
+    ]
 }
 
-/// What `POST /emails` takes.
-#[derive(Deserialize, Validate)]
+/// Longest time that a mail can be deferred: 30 days.
+const MAX_DELAY_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// A mail to send.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "NewEmail")]
 struct Sending {
     #[garde(custom(are_addresses))]
+    #[schemars(schema_with = "recipients")]
     to: Recipients,
     #[garde(custom(is_subject))]
+    #[schemars(length(min = 1, max = EmailJob::MAX_SUBJECT))]
     subject: String,
     #[garde(length(chars, min = 1), custom(is_body))]
+    #[schemars(length(min = 1, max = EmailJob::MAX_BODY))]
     html: String,
     #[garde(inner(custom(is_body)))]
+    #[schemars(length(max = EmailJob::MAX_BODY))]
     text: Option<String>,
-    #[garde(inner(range(min = 1, max = 10)))]
+    /// 10 goes first.
+    #[garde(range(min = 1, max = 10))]
+    #[schemars(extend("default" = Priority::DEFAULT.level()))]
     priority: Option<u8>,
-    #[garde(inner(range(min = 1, max = 50)))]
+    /// Times that it is tried.
+    #[garde(range(min = 1, max = 50))]
+    #[schemars(extend("default" = EmailJob::RETRY.attempts))]
     attempts: Option<u32>,
-    /// At most 30 days.
-    #[garde(inner(range(max = 2_592_000_000)))]
+    /// Milliseconds to wait before it is sent: at most 30 days.
+    #[garde(range(max = MAX_DELAY_MS))]
     delay_ms: Option<u64>,
+}
+
+fn recipients(generator: &mut SchemaGenerator) -> Schema {
+    let one = generator.subschema_for::<EmailAddress>();
+    json_schema!({"anyOf": [
+        one,
+        {"type": "array", "items": one, "minItems": 1, "maxItems": EmailJob::MAX_RECIPIENTS},
+    ]})
+}
+
+/// The mail's job.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct JobId {
+    job_id: String,
+}
+
+/// How many mails are tried again.
+#[derive(Serialize, JsonSchema)]
+struct Retried {
+    retried: u64,
+}
+
+/// How many mails are sent now.
+#[derive(Serialize, JsonSchema)]
+struct Promoted {
+    promoted: u64,
 }
 
 async fn send(
@@ -64,7 +111,7 @@ async fn send(
         Admin,
         (IdempotencyKey, JsonBody<Sending>),
     >,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<JobId>, Problem> {
     let now = now();
     // Queued as they were parsed: the mailer need not read them in another way.
     let recipients = EmailJob::parse_recipients(&body.to).unwrap_or_default();
@@ -105,17 +152,17 @@ async fn send(
             tracing::warn!(%error, "A mail stays in the outbox for now"); // it is committed, and will be queued
         }
     }
-    Ok(HttpResponse::Accepted().json(json!({ "jobId": relay::job_of(id) })))
+    Ok(Accepted(JobId { job_id: relay::job_of(id) }))
 }
 
-async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<web::Json<EmailStatus>, Problem> {
     let found = state.queue.get(&id).await;
     if let Ok(Some(job)) = &found {
-        return Ok(HttpResponse::Ok().json(EmailStatus::of_job(job)));
+        return Ok(web::Json(EmailStatus::of_job(job)));
     }
     // Not queued yet, or gone from the queue: the outbox may know it.
     match row(&state, &id).await? {
-        Some(record) => Ok(HttpResponse::Ok().json(EmailStatus::of_row(&id, &record))),
+        Some(record) => Ok(web::Json(EmailStatus::of_row(&id, &record))),
         None => found.map_err(Problem::from).and(Err(Problem::not_found())),
     }
 }
@@ -127,18 +174,15 @@ async fn row(state: &State, job_id: &str) -> Result<Option<MailRecord>, Problem>
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Listing {
+    /// Mails of this state only.
+    #[schemars(with = "Option<JobStateWord>")]
     state: Option<String>,
-    limit: Option<String>,
+    /// Highest number of items.
+    limit: Option<Limit>,
+    /// `nextCursor` of the page before.
     cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Statuses {
-    items: Vec<EmailStatus>,
-    next_cursor: Option<String>,
 }
 
 /// Mails of one state, or of all states one after the other.
@@ -146,8 +190,8 @@ async fn all(
     state: web::Data<State>,
     Admin(_): Admin,
     Parameters(listing): Parameters<Listing>,
-) -> Result<HttpResponse, Problem> {
-    let limit = list::limit(listing.limit.as_deref())?;
+) -> Result<web::Json<Items<EmailStatus>>, Problem> {
+    let Limit(limit) = listing.limit.unwrap_or_default();
     let states = match &listing.state {
         None => JobState::ALL.to_vec(),
         Some(word) => vec![word.parse().map_err(|_| {
@@ -156,8 +200,7 @@ async fn all(
             Problem::invalid(vec![FieldError { pointer: "/state".to_owned(), detail }])
         })?],
     };
-    let (mut at, mut skip) =
-        listing.cursor.as_deref().map_or(Some((0, 0)), from_cursor).ok_or_else(list::bad_cursor)?;
+    let (mut at, mut skip) = listing.cursor.as_deref().map_or(Some((0, 0)), from_cursor).ok_or_else(bad_cursor)?;
     let mut items = Vec::new();
     while let (Some(one), true) = (states.get(at), items.len() < limit as usize) {
         let wanted = limit - u32::try_from(items.len()).unwrap_or(limit);
@@ -167,7 +210,7 @@ async fn all(
         (at, skip) = if found < wanted { (at + 1, 0) } else { (at, skip.saturating_add(found)) };
     }
     let next_cursor = (at < states.len()).then(|| BASE64_URL_SAFE_NO_PAD.encode(format!("{at} {skip}")));
-    Ok(HttpResponse::Ok().json(Statuses { items, next_cursor }))
+    Ok(Items::new(items, next_cursor))
 }
 
 fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
@@ -176,15 +219,16 @@ fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
     Some((at.parse().ok()?, skip.parse().ok()?))
 }
 
-async fn retry(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+async fn retry(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<Retried>, Problem> {
     state.queue.retry(&id, Attempts::Reset).await?;
     tracing::info!(job_id = id, "Retried by an administrator");
-    Ok(HttpResponse::Accepted().json(json!({"retried": 1})))
+    Ok(Accepted(Retried { retried: 1 }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Which {
+    /// Mails whose reason holds this text only.
     reason_contains: Option<String>,
 }
 
@@ -192,25 +236,25 @@ async fn retry_failed(
     state: web::Data<State>,
     Admin(_): Admin,
     Parameters(which): Parameters<Which>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Retried>, Problem> {
     let retried = state.queue.retry_failed(which.reason_contains.as_deref(), Attempts::Reset).await?;
     tracing::info!(retried, "Failed mails retried by an administrator");
-    Ok(HttpResponse::Accepted().json(json!({ "retried": retried })))
+    Ok(Accepted(Retried { retried }))
 }
 
-async fn promote(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+async fn promote(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<Promoted>, Problem> {
     state.queue.promote(&id).await?;
-    Ok(HttpResponse::Accepted().json(json!({"promoted": 1})))
+    Ok(Accepted(Promoted { promoted: 1 }))
 }
 
-async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
+async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<NoContent, Problem> {
     state.queue.remove(&id).await?;
     // Else it would be taken for lost, and queued again.
     if let Some(row) = relay::row_of(&id) {
         state.store.outbox.close(&[row], MailOutcome::Removed, now()).await?;
     }
     tracing::info!(job_id = id, "Removed by an administrator");
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]

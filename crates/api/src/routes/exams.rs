@@ -1,12 +1,14 @@
 //! `/exams`: written by authors, read by all.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp, UserId};
+use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp, UserId};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     http::{
@@ -15,83 +17,107 @@ use crate::{
         extract::{Id, IfMatch, LoggedIn},
         guards::{Author, OwnedExam},
         idempotency::IdempotencyKey,
-        list::{self, Paging},
+        list::{Items, Paging},
         problem::{FieldError, Problem},
-        respond,
+        respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
         text::{has_no_nul, is_one_line},
     },
     loaders::load_exam,
+    openapi::{Operation, delete, get, patch, post},
     state::{State, now},
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/exams").route(web::post().to(create)).route(web::get().to(all)))
-        .service(
-            web::resource("/exams/{id}")
-                .route(web::get().to(read))
-                .route(web::patch().to(change))
-                .route(web::delete().to(delete)),
-        )
-        .service(web::resource("/exams/{id}/publish").route(web::post().to(publish)))
-        .service(web::resource("/exams/{id}/close").route(web::post().to(close)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/exams", "createExam", "Draft an exam", create),
+        get("/exams", "listExams", "List exams, newest first", all),
+        get("/exams/{id}", "readExam", "Read an exam", read),
+        patch("/exams/{id}", "changeExam", "Change an exam", change),
+        delete("/exams/{id}", "deleteExam", "Delete an exam that nobody began", remove),
+        post("/exams/{id}/publish", "publishExam", "Publish a draft", publish),
+        post("/exams/{id}/close", "closeExam", "Close a published exam", close),
+    ]
 }
 
-/// What `POST /exams` takes.
-#[derive(Deserialize, Validate)]
+/// A new exam.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "NewExam", example = json!({
+    "title": "Algebra",
+    "description": "Sums and products",
+    "durationMinutes": 90,
+    "opensAt": "2026-11-23T09:00:00.000Z",
+}))]
 struct Creation {
-    #[garde(length(chars, min = 1, max = 200), custom(is_one_line))]
+    #[garde(length(chars, min = 1, max = Exam::MAX_TITLE), custom(is_one_line))]
     title: String,
-    #[garde(length(chars, max = 10_000), custom(has_no_nul))]
+    #[garde(length(chars, max = Exam::MAX_DESCRIPTION), custom(has_no_nul))]
     description: String,
-    #[garde(range(min = 1, max = 10_080))]
+    /// Time that a student has.
+    #[garde(range(min = 1, max = Exam::MAX_MINUTES))]
     duration_minutes: u32,
-    #[garde(inner(range(min = 1, max = 100)))]
+    /// How often a student may sit it.
+    #[garde(range(min = 1, max = Exam::MAX_ATTEMPTS))]
+    #[schemars(extend("default" = Self::ATTEMPTS))]
     max_attempts: Option<u32>,
-    #[garde(inner(range(max = 100)))]
+    /// Percentage of the points from which it is passed.
+    #[garde(range(max = Exam::MAX_PASS_MARK))]
+    #[schemars(extend("default" = Self::PASS_MARK))]
     pass_mark: Option<u8>,
+    /// From then on students may start; at any time where absent.
     #[garde(skip)]
     opens_at: Option<Timestamp>,
+    /// From then on nobody may start; never where absent.
     #[garde(skip)]
     closes_at: Option<Timestamp>,
+    /// Whether each attempt has an order of its own.
     #[garde(skip)]
     #[serde(default)]
     shuffle: bool,
 }
 
-/// What `PATCH /exams/{id}` may hold; a bound of the window is taken away by `null`.
-#[derive(Deserialize, Validate)]
+/// A change of an exam. What is absent stays as it is; `null` removes a bound of the window.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "ExamChange", example = json!({"closesAt": null, "passMark": 60}))]
 struct Change {
-    #[garde(inner(length(chars, min = 1, max = 200), custom(is_one_line)))]
+    #[garde(length(chars, min = 1, max = Exam::MAX_TITLE), inner(custom(is_one_line)))]
     title: Option<String>,
-    #[garde(inner(length(chars, max = 10_000), custom(has_no_nul)))]
+    #[garde(length(chars, max = Exam::MAX_DESCRIPTION), inner(custom(has_no_nul)))]
     description: Option<String>,
-    #[garde(inner(range(min = 1, max = 10_080)))]
+    #[garde(range(min = 1, max = Exam::MAX_MINUTES))]
     duration_minutes: Option<u32>,
-    #[garde(inner(range(min = 1, max = 100)))]
+    #[garde(range(min = 1, max = Exam::MAX_ATTEMPTS))]
     max_attempts: Option<u32>,
-    #[garde(inner(range(max = 100)))]
+    #[garde(range(max = Exam::MAX_PASS_MARK))]
     pass_mark: Option<u8>,
     #[garde(skip)]
     #[serde(default)]
+    #[schemars(with = "Option<Timestamp>")]
     opens_at: Patch<Timestamp>,
     #[garde(skip)]
     #[serde(default)]
+    #[schemars(with = "Option<Timestamp>")]
     closes_at: Patch<Timestamp>,
     #[garde(skip)]
     shuffle: Option<bool>,
 }
 
 impl Creation {
+    /// Attempts of a student where it says nothing.
+    const ATTEMPTS: u32 = 1;
+    /// Pass mark where it says nothing, in percent.
+    const PASS_MARK: u8 = 50;
+
     fn into_exam(self, author_id: UserId) -> NewExam {
         NewExam {
             author_id,
             title: self.title,
             description: self.description,
             duration_minutes: self.duration_minutes,
-            max_attempts: self.max_attempts.unwrap_or(1),
-            pass_mark: self.pass_mark.unwrap_or(50),
+            max_attempts: self.max_attempts.unwrap_or(Self::ATTEMPTS),
+            pass_mark: self.pass_mark.unwrap_or(Self::PASS_MARK),
             opens_at: self.opens_at,
             closes_at: self.closes_at,
             shuffle: self.shuffle,
@@ -110,23 +136,24 @@ fn asked(new: &NewExam) -> Value {
 async fn create(
     state: web::Data<State>,
     Authorized(Author(viewer), (key, JsonBody(body))): Authorized<Author, (IdempotencyKey, JsonBody<Creation>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CreatedTagged<Exam>, Problem> {
     check_window(body.opens_at, body.closes_at)?;
     let new = body.into_exam(viewer.id);
+    let location = |id: Uuid| format!("/api/v1/exams/{id}");
     if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new)) {
         let first = state.store.exams.create_idempotent(&new, &request, now()).await?;
-        return Ok(respond::created_before(format!("/api/v1/exams/{}", first.id), first));
+        return Ok(CreatedTagged::first(location(first.id), first));
     }
     let made = state.store.exams.create(&new, now()).await?;
-    Ok(respond::created(format!("/api/v1/exams/{}", made.value.id), Some(made.version), &made.value))
+    Ok(CreatedTagged::new(location(made.value.id.0), made.version, &made.value))
 }
 
 async fn all(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Paging(page): Paging,
-) -> Result<HttpResponse, Problem> {
-    Ok(list::answer(state.store.exams.list(viewer, page).await?))
+) -> Result<web::Json<Items<Exam>>, Problem> {
+    Ok(Items::of(state.store.exams.list(viewer, page).await?))
 }
 
 async fn read(
@@ -134,7 +161,7 @@ async fn read(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CacheAnswer<ExamKey>, Problem> {
     let (cached, source) = cached_exam(&state, id).await?;
     match cached.head().sheet_for(viewer, now()) {
         Sight::Hidden => Err(Problem::not_found()),
@@ -153,39 +180,39 @@ pub(super) async fn cached_exam(state: &web::Data<State>, id: ExamId) -> Result<
 async fn change(
     state: web::Data<State>,
     Authorized(owned, (versions, JsonBody(body))): Authorized<OwnedExam, (IfMatch, JsonBody<Change>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<Exam>, Problem> {
     let (current, expected) = (owned.exam, versions.expected(owned.version)?);
     check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
     let changed = state.store.exams.change(current.id, &body.into(), expected, now()).await?;
-    Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
+    Ok(Tagged { version: changed.version, body: changed.value })
 }
 
-async fn delete(
+async fn remove(
     state: web::Data<State>,
     Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<NoContent, Problem> {
     state.store.exams.delete(owned.exam.id, versions.expected(owned.version)?, now()).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 async fn publish(
     state: web::Data<State>,
     Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<Exam>, Problem> {
     advance(&state, owned, &versions, ExamStatus::Published).await
 }
 
 async fn close(
     state: web::Data<State>,
     Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<Exam>, Problem> {
     advance(&state, owned, &versions, ExamStatus::Closed).await
 }
 
-async fn advance(state: &State, owned: OwnedExam, versions: &IfMatch, to: ExamStatus) -> Result<HttpResponse, Problem> {
+async fn advance(state: &State, owned: OwnedExam, versions: &IfMatch, to: ExamStatus) -> Result<Tagged<Exam>, Problem> {
     let expected = versions.expected(owned.version)?;
     let changed = state.store.exams.advance(owned.exam.id, to, expected, now()).await?;
-    Ok(respond::versioned(HttpResponse::Ok(), changed.version, &changed.value))
+    Ok(Tagged { version: changed.version, body: changed.value })
 }
 
 fn check_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> Result<(), Problem> {

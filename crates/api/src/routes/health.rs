@@ -1,14 +1,16 @@
 //! `/healthz` and `/readyz` on the public port, for load balancers.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::Method, web};
 use examhall_boot::{health::Readiness, liveness::Liveness};
+
+use crate::http::resource::resource;
 
 /// Says whether this process should get requests.
 pub(crate) type ReadinessCheck = Box<dyn Fn() -> Readiness + Send + Sync>;
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/healthz").route(web::get().to(alive)))
-        .service(web::resource("/readyz").route(web::get().to(ready)));
+    app.service(resource("/healthz", vec![(Method::GET, web::get().to(alive))]))
+        .service(resource("/readyz", vec![(Method::GET, web::get().to(ready))]));
 }
 
 async fn alive(liveness: web::Data<Liveness>) -> HttpResponse {

@@ -15,26 +15,51 @@ mod sessions;
 mod users;
 mod verify_page;
 
-use actix_web::web;
+use actix_web::{Route, http::Method, web};
+use serde_json::Value;
 
 pub(crate) use health::ReadinessCheck;
 
+use crate::{
+    http::{problem, resource::resource},
+    openapi::{self, Operation},
+};
+
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    let pages = |app: &mut web::ServiceConfig| {
-        app.configure(docs::routes).configure(verify_page::routes).configure(reset_page::routes);
-    };
-    app.configure(health::routes).configure(pages).service(
-        // Routes are tried in turn: first the one that a thousand students ask for in one second.
-        web::scope("/api/v1")
-            .configure(questions::routes)
-            .configure(auth::routes)
-            .configure(sessions::routes)
-            .configure(users::routes)
-            .configure(exams::routes)
-            .configure(attempts::routes)
-            .configure(results::routes)
-            .configure(emails::routes)
-            .configure(queue::routes),
+    app.configure(health::routes).configure(docs::routes).configure(verify_page::routes).configure(reset_page::routes);
+    let mut paths: Vec<(&str, Vec<(Method, Route)>)> = Vec::new();
+    for operation in operations() {
+        let route = (operation.method, operation.route);
+        match paths.iter_mut().find(|(path, _)| *path == operation.path) {
+            Some((_, routes)) => routes.push(route),
+            None => paths.push((operation.path, vec![route])),
+        }
+    }
+    app.service(
+        paths.into_iter().fold(web::scope("/api/v1"), |scope, (path, routes)| scope.service(resource(path, routes))),
     );
+}
+
+/// The OpenAPI document.
+pub(crate) fn document() -> Value {
+    openapi::document::<problem::Document>(&operations())
+}
+
+/// Every operation of the API. Routes are tried in turn: first the one that a thousand students ask for in one second.
+fn operations() -> Vec<Operation> {
+    [
+        questions::operations(),
+        auth::operations(),
+        sessions::operations(),
+        users::operations(),
+        exams::operations(),
+        attempts::operations(),
+        results::operations(),
+        emails::operations(),
+        queue::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -3,14 +3,15 @@
 
 use std::collections::HashSet;
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{Either, FromRequest, HttpRequest, web};
 use examhall_cache::{Cached, Source};
 use examhall_core::{
     ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Sight, Viewer,
 };
 use examhall_store::{Edit, Editor, Versioned};
 use garde::Validate;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,51 +26,62 @@ use crate::{
         object::objects,
         problem::{FieldError, Problem},
         question_form::QuestionForm,
-        respond,
+        respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
     },
     loaders::{load_question, load_sheet},
+    openapi::{Operation, delete, get, patch, post, put},
     state::{State, now},
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(
-        web::resource("/exams/{id}/questions")
-            .route(web::get().to(sheet))
-            .route(web::put().to(replace))
-            .route(web::post().to(add)),
-    )
-    .service(
-        web::resource("/questions/{id}")
-            .route(web::get().to(read))
-            .route(web::patch().to(change))
-            .route(web::delete().to(remove)),
-    );
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get("/exams/{id}/questions", "readSheet", "Read an exam's questions", sheet),
+        put("/exams/{id}/questions", "replaceQuestions", "Replace all questions", replace),
+        post("/exams/{id}/questions", "addQuestion", "Add a question", add),
+        get("/questions/{id}", "readQuestion", "Read a question", read),
+        patch("/questions/{id}", "changeQuestion", "Change a question", change),
+        delete("/questions/{id}", "removeQuestion", "Remove a question", remove),
+    ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Include {
     Answers,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Reading {
+    /// For the exam's author: with the answer keys.
     include: Option<Include>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Writing {
+    /// Changes questions that are locked, since students have begun; it is recorded.
     #[serde(default)]
     force: bool,
 }
 
-/// What `PUT /exams/{id}/questions` takes.
-#[derive(Deserialize, Validate)]
+/// All questions of an exam, in place of those before.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewQuestionSet")]
 struct WholeSet {
     #[garde(length(max = MAX_QUESTIONS))]
     #[serde(deserialize_with = "objects")]
     questions: Vec<QuestionForm>,
+}
+
+/// The questions of an exam, with their answer keys.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QuestionSet {
+    exam_id: ExamId,
+    /// Counts the changes of the exam and its questions.
+    version: i64,
+    questions: Vec<Question>,
 }
 
 async fn sheet(
@@ -78,19 +90,19 @@ async fn sheet(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
     Parameters(reading): Parameters<Reading>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Either<CacheAnswer<QuestionSheetKey>, Tagged<QuestionSet>>, Problem> {
     if reading.include.is_some() {
         // In a box: it would make the whole future, which most readers use another part of, thrice as large.
         return Box::pin(async move {
             let owned = OwnedExam::extract(&request).await?;
             let Versioned { version, value: paper } = state.store.questions.paper(owned.exam.id).await?;
-            Ok(with_key(owned.exam.id, version, &paper.questions))
+            Ok(Either::Right(with_key(owned.exam.id, version, paper.questions.clone())))
         })
         .await;
     }
     let (cached, source) = cached_sheet(&state, id).await?;
     check_sight(cached.head(), viewer)?;
-    Ok(respond::cached(&request, &cached, source))
+    Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
 
 /// The sheet as students see it.
@@ -110,10 +122,10 @@ async fn read(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<QuestionId>,
     Parameters(reading): Parameters<Reading>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Either<CacheAnswer<QuestionKey>, Tagged<Question>>, Problem> {
     if reading.include.is_some() {
         let OwnedQuestion { version, question, .. } = OwnedQuestion::extract(&request).await?;
-        return Ok(respond::versioned(HttpResponse::Ok(), version, &question));
+        return Ok(Either::Right(Tagged { version, body: question }));
     }
     let database = state.clone();
     let load = move || load_question(database.store.clone(), id);
@@ -121,7 +133,7 @@ async fn read(
     let cached = cached.ok_or_else(Problem::not_found)?;
     let (exam, _) = cached_exam(&state, *cached.head()).await?;
     check_sight(exam.head(), viewer)?;
-    Ok(respond::cached(&request, &cached, source))
+    Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
 
 fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
@@ -141,12 +153,12 @@ async fn replace(
         OwnedExam,
         Edits<JsonBody<WholeSet>>,
     >,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<QuestionSet>, Problem> {
     let questions = all_of(body.questions)?;
     let (id, expected) = (owned.exam.id, versions.expected(owned.version)?);
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
     let edited = state.store.questions.edit(id, Edit::Replace(questions.clone()), editor, now()).await?;
-    Ok(with_key(id, edited.version, &questions)) // not read again: what is committed must be answered
+    Ok(with_key(id, edited.version, questions)) // not read again: what is committed must be answered
 }
 
 async fn add(
@@ -155,7 +167,7 @@ async fn add(
         OwnedExam,
         (IdempotencyKey, Edits<JsonBody<QuestionForm>>),
     >,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CreatedTagged<Question>, Problem> {
     let (exam, given_id) = (owned.exam.id, form.id);
     let question = form.into_question("").map_err(Problem::invalid)?;
     let asked = json!([given_id, question.text, question.points, question.kind]);
@@ -165,16 +177,16 @@ async fn add(
     if let Some(request) = &request
         && let Some(first) = state.store.first_answer(request, now()).await?
     {
-        return Ok(respond::created_before(location(first.id), first));
+        return Ok(CreatedTagged::first(location(first.id), first));
     }
     let expected = versions.expected(owned.version)?;
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
     if let Some(request) = request {
         let first = state.store.questions.add_idempotent(exam, &question, editor, &request, now()).await?;
-        return Ok(respond::created_before(location(first.id), first));
+        return Ok(CreatedTagged::first(location(first.id), first));
     }
     let edited = state.store.questions.edit(exam, Edit::Add(question.clone()), editor, now()).await?;
-    Ok(respond::created(location(question.id.0), Some(edited.version), &question))
+    Ok(CreatedTagged::new(location(question.id.0), edited.version, &question))
 }
 
 async fn change(
@@ -183,7 +195,7 @@ async fn change(
         OwnedQuestion,
         Edits<JsonBody<QuestionForm>>,
     >,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<Question>, Problem> {
     let OwnedQuestion { viewer, version, exam, question: current } = owned;
     if form.id.is_some_and(|given| given != current.id) {
         let detail = "cannot be changed".to_owned();
@@ -194,23 +206,22 @@ async fn change(
     let expected = versions.expected(version)?.or(Some(version));
     let editor = Editor { user: viewer.id, force: writing.force, expected };
     let edited = state.store.questions.edit(exam.id, Edit::Change(question.clone()), editor, now()).await?;
-    Ok(respond::versioned(HttpResponse::Ok(), edited.version, &question))
+    Ok(Tagged { version: edited.version, body: question })
 }
 
 async fn remove(
     state: web::Data<State>,
     Authorized(owned, (versions, Parameters(writing))): Authorized<OwnedQuestion, (IfMatch, Parameters<Writing>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<NoContent, Problem> {
     let expected = versions.expected(owned.version)?;
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
     state.store.questions.edit(owned.exam.id, Edit::Remove(owned.question.id), editor, now()).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 /// The sheet as its author sees it: never from or into the cache.
-fn with_key(id: ExamId, version: i64, questions: &[Question]) -> HttpResponse {
-    let body = json!({"examId": id, "version": version, "questions": questions});
-    respond::versioned(HttpResponse::Ok(), version, &body)
+fn with_key(exam_id: ExamId, version: i64, questions: Vec<Question>) -> Tagged<QuestionSet> {
+    Tagged { version, body: QuestionSet { exam_id, version, questions } }
 }
 
 /// The questions of a whole set, or everything that is wrong with any of them.

@@ -2,24 +2,31 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use examhall_core::{Priority, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::email_status::moment;
 use crate::{
-    http::{extract::Admin, problem::Problem},
+    http::{extract::Admin, problem::Problem, respond::NoContent},
+    openapi::{Operation, get, post},
     state::State,
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/queue").route(web::get().to(read)))
-        .service(web::resource("/queue/pause").route(web::post().to(pause)))
-        .service(web::resource("/queue/resume").route(web::post().to(resume)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get("/queue", "readQueue", "See how the queue is", read),
+        post("/queue/pause", "pauseQueue", "Pause the queue", pause),
+        post("/queue/resume", "resumeQueue", "Resume the queue", resume),
+    ]
 }
 
-#[derive(Serialize)]
+/// The mail queue.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Queue")]
 struct QueueStatus {
     paused: bool,
     counts: Counts,
@@ -29,7 +36,9 @@ struct QueueStatus {
     ended_last_minute: Ended,
 }
 
-#[derive(Serialize)]
+/// Jobs by state.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Counts {
     waiting: i64,
     prioritized: i64,
@@ -39,23 +48,28 @@ struct Counts {
     failed: i64,
 }
 
-#[derive(Serialize)]
+/// The oldest waiting mail of a priority.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Oldest {
+    #[schemars(range(min = 1, max = 10))]
     priority: u8,
     since: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+/// Jobs that ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Ended {
     completed: i64,
     failed: i64,
 }
 
-async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<HttpResponse, Problem> {
+async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<web::Json<QueueStatus>, Problem> {
     let counts = state.queue.counts().await?;
     let oldest = state.queue.oldest_waiting().await?;
     let ended = state.queue.ended_within(Duration::from_mins(1)).await?;
-    Ok(HttpResponse::Ok().json(QueueStatus {
+    Ok(web::Json(QueueStatus {
         paused: state.queue.is_paused().await?,
         counts: Counts {
             waiting: counts.waiting,
@@ -77,14 +91,14 @@ async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<HttpResponse, 
     }))
 }
 
-async fn pause(state: web::Data<State>, Admin(_): Admin) -> Result<HttpResponse, Problem> {
+async fn pause(state: web::Data<State>, Admin(_): Admin) -> Result<NoContent, Problem> {
     state.queue.pause().await?;
     tracing::info!("Queue paused by an administrator");
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
-async fn resume(state: web::Data<State>, Admin(_): Admin) -> Result<HttpResponse, Problem> {
+async fn resume(state: web::Data<State>, Admin(_): Admin) -> Result<NoContent, Problem> {
     state.queue.resume().await?;
     tracing::info!("Queue resumed by an administrator");
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }

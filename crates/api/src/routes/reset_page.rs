@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpResponse,
+    http::{Method, StatusCode},
+    web,
+};
 use askama::Template;
 use examhall_core::check_password;
 use serde::Deserialize;
@@ -12,12 +16,14 @@ use crate::{
     http::{
         page::{Asked, Sent, is_no_token, page, shown},
         problem::Problem,
+        resource::resource,
     },
     state::State,
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/reset").route(web::get().to(ask)).route(web::post().to(change)));
+    let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(change))];
+    app.service(resource("/reset", routes));
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,21 @@
 //! `/results`: for who sat the exam and who wrote it.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_DISPOSITION},
+    HttpRequest, HttpResponse, Responder,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_DISPOSITION},
+    },
     web,
 };
 use bytes::Bytes;
 use examhall_boot::traces;
-use examhall_core::{Exam, ExamId, ResultId, ResultKey, Role, Sight};
+use examhall_core::{Exam, ExamId, ExamResult, ResultId, ResultKey, Role, Sight, Statistics};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,22 +24,26 @@ use crate::{
         csv,
         extract::{Id, LoggedIn},
         guards::OwnedExam,
-        list::{self, Paging},
+        list::{Items, Paging},
         problem::Problem,
-        respond,
+        respond::{self, Accepted, CacheAnswer, JsonBytes},
     },
     loaders::load_result,
     mail::RESULT_PUBLISHED,
+    openapi::{Answer, Description, Operation, get, post},
     state::{State, now},
     statistics::Basis,
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/results/{id}").route(web::get().to(read)))
-        .service(web::resource("/exams/{id}/results").route(web::get().to(of_exam)))
-        .service(web::resource("/exams/{id}/results.csv").route(web::get().to(export)))
-        .service(web::resource("/exams/{id}/results/publish").route(web::post().to(publish)))
-        .service(web::resource("/exams/{id}/statistics").route(web::get().to(statistics)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get("/results/{id}", "readResult", "Read a result", read),
+        get("/exams/{id}/results", "listResults", "List results: all, or one's own", of_exam),
+        get("/exams/{id}/results.csv", "exportResults", "Export all results", export),
+        post("/exams/{id}/results/publish", "publishResults", "Mail each student", publish),
+        get("/exams/{id}/statistics", "readStatistics", "See how an exam went", statistics),
+    ]
 }
 
 async fn read(
@@ -41,7 +51,7 @@ async fn read(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ResultId>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CacheAnswer<ResultKey>, Problem> {
     let database = state.clone();
     let load = move || load_result(database.store.clone(), id);
     let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
@@ -60,29 +70,52 @@ async fn of_exam(
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
     Paging(page): Paging,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Items<ExamResult>>, Problem> {
     let access = state.store.exams.get(id).await?.value.access();
     if access.sheet_for(viewer, now()) == Sight::Hidden {
         return Err(Problem::not_found());
     }
     let of = (!access.is_owned_by(viewer)).then_some(viewer.id);
-    Ok(list::answer(state.store.results.list(id, of, page).await?))
+    Ok(Items::of(state.store.results.list(id, of, page).await?))
+}
+
+/// How many mails were queued.
+#[derive(Serialize, JsonSchema)]
+struct Queued {
+    queued: u64,
+}
+
+/// 200 with a file.
+struct CsvFile(HttpResponse);
+
+impl Responder for CsvFile {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.0
+    }
+}
+
+impl Answer for CsvFile {
+    fn describe(description: &mut Description) {
+        description.content(StatusCode::OK, &["Content-Disposition"], "text/csv", json!({"type": "string"}));
+    }
 }
 
 async fn publish(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Accepted<Queued>, Problem> {
     let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), now()).await?;
     state.nudge.notify_one();
     tracing::info!(exam_id = %id, queued, "Results published");
-    Ok(HttpResponse::Accepted().json(json!({ "queued": queued })))
+    Ok(Accepted(Queued { queued }))
 }
 
 async fn statistics(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, version, .. }: OwnedExam,
-) -> Result<HttpResponse, Problem> {
+) -> Result<JsonBytes<Statistics>, Problem> {
     let basis = Basis { version, results: state.store.results.count(id).await? };
     let store = state.store.clone();
     let compute = move || {
@@ -90,20 +123,22 @@ async fn statistics(
         async move { store.results.statistics(id).await }
     };
     let body = state.statistics.read(id, basis, compute).await?;
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    Ok(JsonBytes::new(body))
 }
 
 /// All results as a file, sent as it is read: it may be longer than memory.
 async fn export(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CsvFile, Problem> {
     let rows = stream::try_unfold(Next::Heading, move |next| chunk(state.store.clone(), id, next));
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"results-{id}.csv\"")))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .streaming(rows))
+    Ok(CsvFile(
+        HttpResponse::Ok()
+            .content_type("text/csv; charset=utf-8")
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"results-{id}.csv\"")))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .streaming(rows),
+    ))
 }
 
 /// How far an export has come.

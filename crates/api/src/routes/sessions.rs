@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
-use examhall_core::{AccountName, Viewer};
+use actix_web::web;
+use examhall_core::{AccountName, EmailAddress, Viewer};
 use examhall_store::{Account, NewSession, NextSession};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::bad_address;
@@ -17,43 +18,51 @@ use crate::{
         client::network,
         guards::{CountedClient, CountedSession},
         problem::Problem,
+        respond::NoContent,
         text::is_account_name,
     },
+    openapi::{Operation, post},
     state::{State, now},
 };
 
 /// How long a refresh token can be used.
 const SESSION_LIFE: Duration = Duration::from_hours(30 * 24);
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/auth/login").route(web::post().to(log_in)))
-        .service(web::resource("/auth/refresh").route(web::post().to(refresh)))
-        .service(web::resource("/auth/logout").route(web::post().to(log_out)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        post("/auth/login", "logIn", "Log in", log_in),
+        post("/auth/refresh", "refresh", "Stay logged in", refresh),
+        post("/auth/logout", "logOut", "Log out", log_out),
+    ]
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LogIn {
     #[garde(custom(is_account_name))]
+    #[schemars(with = "EmailAddress")]
     email: String,
     #[garde(length(bytes, max = 4096))] // in any Unicode form: what is stored is at most 1024 long
     password: String,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "RefreshToken")]
 struct Refresh {
     #[garde(length(min = 1, max = 200))]
     refresh_token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Tokens {
     access_token: String,
     refresh_token: String,
     /// Seconds that the access token is good for.
     expires_in: u64,
+    #[schemars(extend("const" = "Bearer"))]
     token_type: &'static str,
 }
 
@@ -61,7 +70,7 @@ async fn log_in(
     state: web::Data<State>,
     tokens: web::Data<AccessTokens>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<LogIn>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Tokens>, Problem> {
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
     let mut guess = state.limits.log_in(client, name.address()).await?;
     let account = state.store.accounts.by_email(&name).await?;
@@ -103,7 +112,7 @@ async fn refresh(
     state: web::Data<State>,
     tokens: web::Data<AccessTokens>,
     Authorized(_, JsonBody(body)): Authorized<CountedSession, JsonBody<Refresh>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<web::Json<Tokens>, Problem> {
     let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
     let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
     let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
@@ -115,19 +124,19 @@ async fn refresh(
 async fn log_out(
     state: web::Data<State>,
     Authorized(_, JsonBody(body)): Authorized<CountedSession, JsonBody<Refresh>>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<NoContent, Problem> {
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(NoContent)
 }
 
 fn wrong_password() -> Problem {
     Problem::unauthorized("no account has this address and this password")
 }
 
-fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<HttpResponse, Problem> {
+fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<web::Json<Tokens>, Problem> {
     let viewer = Viewer { id: account.id, role: account.role };
-    Ok(HttpResponse::Ok().json(Tokens {
+    Ok(web::Json(Tokens {
         access_token: tokens
             .issue(viewer, account.access_generation, now())
             .map_err(|error| Problem::internal(&error))?,

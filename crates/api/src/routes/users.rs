@@ -1,10 +1,12 @@
 //! `/users`: one's own account, and what everybody may know of another's.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use examhall_core::{EmailAddress, ProfileKey, Role, Timestamp, UserId};
+use actix_web::{HttpRequest, web};
+use examhall_core::{EmailAddress, Profile, ProfileKey, Role, Timestamp, UserId};
 use examhall_store::{Account, Versioned};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     http::{
@@ -12,27 +14,34 @@ use crate::{
         body::JsonBody,
         extract::{Id, IfMatch, LoggedIn},
         problem::Problem,
-        respond,
+        respond::{self, CacheAnswer, Tagged},
         text::is_name,
     },
     loaders::load_profile,
+    openapi::{Operation, get, patch},
     state::{State, now},
 };
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/users/me").route(web::get().to(me)).route(web::patch().to(change)))
-        .service(web::resource("/users/{id}/profile").route(web::get().to(profile)));
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get("/users/me", "readMe", "Read one's own account", me),
+        patch("/users/me", "changeMe", "Change one's own account", change),
+        get("/users/{id}/profile", "readProfile", "Read a public profile", profile),
+    ]
 }
 
-#[derive(Deserialize, Validate)]
+/// A change of one's own account.
+#[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MeChange", example = json!({"name": "Ada Lovelace"}))]
 struct Change {
-    #[garde(inner(length(chars, min = 1, max = 100), custom(is_name)))]
+    #[garde(length(chars, min = 1, max = Profile::MAX_NAME), inner(custom(is_name)))]
     name: Option<String>,
 }
 
 /// What somebody sees of their own account.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Me {
     id: UserId,
@@ -42,14 +51,14 @@ struct Me {
     created_at: Timestamp,
 }
 
-async fn me(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<HttpResponse, Problem> {
+async fn me(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<Tagged<Me>, Problem> {
     Ok(answer(state.store.accounts.get(viewer.id).await?))
 }
 
 async fn change(
     state: web::Data<State>,
     Authorized(LoggedIn(viewer), (versions, JsonBody(body))): Authorized<LoggedIn, (IfMatch, JsonBody<Change>)>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Tagged<Me>, Problem> {
     let expected = if versions.takes_any() {
         None
     } else {
@@ -65,7 +74,7 @@ async fn profile(
     state: web::Data<State>,
     LoggedIn(_): LoggedIn,
     Id(id): Id<UserId>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<CacheAnswer<ProfileKey>, Problem> {
     let database = state.clone();
     let load = move || load_profile(database.store.clone(), id);
     let (cached, source) = state.cache.get_or_load(&ProfileKey(id), load).await?;
@@ -73,7 +82,7 @@ async fn profile(
     Ok(respond::cached(&request, &cached, source))
 }
 
-fn answer(Versioned { version, value: account }: Versioned<Account>) -> HttpResponse {
+fn answer(Versioned { version, value: account }: Versioned<Account>) -> Tagged<Me> {
     let Account { id, email, name, role, created_at, .. } = account;
-    respond::versioned(HttpResponse::Ok(), version, &Me { id, email, name, role, created_at })
+    Tagged { version, body: Me { id, email, name, role, created_at } }
 }

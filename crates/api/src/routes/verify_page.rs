@@ -6,7 +6,11 @@
 
 use std::net::IpAddr;
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpResponse,
+    http::{Method, StatusCode},
+    web,
+};
 use askama::Template;
 use examhall_core::check_password;
 use serde::Deserialize;
@@ -17,12 +21,14 @@ use crate::{
     http::{
         page::{Asked, CountedPage, Sent, is_no_token, page, shown},
         problem::Problem,
+        resource::resource,
     },
     state::{State, now},
 };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::resource("/verify").route(web::get().to(ask)).route(web::post().to(confirm)));
+    let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(confirm))];
+    app.service(resource("/verify", routes));
 }
 
 #[derive(Deserialize)]

@@ -116,12 +116,13 @@ async fn a_list_in_place_of_an_object_is_refused_wherever_it_stands() {
     let student = api.log_in(&seeded["studentEmails"][0]).await;
     let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
     let choice = json!({"type": "singleChoice", "text": "?", "choices": [["a", "four", true]]});
-    let attempt = "/attempts/00000000-0000-0000-0000-000000000000/answers";
+    let attempt = api.expect(201, Method::POST, &format!("{exam}/attempts"), &student, &Value::Null).await;
+    let attempt = format!("/attempts/{}/answers", attempt["id"].as_str().expect("an id"));
     for (method, path, body, pointer) in [
         (Method::PATCH, exam.clone(), json!(["Mine", null, null, null, null, null, null, null]), ""),
         (Method::PUT, format!("{exam}/questions"), json!({"questions": [[]]}), "/questions/0"),
         (Method::POST, format!("{exam}/questions"), choice, "/choices/0"),
-        (Method::PUT, attempt.to_owned(), json!({"seq": 1, "answers": [["x", null, true]]}), "/answers/0"),
+        (Method::PUT, attempt.clone(), json!({"seq": 1, "answers": [["x", null, true]]}), "/answers/0"),
     ] {
         let token = if path == attempt { &student } else { &admin };
         let problem = api.expect(422, method, &path, token, &body).await;

@@ -92,13 +92,18 @@ impl Api {
         self.request(Method::POST, path).json(body).send().await.expect("an answer")
     }
 
-    /// Sends a request with an access token; gives status and body, `null` where there is none.
-    async fn call(&self, method: Method, path: &str, token: &str, body: &Value) -> (u16, Value) {
+    /// Sends a request with an access token.
+    async fn send(&self, method: Method, path: &str, token: &str, body: &Value) -> Response {
         let mut request = self.request(method, &format!("/api/v1{path}")).bearer_auth(token);
         if !body.is_null() {
             request = request.json(body);
         }
-        let response = request.send().await.expect("an answer");
+        request.send().await.expect("an answer")
+    }
+
+    /// As [`send`](Self::send); returns status and body, `null` where there is none.
+    async fn call(&self, method: Method, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let response = self.send(method, path, token, body).await;
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or_default())
     }

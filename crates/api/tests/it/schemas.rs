@@ -11,12 +11,15 @@ use crate::Api;
 /// What is not in an answer as its schema says, as sentences. `schema` may be a reference into `document`.
 pub(crate) fn faults(document: &Value, schema: &Value, answer: &Value, at: &str) -> Vec<String> {
     let schema = resolve(document, schema);
-    if let Some(choices) = schema["anyOf"].as_array() {
+    if let Some(choices) = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array()) {
         let tried: Vec<_> = choices.iter().map(|choice| faults(document, choice, answer, at)).collect();
         return if tried.iter().any(Vec::is_empty) { Vec::new() } else { tried.concat() };
     }
     if !has_type(&schema["type"], answer) {
         return vec![format!("{at}: {answer} is no {}", schema["type"])];
+    }
+    if !schema["const"].is_null() && schema["const"] != *answer {
+        return vec![format!("{at}: {answer} is not {}", schema["const"])];
     }
     match answer {
         Value::Object(fields) => faults_of_fields(document, schema, fields, at),
@@ -58,7 +61,7 @@ fn has_type(wanted: &Value, value: &Value) -> bool {
     }
 }
 
-fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+pub(crate) fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("a schema"),
         None => schema,
@@ -106,7 +109,7 @@ async fn is_asked_for(api: &Api, call: (&Method, &str, &str), example: &Value, a
 }
 
 /// An id that there is, where the route asks for one.
-async fn id_for(api: &Api, admin: &str, seeded: &Value, route: &str) -> String {
+async fn id_for(api: &Api, (admin, student): (&str, &str), seeded: &Value, route: &str) -> String {
     let exam = seeded["examId"].as_str().expect("an id");
     if route.contains("/exams/") {
         exam.to_owned()
@@ -114,9 +117,27 @@ async fn id_for(api: &Api, admin: &str, seeded: &Value, route: &str) -> String {
         let sheet = format!("/exams/{exam}/questions?include=answers");
         let sheet = api.expect(200, Method::GET, &sheet, admin, &Value::Null).await;
         sheet["questions"][0]["id"].as_str().expect("a question").to_owned()
+    } else if route.contains("/attempts/") {
+        let attempts = format!("/exams/{exam}/attempts");
+        let (status, answer) = api.call(Method::POST, &attempts, student, &Value::Null).await;
+        let id = if status == 201 { &answer["id"] } else { &answer["attemptId"] };
+        id.as_str().expect("an attempt").to_owned()
     } else {
         "00000000-0000-0000-0000-000000000000".to_owned()
     }
+}
+
+#[tokio::test]
+async fn every_example_fits_its_schema() {
+    let api = Api::start().await;
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        for example in schema["examples"].as_array().into_iter().flatten() {
+            let faults = faults(&document, schema, example, "");
+            assert!(faults.is_empty(), "{name}: {faults:?}");
+        }
+    }
+    api.stop().await;
 }
 
 #[tokio::test]
@@ -128,7 +149,7 @@ async fn every_body_is_taken_as_its_schema_says() {
     let mut checked = 0;
     for (route, operations) in document["paths"].as_object().expect("paths") {
         // Who may do it is decided first, and by what there is.
-        let id = id_for(&api, &admin, &seeded, route).await;
+        let id = id_for(&api, (&admin, &student), &seeded, route).await;
         let path = route.trim_start_matches("/api/v1").replace("{id}", &id);
         let token = if route.contains("/attempts") { &student } else { &admin };
         for (method, operation) in operations.as_object().expect("operations") {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Exam, ExamId, OrderedQuestion, QuestionId, Timestamp, UserId};
+use crate::{AttemptId, Choice, Exam, ExamId, OrderedQuestion, Question, QuestionId, Timestamp, UserId};
 
 /// One student's sitting of an exam, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// The attempt.
@@ -55,12 +56,15 @@ impl Attempt {
 
 /// What a student answered to one question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(inline))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
     /// The question.
     pub question_id: QuestionId,
     /// What was chosen of the choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = Question::MAX_CHOICES), inner(length(max = Choice::MAX_ID))))]
     pub choice_ids: Option<Vec<String>>,
     /// What was answered where there are no choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +73,8 @@ pub struct Answer {
 
 /// An answer that is no choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(inline))]
 #[serde(untagged, expecting = "expected true, false, a number or a text")]
 pub enum AnswerValue {
     /// To a true/false question.
@@ -76,7 +82,12 @@ pub enum AnswerValue {
     /// To a numeric question.
     Number(f64),
     /// To a question for a short text.
-    Text(String),
+    Text(#[cfg_attr(feature = "schema", schemars(length(max = Self::MAX_TEXT)))] String),
+}
+
+impl AnswerValue {
+    /// Longest text, in characters.
+    pub const MAX_TEXT: usize = 2000;
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::{ExamId, Role, Timestamp, UserId, Viewer};
 
 /// How far an exam has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExamStatus {
     /// Seen by its author and admins only.
@@ -47,6 +48,7 @@ impl std::str::FromStr for ExamStatus {
 
 /// An exam without its questions, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Exam {
     /// The exam.
@@ -54,14 +56,19 @@ pub struct Exam {
     /// Whose it is.
     pub author_id: UserId,
     /// Title.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = Self::MAX_TITLE)))]
     pub title: String,
     /// What it is about.
+    #[cfg_attr(feature = "schema", schemars(length(max = Self::MAX_DESCRIPTION)))]
     pub description: String,
     /// Time that a student has, in minutes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = Self::MAX_MINUTES)))]
     pub duration_minutes: u32,
     /// How often a student may sit it.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = Self::MAX_ATTEMPTS)))]
     pub max_attempts: u32,
     /// Percentage of the points from which it is passed.
+    #[cfg_attr(feature = "schema", schemars(range(max = Self::MAX_PASS_MARK)))]
     pub pass_mark: u8,
     /// From then on students may start; at any time where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +87,17 @@ pub struct Exam {
 }
 
 impl Exam {
+    /// Longest title, in characters.
+    pub const MAX_TITLE: usize = 200;
+    /// Longest description, in characters.
+    pub const MAX_DESCRIPTION: usize = 10_000;
+    /// Longest duration, in minutes: a week.
+    pub const MAX_MINUTES: u32 = 7 * 24 * 60;
+    /// Highest number of attempts that a student may have.
+    pub const MAX_ATTEMPTS: u32 = 100;
+    /// Highest pass mark, in percent.
+    pub const MAX_PASS_MARK: u8 = 100;
+
     /// Who may see it.
     pub fn access(&self) -> ExamAccess {
         ExamAccess {

@@ -40,6 +40,7 @@ pub struct Mark {
 
 /// Why an answer cannot be graded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum WhyUngraded {
     /// The exam has no such question.
@@ -56,6 +57,7 @@ pub enum WhyUngraded {
 
 /// An answer that earns nothing because it cannot be graded, which says nothing about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Ungraded {
     /// The question that it names.

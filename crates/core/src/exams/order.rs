@@ -6,6 +6,7 @@ use crate::{AttemptId, QuestionId, StudentKind, StudentQuestion};
 
 /// A question's place in an attempt, with the order of its choices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OrderedQuestion {
     /// The question.

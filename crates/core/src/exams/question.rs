@@ -6,13 +6,16 @@ use crate::{ExamId, QuestionId};
 
 /// A question with its answer key: for its author and for grading, never for a student.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Question {
     /// The question.
     pub id: QuestionId,
     /// What is asked.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = Self::MAX_TEXT)))]
     pub text: String,
     /// What a right answer earns.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = Self::MAX_POINTS)))]
     pub points: f64,
     /// How it is answered, and the key.
     #[serde(flatten)]
@@ -21,16 +24,19 @@ pub struct Question {
 
 /// How a question is answered, with its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum QuestionKind {
     /// One of several choices.
     SingleChoice {
         /// What to choose from.
+        #[cfg_attr(feature = "schema", schemars(length(min = 2, max = Question::MAX_CHOICES)))]
         choices: Vec<Choice>,
     },
     /// Any of several choices.
     MultipleChoice {
         /// What to choose from.
+        #[cfg_attr(feature = "schema", schemars(length(min = 2, max = Question::MAX_CHOICES)))]
         choices: Vec<Choice>,
         /// Whether a partly right answer earns a part of the points.
         #[serde(default)]
@@ -46,22 +52,30 @@ pub enum QuestionKind {
         /// The right one.
         answer: f64,
         /// How far off is still right.
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         #[serde(default)]
         tolerance: f64,
     },
     /// A word or two.
     ShortText {
         /// Every text that is right.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(min = 1, max = Question::MAX_CHOICES), inner(length(min = 1, max = Question::MAX_ACCEPTED)))
+        )]
         accepted: Vec<String>,
     },
 }
 
 /// Something to choose, and whether it is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Choice {
     /// Names it within its question.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = Self::MAX_ID), pattern(Self::ID_PATTERN)))]
     pub id: String,
     /// What it says.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = Self::MAX_TEXT)))]
     pub text: String,
     /// Whether it is right.
     pub correct: bool,
@@ -70,6 +84,7 @@ pub struct Choice {
 /// The question sheet of an exam as students see it, in the author's order. Its type has no place for an answer key,
 /// so none can be cached or sent by mistake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct QuestionSheet {
     /// The exam.
@@ -82,6 +97,7 @@ pub struct QuestionSheet {
 
 /// A question as students see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StudentQuestion {
     /// The question.
@@ -97,6 +113,7 @@ pub struct StudentQuestion {
 
 /// How a question is answered, without its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum StudentKind {
     /// One of several choices.
@@ -119,6 +136,7 @@ pub enum StudentKind {
 
 /// Something to choose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StudentChoice {
     /// Names it within its question.
     pub id: String,

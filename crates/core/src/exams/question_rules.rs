@@ -16,25 +16,24 @@ pub struct Fault {
 
 /// Most questions that an exam may have.
 pub const MAX_QUESTIONS: usize = 1000;
-/// Longest text of a question, in characters.
-const MAX_TEXT: usize = 10_000;
-/// Longest text of a choice, in characters.
-const MAX_CHOICE_TEXT: usize = 2_000;
-/// Longest text that may be accepted as a short answer, in characters.
-const MAX_ACCEPTED: usize = 200;
-/// Most choices, and most accepted texts.
-const MAX_CHOICES: usize = 50;
-/// Most that one question may be worth.
-const MAX_POINTS: f64 = 1000.0;
 /// Beyond it neighbouring whole numbers cannot be told apart.
 const MAX_NUMBER: f64 = 9e15;
 
 impl Question {
+    /// Longest text of a question, in characters.
+    pub const MAX_TEXT: usize = 10_000;
+    /// Longest text that may be accepted as a short answer, in characters.
+    pub const MAX_ACCEPTED: usize = 200;
+    /// Most choices, and most accepted texts.
+    pub const MAX_CHOICES: usize = 50;
+    /// Most that one question may be worth.
+    pub const MAX_POINTS: f64 = 1000.0;
+
     /// Everything that is wrong with it; nothing where it can be asked.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Faults::default();
-        faults.text("/text", &self.text, MAX_TEXT);
-        faults.check((0.0..=MAX_POINTS).contains(&self.points), "/points", "must be from 0 to 1000");
+        faults.text("/text", &self.text, Self::MAX_TEXT);
+        faults.check((0.0..=Self::MAX_POINTS).contains(&self.points), "/points", "must be from 0 to 1000");
         match &self.kind {
             QuestionKind::SingleChoice { choices } => {
                 faults.choices(choices);
@@ -51,10 +50,10 @@ impl Question {
                 faults.check((0.0..=MAX_NUMBER).contains(tolerance), "/tolerance", "must be from 0 to 9e15");
             }
             QuestionKind::ShortText { accepted } => {
-                faults.check((1..=MAX_CHOICES).contains(&accepted.len()), "/accepted", "must have 1 to 50 texts");
+                faults.check((1..=Self::MAX_CHOICES).contains(&accepted.len()), "/accepted", "must have 1 to 50 texts");
                 for (n, text) in accepted.iter().enumerate() {
                     let pointer = format!("/accepted/{n}");
-                    faults.text(&pointer, text, MAX_ACCEPTED);
+                    faults.text(&pointer, text, Self::MAX_ACCEPTED);
                     let is_shown = text.trim().is_empty() || !folded(text).is_empty();
                     faults.check(is_shown, &pointer, "must hold a visible character");
                 }
@@ -62,6 +61,15 @@ impl Question {
         }
         faults.0
     }
+}
+
+impl Choice {
+    /// Longest id, in characters.
+    pub const MAX_ID: usize = 64;
+    /// Longest text, in characters.
+    pub const MAX_TEXT: usize = 2_000;
+    /// What ids are made of, as a regular expression.
+    pub const ID_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 }
 
 #[derive(Default)]
@@ -81,15 +89,15 @@ impl Faults {
     }
 
     fn choices(&mut self, choices: &[Choice]) {
-        self.check((2..=MAX_CHOICES).contains(&choices.len()), "/choices", "must have 2 to 50 entries");
+        self.check((2..=Question::MAX_CHOICES).contains(&choices.len()), "/choices", "must have 2 to 50 entries");
         let mut seen = HashSet::new();
         for (n, choice) in choices.iter().enumerate() {
             let pointer = format!("/choices/{n}/id");
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            let is_good = (1..=64).contains(&choice.id.len()) && choice.id.chars().all(is_name);
+            let is_good = (1..=Choice::MAX_ID).contains(&choice.id.len()) && choice.id.chars().all(is_name);
             self.check(is_good, &pointer, "must be 1 to 64 letters, digits, - or _");
             self.check(seen.insert(choice.id.as_str()), &pointer, "must not be the id of another choice");
-            self.text(&format!("/choices/{n}/text"), &choice.text, MAX_CHOICE_TEXT);
+            self.text(&format!("/choices/{n}/text"), &choice.text, Choice::MAX_TEXT);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{ExamId, ResultId, Timestamp, UserId};
 
 /// A graded attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ExamResult {
     /// The result.
@@ -18,7 +19,7 @@ pub struct ExamResult {
     pub score: f64,
     /// Points that could be earned.
     pub max_score: f64,
-    /// `score` of `max_score`, 0 to 100.
+    /// `score` of `maxScore`, 0 to 100.
     pub percent: f64,
     /// Whether `percent` reached the exam's pass mark.
     pub passed: bool,

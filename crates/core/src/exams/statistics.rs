@@ -8,6 +8,7 @@ use crate::{Mark, QuestionId};
 
 /// How an exam went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// How many results there are.
@@ -31,6 +32,7 @@ pub struct Statistics {
 
 /// How one question was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct QuestionStatistics {
     /// The question.

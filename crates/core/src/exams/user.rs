@@ -6,6 +6,7 @@ use crate::UserId;
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sits exams.
@@ -42,14 +43,21 @@ impl std::str::FromStr for Role {
 
 /// What everybody may know of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// The account.
     pub id: UserId,
     /// The name its owner gave.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = Self::MAX_NAME)))]
     pub name: String,
     /// What it may do.
     pub role: Role,
+}
+
+impl Profile {
+    /// Longest name, in characters.
+    pub const MAX_NAME: usize = 100;
 }
 
 /// Somebody who has logged in.
