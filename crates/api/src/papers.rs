@@ -15,14 +15,14 @@ const LIFE: Duration = Duration::from_mins(1);
 /// Answer keys in memory, one version for each exam.
 pub(crate) struct Papers {
     kept: Cache<ExamId, Arc<PreparedPaper>>,
-    /// One load at a time: who waits finds what the one before has loaded.
-    loading: Mutex<()>,
+    /// One load at a time of each exam (single flight): callers that wait find what the one before has loaded.
+    loading: Cache<ExamId, Arc<Mutex<()>>>,
 }
 
 impl Papers {
     pub(crate) fn new() -> Self {
         let kept = Cache::builder().max_capacity(CAPACITY).time_to_live(LIFE).build();
-        Self { kept, loading: Mutex::default() }
+        Self { kept, loading: Cache::builder().max_capacity(CAPACITY).time_to_idle(LIFE).build() }
     }
 
     /// The paper of an exam at this version, if it is in memory.
@@ -41,7 +41,8 @@ impl Papers {
         if let Some(paper) = kept() {
             return Ok(paper);
         }
-        let _turn = self.loading.lock().await;
+        let loading = self.loading.get_with(exam, Arc::default);
+        let _turn = loading.lock().await;
         if let Some(paper) = kept() {
             return Ok(paper);
         }

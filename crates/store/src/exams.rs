@@ -188,12 +188,7 @@ impl Exams {
     /// [`Error::NotFound`], [`Error::Unavailable`].
     pub async fn sheet(&self, id: ExamId) -> Result<(Exam, QuestionSheet), Error> {
         metrics::counter!("store_loads_total", "what" => "sheet").increment(1);
-        let found = exam::Entity::find_by_id(id.0)
-            .find_with_related(question::Entity)
-            .order_by_asc(question::Column::Position)
-            .all(&self.db.read)
-            .await?;
-        let (exam, questions) = found.into_iter().next().ok_or(Error::NotFound)?;
+        let (exam, questions) = questions::read_with_questions(&self.db.read, id).await?;
         let Versioned { version, value: exam } = to_exam(exam)?;
         let questions = questions
             .into_iter()

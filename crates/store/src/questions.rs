@@ -2,8 +2,8 @@
 
 use examhall_core::{AnswerKey, Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, FromQueryResult,
+    IdenStatic, Iterable, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -101,12 +101,7 @@ impl Questions {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
     pub async fn paper(&self, exam: ExamId) -> Result<Versioned<Paper>, Error> {
-        let found = exam::Entity::find_by_id(exam.0)
-            .find_with_related(question::Entity)
-            .order_by_asc(question::Column::Position)
-            .all(&self.db.read)
-            .await?;
-        let (exam, questions) = found.into_iter().next().ok_or(Error::NotFound)?;
+        let (exam, questions) = read_with_questions(&self.db.read, exam).await?;
         let Versioned { version, value: exam } = to_exam(exam)?;
         let questions = questions.into_iter().map(to_question).collect::<Result<_, _>>()?;
         Ok(Versioned { version, value: Paper { exam, questions } })
@@ -254,6 +249,33 @@ async fn apply(tx: &DatabaseTransaction, exam: ExamId, edit: Edit) -> Result<Vec
             if removed.rows_affected == 0 { Err(Error::NotFound) } else { Ok(vec![id]) }
         }
     }
+}
+
+/// Reads an exam with its questions in order, in one statement, so both are of one moment. What is long of the exam comes
+/// with the first question alone: a join repeats it with each.
+pub(crate) async fn read_with_questions(
+    db: &impl ConnectionTrait,
+    id: ExamId,
+) -> Result<(exam::Model, Vec<question::Model>), Error> {
+    let of_exam = exam::Column::iter().map(|column| match column {
+        exam::Column::Title | exam::Column::Description => {
+            let name = column.as_str();
+            format!("CASE WHEN ROW_NUMBER() OVER (ORDER BY q.position, q.id) = 1 THEN e.{name} ELSE '' END AS e_{name}")
+        }
+        other => format!("e.{0} AS e_{0}", other.as_str()),
+    });
+    let of_question = question::Column::iter().map(|column| format!("q.{0} AS q_{0}", column.as_str()));
+    let columns: Vec<_> = of_exam.chain(of_question).collect();
+    let sql = format!(
+        "SELECT {} FROM exams e LEFT JOIN questions q ON q.exam_id = e.id WHERE e.id = $1 ORDER BY q.position, q.id",
+        columns.join(", ")
+    );
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [id.0.into()]);
+    let rows = db.query_all_raw(statement).await?;
+    let exam = exam::Model::from_query_result(rows.first().ok_or(Error::NotFound)?, "e_")?;
+    let questions = rows.iter().map(|row| question::Model::from_query_result_optional(row, "q_"));
+    let questions = questions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok((exam, questions))
 }
 
 /// The questions that an exam has now.

@@ -8,6 +8,7 @@ use crate::{Fresh, NOW, on_both};
 
 on_both!(
     a_sheet_has_its_questions_in_order_and_no_key,
+    a_paper_holds_its_exam_whole_with_and_without_questions,
     a_change_raises_the_version_and_leaves_the_rest,
     a_change_of_an_old_version_is_refused,
     what_is_not_there_is_not_found,
@@ -55,6 +56,20 @@ async fn a_sheet_has_its_questions_in_order_and_no_key(fresh: Fresh) {
     let texts: Vec<_> = sheet.questions.iter().map(|question| question.text.as_str()).collect();
     assert_eq!(texts, ["question 7", "question 3", "question 5"]);
     assert!(!serde_json::to_string(&sheet).expect("JSON").contains("correct"));
+}
+
+async fn a_paper_holds_its_exam_whole_with_and_without_questions(fresh: Fresh) {
+    let author = fresh.author().await;
+    for questions in [exam(author).questions, vec![]] {
+        let new = NewExam { questions: questions.clone(), ..exam(author) };
+        let created = fresh.store.exams.create(&new, NOW).await.expect("created");
+        let paper = fresh.store.questions.paper(created.value.id).await.expect("found");
+        assert_eq!((paper.version, &paper.value.exam), (1, &created.value));
+        assert_eq!(paper.value.questions, questions);
+        let (shown, sheet) = fresh.store.exams.sheet(created.value.id).await.expect("found");
+        assert_eq!((shown, sheet.questions.len()), (created.value, questions.len()));
+    }
+    assert!(matches!(fresh.store.questions.paper(ExamId(uuid::Uuid::nil())).await, Err(Error::NotFound)));
 }
 
 async fn a_change_raises_the_version_and_leaves_the_rest(fresh: Fresh) {
