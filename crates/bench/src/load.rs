@@ -48,18 +48,40 @@ async fn connection(address: SocketAddr, request: Vec<u8>, length: usize, until:
 
 /// Sends one request on a connection of its own, and returns the whole answer.
 pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(request).await?;
-    let mut answer = Vec::new();
-    loop {
-        if let Some(head) = find_end(&answer) {
-            let text = std::str::from_utf8(&answer[..head])?.to_ascii_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).context("no length")?;
-            if answer.len() == head + length.trim().parse::<usize>()? {
-                return Ok(answer);
+    Ok(Connection::open(address).await?.send(request).await?.bytes)
+}
+
+/// A connection that is kept, for requests whose answers differ in length.
+pub(crate) struct Connection(TcpStream);
+
+/// An answer: head and body.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    /// Sends a request, and reads its answer to the end.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.0.write_all(request).await?;
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(head) = find_end(&bytes) {
+                let text = std::str::from_utf8(&bytes[..head])?.to_ascii_lowercase();
+                let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).context("no length")?;
+                if bytes.len() == head + length.trim().parse::<usize>()? {
+                    let status = text.split(' ').nth(1).context("no status")?.parse()?;
+                    return Ok(Answer { status, bytes });
+                }
             }
+            ensure!(self.0.read_buf(&mut bytes).await? > 0, "the connection ended early");
         }
-        ensure!(stream.read_buf(&mut answer).await? > 0, "the connection ended early");
     }
 }
 

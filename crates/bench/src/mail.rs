@@ -20,8 +20,6 @@ const LONGEST: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(5);
 /// Jobs in one call where they are added in bulk.
 const BULK: usize = 500;
-/// Clock ticks in a second, in which Linux counts the time of processes.
-const TICKS: f64 = 100.0;
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,11 +251,8 @@ pub(crate) fn alongside(name: &str) -> anyhow::Result<PathBuf> {
 
 /// CPU seconds that a process has used, and the most memory it had, in MB.
 fn used(pid: u32) -> anyhow::Result<(f64, f64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("only Linux reports it")?;
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak size")?;
     let kilobytes: f64 = peak.trim().trim_end_matches(" kB").parse()?;
-    Ok(((ticks(11) + ticks(12)) / TICKS, kilobytes / 1024.0))
+    Ok((crate::usage::cpu(pid)?, kilobytes / 1024.0))
 }

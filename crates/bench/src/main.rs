@@ -8,6 +8,7 @@ mod load;
 mod load_test;
 mod mail;
 mod queue;
+mod usage;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
@@ -59,7 +60,7 @@ enum What {
 enum Part {
     /// Drives an installation of its own with virtual users, and reports what they saw
     #[command(
-        after_help = "Examples:\n  scripts/load-test\n  scripts/load-test exam-start --users 1000\n  scripts/load-test results --students 1000 --json"
+        after_help = "Examples:\n  scripts/load-test\n  scripts/load-test exam-start --users 1000\n  scripts/load-test results --students 1000 --json\n  scripts/load-test submit --questions 500 --students 2000 --within 0\n  scripts/load-test autosave --questions 500"
     )]
     LoadTest(LoadTest),
     /// Does one work as our queue does it: a measurement is a process of its own
@@ -128,6 +129,12 @@ fn print_rate(work: &str, rate: f64, of: Option<(&str, f64)>) {
 /// Prints a remark.
 fn note(text: &str) {
     println!("{text}");
+}
+
+/// Prints how far a measurement has come, to stderr.
+#[expect(clippy::print_stderr, reason = "stdout is for the report")]
+fn progress(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Begins a table with columns of its own.

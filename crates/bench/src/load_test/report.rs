@@ -85,3 +85,18 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_requests_fail_the_run() {
+        let mut report = Report::default();
+        report.step("good", &[Some(Duration::from_millis(1))]);
+        report.print(true).expect("all is well");
+        report.step("bad", &[Some(Duration::from_millis(1)), None]);
+        let error = report.print(true).expect_err("the exit status says so");
+        assert_eq!(error.to_string(), "1 requests failed");
+    }
+}

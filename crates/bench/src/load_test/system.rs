@@ -1,12 +1,13 @@
-//! Two of each process, and how users call them.
+//! Some of each process, and how users call them.
 
 use std::{
+    net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually, free_port};
+use examhall_testkit::{Database, DatabaseKind, Process, RedisOptions, World, eventually, free_port};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -25,9 +26,18 @@ pub(crate) struct System {
 }
 
 struct Api {
-    _process: Process,
+    process: Process,
     base: String,
     metrics: String,
+}
+
+/// Processor time in s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    /// Of all API processes.
+    pub(crate) api: f64,
+    /// Of the database server and its connections' processes.
+    pub(crate) database: f64,
 }
 
 /// A request's answer, and how long it took.
@@ -37,20 +47,20 @@ pub(crate) struct Answer {
 }
 
 impl System {
-    pub(crate) async fn start(postgres: bool) -> anyhow::Result<Self> {
-        let database = if postgres { DatabaseKind::Postgres } else { DatabaseKind::Sqlite };
+    /// Starts so many of each process.
+    pub(crate) async fn start(database: DatabaseKind, apis: usize, mailers: usize) -> anyhow::Result<Self> {
         let append_only = RedisOptions { append_only: true, ..RedisOptions::default() };
         let mut world = World::start_with(database, append_only).await;
         world.set("RUST_LOG", "warn");
         world.set("TRUSTED_PROXIES", "127.0.0.0/8"); // so that each user has an address of their own
         let settings = world.settings();
         let client = Client::new();
-        let mut apis = Vec::new();
-        for _ in 0..2 {
-            apis.push(Api::start(&settings, &client).await?);
+        let mut running = Vec::new();
+        for _ in 0..apis {
+            running.push(Api::start(&settings, &client).await?);
         }
-        let mailers = (0..2).map(|_| spawn("mailer", &[], &settings)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { world, settings, apis, _mailers: mailers, client, next: AtomicUsize::new(0) })
+        let mailers = (0..mailers).map(|_| spawn("mailer", &[], &settings)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { world, settings, apis: running, _mailers: mailers, client, next: AtomicUsize::new(0) })
     }
 
     /// A request to one process or the other, in turns.
@@ -89,6 +99,39 @@ impl System {
         Ok(loads)
     }
 
+    /// Where the first API listens.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        let base = &self.apis.first().context("no API was started")?.base;
+        let address = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        Ok(address.parse()?)
+    }
+
+    /// What access tokens are signed with.
+    pub(crate) fn secret(&self) -> anyhow::Result<&str> {
+        let secret = self.settings.iter().find(|(name, _)| name == "AUTH_SECRET");
+        Ok(&secret.context("no secret")?.1)
+    }
+
+    /// Processor time that was used so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
+        let api = self.apis.iter().map(|api| crate::usage::cpu(api.process.pid())).sum::<anyhow::Result<f64>>()?;
+        let database = match &self.world.database {
+            Database::Sqlite(_) => 0.0,
+            Database::Postgres(server) => crate::usage::cpu_of_family(server.process().pid())?,
+        };
+        Ok(Cpu { api, database })
+    }
+
+    /// Stops the clock of all API processes.
+    pub(crate) fn freeze_apis(&self) {
+        self.apis.iter().for_each(|api| api.process.freeze());
+    }
+
+    /// Lets the first `count` API processes go on.
+    pub(crate) fn thaw_apis(&self, count: usize) {
+        self.apis.iter().take(count).for_each(|api| api.process.thaw());
+    }
+
     /// Waits until this many mails are accepted.
     pub(crate) async fn mails(&self, count: usize) -> anyhow::Result<()> {
         let mut accepted = self.world.smtp.accepted();
@@ -116,7 +159,7 @@ impl Api {
         })
         .await;
         let base = format!("http://127.0.0.1:{port}/api/v1");
-        Ok(Self { _process: process, base, metrics: format!("http://127.0.0.1:{ops}/metrics") })
+        Ok(Self { process, base, metrics: format!("http://127.0.0.1:{ops}/metrics") })
     }
 }
 

@@ -40,19 +40,58 @@ fn a_count_that_cannot_be_shared_out_is_refused() {
     assert!(!output.status.success() && said.contains("it must be 500, 1000"), "{said}");
 }
 
+/// Runs a load test that succeeds, and gives its report and what it said meanwhile.
+fn load_test(args: &[&str]) -> (String, String) {
+    let output = bench(&[&["load-test"], args].concat());
+    let [report, progress] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
+    assert!(output.status.success(), "{report}{progress}");
+    (report, progress)
+}
+
+fn number(report: &str, row: &str, column: usize) -> f64 {
+    let line = report.lines().find(|line| line.starts_with(row));
+    let cells = line.unwrap_or_else(|| unreachable!("{row}: {report}"))[row.len()..].split_whitespace();
+    cells.clone().nth(column).expect("a column").parse().expect("a number")
+}
+
 #[test]
 fn the_load_test_reports_what_users_saw() {
-    let output = bench(&["load-test", "exam-start", "sign-up", "--users", "5"]);
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
-    let number = |row: &str, column: usize| {
-        let line = report.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {report}"));
-        line[row.len()..].split_whitespace().nth(column).expect("a column").parse::<f64>().expect("a number")
-    };
+    let (report, _) = load_test(&["exam-start", "sign-up", "--users", "5"]);
+    let number = |row: &str, column: usize| number(&report, row, column);
     for moment in ["exam start: 5 read the sheet", "sign-up storm: sign-up", "sign-up storm: login"] {
         assert!(number(moment, 0) >= 5.0, "{report}");
         assert_eq!(number(moment, 1).to_string(), "0", "{report}");
     }
     // On a busy machine a lease may end before its load has.
     assert!((1.0..2.0).contains(&number("exam start: loads per change", 0)), "{report}");
+}
+
+#[test]
+fn the_end_of_an_exam_is_measured() {
+    let small = ["--students", "30", "--questions", "5", "--within", "3"];
+    let (report, progress) = load_test(&[&["submit", "autosave", "sweep"], &small[..]].concat());
+    let number = |row: &str, column: usize| number(&report, row, column);
+    for what in ["submit", "autosave"] {
+        let times = format!("{what}: 30 students, 5 questions");
+        assert_eq!([0, 1].map(|column| number(&times, column)), [30.0, 0.0], "{report}");
+        let [p50, _, p99, max] = [2, 3, 4, 5].map(|column| number(&times, column));
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{report}");
+        let rate = number(&format!("{what}: requests per second"), 0);
+        assert!(0.0 < rate && rate <= 11.0, "30 of them are spread over 3 s: {report}");
+        assert_eq!(number(&format!("{what}: answered 5xx, or not at all"), 0).to_string(), "0", "{report}");
+        number(&format!("{what}: API, CPU ms per request"), 0); // too little to be sure that it is not 0
+        assert!(progress.contains(&format!("{what}: ")) && progress.contains(" of 30 answered"), "{progress}");
+    }
+    assert!(number("sweep: three processes, times one", 0) > 0.0, "{report}");
+}
+
+#[test]
+fn the_load_test_says_how_it_is_used() {
+    let output = bench(&["load-test", "--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    for word in ["submit", "autosave", "sweep", "--students", "--questions", "--within"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    let refused = bench(&["load-test", "submit", "--questions", "0"]);
+    assert!(!refused.status.success());
 }
