@@ -24,7 +24,7 @@ pub struct Account {
     pub id: UserId,
     /// Where its mail goes.
     pub email: EmailAddress,
-    /// The name its owner gave.
+    /// Name of the owner.
     pub name: String,
     /// PHC string of its password.
     pub password_hash: String,
@@ -43,7 +43,7 @@ pub struct Account {
 pub struct NewAccount {
     /// Where its mail goes.
     pub email: EmailAddress,
-    /// The name its owner gave.
+    /// Name of the owner.
     pub name: String,
     /// PHC string of its password.
     pub password_hash: String,
@@ -60,7 +60,7 @@ pub enum TokenPurpose {
     Verification,
     /// Lets its bearer set a new password.
     Reset,
-    /// Nothing: it notes that an address was told of an attempt to sign up with it.
+    /// Nothing: it records that an attempt to sign up was mailed to the address.
     Notice,
 }
 
@@ -128,7 +128,7 @@ impl Accounts {
         Ok(Versioned { version: row.version, value: to_account(row)? })
     }
 
-    /// Gives an account another name, if it is at `expected` where that is given.
+    /// Renames an account, if its version is `expected` where that is given.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].

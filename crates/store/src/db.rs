@@ -52,7 +52,7 @@ pub(crate) struct Db {
 }
 
 impl Store {
-    /// Connections of a process that is not told how many it may have.
+    /// Connections of a process whose number is not set.
     pub const DEFAULT_CONNECTIONS: u32 = 16;
 
     /// Connects to `sqlite://FILE?mode=rwc` (the file's folder is made) or `postgres://...`.
@@ -95,7 +95,7 @@ impl Store {
         })
     }
 
-    /// From now on `hook` hears of every commit that makes cached values wrong. Counts once: the first hook stays.
+    /// From now on `hook` is called around every commit that makes cached values wrong. Counts once: the first hook stays.
     pub fn on_commit(&self, hook: Arc<dyn CommitHook>) {
         if self.db.hook.set(hook).is_err() {
             tracing::warn!("the store had a commit hook already");
@@ -196,7 +196,7 @@ impl Db {
         Ok(self.connector.begin(&self.write).await?)
     }
 
-    /// Runs one statement that writes, without a transaction around it where that is safe; gives its first row.
+    /// Runs one statement that writes, without a transaction around it where that is safe; returns its first row.
     pub(crate) async fn write_one(&self, statement: Statement) -> Result<Option<QueryResult>, Error> {
         // All rows: SQLite ends a statement, and so commits it, once its last row is read.
         let rows = if self.connector.is_pooled {
@@ -210,7 +210,7 @@ impl Db {
         Ok(rows.into_iter().next())
     }
 
-    /// Commits a transaction that changes something cached, and tells the cache before and after it.
+    /// Commits a transaction that changes something cached, and notifies the cache before and after it.
     ///
     /// Nothing that happens to the caller splits the two: from here on the work is a task of its own.
     pub(crate) async fn commit(
@@ -227,9 +227,9 @@ impl Db {
             hook.before(commit, &keys).await;
             // Whether a commit that failed has happened is not known: the cache lets go in either case.
             let committed = tx.commit().await;
-            let heard = hook.after(commit, &keys).await;
+            let delivered = hook.after(commit, &keys).await;
             committed?;
-            if heard {
+            if delivered {
                 tokio::spawn(note_cleared(Invalidations::new(db.clone()), commit, now));
             }
             Ok(())

@@ -197,7 +197,7 @@ impl Exams {
         Ok((exam, QuestionSheet { exam_id: id, version, questions }))
     }
 
-    /// Changes an exam, if it is at `expected` where that is given; gives it as it is then.
+    /// Changes an exam, if it is at `expected` where that is given; returns it as it is then.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].
@@ -227,8 +227,8 @@ impl Exams {
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
         let changed = to_exam(row)?; // what is committed can be answered
-        let told = [changed_with_questions(&tx, id).await?];
-        self.db.commit(tx, &told, now).await?;
+        let changes = [changed_with_questions(&tx, id).await?];
+        self.db.commit(tx, &changes, now).await?;
         Ok(changed)
     }
 
@@ -275,8 +275,8 @@ impl Exams {
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
         let changed = to_exam(row)?; // what is committed can be answered
-        let told = [changed_with_questions(&tx, id).await?];
-        self.db.commit(tx, &told, now).await?;
+        let changes = [changed_with_questions(&tx, id).await?];
+        self.db.commit(tx, &changes, now).await?;
         Ok(changed)
     }
 
@@ -294,9 +294,9 @@ impl Exams {
         if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
             return Err(Error::WrongState("students have begun this exam: close it instead"));
         }
-        let told = [changed_with_questions(&tx, id).await?];
+        let changes = [changed_with_questions(&tx, id).await?];
         exam::Entity::delete_by_id(id.0).exec(&tx).await?;
-        self.db.commit(tx, &told, now).await
+        self.db.commit(tx, &changes, now).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a commit makes wrong in the cache: told before and after it, and kept in the outbox until the cache has heard.
+//! What a commit makes wrong in the cache: reported before and after it, and kept in the outbox until the cache has processed it.
 //!
 //! A method that changes something cached ends with [`Db::commit`](crate::db::Db::commit) in place of `tx.commit()`, and
 //! names its changes there; [`Change`](examhall_core::Change) knows which keys they make wrong:
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{Error, db::Db, entity::cache_outbox};
 
-/// Who must hear of commits: the cache, behind a name that knows no Redis.
+/// Receiver of commits: the cache, behind a name that knows no Redis.
 #[async_trait::async_trait]
 pub trait CommitHook: fmt::Debug + Send + Sync {
     /// The values of `keys` are about to become wrong: from now on nothing that was read before may be kept.
@@ -52,7 +52,7 @@ impl Invalidations {
         Self { db }
     }
 
-    /// Commits older than `age` of which the cache has not heard, oldest first: their process has died, or Redis is
+    /// Commits older than `age` that the cache has not processed, oldest first: their process has died, or Redis is
     /// away.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Invalidations {
         Ok(rows.all(&self.db.read).await?.into_iter().map(to_invalidation).collect())
     }
 
-    /// The keys of all commits of the last `age`, heard of or not: for a Redis that may have forgotten.
+    /// The keys of all commits of the last `age`, processed or not: for a Redis that may have forgotten.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -74,7 +74,7 @@ impl Invalidations {
         Ok(rows.into_iter().flat_map(|row| to_invalidation(row).keys).collect())
     }
 
-    /// Notes that the cache has heard of these commits.
+    /// Notes that the cache has processed these commits.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -92,7 +92,7 @@ impl Invalidations {
         Ok(tx.commit().await?)
     }
 
-    /// Forgets commits older than `age` of which the cache has heard.
+    /// Forgets commits older than `age` that the cache has processed.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -6,7 +6,7 @@
 //!        ├── questions      their questions, with answer keys
 //!        ├── attempts       students' sittings
 //!        ├── results        what came of them
-//!        ├── invalidations  cache keys that commits make wrong, until the cache has heard of them
+//!        ├── invalidations  cache keys that commits make wrong, until the cache has processed them
 //!        └── outbox         mails committed with the change that causes them
 //! ```
 //! Every write is one transaction that is whole or not at all. Times come from the caller; tables keep them as

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 
 impl Accounts {
     /// Mails a new token to the account of this name, unless it was mailed one of the kind within the last minute.
-    /// Gives whether there is a mail: an address without an account gets none, nor does one for verification that is
+    /// Returns whether there is a mail: an address without an account gets none, nor does one for verification that is
     /// verified.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Accounts {
     /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
     /// used or expired.
     ///
-    /// With a `password_hash` that becomes the account's password: whoever has the token has the mail, and who chose the
+    /// With a `password_hash` that becomes the account's password: a client that has the token has the mail, and the one that chose the
     /// password when signing up may be somebody else.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Accounts {
         let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
         let mut change = user::Entity::update_many();
         if let Some(password_hash) = password_hash {
-            // A mail for a new password may have been asked for by whoever signed up.
+            // A mail for a new password may have been requested by the one that signed up.
             void(&tx, user, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
             revoke_all(&tx, user, now).await?;
             change = change.col_expr(user::Column::PasswordHash, Expr::value(password_hash));
@@ -111,7 +111,7 @@ impl Accounts {
         Ok(true)
     }
 
-    /// Whether a verification token can be used now, and more than one sign-up stands behind its account: then whoever
+    /// Whether a verification token can be used now, and its account has more than one sign-up: then the one that
     /// confirms the address is to say which password counts.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Accounts {
     }
 
     /// Uses up a reset token: sets the password, ends all sessions, makes every other token useless, and commits the
-    /// mail that says so. Whoever has the token has the mail, so the address is proven too. `None` where the token
+    /// mail that says so. A client that has the token has the mail, so the address is proven too. `None` where the token
     /// is unknown, used or expired.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ impl Outbox {
     }
 
     /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where a request of the same
-    /// `key` has been here, gives its mail and changes nothing; a key is forgotten with its mail.
+    /// `key` was used before, returns its mail and changes nothing; a key is forgotten with its mail.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -224,7 +224,7 @@ impl Outbox {
         Ok(tx.commit().await?)
     }
 
-    /// Deletes mails of which it has been known since before `before` what became of them; gives how many.
+    /// Deletes mails whose outcome was recorded before `before`; returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

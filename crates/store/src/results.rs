@@ -45,7 +45,7 @@ impl Results {
         Self { db }
     }
 
-    /// A result and who may see it.
+    /// A result and the viewers it is for.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
@@ -97,7 +97,7 @@ impl Results {
     }
 
     /// Publishes what is not published of an exam's results: one mail for each student, of their best new result.
-    /// Gives how many. The database does it alone, so it costs no memory here.
+    /// Returns their number. The database does it alone, so it costs no memory here.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
@@ -119,7 +119,7 @@ impl Results {
         now: Timestamp,
     ) -> Result<u64, Error> {
         let tx = self.db.begin().await?;
-        lock(&tx, exam, None).await?; // whoever asks at the same time waits, and finds nothing left
+        lock(&tx, exam, None).await?; // callers at the same time waits, and finds nothing left
         let backend = tx.get_database_backend();
         let (object, fresh) = match backend {
             // One statement sees one moment: a result committed meanwhile is not marked without a mail.
@@ -130,7 +130,7 @@ impl Results {
             ),
             _ => ("json_object", "SELECT * FROM results WHERE exam_id = $5 AND published_at IS NULL"),
         };
-        // The mail's id is the result's: so it cannot be told twice.
+        // The mail's id is the result's: so it cannot be mailed twice.
         let sql = format!(
             "WITH fresh AS ({fresh}) \
              INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at, trace) \

@@ -30,7 +30,7 @@ pub enum MigrationState {
 pub enum MigrationMove {
     /// Applies it.
     Up(String),
-    /// Takes it back, with the data that it made room for.
+    /// Reverts it, with the data that it added.
     Down(String),
 }
 

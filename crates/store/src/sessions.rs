@@ -22,10 +22,10 @@ use crate::{
 /// How long after its rotation a refresh token gets another successor: for tabs that refresh at once, and answers that
 /// were lost. Also how far the clocks of two processes may differ.
 const GRACE: Duration = Duration::from_secs(30);
-/// Successors that a refresh token gets at most, beside the first.
+/// Successors that a refresh token gets at most, alongside the first.
 const MAX_REUSES: i32 = 32;
 
-/// A session that a log-in begins.
+/// A session that a login begins.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// Whose it is.
@@ -128,7 +128,7 @@ impl Accounts {
         Ok(session::Entity::find().filter(theirs).limit(1).count(&self.db.read).await? > 0)
     }
 
-    /// Ends the session of a refresh token, with all that came of the same log-in.
+    /// Ends the session of a refresh token, with all that came of the same login.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -37,7 +37,7 @@ pub enum SignedUp {
     /// The same, but its address gets no more mails for now: the account has no password, and none is known for it. A
     /// link that was mailed before still proves its address.
     Disarmed(UserId),
-    /// The address belongs to somebody who has proven it. Nothing was changed.
+    /// The address belongs to a proven account. Nothing was changed.
     Taken,
 }
 
@@ -158,7 +158,7 @@ async fn lock_by_email(tx: &DatabaseTransaction, email: &EmailAddress) -> Result
     Ok(user::Entity::find().filter(key).lock(LockType::NoKeyUpdate).one(tx).await?)
 }
 
-/// Gives an account whose address is not proven another password and, where it is given, what else a sign-up says.
+/// Returns an account whose address is not proven another password and, where it is given, what else a sign-up says.
 async fn replace(
     tx: &DatabaseTransaction,
     row: user::Model,

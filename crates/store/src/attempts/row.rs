@@ -1,4 +1,4 @@
-//! An attempt that is handed in, with its student and the version of its exam, read in one statement.
+//! An attempt that is submitted, with its student and the version of its exam, read in one statement.
 
 use examhall_core::{Answer, AttemptId, EmailAddress, ExamId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};

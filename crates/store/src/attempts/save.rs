@@ -1,4 +1,4 @@
-//! Answers that are stored while an attempt is open: all of them anew, or those that changed.
+//! Answers that are stored while an attempt is open: all of them again, or those that changed.
 
 use std::collections::HashMap;
 
@@ -90,8 +90,8 @@ impl Attempts {
         self.db.retry(|| self.write(Write::Replace, id, user, seq, answers, now)).await
     }
 
-    /// Stores the answers that changed beside those before, if `seq` is higher than theirs; one statement. An answer
-    /// without a choice and without a value takes away the one before; of several to one question the last counts.
+    /// Stores the answers that changed alongside those before, if `seq` is higher than theirs; one statement. An answer
+    /// without a choice and without a value removes the one before; of several to one question the last counts.
     ///
     /// # Errors
     /// As [`save`](Self::save); [`Error::WrongState`] also where the attempt would hold too many answers.
@@ -155,7 +155,7 @@ impl Attempts {
             return Err(Error::NotFound);
         }
         if facts.submitted_at.is_some() {
-            return Err(Error::WrongState("the attempt has been handed in"));
+            return Err(Error::WrongState("the attempt has been submitted"));
         }
         let last_call = Timestamp::from_millis(facts.deadline).plus(Attempt::GRACE);
         if now >= last_call {

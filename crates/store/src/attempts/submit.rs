@@ -1,4 +1,4 @@
-//! Handing in: grade what is stored, and commit the result with the mail that tells it.
+//! Submission: grades what is stored, and commits the result with the mail that reports it.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct Submission {
     pub result: ExamResult,
 }
 
-/// What came of handing in.
+/// What came of submitting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Submitted {
     /// There is a result, of now or of before.
@@ -45,16 +45,16 @@ pub enum Submitted {
     Needs(ExamId, i64),
 }
 
-/// How attempts are graded and told.
+/// How attempts are graded and reported.
 pub trait Grading: Sync {
     /// The paper of an exam at this version, if it is at hand.
     fn paper(&self, exam: ExamId, version: i64) -> Option<Arc<PreparedPaper>>;
 
-    /// The mail that tells a result.
+    /// The mail that reports a result.
     fn mail(&self, submission: &Submission) -> NewMail;
 }
 
-/// Rows that one attempt that is handed in becomes.
+/// Rows that one attempt that is submitted becomes.
 #[derive(Clone)]
 pub(super) struct Graded {
     id: Uuid,
@@ -64,8 +64,8 @@ pub(super) struct Graded {
 }
 
 impl Attempts {
-    /// Hands an attempt in: grades what is stored of it and commits the result with the mail that tells it. Where that
-    /// was done before, gives the result that there is.
+    /// Submits an attempt: grades what is stored of it and commits the result with the mail that reports it. Where that
+    /// was done before, returns the existing result.
     ///
     /// The exam's version is read with the attempt: a paper at another version grades nothing.
     ///
@@ -160,7 +160,7 @@ impl Graded {
 pub(super) async fn insert(tx: &DatabaseTransaction, graded: &[Graded], now: Timestamp) -> Result<(), Error> {
     let results = result::Entity::insert_many(graded.iter().map(|one| one.result.clone()));
     let mails = mail_outbox::Entity::insert_many(graded.iter().map(|one| one.mail.clone()));
-    // What its deadline has ended was handed in then.
+    // What its deadline has ended was submitted then.
     let ended =
         Expr::case(Expr::col(attempt::Column::Deadline).lt(now.as_millis()), Expr::col(attempt::Column::Deadline))
             .finally(now.as_millis());

@@ -18,9 +18,9 @@ pub struct Place(i64, Uuid);
 /// What came of a batch.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Attempts that were handed in.
+    /// Attempts that were submitted.
     pub done: Vec<AttemptId>,
-    /// Attempts that cannot be handed in, and why.
+    /// Attempts that cannot be submitted, and why.
     pub stuck: Vec<(AttemptId, Error)>,
     /// Attempts that are as they were, since the paper of this exam at this version was not at hand.
     pub needs: Vec<(AttemptId, ExamId, i64)>,
@@ -34,11 +34,11 @@ impl Place {
 }
 
 impl Attempts {
-    /// Hands in up to `limit` open attempts that take no answers any more, oldest deadline first, from `after` on, in one
+    /// Submits up to `limit` open attempts that take no answers any more, oldest deadline first, from `after` on, in one
     /// transaction. On PostgreSQL each of several processes takes attempts that no other holds.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]. Attempts that cannot be handed in are no error.
+    /// [`Error::Unavailable`]. Attempts that cannot be submitted are no error.
     pub async fn sweep(
         &self,
         after: Place,

@@ -1,4 +1,4 @@
-//! The tables as types. What their columns mean stands with the migrations that make them.
+//! The tables as types. The migrations that create them document the columns.
 #![expect(unreachable_pub, reason = "sea-orm's macros need their items to be pub")]
 
 pub(crate) mod attempt;

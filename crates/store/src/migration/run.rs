@@ -17,7 +17,7 @@ use super::{
 use crate::{Error, db::Db, fault::Fault};
 
 /// How long to wait for another process that migrates, or for a table that is in use.
-const PATIENCE: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The wait is logged this often.
@@ -54,9 +54,9 @@ pub(crate) async fn run(db: &Db, target: usize) -> Result<(), Error> {
         let reason = match advance(db, target).await {
             Ok(Progress::Moved) => continue,
             Ok(Progress::Arrived) => return Ok(()),
-            Ok(Progress::Held) if since.elapsed() < PATIENCE => "another process migrates the database".to_owned(),
+            Ok(Progress::Held) if since.elapsed() < TIMEOUT => "another process migrates the database".to_owned(),
             Ok(Progress::Held) => return Err(Error::MigrationHeld),
-            Err(Error::Unavailable(error)) if may_wait(&error) && since.elapsed() < PATIENCE => error.to_string(),
+            Err(Error::Unavailable(error)) if may_wait(&error) && since.elapsed() < TIMEOUT => error.to_string(),
             Err(error) => return Err(error),
         };
         if logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {

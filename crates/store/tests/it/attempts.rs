@@ -66,9 +66,9 @@ async fn a_student_starts_as_often_as_allowed_and_one_at_a_time(fresh: Fresh) {
     let (_, first) = start().await.expect("started");
     assert_eq!((first.exam_id, first.user_id, first.deadline), (exam, student, NOW.plus(Duration::from_mins(90))));
     assert!(matches!(start().await, Err(Error::AttemptOpen(id)) if id == first.id));
-    submit(&fresh.store, &first).await.expect("handed in");
+    submit(&fresh.store, &first).await.expect("submitted");
     let (_, second) = start().await.expect("the second of two");
-    submit(&fresh.store, &second).await.expect("handed in");
+    submit(&fresh.store, &second).await.expect("submitted");
     assert!(matches!(start().await, Err(Error::WrongState(_))), "none left");
     let mine = fresh.store.attempts.of_student(exam, student, FIRST).await.expect("listed");
     assert_eq!(mine.items.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [first.id, second.id]);
@@ -145,7 +145,7 @@ async fn answers_are_taken_until_the_end_of_grace_and_not_after_handing_in(fresh
     let last = Timestamp::from_millis(attempt.last_call().as_millis() - 1);
     save(1, last).await.expect("within grace");
     assert!(matches!(save(2, attempt.last_call()).await, Err(Error::WrongState(_))));
-    submit(&fresh.store, &attempt).await.expect("handed in");
+    submit(&fresh.store, &attempt).await.expect("submitted");
     assert!(matches!(save(3, NOW).await, Err(Error::WrongState(_))));
 }
 
@@ -156,14 +156,14 @@ async fn handing_in_twice_at_once_gives_one_result_and_one_mail(fresh: Fresh) {
     fresh.store.attempts.save(attempt.id, student, 1, &answers, NOW).await.expect("saved");
     let submissions = (0..20).map(|_| {
         let (store, attempt) = (fresh.store.clone(), attempt.clone());
-        tokio::spawn(async move { submit(&store, &attempt).await.expect("handed in") })
+        tokio::spawn(async move { submit(&store, &attempt).await.expect("submitted") })
     });
     let mut results = Vec::new();
     for submission in submissions.collect::<Vec<_>>() {
         results.push(submission.await.expect("no panic"));
     }
     results.dedup();
-    assert_eq!(results.len(), 1, "all are told of the same result");
+    assert_eq!(results.len(), 1, "all get the same result");
     assert_eq!((results[0].score, results[0].percent, results[0].passed), (3.0, 66.67, true));
     assert_eq!(fresh.store.outbox.claim(10, Duration::from_secs(1), NOW).await.expect("claimed").len(), 1);
     let (attempt, _) = fresh.store.attempts.get(attempt.id).await.expect("found");
@@ -202,7 +202,7 @@ async fn an_attempt_holds_no_endless_number_of_answers(fresh: Fresh) {
     merge(1, 0).await.expect("saved");
     merge(2, 1000).await.expect("saved");
     assert!(matches!(merge(3, 2000).await, Err(Error::WrongState(_))));
-    fresh.store.attempts.save(attempt.id, student, 3, &[right(1)], NOW).await.expect("all anew");
+    fresh.store.attempts.save(attempt.id, student, 3, &[right(1)], NOW).await.expect("all again");
     merge(4, 2000).await.expect("saved");
 }
 

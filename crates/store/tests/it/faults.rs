@@ -24,7 +24,7 @@ async fn count(fresh: &Fresh, sql: &str) -> i64 {
     row.expect("a row").try_get_by_index(0).expect("a number")
 }
 
-/// Renames an account; gives how often the transaction was run, on a server that fails it with `code` for `times`.
+/// Renames an account; returns how often the transaction was run, on a server that fails it with `code` for `times`.
 async fn rename_against(fresh: &Fresh, user: UserId, code: &str, times: u32) -> (Result<(), Error>, i64) {
     let sql = format!(
         "DROP SEQUENCE IF EXISTS runs; CREATE SEQUENCE runs;

@@ -91,7 +91,7 @@ async fn keys_go_with_their_user(fresh: Fresh) {
     assert_eq!(fresh.store.first_answer(&keyed, NOW).await.expect("asked"), None);
 }
 
-/// SQL of somebody who has reserved the key of a request.
+/// SQL of a client that has reserved the key of a request.
 fn reservation(user: UserId) -> String {
     format!(
         "INSERT INTO idempotency_keys (id, user_id, key, request_hash, made_id, version, body, created_at) \

@@ -21,17 +21,17 @@ on_both!(
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.as_millis() + 10_000);
 
-/// Notes what it hears, and what the database held then.
+/// Records its calls, and what the database held then.
 #[derive(Debug)]
 struct Listener {
     store: Store,
-    hears: bool,
-    heard: Mutex<Vec<String>>,
+    delivers: bool,
+    calls: Mutex<Vec<String>>,
 }
 
 impl Listener {
-    fn on(fresh: &Fresh, hears: bool) -> Arc<Self> {
-        let listener = Arc::new(Self { store: fresh.store.clone(), hears, heard: Mutex::default() });
+    fn on(fresh: &Fresh, delivers: bool) -> Arc<Self> {
+        let listener = Arc::new(Self { store: fresh.store.clone(), delivers, calls: Mutex::default() });
         fresh.store.on_commit(listener.clone());
         listener
     }
@@ -40,7 +40,7 @@ impl Listener {
         let id = keys[0].trim_start_matches("exam:").parse().expect("an exam's id");
         let seen = self.store.exams.get(id).await.map_or(0, |exam| exam.version);
         let names: Vec<_> = keys.iter().map(|key| key.replace(&keys[0], "exam")).collect();
-        self.heard.lock().expect("no panic").push(format!("{when} {} at version {seen}", names.join(" ")));
+        self.calls.lock().expect("no panic").push(format!("{when} {} at version {seen}", names.join(" ")));
     }
 }
 
@@ -52,7 +52,7 @@ impl CommitHook for Listener {
 
     async fn after(&self, _: Uuid, keys: &[String]) -> bool {
         self.note("after", keys).await;
-        self.hears
+        self.delivers
     }
 }
 
@@ -73,10 +73,10 @@ async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
     let listener = Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
     fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
-    let heard = listener.heard.lock().expect("no panic").clone();
+    let calls = listener.calls.lock().expect("no panic").clone();
     let keys = ["exam".to_owned(), "exam:questions".to_owned()].into_iter().chain(question_keys());
     let keys = keys.collect::<Vec<_>>().join(" ");
-    assert_eq!(heard, [format!("before {keys} at version 1"), format!("after {keys} at version 2")]);
+    assert_eq!(calls, [format!("before {keys} at version 1"), format!("after {keys} at version 2")]);
     eventually("nothing is overdue", Duration::from_secs(10), async || overdue(&fresh).await.is_empty().then_some(()))
         .await;
     let recent = async |now| fresh.store.invalidations.recent_keys(Duration::from_mins(1), now).await.expect("asked");
@@ -95,7 +95,7 @@ async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {
     let too_young = fresh.store.invalidations.overdue(Duration::from_secs(5), 10, NOW).await.expect("asked");
     assert_eq!(too_young, []);
     fresh.store.invalidations.prune(Duration::ZERO, LATER).await.expect("pruned");
-    assert_eq!(overdue(&fresh).await.len(), 1, "what nobody heard of is not forgotten");
+    assert_eq!(overdue(&fresh).await.len(), 1, "what was not delivered is kept");
     fresh.store.invalidations.mark_cleared(&[waiting[0].commit], LATER).await.expect("noted");
     assert_eq!(overdue(&fresh).await, []);
 }
@@ -104,7 +104,7 @@ async fn a_change_that_is_refused_tells_nobody(fresh: Fresh) {
     let listener = Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
     fresh.store.exams.change(id, &ExamChange::default(), Some(7), NOW).await.expect_err("another version");
-    assert!(listener.heard.lock().expect("no panic").is_empty());
+    assert!(listener.calls.lock().expect("no panic").is_empty());
 }
 
 async fn an_edit_of_one_question_is_told_with_the_others_of_its_exam(fresh: Fresh) {

@@ -82,7 +82,7 @@ impl Other {
         Self { connection, tx }
     }
 
-    /// Waits until so many wait for a lock.
+    /// Waits until this many wait for a lock.
     async fn sees_waiting(&self, count: usize) {
         let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
         let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql);

@@ -127,7 +127,7 @@ async fn a_mail_whose_job_was_lost_waits_again(fresh: Fresh) {
     outbox.mark_queued(&[mail.id], NOW).await.expect("marked");
     outbox.close(&[mail.id], MailOutcome::Removed, NOW).await.expect("closed");
     outbox.reopen(&[mail.id]).await.expect("asked");
-    assert_eq!(outbox.backlog().await.expect("counted").mails, 0, "it was taken away on purpose");
+    assert_eq!(outbox.backlog().await.expect("counted").mails, 0, "it was removed on purpose");
 }
 
 async fn a_request_with_a_key_adds_one_mail_until_that_is_forgotten(fresh: Fresh) {
@@ -168,7 +168,7 @@ async fn a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it(fresh:
     assert_eq!(outbox.open(ALL, NOW).await.expect("asked").items, [mail.id], "it had not failed");
     outbox.close(&[mail.id], MailOutcome::Failed, NOW).await.expect("closed");
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
-    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty(), "queued anew just now");
+    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty(), "queued again just now");
     assert_eq!(outbox.open(ALL, NOW.plus(HOLD)).await.expect("asked").items, [mail.id]);
     outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");

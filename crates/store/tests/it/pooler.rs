@@ -6,7 +6,7 @@ use examhall_testkit::{Database, DatabaseKind, PgBouncer};
 
 use crate::{NOW, account};
 
-/// As `PgBouncer` is installed, and as it is often told to be.
+/// As `PgBouncer` is installed, and as it is often configured.
 const IGNORED: [&str; 2] = ["", "extra_float_digits, options"];
 
 async fn rename_and_read(store: &Store, user: UserId, name: &str) {
@@ -46,7 +46,7 @@ async fn the_store_works_behind_a_pooler_in_transaction_mode() {
         }
         for store in stores {
             store.ping().await.expect("alive");
-            store.clock().await.expect("told");
+            store.clock().await.expect("read");
             store.close().await;
         }
     }

@@ -22,7 +22,7 @@ async fn sit(fresh: &Fresh, exam: examhall_core::ExamId, student: UserId, right:
         |n: &u128| Answer { question_id: QuestionId(Uuid::from_u128(*n)), choice_ids: choice_ids(), value: None };
     let answers: Vec<_> = right.iter().map(answer).collect();
     fresh.store.attempts.save(attempt.id, student, 1, &answers, NOW).await.expect("saved");
-    submit(&fresh.store, &attempt).await.expect("handed in");
+    submit(&fresh.store, &attempt).await.expect("submitted");
 }
 
 async fn results_come_in_pages_and_show_who_may_see_them(fresh: Fresh) {
@@ -68,7 +68,7 @@ async fn publishing_mails_each_student_once(fresh: Fresh) {
     let publish = async || fresh.store.results.publish(exam, "result-published", None, NOW).await.expect("published");
     assert_eq!((publish().await, publish().await), (2, 0));
     sit(&fresh, exam, students[2], &[]).await;
-    assert_eq!((publish().await, publish().await), (1, 0), "who handed in later");
+    assert_eq!((publish().await, publish().await), (1, 0), "those that submitted later");
 
     let mails = fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
     let published: Vec<_> = mails.iter().filter(|waiting| waiting.mail.template == "result-published").collect();
@@ -121,7 +121,7 @@ async fn a_concurrent_result_is_published_the_next_time() {
     };
     let first = publish();
     other.sees_waiting(1).await;
-    submit(&fresh.store, &late).await.expect("handed in");
+    submit(&fresh.store, &late).await.expect("submitted");
     other.gives_up().await;
     assert_eq!(first.await.expect("no panic"), 1);
     assert_eq!(publish().await.expect("no panic"), 1, "the late one");

@@ -24,7 +24,7 @@ async fn generation(fresh: &Fresh, user: UserId) -> i64 {
 async fn what_ends_access_is_noted_however_the_row_changes(fresh: Fresh) {
     let author = fresh.author().await;
     assert_eq!((revoked(&fresh).await, generation(&fresh, author).await), (vec![], 0));
-    let before = fresh.store.clock().await.expect("told").as_millis();
+    let before = fresh.store.clock().await.expect("read").as_millis();
     for (n, change) in
         ["password_hash = 'x'", "role = 'student'", "password_hash = 'y', role = 'admin'"].iter().enumerate()
     {

@@ -18,7 +18,7 @@ on_both!(
 
 const COUNT: usize = 300;
 
-/// So many values of a kind, the same ones each time.
+/// Number of values of a kind, the same ones each time.
 fn draw<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>) -> Vec<T> {
     let mut runner = TestRunner::deterministic();
     (0..COUNT).map(|_| strategy.new_tree(&mut runner).expect("a value").current()).collect()

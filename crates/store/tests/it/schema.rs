@@ -157,7 +157,7 @@ async fn a_migration_waits_for_a_table_and_lets_requests_pass() {
 async fn its_clock_is_told_in_ms_since_1970(fresh: Fresh) {
     let here = || SystemTime::UNIX_EPOCH.elapsed().map(|since| i64::try_from(since.as_millis())).expect("after 1970");
     let before = here().expect("in range");
-    let clock = fresh.store.clock().await.expect("told").as_millis();
+    let clock = fresh.store.clock().await.expect("read").as_millis();
     let after = here().expect("in range");
     // The server runs on this machine; either side may have rounded a millisecond.
     assert!((before - 1..=after + 1).contains(&clock), "{before} {clock} {after}");

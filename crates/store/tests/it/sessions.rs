@@ -215,7 +215,7 @@ async fn what_is_of_no_use_any_more_is_deleted(fresh: Fresh) {
     assert_eq!(fresh.store.accounts.prune(later).await.expect("pruned"), 1);
 }
 
-/// Runs a statement on a connection of its own; gives the first column of its rows.
+/// Runs a statement on a connection of its own; returns the first column of its rows.
 async fn ask(fresh: &Fresh, sql: &str) -> Vec<String> {
     let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
     let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);

@@ -1,4 +1,4 @@
-//! Attempts whose time is over are handed in by batches that processes share.
+//! Attempts whose time is over are submitted in batches that processes share.
 
 use std::{
     sync::{Arc, Condvar, Mutex},
@@ -18,7 +18,7 @@ on_both!(
     an_attempt_that_cannot_be_written_holds_up_no_other,
 );
 
-/// Begins an attempt for each of `count` students, and gives when the last of them takes no answers any more.
+/// Begins an attempt for each of `count` students, and returns when the last of them takes no answers any more.
 async fn begin(fresh: &Fresh, exam: ExamId, count: usize) -> (Vec<Attempt>, Timestamp) {
     let mut attempts = Vec::new();
     for student in fresh.students(count).await {
@@ -141,14 +141,14 @@ struct Rendezvous {
 }
 
 impl Rendezvous {
-    const PATIENCE: Duration = Duration::from_mins(1);
+    const TIMEOUT: Duration = Duration::from_mins(1);
 
     /// Waits until `count` are here: where one waits for a lock of another, that never is.
     fn wait_for(&self, count: usize) {
         let mut present = self.present.lock().expect("no panic");
         *present += 1;
         self.came.notify_all();
-        let waited = self.came.wait_timeout_while(present, Self::PATIENCE, |present| *present < count);
+        let waited = self.came.wait_timeout_while(present, Self::TIMEOUT, |present| *present < count);
         assert!(!waited.expect("no panic").1.timed_out(), "a sweeper waits for the batch of another");
     }
 }
@@ -174,7 +174,7 @@ impl Grading for Gathering {
     }
 }
 
-/// Sweeps with connections and a thread of its own, as a process does; gives the batches that it took.
+/// Sweeps with connections and a thread of its own, as a process does; returns the batches that it took.
 fn sweep_all(
     url: &str,
     exam: ExamId,
