@@ -35,7 +35,7 @@ use crate::{
         middleware::{cors, handle, head, no_route},
     },
     limits::Limits,
-    mail::Mailroom,
+    mail::MailComposer,
     papers::Papers,
     routes::{self, ReadinessCheck},
     state::State,
@@ -43,7 +43,7 @@ use crate::{
     submission, upkeep,
 };
 
-/// How long requests in hand may take once the process is to stop.
+/// How long requests in flight may take once the process is to stop.
 const GRACE_SECONDS: u64 = 20;
 /// How long a client may take to send the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Most connections at once, per thread.
 const MAX_CONNECTIONS: usize = 10_000;
-/// How often each dependency is asked for a sign of life.
+/// How often each dependency is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often each HTTP thread says that it turns.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub struct Application {
     access_tokens: web::Data<AccessTokens>,
     cors_origins: Vec<String>,
     /// Waits for the queue's events, and does nothing else.
-    sleeping: Connection,
+    blocking: Connection,
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     drain_delay: Duration,
@@ -86,7 +86,7 @@ impl Application {
         let cache =
             Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url).context("REDIS_URL")?;
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
-        let sleeping = Connection::open(redis_url).context("REDIS_URL")?;
+        let blocking = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;
 
@@ -110,12 +110,12 @@ impl Application {
                 statistics: StatisticsCache::new(),
                 passwords: Passwords::new()?,
                 trusted_proxies: settings.trusted_proxies,
-                mailroom: Mailroom::new(&settings.auth_secret, settings.public_url),
-                nudge: Notify::new(),
+                mail_composer: MailComposer::new(&settings.auth_secret, settings.public_url),
+                wake: Notify::new(),
             }),
             health: Health::default(),
             cors_origins: settings.cors_origins,
-            sleeping,
+            blocking,
             listener,
             ops_bind: settings.ops_bind,
             drain_delay: settings.drain_delay,
@@ -138,7 +138,7 @@ impl Application {
         self.listener.local_addr()
     }
 
-    /// Answers requests and relays mails until `stop`, then finishes what it has in hand.
+    /// Answers requests and relays mails until `stop`, then finishes what is in flight.
     ///
     /// # Errors
     /// Where the operators' port is taken, or the server fails.
@@ -148,7 +148,7 @@ impl Application {
             health,
             access_tokens,
             cors_origins,
-            sleeping,
+            blocking,
             listener,
             ops_bind,
             drain_delay,
@@ -166,7 +166,7 @@ impl Application {
         let ops = Ops::new(metrics, liveness.clone(), readiness.clone()).serve(ops_bind, background.clone()).await;
         let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
-        let beside = Background::start(&state, sleeping, &liveness, background.clone());
+        let background_tasks = Background::start(&state, blocking, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
         let shared = web::Data::from(Arc::clone(&state));
@@ -200,13 +200,13 @@ impl Application {
         let stopping = drain(stop, liveness, drain_delay, server.handle());
         let (ended, ()) = tokio::join!(server, stopping);
         sweeper.await.context("the sweeper panicked")?;
-        beside.finish().await?;
+        background_tasks.finish().await?;
         state.close().await;
         Ok(ended?)
     }
 }
 
-/// Tells the supervisor that requests are answered, and from now on that they are still.
+/// Notifies the supervisor that the API is ready, and feeds its watchdog from now on.
 fn say_ready(liveness: &Liveness, stop: &CancellationToken) {
     tokio::spawn(supervisor::feed_watchdog(liveness.clone(), stop.clone()));
     supervisor::ready();

@@ -1,4 +1,4 @@
-//! `api check`: whether everything that the API needs can be used, and how to mend what cannot.
+//! `api check`: whether everything that the API needs can be used, and how to fix what cannot.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::state::now;
 
 const DATABASE: Check = Check {
     name: "database",
-    fix: "mend DATABASE_URL (percent-encode the password), or let the server accept this user",
+    fix: "fix DATABASE_URL (percent-encode the password), or let the server accept this user",
 };
 const MIGRATIONS: Check = Check { name: "migrations", fix: "run `api migrate` with the version that is to run" };
 const REPLICATION: Check = Check {

@@ -46,7 +46,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API until told to stop (the default)
+    /// Serve the API until stopped (the default)
     Serve,
     /// Bring the database's tables to what this version needs, or to a step before or after it
     #[command(after_help = "Each step is one transaction. Processes that migrate at once wait for each other.\n\n\
@@ -54,7 +54,7 @@ enum Command {
                       api migrate --status     list every step\n  \
                       api migrate --dry-run    print what would be done\n  \
                       api migrate              apply what is pending\n  \
-                      api migrate --to m0008   go back to that step, and lose the data that later ones made room for\n\n\
+                      api migrate --to m0008   go back to that step, and lose the data that later ones added\n\n\
                       Before you go back to an older version whose `api check` says that the database is too new, take \
                       the newer steps back with the newer version.")]
     Migrate {
@@ -68,7 +68,7 @@ enum Command {
         #[arg(long, conflicts_with_all = ["to", "dry_run"])]
         status: bool,
     },
-    /// Test everything that the API needs, and say how to mend what is wrong
+    /// Test everything that the API needs, and say how to fix what is wrong
     #[command(
         after_help = "Exit codes: 0 nothing has failed (there may be warnings), 69 something has, 78 bad settings"
     )]
@@ -120,7 +120,7 @@ enum Command {
     },
 }
 
-/// Does what the command line says; gives the exit code.
+/// Does what the command line says; returns the exit code.
 pub fn run(args: Args) -> ExitCode {
     let command = args.command.unwrap_or(Command::Serve);
     if let Command::Check { list: true, .. } = command {
@@ -169,7 +169,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// Whether the operator gave something that no service could ever use.
+/// Returns whether a setting can never be used.
 fn is_bad_setting(error: &anyhow::Error) -> bool {
     use examhall_queue::{
         Error::{BadQueueName, NeedsHashTag},

@@ -7,7 +7,7 @@
 //!     └─────> cache     reads; loaders get from store what it lacks
 //!   relay ──> store.outbox ──> queue
 //!   reconciler ──> what became of queued mails; those that Redis lost wait again
-//!   submission ──> hands in what was left open at its deadline
+//!   submission ──> submits what was left open at its deadline
 //!   upkeep ─> store.invalidations ──> cache;  exams that open soon ──> cache
 //! ```
 //! It composes mails and never sends one.

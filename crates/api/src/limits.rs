@@ -1,4 +1,4 @@
-//! How often somebody may knock: counted in Redis for all processes; while Redis is away in this one, and more
+//! Rate limits of requests: counted in Redis for all processes; while Redis is away in this one, and more
 //! sparingly.
 
 mod local;
@@ -23,8 +23,8 @@ use crate::http::{
     problem::Problem,
 };
 
-/// How long Redis is waited for: whoever logs in must not wait for a limiter.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// Time allowed for Redis: a login must not wait for a limiter.
+const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What is limited.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ const LOG_IN_BY_NETWORK: ByNetwork = [
     (56, Rule { name: "login56", shared: (60, Duration::from_mins(5)), local: (10, Duration::from_mins(5)) }),
     (48, Rule { name: "login48", shared: (120, Duration::from_mins(5)), local: (20, Duration::from_mins(5)) }),
 ];
-/// The same by all clients together: whoever uses this up locks the owner out, and must be many to do so.
+/// The same by all clients together: using it up locks the owner out, which takes many clients.
 const LOG_IN_BY_ALL: Rule =
     Rule { name: "logins", shared: (1000, Duration::from_mins(5)), local: (200, Duration::from_mins(5)) };
 /// Having mails sent to one address.
@@ -89,7 +89,7 @@ struct Taken {
     is_here: bool,
 }
 
-/// What a guess at a password has taken. A password that was right was no guess: its login gives all of it back.
+/// What a guess at a password has taken. A password that was right was no guess: its login returns all of it.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Guess(Vec<Taken>);
@@ -116,19 +116,19 @@ impl Limits {
         self.check_networks(LOG_IN, LOG_IN_BY_NETWORK, &format!("{}:", name(email)), client).await.map(Guess)
     }
 
-    /// The same for all clients together, after [`log_in`](Self::log_in): who is refused for their own tries is not
+    /// The same for all clients together, after [`log_in`](Self::log_in): a client that is refused for its own tries is not
     /// counted here, so one line locks nobody out but itself.
     pub(crate) async fn log_in_by_all(&self, email: &EmailAddress, guess: &mut Guess) -> Result<(), Problem> {
         guess.0.push(self.check(LOG_IN_BY_ALL, name(email)).await?);
         Ok(())
     }
 
-    /// Gives back what a login has taken whose password was right.
+    /// Returns what a login with the right password has taken.
     pub(crate) async fn was_right(&self, Guess(taken): Guess) {
         join_all(taken.iter().map(|one| self.give_back(one))).await;
     }
 
-    /// For every write of somebody who has logged in: counted in this process alone, so it costs no round trip.
+    /// For every write of a logged-in user: counted in this process alone, so it costs no round trip.
     pub(crate) fn write(&self, viewer: Viewer) -> Result<(), Problem> {
         let now = Instant::now();
         let rate = if viewer.role == Role::Student { STUDENT_WRITES } else { AUTHOR_WRITES };
@@ -146,13 +146,13 @@ impl Limits {
         }
     }
 
-    /// Whether one more mail may go to an address because somebody asked for it. Nobody is told if not: whoever asked
+    /// Whether one more mail may go to an address on request. A refusal is silent: the client that asked
     /// before may be a stranger, and what they had sent is good for its owner, too.
     pub(crate) async fn may_mail(&self, email: &EmailAddress) -> bool {
         self.check(MAIL_ME, name(email)).await.is_ok()
     }
 
-    /// Takes one for a client, then for each network that it is part of: who is refused as a client takes nothing from its
+    /// Takes one for a client, then for each network that it is part of: a refused client takes nothing from its
     /// neighbours.
     async fn check_networks(
         &self,
@@ -174,7 +174,7 @@ impl Limits {
         let (count, period) = rule.shared;
         let key = rule.key(&who);
         let asked = self.shared.take(&key, Rate::per(count, period));
-        let (permit, is_here) = match tokio::time::timeout(PATIENCE, asked).await {
+        let (permit, is_here) = match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(permit)) => (permit, false),
             Ok(Err(_)) | Err(_) => (self.local.take(rule.name, &who, rule.local, Instant::now()), true),
         };
@@ -194,7 +194,7 @@ impl Limits {
         }
         let key = rule.key(who);
         // Where Redis has gone meanwhile it stays taken, and comes back by itself.
-        let _ = tokio::time::timeout(PATIENCE, self.shared.give_back(&key, Rate::per(count, period))).await;
+        let _ = tokio::time::timeout(TIMEOUT, self.shared.give_back(&key, Rate::per(count, period))).await;
     }
 }
 
@@ -288,8 +288,8 @@ mod tests {
     #[tokio::test]
     async fn a_right_password_takes_nothing_from_the_guesses() {
         let (_redis, limits) = with_redis().await;
-        let nowhere = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
-        for limits in [&limits, &nowhere] {
+        let unreachable = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        for limits in [&limits, &unreachable] {
             let home: IpAddr = "2001:db8::7".parse().expect("an address");
             for n in 0..100 {
                 let mut guess = limits.log_in(home, &ada()).await.unwrap_or_else(|_| unreachable!("login {n}"));
@@ -307,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn one_line_uses_up_its_own_share_of_the_auth_routes() {
         let (redis, limits) = with_redis().await;
-        let nowhere = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
+        let unreachable = Limits::new(Connection::open("redis://127.0.0.1:1").expect("a URL"));
         let from = |line: u128, n: u128| IpAddr::from((0x2001_0db8 << 96 | line << 80 | n << 64).to_be_bytes());
         assert!(limits.client(from(1, 0)).await.is_ok() && limits.session(from(1, 0)).await.is_ok());
         for rule in ["client", "client56", "client48", "session", "session56", "session48"] {
@@ -316,12 +316,12 @@ mod tests {
         for (line, networks, rate) in [(1, 0x100, 120), (2, 0x1_0000, 240)] {
             let (started, mut granted) = (Instant::now(), 0);
             for n in 0..rate * 2 {
-                granted += u64::from(nowhere.client(from(line, n % networks)).await.is_ok());
+                granted += u64::from(unreachable.client(from(line, n % networks)).await.is_ok());
             }
             let most = 1 + u64::try_from(rate).expect("few") * (60 + 1 + started.elapsed().as_secs()) / 60;
             assert!(granted <= most, "{granted} requests from {networks} networks of one line");
         }
-        assert!(nowhere.client(from(7, 0)).await.is_ok() && nowhere.client(client(1)).await.is_ok());
+        assert!(unreachable.client(from(7, 0)).await.is_ok() && unreachable.client(client(1)).await.is_ok());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What stands under each key of the cache, read from the database.
+//! Loaders of the cached values, from the database.
 
 use examhall_cache::Fresh;
 use examhall_core::{
@@ -10,34 +10,34 @@ use crate::state::now;
 
 type Loaded<K> = Result<Option<Fresh<K>>, Error>;
 
-/// Loads what stands under an [`ExamKey`].
+/// Loads the value of an [`ExamKey`].
 pub(crate) async fn load_exam(store: Store, id: ExamId) -> Loaded<ExamKey> {
     let Some(Versioned { version, value: exam }) = found(store.exams.get(id).await)? else { return Ok(None) };
     let (head, pin) = (exam.access(), exam.access().pinned_for(now()));
     Ok(Some(Fresh { version, head, value: exam, pin }))
 }
 
-/// Loads what stands under a [`QuestionSheetKey`].
+/// Loads the value of a [`QuestionSheetKey`].
 pub(crate) async fn load_sheet(store: Store, id: ExamId) -> Loaded<QuestionSheetKey> {
     let Some((exam, sheet)) = found(store.exams.sheet(id).await)? else { return Ok(None) };
     let (head, pin) = (exam.access(), exam.access().pinned_for(now()));
     Ok(Some(Fresh { version: sheet.version, head, value: sheet, pin }))
 }
 
-/// Loads what stands under a [`QuestionKey`].
+/// Loads the value of a [`QuestionKey`].
 pub(crate) async fn load_question(store: Store, id: QuestionId) -> Loaded<QuestionKey> {
     let Some(found) = found(store.questions.student_view(id).await)? else { return Ok(None) };
     let Versioned { version, value: (exam, question) } = found;
     Ok(Some(Fresh { version, head: exam.id, value: question, pin: exam.access().pinned_for(now()) }))
 }
 
-/// Loads what stands under a [`ResultKey`].
+/// Loads the value of a [`ResultKey`].
 pub(crate) async fn load_result(store: Store, id: ResultId) -> Loaded<ResultKey> {
     let Some((result, head)) = found(store.results.get(id).await)? else { return Ok(None) };
     Ok(Some(Fresh { version: 1, head, value: result, pin: None })) // a result never changes
 }
 
-/// Loads what stands under a [`ProfileKey`].
+/// Loads the value of a [`ProfileKey`].
 pub(crate) async fn load_profile(store: Store, id: UserId) -> Loaded<ProfileKey> {
     let Some(Versioned { version, value: account }) = found(store.accounts.get(id).await)? else { return Ok(None) };
     let Account { id, name, role, .. } = account;

@@ -1,4 +1,4 @@
-//! Answer keys in memory, ready to grade: at the end of an exam thousands hand in the same paper.
+//! Answer keys in memory, ready to grade: at the end of an exam thousands submit the same paper.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ impl Papers {
         Ok(paper)
     }
 
-    /// Loads the papers that are missing; gives whether there were any, and what kept the others away.
+    /// Loads the papers that are missing; returns whether there were any, and what kept the others from being loaded.
     pub(crate) async fn load_all(&self, store: &Store, missing: HashSet<(ExamId, i64)>) -> (bool, Option<Error>) {
         let (mut any, mut failed) = (false, None);
         for (exam, version) in missing {

@@ -27,12 +27,12 @@ const KEEP: Duration = Duration::from_hours(24);
 /// How long outcomes are gathered before they are noted together.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Notes what becomes of mails as the queue tells it, until `stop`. What is missed, the reconciler finds. `sleeping` is
+/// Records outcomes of mails from the queue's events, until `stop`. The reconciler finds what is missed. `blocking` is
 /// a connection for nothing but waiting.
-pub(crate) async fn listen(state: Arc<State>, sleeping: Connection, stop: CancellationToken) {
-    let heard = async {
+pub(crate) async fn listen(state: Arc<State>, blocking: Connection, stop: CancellationToken) {
+    let listening = async {
         let mut events = loop {
-            match state.queue.events(sleeping.clone(), Position::Now).await {
+            match state.queue.events(blocking.clone(), Position::Now).await {
                 Ok(events) => break events,
                 Err(error) => tracing::debug!(%error, "Events cannot be read yet"),
             }
@@ -49,7 +49,7 @@ pub(crate) async fn listen(state: Arc<State>, sleeping: Connection, stop: Cancel
             }
         }
     };
-    stop.run_until_cancelled(heard).await;
+    stop.run_until_cancelled(listening).await;
 }
 
 async fn note(state: &State, events: &[Event]) -> Result<(), examhall_store::Error> {
@@ -91,7 +91,7 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
         if let Err(error) = reconcile(&state, AGE).await {
             tracing::warn!(%error, "Open mails are asked after later");
         }
-        if let Err(error) = tidy(&state).await {
+        if let Err(error) = prune(&state).await {
             tracing::warn!(%error, "Old rows are deleted later");
         }
     }
@@ -117,7 +117,7 @@ pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()
             state.store.outbox.reopen(&lost).await?;
             metrics::counter!("mail_outbox_requeued_total").increment(lost.len() as u64);
             tracing::warn!(mails = lost.len(), "Redis has lost mails: they are queued again");
-            state.nudge.notify_one();
+            state.wake.notify_one();
         }
         page.after = open.next;
         if page.after.is_none() {
@@ -155,7 +155,7 @@ async fn fates(state: &State, ids: &[Uuid]) -> anyhow::Result<Vec<Fate>> {
     .await
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails, or waits for so long")]
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 mails, or waits that long")]
 async fn count(state: &State) -> Result<(), examhall_store::Error> {
     let waiting = state.store.outbox.backlog().await?;
     let age = waiting.oldest.map_or(0, |oldest| now().as_millis() - oldest.as_millis()).max(0); // a clock was set back
@@ -164,7 +164,7 @@ async fn count(state: &State) -> Result<(), examhall_store::Error> {
     Ok(())
 }
 
-async fn tidy(state: &State) -> Result<(), examhall_store::Error> {
+async fn prune(state: &State) -> Result<(), examhall_store::Error> {
     state.store.outbox.prune(now().minus(KEEP)).await?;
     Ok(())
 }

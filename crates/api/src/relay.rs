@@ -34,7 +34,7 @@ const LARGE_BATCH: u64 = 500;
 const NAMED: usize = 10;
 /// How long a mail is this relay's; from then on another one takes it.
 pub(crate) const HOLD: Duration = Duration::from_secs(30);
-/// How long a mail that cannot be composed and does not expire waits for somebody to mend that.
+/// How long a mail that cannot be composed and does not expire waits for somebody to fix that.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// How long a connection to Redis may take to come back before the batch is released, and how often it is tried.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ pub(crate) async fn run(state: Arc<State>, pulse: Pulse, stop: CancellationToken
             Err(error) => tracing::warn!(%error, "Mails stay in the outbox for now"),
         }
         tokio::select! {
-            () = state.nudge.notified() => {}
+            () = state.wake.notified() => {}
             () = tokio::time::sleep(POLL) => {}
             () = stop.cancelled() => {}
         }
@@ -217,7 +217,7 @@ async fn give_up(state: &State, failed: &[(&WaitingMail, CannotCompose)]) -> Res
 /// The job of a mail, and the span of adding it: part of the trace of what caused the mail, and cause of its runs.
 fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Span), CannotCompose> {
     let mail = &waiting.mail;
-    let (data, delivery) = state.mailroom.compose(waiting)?;
+    let (data, delivery) = state.mail_composer.compose(waiting)?;
     let Delivery { attempts, not_before } = delivery;
     let wait = not_before.map_or(0, |at| at.as_millis() - now().as_millis());
     let span = Span::begin(SpanKind::Producer, "send", || Parent::from_json(mail.trace.as_deref()));

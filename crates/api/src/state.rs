@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     auth::{Passwords, revocations::Revocations},
     limits::Limits,
-    mail::Mailroom,
+    mail::MailComposer,
     papers::Papers,
     statistics::StatisticsCache,
 };
@@ -29,7 +29,7 @@ pub(crate) struct State {
     /// What the mailer knows of mails, whatever became of their jobs.
     pub(crate) ledger: Ledger,
     pub(crate) passwords: Passwords,
-    pub(crate) mailroom: Mailroom,
+    pub(crate) mail_composer: MailComposer,
     pub(crate) limits: Limits,
     /// Whose access tokens are refused before their time is over.
     pub(crate) revocations: Arc<Revocations>,
@@ -40,7 +40,7 @@ pub(crate) struct State {
     /// Whose word about where a request comes from is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Wakes the relay: a mail was committed.
-    pub(crate) nudge: Notify,
+    pub(crate) wake: Notify,
 }
 
 impl State {

@@ -9,15 +9,15 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    mail::{Letter, ResultNews},
+    mail::{MailTemplate, ResultNews},
     state::{State, now},
 };
 
 /// How often attempts are looked for whose time is over.
 const POLL: Duration = Duration::from_secs(1);
-/// Attempts handed in at a time.
+/// Attempts submitted at a time.
 const BATCH: u64 = 100;
-/// How often a paper is loaded for one submission: an exam is seldom changed while it is handed in.
+/// How often a paper is loaded for one submission: an exam is seldom changed while it is submitted.
 const LOADS: usize = 5;
 
 /// A result, with what could not be graded.
@@ -43,17 +43,17 @@ impl Grading for Grader<'_> {
 
     fn mail(&self, submission: &Submission) -> NewMail {
         let news = ResultNews::new(&submission.name, &submission.title, &submission.result);
-        self.state.mailroom.envelope(submission.email.clone(), &Letter::Result(news), self.at)
+        self.state.mail_composer.envelope(submission.email.clone(), &MailTemplate::Result(news), self.at)
     }
 }
 
-/// Hands a student's attempt in, once: gives its result, and queues the mail that tells it.
+/// Submits a student's attempt, once: returns its result, and queues the mail that reports it.
 pub(crate) async fn submit(state: &State, attempt: AttemptId, student: UserId) -> Result<HandedIn, Error> {
     let at = now();
     for _ in 0..=LOADS {
         match state.store.attempts.submit(attempt, student, &Grader { state, at }, at).await? {
             Submitted::Done { result, ungraded } => {
-                state.nudge.notify_one();
+                state.wake.notify_one();
                 return Ok(HandedIn { result, ungraded });
             }
             Submitted::Needs(exam, version) => {
@@ -61,10 +61,10 @@ pub(crate) async fn submit(state: &State, attempt: AttemptId, student: UserId) -
             }
         }
     }
-    Err(Error::WrongState("the exam is being changed: hand in again"))
+    Err(Error::WrongState("the exam is being changed: submit again"))
 }
 
-/// Hands in what students left open, until `stop`. Several processes share the work: an attempt is graded once.
+/// Submits the attempts that students left open, until `stop`. Several processes share the work: an attempt is graded once.
 pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = sweep_all(&state, &stop).await {
@@ -77,7 +77,7 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) {
     }
 }
 
-/// One that cannot be handed in holds up no other: only a database that is away ends the round.
+/// One that cannot be submitted holds up no other: only a database that is away ends the round.
 async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error> {
     let (mut stuck, mut place) = (Stuck::default(), Some(Place::START));
     while let Some(from) = place.filter(|_| !stop.is_cancelled()) {
@@ -89,7 +89,7 @@ async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error>
     Ok(())
 }
 
-/// Attempts that cannot be handed in, and why the first of them cannot.
+/// Attempts that cannot be submitted, and why the first of them cannot.
 #[derive(Default)]
 struct Stuck {
     count: usize,
@@ -103,7 +103,7 @@ impl Stuck {
     }
 }
 
-/// Gives where the next batch begins.
+/// Returns where the next batch begins.
 async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Option<Place>, Error> {
     let at = now();
     let sweep = async || {
@@ -112,7 +112,7 @@ async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Op
             tracing::info!(attempt_id = %attempt, "Attempt handed in at its deadline");
         }
         if !swept.done.is_empty() {
-            state.nudge.notify_one();
+            state.wake.notify_one();
         }
         Ok::<_, Error>(swept)
     };
@@ -126,7 +126,7 @@ async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Op
         }
         reason = failed;
         if any {
-            swept = sweep().await?; // those that cannot be handed in are found again
+            swept = sweep().await?; // those that cannot be submitted are found again
         }
     }
     for (attempt, error) in swept.stuck {

@@ -1,4 +1,4 @@
-//! What keeps the cache true and warm: it hears of every commit, of those whose process died before it could say so, and
+//! Keeps the cache true and warm: reports every commit to it, also those whose process died before it could, and
 //! of exams that are about to open.
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ use crate::{
 
 /// How often it looks after what others left undone, and from what age on it is left undone.
 const ROUND: Duration = Duration::from_secs(1);
-/// How long commits are remembered of which the cache has heard: for a Redis that was replaced by an older copy.
+/// How long processed commits are kept: for a Redis that was replaced by an older copy.
 const REMEMBERED: Duration = Duration::from_mins(1);
 /// Commits taken to the cache at a time.
 const BATCH: u64 = 100;
@@ -31,7 +31,7 @@ const SPREAD: Duration = Duration::from_secs(20);
 /// Exams loaded at a time.
 const WARMED_AT_ONCE: usize = 4;
 
-/// Tells the cache of commits.
+/// Reports commits to the cache.
 struct Listener {
     store: Store,
     cache: Cache,
@@ -50,11 +50,11 @@ impl CommitHook for Listener {
     }
 
     async fn after(&self, commit: Uuid, keys: &[String]) -> bool {
-        let heard = self.cache.after_commit(commit, keys).await;
-        if heard {
+        let delivered = self.cache.after_commit(commit, keys).await;
+        if delivered {
             warm_again(&self.store, &self.cache, keys);
         }
-        heard
+        delivered
     }
 }
 
@@ -100,21 +100,21 @@ async fn prune_accounts(state: &State) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes commits to the cache of which it has not heard.
+/// Reports commits that the cache has not processed.
 async fn take_over(state: &State) -> Result<(), Error> {
     let overdue = state.store.invalidations.overdue(ROUND, BATCH, now()).await?;
-    let mut heard = Vec::new();
+    let mut delivered = Vec::new();
     for invalidation in overdue {
         if state.cache.replay(&invalidation.keys).await {
             warm_again(&state.store, &state.cache, &invalidation.keys);
-            heard.push(invalidation.commit);
+            delivered.push(invalidation.commit);
         }
     }
-    if heard.is_empty() {
+    if delivered.is_empty() {
         return Ok(());
     }
-    tracing::info!(commits = heard.len(), "Commits taken to the cache");
-    state.store.invalidations.mark_cleared(&heard, now()).await
+    tracing::info!(commits = delivered.len(), "Commits taken to the cache");
+    state.store.invalidations.mark_cleared(&delivered, now()).await
 }
 
 /// Loads exams that open within the next minute, not all in one moment.
@@ -134,7 +134,7 @@ fn spread(exam: ExamId) -> Duration {
     Duration::from_millis(u64::try_from(part).unwrap_or(0))
 }
 
-/// Loads what a commit has taken away of exams that are open, or about to, before thousands ask for it at once.
+/// Loads what a commit has removed of exams that are open, or about to, before thousands ask for it at once.
 fn warm_again(store: &Store, cache: &Cache, keys: &[String]) {
     let exams = keys.iter().filter_map(|key| Some(ExamId(key.strip_prefix("exam:")?.parse().ok()?)));
     for exam in exams {

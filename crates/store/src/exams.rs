@@ -227,8 +227,8 @@ impl Exams {
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
         let changed = to_exam(row)?; // what is committed can be answered
-        let changes = [changed_with_questions(&tx, id).await?];
-        self.db.commit(tx, &changes, now).await?;
+        let stale = [changed_with_questions(&tx, id).await?];
+        self.db.commit(tx, &stale, now).await?;
         Ok(changed)
     }
 
@@ -275,8 +275,8 @@ impl Exams {
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
         let changed = to_exam(row)?; // what is committed can be answered
-        let changes = [changed_with_questions(&tx, id).await?];
-        self.db.commit(tx, &changes, now).await?;
+        let stale = [changed_with_questions(&tx, id).await?];
+        self.db.commit(tx, &stale, now).await?;
         Ok(changed)
     }
 
@@ -294,9 +294,9 @@ impl Exams {
         if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
             return Err(Error::WrongState("students have begun this exam: close it instead"));
         }
-        let changes = [changed_with_questions(&tx, id).await?];
+        let stale = [changed_with_questions(&tx, id).await?];
         exam::Entity::delete_by_id(id.0).exec(&tx).await?;
-        self.db.commit(tx, &changes, now).await
+        self.db.commit(tx, &stale, now).await
     }
 }
 

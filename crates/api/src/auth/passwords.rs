@@ -1,4 +1,4 @@
-//! Passwords: hashed by argon2id (RFC 9106), beside the threads that answer requests.
+//! Passwords: hashed by argon2id (RFC 9106), on other threads than those that answer requests.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -36,8 +36,8 @@ pub(crate) struct Passwords {
     queue: Arc<Semaphore>,
     places: Arc<Semaphore>,
     /// Memory of places that are free. Given back to the allocator instead, it was kept for each of the many threads that
-    /// hash now and then: a thousand log-ins left a gigabyte behind.
-    rooms: Arc<Mutex<Vec<Vec<Block>>>>,
+    /// hash now and then: a thousand logins left a gigabyte behind.
+    buffers: Arc<Mutex<Vec<Vec<Block>>>>,
     /// A hash of a password that nobody knows, checked where an account does not exist, so that the answer takes as long.
     nobody: Arc<str>,
 }
@@ -59,7 +59,7 @@ impl Passwords {
             which_line: RandomState::new(),
             queue: Arc::new(Semaphore::new(WAITING)),
             places: Arc::new(Semaphore::new(places)),
-            rooms: Arc::default(),
+            buffers: Arc::default(),
             nobody: nobody.into(),
         })
     }
@@ -67,7 +67,9 @@ impl Passwords {
     /// The PHC string of a password that `client` has sent, as [`prepared_password`] has it.
     pub(crate) async fn hash(&self, client: IpAddr, password: String) -> Result<String, Problem> {
         let password = prepared_password(&password);
-        self.beside(client, move |room| hash(&password, room)).await?.map_err(|error| Problem::internal(&error))
+        self.on_a_thread(client, move |buffer| hash(&password, buffer))
+            .await?
+            .map_err(|error| Problem::internal(&error))
     }
 
     /// Whether `password`, which `client` has sent, is the one of `phc`; takes as long, and is false, where there is none.
@@ -75,10 +77,10 @@ impl Passwords {
     /// it, both forms are tried.
     pub(crate) async fn verify(&self, client: IpAddr, password: String, phc: Option<String>) -> Result<bool, Problem> {
         let (nobody, is_somebody) = (Arc::clone(&self.nobody), phc.is_some());
-        let matches = self.beside(client, move |room| {
+        let matches = self.on_a_thread(client, move |buffer| {
             let (prepared, phc) = (prepared_password(&password), phc.as_deref().unwrap_or(&nobody));
-            let first = verify(&prepared, phc, room);
-            if first.is_err() && prepared != password { verify(&password, phc, room) } else { first }
+            let first = verify(&prepared, phc, buffer);
+            if first.is_err() && prepared != password { verify(&password, phc, buffer) } else { first }
         });
         let matches = matches.await?;
         Ok(matches.is_ok() && is_somebody)
@@ -94,7 +96,7 @@ impl Passwords {
         &self.lines[at]
     }
 
-    async fn beside<R: Send + 'static>(
+    async fn on_a_thread<R: Send + 'static>(
         &self,
         client: IpAddr,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
@@ -104,13 +106,13 @@ impl Passwords {
         let _in_line = line.in_line.acquire().await.map_err(|error| Problem::internal(&error))?;
         let _queued = wait_in(&self.queue)?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|error| Problem::internal(&error))?;
-        let rooms = Arc::clone(&self.rooms);
+        let buffers = Arc::clone(&self.buffers);
         let done = tokio::task::spawn_blocking(move || {
             let _place = place; // kept until the work is done, also where the caller has gone
-            let free = || rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut room = free().pop().unwrap_or_default();
-            let done = work(&mut room);
-            free().push(room);
+            let free = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut buffer = free().pop().unwrap_or_default();
+            let done = work(&mut buffer);
+            free().push(buffer);
             done
         });
         done.await.map_err(|error| Problem::internal(&error))
@@ -125,34 +127,34 @@ fn wait_in(waiting: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
     })
 }
 
-/// The hash's output; `room` grows where it is too small.
-fn compute(argon: &Argon2<'_>, password: &str, salt: &Salt, room: &mut Vec<Block>) -> Result<Output, Error> {
+/// The hash's output; `buffer` grows where it is too small.
+fn compute(argon: &Argon2<'_>, password: &str, salt: &Salt, buffer: &mut Vec<Block>) -> Result<Output, Error> {
     let blocks = argon.params().block_count();
-    room.resize(room.len().max(blocks), Block::new());
+    buffer.resize(buffer.len().max(blocks), Block::new());
     let mut bytes = [0; Params::DEFAULT_OUTPUT_LEN];
-    argon.hash_password_into_with_memory(password.as_bytes(), salt, &mut bytes, &mut room[..blocks])?;
+    argon.hash_password_into_with_memory(password.as_bytes(), salt, &mut bytes, &mut buffer[..blocks])?;
     Ok(Output::new(&bytes)?)
 }
 
-fn hash(password: &str, room: &mut Vec<Block>) -> Result<String, Error> {
+fn hash(password: &str, buffer: &mut Vec<Block>) -> Result<String, Error> {
     let (argon, salt) = (Argon2::default(), Salt::new(&generate_salt())?);
     let hash = PasswordHash {
         algorithm: Algorithm::default().ident(),
         version: Some(Version::default().into()),
         params: ParamsString::try_from(argon.params())?,
         salt: Some(salt),
-        hash: Some(compute(&argon, password, &salt, room)?),
+        hash: Some(compute(&argon, password, &salt, buffer)?),
     };
     Ok(hash.to_string())
 }
 
-fn verify(password: &str, phc: &str, room: &mut Vec<Block>) -> Result<(), Error> {
+fn verify(password: &str, phc: &str, buffer: &mut Vec<Block>) -> Result<(), Error> {
     let stored = PasswordHash::new(phc)?;
     let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
     let argon = Argon2::new(Algorithm::try_from(stored.algorithm.as_str())?, version, Params::try_from(&stored)?);
     let salt = stored.salt.ok_or(Error::SaltInvalid)?;
     // Outputs are compared in constant time.
-    let matches = stored.hash == Some(compute(&argon, password, &salt, room)?);
+    let matches = stored.hash == Some(compute(&argon, password, &salt, buffer)?);
     if matches { Ok(()) } else { Err(Error::PasswordInvalid) }
 }
 
@@ -194,7 +196,7 @@ mod tests {
                 tokio::spawn(async move { passwords.hash(ANN, "correct horse".into()).await.expect("hashed") })
             })
             .collect();
-        tokio::task::yield_now().await; // all of them are on their way
+        tokio::task::yield_now().await; // all of them are in flight
         passwords.hash(bob, "battery staple".into()).await.expect("hashed");
         let before_bob = of_ann.iter().filter(|one| one.is_finished()).count();
         assert!(before_bob < 50, "{before_bob}");
@@ -215,15 +217,15 @@ mod tests {
 
     #[test]
     fn hashes_are_those_that_others_make_and_check() {
-        let mut room = Vec::new();
-        let ours = hash("correct horse", &mut room).expect("hashed");
+        let mut buffer = Vec::new();
+        let ours = hash("correct horse", &mut buffer).expect("hashed");
         assert!(Argon2::default().verify_password(b"correct horse", ours.as_str()).is_ok());
-        // One with less memory, as settings of another time may have made it: the room is larger than it needs.
+        // One with less memory, as settings of another time may have made it: the buffer is larger than it needs.
         let params = Params::new(2048, 3, 2, None).expect("parameters");
         let theirs = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password(b"battery staple");
         let theirs = theirs.expect("hashed").to_string();
-        assert_eq!(verify("battery staple", &theirs, &mut room), Ok(()));
-        assert_eq!(verify("correct horse", &theirs, &mut room), Err(Error::PasswordInvalid));
+        assert_eq!(verify("battery staple", &theirs, &mut buffer), Ok(()));
+        assert_eq!(verify("correct horse", &theirs, &mut buffer), Err(Error::PasswordInvalid));
         assert_eq!(verify("correct horse", &ours, &mut Vec::new()), Ok(()));
     }
 }

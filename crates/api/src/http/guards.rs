@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use examhall_core::{Exam, ExamId, Question, QuestionId, Role, Sight, Viewer};
+use examhall_core::{Exam, ExamId, Question, QuestionId, Role, Viewer, Visibility};
 use examhall_store::Versioned;
 use futures_util::future::LocalBoxFuture;
 
@@ -111,8 +111,8 @@ fn check_owner(exam: &Exam, viewer: Viewer) -> Result<(), Problem> {
     let access = exam.access();
     match access.sheet_for(viewer, now()) {
         _ if access.is_owned_by(viewer) => Ok(()),
-        Sight::Hidden => Err(Problem::not_found()),
-        Sight::Allowed | Sight::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
+        Visibility::Hidden => Err(Problem::not_found()),
+        Visibility::Allowed | Visibility::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
     }
 }
 

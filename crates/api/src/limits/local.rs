@@ -48,8 +48,8 @@ impl Local {
     }
 }
 
-/// Drops buckets that are full, and where that is not enough the quarter that would be full soonest: who is new is never
-/// refused for it, and who has taken much stays known. A quarter, so that the next ones cost nothing.
+/// Drops buckets that are full, and where that is not enough the quarter that would be full soonest: a newcomer is never
+/// refused for it, and a client that has taken much stays known. A quarter, so that the next ones cost nothing.
 fn make_room(buckets: &mut Buckets, now: Instant) {
     buckets.retain(|_, full_at| *full_at > now);
     let mut spare = MOST_BUCKETS / 4;

@@ -1,11 +1,12 @@
-//! What our mails say. Composed when a row leaves the outbox, from what stands in it, so twice the same.
+//! Mails: composed from the outbox row when it leaves the outbox, so twice the same.
 
+mod composer;
 mod custom;
-mod letter;
 mod seal;
 mod templates;
 
-pub(crate) use custom::{CUSTOM, CustomMail, Delivery};
-pub(crate) use letter::{
-    CannotCompose, Letter, Mailroom, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE, preview,
+pub(crate) use composer::{
+    CannotCompose, MailComposer, MailTemplate, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
+    preview,
 };
+pub(crate) use custom::{CUSTOM, CustomMail, Delivery};

@@ -1,4 +1,4 @@
-//! The texts, compiled in: subject, plain and HTML of each mail. Another language is another folder beside `en`.
+//! The texts, compiled in: subject, plain and HTML of each mail. Another language is another folder alongside `en`.
 
 use askama::Template;
 
@@ -9,7 +9,7 @@ pub(super) struct Texts {
     pub(super) html: String,
 }
 
-macro_rules! letter {
+macro_rules! template {
     ($name:ident: $subject:literal, $text:literal, $html:literal; $($field:ident),*) => {
         pub(super) mod $name {
             use super::{Template, Texts};
@@ -33,21 +33,21 @@ macro_rules! letter {
     };
 }
 
-letter!(verification: "en/verification.subject.txt", "en/verification.txt", "en/verification.html"; link);
-letter!(
+template!(verification: "en/verification.subject.txt", "en/verification.txt", "en/verification.html"; link);
+template!(
     already_registered: "en/already-registered.subject.txt", "en/already-registered.txt", "en/already-registered.html";
     name, link
 );
-letter!(reset: "en/reset.subject.txt", "en/reset.txt", "en/reset.html"; name, link);
-letter!(
+template!(reset: "en/reset.subject.txt", "en/reset.txt", "en/reset.html"; name, link);
+template!(
     password_changed: "en/password-changed.subject.txt", "en/password-changed.txt", "en/password-changed.html";
     name, link
 );
-letter!(
+template!(
     result: "en/result.subject.txt", "en/result.txt", "en/result.html";
     name, exam, score, max_score, percent, passed, link
 );
-letter!(
+template!(
     result_published: "en/result-published.subject.txt", "en/result-published.txt", "en/result-published.html";
     name, exam, score, max_score, percent, passed, link
 );

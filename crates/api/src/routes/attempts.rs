@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::Statu
 use examhall_cache::Cached;
 use examhall_core::{
     Answer, AnswerValue, Attempt, AttemptId, Choice, ExamId, MAX_QUESTIONS, OrderedQuestion, Question,
-    QuestionSheetKey, Sight, Timestamp, Ungraded, Viewer, shuffled,
+    QuestionSheetKey, Timestamp, Ungraded, Viewer, Visibility, shuffled,
 };
 use examhall_store::{Error, SaveReceipt};
 use garde::Validate;
@@ -111,7 +111,7 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
     }
     if matches!(started, Err(Error::NotOpen)) {
         let exam = state.store.exams.get(id).await?.value;
-        if exam.access().sheet_for(viewer, now()) == Sight::Hidden {
+        if exam.access().sheet_for(viewer, now()) == Visibility::Hidden {
             return Err(Problem::not_found());
         }
     }

@@ -24,7 +24,7 @@ use crate::{
         respond::Accepted,
         text::{is_account_name, is_address, is_name},
     },
-    mail::{Letter, RESET_LIFE, VERIFICATION_LIFE},
+    mail::{MailTemplate, RESET_LIFE, VERIFICATION_LIFE},
     openapi::{Operation, post},
     state::{State, now},
 };
@@ -113,8 +113,8 @@ async fn sign_up(
     };
     let answer_at = Instant::now() + FLOOR; // hashing takes its time in any case
     let kept = mail_token(&token, TokenPurpose::Verification, VERIFICATION_LIFE);
-    let letter = Letter::Verification { token };
-    let mail = state.mailroom.envelope(email.clone(), &letter, now);
+    let template = MailTemplate::Verification { token };
+    let mail = state.mail_composer.envelope(email.clone(), &template, now);
     let may_mail = state.limits.may_mail(&email).await;
     let unusable = (!may_mail).then(|| state.passwords.unusable());
     match state.store.accounts.sign_up(&account, &kept, &mail, unusable, now).await? {
@@ -124,7 +124,7 @@ async fn sign_up(
         SignedUp::Taken if may_mail => notify_owner(&state, &email, now).await?,
         SignedUp::Taken => {}
     }
-    state.nudge.notify_one();
+    state.wake.notify_one();
     tokio::time::sleep_until(answer_at.into()).await;
     Ok(check_your_email())
 }
@@ -132,11 +132,11 @@ async fn sign_up(
 /// Mails the owner of an address that somebody tried to sign up with it.
 async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Result<(), Error> {
     let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
-    let letter = |account: &Account| {
-        let letter = Letter::AlreadyRegistered { name: account.name.clone() };
-        state.mailroom.envelope(account.email.clone(), &letter, now)
+    let template = |account: &Account| {
+        let template = MailTemplate::AlreadyRegistered { name: account.name.clone() };
+        state.mail_composer.envelope(account.email.clone(), &template, now)
     };
-    state.store.accounts.mail_token(email, &notice, letter, now).await?;
+    state.store.accounts.mail_token(email, &notice, template, now).await?;
     Ok(())
 }
 
@@ -195,17 +195,17 @@ async fn send_token(
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
     let kept = mail_token(&token, purpose, life);
-    let letter = |account: &Account| {
+    let template = |account: &Account| {
         let token = token.clone();
-        let letter = match purpose {
-            TokenPurpose::Reset => Letter::Reset { name: account.verified.then(|| account.name.clone()), token },
-            TokenPurpose::Verification | TokenPurpose::Notice => Letter::Verification { token },
+        let template = match purpose {
+            TokenPurpose::Reset => MailTemplate::Reset { name: account.verified.then(|| account.name.clone()), token },
+            TokenPurpose::Verification | TokenPurpose::Notice => MailTemplate::Verification { token },
         };
-        state.mailroom.envelope(account.email.clone(), &letter, now)
+        state.mail_composer.envelope(account.email.clone(), &template, now)
     };
     let may_mail = state.limits.may_mail(name.address()).await;
-    if may_mail && state.store.accounts.mail_token(&name, &kept, letter, now).await? {
-        state.nudge.notify_one();
+    if may_mail && state.store.accounts.mail_token(&name, &kept, template, now).await? {
+        state.wake.notify_one();
     }
     tokio::time::sleep_until(answer_at.into()).await;
     Ok(check_your_email())
@@ -234,13 +234,13 @@ pub(super) async fn set_password(
         return Ok(false); // before the password costs anything
     }
     let password_hash = state.passwords.hash(client, password).await?;
-    let letter = |account: &Account| {
-        let letter = Letter::PasswordChanged { name: account.name.clone() };
-        state.mailroom.envelope(account.email.clone(), &letter, now)
+    let template = |account: &Account| {
+        let template = MailTemplate::PasswordChanged { name: account.name.clone() };
+        state.mail_composer.envelope(account.email.clone(), &template, now)
     };
-    let user = state.store.accounts.reset_password(&token.hash(), &password_hash, letter, now).await?;
+    let user = state.store.accounts.reset_password(&token.hash(), &password_hash, template, now).await?;
     if let Some(user) = user {
-        state.nudge.notify_one();
+        state.wake.notify_one();
         tracing::info!(user_id = %user, "Password reset");
     }
     Ok(user.is_some())

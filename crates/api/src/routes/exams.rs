@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Sight, Timestamp, UserId};
+use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Timestamp, UserId, Visibility};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -164,8 +164,8 @@ async fn read(
 ) -> Result<CacheAnswer<ExamKey>, Problem> {
     let (cached, source) = cached_exam(&state, id).await?;
     match cached.head().sheet_for(viewer, now()) {
-        Sight::Hidden => Err(Problem::not_found()),
-        Sight::Allowed | Sight::NotOpen => Ok(respond::cached(&request, &cached, source)),
+        Visibility::Hidden => Err(Problem::not_found()),
+        Visibility::Allowed | Visibility::NotOpen => Ok(respond::cached(&request, &cached, source)),
     }
 }
 

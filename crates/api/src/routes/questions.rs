@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use actix_web::{Either, FromRequest, HttpRequest, web};
 use examhall_cache::{Cached, Source};
 use examhall_core::{
-    ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Sight, Viewer,
+    ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Viewer, Visibility,
 };
 use examhall_store::{Edit, Editor, Versioned};
 use garde::Validate;
@@ -138,9 +138,9 @@ async fn read(
 
 fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
     match access.sheet_for(viewer, now()) {
-        Sight::Allowed => Ok(()),
-        Sight::NotOpen => Err(Problem::forbidden("the exam is not open")),
-        Sight::Hidden => Err(Problem::not_found()),
+        Visibility::Allowed => Ok(()),
+        Visibility::NotOpen => Err(Problem::forbidden("the exam is not open")),
+        Visibility::Hidden => Err(Problem::not_found()),
     }
 }
 

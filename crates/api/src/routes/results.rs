@@ -11,7 +11,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use examhall_boot::traces;
-use examhall_core::{Exam, ExamId, ExamResult, ResultId, ResultKey, Role, Sight, Statistics};
+use examhall_core::{Exam, ExamId, ExamResult, ResultId, ResultKey, Role, Statistics, Visibility};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
 use schemars::JsonSchema;
@@ -72,7 +72,7 @@ async fn of_exam(
     Paging(page): Paging,
 ) -> Result<web::Json<Items<ExamResult>>, Problem> {
     let access = state.store.exams.get(id).await?.value.access();
-    if access.sheet_for(viewer, now()) == Sight::Hidden {
+    if access.sheet_for(viewer, now()) == Visibility::Hidden {
         return Err(Problem::not_found());
     }
     let of = (!access.is_owned_by(viewer)).then_some(viewer.id);
@@ -107,7 +107,7 @@ async fn publish(
     OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<Accepted<Queued>, Problem> {
     let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), now()).await?;
-    state.nudge.notify_one();
+    state.wake.notify_one();
     tracing::info!(exam_id = %id, queued, "Results published");
     Ok(Accepted(Queued { queued }))
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, problem};
+use crate::{Api, TIMEOUT, problem};
 use examhall_testkit::eventually;
 
 const LAST: &str = "9999-12-31T23:59:59.999Z";
@@ -30,7 +30,7 @@ async fn an_address_that_grows_in_lower_case_is_mailed_to() {
         }
         (to.len() == 4).then_some(to)
     };
-    let mut to = eventually("four mails", PATIENCE, queued).await;
+    let mut to = eventually("four mails", TIMEOUT, queued).await;
     to.sort();
     let label = format!("a@xn--cgj{}.example", "a".repeat(30));
     assert_eq!(to, ["Kate@example.com", &label, "a@xn--i-9bb.example", "quoted@xn--exmple-cua.example"]);

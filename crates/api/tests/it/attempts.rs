@@ -4,7 +4,7 @@ use examhall_testkit::{DatabaseKind, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 const NOTHING: &Value = &Value::Null;
 
@@ -41,7 +41,7 @@ impl Hall {
         self.api.call(Method::POST, &format!("{}/attempts", self.exam), &self.students[student], NOTHING).await
     }
 
-    /// Starts an attempt and gives its path.
+    /// Starts an attempt and returns its path.
     async fn begin(&self, student: usize) -> String {
         let (status, attempt) = self.start(student).await;
         assert_eq!(status, 201, "{attempt}");
@@ -87,7 +87,7 @@ async fn from_start_to_result(database: DatabaseKind) {
     assert_eq!((status, &result["score"], &result["percent"]), (200, &json!(4.0), &json!(100.0)), "{result}");
     assert_eq!((&result["passed"], &result["maxScore"]), (&json!(true), &json!(4.0)));
     assert_eq!(hall.submit(&attempt, 0).await, (200, result.clone()), "twice is once");
-    assert_eq!(hall.save(&attempt, 0, &hall.answers(9, 9.0)).await.0, 409, "handed in");
+    assert_eq!(hall.save(&attempt, 0, &hall.answers(9, 9.0)).await.0, 409, "submitted");
 
     let mail = hall.api.only_mail().await;
     assert_eq!((&mail["class"], &mail["subject"]), (&json!("result"), &json!("Your exam result")));
@@ -135,7 +135,7 @@ async fn an_attempt_left_open_is_handed_in_at_its_deadline() {
     let attempt = hall.begin(0).await;
     assert_eq!(hall.save(&attempt, 0, &hall.answers(1, 4.25)).await.0, 200);
     let results = format!("{}/results", hall.exam);
-    let result = eventually("the result", PATIENCE, async || {
+    let result = eventually("the result", TIMEOUT, async || {
         let list = hall.api.expect(200, Method::GET, &results, &hall.students[0], NOTHING).await;
         list["items"].get(0).cloned()
     })
@@ -281,7 +281,7 @@ async fn changes_are_merged_and_what_cannot_be_graded_is_named(database: Databas
     let (_, result) = hall.submit(&attempt, 0).await;
     assert_eq!((&result["ungraded"], &result["score"]), (&named, &json!(0.0)));
     assert_eq!(hall.submit(&attempt, 0).await.1, result, "twice is once");
-    assert_eq!(change(0, json!({"seq": 9, "answers": []})).await.0, 409, "handed in");
+    assert_eq!(change(0, json!({"seq": 9, "answers": []})).await.0, 409, "submitted");
     hall.api.stop().await;
 }
 

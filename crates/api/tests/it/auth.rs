@@ -59,7 +59,7 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_alike() {
     api.stop().await;
 }
 
-/// What a log-in answers.
+/// What a login answers.
 pub(crate) async fn log_in_tokens(api: &Api, email: &str, password: &str) -> Value {
     let body = json!({"email": email, "password": password});
     api.post("/api/v1/auth/login", &body).await.json().await.expect("JSON")
@@ -104,7 +104,7 @@ async fn a_lost_verification_mail_is_sent_again() {
     api.sign_up("ada@example.com").await;
     let first = api.only_mail().await;
     let again = api.post("/api/v1/auth/resend", &json!({"email": "ada@example.com"})).await;
-    assert_eq!(again.status(), 202, "too soon: nothing is sent, and nobody is told");
+    assert_eq!(again.status(), 202, "too soon: nothing is sent, silently");
     let unknown = api.post("/api/v1/auth/resend", &json!({"email": "bob@example.com"})).await;
     assert_eq!(unknown.status(), 202);
     assert_eq!(api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await, 1);
@@ -119,7 +119,7 @@ async fn two_hundred_concurrent_sign_ups_make_one_account() {
     let sign_ups = (0..200).map(|_| {
         let request = api.request(Method::POST, "/api/v1/auth/signup").json(&body);
         tokio::spawn(async move {
-            // On a busy machine some wait for longer than a request may take, and are told to come again.
+            // On a busy machine some wait for longer than a request may take, and get Retry-After.
             loop {
                 let again = request.try_clone().expect("a body in memory");
                 let answer = again.send().await.expect("an answer");
@@ -211,7 +211,7 @@ async fn a_token_that_is_not_known_costs_no_hashing() {
         ratios.push(unknown / ms(&api, "/api/v1/auth/login", log_in).await);
     }
     ratios.sort_by(f64::total_cmp);
-    assert!(ratios[5] < 0.5, "a reset by a log-in, which hashes: {ratios:.2?}");
+    assert!(ratios[5] < 0.5, "a reset by a login, which hashes: {ratios:.2?}");
     api.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Who may do what: every operation on exams, as each kind of person.
+//! Authorization: every operation on exams, as each kind of person.
 
 use std::time::Duration;
 
@@ -139,14 +139,14 @@ fn check_answer(document: &Value, (method, path): (&Method, &str), status: u16, 
 }
 
 /// The API with people, and with what the rows are about.
-struct Scene {
+struct Scenario {
     api: Api,
     /// Access tokens in the order of the rows.
     people: [String; 6],
     rows: Vec<Row>,
 }
 
-async fn scene() -> Scene {
+async fn scenario() -> Scenario {
     let api = Api::start().await;
     let (mine, other) = (api.seed_with(2, 2).await, api.seed_with(1, 0).await);
     let student = api.log_in(&mine["studentEmails"][0]).await;
@@ -174,12 +174,12 @@ async fn scene() -> Scene {
     let user = format!("/users/{}", mine["authorId"].as_str().expect("an id"));
     let mut rows = table(&user, &exam, &draft, &question, &attempt, &result);
     rows.extend(administration());
-    Scene { api, people, rows }
+    Scenario { api, people, rows }
 }
 
 #[tokio::test]
 async fn everybody_may_do_what_is_theirs_and_nothing_else() {
-    let Scene { api, people, rows } = scene().await;
+    let Scenario { api, people, rows } = scenario().await;
     let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
     check_rows(&document, &rows);
     for (method, path, body, expected) in rows {
@@ -214,7 +214,7 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test]
 async fn who_may_not_is_told_so_whatever_the_body() {
-    let Scene { api, people, rows } = scene().await;
+    let Scenario { api, people, rows } = scenario().await;
     for (method, path, body, expected) in rows.iter().filter(|(_, _, body, _)| !body.is_null()) {
         let path = format!("{path}?force=perhaps&limit=ten");
         for (n, (token, expected)) in people.iter().zip(expected).enumerate() {
@@ -238,7 +238,7 @@ async fn who_may_not_is_told_so_whatever_the_body() {
 
 #[tokio::test]
 async fn no_byte_of_a_body_is_waited_for_before_the_refusal() {
-    let Scene { api, people, .. } = scene().await;
+    let Scenario { api, people, .. } = scenario().await;
     for (token, status) in [(&people[0], "401"), (&people[2], "403")] {
         let mut client = TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("connected");
         let head = format!(

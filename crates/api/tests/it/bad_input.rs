@@ -74,7 +74,7 @@ async fn a_body_that_does_not_come_ends_after_20_seconds() {
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut answer = String::new();
-    let read = tokio::time::timeout(crate::PATIENCE, stream.read_to_string(&mut answer));
+    let read = tokio::time::timeout(crate::TIMEOUT, stream.read_to_string(&mut answer));
     read.await.expect("an answer in time").expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"), "{answer}");
     api.stop().await;

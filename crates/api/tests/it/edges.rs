@@ -3,14 +3,14 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, problem};
+use crate::{Api, TIMEOUT, problem};
 
 fn wrong_password() -> Value {
     json!({"email": "ada@example.com", "password": "wrong password"})
 }
 
-/// Tries to log in until it is refused for being too often; gives how often it was not.
-async fn knock(api: &Api) -> (usize, reqwest::Response) {
+/// Tries to log in until it is refused for being too often; returns how often it was not.
+async fn log_in_until_refused(api: &Api) -> (usize, reqwest::Response) {
     let mut tries = 0;
     loop {
         let answer = api.post("/api/v1/auth/login", &wrong_password()).await;
@@ -25,7 +25,7 @@ async fn knock(api: &Api) -> (usize, reqwest::Response) {
 #[tokio::test]
 async fn guessing_a_password_is_slowed_down_for_that_account_only() {
     let api = Api::start().await;
-    let (tries, refused) = knock(&api).await;
+    let (tries, refused) = log_in_until_refused(&api).await;
     assert!((30..40).contains(&tries), "{tries}");
     let wait: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
     assert!((1..=10).contains(&wait), "{wait}");
@@ -43,7 +43,7 @@ async fn while_redis_is_away_a_few_may_try_and_reads_go_on() {
     let seeded = api.seed().await;
     let student = api.log_in(&seeded["studentEmails"][0]).await;
     api.world.redis.kill().await;
-    let (tries, refused) = knock(&api).await;
+    let (tries, refused) = log_in_until_refused(&api).await;
     assert!((5..8).contains(&tries), "{tries}");
     problem(refused, 429).await;
     for _ in 0..100 {
@@ -52,7 +52,7 @@ async fn while_redis_is_away_a_few_may_try_and_reads_go_on() {
     api.stop().await;
 }
 
-/// Somebody who logs in from an address, as a proxy tells it.
+/// Somebody who logs in from an address, as a proxy reports it.
 async fn log_in_from(api: &Api, address: &str, email: &Value, password: &str) -> u16 {
     let request = api.request(Method::POST, "/api/v1/auth/login").header("x-forwarded-for", address);
     let answer = request.json(&json!({"email": email, "password": password})).send().await.expect("an answer");
@@ -68,7 +68,7 @@ async fn a_stranger_who_guesses_does_not_lock_the_owner_out() {
     let mut tries = 0;
     while log_in_from(&api, &format!("2001:db8::{tries}"), &email, "wrong password").await == 401 {
         tries += 1;
-        assert!(tries < 200, "whoever has a network of IPv6 has many addresses");
+        assert!(tries < 200, "an IPv6 network has many addresses");
     }
     assert_eq!(log_in_from(&api, "2001:db8::ffff", &email, "examhall-demo").await, 429);
     assert_eq!(log_in_from(&api, "2001:db8:0:1::1", &email, "examhall-demo").await, 200);
@@ -106,7 +106,7 @@ async fn the_mail_limit_is_silent_and_counts_sign_ups() {
     for email in ["ada@example.com", "ada@example.com", "bob@example.com"] {
         assert_eq!(api.sign_up(email).await.status(), 202);
     }
-    eventually("a mail for Bob, who came last", PATIENCE, async || {
+    eventually("a mail for Bob, who came last", TIMEOUT, async || {
         let ids: Vec<String> = api.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
         let mut mails = Vec::new();
         for id in ids {
@@ -162,7 +162,7 @@ async fn an_administrator_can_be_made_and_logs_in() {
     let create = async |args: &[&str]| {
         let args = [&["create-user"], args].concat();
         let mut command = Process::spawn_binary("api", &args, api.world.settings());
-        (command.exit(PATIENCE).await.code(), command.output())
+        (command.exit(TIMEOUT).await.code(), command.output())
     };
     let (code, output) = create(&["--email", "root@example.com", "--role", "admin"]).await;
     assert_eq!(code, Some(0), "{output}");
@@ -183,7 +183,7 @@ async fn every_mail_can_be_looked_at() {
     let world = World::start().await;
     for name in ["verification", "already-registered", "reset", "password-changed", "result", "result-published"] {
         let mut preview = Process::spawn_binary("api", &["preview-mail", name], world.settings());
-        assert!(preview.exit(PATIENCE).await.success(), "{}", preview.output());
+        assert!(preview.exit(TIMEOUT).await.success(), "{}", preview.output());
         let greeting = if name == "verification" { "Hello," } else { "Hello Ada Lovelace," };
         assert!(preview.output().contains(greeting), "{}", preview.output());
     }

@@ -1,7 +1,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 const NOTHING: &Value = &Value::Null;
 
@@ -159,7 +159,7 @@ async fn while_redis_is_away_a_mail_is_taken_and_waits() {
     assert_eq!(status["state"], "waiting");
     api.expect(503, Method::GET, "/queue", &admin, NOTHING).await;
     api.world.redis.restart().await;
-    examhall_testkit::eventually("the mail queued", PATIENCE, async || {
+    examhall_testkit::eventually("the mail queued", TIMEOUT, async || {
         (api.world.redis.cmd::<i64>(&format!("EXISTS bull:email:{id}")).await == 1).then_some(())
     })
     .await;

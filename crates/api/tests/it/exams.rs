@@ -113,7 +113,7 @@ async fn who_takes_gzip_is_sent_the_stored_bytes_of_it() {
     exam.change(&exam.author, &json!({"description": "worth it ".repeat(200)})).await;
     let plain = api.request(Method::GET, &exam.path).bearer_auth(&exam.student).send().await.expect("an answer");
     assert_eq!(header(&plain, "content-encoding"), "");
-    assert!(header(&plain, "vary").starts_with("accept-encoding"), "no cache between gives it to who takes no gzip");
+    assert!(header(&plain, "vary").starts_with("accept-encoding"), "no cache serves it to clients without gzip");
     let plain = plain.bytes().await.expect("a body");
     let ask = async |etag: &str| {
         let request = api.request(Method::GET, &exam.path).bearer_auth(&exam.student);
@@ -121,8 +121,8 @@ async fn who_takes_gzip_is_sent_the_stored_bytes_of_it() {
         request.send().await.expect("an answer")
     };
     let sent = ask("\"2\"").await; // known to it as the plain bytes, which these are not
-    let told = ["content-encoding", "etag", "cache-status"].map(|name| header(&sent, name));
-    assert_eq!((sent.status().as_u16(), told), (200, ["gzip", "\"2-gzip\"", "examhall; hit"].map(Into::into)));
+    let headers = ["content-encoding", "etag", "cache-status"].map(|name| header(&sent, name));
+    assert_eq!((sent.status().as_u16(), headers), (200, ["gzip", "\"2-gzip\"", "examhall; hit"].map(Into::into)));
     let (gzip, mut unpacked) = (sent.bytes().await.expect("a body"), Vec::new());
     std::io::copy(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut unpacked).expect("gzip");
     assert_eq!(unpacked, plain);

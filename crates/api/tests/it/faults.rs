@@ -3,7 +3,7 @@ use std::time::Duration;
 use examhall_testkit::{DatabaseKind, World, eventually};
 use serde_json::{Value, json};
 
-use crate::{Api, PATIENCE, problem};
+use crate::{Api, TIMEOUT, problem};
 
 #[tokio::test]
 async fn without_the_database_requests_get_503_and_write_nothing() {
@@ -12,10 +12,10 @@ async fn without_the_database_requests_get_503_and_write_nothing() {
     let refused = api.sign_up("ada@example.com").await;
     assert_eq!(refused.headers()["retry-after"], "2");
     problem(refused, 503).await;
-    eventually("unready", PATIENCE, async || (api.get("/readyz").await.status() == 503).then_some(())).await;
+    eventually("unready", TIMEOUT, async || (api.get("/readyz").await.status() == 503).then_some(())).await;
 
     api.world.database.server().restart().await;
-    eventually("ready", PATIENCE, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
+    eventually("ready", TIMEOUT, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
     let log_in = json!({"email": "ada@example.com", "password": "correct horse"});
     problem(api.post("/api/v1/auth/login", &log_in).await, 401).await;
     assert_eq!(api.sign_up("ada@example.com").await.status(), 202);
@@ -36,7 +36,7 @@ async fn without_redis_reads_and_sign_ups_go_on_and_mail_waits() {
         let read = api.request(reqwest::Method::GET, &path).bearer_auth(&token).send().await.expect("an answer");
         assert_eq!(read.status(), 200);
     }
-    let readiness = eventually("redis seen to be down", PATIENCE, async || {
+    let readiness = eventually("redis seen to be down", TIMEOUT, async || {
         let body: Value = api.get("/readyz").await.json().await.expect("JSON");
         (body["dependencies"]["redis"]["state"] == "down").then_some(body)
     })
@@ -73,8 +73,8 @@ async fn a_stopping_api_answers_what_it_has_begun() {
             )
         })
         .collect();
-    // All are on their way: hashing twenty passwords takes the two cores a while.
-    eventually("some are answered", PATIENCE, async || {
+    // All are in flight: hashing twenty passwords takes the two cores a while.
+    eventually("some are answered", TIMEOUT, async || {
         (requests.iter().filter(|request| request.is_finished()).count() >= 2).then_some(())
     })
     .await;

@@ -1,5 +1,5 @@
 //! Requests that schemathesis makes up out of the OpenAPI document, sent as each kind of person: whatever somebody sends,
-//! the answer is one that the document names, in the shape it gives, and never a failure of the server.
+//! the answer is one that the document names, in its shape, and never a failure of the server.
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::Api;
 
 /// For one run; a busy machine takes minutes.
-const PATIENCE: Duration = Duration::from_mins(25);
+const TIMEOUT: Duration = Duration::from_mins(25);
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
 /// Where `scripts/install.sh` puts it.
@@ -90,7 +90,7 @@ async fn answers_as_documented(api: Api, token: Option<String>, settings: &str) 
     command.env("PYTHONPATH", packages()).current_dir(folder.path()); // it keeps notes where it runs
     let before = found();
     let mut run = Process::spawn("schemathesis", &mut command);
-    let status = run.exit(PATIENCE).await;
+    let status = run.exit(TIMEOUT).await;
     assert!(status.success(), "{}", run.output());
     assert!(settings.is_empty() || found() > before, "no id was tried that something has");
     api.stop().await;

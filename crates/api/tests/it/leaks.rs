@@ -4,9 +4,9 @@ use examhall_testkit::{DatabaseKind, Process, Redis, RedisOptions, World, eventu
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// Texts and numbers that stand nowhere but in answer keys.
+/// Texts and numbers that are in answer keys only.
 const PLANTED: [&str; 4] = ["planted-accepted", "424242.4242", "0.131313", "planted-other"];
 /// Names of fields that hold keys.
 const FIELDS: [&str; 4] = ["\"correct\"", "\"tolerance\"", "\"accepted\"", "\"answer\":"];
@@ -73,7 +73,7 @@ fn planted() -> Value {
 async fn no_planted_key_is_found_anywhere_a_student_looks() {
     let server = Server::start().await;
     let mut seeding = Process::spawn_binary("api", &["seed", "--students", "1", "--json"], server.world.settings());
-    assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+    assert!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
     let seeded: Value = serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON");
     let author = server.log_in(&seeded["authorEmail"]).await;
     let student = server.log_in(&seeded["studentEmails"][0]).await;
@@ -103,7 +103,7 @@ async fn no_planted_key_is_found_anywhere_a_student_looks() {
         server.as_student(method, &path, &student, body).await;
     }
     sit(&server, &exam, &student, &questions[3]["id"]).await;
-    eventually("the result mail queued", PATIENCE, async || {
+    eventually("the result mail queued", TIMEOUT, async || {
         (server.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await > 0).then_some(())
     })
     .await;
@@ -117,12 +117,12 @@ async fn no_planted_key_is_found_anywhere_a_student_looks() {
         for (place, text) in
             [("answers", &seen), ("Redis", &redis), ("the log", &server.process.output()), ("OpenAPI", &document)]
         {
-            assert!(!text.contains(planted), "{planted} stands in {place}");
+            assert!(!text.contains(planted), "{planted} is in {place}");
         }
     }
     for field in FIELDS {
-        assert!(!seen.contains(field), "{field} stands in answers:\n{seen}");
-        assert!(!redis.contains(field), "{field} stands in Redis");
+        assert!(!seen.contains(field), "{field} is in answers:\n{seen}");
+        assert!(!redis.contains(field), "{field} is in Redis");
     }
 }
 

@@ -18,7 +18,7 @@ async fn log_in(api: &Api, from: &str, email: &Value, password: &str) -> Respons
     request.json(&json!({"email": email, "password": password})).send().await.expect("an answer")
 }
 
-/// Guesses until it is refused for that, from the networks of one line in turn; gives how often it could.
+/// Guesses until it is refused for that, from the networks of one line in turn; returns how often it could.
 async fn guesses(api: &Api, email: &Value, most: usize, network: impl Fn(usize) -> String) -> usize {
     for n in 0..most {
         let answer = log_in(api, &network(n), email, "wrong password").await;
@@ -83,14 +83,14 @@ async fn a_crowd_without_redis_closes_the_login_to_nobody_else() {
     let mut api = behind_a_proxy().await;
     let email = api.seed().await["studentEmails"][0].clone();
     api.world.redis.kill().await;
-    let knock = async |from: String| {
+    let request = async |from: String| {
         let request = api.request(Method::POST, "/api/v1/auth/verify").header("x-forwarded-for", from);
         request.json(&json!({"token": "x"})).send().await.expect("an answer").status().as_u16()
     };
     let mut let_in = 0;
     for line in 0..50 {
-        let knocks = (0..10).map(|n| knock(format!("2001:db8:7:{:x}::1", line * 10 + n)));
-        let_in += join_all(knocks).await.into_iter().filter(|status| *status == 400).count();
+        let requests = (0..10).map(|n| request(format!("2001:db8:7:{:x}::1", line * 10 + n)));
+        let_in += join_all(requests).await.into_iter().filter(|status| *status == 400).count();
     }
     assert!((240..500).contains(&let_in), "{let_in} of 500 from one line");
     assert_eq!(log_in(&api, "2001:db8:8::1", &email, "examhall-demo").await.status(), 200);
@@ -121,11 +121,11 @@ async fn changes_of_one_user_are_limited_and_of_another_not() {
 
 /// Whether one of many requests at once is refused.
 async fn is_used_up(api: &Api, headers: &[(&str, String)]) -> bool {
-    let knock = || {
+    let request = || {
         let request = api.request(Method::POST, "/api/v1/auth/verify").json(&json!({"token": "x"}));
         headers.iter().fold(request, |request, (name, value)| request.header(*name, value)).send()
     };
-    let answers = join_all((0..40).map(|_| knock())).await;
+    let answers = join_all((0..40).map(|_| request())).await;
     answers.into_iter().any(|answer| answer.expect("an answer").status() == 429)
 }
 

@@ -47,7 +47,7 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The API in a world of its own.
 struct Api {
@@ -76,7 +76,7 @@ impl Api {
         let until = stop.clone();
         let running = tokio::spawn(async move { app.run(until).await.expect("ran") });
         let api = Self { world, client: Client::new(), base, stop, running };
-        eventually("ready", PATIENCE, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
+        eventually("ready", TIMEOUT, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
         api
     }
 
@@ -121,7 +121,7 @@ impl Api {
 
     /// The one job in the queue, as its hash.
     async fn only_mail(&self) -> Value {
-        eventually("a mail in the queue", PATIENCE, async || {
+        eventually("a mail in the queue", TIMEOUT, async || {
             let ids: Vec<String> = self.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
             let id = ids.first()?;
             let data: String = self.world.redis.cmd(&format!("HGET bull:email:{id} data")).await;
@@ -132,7 +132,7 @@ impl Api {
 
     /// The first `count` mails in the queue to an address, oldest first.
     async fn mails_to(&self, email: &str, count: usize) -> Vec<Value> {
-        eventually("mails in the queue", PATIENCE, async || {
+        eventually("mails in the queue", TIMEOUT, async || {
             let ids: Vec<String> = self.world.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
             let mut mails = Vec::new();
             for id in ids {
@@ -152,7 +152,7 @@ impl Api {
         after.split_whitespace().next().expect("a token").to_owned()
     }
 
-    /// Makes an exam with two questions and accounts of every role; gives what `api seed` prints.
+    /// Makes an exam with two questions and accounts of every role; returns what `api seed` prints.
     async fn seed(&self) -> Value {
         self.seed_with(2, 1).await
     }
@@ -163,22 +163,22 @@ impl Api {
             &["seed", "--questions", &questions.to_string(), "--students", &students.to_string(), "--json"],
             self.world.settings(),
         );
-        assert!(seeding.exit(PATIENCE).await.success(), "{}", seeding.output());
+        assert!(seeding.exit(TIMEOUT).await.success(), "{}", seeding.output());
         serde_json::from_str(seeding.output().lines().last().expect("a line")).expect("JSON")
     }
 
-    /// Logs in with the password of the seeded accounts; gives the access token.
+    /// Logs in with the password of the seeded accounts; returns the access token.
     async fn log_in(&self, email: &Value) -> String {
         let body = json!({"email": email, "password": "examhall-demo"});
         let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
         answer["accessToken"].as_str().expect("a token").to_owned()
     }
 
-    /// Makes an administrator and logs them in; gives the access token.
+    /// Makes an administrator and logs them in; returns the access token.
     async fn admin(&self) -> String {
         let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
         let mut made = examhall_testkit::Process::spawn_binary("api", &args, self.world.settings());
-        assert!(made.exit(PATIENCE).await.success(), "{}", made.output());
+        assert!(made.exit(TIMEOUT).await.success(), "{}", made.output());
         let output = made.output();
         let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
         let body = json!({"email": "root@example.com", "password": password});
@@ -192,7 +192,7 @@ impl Api {
     }
 }
 
-/// Checks that an answer is a problem document, and gives it.
+/// Checks that an answer is a problem document, and returns it.
 async fn problem(response: Response, status: u16) -> Value {
     let kind = response.headers().get("content-type").map(|value| value.to_str().expect("text").to_owned());
     let id = response.headers().get("x-request-id").map(|value| value.to_str().expect("text").to_owned());

@@ -4,7 +4,7 @@ use examhall_testkit::Process;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{Api, PATIENCE};
+use crate::{Api, TIMEOUT};
 
 /// Every operation of the document, with made-up ids.
 fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
@@ -76,7 +76,7 @@ async fn the_page_to_try_it_needs_nothing_from_elsewhere() {
 #[tokio::test]
 async fn the_document_can_be_printed_without_a_server() {
     let mut command = Process::spawn_binary("api", &["openapi"], [("APP_ENV", "development")]);
-    assert!(command.exit(PATIENCE).await.success(), "{}", command.output());
+    assert!(command.exit(TIMEOUT).await.success(), "{}", command.output());
     assert!(command.output().contains("\"openapi\": \"3.1.0\""));
 }
 

@@ -100,10 +100,10 @@ async fn what_cannot_be_done_is_said_on_a_page_too() {
         assert_eq!(json.status(), 415, "{page}");
         is_page(json).await;
     }
-    api.world.redis.kill().await; // few may knock then
+    api.world.redis.kill().await; // the limits are lower then
     for page in ["/verify", "/reset"] {
         let fields = [("token", "x"), ("password", "battery staple")];
-        let refused = examhall_testkit::eventually("too often", crate::PATIENCE, async || {
+        let refused = examhall_testkit::eventually("too often", crate::TIMEOUT, async || {
             let answer = send(&api, page, &fields[..if page == "/verify" { 1 } else { 2 }]).await;
             (answer.status() == 429).then_some(answer)
         })

@@ -6,7 +6,7 @@ use crate::Api;
 
 const NOTHING: &Value = &Value::Null;
 
-/// A seeded exam that its three students have sat; gives the exam's path, the author and the students.
+/// A seeded exam that its three students have sat; returns the exam's path, the author and the students.
 async fn sat(api: &Api) -> (String, String, Vec<String>) {
     let seeded = api.seed_with(4, 3).await;
     let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
@@ -117,7 +117,7 @@ async fn publishing_queues_one_mail_per_student(database: DatabaseKind) {
     let publish = format!("{exam}/results/publish");
     assert_eq!(api.expect(202, Method::POST, &publish, &author, NOTHING).await, json!({"queued": 3}));
     assert_eq!(api.expect(202, Method::POST, &publish, &author, NOTHING).await, json!({"queued": 0}));
-    examhall_testkit::eventually("all mails queued", crate::PATIENCE, async || {
+    examhall_testkit::eventually("all mails queued", crate::TIMEOUT, async || {
         (api.world.redis.cmd::<i64>("ZCARD bull:email:prioritized").await == 6).then_some(())
     })
     .await;

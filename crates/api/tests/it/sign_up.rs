@@ -56,7 +56,7 @@ async fn account_is_not_hijacked_before_its_owner_comes(database: DatabaseKind) 
     api.stop().await;
 }
 
-/// Opens the link of a mail as a person does, with a password where the page asks for one; gives whether it did, and the
+/// Opens the link of a mail as a person does, with a password where the page asks for one; returns whether it did, and the
 /// status of the last answer.
 async fn click(api: &Api, mail: &Value, password: &str) -> (bool, u16) {
     let token = Api::token_in(mail);
@@ -69,7 +69,7 @@ async fn click(api: &Api, mail: &Value, password: &str) -> (bool, u16) {
 
 async fn account_is_not_hijacked_after_its_owner_came(database: DatabaseKind) {
     let api = Api::start_on(database).await;
-    // Whoever comes first and whoever second, and whichever mail the owner takes: theirs is the password that counts.
+    // Whichever sign-up is first, and whichever mail the owner takes: theirs is the password that counts.
     for (n, passwords) in [[VICTIM, MALLORY], [MALLORY, VICTIM]].into_iter().enumerate() {
         let email = format!("victim{n}@example.com");
         for password in passwords {

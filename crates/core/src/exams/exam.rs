@@ -127,7 +127,7 @@ pub struct ExamAccess {
 
 /// Whether somebody may see something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Visibility {
     /// Yes.
     Allowed,
     /// Not now: the exam is not open.
@@ -166,13 +166,13 @@ impl ExamAccess {
     pub const PINNED_AFTER: Duration = Duration::from_mins(10);
 
     /// Whether `viewer` may read the question sheet: its owners always, everybody else while it is open.
-    pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Sight {
+    pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Visibility {
         if self.is_owned_by(viewer) || self.is_open(now) {
-            Sight::Allowed
+            Visibility::Allowed
         } else if self.status == ExamStatus::Draft {
-            Sight::Hidden
+            Visibility::Hidden
         } else {
-            Sight::NotOpen
+            Visibility::NotOpen
         }
     }
 }
@@ -230,12 +230,12 @@ mod tests {
         let (student, other_author) = (viewer(2, Role::Student), viewer(3, Role::Author));
         let now = Timestamp::from_millis(0);
         for (status, for_others) in [
-            (ExamStatus::Draft, Sight::Hidden),
-            (ExamStatus::Published, Sight::Allowed),
-            (ExamStatus::Closed, Sight::NotOpen),
+            (ExamStatus::Draft, Visibility::Hidden),
+            (ExamStatus::Published, Visibility::Allowed),
+            (ExamStatus::Closed, Visibility::NotOpen),
         ] {
             let exam = access(status, None, None);
-            assert_eq!([author, admin].map(|viewer| exam.sheet_for(viewer, now)), [Sight::Allowed; 2]);
+            assert_eq!([author, admin].map(|viewer| exam.sheet_for(viewer, now)), [Visibility::Allowed; 2]);
             assert_eq!([student, other_author].map(|viewer| exam.sheet_for(viewer, now)), [for_others; 2]);
         }
     }

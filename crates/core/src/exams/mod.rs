@@ -21,7 +21,7 @@ mod user;
 pub use attempt::{Answer, AnswerValue, Attempt};
 pub use cache_keys::{ExamKey, KEY_SPACES, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
 pub use change::Change;
-pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Sight};
+pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Visibility};
 pub use grading::{AnswerKey, Grade, Mark, Ungraded, WhyUngraded};
 pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
 pub use order::{OrderedQuestion, shuffled};

@@ -1,4 +1,4 @@
-//! The mails there are, on their way through the outbox.
+//! The mails of the API, composed for the outbox.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub(crate) const RESET_LIFE: Duration = Duration::from_hours(1);
 pub(crate) const RESULT_PUBLISHED: &str = "result-published";
 
 /// A mail by what it is to say.
-pub(crate) enum Letter {
-    /// "Is this address yours?" Whoever signed up with it may be a stranger, so their name is left out.
+pub(crate) enum MailTemplate {
+    /// "Is this address yours?" The sign-up may be a stranger's, so its name is left out.
     Verification { token: SecretToken },
     /// "Somebody signed up with your address, which has an account."
     AlreadyRegistered { name: String },
@@ -35,7 +35,7 @@ pub(crate) enum Letter {
     Reset { name: Option<String>, token: SecretToken },
     /// "Your password was changed."
     PasswordChanged { name: String },
-    /// "You have handed in an exam: this is what you earned."
+    /// "You have submitted an exam: this is what you earned."
     Result(ResultNews),
 }
 
@@ -59,7 +59,7 @@ enum YesNo {
 }
 
 impl ResultNews {
-    /// What is to be told of `result`.
+    /// The news of `result`.
     pub(crate) fn new(name: &str, exam: &str, result: &ExamResult) -> Self {
         Self {
             name: name.to_owned(),
@@ -87,23 +87,24 @@ pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCom
         percent: 83.75,
         passed: YesNo::Yes,
     };
-    let letter = match name {
-        "verification" => Letter::Verification { token },
-        "already-registered" => Letter::AlreadyRegistered { name: owner },
-        "reset" => Letter::Reset { name: Some(owner), token },
-        "password-changed" => Letter::PasswordChanged { name: owner },
-        "result" | RESULT_PUBLISHED => Letter::Result(news),
+    let template = match name {
+        "verification" => MailTemplate::Verification { token },
+        "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
+        "reset" => MailTemplate::Reset { name: Some(owner), token },
+        "password-changed" => MailTemplate::PasswordChanged { name: owner },
+        "result" | RESULT_PUBLISHED => MailTemplate::Result(news),
         other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
     };
     let to = EmailAddress::parse("ada@example.com").expect("it is an address");
-    let (mailroom, at) = (Mailroom::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
-    let mut mail = mailroom.envelope(to, &letter, at);
+    let (mail_composer, at) =
+        (MailComposer::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
+    let mut mail = mail_composer.envelope(to, &template, at);
     name.clone_into(&mut mail.template);
-    mailroom.compose(&WaitingMail { mail, created_at: at, claims: 1 }).map(|(job, _)| job)
+    mail_composer.compose(&WaitingMail { mail, created_at: at, claims: 1 }).map(|(job, _)| job)
 }
 
-/// Puts letters into outbox rows, and makes e-mail jobs of such rows.
-pub(crate) struct Mailroom {
+/// Puts templates into outbox rows, and makes e-mail jobs of such rows.
+pub(crate) struct MailComposer {
     seal: Seal,
     public_url: Url,
 }
@@ -127,33 +128,35 @@ pub(crate) enum CannotCompose {
     Template(#[from] askama::Error),
 }
 
-impl Mailroom {
+impl MailComposer {
     /// Seals with `secret`; links begin with `public_url`.
     pub(crate) fn new(secret: &SecretString, public_url: Url) -> Self {
         Self { seal: Seal::new(secret), public_url }
     }
 
-    /// The outbox row of a letter.
-    pub(crate) fn envelope(&self, to: EmailAddress, letter: &Letter, now: Timestamp) -> NewMail {
+    /// The outbox row of a template.
+    pub(crate) fn envelope(&self, to: EmailAddress, template: &MailTemplate, now: Timestamp) -> NewMail {
         let id = Uuid::now_v7();
         let named = |name: &str| json!(Params { name: name.to_owned() });
-        let (template, class, params) = match letter {
-            Letter::Verification { .. } => ("verification", MailClass::Verification, named("")),
-            Letter::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
-            Letter::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
-            Letter::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
-            Letter::Result(news) => ("result", MailClass::Result, json!(news)),
+        let (template_name, class, params) = match template {
+            MailTemplate::Verification { .. } => ("verification", MailClass::Verification, named("")),
+            MailTemplate::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
+            MailTemplate::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
+            MailTemplate::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
+            MailTemplate::Result(news) => ("result", MailClass::Result, json!(news)),
         };
-        let (secret, life) = match letter {
-            Letter::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
-            Letter::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
-            Letter::AlreadyRegistered { .. } | Letter::PasswordChanged { .. } | Letter::Result(_) => (None, None),
+        let (secret, life) = match template {
+            MailTemplate::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
+            MailTemplate::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
+            MailTemplate::AlreadyRegistered { .. } | MailTemplate::PasswordChanged { .. } | MailTemplate::Result(_) => {
+                (None, None)
+            }
         };
         let priority = if class == MailClass::Result { Priority::DEFAULT } else { Priority::HIGHEST };
         NewMail {
             id,
             class,
-            template: template.to_owned(),
+            template: template_name.to_owned(),
             to,
             params,
             sealed: secret.map(|token| self.seal.close(id, token.as_str())).unwrap_or_default(),
