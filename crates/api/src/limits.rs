@@ -5,7 +5,7 @@ mod local;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use examhall_delivery::{Permit, Rate, RateLimiter};
 use examhall_queue::Connection;
 use futures_util::future::join_all;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 
 use self::local::{Count, Local, conforming};
@@ -133,7 +134,7 @@ impl Limits {
         let now = Instant::now();
         let rate = if viewer.role == Role::Student { STUDENT_WRITES } else { AUTHOR_WRITES };
         let bucket = self.users.get_with(viewer.id, || Arc::new(Mutex::new(now)));
-        let mut full_at = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = bucket.lock();
         match conforming(*full_at, rate, now) {
             Ok(next) => {
                 *full_at = next;

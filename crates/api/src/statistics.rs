@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use examhall_core::{ExamId, Statistics};
 use examhall_store::Error;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
@@ -99,7 +100,7 @@ impl StatisticsCache {
     where
         F: Future<Output = Result<Statistics, Error>>,
     {
-        let mut flights = self.lock();
+        let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&exam) {
             return flight.clone();
         }
@@ -120,14 +121,10 @@ impl StatisticsCache {
             if let Ok(computed) = &outcome {
                 cache.kept.insert(exam, computed.clone());
             }
-            cache.lock().remove(&exam);
+            cache.flights.lock().remove(&exam);
             landing.send_replace(Some(outcome));
         });
         flight
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ExamId, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,7 +166,7 @@ mod tests {
             let runs = Arc::clone(&runs);
             move || {
                 runs.fetch_add(1, Ordering::SeqCst);
-                gate.lock().expect("no panic").recv().expect("opened");
+                gate.lock().recv().expect("opened");
                 async { Ok(counted(7)) }
             }
         };
@@ -185,7 +182,7 @@ mod tests {
         let bodies = join_all(callers).await;
         assert!(bodies.iter().all(|body| matches!(body, Ok(Ok(body)) if body.starts_with(br#"{"count":7"#))));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
-        assert!(cache.lock().is_empty());
+        assert!(cache.flights.lock().is_empty());
     }
 
     #[tokio::test]
@@ -225,7 +222,7 @@ mod tests {
             move || {
                 let count = results.load(Ordering::SeqCst);
                 begun.send(()).expect("somebody waits");
-                assert!(gate.lock().expect("no panic").recv().is_err(), "open once the sender is gone");
+                assert!(gate.lock().recv().is_err(), "open once the sender is gone");
                 async move { Ok(counted(count.into())) }
             }
         };

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use fred::{
         config::{Config, Options},
     },
 };
+use parking_lot::Mutex;
 
 use crate::{ConnectionOptions, Error, FromValue, Value};
 
@@ -188,7 +189,7 @@ impl Connection {
 
     /// Returns whether the server has answered any call within the last `span`.
     pub fn answered_within(&self, span: Duration) -> bool {
-        let last = *lock(&self.link.answered);
+        let last = *self.link.answered.lock();
         last.is_some_and(|moment| moment.elapsed() <= span)
     }
 
@@ -199,7 +200,7 @@ impl Connection {
 
     /// How long the link has been up without interruption; zero while it is down.
     pub fn up_for(&self) -> Duration {
-        let since = *lock(&self.link.since);
+        let since = *self.link.since.lock();
         since.filter(|_| self.client.is_connected()).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
@@ -209,12 +210,12 @@ impl Connection {
     /// Returns an error if Redis refuses or does not answer.
     pub async fn client_id(&self, route: Route<'_>) -> Result<u64, Error> {
         let made = self.times_made();
-        let (known, asked_for) = *lock(&self.link.id);
+        let (known, asked_for) = *self.link.id.lock();
         if known > 0 && asked_for == made {
             return Ok(known);
         }
         let id: u64 = self.command("CLIENT", route, vec!["ID".into()]).await?;
-        *lock(&self.link.id) = (id, made);
+        *self.link.id.lock() = (id, made);
         Ok(id)
     }
 
@@ -308,7 +309,7 @@ impl Connection {
     }
 
     fn answered<T>(&self, answer: T) -> T {
-        *lock(&self.link.answered) = Some(Instant::now());
+        *self.link.answered.lock() = Some(Instant::now());
         answer
     }
 }
@@ -325,15 +326,11 @@ impl Route<'_> {
 
 impl Link {
     fn note(&self) {
-        *lock(&self.since) = Some(Instant::now());
+        *self.since.lock() = Some(Instant::now());
         self.made.fetch_add(1, Ordering::AcqRel);
     }
 }
 
 fn limited_to(timeout: Duration) -> Options {
     Options { fail_fast: true, max_attempts: Some(1), timeout: Some(timeout), ..Options::default() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use argon2::{
@@ -14,6 +14,7 @@ use argon2::{
     },
 };
 use examhall_core::prepared_password;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::SecretToken;
@@ -109,7 +110,7 @@ impl Passwords {
         let buffers = Arc::clone(&self.buffers);
         let done = tokio::task::spawn_blocking(move || {
             let _place = place; // kept until the work is done, also where the caller has gone
-            let free = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = || buffers.lock();
             let mut buffer = free().pop().unwrap_or_default();
             let done = work(&mut buffer);
             free().push(buffer);

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use examhall_core::UserId;
 use examhall_store::{Error, Revocation, Store};
+use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::ACCESS_TOKEN_LIFE;
@@ -52,7 +53,7 @@ impl Revocations {
             return;
         }
         // A panic cannot leave the map half-written: it is replaced whole.
-        let mut by_user = self.by_user.write().unwrap_or_else(PoisonError::into_inner);
+        let mut by_user = self.by_user.write();
         *by_user = all.into_iter().map(|revocation| (revocation.user, revocation)).collect();
         self.is_any.store(is_any, Ordering::Release);
     }
@@ -62,7 +63,7 @@ impl Revocations {
         if !self.is_any.load(Ordering::Acquire) {
             return false;
         }
-        let by_user = self.by_user.read().unwrap_or_else(PoisonError::into_inner);
+        let by_user = self.by_user.read();
         by_user.get(&user).is_some_and(|revocation| match issue.generation {
             Some(generation) => generation < revocation.min_generation,
             None => issue.at.saturating_mul(1000) <= revocation.at,

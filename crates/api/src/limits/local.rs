@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use examhall_delivery::Permit;
+use parking_lot::Mutex;
 
 /// Counters of one rule. Each rule has its own, so nobody pushes the counters of one out by using another.
 const MOST_BUCKETS: usize = 10_000;
@@ -24,7 +24,7 @@ impl Local {
     /// Takes one of what `who` may have by a rule.
     pub(super) fn take(&self, rule: &'static str, who: &str, count: Count, now: Instant) -> Permit {
         // A panic cannot leave a map of times in disorder.
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.0.lock();
         let buckets = rules.entry(rule).or_default();
         match conforming(buckets.get(who).copied().unwrap_or(now), count, now) {
             Ok(next) => {
@@ -40,7 +40,7 @@ impl Local {
 
     /// Puts back one that was taken.
     pub(super) fn give_back(&self, rule: &'static str, who: &str, (count, period): Count, now: Instant) {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.0.lock();
         let full_at = rules.get_mut(rule).and_then(|buckets| buckets.get_mut(who));
         if let Some(full_at) = full_at {
             *full_at = full_at.checked_sub(period / count.max(1)).unwrap_or(now);
@@ -113,7 +113,7 @@ mod tests {
         );
         for n in 0..5 * MOST_BUCKETS {
             assert_eq!(local.take("rule", &n.to_string(), RULE, now), Permit::Granted, "newcomer {n}");
-            assert!(local.0.lock().expect("no panic")["rule"].len() <= MOST_BUCKETS);
+            assert!(local.0.lock()["rule"].len() <= MOST_BUCKETS);
         }
         assert!(matches!(local.take("rule", "guesser", RULE, now), Permit::After(_)));
         assert_eq!(local.take("other", "guesser", RULE, now), Permit::Granted, "each rule has its own table");

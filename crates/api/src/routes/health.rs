@@ -14,7 +14,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 }
 
 async fn alive(liveness: web::Data<Liveness>) -> HttpResponse {
-    let (mut response, body) = match liveness.check(Liveness::PATIENCE) {
+    let (mut response, body) = match liveness.check(Liveness::TIMEOUT) {
         Ok(()) => (HttpResponse::Ok(), "ok\n".to_owned()),
         Err(reason) => (HttpResponse::ServiceUnavailable(), reason + "\n"),
     };
