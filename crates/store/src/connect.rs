@@ -21,7 +21,7 @@ use sea_orm::{
     },
 };
 
-use crate::{Error, pool::Retirement};
+use crate::{Error, retirement::Retirement};
 
 /// How long to wait for a connection, and how long a statement may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,14 +9,14 @@ use examhall_core::{
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-pub(crate) use self::row::to_exam;
 use self::row::{apply, to_i32};
+pub(crate) use self::row::{lock, to_exam};
 use crate::{
-    Error, FirstAnswer, IdempotentRequest, Listed, Page,
+    Error, FirstAnswer, IdempotentRequest, Listed, Page, Versioned,
     db::Db,
     entity::{attempt, exam, question},
     questions,
@@ -26,15 +26,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Exams {
     db: Db,
-}
-
-/// A value with the version of the row it was read from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Versioned<T> {
-    /// One up with every change.
-    pub version: i64,
-    /// What was read.
-    pub value: T,
 }
 
 /// An exam to be made, with its questions in order.
@@ -321,15 +312,6 @@ async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Resu
     let row = row.insert(tx).await?;
     questions::insert(tx, id, 0, &new.questions).await?;
     to_exam(row) // what is committed can be answered
-}
-
-/// Reads an exam so that nobody else changes it before the transaction ends; checks the version that was expected.
-pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<i64>) -> Result<exam::Model, Error> {
-    let row = exam::Entity::find_by_id(id.0).lock(LockType::Update).one(tx).await?.ok_or(Error::NotFound)?;
-    match expected {
-        Some(expected) if expected != row.version => Err(Error::VersionMismatch { current: row.version }),
-        _ => Ok(row),
-    }
 }
 
 /// A change of an exam and of the questions that it has now.

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Error, Store, entity::idempotency_key as row};
+use crate::{Error, entity::idempotency_key as row};
 
 /// How long a key is remembered.
 pub(crate) const LIFE: Duration = Duration::from_hours(24);
@@ -45,20 +45,6 @@ pub struct FirstAnswer {
     pub version: i64,
     /// What it was then, as JSON.
     pub body: String,
-}
-
-impl Store {
-    /// Returns the answer that a repeated request had when it was first sent.
-    ///
-    /// # Errors
-    /// [`Error::KeyReused`] if its key was used for another request, [`Error::Unavailable`].
-    pub async fn first_answer(
-        &self,
-        request: &IdempotentRequest,
-        now: Timestamp,
-    ) -> Result<Option<FirstAnswer>, Error> {
-        request.find(&self.db.read, now).await
-    }
 }
 
 impl FirstAnswer {
@@ -101,7 +87,11 @@ impl IdempotentRequest {
         Ok(())
     }
 
-    async fn find(&self, connection: &impl ConnectionTrait, now: Timestamp) -> Result<Option<FirstAnswer>, Error> {
+    pub(crate) async fn find(
+        &self,
+        connection: &impl ConnectionTrait,
+        now: Timestamp,
+    ) -> Result<Option<FirstAnswer>, Error> {
         let live = self.is_key().and(row::Column::CreatedAt.gte(oldest(now)));
         match row::Entity::find().filter(live).one(connection).await? {
             Some(row) if row.request_hash != self.hash => Err(Error::KeyReused),

@@ -11,9 +11,9 @@
 //! The route that calls it has nothing to do: when the method returns, the cache has let go of the old values, or the
 //! outbox holds a row that some process will take to it.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use examhall_core::Timestamp;
+use examhall_core::{Change, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
@@ -21,16 +21,6 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{Error, db::Db, entity::cache_outbox};
-
-/// Receiver of commits: the cache, behind a name that knows no Redis.
-#[async_trait::async_trait]
-pub trait CommitHook: fmt::Debug + Send + Sync {
-    /// The values of `keys` are about to become wrong: from now on nothing that was read before may be kept.
-    async fn before(&self, commit: Uuid, keys: &[String]);
-
-    /// It is decided whether they have. `true` where the cache has let go of the old values.
-    async fn after(&self, commit: Uuid, keys: &[String]) -> bool;
-}
 
 /// The cache outbox.
 #[derive(Clone, Debug)]
@@ -111,12 +101,43 @@ impl Invalidations {
     }
 }
 
-pub(crate) async fn insert(
-    tx: &DatabaseTransaction,
-    commit: Uuid,
-    keys: &[String],
-    now: Timestamp,
-) -> Result<(), Error> {
+impl Db {
+    /// Commits a transaction that changes something cached, and notifies the cache before and after it.
+    ///
+    /// Nothing that happens to the caller splits the two: from here on the work is a task of its own.
+    pub(crate) async fn commit(
+        &self,
+        tx: DatabaseTransaction,
+        changes: &[Change],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (commit, keys) = (Uuid::now_v7(), Change::stale_keys(changes));
+        insert(&tx, commit, &keys, now).await?;
+        let db = self.clone();
+        let whole = tokio::spawn(async move {
+            let Some(hook) = db.hook.get() else { return Ok(tx.commit().await?) };
+            hook.before(commit, &keys).await;
+            // Whether a commit that failed has happened is not known: the cache lets go in either case.
+            let committed = tx.commit().await;
+            let delivered = hook.after(commit, &keys).await;
+            committed?;
+            if delivered {
+                tokio::spawn(note_cleared(Invalidations::new(db.clone()), commit, now));
+            }
+            Ok(())
+        });
+        whole.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+}
+
+/// Without this note the row is taken to the cache again, which does no harm.
+async fn note_cleared(invalidations: Invalidations, commit: Uuid, now: Timestamp) {
+    if let Err(error) = invalidations.mark_cleared(&[commit], now).await {
+        tracing::debug!(%commit, %error, "a cache outbox row stays uncleared");
+    }
+}
+
+async fn insert(tx: &DatabaseTransaction, commit: Uuid, keys: &[String], now: Timestamp) -> Result<(), Error> {
     let row = cache_outbox::ActiveModel {
         id: Set(commit),
         keys: Set(keys.into()),

@@ -19,8 +19,6 @@ pub struct Model {
     pub version: i64,
     pub created_at: i64,
     pub updated_at: i64,
-    #[sea_orm(has_many)]
-    pub questions: HasMany<super::question::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

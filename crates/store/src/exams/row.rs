@@ -1,10 +1,14 @@
 //! An exam and its row.
 
 use examhall_core::{Exam, ExamId, Patch, Timestamp, UserId};
-use sea_orm::ActiveValue::{self, Set};
+use sea_orm::{
+    ActiveValue::{self, Set},
+    DatabaseTransaction, EntityTrait, QuerySelect,
+    sea_query::LockType,
+};
 
-use super::{ExamChange, Versioned};
-use crate::{Error, entity::exam};
+use super::ExamChange;
+use crate::{Error, Versioned, entity::exam};
 
 /// Puts what a change names into the row.
 pub(super) fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
@@ -60,4 +64,13 @@ pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
 
 pub(super) fn to_i32(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Reads an exam so that nobody else changes it before the transaction ends; checks the version that was expected.
+pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<i64>) -> Result<exam::Model, Error> {
+    let row = exam::Entity::find_by_id(id.0).lock(LockType::Update).one(tx).await?.ok_or(Error::NotFound)?;
+    match expected {
+        Some(expected) if expected != row.version => Err(Error::VersionMismatch { current: row.version }),
+        _ => Ok(row),
+    }
 }
