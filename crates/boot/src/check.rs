@@ -1,6 +1,6 @@
-//! What the `check` commands find: whether each dependency can be used, and how to mend what cannot.
+//! Findings of the `check` commands: whether each dependency can be used, and how to fix it if not.
 //!
-//! A check is a row of a table: its name and its fix. `docs/troubleshooting.md` is the same table, held by a test.
+//! A check is a row of a table: its name and its fix. A test compares `docs/troubleshooting.md` with the table.
 
 use std::{collections::BTreeSet, fmt::Write, path::Path, time::Duration};
 
@@ -11,60 +11,60 @@ use url::Url;
 
 use crate::terminal;
 
-/// How long a name server or a server may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Clocks that differ by more make delays, deadlines and tokens wrong.
-const MOST_SKEW: Duration = Duration::from_secs(2);
-/// Less free space than this is soon none, in bytes.
-const LEAST_SPACE: u64 = 256 * 1024 * 1024;
+/// Time limit of a name server and of a server.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Larger clock skew makes delays, deadlines and tokens wrong.
+const MAX_SKEW: Duration = Duration::from_secs(2);
+/// Least free disk space, in bytes.
+const MIN_SPACE: u64 = 256 * 1024 * 1024;
 
-/// A row of the table: what is looked at, and what to do where that is wrong.
+/// A row of the table: a check, and what to do if it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its name, as it stands in the table.
+    /// Its name in the table.
     pub name: &'static str,
     /// What an operator does about it.
     pub fix: &'static str,
 }
 
-/// Settings can be read.
+/// Whether settings can be read.
 pub const SETTINGS: Check =
-    Check { name: "settings", fix: "mend the setting that is named; .env.example lists them all" };
-/// A host has an address.
+    Check { name: "settings", fix: "fix the setting that is named; .env.example lists them all" };
+/// Whether a host has an address.
 pub const DNS: Check = Check {
     name: "DNS",
-    fix: "mend the host name in the setting, or the name servers of this machine (/etc/resolv.conf; in Kubernetes a \
+    fix: "fix the host name in the setting, or the name servers of this machine (/etc/resolv.conf; in Kubernetes a \
           NetworkPolicy that lets DNS through)",
 };
-/// A port can be connected to.
+/// Whether a port accepts connections.
 pub const TCP: Check = Check {
     name: "TCP",
-    fix: "start the server, mend the port in the setting, or let this machine through its firewall; it must listen on \
+    fix: "start the server, fix the port in the setting, or let this machine through its firewall; it must listen on \
           an address that is reached from here",
 };
-/// A server's clock agrees with ours.
+/// Whether a server's clock agrees with ours.
 pub const CLOCK: Check =
     Check { name: "clock", fix: "let every machine keep its time by NTP (`timedatectl set-ntp true`)" };
-/// There is space where files are written.
+/// Whether there is disk space for the files that are written.
 pub const DISK: Check =
     Check { name: "disk", fix: "free some space, or let the setting name a folder that exists and may be written" };
 
-/// The rows that every process has.
+/// Checks of every process.
 pub const COMMON: [Check; 5] = [SETTINGS, DNS, TCP, CLOCK, DISK];
 
-/// How a check went.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Nothing is wrong.
+    /// Passed.
     Ok,
-    /// It works, at a risk.
+    /// Passed, with a risk.
     Warning,
-    /// It does not work.
+    /// Failed.
     Failed,
 }
 
-/// What a check has found.
+/// Finding of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     check: &'static str,
@@ -80,13 +80,13 @@ pub struct Finding {
 pub struct Report(Vec<Finding>);
 
 impl Report {
-    /// Notes what was found out about `subject`, a server or a setting. No text may hold a secret.
+    /// Adds a finding about `subject`, a server or a setting. No text may hold a secret.
     pub fn add(&mut self, check: Check, subject: impl Into<String>, state: State, found: impl Into<String>) {
         let fix = (state != State::Ok).then_some(check.fix);
         self.0.push(Finding { check: check.name, subject: subject.into(), state, found: found.into(), fix });
     }
 
-    /// As [`add`](Self::add): good with words, or failed with others.
+    /// As [`add`](Self::add), passed or failed.
     pub fn note(&mut self, check: Check, subject: impl Into<String>, found: Result<String, String>) {
         match found {
             Ok(found) => self.add(check, subject, State::Ok, found),
@@ -94,10 +94,10 @@ impl Report {
         }
     }
 
-    /// Looks up `host` and connects to its port; gives whether that went well.
+    /// Looks up `host` and connects to its port. Returns whether both succeeded.
     pub async fn reach(&mut self, subject: &str, host: &str, port: u16) -> bool {
         let bare = host.trim_matches(['[', ']']);
-        let addresses: Vec<_> = match tokio::time::timeout(PATIENCE, lookup_host((bare, port))).await {
+        let addresses: Vec<_> = match tokio::time::timeout(TIMEOUT, lookup_host((bare, port))).await {
             Ok(Ok(addresses)) => addresses.collect(),
             Ok(Err(error)) => {
                 self.add(DNS, subject, State::Failed, format!("{host}: {error}"));
@@ -110,48 +110,48 @@ impl Report {
         };
         let found: BTreeSet<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
         self.add(DNS, subject, State::Ok, format!("{host} is {}", Vec::from_iter(found).join(", ")));
-        let connected = match tokio::time::timeout(PATIENCE, TcpStream::connect(addresses.as_slice())).await {
+        let connected = match tokio::time::timeout(TIMEOUT, TcpStream::connect(addresses.as_slice())).await {
             Ok(Ok(stream)) => Ok(stream.peer_addr().map_or_else(|_| "connected".to_owned(), |peer| peer.to_string())),
             Ok(Err(error)) => Err(format!("{host}:{port}: {error}")),
             Err(_) => Err(format!("{host}:{port}: no answer within 5 s")),
         };
-        let went_well = connected.is_ok();
+        let is_reached = connected.is_ok();
         self.note(TCP, subject, connected);
-        went_well
+        is_reached
     }
 
     /// Compares a server's clock with ours, both in ms since 1970.
     pub fn compare_clocks(&mut self, subject: &str, theirs: i64, ours: i64) {
         let skew = Duration::from_millis(theirs.abs_diff(ours));
-        let state = if skew > MOST_SKEW { State::Warning } else { State::Ok };
+        let state = if skew > MAX_SKEW { State::Warning } else { State::Ok };
         self.add(CLOCK, subject, state, format!("differs from ours by {:.1} s", skew.as_secs_f64()));
     }
 
-    /// Looks how much space there is in `folder`, or in the next one above it that exists.
+    /// Checks the free space in `folder`, or in its nearest parent that exists.
     pub fn look_at_disk(&mut self, subject: &str, folder: &Path) {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         match rustix::fs::statvfs(there) {
             Ok(space) => {
                 let free = space.f_bavail.saturating_mul(space.f_frsize);
-                let state = if free < LEAST_SPACE { State::Failed } else { State::Ok };
+                let state = if free < MIN_SPACE { State::Failed } else { State::Ok };
                 self.add(DISK, subject, state, format!("{} MB free in {}", free / 1_000_000, folder.display()));
             }
             Err(error) => self.add(DISK, subject, State::Failed, format!("{}: {error}", folder.display())),
         }
     }
 
-    /// Whether nothing has failed; warnings may be there.
+    /// Returns whether no check has failed; there may be warnings.
     pub fn is_ok(&self) -> bool {
         self.0.iter().all(|finding| finding.state != State::Failed)
     }
 
-    /// For scripts: `{ok, checks: [{check, subject, state: ok|warning|failed, found, fix?}]}`.
+    /// Returns the report for scripts: `{ok, checks: [{check, subject, state: ok|warning|failed, found, fix?}]}`.
     pub fn to_json(&self) -> String {
         terminal::json(&json!({"ok": self.is_ok(), "checks": self.0}).to_string()).into_owned()
     }
 
-    /// For people: a table, and below each line that is not good how to mend it.
+    /// Returns the report for people: a table, with the fix below each line that is not ok.
     pub fn to_table(&self) -> String {
         let width = |text: fn(&Finding) -> &str| self.0.iter().map(|one| text(one).chars().count()).max().unwrap_or(0);
         let (names, subjects) = (width(|one| one.check), width(|one| &one.subject));
@@ -172,14 +172,14 @@ impl Report {
     }
 }
 
-/// The host and port that a URL names; `None` where it names none, such as a unix socket or a file.
+/// Returns the host and port of a URL; `None` if it has none, such as a unix socket or a file.
 pub fn endpoint(url: &str, default_port: u16) -> Option<(String, u16)> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
     Some((host, url.port().unwrap_or(default_port)))
 }
 
-/// The table of checks and fixes as lines of Markdown.
+/// Returns the table of checks and fixes as Markdown.
 pub fn list(checks: impl IntoIterator<Item = Check>) -> String {
     checks.into_iter().fold(String::from("| check | fix |\n|---|---|\n"), |mut lines, Check { name, fix }| {
         let _ = writeln!(lines, "| {name} | {fix} |");
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_closed_port_and_an_unknown_host_are_told_apart() {
+    async fn a_closed_port_differs_from_an_unknown_host() {
         let mut report = Report::default();
         assert!(!report.reach("Redis", "127.0.0.1", 1).await);
         assert!(!report.reach("SMTP", "nowhere.invalid", 25).await);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_are_a_warning() {
+    fn clock_skew_is_a_warning() {
         let mut report = Report::default();
         report.compare_clocks("Redis", 10_000, 11_000);
         report.compare_clocks("database", 10_000, 3_000);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_has_a_port_of_its_own_or_the_usual_one() {
+    fn an_endpoint_has_its_own_port_or_the_default() {
         assert_eq!(endpoint("rediss://user:secret@cache.example", 6379), Some(("cache.example".to_owned(), 6379)));
         assert_eq!(endpoint("postgres://db.example:5433/examhall", 5432), Some(("db.example".to_owned(), 5433)));
         assert_eq!(endpoint("redis+unix:///run/redis.sock", 6379), None);

@@ -1,11 +1,12 @@
-//! What each dependency last said, and since when.
+//! Last answer of each dependency, and since when.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use time::{OffsetDateTime, serde::rfc3339};
 use tokio::time::MissedTickBehavior;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<&'static str, Dependency>>>);
 
-/// What a dependency last said.
+/// Last answer of a dependency.
 #[derive(Clone, Debug, Serialize)]
 pub struct Dependency {
     /// Whether it answers.
@@ -23,7 +24,7 @@ pub struct Dependency {
     /// When it came into this state.
     #[serde(with = "rfc3339")]
     pub since: OffsetDateTime,
-    /// Why it does not answer.
+    /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip)]
@@ -34,20 +35,20 @@ pub struct Dependency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It has not answered yet, nor failed to.
+    /// Not probed yet.
     Unknown,
     /// It answers.
     Up,
-    /// It does not.
+    /// It does not answer, or refuses.
     Down,
 }
 
 impl Health {
-    /// How long it may take to answer.
-    const PATIENCE: Duration = Duration::from_secs(2);
+    /// Time limit of an answer.
+    const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// Asks a dependency this often until `stop`, and keeps what it says. `probe` answers `Err(reason)` where the
-    /// dependency does not work; the reason must hold no secret.
+    /// Probes a dependency at this interval until `stop`. `probe` returns `Err(reason)` if it does not work; the reason
+    /// must hold no secret.
     pub fn watch<P, F>(&self, name: &'static str, every: Duration, stop: CancellationToken, probe: P)
     where
         P: Fn() -> F + Send + 'static,
@@ -59,37 +60,37 @@ impl Health {
             let mut clock = tokio::time::interval(every);
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while stop.run_until_cancelled(clock.tick()).await.is_some() {
-                let answer = tokio::time::timeout(Self::PATIENCE, probe()).await;
+                let answer = tokio::time::timeout(Self::TIMEOUT, probe()).await;
                 health.report(name, answer.unwrap_or_else(|_| Err("no answer within 2 s".to_owned())));
             }
         });
     }
 
-    /// Lists a dependency that nobody has tried yet; [`report`](Self::report) says later how that went.
+    /// Adds a dependency whose state is unknown until [`report`](Self::report).
     pub fn expect(&self, name: &'static str) {
-        self.lock().insert(name, Dependency::new(State::Unknown, None));
+        self.0.lock().insert(name, Dependency::new(State::Unknown, None));
     }
 
-    /// Whether the dependency answered when it was last asked.
+    /// Returns whether the last answer was good.
     pub fn is_up(&self, name: &str) -> bool {
-        self.lock().get(name).is_some_and(|dependency| dependency.state == State::Up)
+        self.0.lock().get(name).is_some_and(|dependency| dependency.state == State::Up)
     }
 
-    /// Whether the dependency answered within the last `span`.
+    /// Returns whether the dependency answered within the last `span`.
     pub fn answered_within(&self, name: &str, span: Duration) -> bool {
-        let last_answer = self.lock().get(name).and_then(|dependency| dependency.last_answer);
+        let last_answer = self.0.lock().get(name).and_then(|dependency| dependency.last_answer);
         last_answer.is_some_and(|moment| moment.elapsed() <= span)
     }
 
-    /// What `/readyz` answers.
+    /// Returns the body of `/readyz`.
     pub fn readiness(&self, ready: bool) -> Readiness {
         let status = if ready { "ready" } else { "unready" };
-        Readiness { status, dependencies: self.lock().clone(), ready }
+        Readiness { status, dependencies: self.0.lock().clone(), ready }
     }
 
-    /// Notes what a dependency has just said; the reason of an error must hold no secret.
+    /// Records an answer; the reason of an error must hold no secret.
     pub fn report(&self, name: &'static str, answer: Result<(), String>) {
-        let mut dependencies = self.lock();
+        let mut dependencies = self.0.lock();
         let now = match answer {
             Ok(()) => Dependency::new(State::Up, None),
             Err(reason) => Dependency::new(State::Down, Some(reason)),
@@ -101,10 +102,6 @@ impl Health {
         metrics::gauge!("dependency_up", "dependency" => name).set(up);
         dependencies.insert(name, Dependency { since, last_answer, ..now });
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Dependency>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Dependency {
@@ -115,7 +112,7 @@ impl Dependency {
 }
 
 impl Readiness {
-    /// The same of a process that was told to stop: it should get no more work.
+    /// Marks the process as stopping: it should get no more work.
     #[must_use]
     pub fn stopping(self) -> Self {
         Self { status: "stopping", ready: false, ..self }

@@ -1,15 +1,15 @@
-//! What both Examhall binaries need to start, to be watched and to stop.
+//! Start, monitoring and shutdown of both Examhall binaries.
 //!
 //! ```text
 //!   start    command line -> settings -> logging -> metrics
-//!   check    what an operator tries first: names, ports, clocks, disks; each binary adds its own rows
-//!   run      health: what each dependency last said   ops: /healthz /readyz /metrics on a port of their own
-//!            liveness: do the loops turn?            supervisor: systemd hears of start, stop and liveness
+//!   check    what an operator tries first: names, ports, clocks, disks; each binary adds its own checks
+//!   run      health: last answer of each dependency   ops: /healthz /readyz /metrics on a separate port
+//!            liveness: heartbeats of the loops       supervisor: notifies systemd of start, stop, liveness
 //!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
-//!   traces   one from a request to every attempt at the mail it caused, where a collector is named
+//!   traces   one from a request to every attempt at its mail, if a collector is set
 //! ```
 //!
-//! It must never know an exam, a mail, SQL or Redis: a dependency is a name here, and whether it answers.
+//! The crate knows no exam, mail, SQL or Redis: here a dependency is a name and whether it answers.
 
 pub mod check;
 pub mod exit;

@@ -1,71 +1,64 @@
-//! Whether the loops of a process turn.
+//! Whether the loops of a process still run: what `/healthz` reports, and a supervisor restarts a process for.
 //!
-//! This is all that `/healthz` says, and all that a supervisor restarts a process for: that Redis or a mail provider is
-//! away is no reason, for a new process would find them away too.
+//! An outage of Redis or of a mail provider is no reason to restart: a new process would meet it too.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-/// The loops of a process. Cheap to clone; clones share them.
+use parking_lot::Mutex;
+
+/// Watches the loops of a process. Cheap to clone; clones share them.
 #[derive(Clone, Default)]
 pub struct Liveness(Arc<Mutex<Vec<Loop>>>);
 
 struct Loop {
     name: &'static str,
-    resting: Box<dyn Fn() -> Duration + Send + Sync>,
+    idle: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
-/// Held by a loop, which says with it that it turns.
+/// Heartbeat of one loop.
 #[derive(Clone, Debug)]
 pub struct Pulse(Arc<Mutex<Instant>>);
 
 impl Liveness {
-    /// A loop that has not turned for so long is taken for dead. Far more than any of them waits for a server.
-    pub const PATIENCE: Duration = Duration::from_mins(1);
+    /// A loop without a heartbeat for this long counts as dead: far longer than any of them waits for a server.
+    pub const TIMEOUT: Duration = Duration::from_mins(1);
 
     /// Expects a loop to [`beat`](Pulse::beat) from now on.
     pub fn pulse(&self, name: &'static str) -> Pulse {
         let pulse = Pulse(Arc::new(Mutex::new(Instant::now())));
         let last = pulse.clone();
-        self.follow(name, move || last.lock().elapsed());
+        self.follow(name, move || last.0.lock().elapsed());
         pulse
     }
 
-    /// Asks `resting` for how long a loop has not turned.
-    pub fn follow(&self, name: &'static str, resting: impl Fn() -> Duration + Send + Sync + 'static) {
-        self.lock().push(Loop { name, resting: Box::new(resting) });
+    /// Watches a loop; `idle` returns the time since its last heartbeat.
+    pub fn follow(&self, name: &'static str, idle: impl Fn() -> Duration + Send + Sync + 'static) {
+        self.0.lock().push(Loop { name, idle: Box::new(idle) });
     }
 
-    /// Expects nothing any more: the process stops, and has its supervisor's deadline for that.
+    /// Expects no more heartbeats: the process is stopping, and its supervisor has a deadline for that.
     pub fn release(&self) {
-        self.lock().clear();
+        self.0.lock().clear();
     }
 
-    /// Whether all loops have turned within `patience`.
+    /// Checks that every loop had a heartbeat within `timeout`.
     ///
     /// # Errors
-    /// A sentence that names a loop that has not.
-    pub fn check(&self, patience: Duration) -> Result<(), String> {
-        let loops = self.lock();
-        let dead = loops.iter().map(|one| (one.name, (one.resting)())).find(|(_, resting)| *resting > patience);
-        dead.map_or(Ok(()), |(name, resting)| Err(format!("{name} has not turned for {} s", resting.as_secs())))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Loop>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns a sentence that names a dead loop.
+    pub fn check(&self, timeout: Duration) -> Result<(), String> {
+        let loops = self.0.lock();
+        let dead = loops.iter().map(|one| (one.name, (one.idle)())).find(|(_, idle)| *idle > timeout);
+        dead.map_or(Ok(()), |(name, idle)| Err(format!("{name} has had no heartbeat for {} s", idle.as_secs())))
     }
 }
 
 impl Pulse {
-    /// The loop turns.
+    /// Records a heartbeat.
     pub fn beat(&self) {
-        *self.lock() = Instant::now();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock() = Instant::now();
     }
 }
 
@@ -74,15 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_that_stands_still_is_named_until_nobody_expects_it() {
+    fn a_dead_loop_is_named_until_it_is_released() {
         let liveness = Liveness::default();
         let pulse = liveness.pulse("relay");
         liveness.follow("worker", || Duration::from_secs(61));
-        let dead = liveness.check(Liveness::PATIENCE).expect_err("the worker stands still");
-        assert_eq!(dead, "worker has not turned for 61 s");
+        let dead = liveness.check(Liveness::TIMEOUT).expect_err("the worker is dead");
+        assert_eq!(dead, "worker has had no heartbeat for 61 s");
         pulse.beat();
         assert!(liveness.check(Duration::from_mins(2)).is_ok());
         liveness.release();
-        assert!(liveness.check(Liveness::PATIENCE).is_ok());
+        assert!(liveness.check(Liveness::TIMEOUT).is_ok());
     }
 }

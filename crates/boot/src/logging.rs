@@ -9,16 +9,16 @@ use crate::{
     terminal::{self, Escaping},
 };
 
-/// Where log lines go.
+/// Destination of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// For daemons.
     Stdout,
-    /// For commands, whose stdout is their answer.
+    /// For commands, whose stdout is their result.
     Stderr,
 }
 
-/// Starts logging; call once, before the first event. A second call changes nothing.
+/// Starts logging. Call it once, before the first event; a second call has no effect.
 pub fn init(settings: &LogSettings, output: Output) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let escape = match settings.format {

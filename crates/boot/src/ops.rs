@@ -1,4 +1,4 @@
-//! The port for operators: `/healthz`, `/readyz` and `/metrics`.
+//! The ops port: `/healthz`, `/readyz` and `/metrics`.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{health::Readiness, liveness::Liveness, metrics::Metrics};
 
-/// Most connections served at a time; more wait.
+/// Connections served concurrently; more wait.
 const CONNECTIONS: usize = 64;
-/// How long a client may take to send its request.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often what was measured is folded up.
-const FOLD_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit for a client to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of metrics upkeep.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the port answers.
+/// Server of the ops port.
 pub struct Ops {
     metrics: Metrics,
     liveness: Liveness,
@@ -31,7 +31,7 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// Answers with `metrics`, and with `liveness` and `readiness` as of each request.
+    /// Creates a server that evaluates `liveness` and `readiness` at each request.
     pub fn new(
         metrics: Metrics,
         liveness: Liveness,
@@ -40,42 +40,42 @@ impl Ops {
         Self { metrics, liveness, readiness: Box::new(readiness) }
     }
 
-    /// Listens until `stop`; gives the address, whose port is the system's choice where `bind` has port 0. Until then it
-    /// also folds up what was measured: whether anybody scrapes is not ours to say.
+    /// Listens until `stop`, and runs metrics upkeep meanwhile, scraped or not. Returns the address; its port is chosen by
+    /// the system if `bind` has port 0.
     ///
     /// # Errors
-    /// Where the address cannot be listened on.
+    /// Returns an error if it cannot listen on the address.
     pub async fn serve(self, bind: SocketAddr, stop: CancellationToken) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind(bind).await?;
         let address = listener.local_addr()?;
-        tokio::spawn(fold(self.metrics.clone(), stop.clone()));
+        tokio::spawn(run_upkeep(self.metrics.clone(), stop.clone()));
         tokio::spawn(accept(listener, Arc::new(self), stop));
         Ok(address)
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "this port only reads\n");
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "this port is read-only\n");
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }
         match request.uri().path() {
-            "/healthz" => match self.liveness.check(Liveness::PATIENCE) {
+            "/healthz" => match self.liveness.check(Liveness::TIMEOUT) {
                 Ok(()) => text(StatusCode::OK, "ok\n"),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
             },
             "/readyz" => ready(&(self.readiness)()),
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()),
-            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+            _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
         }
     }
 }
 
-async fn fold(metrics: Metrics, stop: CancellationToken) {
-    let mut clock = tokio::time::interval(FOLD_INTERVAL);
+async fn run_upkeep(metrics: Metrics, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(UPKEEP_INTERVAL);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        metrics.fold();
+        metrics.run_upkeep();
     }
 }
 
@@ -85,7 +85,7 @@ async fn accept(listener: TcpListener, ops: Arc<Ops>, stop: CancellationToken) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { return };
         let Ok((stream, _)) = accepted else {
-            // No file descriptor is free, or the peer has gone. Waiting keeps this from being a busy loop.
+            // No file descriptor is free, or the peer has gone. The pause prevents a busy loop.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -94,7 +94,7 @@ async fn accept(listener: TcpListener, ops: Arc<Ops>, stop: CancellationToken) {
             let service = service_fn(async |request| Ok::<_, Infallible>(ops.answer(&request)));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
+                .header_read_timeout(REQUEST_TIMEOUT)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {

@@ -1,15 +1,15 @@
-//! Stopping: one token that everything waits on.
+//! Shutdown: one token that all tasks wait for.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Exit code of a process that a second signal ended: 128 + SIGINT, as shells do.
+/// Exit code after a second signal: 128 + SIGINT, as shells report it.
 const KILLED: i32 = 130;
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels. The second signal exits at once.
 ///
 /// # Errors
-/// Where the system lets no signal be heard.
+/// Returns an error if signal handlers cannot be installed.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;

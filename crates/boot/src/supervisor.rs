@@ -1,4 +1,4 @@
-//! What is told to the supervisor that started the process: systemd's protocol for `Type=notify` (`sd_notify(3)`).
+//! Notifies the supervisor that started the process, by systemd's protocol for `Type=notify` (`sd_notify(3)`).
 //!
 //! Without `NOTIFY_SOCKET` in the environment nothing is sent.
 
@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::liveness::Liveness;
 
-/// The process does its work: other units that need it may start.
+/// Reports that the process works: units that depend on it may start.
 pub fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// The process was told to stop and finishes what it has in hand.
+/// Reports that the process is stopping and finishes the work in flight.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog (`WatchdogSec=`) while all loops turn, until `stop`. Nothing where there is no watchdog.
+/// Feeds the watchdog (`WatchdogSec=`), if there is one, while all loops have heartbeats, until `stop`.
 ///
-/// It runs among the tasks that it watches: where they hold up the runtime, it starves with them.
+/// It runs on the runtime of the tasks that it watches: if they block it, it starves with them.
 pub async fn feed_watchdog(liveness: Liveness, stop: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
     let mut clock = tokio::time::interval((limit / 3).max(Duration::from_millis(1)));
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        match liveness.check(Liveness::PATIENCE) {
+        match liveness.check(Liveness::TIMEOUT) {
             Ok(()) => notify(&[NotifyState::Watchdog]),
             Err(reason) => tracing::error!(reason, "The watchdog is not fed"),
         }

@@ -1,35 +1,35 @@
-//! Text on an operator's terminal. What a server, a job or a key says may hold control characters, which move the cursor,
-//! hide lines or turn the direction of reading: here they are shown and not obeyed.
+//! Escapes text for an operator's terminal. Text from a server, a job or a key may hold control characters, which move
+//! the cursor, hide lines or change the reading direction.
 
 use std::{borrow::Cow, fmt::Write as _, io};
 
-/// C0, DEL and C1, bidirectional overrides, isolates and marks, and the two line separators of Unicode.
-fn is_obeyed(char: char) -> bool {
+/// Returns whether a terminal interprets it: C0, DEL and C1, bidirectional overrides, isolates and marks, and the two line separators of Unicode.
+fn is_control(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// `text` as one line: every control character as `\u{1b}`, a line feed too.
+/// Returns `text` as one line, with control characters and line feeds as `\u{1b}`.
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, is_obeyed, |char, shown| shown.extend(char.escape_unicode()))
+    escaped(text, is_control, |char, shown| shown.extend(char.escape_unicode()))
 }
 
-/// JSON that means the same and holds no control character but the line feeds between its lines.
+/// Returns equivalent JSON without control characters, except the line feeds between its lines.
 pub fn json(text: &str) -> Cow<'_, str> {
-    // Below U+0020 strings are escaped already, and all that is obeyed lies in the first plane.
+    // Characters below U+0020 are escaped already; all others are in the first plane.
     escaped(
         text,
-        |char| char != '\n' && is_obeyed(char),
+        |char| char != '\n' && is_control(char),
         |char, shown| {
-            let _ = write!(shown, "\\u{:04x}", u32::from(char)); // writing to a string does not fail
+            let _ = write!(shown, "\\u{:04x}", u32::from(char)); // writing to a String cannot fail
         },
     )
 }
 
-/// Lines of a log for people: the subscriber's own colours stay; it escapes ESC in what it is given.
+/// Escapes log lines for people, except the subscriber's colours; it has escaped ESC in the text.
 pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
     let kept = |char| matches!(char, '\n' | '\t' | '\u{1b}');
-    escaped(text, |char| !kept(char) && is_obeyed(char), |char, shown| shown.extend(char.escape_unicode()))
+    escaped(text, |char| !kept(char) && is_control(char), |char, shown| shown.extend(char.escape_unicode()))
 }
 
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
@@ -46,7 +46,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool, escape: impl Fn(char, 
     }))
 }
 
-/// A writer of whole log lines that escapes them.
+/// Writer of whole log lines that escapes them.
 pub(crate) struct Escaping<W> {
     pub(crate) inner: W,
     pub(crate) escape: fn(&str) -> Cow<'_, str>,
@@ -73,10 +73,10 @@ mod tests {
     const PLANTED: &str = "a\u{1b}[2Jb\u{7}\0\u{7f}\u{9b}31m\u{202e}x\u{2066}\u{2028}\r\nü🦀";
 
     #[test]
-    fn a_line_shows_what_a_terminal_would_obey() {
+    fn a_line_has_no_control_characters() {
         let shown = line(PLANTED);
         assert!(
-            !shown.chars().any(is_obeyed) && shown.starts_with("a\\u{1b}[2Jb") && shown.ends_with("ü🦀"),
+            !shown.chars().any(is_control) && shown.starts_with("a\\u{1b}[2Jb") && shown.ends_with("ü🦀"),
             "{shown}"
         );
         assert!(matches!(line("plain ü🦀"), Cow::Borrowed(_)));
@@ -87,7 +87,7 @@ mod tests {
         let value = serde_json::json!({PLANTED: [PLANTED]});
         for text in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
             let shown = json(&text);
-            assert!(!shown.chars().any(|char| char != '\n' && is_obeyed(char)), "{shown}");
+            assert!(!shown.chars().any(|char| char != '\n' && is_control(char)), "{shown}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
         }
     }

@@ -1,12 +1,11 @@
-//! Traces by OpenTelemetry, sent as OTLP over HTTP: one from a request to every attempt at the mail that it caused.
+//! OpenTelemetry traces, sent by OTLP over HTTP: one from a request to every attempt at the mail that it caused.
 //!
 //! ```text
 //!   GET /...  (server) ──> send (producer) ──> process (consumer) ──> deliver (client)
 //!   a request's span       its mail queued     a run of its job       an attempt at one mail server
 //! ```
-//! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set: a [`Span`] is nothing then. What the programs hand on between them
-//! is the JSON text of a W3C trace context, `{"traceparent":"00-..."}`, as BullMQ keeps it with a job. No address and no
-//! text of a mail becomes part of a span.
+//! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set: a [`Span`] is empty then. Processes pass on the JSON text of a W3C
+//! trace context, `{"traceparent":"00-..."}`, as BullMQ stores it with a job. Spans hold no address and no mail text.
 
 use std::{borrow::Cow, collections::HashMap, sync::OnceLock, time::Duration};
 
@@ -26,30 +25,30 @@ use opentelemetry_sdk::{
 };
 use url::Url;
 
-/// How long a process that ends tries to send its last spans.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
+/// Time limit for sending the last spans at exit.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-/// Keeps spans going out; dropped, sends the last ones. Drop it outside of any runtime.
+/// Guard of the exporter; dropping it sends the last spans. Drop it outside of any runtime.
 #[derive(Debug)]
-#[must_use = "dropped, it records nothing more"]
+#[must_use = "once dropped, nothing is recorded"]
 pub struct Traces(Option<SdkTracerProvider>);
 
-/// A piece of work, from [`begin`](Self::begin) until the last of its futures and itself are dropped.
+/// A unit of work, from [`begin`](Self::begin) until it and the last of its futures are dropped.
 #[derive(Clone, Debug)]
 pub struct Span(Option<Context>);
 
-/// What a span is part of.
+/// Parent of a span.
 #[derive(Clone, Debug)]
 pub struct Parent(Context);
 
 impl Traces {
-    /// Sends the spans of this process as those of `service` to a collector, such as `http://127.0.0.1:4318`. What else
-    /// OpenTelemetry lets one choose, such as which part of all traces to record, it reads from `OTEL_*` itself.
+    /// Exports the spans of this process, as `service`, to a collector such as `http://127.0.0.1:4318`. Other options of
+    /// OpenTelemetry, such as the sampling ratio, are read from `OTEL_*`.
     ///
     /// # Errors
-    /// Where one of these is malformed.
+    /// Returns an error if one of these is malformed.
     pub fn start(collector: Option<&Url>, service: &'static str) -> Result<Self, ExporterBuildError> {
         let Some(collector) = collector else { return Ok(Self(None)) };
         let endpoint = format!("{}/v1/traces", collector.as_str().trim_end_matches('/'));
@@ -68,7 +67,7 @@ impl Traces {
 impl Drop for Traces {
     fn drop(&mut self) {
         if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown_with_timeout(LAST_PATIENCE)
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH_TIMEOUT)
         {
             tracing::warn!(%error, "The last traces were not sent");
         }
@@ -76,17 +75,17 @@ impl Drop for Traces {
 }
 
 impl Parent {
-    /// The work that is being done here, or nothing.
+    /// Returns the current span, or none.
     pub fn current() -> Self {
         Self(Context::current())
     }
 
-    /// What JSON text of ours says; nothing where it says nothing that can be understood.
+    /// Reads a trace context from JSON; malformed text counts as none.
     pub fn from_json(text: Option<&str>) -> Self {
         Self::of(&text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
-    /// What a request's headers say; nothing where they say nothing that can be understood.
+    /// Reads a trace context from a request's headers; malformed ones count as none.
     pub fn from_headers<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
         let names = ["traceparent", "tracestate"];
         Self::of(&names.into_iter().filter_map(|name| Some((name.to_owned(), get(name)?.to_owned()))).collect())
@@ -98,7 +97,7 @@ impl Parent {
 }
 
 impl Span {
-    /// Begins it. Names are few: what differs from one to the next is an attribute.
+    /// Begins a span. Use few names; put details into attributes.
     pub fn begin(kind: SpanKind, name: impl Into<Cow<'static, str>>, parent: impl FnOnce() -> Parent) -> Self {
         Self(TRACER.get().map(|tracer| {
             let Parent(parent) = parent();
@@ -107,33 +106,33 @@ impl Span {
         }))
     }
 
-    /// Whether anybody will see it; where nobody will, nothing need be gathered about it.
+    /// Returns whether it is sampled; attributes of others need not be computed.
     pub fn is_recorded(&self) -> bool {
         self.0.as_ref().is_some_and(|context| context.span().is_recording())
     }
 
-    /// Calls it something else, once more is known.
+    /// Renames it once more is known.
     pub fn rename(&self, name: String) {
         if let Some(context) = &self.0 {
             context.span().update_name(name);
         }
     }
 
-    /// Notes something about it, by a name of OpenTelemetry's semantic conventions where they have one.
+    /// Sets an attribute; use a name of OpenTelemetry's semantic conventions if there is one.
     pub fn set(&self, key: &'static str, value: impl Into<Value>) {
         if let Some(context) = &self.0 {
             context.span().set_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// Says that it failed, and why.
+    /// Marks it as failed.
     pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
         if let Some(context) = &self.0 {
             context.span().set_status(Status::error(reason));
         }
     }
 
-    /// A future whose work is part of it.
+    /// Wraps a future whose work is part of it.
     pub fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
         match &self.0 {
             Some(context) => Either::Left(work.with_context(context.clone())),
@@ -141,18 +140,18 @@ impl Span {
         }
     }
 
-    /// What others need to make their work part of it.
+    /// Returns the trace context with which other processes continue it.
     pub fn to_json(&self) -> Option<String> {
         self.0.as_ref().and_then(to_json)
     }
 
-    /// The trace's id, for lines of log.
+    /// Returns the trace's id, for log lines.
     pub fn trace_id(&self) -> Option<String> {
         self.0.as_ref().map(|context| context.span().span_context().trace_id().to_string())
     }
 }
 
-/// What others need to make their work part of what is being done here; `None` where that is no part of a trace.
+/// Returns the trace context of the current span; `None` if there is none.
 pub fn current() -> Option<String> {
     TRACER.get().and_then(|_| to_json(&Context::current()))
 }
@@ -160,7 +159,7 @@ pub fn current() -> Option<String> {
 fn to_json(context: &Context) -> Option<String> {
     let mut fields = HashMap::new();
     TraceContextPropagator::new().inject_context(context, &mut fields);
-    fields.retain(|_, value: &mut String| !value.is_empty()); // `tracestate` is there even where it says nothing
+    fields.retain(|_, value: &mut String| !value.is_empty()); // `tracestate` is present even if it is empty
     (!fields.is_empty()).then(|| serde_json::json!(fields).to_string())
 }
 
@@ -169,14 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nothing_is_set_a_span_is_nothing() {
+    fn without_a_collector_spans_are_empty() {
         let _traces = Traces::start(None, "test").expect("nothing to go wrong");
-        let span = Span::begin(SpanKind::Internal, "work", || unreachable!("nobody asks for its parent"));
+        let span = Span::begin(SpanKind::Internal, "work", || unreachable!("its parent is not needed"));
         assert_eq!((span.to_json(), span.trace_id(), current()), (None, None, None));
     }
 
     #[test]
-    fn a_trace_context_is_read_as_it_was_written_and_nonsense_is_nothing() {
+    fn a_trace_context_survives_and_a_malformed_one_is_none() {
         let text = r#"{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#;
         let Parent(context) = Parent::from_json(Some(text));
         assert_eq!(to_json(&context).as_deref(), Some(text));

@@ -1,34 +1,34 @@
-//! `.env` files, read as Node's dotenv 16 reads them: nothing in a value is substituted, so a password may hold a `$`.
+//! Parser of `.env` files, compatible with Node's dotenv 16: it substitutes nothing, so a password may hold a `$`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// dotenv's own expression for one entry, with what `\s` and `\w` mean in JavaScript.
+/// dotenv's own expression for one entry, with JavaScript's meaning of `\s` and `\w`.
 static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
     let space = r"[\t\n\x0B\x0C\r \x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{FEFF}]";
     let expression = r#"(?m)^\s*(?:export\s+)?([0-9A-Za-z_.-]+)(?:\s*=\s*?|:\s+?)(\s*'(?:\\'|[^'])*'|\s*"(?:\\"|[^"])*"|\s*`(?:\\`|[^`])*`|[^#\r\n]+)?\s*(?:#.*)?$"#;
     Regex::new(&expression.replace(r"\s", space)).expect("a regular expression")
 });
 
-/// A line that is no entry, no comment and not empty; dotenv would drop it. What it says is not kept: it may be a secret.
+/// A line that is no entry, no comment and not empty; dotenv would drop it. Its text is not kept: it may be a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoEntry {
-    /// Its number, from 1.
+    /// Line number, from 1.
     pub(super) line: usize,
 }
 
-/// Reads names and values, in their order; of a name that is given twice the last value counts.
+/// Parses names and values in order; if a name is repeated, its last value counts.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, NoEntry> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let (mut entries, mut read) = (Vec::new(), 0);
     for found in ENTRY.captures_iter(&text) {
         let Some(whole) = found.get(0) else { continue };
-        refuse_leftovers(&text, read, whole.start())?;
+        reject_leftovers(&text, read, whole.start())?;
         read = whole.end();
         entries.push((found[1].to_owned(), value(found.get(2).map_or("", |given| given.as_str()))));
     }
-    refuse_leftovers(&text, read, text.len())?;
+    reject_leftovers(&text, read, text.len())?;
     Ok(entries)
 }
 
@@ -42,7 +42,7 @@ fn value(given: &str) -> String {
     }
 }
 
-fn refuse_leftovers(text: &str, start: usize, end: usize) -> Result<(), NoEntry> {
+fn reject_leftovers(text: &str, start: usize, end: usize) -> Result<(), NoEntry> {
     let before = text[..start].matches('\n').count();
     for (number, line) in text[start..end].split('\n').enumerate() {
         let line = line.trim_matches(is_space);
@@ -53,7 +53,7 @@ fn refuse_leftovers(text: &str, start: usize, end: usize) -> Result<(), NoEntry>
     Ok(())
 }
 
-/// What JavaScript trims.
+/// Returns whether JavaScript trims it.
 fn is_space(c: char) -> bool {
     c == '\u{FEFF}' || (c.is_whitespace() && c != '\u{85}')
 }
@@ -62,11 +62,11 @@ fn is_space(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Files and what `require('dotenv').parse` of dotenv 16.6 makes of them.
+    /// Files, and the result of `require('dotenv').parse` of dotenv 16.6.
     const TABLE: &str = include_str!("dotenv_table.json");
 
     #[test]
-    fn values_are_those_that_dotenv_of_node_reads() {
+    fn values_are_those_of_node_dotenv() {
         let table: Vec<(String, serde_json::Map<String, serde_json::Value>)> =
             serde_json::from_str(TABLE).expect("a table");
         assert!(table.len() > 60, "{}", table.len());
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_dotenv_would_drop_are_refused_by_number() {
+    fn lines_that_dotenv_drops_are_rejected_by_number() {
         for (text, line) in [
             ("A=1\nhunter2\nB=2", 2),
             ("A=1\n# fine\n\n=x", 4),

@@ -1,8 +1,8 @@
-//! Why settings are refused.
+//! Errors of settings.
 
 use std::path::PathBuf;
 
-/// A setting that stops the start. Its text is a sentence for the operator; no variant holds a secret's value.
+/// Rejected setting. Its text is for the operator; no variant holds a secret's value.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// No setting has this name.
@@ -15,12 +15,12 @@ pub enum SettingsError {
         /// A setting with a similar name.
         nearest: Option<String>,
     },
-    /// The value is not what the setting takes.
+    /// The value does not fit the setting.
     #[error("{name} {problem}")]
     Malformed {
         /// The setting.
         name: &'static str,
-        /// What it must be; for settings that are no secrets also what it was.
+        /// What it must be and, unless it is a secret, what it was.
         problem: String,
     },
     /// A secret was given twice in one place.
@@ -31,7 +31,7 @@ pub enum SettingsError {
         /// Where.
         origin: String,
     },
-    /// A secret was given on the command line, where every user of the machine can read it.
+    /// A secret was given on the command line, where other users of the machine can read it.
     #[error("{name} is a secret and cannot be given with --set: put it into a file and set {name}_FILE to its path")]
     SecretOnCommandLine {
         /// The setting.
@@ -43,14 +43,14 @@ pub enum SettingsError {
     /// A file cannot be read.
     #[error("{what} {}: {source}", .path.display())]
     File {
-        /// What the file was to give.
+        /// Purpose of the file.
         what: String,
         /// Which file.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
-    /// A file can be read but not understood.
+    /// A file cannot be parsed.
     #[error("{} cannot be read as settings: {reason}", .path.display())]
     Syntax {
         /// Which file.
@@ -58,7 +58,7 @@ pub enum SettingsError {
         /// What is wrong with it, with the line where known.
         reason: String,
     },
-    /// Two settings that cannot both hold, or one that `APP_ENV=production` forbids.
+    /// Two settings contradict each other, or `APP_ENV=production` forbids one.
     #[error("{0}")]
     Contradiction(String),
 }

@@ -1,10 +1,10 @@
-//! `.env.example`, written from the table of settings.
+//! `.env.example`, generated from the table of settings.
 
 use std::fmt::Write;
 
 use super::known::SETTINGS;
 
-/// The text of `.env.example`: every setting with its meaning and default. A test compares the file with it.
+/// Returns the text of `.env.example`: every setting with its description and default. A test compares the file with it.
 pub fn env_example() -> String {
     let mut text = String::from(
         "# Every setting of `api` and `mailer`, with its default. Copy to .env and change what you need.\n\
@@ -12,7 +12,7 @@ pub fn env_example() -> String {
     );
     for setting in SETTINGS {
         text.push('\n');
-        for line in wrap(setting.meaning, 100) {
+        for line in wrap(setting.description, 100) {
             let _ = writeln!(text, "# {line}"); // writing to a String cannot fail
         }
         if setting.secret {

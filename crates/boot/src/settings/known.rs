@@ -3,28 +3,28 @@
 /// One setting.
 pub(super) struct Setting {
     pub(super) name: &'static str,
-    /// What holds where nothing is given; `None` where that depends on other settings, or is nothing.
+    /// Default; `None` if it depends on other settings, or there is none.
     pub(super) default: Option<&'static str>,
-    /// Whether its value must never be shown, and may come from `NAME_FILE`.
+    /// Whether its value is never shown, and may come from `NAME_FILE`.
     pub(super) secret: bool,
-    /// For `.env.example`: what it means, and its default in words where `default` has none.
-    pub(super) meaning: &'static str,
+    /// Description for `.env.example`, with the default in words if `default` has none.
+    pub(super) description: &'static str,
 }
 
-const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default: Some(default), secret: false, meaning }
+const fn plain(name: &'static str, default: &'static str, description: &'static str) -> Setting {
+    Setting { name, default: Some(default), secret: false, description }
 }
 
-const fn unset(name: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default: None, secret: false, meaning }
+const fn unset(name: &'static str, description: &'static str) -> Setting {
+    Setting { name, default: None, secret: false, description }
 }
 
-const fn secret(name: &'static str, default: Option<&'static str>, meaning: &'static str) -> Setting {
-    Setting { name, default, secret: true, meaning }
+const fn secret(name: &'static str, default: Option<&'static str>, description: &'static str) -> Setting {
+    Setting { name, default, secret: true, description }
 }
 
 pub(super) const SETTINGS: &[Setting] = &[
-    plain("APP_ENV", "development", "development or production; production refuses insecure defaults."),
+    plain("APP_ENV", "development", "development or production; production rejects insecure defaults."),
     secret(
         "REDIS_URL",
         Some("redis://127.0.0.1:6379"),
@@ -40,24 +40,24 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain(
         "DATABASE_CONNECTIONS",
         "16",
-        "Connections to the database that one API uses for requests, 2 to 1000; it has one more for its readiness. All \
+        "Connections to the database that one API uses for requests, 2 to 1000; one more is for its readiness probe. All \
          APIs together must stay below PostgreSQL's max_connections.",
     ),
     plain("API_BIND", "127.0.0.1:8000", "Address and port of the public API."),
     plain("API_OPS_BIND", "127.0.0.1:9000", "Address and port of the API's health and metrics."),
     unset(
         "API_DRAIN_DELAY_MS",
-        "How long a stopping API goes on answering, not ready, so that load balancers turn away from it first. \
+        "How long a stopping API still answers while it is not ready, so that load balancers stop sending requests first. \
          Default: 0 in development, 5000 in production.",
     ),
-    plain("PUBLIC_URL", "http://localhost:8000", "Base of the links in mails."),
+    plain("PUBLIC_URL", "http://localhost:8000", "Base URL of links in mails."),
     secret(
         "AUTH_SECRET",
         None,
-        "Signs access tokens and seals what waits in the outbox; at least 32 bytes. Default: in development one is \
-         generated and kept under data/.",
+        "Signs access tokens and encrypts mails in the outbox; at least 32 bytes. Default: in development one is \
+         generated and stored under data/.",
     ),
-    plain("MAIL_FROM", "Examhall <no-reply@localhost>", "Author of the mails."),
+    plain("MAIL_FROM", "Examhall <no-reply@localhost>", "From address of mails."),
     secret(
         "SMTP_URL",
         Some("file:data/mail"),
@@ -71,18 +71,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain(
         "SMTP_PROBE_MS",
         "30000",
-        "How often a provider is tried again that refuses the log-in or MAIL_FROM; one that is away is tried after 5, 10, \
-         20 and at most so many seconds.",
+        "Interval at which a provider is probed that refuses the login or MAIL_FROM; one that is down is probed after 5, \
+         10, 20 s and then at this interval.",
     ),
     plain(
         "MAIL_IN_DOUBT",
         "resend",
-        "resend or hold: what happens to a mail that may have been delivered although nobody said so. Verification and \
-         reset mails are always sent again; a held one waits for `mailer queue retry`.",
+        "resend or hold: what happens to a mail that may have been delivered although no reply arrived. Verification and \
+         reset mails are always sent again; a held mail waits for `mailer queue retry`.",
     ),
     secret("DKIM_KEY", None, "RSA private key (PEM) that mails are signed with. Default: none, as the relay signs."),
-    plain("DKIM_SELECTOR", "mail", "Where the DKIM key is published: SELECTOR._domainkey.DOMAIN."),
-    unset("DKIM_DOMAIN", "Domain that signs. Default: that of MAIL_FROM."),
+    plain("DKIM_SELECTOR", "mail", "DNS name of the DKIM key: SELECTOR._domainkey.DOMAIN."),
+    unset("DKIM_DOMAIN", "Signing domain. Default: that of MAIL_FROM."),
     unset(
         "MAIL_KEEP_BODIES",
         "Whether Redis keeps the html, text and attachments of mails that were sent, or that failed and have expired. \
@@ -90,15 +90,15 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     plain("QUEUE_NAME", "email", "BullMQ's queue name."),
     plain("QUEUE_PREFIX", "bull", "BullMQ's key prefix; on Redis Cluster with a hash tag: {bull}."),
-    plain("QUEUE_LOCK_MS", "30000", "How long a worker that no longer answers keeps its jobs."),
-    plain("QUEUE_STALLED_INTERVAL_MS", "30000", "How often jobs of vanished workers are looked for."),
-    unset("CACHE_PREFIX", "Put before every cache key. Default: empty."),
+    plain("QUEUE_LOCK_MS", "30000", "How long a worker without heartbeat keeps its jobs."),
+    plain("QUEUE_STALLED_INTERVAL_MS", "30000", "Interval at which jobs of dead workers are reclaimed."),
+    unset("CACHE_PREFIX", "Prefix of every cache key. Default: empty."),
     unset(
         "TRUSTED_PROXIES",
         "CIDRs, comma-separated, whose X-Forwarded-For counts, or Forwarded without it. Default: none.",
     ),
     unset("CORS_ORIGINS", "Origins, comma-separated, whose pages may call the API. Default: none."),
-    plain("MAILER_CONCURRENCY", "5", "Mails that one mailer sends at once."),
+    plain("MAILER_CONCURRENCY", "5", "Mails that one mailer sends concurrently."),
     plain("MAILER_OPS_BIND", "127.0.0.1:9001", "Address and port of the mailer's health and metrics."),
     unset("LOG_FORMAT", "pretty or json. Default: pretty on a terminal, else json."),
     plain(
@@ -108,8 +108,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     unset(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OpenTelemetry collector that traces are sent to (OTLP over HTTP), such as http://127.0.0.1:4318. Default: none, \
-         and nothing is recorded.",
+        "OpenTelemetry collector of traces (OTLP over HTTP), such as http://127.0.0.1:4318. Default: none; nothing is \
+         recorded.",
     ),
 ];
 
@@ -117,7 +117,7 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// The setting whose name is most like `name`, if any is like it.
+/// Returns the setting with the most similar name, if any is similar.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     SETTINGS
         .iter()

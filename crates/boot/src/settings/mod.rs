@@ -1,9 +1,10 @@
-//! Settings: where they come from, what they may be, and what is refused.
+//! Settings: their sources, types and validation.
 //!
-//! Sources, later wins: built-in defaults, `--config FILE` (TOML), `.env` in the working folder, the environment,
-//! `--set NAME=VALUE`. A secret `X` can be given as `X_FILE`, the path of a file that holds it. Everything that is
-//! unknown, malformed or contradictory is refused with a sentence that names the setting and never shows a secret.
+//! Sources; a later one wins: built-in defaults, `--config FILE` (TOML), `.env` in the working folder, the environment,
+//! `--set NAME=VALUE`. A secret `X` can be given as `X_FILE`, the path of a file that holds it. Unknown,
+//! malformed or contradictory settings are rejected with an error that names the setting and never shows a secret.
 
+mod app_env;
 mod auth_secret;
 mod dotenv;
 mod error;
@@ -13,7 +14,8 @@ mod parse;
 mod source;
 mod typed;
 
+pub use app_env::AppEnv;
 pub use error::SettingsError;
 pub use example::env_example;
 pub use source::{SettingsArgs, Values};
-pub use typed::{ApiSettings, AppEnv, DkimSettings, LogFormat, LogSettings, MailerSettings, QueueSettings};
+pub use typed::{ApiSettings, DkimSettings, LogFormat, LogSettings, MailerSettings, QueueSettings};

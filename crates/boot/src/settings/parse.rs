@@ -1,4 +1,4 @@
-//! From the text of a setting to a value, or to a sentence that says what it must be.
+//! Parses settings, with errors that say what a value must be.
 
 use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
@@ -8,7 +8,7 @@ use url::Url;
 use super::{SettingsError, Values, known};
 
 impl Values {
-    /// The value of a setting that always has one.
+    /// Returns the value of a setting with a default.
     pub(super) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
@@ -49,7 +49,7 @@ impl Values {
         self.number(name, range).map(Duration::from_millis)
     }
 
-    /// Comma-separated items; none where nothing is given.
+    /// Parses comma-separated items; an empty value has none.
     pub(super) fn list<T>(
         &self,
         name: &'static str,
@@ -60,7 +60,7 @@ impl Values {
         items.map(|item| parse(item).ok_or_else(|| self.malformed(name, expected))).collect()
     }
 
-    /// Says what the setting must be, and what it is unless that is a secret.
+    /// Returns an error that says what the value must be and, unless it is a secret, what it is.
     pub(super) fn malformed(&self, name: &'static str, expected: &str) -> SettingsError {
         let shown = self.get(name).filter(|_| known::find(name).is_some_and(|setting| !setting.secret));
         let problem = match shown {

@@ -1,4 +1,4 @@
-//! From the places where settings are given to one value for each.
+//! Merges the sources of settings.
 
 use std::{
     collections::BTreeMap,
@@ -10,19 +10,19 @@ use config::{Config, FileFormat};
 
 use super::{SettingsError, dotenv, known};
 
-/// Command-line flags that give settings, for `#[command(flatten)]`.
+/// Command-line flags with settings, for `#[command(flatten)]`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SettingsArgs {
     /// Read settings from this TOML file, one `name = "value"` a line
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// Give one setting, for example `LOG_FORMAT=json`; wins over every other source; not for secrets
+    /// Set one setting, for example `LOG_FORMAT=json`; overrides all other sources; not for secrets
     #[arg(long, value_name = "NAME=VALUE", global = true)]
     pub set: Vec<String>,
 }
 
-/// What was given for each setting, or its default. Shows no secret.
+/// Value of each setting, given or default. Its `Debug` shows no secret.
 #[derive(Clone, Default)]
 pub struct Values(BTreeMap<&'static str, String>);
 
@@ -44,7 +44,7 @@ impl Values {
         Self::merge(layers)
     }
 
-    /// Takes settings from pairs of name and value alone, as tests do.
+    /// Takes settings only from pairs of name and value, for tests.
     ///
     /// # Errors
     /// See [`SettingsError`].
@@ -55,7 +55,7 @@ impl Values {
         Self::merge(vec![Layer::from_pairs("given", pairs)?])
     }
 
-    /// The value of a setting; `None` where nothing is given and it has no default.
+    /// Returns the value of a setting; `None` if it is not given and has no default.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -99,7 +99,7 @@ impl Given {
     }
 }
 
-/// What one source gives.
+/// Settings of one source.
 struct Layer {
     origin: String,
     values: BTreeMap<&'static str, Given>,
@@ -110,7 +110,7 @@ impl Layer {
         Self { origin: origin.into(), values: BTreeMap::new() }
     }
 
-    /// A TOML file holds settings and nothing else, so an unknown key is an error.
+    /// Reads a TOML file. It holds only settings, so an unknown key is an error.
     fn from_toml(path: &Path) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
             what: "--config".to_owned(),
@@ -131,7 +131,7 @@ impl Layer {
         Ok(layer)
     }
 
-    /// `.env` is shared with other programs (Compose, for one), so what is no setting is passed over.
+    /// Reads `.env`. Other programs such as Compose share it, so unknown names are ignored.
     fn from_dotenv(path: &Path) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
             what: "settings".to_owned(),
@@ -177,7 +177,7 @@ impl Layer {
         })
     }
 
-    /// Takes a value if `name` is a setting, or `X_FILE` of a secret `X`; says whether it is. An empty value counts as
+    /// Adds a value if `name` is a setting, or `X_FILE` of a secret `X`. Returns whether it is. An empty value counts as
     /// not given.
     fn add(&mut self, name: &str, value: String) -> Result<bool, SettingsError> {
         let is_empty = value.is_empty();

@@ -1,4 +1,4 @@
-//! Settings as types: what each process needs, checked.
+//! Typed and validated settings of each process.
 
 use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
@@ -7,19 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
+    AppEnv,
     SettingsError::{self, Contradiction},
     Values,
     auth_secret::auth_secret,
 };
-
-/// Where the process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppEnv {
-    /// On somebody's own machine: convenient defaults.
-    Development,
-    /// For users: insecure defaults are refused.
-    Production,
-}
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +22,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged, and how.
+/// Log format and filter.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
     /// `LOG_FORMAT`.
@@ -39,7 +31,7 @@ pub struct LogSettings {
     pub filter: String,
 }
 
-/// Where the queue is and how it runs.
+/// Queue settings.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
     /// `QUEUE_NAME`.
@@ -52,7 +44,7 @@ pub struct QueueSettings {
     pub stalled_interval: Duration,
 }
 
-/// What `api` needs.
+/// Settings of `api`.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
     /// `APP_ENV`.
@@ -89,18 +81,18 @@ pub struct ApiSettings {
     pub collector: Option<Url>,
 }
 
-/// How mails are signed.
+/// DKIM settings.
 #[derive(Clone, Debug)]
 pub struct DkimSettings {
     /// `DKIM_KEY`.
     pub key: SecretString,
     /// `DKIM_SELECTOR`.
     pub selector: String,
-    /// `DKIM_DOMAIN`; that of `MAIL_FROM` where absent.
+    /// `DKIM_DOMAIN`; by default that of `MAIL_FROM`.
     pub domain: Option<String>,
 }
 
-/// What `mailer` needs.
+/// Settings of `mailer`.
 #[derive(Clone, Debug)]
 pub struct MailerSettings {
     /// `REDIS_URL`.
@@ -134,12 +126,12 @@ pub struct MailerSettings {
 }
 
 impl ApiSettings {
-    /// Checks what `api` needs.
+    /// Validates the settings of `api`.
     ///
     /// # Errors
     /// See [`SettingsError`].
     pub fn checked(values: &Values) -> Result<Self, SettingsError> {
-        let env = app_env(values)?;
+        let env = AppEnv::checked(values)?;
         let settings = Self {
             env,
             redis_url: values.secret("REDIS_URL"),
@@ -164,7 +156,7 @@ impl ApiSettings {
         };
         if settings.bind == settings.ops_bind && settings.bind.port() != 0 {
             return Err(Contradiction(format!(
-                "API_BIND and API_OPS_BIND are both {}: give health and metrics a port of their own",
+                "API_BIND and API_OPS_BIND are both {}: give health and metrics a separate port",
                 settings.bind
             )));
         }
@@ -179,12 +171,12 @@ impl ApiSettings {
 }
 
 impl MailerSettings {
-    /// Checks what `mailer` needs.
+    /// Validates the settings of `mailer`.
     ///
     /// # Errors
     /// See [`SettingsError`].
     pub fn checked(values: &Values) -> Result<Self, SettingsError> {
-        let env = app_env(values)?;
+        let env = AppEnv::checked(values)?;
         let smtp_url = values.secret("SMTP_URL");
         if env == AppEnv::Production && smtp_url.expose_secret().split(',').any(|url| url.trim().starts_with("file:")) {
             return Err(Contradiction(
@@ -227,7 +219,7 @@ fn queue(values: &Values) -> Result<QueueSettings, SettingsError> {
     };
     if queue.stalled_interval < queue.lock {
         return Err(Contradiction(format!(
-            "QUEUE_STALLED_INTERVAL_MS ({}) is below QUEUE_LOCK_MS ({}): a job would be looked for before its lock ends",
+            "QUEUE_STALLED_INTERVAL_MS ({}) is below QUEUE_LOCK_MS ({}): a job would be reclaimed before its lock ends",
             queue.stalled_interval.as_millis(),
             queue.lock.as_millis()
         )));
@@ -251,17 +243,9 @@ fn log(values: &Values) -> Result<LogSettings, SettingsError> {
 
 fn collector(values: &Values) -> Result<Option<Url>, SettingsError> {
     const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    let wanted = "like http://127.0.0.1:4318, a collector near by, which sends on by TLS";
+    let wanted = "like http://127.0.0.1:4318, a local collector, which forwards by TLS";
     let parse = |text| Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
     values.get(NAME).map(|text| parse(text).ok_or_else(|| values.malformed(NAME, wanted))).transpose()
-}
-
-fn app_env(values: &Values) -> Result<AppEnv, SettingsError> {
-    match values.text("APP_ENV") {
-        "development" => Ok(AppEnv::Development),
-        "production" => Ok(AppEnv::Production),
-        _ => Err(values.malformed("APP_ENV", "development or production")),
-    }
 }
 
 fn cache_prefix(values: &Values) -> Result<String, SettingsError> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 const OFTEN: Duration = Duration::from_millis(5);
 
-/// Waits until the named dependency is in this state, and gives what `/readyz` says of it.
+/// Waits until the dependency is in this state, and returns its entry of `/readyz`.
 async fn in_state(health: &Health, name: &str, state: &str) -> Value {
     let reached = async {
         let mut clock = tokio::time::interval(OFTEN);
@@ -28,14 +28,14 @@ async fn in_state(health: &Health, name: &str, state: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_dependency_is_up_while_it_answers_and_says_why_when_not() {
+async fn a_dependency_is_up_while_it_answers() {
     let (health, works) = (Health::default(), Arc::new(AtomicBool::new(true)));
     let probed = Arc::clone(&works);
     health.watch("redis", OFTEN, CancellationToken::new(), move || {
         let works = probed.load(Ordering::SeqCst);
         async move { if works { Ok(()) } else { Err("connection refused".to_owned()) } }
     });
-    assert!(!health.is_up("redis"), "unknown until it was asked");
+    assert!(!health.is_up("redis"), "unknown until it is probed");
     in_state(&health, "redis", "up").await;
     assert!(health.is_up("redis") && health.answered_within("redis", Duration::from_secs(5)));
 
@@ -47,7 +47,7 @@ async fn a_dependency_is_up_while_it_answers_and_says_why_when_not() {
 }
 
 #[tokio::test]
-async fn a_dependency_that_hangs_is_down_and_its_state_keeps_its_beginning() {
+async fn a_hanging_dependency_is_down_since_the_first_timeout() {
     let health = Health::default();
     health.watch("database", OFTEN, CancellationToken::new(), std::future::pending);
     let first = in_state(&health, "database", "down").await;
@@ -57,7 +57,7 @@ async fn a_dependency_that_hangs_is_down_and_its_state_keeps_its_beginning() {
 }
 
 #[test]
-fn what_nobody_has_tried_is_unknown() {
+fn a_dependency_without_a_report_is_unknown() {
     let health = Health::default();
     health.expect("smtp");
     let body = serde_json::to_value(health.readiness(true)).expect("serializes");

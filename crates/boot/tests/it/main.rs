@@ -1,4 +1,4 @@
-//! Tests of the crate's public face.
+//! Tests of the public API.
 
 mod health;
 mod ops;

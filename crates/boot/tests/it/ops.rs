@@ -26,22 +26,22 @@ async fn metrics_show_what_was_counted() {
 }
 
 #[tokio::test]
-async fn readiness_goes_by_the_dependencies_and_liveness_does_not() {
+async fn only_readiness_depends_on_dependencies() {
     assert_eq!(get(true, "/readyz").await.0, 200);
     assert_eq!(get(false, "/readyz").await, (503, r#"{"status":"unready","dependencies":{}}"#.into()));
     assert_eq!(get(false, "/healthz").await.0, 200);
 }
 
 #[tokio::test]
-async fn an_unknown_path_says_what_there_is() {
+async fn an_unknown_path_lists_the_known_ones() {
     let (status, body) = get(true, "/").await;
     assert_eq!(status, 404);
     assert!(body.contains("/metrics"));
 }
 
 #[tokio::test]
-async fn a_process_one_of_whose_loops_stands_still_is_not_alive_and_says_which() {
+async fn a_dead_loop_fails_healthz_by_name() {
     let liveness = Liveness::default();
     liveness.follow("worker", || Duration::from_secs(75));
-    assert_eq!(ask(true, liveness, "/healthz").await, (503, "worker has not turned for 75 s\n".to_owned()));
+    assert_eq!(ask(true, liveness, "/healthz").await, (503, "worker has had no heartbeat for 75 s\n".to_owned()));
 }

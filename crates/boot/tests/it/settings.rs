@@ -23,11 +23,11 @@ fn from_toml(text: &str) -> Result<Values, SettingsError> {
 }
 
 fn sentence<T>(result: Result<T, SettingsError>) -> String {
-    result.err().expect("must be refused").to_string()
+    result.err().expect("must be rejected").to_string()
 }
 
 #[test]
-fn without_any_source_the_defaults_of_the_contract_hold() {
+fn without_sources_the_documented_defaults_hold() {
     let api = api(&[]).expect("defaults are good");
     assert_eq!(api.bind.to_string(), "127.0.0.1:8000");
     assert_eq!(api.ops_bind.to_string(), "127.0.0.1:9000");
@@ -59,7 +59,7 @@ fn a_later_source_wins() {
 }
 
 #[test]
-fn an_unknown_key_in_the_file_is_refused_and_the_nearest_one_named() {
+fn an_unknown_key_is_rejected_with_the_nearest_name() {
     let refused = sentence(from_toml("redis_ulr = \"redis://localhost\""));
     assert!(refused.contains("redis_ulr") && refused.contains("did you mean REDIS_URL?"), "{refused}");
     assert!(sentence(from_toml("colour = 1")).contains(".env.example lists them all"));
@@ -68,7 +68,7 @@ fn an_unknown_key_in_the_file_is_refused_and_the_nearest_one_named() {
 }
 
 #[test]
-fn flags_take_settings_and_no_secrets() {
+fn flags_take_settings_but_no_secrets() {
     let load = |flag: &str| Values::load(&SettingsArgs { config: None, set: vec![flag.into()] });
     assert!(sentence(load("LOG_FORMAT")).contains("NAME=VALUE"));
     assert!(sentence(load("LOG_FROMAT=json")).contains("did you mean LOG_FORMAT?"));
@@ -77,7 +77,7 @@ fn flags_take_settings_and_no_secrets() {
 }
 
 #[test]
-fn malformed_values_are_refused_with_the_settings_name_and_what_it_takes() {
+fn malformed_values_are_rejected_with_what_is_expected() {
     for (name, value, expected) in [
         ("APP_ENV", "prod", "development or production"),
         ("API_BIND", "8000", "an address and port like 127.0.0.1:8000"),
@@ -97,14 +97,14 @@ fn malformed_values_are_refused_with_the_settings_name_and_what_it_takes() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn contradictions_are_rejected() {
     let refused = sentence(api(&[("QUEUE_STALLED_INTERVAL_MS", "500"), ("QUEUE_LOCK_MS", "1000")]));
     assert!(refused.contains("QUEUE_STALLED_INTERVAL_MS (500) is below QUEUE_LOCK_MS (1000)"), "{refused}");
     assert!(sentence(api(&[("API_OPS_BIND", "127.0.0.1:8000")])).contains("API_BIND and API_OPS_BIND"));
 }
 
 #[test]
-fn production_refuses_insecure_defaults() {
+fn production_rejects_insecure_defaults() {
     let production = ("APP_ENV", "production");
     assert!(sentence(api(&[production])).contains("PUBLIC_URL"));
     assert!(api(&[production, ("PUBLIC_URL", "https://exams.example.com")]).is_ok());
@@ -115,7 +115,7 @@ fn production_refuses_insecure_defaults() {
 }
 
 #[test]
-fn a_secret_can_come_from_a_file_and_only_from_one_place() {
+fn a_secret_comes_from_a_file_or_directly_but_not_both() {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     writeln!(file, "{SECRET}").expect("writable");
     let path = file.path().to_str().expect("UTF-8");
@@ -134,7 +134,7 @@ fn an_empty_value_counts_as_not_given() {
 }
 
 #[test]
-fn no_secret_is_shown_by_debug_or_by_an_error() {
+fn debug_and_errors_show_no_secret() {
     let password = "hunter2hunter2hunter2hunter2hunter2";
     let url = format!("redis://u:{password}@h");
     let values = [("AUTH_SECRET", password), ("REDIS_URL", &url), ("DATABASE_URL", &url), ("SMTP_URL", &url)];
