@@ -1,4 +1,4 @@
-//! Connections with the cache's time limits, and waiting in turns of the runtime.
+//! Connections with the cache's time limits, which allow for a busy process.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use examhall_redis::{Connection, ConnectionOptions, FromValue, Route, Value};
 
 use crate::Error;
 
-/// Longest wait for what is large, or what nobody waits for.
+/// Time limit of large values and of background work.
 pub(crate) const BULK_TIMEOUT: Duration = Duration::from_millis(500);
-/// Longest wait for an answer, however busy the process is.
+/// Longest wait for an answer, even if the process is busy.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
@@ -21,7 +21,7 @@ pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
     Ok(Connection::open_with(url, options)?)
 }
 
-/// Runs a command whose answer may take `timeout`, in turns of the runtime.
+/// Runs a command whose answer may take `timeout`, longer if the process is busy.
 pub(crate) async fn command<R: FromValue>(
     connection: &Connection,
     timeout: Duration,
@@ -32,7 +32,7 @@ pub(crate) async fn command<R: FromValue>(
     within(timeout, connection.command(name, route, args)).await
 }
 
-/// Waits for an answer of Redis.
+/// Waits for an answer of Redis, `timeout` or longer if the process is busy.
 pub(crate) async fn within<R>(
     timeout: Duration,
     answer: impl Future<Output = Result<R, examhall_redis::Error>>,
@@ -40,13 +40,13 @@ pub(crate) async fn within<R>(
     tokio::select! {
         biased;
         answer = answer => Ok(answer?),
-        () = turns(timeout) => Err(Error::Slow),
+        () = busy_aware_sleep(timeout) => Err(Error::Slow),
     }
 }
 
-/// Waits this long, in turns of the runtime: if the process has no time to look at the answer, the wait is longer.
-/// Otherwise ten thousand readers that keep it busy would look like a Redis that is slow.
-pub(crate) async fn turns(timeout: Duration) {
+/// Sleeps for `timeout` in ten steps, each of which takes longer if the runtime is busy. Otherwise a process with ten
+/// thousand readers would take its own delay for one of Redis.
+pub(crate) async fn busy_aware_sleep(timeout: Duration) {
     for _ in 0..10 {
         tokio::time::sleep(timeout / 10).await;
     }

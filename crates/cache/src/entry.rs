@@ -1,4 +1,4 @@
-//! What stands under a key: a line that says what it is, the head, the bytes to send in each coding.
+//! A cache entry: a header line, the head that authorizes readers, the bytes to send in each content coding.
 
 use std::{any::Any, fmt::Write as _, io::Write as _, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -6,52 +6,52 @@ use bytes::Bytes;
 use examhall_core::CacheKey;
 use serde_json::Error as JsonError;
 
-/// First word of every entry. Another one is another version's: it counts as absent.
+/// First word of every entry. An entry with another one was written by another release, and counts as absent.
 const FORMAT: &str = "2";
-/// Nothing larger is kept, in bytes.
-const LARGEST: usize = 1024 * 1024;
-/// Shorter bodies fit into one packet as they are.
-const WORTH_COMPRESSING: usize = 1024;
-/// What an entry costs beyond its bytes, roughly.
+/// Largest entry that is stored, in bytes.
+const MAX_SIZE: usize = 1024 * 1024;
+/// Shorter bodies fit into one packet, and are not compressed; in bytes.
+const MIN_COMPRESSED: usize = 1024;
+/// Approximate memory that an entry uses beyond its bytes.
 const OVERHEAD: usize = 512;
 
-/// What a loader has read from the database.
+/// A value that a loader has read from the database.
 pub struct Fresh<K: CacheKey> {
     /// Version of the row, for the `ETag`.
     pub version: i64,
-    /// What decides who may see it.
+    /// Decides which users may see the value.
     pub head: K::Head,
-    /// What is sent.
+    /// The value, which is sent as JSON.
     pub value: K::Value,
-    /// Kept for at least this long, and not read anew meanwhile unless it is invalidated.
+    /// Time for which it is kept, and not loaded again unless it is invalidated.
     pub pin: Option<Duration>,
 }
 
-/// How the bytes to send are coded (RFC 9110, section 8.4.1).
+/// Content coding of the bytes to send (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// As they are.
+    /// None.
     Identity,
     /// gzip (RFC 1952). Measured on a question sheet of 8 KB, Brotli is an eighth smaller and takes six times as long.
     Gzip,
 }
 
-/// An entry whose type is known by whoever asks for it.
+/// An entry with its type erased; its readers know the type.
 pub(crate) struct Entry {
     version: i64,
-    /// How long its load took: the slower, the earlier it is read anew.
+    /// Duration of its load: the slower, the earlier it is refreshed.
     pub(crate) took: Duration,
-    /// Not read anew before its end, and kept for at least so long.
+    /// Time for which it is kept, and not refreshed.
     pub(crate) pin: Option<Duration>,
-    /// The last part of its time in Redis: within it, it is served only where nothing else can be.
+    /// Last part of its time to live in Redis, in which it is stale: served only if no other value can be.
     pub(crate) grace: Duration,
-    /// `None` where there is nothing under the key, which is worth knowing too.
+    /// `None` if there is no value (a negative entry).
     head: Option<Box<dyn Any + Send + Sync>>,
     head_json: Vec<u8>,
     bodies: [Bytes; 2],
 }
 
-/// What the cache gives: ready to be sent. Cheap to clone; clones share the bytes.
+/// A cached value, ready to be sent. Cheap to clone; clones share the bytes.
 pub struct Cached<K: CacheKey> {
     entry: Arc<Entry>,
     key: PhantomData<fn() -> K>,
@@ -64,36 +64,36 @@ impl<K: CacheKey> Clone for Cached<K> {
 }
 
 impl<K: CacheKey> Cached<K> {
-    /// `None` where there is nothing under the key.
+    /// Returns `None` for a negative entry.
     pub(crate) fn of(entry: Arc<Entry>) -> Option<Self> {
         entry.head.as_ref()?.is::<K::Head>().then_some(Self { entry, key: PhantomData })
     }
 
-    /// Version of the row it was read from.
+    /// Returns the version of the row it was read from.
     pub fn version(&self) -> i64 {
         self.entry.version
     }
 
-    /// What decides who may see it.
+    /// Returns the part that decides which users may see the value.
     pub fn head(&self) -> &K::Head {
         let head = self.entry.head.as_ref().and_then(|head| head.downcast_ref());
         head.unwrap_or_else(|| unreachable!("`of` has seen a head of this type"))
     }
 
-    /// The value as JSON.
+    /// Returns the value as JSON.
     pub fn body(&self) -> &Bytes {
         &self.entry.bodies[Coding::Identity as usize]
     }
 
-    /// The value as JSON, compressed; `None` where it would not be shorter.
+    /// Returns the value as compressed JSON; `None` if that is not shorter.
     pub fn compressed(&self, coding: Coding) -> Option<&Bytes> {
         Some(&self.entry.bodies[coding as usize]).filter(|body| !body.is_empty())
     }
 
-    /// The value itself: for code that works with it. To send it, send the bytes.
+    /// Returns the value itself, for code that works with it. To send it, send the bytes.
     ///
     /// # Errors
-    /// Where the JSON is not that of the type, which another release may have written.
+    /// Returns an error if the JSON does not fit the type, since another release has written it.
     pub fn value(&self) -> Result<K::Value, JsonError> {
         serde_json::from_slice(self.body())
     }
@@ -114,7 +114,7 @@ impl Entry {
         })
     }
 
-    /// Nothing stands under the key.
+    /// Creates a negative entry.
     pub(crate) fn nothing(took: Duration) -> Self {
         let bodies = [Bytes::new(), Bytes::new()];
         Self {
@@ -132,12 +132,12 @@ impl Entry {
         self.head.is_none()
     }
 
-    /// Whether it is small enough to be kept.
+    /// Returns whether it is small enough to be stored.
     pub(crate) fn is_storable(&self) -> bool {
-        self.size() <= LARGEST
+        self.size() <= MAX_SIZE
     }
 
-    /// What it takes in memory, in bytes.
+    /// Returns its size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         OVERHEAD + self.head_json.len() + self.bodies.iter().map(Bytes::len).sum::<usize>()
     }
@@ -148,14 +148,14 @@ impl Entry {
         let (took, grace) = (self.took.as_millis(), self.grace.as_millis());
         let mut line = format!("{FORMAT} {kind} {pinned} {} {took} {grace}", self.version);
         for part in content {
-            let _ = write!(line, " {}", part.len()); // a String takes everything
+            let _ = write!(line, " {}", part.len()); // writing to a String cannot fail
         }
         let content = content.concat();
         let _ = writeln!(line, " {:08x}", checksum(&line, &content));
         [line.as_bytes(), &content].concat().into()
     }
 
-    /// Reads an entry; `None` where it is damaged or another version's.
+    /// Reads an entry; `None` if it is damaged or was written by another release.
     pub(crate) fn decode<K: CacheKey>(bytes: &Bytes) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (line, sum) = std::str::from_utf8(&bytes[..end]).ok()?.rsplit_once(' ')?;
@@ -191,9 +191,9 @@ fn checksum(line: &str, content: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Empty where compressing was not worth it.
+/// Returns no bytes if compression does not pay.
 fn shorter(compressed: std::io::Result<Vec<u8>>, body: &[u8]) -> Bytes {
-    let compressed = compressed.ok().filter(|bytes| body.len() >= WORTH_COMPRESSING && bytes.len() < body.len());
+    let compressed = compressed.ok().filter(|bytes| body.len() >= MIN_COMPRESSED && bytes.len() < body.len());
     compressed.unwrap_or_default().into()
 }
 
@@ -216,7 +216,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_entry_comes_back_as_it_went_in() {
+    fn an_entry_survives_encoding_and_decoding() {
         for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing(Duration::ZERO)] {
             let back = Entry::decode::<ProfileKey>(&entry.encode()).expect("reads back");
             assert_eq!((back.version, back.took, back.grace), (entry.version, entry.took, entry.grace));
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_of_another_version_counts_as_absent() {
+    fn damaged_or_foreign_entries_count_as_absent() {
         let entry = profile("Ada").encode();
         assert!(Entry::decode::<ProfileKey>(&entry).is_some());
         for at in 0..entry.len() {
@@ -238,7 +238,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_long_body_is_kept_compressed_and_a_short_one_is_not() {
+    fn only_long_bodies_are_compressed() {
         let long = Cached::<ProfileKey>::of(profile(&"long ".repeat(1000)).into()).expect("something");
         let mut plain = Vec::new();
         let gzip = long.compressed(Coding::Gzip).expect("compressed");

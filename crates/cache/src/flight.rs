@@ -1,18 +1,19 @@
-//! Loads on their way: one per key in this process, and who waits for it.
+//! Single flight: at most one load per key is in flight in this process, and all readers of the key wait for it.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::{ReadError, Source, entry::Entry};
 
-/// What a flight brought.
+/// Result of a flight.
 pub(crate) type Outcome = Result<(Arc<Entry>, Source), ReadError>;
 
 /// All flights of this process.
@@ -22,26 +23,29 @@ pub(crate) struct Flights {
     pub(crate) waiting: AtomicUsize,
 }
 
-/// One load on its way.
+/// One load in flight.
 pub(crate) struct Flight {
     key: Arc<str>,
-    /// How many invalidations of its key it has seen.
+    /// Invalidations of its key while it was listed.
     taints: AtomicU64,
-    /// Something was stored or invalidated under its key: look again.
+    /// Notified when a value was stored or invalidated under its key: ask Redis again.
     pub(crate) woken: Notify,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// Proof that a flight could be tainted from this moment on: what is read from now on may be kept while it is clean.
-pub(crate) struct Pass {
+/// Shows that a flight was listed, and so receives invalidations, from this moment on: what is read from now on may be
+/// kept in memory while the flight is untainted.
+pub(crate) struct FlightTicket {
     flight: Arc<Flight>,
     taints: u64,
+    /// Epoch of memory, read before.
+    pub(crate) epoch: u64,
 }
 
 impl Flights {
-    /// The flight of a key, and whether the caller is to fly it.
+    /// Returns the flight of a key, and whether the caller is to run it.
     pub(crate) fn join(&self, key: &str) -> (Arc<Flight>, bool) {
-        let mut flights = self.lock();
+        let mut flights = self.by_key.lock();
         if let Some(flight) = flights.get(key) {
             return (Arc::clone(flight), false);
         }
@@ -52,48 +56,43 @@ impl Flights {
         (flight, true)
     }
 
-    /// Lists a flight, where an invalidation has struck it off: what it reads from now on is new.
-    pub(crate) fn enter(&self, flight: &Arc<Flight>) -> Pass {
-        let mut flights = self.lock();
+    /// Issues a ticket for a read that begins now. Lists the flight again if an invalidation has removed it.
+    pub(crate) fn enter(&self, flight: &Arc<Flight>, epoch: u64) -> FlightTicket {
+        let mut flights = self.by_key.lock();
         flights.entry(Arc::clone(&flight.key)).or_insert_with(|| Arc::clone(flight));
-        Pass { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst) }
+        FlightTicket { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst), epoch }
     }
 
-    /// The value under a key has become another: whoever comes from now on does not join what was on its way.
+    /// Removes the flight of a key whose value has changed: later readers do not join it, and it keeps nothing.
     pub(crate) fn taint(&self, key: &str) {
-        if let Some(flight) = self.lock().remove(key) {
+        if let Some(flight) = self.by_key.lock().remove(key) {
             flight.taint();
         }
     }
 
     /// As [`taint`](Self::taint), for all keys.
     pub(crate) fn taint_all(&self) {
-        let flights = std::mem::take(&mut *self.lock());
+        let flights = std::mem::take(&mut *self.by_key.lock());
         for flight in flights.into_values() {
             flight.taint();
         }
     }
 
-    /// Does `keep` if nothing has been invalidated since `pass` was given, and nothing can be until it is done: whoever
-    /// invalidates taints first, which waits, and then takes away what was kept. A flight that is not listed hears of
-    /// nothing.
-    pub(crate) fn if_clean(&self, pass: &Pass, keep: impl FnOnce()) {
-        let flights = self.lock();
-        if lists(&flights, &pass.flight) && pass.flight.taints.load(Ordering::SeqCst) == pass.taints {
+    /// Calls `keep` if the flight is listed and nothing was invalidated since the ticket was issued. Holds the lock
+    /// meanwhile: an invalidation taints first, which waits, and then removes what was kept.
+    pub(crate) fn if_untainted(&self, ticket: &FlightTicket, keep: impl FnOnce()) {
+        let flights = self.by_key.lock();
+        if lists(&flights, &ticket.flight) && ticket.flight.taints.load(Ordering::SeqCst) == ticket.taints {
             keep();
         }
     }
 
-    /// Strikes a flight off.
+    /// Removes a flight that has ended.
     pub(crate) fn leave(&self, flight: &Arc<Flight>) {
-        let mut flights = self.lock();
+        let mut flights = self.by_key.lock();
         if lists(&flights, flight) {
             flights.remove(&flight.key);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Flight>>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,10 +102,12 @@ impl Flight {
         self.woken.notify_one();
     }
 
+    /// Reports the outcome to all waiters.
     pub(crate) fn land(&self, outcome: Outcome) {
         self.outcome.send_replace(Some(outcome));
     }
 
+    /// Waits for the outcome.
     pub(crate) async fn landed(&self) -> Outcome {
         let mut outcome = self.outcome.subscribe();
         let landed = outcome.wait_for(Option::is_some).await;
@@ -119,20 +120,20 @@ fn lists(flights: &HashMap<Arc<str>, Arc<Flight>>, flight: &Arc<Flight>) -> bool
     flights.get(&flight.key).is_some_and(|listed| Arc::ptr_eq(listed, flight))
 }
 
-/// Counts somebody who waits, as long as it lives.
-pub(crate) struct Waiting<'a>(pub(crate) &'a AtomicUsize);
+/// Counts a waiting reader until it is dropped.
+pub(crate) struct WaiterGuard<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
-    /// `None` where `most` wait already.
-    pub(crate) fn begin(count: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let waiting = Self(count);
+impl<'a> WaiterGuard<'a> {
+    /// Returns `None` if `max` readers are waiting.
+    pub(crate) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let guard = Self(count);
         metrics::gauge!("cache_waiters").increment(1.0);
         let before = count.fetch_add(1, Ordering::Relaxed);
-        (before < most).then_some(waiting)
+        (before < max).then_some(guard)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("cache_waiters").decrement(1.0);
@@ -144,26 +145,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_flight_has_read_is_kept_while_it_is_listed_and_nothing_was_told_of_its_key() {
+    fn only_a_listed_and_untainted_flight_keeps_its_value() {
         let flights = Flights::default();
-        let is_kept = |pass: &Pass| {
+        let is_kept = |ticket: &FlightTicket| {
             let mut kept = false;
-            flights.if_clean(pass, || kept = true);
+            flights.if_untainted(ticket, || kept = true);
             kept
         };
         let (flight, _) = flights.join("exam:1");
-        let before = flights.enter(&flight);
+        let before = flights.enter(&flight, 0);
         assert!(is_kept(&before));
         flights.taint("exam:1");
-        let after = flights.enter(&flight);
-        assert!(!is_kept(&before) && is_kept(&after), "it has read anew since");
+        let after = flights.enter(&flight, 0);
+        assert!(!is_kept(&before) && is_kept(&after), "it has read again since");
         flights.taint("exam:1");
         let (next, is_new) = flights.join("exam:1");
-        let late = flights.enter(&flight);
-        assert!(is_new && !is_kept(&late), "it would hear of nothing");
+        let late = flights.enter(&flight, 0);
+        assert!(is_new && !is_kept(&late), "it would receive no invalidation");
         flights.leave(&flight);
-        assert!(is_kept(&flights.enter(&next)), "only its own flight leaves");
+        assert!(is_kept(&flights.enter(&next, 0)), "only its own flight leaves");
         flights.leave(&next);
-        assert!(!is_kept(&Pass { taints: 0, flight: next }), "a load that goes on after its flight has landed");
+        let landed = FlightTicket { taints: 0, flight: next, epoch: 0 };
+        assert!(!is_kept(&landed), "a load that goes on after its flight has landed");
     }
 }

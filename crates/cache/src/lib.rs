@@ -1,4 +1,4 @@
-//! A read-through cache over Redis: one load per key for the whole fleet, and nothing older than the last change.
+//! A read-through cache over Redis: one load per key for all processes, and no value older than the last change.
 //!
 //! ```
 //! # use std::{convert::Infallible, time::Duration};
@@ -20,7 +20,7 @@
 //! assert!(cache.get_or_load(&key, from_database).await?.1.is_hit());
 //!
 //! let nothing_more = |keys: Vec<ProfileKey>| async move {
-//!     assert!(keys.is_empty(), "asked only for what is not cached");
+//!     assert!(keys.is_empty(), "called only for keys that are not cached");
 //!     Ok::<_, Infallible>(Vec::new())
 //! };
 //! assert_eq!(cache.get_many_or_load(&[key], nothing_more).await?.len(), 1);
@@ -37,75 +37,76 @@
 //! # Two levels
 //!
 //! ```text
-//!   get_or_load ── memory ── hit, while its link is proven ───────────────────────────────> l1
-//!        │ one flight per key and process; others join it
+//!   get_or_load ── memory ── hit, while the link is proven ───────────────────────────────> l1
+//!        │ one flight per key and process (single flight); other readers join it
 //!        └─ acquire.lua ── value ─────────────────────────────────────────────────────────> l2
-//!                     ├─── lease is ours ── load, renewing it ── fill.lua: if it still is ─> loaded
-//!                     ├─── somebody loads ── wait for its push, or ask again ── acquire.lua
+//!                     ├─── lease granted ── load, renewing it ── fill.lua: if still valid > loaded
+//!                     ├─── busy: another process loads ── wait for its message, or poll ── acquire.lua
 //!                     ├─── marked: a change is being committed ── load, store nothing ────> bypass
 //!                     └─── Redis does not answer ── load, keep it 2 s in memory ──────────> bypass
 //!
-//!   a change:  before_commit ─ mark ──  COMMIT  ── after_commit ─ clear ── every process hears of both
+//!   a change:  before_commit ─ mark ──  COMMIT  ── after_commit ─ clear ── every process is notified of both
 //! ```
 //!
 //! | Redis key | holds |
 //! |---|---|
 //! | the key | the entry: version, head, JSON, gzip of it |
-//! | `cl:{key}` | the lease: the token of whoever may fill, for 1 s unless renewed |
-//! | `cm:{key}` | marks: commits under way, by the end of their 10 s on Redis's clock |
-//! | `cc:{..}` | canary of a process: where it is gone, Redis was flushed |
-//! | `cc:none` | nothing: it is taken away to see whether Redis takes writes |
+//! | `cl:{key}` | the lease: the fencing token of the process that may fill, for 1 s unless renewed |
+//! | `cm:{key}` | marks: commits in progress, by the end of their 10 s on Redis's clock |
+//! | `cc:{..}` | canary of a process: if it is gone, Redis was flushed |
+//! | `cc:none` | nothing: it is deleted to find out whether Redis takes writes |
 //!
-//! # Why nothing old stays
+//! # Why no stale value stays
 //!
-//! **In Redis.** Every write of a value is a fill. A fill counts only while the lease has its token; a token is drawn for
-//! one acquisition and never used again where that had no answer. Every invalidation takes the lease away. So if a fill
-//! counts, no invalidation came between its acquisition and itself. The database was read after the acquisition. Let a
-//! change be committed: its clear comes after the commit. A fill after the clear has its acquisition after the clear, so
-//! it read the change. A fill before the clear is taken away by it. Where a lease is lost (it ended, Redis was flushed or
-//! restarted) a fill is refused: the safe side.
+//! **In Redis** (lease with fencing token). Every write of a value is a fill. A fill succeeds only while the lease holds
+//! its token; a token is drawn for one acquisition and never used again after one without an answer. Every invalidation
+//! deletes the lease. So if a fill succeeds, no invalidation came between its acquisition and itself, and the database was
+//! read after the acquisition. The clear of a change comes after its commit. A fill after the clear has its acquisition
+//! after the clear, so it read the change. A fill before the clear is removed by it. If a lease is lost (it expired, Redis
+//! was flushed or restarted), the fill is refused: the safe side.
 //!
-//! **Where the writer dies after the commit.** Its mark came before the commit, took the value away, and bars leases
-//! until it ends, after any commit that it may precede. What is acquired later reads the change. Beyond that, whoever
-//! commits keeps a list (an outbox) and gives it to [`Cache::replay`] and [`Cache::ask_for_recent_keys`].
+//! **If the writer dies after the commit.** Its mark came before the commit, removed the value, and prevents leases until
+//! it expires, after any commit that it may precede. A later acquisition reads the change. For longer outages the caller
+//! keeps a list (a transactional outbox) and passes it to [`Cache::replay`] and [`Cache::ask_for_recent_keys`].
 //!
-//! **In memory.** Redis tells, by `CLIENT TRACKING` in broadcast mode, of every write and deletion under the cache's keys;
-//! an invalidation writes and deletes even what is not there, so it is always told. What a flight reads may be kept only
-//! if the flight was listed before it asked and is still, and nothing was told of its key since: under the lock of the
-//! list, so that nothing is told between the look and the insertion. So what is kept was read after all that was told
-//! before, and is removed by what is told later. What was told of also strikes the flight off the list: whoever comes
-//! afterwards does not join it. That nothing is missed is proven twice a second on the same connection: what was told
-//! before the answer has arrived before it, a new connection says that it tells nothing yet, and a flush has taken the
-//! canary. Without proof memory falls silent after 2 s; a new connection, a flush, an overflow begin a new epoch, in which
-//! what was kept before does not count.
+//! **In memory** (coherence by `CLIENT TRACKING` in broadcast mode). Redis reports every write and deletion under the
+//! cache's keys; an invalidation writes and deletes even a missing key, so it is always reported. A value that a flight
+//! reads is kept only if the flight was listed before it asked and still is, and no message about its key came since. That
+//! is checked under the lock of the list, so no message comes between the check and the insertion. So a kept value was
+//! read after all earlier messages, and is removed by a later one. A message also removes the flight from the list: later
+//! readers do not join it. Heartbeats on the same connection prove twice a second that no message was missed: messages
+//! sent before the answer arrive before it, a new connection is not tracking yet, and a flush deletes the canary. Without
+//! proof memory stops answering after 2 s; a new connection, a flush or an overflow begins a new epoch, in which older
+//! entries do not count.
 //!
-//! The test `model` walks through all interleavings of two flights, a writer, their deaths, late fills and a caller who
-//! comes after the change: 406,351 states. It shows that without any one of the fence, the mark, the taint, the striking
-//! off, the lock or the writer's emptying of its own memory an old value stays or is served.
+//! The test `model` walks through all interleavings of two flights, a writer, their deaths, late fills and a reader that
+//! comes after the change: 406,351 states. It shows that without any one of the fence, the mark, the taint, the removal
+//! from the list, the lock or the writer's removal from its own memory a stale value stays or is served.
 //!
-//! # What it costs where something fails
+//! # Failures
 //!
-//! | what | then |
+//! | failure | consequence |
 //! |---|---|
-//! | whoever loads dies | its lease ends within 1 s, the next one loads |
-//! | whoever asked goes away | the load goes on |
-//! | the load fails | one error for all who wait, and for whoever comes within 250 ms; an aged value where the key allows it |
-//! | Redis is gone | nothing; each process loads once in 2 s per key |
-//! | Redis is silent | a quarter of a second for who waits when it begins, then nothing, as if it were gone |
-//! | Redis takes no writes | it is not read until it has been told what has changed |
-//! | Redis is full | hits and invalidations go on, nothing is stored |
-//! | Redis comes back, maybe older | it is told all changes of the last minute before it is read |
+//! | the process that loads dies | its lease ends within 1 s, the next process loads |
+//! | the caller is cancelled | the load goes on |
+//! | the load fails | one error for all waiters and for readers within 250 ms; a stale value if the key allows it |
+//! | Redis is down | none for readers; each process loads once in 2 s per key |
+//! | Redis is silent | waiters lose a quarter of a second, then the circuit opens, as if Redis were down |
+//! | Redis takes no writes | it is not read until recent invalidations have been repeated |
+//! | Redis is full | hits and invalidations work, nothing is stored |
+//! | Redis comes back, maybe older | all invalidations of the last minute are repeated before it is read |
 //!
-//! # Where it runs
+//! # Threads
 //!
-//! With Redis the cache has a thread of its own, `cache`: connections, leases and the link live there, so that ten thousand
-//! readers who keep the program's threads busy cannot make it lose a lease or miss a change. Loads run among the program's
-//! own tasks, on the runtime in which the cache was opened.
+//! With Redis the cache has its own thread, `cache`, for connections, leases and the link: ten thousand readers that keep
+//! the program's threads busy cannot make it lose a lease or miss a message. Loads run as tasks of the program, on the
+//! runtime in which the cache was opened.
 //!
-//! In a Redis Cluster there is no link, since nodes tell only of their own keys: memory holds everything for 2 s at most.
+//! In a Redis Cluster there is no link, since nodes report only their own keys: memory keeps everything for 2 s at most.
 //!
-//! It must never know SQL or HTTP: what to load is a closure, what to send are bytes.
+//! The crate knows no SQL and no HTTP: a loader is a closure, and a value is bytes to send.
 
+mod acquire;
 mod breaker;
 mod builder;
 mod cache;
@@ -114,14 +115,22 @@ mod entry;
 mod error;
 mod flight;
 mod invalidate;
+mod keys;
 mod link;
 mod load;
 mod local;
 mod many;
-mod names;
+mod metric_names;
+mod pending;
+mod read;
 mod redis;
+mod request;
+mod retention;
+mod runtime;
 mod script;
-mod verbs;
+mod set;
+mod source;
+mod trust;
 mod warm;
 
 pub use builder::Builder;
@@ -129,4 +138,4 @@ pub use cache::Cache;
 pub use entry::{Cached, Coding, Fresh};
 pub use error::{Error, ReadError};
 pub use examhall_core::{CacheKey, Life};
-pub use verbs::Source;
+pub use source::Source;

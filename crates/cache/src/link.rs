@@ -1,5 +1,5 @@
-//! The link: a connection of its own on which Redis tells what has changed, and by which it is proven, twice a second,
-//! that nothing was missed.
+//! The link that keeps memory coherent: a connection on which Redis sends invalidation messages, and heartbeats on it that
+//! prove, twice a second, that none was missed.
 
 use std::{
     sync::{
@@ -15,29 +15,37 @@ use crate::{
     Error,
     cache::Inner,
     connection::{connect, within},
+    redis::HeartbeatReply,
 };
 
-/// How often the link is proven: four times within the time that a proof lasts.
-const BEAT: Duration = Duration::from_millis(500);
+/// Interval of heartbeats: four within the time that a proof lasts.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// First and longest pause between attempts to repeat invalidations to a Redis that was replaced.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Begins to listen, and to make up for what Redis may have missed.
+/// Starts the link, the retries of unconfirmed invalidations, and the watch over Redis's trust.
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
-    let (connection, canary) = (connect(url)?, canary(&cache.prefix));
-    let link =
-        Link { connection, cache: Arc::clone(cache), canary, beats: AtomicI64::new(0), known: AtomicI64::new(0) };
+    let link = Link {
+        connection: connect(url)?,
+        cache: Arc::clone(cache),
+        canary: canary(&cache.prefix),
+        sent: AtomicI64::new(0),
+        known_canary: AtomicI64::new(0),
+    };
     let stop = cache.stop.clone();
-    cache.own.handle().spawn(async move {
-        stop.run_until_cancelled(link.keep()).await;
+    cache.runtime.handle().spawn(async move {
+        stop.run_until_cancelled(link.run()).await;
         link.connection.close().await;
     });
-    let (watched, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.own.handle().spawn(async move { stop.run_until_cancelled(watched.regain_trust()).await });
-    let (late, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.own.handle().spawn(async move { stop.run_until_cancelled(late.deliver_late()).await });
+    let (trust, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(trust.maintain_trust()).await });
+    let (retries, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(retries.retry_unconfirmed()).await });
     Ok(())
 }
 
-/// A key of this process alone, outside of what is listened to: where it is gone, everything is.
+/// Returns a key of this process alone, outside of the tracked prefixes: if it is gone, Redis was flushed.
 fn canary(prefix: &str) -> String {
     format!("cc:{{{prefix}{}}}", uuid::Uuid::new_v4().simple())
 }
@@ -46,128 +54,127 @@ struct Link {
     connection: Connection,
     cache: Arc<Inner>,
     canary: String,
-    beats: AtomicI64,
-    /// Which beat set the canary. Where it is of another, Redis was flushed, also where the beat that found that out had
-    /// no answer.
-    known: AtomicI64,
+    sent: AtomicI64,
+    /// Number of the heartbeat that set the canary. If it changes, Redis was flushed, even if the heartbeat that found
+    /// that out got no answer.
+    known_canary: AtomicI64,
 }
 
-/// What a sign of life has shown.
-struct Sign {
+/// A heartbeat that was answered.
+struct Heartbeat {
     sent_at: Instant,
     is_tracking: bool,
-    canary: i64,
-    takes_writes: bool,
+    reply: HeartbeatReply,
 }
 
 impl Link {
-    async fn keep(&self) {
+    async fn run(&self) {
         let (mut pushes, mut reconnects) = (self.connection.events(), self.connection.events());
-        let mut clock = tokio::time::interval(BEAT);
+        let mut clock = tokio::time::interval(HEARTBEAT);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut untold = Some("tracking");
+        let mut untracked = Some("tracking");
         loop {
             tokio::select! {
                 biased;
                 () = reconnects.reconnected() => {
                     if let Some(local) = &self.cache.local {
-                        local.doubt();
+                        local.suspend();
                     }
-                    untold = Some("reconnect");
+                    untracked = Some("reconnect");
                     clock.reset_immediately();
                 }
-                push = pushes.invalidated() => self.hear(push),
+                push = pushes.invalidated() => self.on_push(push),
                 _ = clock.tick() => {
-                    untold = self.beat(untold, &mut pushes).await;
-                    self.show();
+                    untracked = self.prove(untracked, &mut pushes).await;
+                    self.publish();
                 }
             }
         }
     }
 
-    /// Proves the link. Where Redis does not tell of changes, asks it to, and forgets what was kept before: `untold` says
-    /// why that is so. Gives the same as it is then.
-    async fn beat(&self, untold: Option<&'static str>, pushes: &mut ServerEvents) -> Option<&'static str> {
-        if let Some(cause) = untold.filter(|_| self.cache.is_linked) {
+    /// Proves the link. If Redis does not track the cache's keys for this connection (`untracked` names the cause), turns
+    /// tracking on and clears memory. Returns the cause if they are untracked afterwards.
+    async fn prove(&self, untracked: Option<&'static str>, pushes: &mut ServerEvents) -> Option<&'static str> {
+        if let Some(cause) = untracked.filter(|_| self.cache.is_linked) {
             if !self.track().await {
-                return untold;
+                return untracked;
             }
-            self.forget(cause);
+            self.clear_memory(cause);
         }
-        let mut asking = Box::pin(self.ask());
-        let sign = loop {
+        let mut heartbeat = Box::pin(self.heartbeat());
+        let heartbeat = loop {
             tokio::select! {
                 biased;
-                push = pushes.invalidated() => self.hear(push),
-                sign = &mut asking => break sign,
+                push = pushes.invalidated() => self.on_push(push),
+                heartbeat = &mut heartbeat => break heartbeat,
             }
         };
-        // On one socket what was told before the answer has arrived before it.
+        // On one socket, messages sent before the answer have arrived before it.
         while let Some(push) = pushes.try_invalidated() {
-            self.hear(push);
+            self.on_push(push);
         }
-        match sign {
-            Ok(sign) => {
-                self.judge(&sign);
-                if sign.is_tracking { None } else { Some("tracking") }
+        match heartbeat {
+            Ok(heartbeat) => {
+                self.on_heartbeat(&heartbeat);
+                if heartbeat.is_tracking { None } else { Some("tracking") }
             }
-            // Nothing is known; the next beat asks the same connection, or a new one that says "off".
+            // The next heartbeat asks the same connection, or a new one that is not tracking.
             Err(error) => {
-                tracing::debug!(%error, "no sign of life from Redis");
+                tracing::debug!(%error, "no heartbeat from Redis");
                 None
             }
         }
     }
 
-    fn judge(&self, sign: &Sign) {
-        if self.known.swap(sign.canary, Ordering::Relaxed) != sign.canary {
-            self.forget("flushed");
+    fn on_heartbeat(&self, heartbeat: &Heartbeat) {
+        let canary = heartbeat.reply.canary;
+        if self.known_canary.swap(canary, Ordering::Relaxed) != canary {
+            self.clear_memory("flushed");
         }
-        if !sign.takes_writes {
-            // What is invalidated now is not heard of, here or there.
-            self.forget("refuses writes");
-            self.cache.undelivered.distrust();
-        } else if let Some(local) = self.cache.local.as_ref().filter(|_| sign.is_tracking) {
-            local.prove(sign.sent_at);
+        if !heartbeat.reply.takes_writes {
+            // Invalidations are lost now, in Redis and in the messages.
+            self.clear_memory("refuses writes");
+            self.cache.pending.distrust();
+        } else if let Some(local) = self.cache.local.as_ref().filter(|_| heartbeat.is_tracking) {
+            local.prove(heartbeat.sent_at);
         }
     }
 
-    fn show(&self) {
+    fn publish(&self) {
         let Some(local) = &self.cache.local else { return };
         let is_live = !self.cache.is_linked || local.is_proven(Instant::now());
         metrics::gauge!("cache_l1_live").set(f64::from(u8::from(is_live)));
-        local.measure();
+        local.publish();
     }
 
-    /// Asks Redis to tell of every change under the keys of the cache.
+    /// Turns on invalidation messages for all keys of the cache. Returns whether that succeeded.
     async fn track(&self) -> bool {
-        let spaces: Vec<String> =
-            self.cache.spaces.iter().map(|space| format!("{}{space}", self.cache.prefix)).collect();
-        self.connection.track(spaces).await.is_ok()
+        let prefixes = self.cache.spaces.iter().map(|space| format!("{}{space}", self.cache.prefix));
+        self.connection.track(prefixes.collect()).await.is_ok()
     }
 
-    async fn ask(&self) -> Result<Sign, Error> {
+    async fn heartbeat(&self) -> Result<Heartbeat, Error> {
         let sent_at = Instant::now();
         let redis = self.cache.redis.as_ref().expect("a link leads to Redis");
-        let number = self.beats.fetch_add(1, Ordering::Relaxed) + 1;
-        let (canary, takes_writes) = redis.beat(&self.connection, &self.canary, number).await?;
-        // Asked last: where the connection was replaced meanwhile, the new one says "off".
-        let is_tracking = self.cache.is_linked && within(BEAT, self.connection.is_tracking()).await?;
-        Ok(Sign { sent_at, is_tracking, canary, takes_writes })
+        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let reply = redis.heartbeat(&self.connection, &self.canary, number).await?;
+        // Asked last: a connection that was made meanwhile is not tracking.
+        let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking()).await?;
+        Ok(Heartbeat { sent_at, is_tracking, reply })
     }
 
-    fn hear(&self, push: Invalidated) {
+    fn on_push(&self, push: Invalidated) {
         match push {
             Invalidated::Keys(keys) => keys.iter().for_each(|key| self.cache.drop_local(key)),
             Invalidated::Lagged => {
                 metrics::counter!("cache_push_lagged_total").increment(1);
-                self.forget("lagged");
+                self.clear_memory("lagged");
             }
-            Invalidated::Closed => self.forget("closed"),
+            Invalidated::Closed => self.clear_memory("closed"),
         }
     }
 
-    fn forget(&self, cause: &'static str) {
+    fn clear_memory(&self, cause: &'static str) {
         if let Some(local) = &self.cache.local {
             local.begin_epoch(cause);
         }
@@ -176,37 +183,29 @@ impl Link {
 }
 
 impl Inner {
-    /// Forgets one key in this process, and whatever is on its way to it.
-    pub(crate) fn drop_local(&self, name: &str) {
-        self.flights.taint(name);
-        if let Some(local) = &self.local {
-            local.remove(name);
-        }
-    }
-
-    /// Whenever Redis was replaced or refused writes, invalidations may be lost there: it is read again once the recent
-    /// ones have been said again.
-    async fn regain_trust(&self) {
+    /// Repeats recent invalidations whenever Redis was replaced or refused writes, since they may be lost there, and
+    /// trusts its values again afterwards.
+    async fn maintain_trust(&self) {
         let Some(redis) = &self.redis else { return };
         let mut events = redis.commands().events();
         while redis.ready().await.is_err() {
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(HEARTBEAT).await;
         }
-        // The first connection is announced too, a little later.
+        // The first connection is reported too, a little later.
         let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
         loop {
             events = redis.commands().events();
-            let (known, mut pause) = (redis.losses(), Duration::from_millis(50));
+            let (losses, mut pause) = (redis.losses(), FIRST_PAUSE);
             while !self.repeat_recent(redis).await {
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             if events.is_uninterrupted() {
-                redis.trust(known);
+                redis.trust(losses);
             }
             tokio::select! {
                 () = events.interrupted() => {}
-                () = self.undelivered.distrusted() => {}
+                () = self.pending.distrusted() => {}
             }
             redis.distrust();
         }

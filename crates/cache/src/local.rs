@@ -1,4 +1,4 @@
-//! The level in the process's own memory. It answers only while it is sure to hear of every change.
+//! L1: the process's own memory. It answers only while it is certain to receive every invalidation.
 
 use std::{
     sync::{
@@ -12,40 +12,41 @@ use moka::sync::Cache;
 
 use crate::entry::Entry;
 
-/// How long it may answer after the link to Redis was last proven.
+/// How long memory may answer after the link to Redis was last proven.
 pub(crate) const PROOF: Duration = Duration::from_secs(2);
 
-/// Entries in memory.
 pub(crate) struct Local {
-    entries: Cache<Arc<str>, Kept>,
+    entries: Cache<Arc<str>, LocalEntry>,
     started: Instant,
-    /// One up whenever an invalidation may have been missed: what was kept before counts no more.
+    /// Increases whenever an invalidation may have been missed: entries of an older epoch are not served.
     epoch: AtomicU64,
-    /// Until when the link is proven, in ms after `started`.
+    /// End of the link's proof, in ms after `started`.
     proven_until: AtomicU64,
 }
 
-/// Why something may be kept in memory.
+/// What makes it safe to serve an entry from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Warrant {
-    /// The link: an invalidation will be heard of.
+pub(crate) enum Basis {
+    /// The link: an invalidation would arrive.
     Link,
-    /// Nothing: it is short-lived.
-    Brevity,
+    /// A short time to live.
+    Ttl,
 }
 
 #[derive(Clone)]
-struct Kept {
-    entry: Arc<Entry>,
-    until: Instant,
-    epoch: u64,
-    warrant: Warrant,
+pub(crate) struct LocalEntry {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) until: Instant,
+    /// Epoch in which it was read.
+    pub(crate) epoch: u64,
+    pub(crate) basis: Basis,
 }
 
 impl Local {
-    /// With room for this many bytes.
+    /// Creates a level of at most this many bytes.
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |key: &Arc<str>, kept: &Kept| u32::try_from(key.len() + kept.entry.size()).unwrap_or(u32::MAX);
+        let weigh =
+            |key: &Arc<str>, kept: &LocalEntry| u32::try_from(key.len() + kept.entry.size()).unwrap_or(u32::MAX);
         Self {
             entries: Cache::builder()
                 .max_capacity(bytes)
@@ -66,13 +67,12 @@ impl Local {
         let kept = self.entries.get(key)?;
         let now = Instant::now();
         let is_current = kept.epoch == self.epoch() && now < kept.until;
-        let is_safe = kept.warrant == Warrant::Brevity || self.is_proven(now);
+        let is_safe = kept.basis == Basis::Ttl || self.is_proven(now);
         (is_current && is_safe).then_some(kept.entry)
     }
 
-    /// Keeps what was read in `epoch`.
-    pub(crate) fn keep(&self, key: &Arc<str>, entry: &Arc<Entry>, until: Instant, warrant: Warrant, epoch: u64) {
-        self.entries.insert(Arc::clone(key), Kept { entry: Arc::clone(entry), until, epoch, warrant });
+    pub(crate) fn insert(&self, key: Arc<str>, entry: LocalEntry) {
+        self.entries.insert(key, entry);
     }
 
     pub(crate) fn remove(&self, key: &str) {
@@ -83,21 +83,21 @@ impl Local {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// Forgets everything: an invalidation may have been missed.
+    /// Removes everything: an invalidation may have been missed.
     pub(crate) fn begin_epoch(&self, cause: &'static str) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.doubt();
+        self.suspend();
         self.entries.invalidate_all();
         metrics::counter!("cache_epoch_total", "cause" => cause).increment(1);
     }
 
-    /// Does not answer before the link is proven again.
-    pub(crate) fn doubt(&self) {
+    /// Stops answering until the link is proven again.
+    pub(crate) fn suspend(&self) {
         self.proven_until.store(0, Ordering::SeqCst);
         metrics::gauge!("cache_l1_live").set(0.0);
     }
 
-    /// The link was proven by what was sent at this moment.
+    /// Records that a heartbeat sent at this moment has proven the link.
     pub(crate) fn prove(&self, sent_at: Instant) {
         let until = sent_at.duration_since(self.started) + PROOF;
         self.proven_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -107,7 +107,8 @@ impl Local {
         now.duration_since(self.started).as_millis() < u128::from(self.proven_until.load(Ordering::SeqCst))
     }
 
-    pub(crate) fn measure(&self) {
+    /// Publishes its size as metrics.
+    pub(crate) fn publish(&self) {
         self.entries.run_pending_tasks();
         for (name, number) in
             [("cache_l1_bytes", self.entries.weighted_size()), ("cache_l1_entries", self.entries.entry_count())]
@@ -123,11 +124,12 @@ mod tests {
     use crate::entry::tests::profile;
 
     #[test]
-    fn memory_holds_no_more_bytes_than_it_may() {
+    fn memory_stays_within_its_limit() {
         let local = Local::new(1024 * 1024);
         for n in 0..1_000 {
-            let key = format!("exam:{n}").into();
-            local.keep(&key, &Arc::new(profile(&"x".repeat(20_000))), Instant::now() + PROOF, Warrant::Brevity, 0);
+            let entry = Arc::new(profile(&"x".repeat(20_000)));
+            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, epoch: 0, basis: Basis::Ttl };
+            local.insert(format!("exam:{n}").into(), entry);
         }
         local.entries.run_pending_tasks();
         assert!(local.entries.weighted_size() <= 1024 * 1024);

@@ -1,9 +1,9 @@
-//! Many keys at once: one round trip to Redis, one query to the database.
+//! Reads of many keys: one round trip to Redis, one query to the database (batched loading).
 
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,22 +11,23 @@ use std::{
 
 use examhall_core::CacheKey;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Cache, Cached, Fresh, ReadError, Source, connection::turns, verbs::to_load};
+use crate::{Cache, Cached, Fresh, ReadError, Source, connection::busy_aware_sleep, error::Panicked, request::to_load};
 
-/// How long loads that are due wait for those of which it is not known yet.
+/// How long due loads wait for keys of which it is not known yet whether they are cached.
 const GATHER: Duration = Duration::from_millis(30);
 
 type Answer<K> = Result<Option<Fresh<K>>, ReadError>;
 
 impl Cache {
-    /// As [`get_or_load`](Self::get_or_load) for many keys; answers in their order. `load` gets the keys that are not
-    /// cached, and gives what it finds of them, in any order. It runs once, unless somebody else who was loading one of
-    /// the keys has given up.
+    /// As [`get_or_load`](Self::get_or_load) for many keys; returns values in the order of the keys. `load` receives the
+    /// keys that are not cached, and returns the values it finds, in any order. It runs once, unless another load of one
+    /// of the keys was given up.
     ///
     /// # Errors
-    /// As of [`get_or_load`](Self::get_or_load).
+    /// As [`get_or_load`](Self::get_or_load).
     pub async fn get_many_or_load<K, E, F>(
         &self,
         keys: &[K],
@@ -39,7 +40,7 @@ impl Cache {
     {
         let load = move |keys| {
             let found = load(keys);
-            async move { found.await.map_err(|error| ReadError::Load(Arc::new(error))) }
+            async move { found.await.map_err(ReadError::loader) }
         };
         let batch = Arc::new(Batch {
             load,
@@ -48,26 +49,26 @@ impl Cache {
             decided: Notify::new(),
         });
         let reads = keys.iter().map(|key| {
-            let (ticket, key_to_load) = (Ticket(Arc::clone(&batch)), key.clone());
-            self.get_or(key, move || to_load(async move { ticket.load(key_to_load).await }))
+            let (slot, key_to_load) = (BatchSlot(Arc::clone(&batch)), key.clone());
+            self.get_or(key, move || to_load(async move { slot.load(key_to_load).await }))
         });
         join_all(reads).await.into_iter().collect()
     }
 }
 
-/// Loads that are done together.
+/// Keys that are loaded together.
 struct Batch<K: CacheKey, L> {
     load: L,
     due: Mutex<Vec<(K, oneshot::Sender<Answer<K>>)>>,
-    /// Keys of which it is not known yet whether they must be loaded.
+    /// Number of keys of which it is not known yet whether they must be loaded.
     undecided: AtomicUsize,
     decided: Notify,
 }
 
-/// A key's place in a batch: it is dropped unused where the key was cached.
-struct Ticket<K: CacheKey, L>(Arc<Batch<K, L>>);
+/// A key's place in a batch; dropped unused if the key is cached.
+struct BatchSlot<K: CacheKey, L>(Arc<Batch<K, L>>);
 
-impl<K: CacheKey, L> Drop for Ticket<K, L> {
+impl<K: CacheKey, L> Drop for BatchSlot<K, L> {
     fn drop(&mut self) {
         if self.0.undecided.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.decided.notify_one();
@@ -75,7 +76,7 @@ impl<K: CacheKey, L> Drop for Ticket<K, L> {
     }
 }
 
-impl<K, L, F> Ticket<K, L>
+impl<K, L, F> BatchSlot<K, L>
 where
     K: CacheKey + PartialEq,
     L: Fn(Vec<K>) -> F + Send + Sync + 'static,
@@ -85,7 +86,7 @@ where
         let (sender, answer) = oneshot::channel();
         let batch = Arc::clone(&self.0);
         let is_first = {
-            let mut due = batch.due.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut due = batch.due.lock();
             due.push((key, sender));
             due.len() == 1
         };
@@ -93,7 +94,7 @@ where
         if is_first {
             batch.run().await;
         }
-        answer.await.unwrap_or_else(|_| Err(ReadError::Load(Arc::new(crate::error::Panicked))))
+        answer.await.unwrap_or_else(|_| Err(ReadError::loader(Panicked)))
     }
 }
 
@@ -105,13 +106,13 @@ where
 {
     async fn run(&self) {
         if self.undecided.load(Ordering::SeqCst) > 0 {
-            // Whoever is late is loading elsewhere, or will be the first of the next run.
+            // A late key is being loaded elsewhere, or will be the first of the next run.
             tokio::select! {
                 () = self.decided.notified() => {}
-                () = turns(GATHER) => {}
+                () = busy_aware_sleep(GATHER) => {}
             }
         }
-        let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
+        let due = std::mem::take(&mut *self.due.lock());
         let (keys, senders): (Vec<K>, Vec<_>) = due.into_iter().unzip();
         let mut found = (self.load)(keys.clone()).await;
         for (key, sender) in keys.iter().zip(senders) {
@@ -119,7 +120,7 @@ where
                 Ok(found) => Ok(found.iter().position(|(of, _)| of == key).map(|at| found.swap_remove(at).1)),
                 Err(error) => Err(error.clone()),
             };
-            drop(sender.send(answer)); // nobody waits where the load took too long
+            drop(sender.send(answer)); // the receiver is gone if the load took too long
         }
     }
 }

@@ -1,110 +1,72 @@
-//! The level in Redis: the steps of the protocol, and whether Redis can be relied on.
+//! L2: the cache's operations in Redis, behind a circuit breaker.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use examhall_redis::{Connection, FromValue, Route, Value};
-use tokio::sync::watch;
+use parking_lot::Mutex;
 
 use crate::{
     Error,
+    acquire::{Acquired, LeaseToken, Refresh},
     breaker::Breaker,
-    connection::{BULK_TIMEOUT, command, connect, is_absence, turns},
-    script::{Names, Step},
+    connection::{BULK_TIMEOUT, busy_aware_sleep, command, connect, is_absence},
+    keys::RedisKeys,
+    script::{self, Step},
+    trust::Trust,
 };
 
 /// Silence of Redis that counts as a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
-/// How long a read waits while a Redis that was just replaced is told what has changed.
-const REGAIN: Duration = Duration::from_millis(50);
-/// Larger values go by a connection of their own, so that nobody waits behind them; in bytes.
+const TIMEOUT: Duration = Duration::from_millis(50);
+/// Larger values use a connection of their own, so that small ones do not wait behind them; in bytes.
 const BULK: usize = 32 * 1024;
-/// How long the right to load lasts, unless renewed.
+/// Duration of a lease, unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
-/// How often it is: three chances before it ends.
+/// Interval of renewals: three attempts before the lease ends.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
-/// How long a mark bars fills: longer than a commit may take.
+/// How long a mark prevents fills: longer than a commit may take.
 const MARK: Duration = Duration::from_secs(10);
-
-/// Whether what Redis holds may be read, and since when that is so. It may not while invalidations may be undone or
-/// refused there: until they have been said again.
-#[derive(Clone, Copy)]
-struct Trust {
-    stands: bool,
-    since: Instant,
-    /// How often it was lost: what was begun before the last time does not regain it.
-    losses: u64,
-}
-
-/// Answer to an acquisition.
-pub(crate) enum Acquired {
-    /// It is there, for so long; `None` where it has no end.
-    Value(Bytes, Option<Duration>),
-    /// The caller loads.
-    Lease(Token),
-    /// Somebody else loads.
-    Busy,
-    /// A change is being committed: load, and store nothing.
-    Marked,
-}
-
-/// Whether a value that is there is to be loaded anew.
-#[derive(Clone, Copy)]
-pub(crate) enum Anew {
-    /// Let it be.
-    Never,
-    /// If it has no more than this left: nobody has done so since the caller saw it.
-    IfLeft(Duration),
-    /// In any case.
-    Always,
-}
-
-/// The right to load: good for one fill, and used up by any invalidation.
-#[derive(Clone)]
-pub(crate) struct Token(String);
+/// Time to live of a process's canary.
+const CANARY: Duration = Duration::from_hours(1);
 
 /// Why a key is invalidated.
 #[derive(Clone, Copy)]
-pub(crate) enum Because<'a> {
-    /// A commit is about to change it.
+pub(crate) enum InvalidationKind<'a> {
+    /// This commit is about to change it.
     Mark(&'a str),
-    /// The commit has happened, or not.
+    /// This commit has succeeded or failed.
     Clear(&'a str),
-    /// Somebody said so.
+    /// There is no commit.
     Delete,
 }
 
-/// The level in Redis.
+/// Answer to a heartbeat.
+pub(crate) struct HeartbeatReply {
+    /// Number of the heartbeat that set the canary.
+    pub(crate) canary: i64,
+    pub(crate) takes_writes: bool,
+}
+
 pub(crate) struct Redis {
     commands: Connection,
     bulk: Connection,
-    spaces: &'static [&'static str],
     breaker: Mutex<Breaker>,
-    trust: watch::Sender<Trust>,
+    trust: Trust,
 }
 
 impl Redis {
-    pub(crate) fn open(url: &str, spaces: &'static [&'static str]) -> Result<Self, Error> {
+    pub(crate) fn open(url: &str) -> Result<Self, Error> {
         let redis = Self {
             commands: connect(url)?,
             bulk: connect(url)?,
-            spaces,
             breaker: Mutex::new(Breaker::new(Instant::now())),
-            trust: watch::Sender::new(Trust { stands: false, since: Instant::now(), losses: 0 }),
+            trust: Trust::new(),
         };
-        redis.show(false);
+        redis.publish(false);
         Ok(redis)
     }
 
-    /// The Redis keys of a cache key.
-    pub(crate) fn names(&self, key: &str) -> Names {
-        Names::of(key, self.spaces)
-    }
-
-    /// The connection that most commands go by.
+    /// Returns the connection of most commands.
     pub(crate) fn commands(&self) -> &Connection {
         &self.commands
     }
@@ -120,187 +82,162 @@ impl Redis {
         Ok(self.bulk.ready().await?)
     }
 
-    /// Whether what it holds may be read.
+    /// Returns whether its values may be read.
     pub(crate) fn is_trusted(&self) -> bool {
-        self.trust.borrow().stands
+        self.trust.is_trusted()
     }
 
-    /// Does not read it from now on.
+    /// Stops reading its values.
     pub(crate) fn distrust(&self) {
-        self.trust
-            .send_modify(|trust| *trust = Trust { stands: false, since: Instant::now(), losses: trust.losses + 1 });
-        self.show(self.breaker().is_open());
+        self.trust.lose();
+        self.publish(self.breaker.lock().is_open());
     }
 
-    /// How often trust was lost, for [`trust`](Self::trust).
+    /// Returns how often trust was lost, for [`trust`](Self::trust).
     pub(crate) fn losses(&self) -> u64 {
-        self.trust.borrow().losses
+        self.trust.losses()
     }
 
-    /// Reads it from now on, unless trust was lost more often than so.
+    /// Reads its values again, unless trust was lost again after `losses` was read.
     pub(crate) fn trust(&self, losses: u64) {
-        self.trust.send_if_modified(|trust| {
-            let regained = trust.losses == losses;
-            trust.stands |= regained;
-            regained
-        });
-        self.show(self.breaker().is_open());
+        self.trust.regain(losses);
+        self.publish(self.breaker.lock().is_open());
     }
 
-    fn show(&self, is_open: bool) {
+    fn publish(&self, is_open: bool) {
         metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(is_open || !self.is_trusted())));
     }
 
-    /// Where Redis was replaced just now, waits for the moment in which it is told what has changed: going on without it
-    /// would cost a load in each process.
-    pub(crate) async fn settled(&self) {
-        let Trust { stands, since, .. } = *self.trust.borrow();
-        if !stands && since.elapsed() < REGAIN && self.commands.is_connected() {
-            let mut trust = self.trust.subscribe();
-            let regained = trust.wait_for(|trust| trust.stands);
-            let _ = tokio::time::timeout(REGAIN, regained).await; // either way the caller looks again
+    /// Waits a moment if Redis was replaced just now, until recent invalidations have been repeated to it.
+    pub(crate) async fn wait_if_just_replaced(&self) {
+        if self.commands.is_connected() {
+            self.trust.wait_if_just_lost().await;
         }
     }
 
-    /// The bytes under a key.
-    pub(crate) async fn peek(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        command(&self.commands, PATIENCE, "GET", Route::Key(key), vec![key.into()]).await
+    /// Reads a value without loading it.
+    pub(crate) async fn peek(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        command(&self.commands, TIMEOUT, "GET", Route::Key(name), vec![name.into()]).await
     }
 
-    /// How long what stands under a key stays; nothing where nothing does.
-    pub(crate) async fn left(&self, key: &str) -> Result<Duration, Error> {
-        let left: i64 = command(&self.commands, PATIENCE, "PTTL", Route::Key(key), vec![key.into()]).await?;
-        Ok(Duration::from_millis(left.try_into().unwrap_or(0)))
+    /// Returns the remaining time to live of a value; zero if there is none.
+    pub(crate) async fn ttl(&self, name: &str) -> Result<Duration, Error> {
+        let ttl: i64 = command(&self.commands, TIMEOUT, "PTTL", Route::Key(name), vec![name.into()]).await?;
+        Ok(Duration::from_millis(ttl.try_into().unwrap_or(0)))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         command(&self.commands, BULK_TIMEOUT, "PING", Route::Any, vec![]).await
     }
 
-    /// Gives the value, or the right to load it: where `anew` says so also if the value is there.
-    pub(crate) async fn acquire(&self, names: &Names, anew: Anew) -> Result<Acquired, Error> {
-        // A token is used once: an acquisition without an answer may still arrive, after an invalidation.
-        let token = Token(uuid::Uuid::new_v4().simple().to_string());
-        let most_left = match anew {
-            Anew::Never => "-1".into(),
-            Anew::IfLeft(left) => ms(left),
-            Anew::Always => i64::from(u32::MAX).saturating_mul(1_000).to_string().into(),
-        };
-        let args = vec![token.0.as_str().into(), ms(LEASE), most_left];
-        let answer: Value = match self.guarded(Step::Acquire, names, args).await {
-            Ok(answer) => answer,
-            Err(Error::Bypassed) => return Err(Error::Bypassed),
+    /// Returns the value, or the lease with which to load it.
+    pub(crate) async fn acquire(&self, keys: &RedisKeys, refresh: Refresh) -> Result<Acquired, Error> {
+        let token = LeaseToken::draw();
+        let args = vec![token.to_arg(), ms(LEASE), refresh.to_arg()];
+        match self.guarded(&script::ACQUIRE, keys, args).await {
+            Ok(answer) => Ok(Acquired::of(answer, token, keys.space)),
+            Err(Error::Bypassed) => Err(Error::Bypassed),
             Err(error) => {
-                self.forgo(names, &token); // it may still arrive
-                return Err(error);
+                self.release_in_background(keys, &token); // the acquisition may still arrive
+                Err(error)
             }
-        };
-        let mut answer = answer.into_array().into_iter();
-        let code = answer.next().and_then(|code| code.as_i64());
-        let value = answer.next().and_then(Value::into_bytes);
-        let left = answer.next().and_then(|left| u64::try_from(left.as_i64()?).ok()).map(Duration::from_millis);
-        metrics::counter!("cache_lease_total", "result" => match code {
-            Some(1) => "value", Some(2) => "busy", Some(3) => "granted", _ => "marked",
-        }, "ns" => names.space)
-        .increment(1);
-        Ok(match code {
-            Some(1) => Acquired::Value(value.unwrap_or_default(), left),
-            Some(2) => Acquired::Busy,
-            Some(3) => Acquired::Lease(token),
-            _ => Acquired::Marked,
-        })
+        }
     }
 
-    /// Stores a value, if nothing was invalidated since its token was given; whether it did.
-    pub(crate) async fn fill(&self, names: &Names, token: Token, value: Bytes, life: Duration) -> Result<bool, Error> {
+    /// Stores a value, if nothing was invalidated since its lease was granted. Returns whether it was stored.
+    pub(crate) async fn fill(
+        &self,
+        keys: &RedisKeys,
+        token: LeaseToken,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<bool, Error> {
         let is_large = value.len() > BULK;
-        let args = vec![token.0.into(), Value::Bytes(value), ms(life)];
-        // Sent even if the breaker is open: the lease was given, and whoever waits for the value waits for this.
-        let (connection, patience) = if is_large { (&self.bulk, BULK_TIMEOUT) } else { (&self.commands, PATIENCE) };
-        let stored = Step::Fill.run(connection, patience, &names.keys, args).await.map(|code: i64| code == 1);
+        let args = vec![token.to_arg(), Value::Bytes(value), ms(ttl)];
+        // Sent even if the breaker is open: the lease was granted, and other readers wait for this value.
+        let (connection, timeout) = if is_large { (&self.bulk, BULK_TIMEOUT) } else { (&self.commands, TIMEOUT) };
+        let stored = script::FILL.run(connection, timeout, &keys.names, args).await.map(|code: i64| code == 1);
         let result = match &stored {
             Ok(true) => "ok",
             Ok(false) => "rejected",
             Err(_) => "error",
         };
-        metrics::counter!("cache_fill_total", "result" => result, "ns" => names.space).increment(1);
+        metrics::counter!("cache_fill_total", "result" => result, "ns" => keys.space).increment(1);
         stored
     }
 
-    /// Keeps the right to load for another while. Sent even if the breaker is open: a lease that ends costs a load.
-    pub(crate) async fn renew(&self, names: &Names, token: &Token) {
-        let args = vec![token.0.as_str().into(), ms(LEASE)];
-        if let Err(error) = Step::Renew.run::<()>(&self.commands, RENEW_EVERY, &names.keys, args).await {
+    /// Renews a lease. Sent even if the breaker is open: a lease that ends costs another load.
+    pub(crate) async fn renew(&self, keys: &RedisKeys, token: &LeaseToken) {
+        let args = vec![token.to_arg(), ms(LEASE)];
+        if let Err(error) = script::RENEW.run::<()>(&self.commands, RENEW_EVERY, &keys.names, args).await {
             tracing::debug!(%error, "a lease was not renewed");
         }
     }
 
-    /// Gives the right to load back.
-    pub(crate) async fn release(&self, names: &Names, token: &Token) {
-        let args = vec![token.0.as_str().into()];
-        if let Err(error) = Step::Release.run::<()>(&self.commands, PATIENCE, &names.keys, args).await {
-            tracing::debug!(%error, "a lease was not given back, and ends by itself");
+    pub(crate) async fn release(&self, keys: &RedisKeys, token: &LeaseToken) {
+        let released = script::RELEASE.run::<()>(&self.commands, TIMEOUT, &keys.names, vec![token.to_arg()]);
+        if let Err(error) = released.await {
+            tracing::debug!(%error, "a lease was not released, and expires");
         }
     }
 
-    /// As [`release`](Self::release), and nobody waits.
-    fn forgo(&self, names: &Names, token: &Token) {
-        let (commands, keys, args) = (self.commands.clone(), names.keys.clone(), vec![token.0.as_str().into()]);
-        tokio::spawn(async move { Step::Release.run::<()>(&commands, BULK_TIMEOUT, &keys, args).await });
+    fn release_in_background(&self, keys: &RedisKeys, token: &LeaseToken) {
+        let (commands, names, args) = (self.commands.clone(), keys.names.clone(), vec![token.to_arg()]);
+        tokio::spawn(async move { script::RELEASE.run::<()>(&commands, BULK_TIMEOUT, &names, args).await });
     }
 
-    /// Takes away a value, and the right to store what was read before.
-    pub(crate) async fn invalidate(&self, key: &str, because: Because<'_>) -> Result<(), Error> {
-        let (what, commit) = match because {
-            Because::Mark(commit) => ("mark", commit),
-            Because::Clear(commit) => ("clear", commit),
-            Because::Delete => ("delete", ""),
+    /// Removes a value, and the lease under which an older one could be stored.
+    pub(crate) async fn invalidate(&self, keys: &RedisKeys, kind: InvalidationKind<'_>) -> Result<(), Error> {
+        let (kind, commit) = match kind {
+            InvalidationKind::Mark(commit) => ("mark", commit),
+            InvalidationKind::Clear(commit) => ("clear", commit),
+            InvalidationKind::Delete => ("delete", ""),
         };
-        let args = vec![what.into(), commit.into(), ms(MARK)];
-        Step::Invalidate.run(&self.commands, PATIENCE, &self.names(key).keys, args).await
+        let args = vec![kind.into(), commit.into(), ms(MARK)];
+        script::INVALIDATE.run(&self.commands, TIMEOUT, &keys.names, args).await
     }
 
-    /// Which beat the canary is of, this one where there was none, and whether writes are taken.
-    pub(crate) async fn beat(&self, connection: &Connection, canary: &str, number: i64) -> Result<(i64, bool), Error> {
-        let (keys, args) = ([canary.to_owned()], [ms(Duration::from_hours(1)), number.into()]);
-        let (known, takes_writes): (i64, i64) = Step::Beat.run(connection, BULK_TIMEOUT, &keys, args.into()).await?;
-        Ok((known, takes_writes == 1))
+    pub(crate) async fn heartbeat(
+        &self,
+        connection: &Connection,
+        canary: &str,
+        number: i64,
+    ) -> Result<HeartbeatReply, Error> {
+        let (keys, args) = ([canary.to_owned()], vec![ms(CANARY), number.into()]);
+        let answer = script::HEARTBEAT.run::<(i64, i64)>(connection, BULK_TIMEOUT, &keys, args).await?;
+        Ok(HeartbeatReply { canary: answer.0, takes_writes: answer.1 == 1 })
     }
 
-    /// Runs a step unless Redis has failed too often of late. It waits while Redis is silent until that counts as too
-    /// often: who gives up after one silence, on a machine that is merely busy, loads what another process is loading.
-    async fn guarded<R: FromValue>(&self, step: Step, names: &Names, args: Vec<Value>) -> Result<R, Error> {
-        if !self.breaker().admits(Instant::now()) {
+    /// Runs a step unless the circuit is open. While Redis is silent it waits until the circuit opens: to give up after one
+    /// silence, on a machine that is merely busy, would load what another process is loading.
+    async fn guarded<R: FromValue>(&self, step: &'static Step, keys: &RedisKeys, args: Vec<Value>) -> Result<R, Error> {
+        if !self.breaker.lock().admits(Instant::now()) {
             return Err(Error::Bypassed);
         }
-        let answer = step.run(&self.commands, BULK_TIMEOUT, &names.keys, args);
+        let answer = step.run(&self.commands, BULK_TIMEOUT, &keys.names, args);
         tokio::pin!(answer);
         let mut is_late = false;
         let answer = loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => break answer,
-                () = turns(PATIENCE) => {
+                () = busy_aware_sleep(TIMEOUT) => {
                     is_late = true;
-                    if self.breaker().silent(Instant::now(), PATIENCE) {
+                    if self.breaker.lock().silent(Instant::now(), TIMEOUT) {
                         break Err(Error::Slow);
                     }
                 }
             }
         };
         let is_failure = answer.as_ref().is_err_and(is_absence);
-        let mut breaker = self.breaker();
+        let mut breaker = self.breaker.lock();
         match (is_failure, is_late) {
             (false, false) => breaker.succeeded(Instant::now()),
             (true, false) => breaker.failed(Instant::now()),
             (_, true) => {} // its silence was counted
         }
-        self.show(breaker.is_open());
+        self.publish(breaker.is_open());
         answer
-    }
-
-    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,4 @@
-//! The steps of the protocol as Redis runs them: a Lua script each, sent by the hash under which Redis keeps it; and the
-//! keys that they work on.
+//! The Lua scripts of the cache, each an atomic step of its protocol.
 
 use std::time::{Duration, Instant};
 
@@ -10,46 +9,27 @@ use crate::{
     connection::{MAX_TIMEOUT, is_absence, within},
 };
 
-static ACQUIRE: Script = Script::new(include_str!("lua/acquire.lua"), MAX_TIMEOUT);
-static FILL: Script = Script::new(include_str!("lua/fill.lua"), MAX_TIMEOUT);
-static RENEW: Script = Script::new(include_str!("lua/renew.lua"), MAX_TIMEOUT);
-static RELEASE: Script = Script::new(include_str!("lua/release.lua"), MAX_TIMEOUT);
-static INVALIDATE: Script = Script::new(include_str!("lua/invalidate.lua"), MAX_TIMEOUT);
-static BEAT: Script = Script::new(include_str!("lua/beat.lua"), MAX_TIMEOUT);
+pub(crate) static ACQUIRE: Step = Step::new("acquire", include_str!("lua/acquire.lua"));
+pub(crate) static FILL: Step = Step::new("fill", include_str!("lua/fill.lua"));
+pub(crate) static RENEW: Step = Step::new("renew", include_str!("lua/renew.lua"));
+pub(crate) static RELEASE: Step = Step::new("release", include_str!("lua/release.lua"));
+pub(crate) static INVALIDATE: Step = Step::new("invalidate", include_str!("lua/invalidate.lua"));
+pub(crate) static HEARTBEAT: Step = Step::new("beat", include_str!("lua/heartbeat.lua"));
 
-/// A step of the protocol.
-#[derive(Clone, Copy)]
-pub(crate) enum Step {
-    Acquire,
-    Fill,
-    Renew,
-    Release,
-    Invalidate,
-    Beat,
-}
-
-/// The three Redis keys of one cache key: value, lease, marks. The braces put all into one slot of a cluster.
-pub(crate) struct Names {
-    pub(crate) keys: [String; 3],
-    /// The kind of key, as the label `ns` of metrics.
-    pub(crate) space: &'static str,
+/// A script, with its name as the label `cmd` of metrics.
+pub(crate) struct Step {
+    name: &'static str,
+    script: Script,
 }
 
 impl Step {
-    fn script(self) -> &'static Script {
-        match self {
-            Self::Acquire => &ACQUIRE,
-            Self::Fill => &FILL,
-            Self::Renew => &RENEW,
-            Self::Release => &RELEASE,
-            Self::Invalidate => &INVALIDATE,
-            Self::Beat => &BEAT,
-        }
+    const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { name, script: Script::new(source, MAX_TIMEOUT) }
     }
 
-    /// Has Redis run it on `keys`, which lie in one slot of a cluster.
+    /// Runs the script on `keys`, which are in one slot of a cluster.
     pub(crate) async fn run<R: FromValue>(
-        self,
+        &'static self,
         connection: &Connection,
         timeout: Duration,
         keys: &[String],
@@ -57,38 +37,12 @@ impl Step {
     ) -> Result<R, Error> {
         let began = Instant::now();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let answer = within(timeout, connection.eval(self.script(), &keys, args)).await;
-        metrics::histogram!("cache_redis_seconds", "cmd" => self.name()).record(began.elapsed());
+        let answer = within(timeout, connection.eval(&self.script, &keys, args)).await;
+        metrics::histogram!("cache_redis_seconds", "cmd" => self.name).record(began.elapsed());
         if let Err(error) = &answer {
             let kind = if is_absence(error) { "absent" } else { "refused" };
             metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
         }
         answer
     }
-}
-
-impl Names {
-    pub(crate) fn of(key: &str, spaces: &[&'static str]) -> Self {
-        let keys = [key.to_owned(), format!("cl:{{{key}}}"), format!("cm:{{{key}}}")];
-        Self { keys, space: space(key, spaces) }
-    }
-}
-
-impl Step {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Acquire => "acquire",
-            Self::Fill => "fill",
-            Self::Renew => "renew",
-            Self::Release => "release",
-            Self::Invalidate => "invalidate",
-            Self::Beat => "beat",
-        }
-    }
-}
-
-/// The kind of a key, as the label `ns` of metrics: its space without the colon.
-pub(crate) fn space(key: &str, spaces: &[&'static str]) -> &'static str {
-    let space = spaces.iter().find(|space| key.contains(**space));
-    space.map_or("other", |space| space.trim_end_matches(':'))
 }

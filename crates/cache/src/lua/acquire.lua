@@ -1,17 +1,18 @@
--- Gives a value, or the right to load it.
+-- Returns a value, or the lease with which to load it.
 -- KEYS[1] value, KEYS[2] lease, KEYS[3] marks
--- ARGV    token, lease in ms, most ms that a value may have left to be loaded anew (-1: it is not loaded anew)
--- Returns {1, value, ms left}
---         {2}  somebody else loads
---         {3}  the caller loads
---         {4}  a change is being committed: load, and store nothing
+-- ARGV    token, lease in ms, longest TTL in ms with which a value is loaded again (-1: never)
+-- Returns {VALUE, value, TTL in ms}
+--         {BUSY}     another caller loads
+--         {GRANTED}  the caller loads
+--         {MARKED}   a change is being committed: load, and store nothing
+local VALUE, BUSY, GRANTED, MARKED = 1, 2, 3, 4
 local value = redis.call('GET', KEYS[1])
 if value then
-  local left = redis.call('PTTL', KEYS[1])
-  if left > tonumber(ARGV[3]) or tonumber(ARGV[3]) < 0 then return {1, value, left} end
+  local ttl = redis.call('PTTL', KEYS[1])
+  if ttl > tonumber(ARGV[3]) or tonumber(ARGV[3]) < 0 then return {VALUE, value, ttl} end
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('ZCOUNT', KEYS[3], now, '+inf') > 0 then return {4} end
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {3} end
-return {2}
+if redis.call('ZCOUNT', KEYS[3], now, '+inf') > 0 then return {MARKED} end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {GRANTED} end
+return {BUSY}

@@ -1,4 +1,4 @@
--- Keeps the right to load while the load goes on.
+-- Renews a lease while the load runs.
 -- KEYS[1] value (unused), KEYS[2] lease, KEYS[3] marks (unused)
 -- ARGV    token, lease in ms
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end

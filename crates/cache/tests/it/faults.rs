@@ -7,7 +7,7 @@ use examhall_testkit::{Proxy, RedisOptions, eventually};
 use super::*;
 
 #[tokio::test]
-async fn while_redis_is_away_each_process_loads_for_itself_at_most_every_two_seconds() {
+async fn without_redis_each_process_loads_once_in_2_s() {
     let mut redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -33,7 +33,7 @@ async fn while_redis_is_away_each_process_loads_for_itself_at_most_every_two_sec
 }
 
 #[tokio::test]
-async fn a_frozen_redis_is_not_waited_for_and_its_old_values_do_not_come_back() {
+async fn frozen_redis_delays_no_reader_and_serves_nothing_stale() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -56,7 +56,7 @@ async fn a_frozen_redis_is_not_waited_for_and_its_old_values_do_not_come_back() 
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_is_not_read_until_it_has_been_told() {
+async fn read_only_redis_is_not_read_before_it_is_invalidated() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -80,7 +80,7 @@ async fn a_redis_that_takes_no_writes_is_not_read_until_it_has_been_told() {
 }
 
 #[tokio::test]
-async fn a_full_redis_still_serves_and_forgets() {
+async fn full_redis_still_serves_and_invalidates() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -96,7 +96,7 @@ async fn a_full_redis_still_serves_and_forgets() {
 }
 
 #[tokio::test]
-async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
+async fn cache_opened_without_redis_uses_it_once_it_is_up() {
     let mut redis = Redis::start().await;
     redis.kill().await;
     let (cache, row) = (Cache::builder(KEY_SPACES).open(&redis.url()).expect("a good URL"), Row::new());
@@ -109,7 +109,7 @@ async fn a_cache_opened_without_redis_serves_and_uses_it_once_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_read() {
+async fn restored_redis_is_invalidated_before_it_is_read() {
     let mut redis = Redis::start_with(RedisOptions { append_only: true, ..RedisOptions::default() }).await;
     let proxy = Proxy::start(redis.port()).await;
     let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
@@ -130,7 +130,7 @@ async fn a_redis_restarted_with_old_data_is_told_of_recent_changes_before_it_is_
 }
 
 #[tokio::test]
-async fn a_process_that_begins_does_not_read_what_was_changed_before_it_is_told_of_that() {
+async fn new_process_reads_nothing_before_recent_keys_are_known() {
     let redis = Redis::start().await;
     let (old, row) = (cache(&redis).await, Row::new());
     read(&old, &row).await;
@@ -151,7 +151,7 @@ async fn a_process_that_begins_does_not_read_what_was_changed_before_it_is_told_
 }
 
 #[tokio::test]
-async fn twenty_thousand_recent_changes_are_told_again_to_a_redis_that_hung_up() {
+async fn recent_invalidations_are_repeated_after_a_disconnect() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
@@ -173,7 +173,7 @@ async fn twenty_thousand_recent_changes_are_told_again_to_a_redis_that_hung_up()
 }
 
 #[tokio::test]
-async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_no_longer() {
+async fn unfilled_value_is_served_for_2_s_after_it_was_read() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     let reading = reader(&cache, &row);
@@ -195,7 +195,7 @@ async fn what_redis_did_not_take_is_shown_for_two_seconds_after_it_was_read_and_
 }
 
 #[tokio::test]
-async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to_come_back() {
+async fn overload_without_redis_returns_retry_after() {
     let mut redis = Redis::start().await;
     redis.kill().await;
     let (cache, row) = (Cache::builder(KEY_SPACES).open(&redis.url()).expect("a good URL"), Row::gated());
@@ -220,7 +220,7 @@ async fn who_waits_too_long_for_the_database_while_redis_is_away_is_told_when_to
 }
 
 #[test]
-fn a_bad_url_is_refused() {
+fn bad_url_is_rejected() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let _inside = runtime.enter();
     for url in ["", "localhost"] {

@@ -12,7 +12,7 @@ fn keys() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_change_is_seen_at_once_here_and_there() {
+async fn change_is_seen_at_once_in_all_processes() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     let mut lags = Vec::new();
@@ -31,7 +31,7 @@ async fn a_change_is_seen_at_once_here_and_there() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_a_change_is_not_stored_after_it() {
+async fn value_read_before_a_change_is_not_stored_after_it() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
     let before = reader(&one, &row);
@@ -46,7 +46,7 @@ async fn what_was_read_before_a_change_is_not_stored_after_it() {
 }
 
 #[tokio::test]
-async fn who_comes_after_a_change_does_not_join_a_load_from_before_it() {
+async fn reader_after_a_change_joins_no_earlier_load() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
     let before = reader(&other, &row);
@@ -66,7 +66,7 @@ async fn who_comes_after_a_change_does_not_join_a_load_from_before_it() {
 }
 
 #[tokio::test]
-async fn between_mark_and_clear_everything_is_loaded_and_nothing_stored() {
+async fn between_mark_and_clear_nothing_is_stored() {
     let redis = Redis::start().await;
     let (one, other, row, commit) = (cache(&redis).await, cache(&redis).await, Row::new(), Uuid::new_v4());
     read(&one, &row).await;
@@ -88,7 +88,7 @@ async fn between_mark_and_clear_everything_is_loaded_and_nothing_stored() {
 }
 
 #[tokio::test]
-async fn one_writers_clear_does_not_lift_the_mark_of_another() {
+async fn clear_of_one_commit_keeps_the_mark_of_another() {
     let redis = Redis::start().await;
     let (cache, row, commits) = (cache(&redis).await, Row::new(), [Uuid::new_v4(), Uuid::new_v4()]);
     for commit in commits {
@@ -101,7 +101,7 @@ async fn one_writers_clear_does_not_lift_the_mark_of_another() {
 }
 
 #[tokio::test]
-async fn after_a_flush_everything_is_loaded_once_more() {
+async fn after_a_flush_everything_is_loaded_again() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     eventually("both to answer from memory", PATIENCE, async || {
@@ -119,7 +119,7 @@ async fn after_a_flush_everything_is_loaded_once_more() {
 }
 
 #[tokio::test]
-async fn a_flush_is_noticed_though_the_answer_that_told_of_it_was_late() {
+async fn flush_is_noticed_even_if_its_heartbeat_timed_out() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.port()).await;
     let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
@@ -150,7 +150,7 @@ async fn beats(redis: &Redis) -> u64 {
 }
 
 #[tokio::test]
-async fn while_the_link_is_cut_the_memory_forgets() {
+async fn memory_stops_answering_while_the_link_is_cut() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     let local = async || (read(&other, &row).await.1 == Source::Local).then_some(());

@@ -37,7 +37,7 @@ async fn ten_thousand_cold_readers_of_fifty_exams_load_each_once() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_though_all_who_asked_but_one_go_away() {
+async fn load_survives_cancelled_callers() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
@@ -51,7 +51,7 @@ async fn a_load_goes_on_though_all_who_asked_but_one_go_away() {
 }
 
 #[tokio::test]
-async fn a_failed_load_is_one_error_for_all_who_wait_and_soon_tried_again() {
+async fn failed_load_is_shared_and_soon_retried() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     row.fails.store(1, Ordering::SeqCst);
@@ -72,7 +72,7 @@ async fn a_failed_load_is_one_error_for_all_who_wait_and_soon_tried_again() {
 }
 
 #[tokio::test]
-async fn a_load_that_takes_too_long_is_ended_for_all_who_wait_and_bars_nobody() {
+async fn slow_load_times_out_and_blocks_no_later_one() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
@@ -88,7 +88,7 @@ async fn a_load_that_takes_too_long_is_ended_for_all_who_wait_and_bars_nobody() 
 }
 
 #[tokio::test]
-async fn an_aged_value_answers_while_the_database_fails_and_is_called_stale() {
+async fn stale_value_is_served_while_the_database_fails() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     read(&cache, &row).await;
@@ -105,7 +105,7 @@ async fn an_aged_value_answers_while_the_database_fails_and_is_called_stale() {
 }
 
 #[tokio::test]
-async fn an_aged_value_answers_while_the_database_is_slow_and_the_load_goes_on() {
+async fn stale_value_is_served_while_the_load_goes_on() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     row.gate.add_permits(1);
@@ -122,7 +122,7 @@ async fn an_aged_value_answers_while_the_database_is_slow_and_the_load_goes_on()
 }
 
 #[tokio::test]
-async fn that_there_is_nothing_is_known_until_something_is_made() {
+async fn absence_is_cached_until_the_row_is_created() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     row.version.store(NO_ROW, Ordering::SeqCst);
@@ -138,7 +138,7 @@ async fn that_there_is_nothing_is_known_until_something_is_made() {
 }
 
 #[tokio::test]
-async fn a_load_that_panics_is_an_error_and_the_next_one_is_tried() {
+async fn panic_of_a_loader_is_an_error_and_not_cached() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     std::panic::set_hook(Box::new(|_| {})); // on a busy machine a backtrace takes longer than a load may
@@ -156,7 +156,7 @@ fn false_at_run_time() -> bool {
 }
 
 #[tokio::test]
-async fn a_load_longer_than_the_lease_keeps_it() {
+async fn long_load_keeps_its_lease() {
     eventually("a machine that has time", PATIENCE, async || keeps_its_lease().await.then_some(())).await;
 }
 
@@ -188,7 +188,7 @@ async fn keeps_its_lease() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_once_it_is_made() {
+async fn ten_thousand_readers_of_an_absent_row_load_once() {
     let redis = Redis::start().await;
     let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
     row.version.store(NO_ROW, Ordering::SeqCst);
@@ -221,7 +221,7 @@ async fn ten_thousand_readers_of_what_does_not_exist_load_once_and_it_is_found_o
 }
 
 #[tokio::test]
-async fn who_comes_when_twenty_thousand_wait_is_told_when_to_come_back() {
+async fn overload_returns_retry_after() {
     let (cache, row) = (Cache::builder(KEY_SPACES).local_only(), Row::gated());
     let mut waiting: Vec<_> = (0..20_000).map(|_| Box::pin(try_read(&cache, &row))).collect();
     for reader in &mut waiting {

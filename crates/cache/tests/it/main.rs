@@ -6,10 +6,10 @@ mod freshness;
 mod loads;
 mod metrics_list;
 mod model;
+mod operations;
 mod race;
 mod servers;
 mod starved;
-mod verbs;
 
 use std::{
     sync::{

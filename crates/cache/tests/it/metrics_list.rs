@@ -90,7 +90,7 @@ impl Recorder for Seen {
 }
 
 #[tokio::test]
-async fn every_metric_of_the_list_is_there_with_its_labels_and_no_other() {
+async fn exactly_the_listed_metrics_exist() {
     let seen = Seen::default();
     assert!(metrics::set_global_recorder(seen.clone()).is_ok(), "each test has a process of its own");
     let mut redis = Redis::start().await;

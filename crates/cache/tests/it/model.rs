@@ -211,7 +211,7 @@ fn explore(without: Without) -> Result<usize, &'static str> {
 }
 
 #[test]
-fn no_interleaving_leaves_or_serves_an_old_value() {
+fn no_interleaving_leaves_or_serves_a_stale_value() {
     let states = explore(Without::default()).expect("no fault");
     assert_eq!(states, 406_351, "as the crate's page says");
 }

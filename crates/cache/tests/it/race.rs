@@ -50,7 +50,7 @@ async fn read_and_write(cache: Cache, rows: Arc<[Row]>, until: Instant, raced: A
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_misses_an_own_write_and_nothing_stays_stale() {
+async fn writes_are_read_back_and_nothing_stays_stale() {
     let redis = Redis::start().await;
     let seconds = if std::env::var_os("EXAMHALL_LONG").is_some() { 60 } else { 10 };
     let (caches, until) = ([cache(&redis).await, cache(&redis).await], Instant::now() + Duration::from_secs(seconds));

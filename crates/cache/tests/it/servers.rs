@@ -10,7 +10,7 @@ use super::*;
 const SENTINEL_PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn a_slow_redis_is_soon_not_waited_for_and_used_again_once_it_is_fast() {
+async fn slow_redis_opens_the_circuit_until_it_is_fast() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.port()).await;
     let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
@@ -38,7 +38,7 @@ async fn a_slow_redis_is_soon_not_waited_for_and_used_again_once_it_is_fast() {
 }
 
 #[tokio::test]
-async fn a_change_made_while_sentinel_chooses_another_master_is_seen_by_all() {
+async fn change_during_a_sentinel_failover_is_seen_by_all() {
     let mut master = Redis::start().await;
     let sentinel = Sentinel::watch(&master).await;
     let (replica, url) = (&sentinel.replica, sentinel.url());
@@ -67,7 +67,7 @@ async fn a_change_made_while_sentinel_chooses_another_master_is_seen_by_all() {
 }
 
 #[tokio::test]
-async fn on_a_cluster_each_key_is_loaded_once_and_a_change_is_seen_within_two_seconds() {
+async fn cluster_loads_once_and_shows_changes_within_2_s() {
     let cluster = RedisCluster::start(3).await;
     let (one, other, row) = (at(&cluster.url()).await, at(&cluster.url()).await, Row::new());
     assert!(one.is_live(), "memory answers, for a short time each");

@@ -38,7 +38,7 @@ async fn all_read(readers: Vec<Reader>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_without_time_loads_once_all_the_same() {
+async fn starved_process_loads_once() {
     let redis = Redis::start().await;
     let (caches, row) = ([cache(&redis).await, cache(&redis).await], Row::gated());
     let busy = Busy::begin();
@@ -57,7 +57,7 @@ async fn a_process_without_time_loads_once_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_pause_of_redis_while_others_wait_for_a_load_costs_no_second_one() {
+async fn pauses_of_redis_cause_no_second_load() {
     let loads = eventually("pauses as short as they are meant", PATIENCE, loads_with_pauses).await;
     assert_eq!(loads, 1);
 }
@@ -87,7 +87,7 @@ async fn loads_with_pauses() -> Option<u32> {
 }
 
 #[tokio::test]
-async fn a_lease_is_renewed_and_its_value_stored_though_the_breaker_is_open() {
+async fn lease_is_renewed_and_filled_while_the_circuit_is_open() {
     eventually("a freeze shorter than a lease", PATIENCE, stores_though_the_breaker_is_open).await;
 }
 

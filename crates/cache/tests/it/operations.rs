@@ -9,7 +9,7 @@ use examhall_testkit::eventually;
 use super::*;
 
 #[tokio::test]
-async fn the_first_read_loads_and_the_others_hit_and_the_life_is_the_keys() {
+async fn first_read_loads_and_later_reads_hit() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
@@ -41,7 +41,7 @@ async fn each_level_works_alone() {
 }
 
 #[tokio::test]
-async fn get_loads_nothing_and_set_stores_for_a_given_life() {
+async fn get_loads_nothing_and_set_uses_the_given_ttl() {
     let redis = Redis::start().await;
     let (one, other) = (cache(&redis).await, cache(&redis).await);
     assert!(one.get(&KEY).await.is_none());
@@ -61,7 +61,7 @@ async fn set(cache: &Cache, fresh: impl Fn() -> Fresh<ExamKey>, life: Duration) 
 }
 
 #[tokio::test]
-async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
+async fn set_value_replaces_the_old_one_in_memory_at_once() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     for version in 1..100 {
@@ -74,7 +74,7 @@ async fn what_is_set_is_read_at_once_by_who_has_the_old_value_in_memory() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_not_set_and_bars_nobody() {
+async fn oversize_value_is_not_set_and_blocks_no_load() {
     let redis = Redis::start().await;
     for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
         let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
@@ -86,7 +86,7 @@ async fn what_is_too_large_is_not_set_and_bars_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_served_and_not_kept_and_bars_nobody() {
+async fn oversize_value_is_served_and_not_stored() {
     let redis = Redis::start().await;
     let cache = cache(&redis).await;
     for _ in 0..2 {
@@ -104,7 +104,7 @@ async fn what_is_too_large_is_served_and_not_kept_and_bars_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_set_while_a_load_is_on_its_way_is_not_stored() {
+async fn set_during_a_load_is_not_stored() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
     let waiting = reader(&one, &row);
@@ -116,7 +116,7 @@ async fn what_is_set_while_a_load_is_on_its_way_is_not_stored() {
 }
 
 #[tokio::test]
-async fn many_keys_are_loaded_in_one_call_and_cached_ones_not_at_all() {
+async fn many_keys_are_loaded_in_one_call() {
     // Loads wait for each other for 30 ms, which a busy machine may exceed.
     eventually("one call per read", PATIENCE, async || (calls_of_two_reads().await == 2).then_some(())).await;
 }
@@ -152,7 +152,7 @@ async fn calls_of_two_reads() -> usize {
 }
 
 #[tokio::test]
-async fn the_stored_bytes_are_those_to_send_in_each_coding() {
+async fn stored_bytes_are_sent_in_each_coding() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -163,7 +163,7 @@ async fn the_stored_bytes_are_those_to_send_in_each_coding() {
 }
 
 #[tokio::test]
-async fn keys_carry_the_prefix_and_prefixes_do_not_meet() {
+async fn keys_carry_their_prefix() {
     let redis = Redis::start().await;
     let (blue, row) = (Cache::builder(KEY_SPACES).prefix("blue:").open(&redis.url()).expect("a good URL"), Row::new());
     blue.ready().await.expect("connected");
@@ -176,7 +176,7 @@ async fn keys_carry_the_prefix_and_prefixes_do_not_meet() {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_counts_as_absent_and_is_left_alone() {
+async fn unreadable_entry_counts_as_absent_and_is_kept() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     redis.command::<String>(&["SET", &format!("exam:{}", KEY.0), "9 of the next release"]).await;
@@ -187,7 +187,7 @@ async fn an_entry_that_cannot_be_read_counts_as_absent_and_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_key_is_warmed_once_in_the_fleet_and_stays_pinned() {
+async fn key_is_warmed_by_one_process_and_stays_pinned() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     read(&one, &row).await;
@@ -217,7 +217,7 @@ async fn warm(cache: &Cache, row: &Row, lasting: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn what_could_not_be_warmed_or_was_changed_is_warmed_by_the_next_who_tries() {
+async fn failed_or_invalidated_warming_is_repeated() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     let lasting = Duration::from_hours(4);
@@ -233,7 +233,7 @@ async fn what_could_not_be_warmed_or_was_changed_is_warmed_by_the_next_who_tries
 }
 
 #[tokio::test]
-async fn what_a_process_died_warming_is_warmed_by_another() {
+async fn warming_of_a_dead_process_is_taken_over() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
     let lasting = Duration::from_hours(4);
@@ -247,7 +247,7 @@ async fn what_a_process_died_warming_is_warmed_by_another() {
 }
 
 #[tokio::test]
-async fn what_is_read_near_its_soft_end_is_loaded_anew_in_the_background() {
+async fn value_near_its_soft_end_is_refreshed_in_background() {
     let redis = Redis::start().await;
     let (cache, row) = (Cache::builder(KEY_SPACES).redis_only().open(&redis.url()).expect("a good URL"), Row::new());
     cache.ready().await.expect("connected");

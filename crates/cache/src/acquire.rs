@@ -1,0 +1,118 @@
+//! Answers to `acquire.lua`: the value, or the lease with which to load it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use examhall_redis::Value;
+
+/// Lease of a load, as its fencing token: good for one fill, and void after any invalidation.
+#[derive(Clone)]
+pub(crate) struct LeaseToken(String);
+
+/// When a value that is cached is loaded again.
+#[derive(Clone, Copy)]
+pub(crate) enum Refresh {
+    Never,
+    /// If its remaining time to live is at most this: nobody has refreshed it since the caller read that.
+    IfTtlAtMost(Duration),
+    Always,
+}
+
+/// What Redis answered to an acquisition.
+pub(crate) enum Acquired {
+    /// The value, with its remaining time to live; `None` if it has no end.
+    Value { bytes: Bytes, ttl: Option<Duration> },
+    /// The caller loads.
+    Lease(LeaseToken),
+    /// Another caller loads.
+    Busy,
+    /// A change is being committed: load, and store nothing.
+    Marked,
+}
+
+/// First element of the script's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcquireCode {
+    Value = 1,
+    Busy = 2,
+    Granted = 3,
+    Marked = 4,
+}
+
+impl AcquireCode {
+    const ALL: [Self; 4] = [Self::Value, Self::Busy, Self::Granted, Self::Marked];
+
+    /// Returns the code as the label `result` of metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Busy => "busy",
+            Self::Granted => "granted",
+            Self::Marked => "marked",
+        }
+    }
+}
+
+impl TryFrom<i64> for AcquireCode {
+    type Error = i64;
+
+    fn try_from(code: i64) -> Result<Self, i64> {
+        Self::ALL.into_iter().find(|known| *known as i64 == code).ok_or(code)
+    }
+}
+
+impl LeaseToken {
+    /// Draws a token for one acquisition. A token is never used again: an acquisition without an answer may still arrive,
+    /// after an invalidation.
+    pub(crate) fn draw() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    pub(crate) fn to_arg(&self) -> Value {
+        self.0.as_str().into()
+    }
+}
+
+impl Refresh {
+    /// Returns the remaining time to live up to which a value is loaded again, in ms.
+    pub(crate) fn to_arg(self) -> Value {
+        match self {
+            Self::Never => "-1".into(),
+            Self::IfTtlAtMost(ttl) => ttl.as_millis().to_string().into(),
+            Self::Always => (i64::from(u32::MAX) * 1_000).to_string().into(),
+        }
+    }
+}
+
+impl Acquired {
+    pub(crate) fn of(answer: Value, token: LeaseToken, space: &'static str) -> Self {
+        let mut answer = answer.into_array().into_iter();
+        let code = answer.next().and_then(|code| AcquireCode::try_from(code.as_i64()?).ok());
+        let code = code.unwrap_or(AcquireCode::Marked); // storing nothing is always safe
+        metrics::counter!("cache_lease_total", "result" => code.name(), "ns" => space).increment(1);
+        match code {
+            AcquireCode::Value => {
+                let bytes = answer.next().and_then(Value::into_bytes).unwrap_or_default();
+                let ttl = answer.next().and_then(|ttl| u64::try_from(ttl.as_i64()?).ok());
+                Self::Value { bytes, ttl: ttl.map(Duration::from_millis) }
+            }
+            AcquireCode::Busy => Self::Busy,
+            AcquireCode::Granted => Self::Lease(token),
+            AcquireCode::Marked => Self::Marked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acquire_codes_are_those_of_the_script() {
+        let names = AcquireCode::ALL.map(|code| code.name().to_uppercase()).join(", ");
+        let codes = AcquireCode::ALL.map(|code| (code as i64).to_string()).join(", ");
+        assert!(include_str!("lua/acquire.lua").contains(&format!("local {names} = {codes}\n")), "{names}");
+        assert_eq!(AcquireCode::ALL.map(|code| AcquireCode::try_from(code as i64)), AcquireCode::ALL.map(Ok));
+        assert_eq!(AcquireCode::try_from(0), Err(0));
+    }
+}

@@ -1,0 +1,102 @@
+//! Reads: one key, with or without a loader.
+
+use std::{future::Future, sync::Arc};
+
+use examhall_core::CacheKey;
+
+use crate::{
+    Cache, Cached, Fresh, ReadError, Source,
+    entry::Entry,
+    flight::WaiterGuard,
+    request::{Load, ReadRequest, to_load},
+};
+
+/// Readers that may wait at once; more are rejected.
+const MAX_WAITERS: usize = 20_000;
+
+impl Cache {
+    /// Returns the value of `key`: from memory, from Redis, or from `load`, whose result is then cached for the key's
+    /// life. `load` returns `None` if there is no value; that is cached too, for 5 s.
+    ///
+    /// Concurrent reads share one run of `load` in all processes that use the same Redis (single flight). It runs to its
+    /// end even if its callers are cancelled.
+    ///
+    /// # Errors
+    /// Returns the error of `load`, shared by all who waited for it, or [`ReadError::TooSlow`], [`ReadError::Crowded`]. An
+    /// outage of Redis is no error: every process then loads for itself.
+    pub async fn get_or_load<K, E, F>(
+        &self,
+        key: &K,
+        load: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(Option<Cached<K>>, Source), ReadError>
+    where
+        K: CacheKey,
+        E: std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
+    {
+        self.get_or(key, || to_load(async move { load().await.map_err(ReadError::loader) })).await
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), with a loader whose type is erased.
+    pub(crate) async fn get_or<K: CacheKey>(
+        &self,
+        key: &K,
+        load: impl FnOnce() -> Load,
+    ) -> Result<(Option<Cached<K>>, Source), ReadError> {
+        let name = self.0.name(key);
+        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
+            count(if entry.is_nothing() { "negative" } else { "l1" });
+            return Ok((Cached::of(entry), Source::Local));
+        }
+        let answer = self.join_flight(&name, || ReadRequest::of::<K>(&name, load())).await;
+        if answer.is_err() {
+            count("error");
+        }
+        let (entry, source) = answer?;
+        Ok((Cached::of(entry), source))
+    }
+
+    async fn join_flight(
+        &self,
+        name: &str,
+        request: impl FnOnce() -> ReadRequest,
+    ) -> Result<(Arc<Entry>, Source), ReadError> {
+        let waiter = WaiterGuard::begin(&self.0.flights.waiting, MAX_WAITERS);
+        let Some(_waiter) = waiter else { return Err(ReadError::crowded()) };
+        let (flight, is_ours) = self.0.flights.join(name);
+        if is_ours {
+            self.0.runtime.handle().spawn(Arc::clone(&self.0).run_flight(Arc::clone(&flight), request()));
+        }
+        let outcome = flight.landed().await;
+        if let Ok((entry, source)) = &outcome {
+            count(match source {
+                _ if !is_ours => "joined",
+                Source::Loaded => "loaded",
+                Source::Bypass => "bypass",
+                _ if entry.is_nothing() => "negative",
+                Source::Stale => "stale",
+                Source::Local | Source::Redis => "l2",
+            });
+        }
+        outcome
+    }
+
+    /// Returns the cached value of `key`, and loads nothing.
+    pub async fn get<K: CacheKey>(&self, key: &K) -> Option<Cached<K>> {
+        let name = self.0.name(key);
+        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
+            return Cached::of(entry);
+        }
+        let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
+        Cached::of(Arc::new(Entry::decode::<K>(&bytes)?))
+    }
+}
+
+fn count(outcome: &'static str) {
+    if outcome == "l1" {
+        // This metric's key is built at compile time, since it is counted on every hit.
+        metrics::counter!("cache_requests_total", "outcome" => "l1").increment(1);
+        return;
+    }
+    metrics::counter!("cache_requests_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,50 @@
+//! What a read of one key needs: its name, its life, its type and its loader.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use examhall_core::{CacheKey, Life};
+
+use crate::{Fresh, ReadError, entry::Entry};
+
+/// A loader with its type erased.
+pub(crate) type Load = Pin<Box<dyn Future<Output = Result<Entry, ReadError>> + Send>>;
+
+/// A read of one key, with its type erased.
+pub(crate) struct ReadRequest {
+    pub(crate) name: Arc<str>,
+    pub(crate) life: Life,
+    pub(crate) decode: fn(&Bytes) -> Option<Entry>,
+    pub(crate) load: Load,
+}
+
+impl ReadRequest {
+    pub(crate) fn of<K: CacheKey>(name: &str, load: Load) -> Self {
+        Self { name: name.into(), life: K::LIFE, decode: Entry::decode::<K>, load }
+    }
+
+    /// Returns whether to refresh the entry early (XFetch): the slower its load and the nearer its end, the likelier
+    /// (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
+    pub(crate) fn is_refresh_due(&self, entry: &Entry, ttl: Duration) -> bool {
+        let (Some(soft), None) = (self.life.soft, entry.pin) else { return false };
+        let until_soft = ttl.as_secs_f64() + soft.as_secs_f64() - self.life.hard.as_secs_f64();
+        -entry.took.as_secs_f64() * fastrand::f64().max(f64::MIN_POSITIVE).ln() >= until_soft
+    }
+}
+
+/// Erases the type of a loader.
+pub(crate) fn to_load<K: CacheKey>(
+    load: impl Future<Output = Result<Option<Fresh<K>>, ReadError>> + Send + 'static,
+) -> Load {
+    Box::pin(async move {
+        let began = Instant::now();
+        match load.await? {
+            Some(fresh) => Entry::of_fresh(fresh, began.elapsed()).map_err(ReadError::loader),
+            None => Ok(Entry::nothing(began.elapsed())),
+        }
+    })
+}

@@ -1,0 +1,53 @@
+//! How long entries are kept, in memory and in Redis.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cache::Inner,
+    entry::Entry,
+    flight::FlightTicket,
+    local::{Basis, LocalEntry, PROOF},
+};
+
+/// Time to live of the fact that there is no value (negative caching).
+const NOTHING_LASTS: Duration = Duration::from_secs(5);
+
+/// How long memory may serve an entry, and what makes that safe.
+#[derive(Clone, Copy)]
+pub(crate) struct Retention {
+    pub(crate) ttl: Duration,
+    pub(crate) basis: Basis,
+}
+
+impl Inner {
+    /// Keeps an entry in memory, unless its key was invalidated since `ticket` was issued. Without a link it is kept for
+    /// 2 s at most. A random part of the time is cut off, so that entries do not expire together.
+    pub(crate) fn keep_local(&self, name: &Arc<str>, entry: &Arc<Entry>, retention: Retention, ticket: &FlightTicket) {
+        let Some(local) = &self.local else { return };
+        let Retention { mut ttl, mut basis } = retention;
+        if self.redis.is_some() && !self.is_linked {
+            (ttl, basis) = (ttl.min(PROOF), Basis::Ttl);
+        }
+        if entry.is_nothing() {
+            ttl = ttl.min(NOTHING_LASTS);
+        }
+        if !ttl.is_zero() {
+            let until = Instant::now() + ttl.mul_f64(0.8 + fastrand::f64() / 5.0);
+            let entry = LocalEntry { entry: Arc::clone(entry), until, epoch: ticket.epoch, basis };
+            self.flights.if_untainted(ticket, || local.insert(Arc::clone(name), entry));
+        }
+    }
+}
+
+/// Returns the time to live in Redis: up to a tenth less than `hard`, so that entries stored together do not expire
+/// together. A pinned entry becomes stale only after its pin has ended.
+pub(crate) fn redis_ttl(entry: &Entry, hard: Duration) -> Duration {
+    if entry.is_nothing() {
+        return NOTHING_LASTS;
+    }
+    let ttl = hard.mul_f64(1.0 - fastrand::f64() / 10.0);
+    entry.pin.map_or(ttl, |pin| ttl.max(pin + entry.grace))
+}
