@@ -12,7 +12,7 @@ use crate::{
     script,
 };
 
-/// Largest number of jobs that one script reads.
+/// Jobs that one script looks at.
 const STEP: u32 = 500;
 
 /// What happens to a job's attempts when it is retried by hand.

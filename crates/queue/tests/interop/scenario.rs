@@ -1,4 +1,4 @@
-//! Fixture of a scenario: Redis, Node.js and a queue.
+//! A scenario's surroundings.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,20 +6,21 @@ use examhall_queue::{Connection, JobOptions, NewJob, Queue, WorkerOptions};
 use examhall_testkit::{Redis, eventually};
 use serde_json::{Value, json};
 
-use crate::{layout, node::Node, ours::Ours, snapshot::Snapshot};
+use crate::{node::Node, ours::Ours, snapshot::Snapshot, sweep};
 
 pub(crate) const PREFIX: &str = "bull:email:";
 
-/// Long enough for a busy machine.
+/// Far longer than anything takes, so that a busy machine fails no test.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Largest delay in ms after a wake-up: a very busy machine needs 150 ms, and without the wake-up it would be far longer.
+/// The most, in ms, that something may come late which a signal starts: a very busy machine's 150 ms, and far less than
+/// it would take without the signal.
 pub(crate) const PROMPT: i64 = 4_000;
 
-/// Longest block of the workers of such a scenario, in s.
+/// How long the workers of such a scenario sleep without one, in s.
 pub(crate) const DRAIN_DELAY: u64 = 9;
 
-/// A queue `bull:email` on a Redis of its own, with a Node.js process.
+/// A queue `bull:email` on a Redis of its own, with Node.js at hand.
 pub(crate) struct Scenario {
     pub(crate) redis: Redis,
     pub(crate) node: Node,
@@ -39,7 +40,7 @@ impl Scenario {
         self.queue.add(NewJob { name: "mail".to_owned(), data, options }).await.expect("added")
     }
 
-    /// Writes a job without a marker, as another client might.
+    /// Writes a job as a stranger might, who knows the layout and gives no signal.
     pub(crate) async fn write_raw(&self, id: &str, data: &Value, options: &Value) {
         let [key, wait] = [id, "wait"].map(|name| format!("{PREFIX}{name}"));
         let (data, options, now) = (data.to_string(), options.to_string(), now_ms().to_string());
@@ -57,16 +58,16 @@ impl Scenario {
         Snapshot::take(&self.redis).await
     }
 
-    /// Waits until `ready` holds, and returns the snapshot.
+    /// Waits until what `ready` looks for is there, and gives the moment's snapshot.
     pub(crate) async fn once(&self, what: &str, ready: impl Fn(&Snapshot) -> bool) -> Snapshot {
         eventually(what, TIMEOUT, || async { Some(self.snapshot().await).filter(&ready) }).await
     }
 
-    /// Waits until N jobs are in a state, and returns the snapshot.
+    /// Waits until so many jobs are in this state, and gives the moment's snapshot.
     pub(crate) async fn once_in(&self, state: &str, count: usize) -> Snapshot {
         let size = format!("{} {PREFIX}{state}", if state == "active" { "LLEN" } else { "ZCARD" });
         let all_there = || async {
-            // Snapshots are too expensive for polling while a fleet works.
+            // A snapshot costs too much to take one after the other while a fleet works.
             if self.redis.cmd::<usize>(&size).await != count {
                 return None;
             }
@@ -85,12 +86,12 @@ impl Scenario {
         }
     }
 
-    /// Ends a scenario: checks the layout, lists all jobs with BullMQ, and ends Node.
-    pub(crate) async fn check(&self) {
-        layout::check(&self.snapshot().await);
+    /// Every scenario's end: the layout's rules hold, and BullMQ can list every job. Node has gone then.
+    pub(crate) async fn sweep(&self) {
+        sweep::check(&self.snapshot().await);
         self.node.queue("getJobs", json!([])).await;
         for event in ["unhandled", "events-error"] {
-            assert_eq!(self.node.messages(event), Vec::<Value>::new());
+            assert_eq!(self.node.told(event), Vec::<Value>::new());
         }
         self.node.kill().await;
     }
@@ -102,7 +103,7 @@ pub(crate) async fn connect(url: &str) -> Connection {
     connection
 }
 
-/// Returns the time in ms since 1970; Node has the same clock.
+/// Milliseconds since 1970; Node's clock is the same.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the year 292 million")

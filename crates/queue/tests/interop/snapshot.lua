@@ -1,4 +1,4 @@
--- Reads all keys under a prefix as JSON: {name after the prefix = {type, value}}
+-- Everything under a prefix at one moment, as JSON: {name after the prefix = {type, value}}
 -- ARGV prefix
 local reads = {
   string = function(key) return redis.call('GET', key) end,

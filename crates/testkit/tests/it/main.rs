@@ -17,6 +17,7 @@ mod lost;
 mod memory;
 mod migrate;
 mod modes;
+mod module_graph;
 mod operators_docs;
 mod outage;
 mod outbox;
