@@ -223,7 +223,7 @@ fn knows(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Whether gzip is named in `Accept-Encoding`, and not with `q=0` (RFC 9110, section 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
     let (mut named, mut any) = (None, None);
     for one in lists.flat_map(|list| list.split(',')) {

@@ -1,38 +1,109 @@
-//! `/openapi.json`, and `/docs`: a page to try the API on, without anything from elsewhere.
+//! `/openapi.json`, and `/docs`: Swagger UI, which is a part of the program and needs nothing from elsewhere.
 
-use std::sync::LazyLock;
+use std::{
+    io::{self, Read},
+    sync::LazyLock,
+};
 
-use actix_web::{HttpResponse, http::Method, web};
+use actix_web::{
+    HttpRequest, HttpResponse, Route,
+    http::{
+        Method,
+        header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY},
+    },
+    web,
+};
+use flate2::read::GzDecoder;
 
-use crate::http::resource::resource;
+use crate::http::{problem::Problem, resource::resource, respond::takes_gzip};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| super::document().to_string());
-const PAGE: &str = include_str!("../../templates/docs/index.html");
-const SCRIPT: &str = include_str!("../../templates/docs/try.js");
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
+
+/// No script or style but those below, and images only in the style itself.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// A file of the page, see `assets/docs/README.md`.
+struct Asset {
+    path: &'static str,
+    content_type: &'static str,
+    content: Content,
+}
+
+#[derive(Clone, Copy)]
+enum Content {
+    Text(&'static str),
+    Gzip(&'static [u8]),
+}
+
+const ASSETS: [Asset; 5] = [
+    Asset {
+        path: "/docs",
+        content_type: "text/html; charset=utf-8",
+        content: Content::Text(include_str!("../../assets/docs/index.html")),
+    },
+    Asset {
+        path: "/docs/init.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: Content::Text(include_str!("../../assets/docs/init.js")),
+    },
+    Asset {
+        path: "/docs/licenses.txt",
+        content_type: "text/plain; charset=utf-8",
+        content: Content::Text(include_str!("../../assets/docs/licenses.txt")),
+    },
+    Asset {
+        path: "/docs/swagger-ui-bundle.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: Content::Gzip(include_bytes!("../../assets/docs/swagger-ui-bundle.js.gz")),
+    },
+    Asset {
+        path: "/docs/swagger-ui.css",
+        content_type: "text/css; charset=utf-8",
+        content: Content::Gzip(include_bytes!("../../assets/docs/swagger-ui.css.gz")),
+    },
+];
+
 pub(super) fn routes(app: &mut web::ServiceConfig) {
-    app.service(resource("/openapi.json", vec![(Method::GET, web::get().to(document))]))
-        .service(resource("/docs", vec![(Method::GET, web::get().to(page))]))
-        .service(resource("/docs/try.js", vec![(Method::GET, web::get().to(script))]));
+    app.service(resource("/openapi.json", vec![(Method::GET, web::get().to(document))]));
+    for asset in &ASSETS {
+        app.service(resource(asset.path, vec![(Method::GET, route(asset))]));
+    }
 }
 
 async fn document() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
 }
 
-async fn page() -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.content_type("text/html; charset=utf-8").insert_header(("content-security-policy", POLICY)).body(PAGE)
+fn route(asset: &'static Asset) -> Route {
+    web::get().to(move |request: HttpRequest| async move { answer(asset, takes_gzip(request.headers())) })
 }
 
-async fn script() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(SCRIPT)
+fn answer(asset: &Asset, takes_gzip: bool) -> Result<HttpResponse, Problem> {
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(asset.content_type)
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((VARY, "accept-encoding"))
+        .insert_header((CACHE_CONTROL, "public, max-age=3600"));
+    Ok(match asset.content {
+        Content::Text(text) => response.body(text),
+        Content::Gzip(bytes) if takes_gzip => response.insert_header((CONTENT_ENCODING, "gzip")).body(bytes),
+        Content::Gzip(bytes) => response.body(inflated(bytes).map_err(|error| Problem::internal(&error))?),
+    })
+}
+
+fn inflated(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 #[cfg(test)]
 mod tests {
+    use ring::digest::{SHA256, digest};
+
+    use super::*;
     use crate::routes::document;
 
     /// `UPDATE_OPENAPI=1` writes the copy.
@@ -68,6 +139,19 @@ mod tests {
             let shown = document["components"]["schemas"][name].to_string();
             for key in ["correct", "tolerance", "accepted", "\"answer\""] {
                 assert!(!shown.contains(key), "{name} shows {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn swagger_ui_is_as_it_was_published() {
+        let table = include_str!("../../assets/docs/README.md");
+        for asset in &ASSETS {
+            if let Content::Gzip(bytes) = asset.content {
+                let hash = digest(&SHA256, &inflated(bytes).expect("gzip"));
+                let hash = format!("{hash:?}").replace("SHA256:", "");
+                let name = asset.path.trim_start_matches("/docs/");
+                assert!(table.contains(&format!("| `{name}` | `{hash}` |")), "{name} has {hash}");
             }
         }
     }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, io::Read, path::PathBuf};
 
 use examhall_testkit::Process;
 use reqwest::Method;
@@ -64,12 +64,30 @@ async fn the_page_to_try_it_needs_nothing_from_elsewhere() {
     let api = Api::start().await;
     let page = api.get("/docs").await;
     let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("http") && !policy.contains('*'), "{policy}");
     let page = page.text().await.expect("text");
-    let script = api.get("/docs/try.js").await.text().await.expect("text");
-    for text in [page, script] {
-        assert!(!text.contains("http://") && !text.contains("https://"), "{text}");
+    assert!(!page.contains("<style") && !page.contains("<script>"), "{page}");
+    let mut files: Vec<_> = page.split("src=\"").chain(page.split("href=\"")).skip(1).collect();
+    files.retain(|rest| rest.starts_with('/'));
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let path = file.split('"').next().expect("an address");
+        let (plain, packed) = (api.get(path).await, api.request(Method::GET, path).header("accept-encoding", "gzip"));
+        assert_eq!(plain.status(), 200, "{path}");
+        let packed = packed.send().await.expect("an answer");
+        let is_packed = packed.headers().get("content-encoding").is_some_and(|coding| coding == "gzip");
+        let (plain, bytes) = (plain.bytes().await.expect("a body"), packed.bytes().await.expect("a body"));
+        let mut unpacked = Vec::new();
+        if is_packed {
+            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).expect("gzip");
+        } else {
+            unpacked.extend(bytes);
+        }
+        assert!(unpacked == plain, "{path}");
     }
+    let script = api.get("/docs/init.js").await.text().await.expect("text");
+    assert!(!(page + &script).contains("://"), "{script}");
     api.stop().await;
 }
 
@@ -108,8 +126,10 @@ fn routes_are_made_of_operations_alone() {
     assert_eq!(files("web::method("), BTreeSet::from(["openapi/operation.rs".to_owned()]));
     // What is not under `/api/v1`, and not in the document.
     let pages: BTreeSet<_> = sources_with("resource(\"").into_iter().map(|(_, path)| path).collect();
-    let expected = ["/docs", "/docs/try.js", "/healthz", "/openapi.json", "/readyz", "/reset", "/verify"];
+    let expected = ["/healthz", "/openapi.json", "/readyz", "/reset", "/verify"];
     assert_eq!(pages, expected.map(str::to_owned).into());
+    let assets: BTreeSet<_> = sources_with("path: \"").into_iter().map(|(file, _)| file).collect();
+    assert_eq!(assets, BTreeSet::from(["routes/docs.rs".to_owned()]));
 }
 
 #[tokio::test]
@@ -119,7 +139,17 @@ async fn head_answers_wherever_get_does_without_a_body() {
     let seeded = api.seed().await;
     let exam = seeded["examId"].as_str().expect("an id");
     let token = api.log_in(&seeded["authorEmail"]).await;
-    let pages = ["/healthz", "/readyz", "/docs", "/docs/try.js", "/openapi.json", "/verify", "/reset", "/nowhere"];
+    let pages = [
+        "/healthz",
+        "/readyz",
+        "/docs",
+        "/docs/init.js",
+        "/docs/swagger-ui.css",
+        "/openapi.json",
+        "/verify",
+        "/reset",
+        "/nowhere",
+    ];
     let made_up = "00000000-0000-0000-0000-000000000000";
     let gets = operations(&document).into_iter().filter(|(method, ..)| *method == Method::GET);
     let paths = gets.map(|(_, path, _)| path.replace(&format!("/exams/{made_up}"), &format!("/exams/{exam}")));

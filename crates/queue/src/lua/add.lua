@@ -25,10 +25,10 @@ end
 
 local ids, waiting, before_others, prioritized, delayed = {}, {}, {}, {}, false
 for i = 1, count do
-  local id, name, data, opts, timestamp, rest = unpack(ARGV, (i - 1) * WIDTH + 1, i * WIDTH)
+  local id, name, data, opts, timestamp, extras = unpack(ARGV, (i - 1) * WIDTH + 1, i * WIDTH)
   local delay, priority, lifo, ttl, deduplication_id = '0', '0', '0', '0', ''
-  if rest ~= '' then
-    delay, priority, lifo, ttl, deduplication_id = string.match(rest, '^(%d+) (%d+) (%d) (%d+) (.*)$')
+  if extras ~= '' then
+    delay, priority, lifo, ttl, deduplication_id = string.match(extras, '^(%d+) (%d+) (%d) (%d+) (.*)$')
   end
   local taken = id ~= '' and redis.call('EXISTS', P .. id) == 1
   if id == '' then id = integer(counter + i) end

@@ -1,7 +1,7 @@
 -- Removes old jobs of one state. Jobs that workers have or that only BullMQ can handle stay.
 -- KEYS[1] meta
 -- ARGV    name of the key, time up to which jobs are old (ms since 1970), number of jobs to remove, number to skip,
---         number to look at, '1' to write an event
+--         number to read, '1' to write an event
 -- Returns {ids of removed jobs, number of jobs left as they were, 1 if there may be more}
 local place, before, most = ARGV[1], number(ARGV[2]), number(ARGV[3])
 local from, to = number(ARGV[4]), number(ARGV[4]) + number(ARGV[5]) - 1

@@ -12,8 +12,8 @@ end
 
 local outcomes = {
   -- reason, stacktrace as JSON, `attempts count age`
-  failed = function(id, made, deduplication_id, reason, stacktrace, rest)
-    local attempts, limit = string.match(rest, '^(%S+) (.*)$')
+  failed = function(id, made, deduplication_id, reason, stacktrace, spec)
+    local attempts, limit = string.match(spec, '^(%S+) (.*)$')
     if deduplication_id ~= '' then free_deduplication_id(deduplication_id, id) end
     redis.call('HDEL', P .. id, 'defa')
     retain(id, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', made)

@@ -1,8 +1,8 @@
 -- One poll of a worker: reports how its runs ended, then takes new jobs.
 -- KEYS[1] meta
 -- ARGV    now in ms, lock in ms, worker name or '', token for the taken jobs, number of jobs wanted, longest data in
---         bytes, then for each report: id, token, outcome, attempts made, deduplication id or '', and three arguments of
---         the outcome: those of `completed` are returnvalue as JSON and `count age`, for the others see outcomes.lua
+--         bytes, then for each report: id, token, outcome, attempts made, deduplication id or '', and three arguments
+--         of the outcome: those of `completed` are returnvalue as JSON and `count age`, for the others see outcomes.lua
 -- Returns {code of each report, {id, token, fields, 0 or the length of data too long to be read} of each taken job,
 --          when the next delayed job is due or 0, how long the rate limit lasts or 0, number of active jobs,
 --          ids of jobs whose hashes are gone}

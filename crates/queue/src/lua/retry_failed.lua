@@ -1,7 +1,7 @@
 -- Runs some of the failed jobs again.
 -- KEYS[1] meta
 -- ARGV    text that the reason must contain or '', '1' to reset attempts, now (ms since 1970): later failures are left
---         out, number of jobs to skip, number of jobs to look at
+--         out, number of jobs to skip, number of jobs to read
 -- Returns {number of retried jobs, number of jobs left as they were, 1 if there may be more}
 local ids = redis.call('ZRANGEBYSCORE', P .. 'failed', '-inf', ARGV[3], 'LIMIT', ARGV[4], ARGV[5])
 local retried = 0

@@ -12,7 +12,7 @@ use crate::{
     script,
 };
 
-/// Jobs that one script looks at.
+/// Largest number of jobs that one script reads.
 const STEP: u32 = 500;
 
 /// What happens to a job's attempts when it is retried by hand.

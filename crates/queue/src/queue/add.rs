@@ -117,13 +117,13 @@ fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
         data.into(),
         opts.into(),
         now.clone(),
-        rest(options),
+        extras(options),
     ];
     Ok(Checked { args, bytes })
 }
 
 /// Delay, priority, place and deduplication, which most jobs do not have, as `add.lua` takes them.
-fn rest(options: &JobOptions) -> Value {
+fn extras(options: &JobOptions) -> Value {
     let JobOptions { delay, priority, lifo, deduplication, .. } = options;
     if delay.is_zero() && *priority == 0 && !lifo && deduplication.is_none() {
         return Value::from_static_str("");

@@ -1,4 +1,4 @@
-//! Bull Board over a queue of ours: A30.
+//! Bull Board on our queue: A30.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ scenarios![a30_bull_board_shows_and_changes_our_jobs, a30_bull_board_lists_our_w
 
 const STATES: &[&str] = &["waiting", "prioritized", "active", "delayed", "completed", "failed"];
 
-/// What the page shows under one tab.
+/// Returns what the page shows in one tab.
 async fn tab(scenario: &Scenario, status: &str) -> Value {
     let query = json!({"activeQueue": "email", "status": status});
     let request = json!({"method": "get", "route": "/api/queues", "query": query});
-    let answer = scenario.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.request("board", request).await.expect("the board answers");
     let queue = &answer["body"]["queues"][0];
     assert_eq!(queue["name"], "email", "{answer}");
     queue.clone()
 }
 
-/// Presses a button; `what` stands behind the queue's address.
+/// Presses a button; `what` follows the queue's address.
 async fn press(scenario: &Scenario, what: &str, params: Value) -> Value {
     let mut params = params;
     params["queueName"] = "email".into();
     let request = json!({"method": "put", "route": format!("/api/queues/:queueName/{what}"), "params": params});
-    let answer = scenario.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.request("board", request).await.expect("the board answers");
     assert!(answer["status"].as_u64().is_some_and(|status| status < 300), "{what}: {answer}");
     answer
 }
@@ -72,7 +72,7 @@ async fn a30_bull_board_shows_and_changes_our_jobs(scenario: &Scenario) {
     scenario.once_in("completed", 6).await;
     press(scenario, ":jobId/clean", json!({"jobId": failed})).await;
     assert!(scenario.once_in("completed", 5).await.hash(&failed).is_empty());
-    // The button spares what ended within the last 5 s.
+    // The button keeps jobs that ended within the last 5 s.
     let clean = || async {
         press(scenario, "clean/:queueStatus", json!({"queueStatus": "completed"})).await;
         scenario.snapshot().await.members("completed").is_empty().then_some(())
@@ -88,7 +88,7 @@ async fn a30_bull_board_lists_our_worker(scenario: &Scenario) {
     assert_eq!(tab(scenario, "latest").await["hasWorkers"], true);
     let params = json!({"queueName": "email"});
     let request = json!({"method": "get", "route": "/api/queues/:queueName/workers", "params": params});
-    let answer = scenario.node.ask("board", request).await.expect("the board answers");
+    let answer = scenario.node.request("board", request).await.expect("the board answers");
     let workers = answer["body"]["workers"].as_array().cloned().unwrap_or_default();
     let names: Vec<_> = workers.iter().map(|worker| &worker["name"]).collect();
     assert_eq!(names, ["rust-1"], "{answer}");

@@ -1,4 +1,4 @@
-//! Everybody at once: A27.
+//! Workers and producers of all kinds at once: A27.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     scenario::{Scenario, TIMEOUT},
 };
 
-/// From each of the three producers.
+/// Number of jobs of each of the three producers.
 const JOBS: u32 = 200;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a27_mixed_fleet_runs_each_attempt_once() {
     for _ in 0..rounds() {
         let scenario = Scenario::start(6).await;
         fleet(&scenario).await;
-        scenario.sweep().await;
+        scenario.check().await;
     }
 }
 
@@ -79,12 +79,12 @@ async fn fleet(scenario: &Scenario) {
         let hash = now.hash(&id);
         assert_eq!((hash["atm"].parse(), hash["ats"].parse()), (Ok(runs), Ok(runs)), "job {id}");
     }
-    assert!(!ours.ran().is_empty() && nodes.iter().all(|node| !node.runs().is_empty()), "somebody had nothing to do");
+    assert!(!ours.ran().is_empty() && nodes.iter().all(|node| !node.runs().is_empty()), "a worker ran no job");
     for node in nodes {
-        let seen = || async { (node.saw("completed").len() == all).then_some(()) };
+        let seen = || async { (node.seen("completed").len() == all).then_some(()) };
         eventually("each completion is seen", TIMEOUT, seen).await;
-        assert_eq!(node.saw("failed").len(), 0);
-        assert_eq!(node.told("worker-error"), Vec::<Value>::new());
+        assert_eq!(node.seen("failed").len(), 0);
+        assert_eq!(node.messages("worker-error"), Vec::<Value>::new());
     }
     ours.stop().await;
 }

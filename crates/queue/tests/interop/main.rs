@@ -1,4 +1,4 @@
-//! Our producer and worker beside those of Node.js on one queue: scenarios A1 to A30, each against BullMQ 5 and 6.
+//! Our producer and worker with those of Node.js on one queue: scenarios A1 to A30, each against BullMQ 5 and 6.
 //!
 //! ```text
 //!   Scenario ── Redis      a redis-server of its own
@@ -6,10 +6,11 @@
 //!        ├── Queue      our producer
 //!        └── Ours       our worker
 //! ```
-//! A scenario ends with a sweep over every key of its queue.
+//! A scenario ends with a check of every key of its queue.
 
 mod board;
 mod fleet;
+mod layout;
 mod lock;
 mod node;
 mod ours;
@@ -20,12 +21,11 @@ mod retry;
 mod scenario;
 mod snapshot;
 mod stalled;
-mod sweep;
 mod worker;
 
 use scenario::Scenario;
 
-/// Rounds of each scenario: a single failure in five is a failure.
+/// Number of rounds of each scenario, all of which must pass.
 fn rounds() -> u32 {
     if std::env::var_os("EXAMHALL_LONG").is_some() { 5 } else { 1 }
 }
@@ -34,11 +34,11 @@ async fn run(version: u8, test: impl AsyncFn(&Scenario)) {
     for _ in 0..rounds() {
         let scenario = Scenario::start(version).await;
         test(&scenario).await;
-        scenario.sweep().await;
+        scenario.check().await;
     }
 }
 
-/// Makes of each scenario a test with BullMQ 5 and one with BullMQ 6.
+/// Defines for each scenario a test with BullMQ 5 and one with BullMQ 6.
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {$(
         mod $name {

@@ -1,4 +1,4 @@
-//! BullMQ as it runs in Node.js, in a child process.
+//! BullMQ in a Node.js process.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,23 +15,23 @@ use tokio::{
     sync::Mutex as AsyncMutex,
 };
 
-/// Longer than any call takes, so that a busy machine fails no test.
+/// Long enough for any call on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A Node.js process with one version of BullMQ at hand, or both.
+/// A Node.js process with both versions of BullMQ.
 pub(crate) struct Node {
     version: u8,
     child: AsyncMutex<Child>,
     stdin: AsyncMutex<ChildStdin>,
-    /// Every line it wrote: answers, and what it tells of.
+    /// Lines that it wrote: answers and messages.
     lines: Arc<Mutex<Vec<Value>>>,
-    asked: Mutex<u64>,
+    requests: Mutex<u64>,
 }
 
-/// A run of a job by a worker of Node.
+/// A run of a job by a Node worker.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeRun {
-    /// When it began, in ms since 1970.
+    /// When it started, in ms since 1970.
     pub(crate) at: i64,
     /// The job as its handler sees it.
     pub(crate) job: Value,
@@ -50,7 +50,7 @@ fn program() -> PathBuf {
 }
 
 impl Node {
-    /// Starts one; `version` is BullMQ's where a call names none.
+    /// Starts a process; `version` is BullMQ's for requests without one.
     pub(crate) fn start(redis: &Redis, version: u8) -> Self {
         let mut command = Command::new("node");
         command.arg(program()).arg(redis.port().to_string()).kill_on_drop(true);
@@ -66,20 +66,20 @@ impl Node {
                 keep.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { version, child: AsyncMutex::new(child), stdin, lines, asked: Mutex::new(0) }
+        Self { version, child: AsyncMutex::new(child), stdin, lines, requests: Mutex::new(0) }
     }
 
-    /// BullMQ's major version.
+    /// Returns BullMQ's major version.
     pub(crate) fn version(&self) -> u8 {
         self.version
     }
 
-    /// Does `op`, in the named version where `request` has one; gives what it says, or the message of what it throws.
-    pub(crate) async fn ask(&self, op: &str, mut request: Value) -> Result<Value, String> {
+    /// Runs `op`, and returns its result or the message of its exception.
+    pub(crate) async fn request(&self, op: &str, mut request: Value) -> Result<Value, String> {
         let id = {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            *asked += 1;
-            *asked
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            *requests += 1;
+            *requests
         };
         request["id"] = id.into();
         request["op"] = op.into();
@@ -98,10 +98,12 @@ impl Node {
 
     /// Calls a method of BullMQ's `Queue`.
     pub(crate) async fn queue(&self, call: &str, args: Value) -> Value {
-        self.ask("queue", json!({"call": call, "args": args})).await.unwrap_or_else(|error| unexpected(call, &error))
+        self.request("queue", json!({"call": call, "args": args}))
+            .await
+            .unwrap_or_else(|error| unexpected(call, &error))
     }
 
-    /// Adds a job and gives its id.
+    /// Adds a job and returns its id.
     pub(crate) async fn add(&self, data: Value, options: Value) -> String {
         let job = self.queue("add", json!(["mail", data, options])).await;
         job["id"].as_str().expect("a job has an id").to_owned()
@@ -110,44 +112,44 @@ impl Node {
     /// Calls a method of BullMQ's `Job`.
     pub(crate) async fn job(&self, id: &str, call: &str, args: Value) -> Value {
         let request = json!({"jobId": id, "call": call, "args": args});
-        self.ask("job", request).await.unwrap_or_else(|error| unexpected(call, &error))
+        self.request("job", request).await.unwrap_or_else(|error| unexpected(call, &error))
     }
 
-    /// Starts a worker of Node.
+    /// Starts a Node worker.
     pub(crate) async fn worker(&self, name: &str, options: Value) {
         let request = json!({"name": name, "options": options});
-        self.ask("worker", request).await.unwrap_or_else(|error| unexpected("worker", &error));
+        self.request("worker", request).await.unwrap_or_else(|error| unexpected("worker", &error));
     }
 
-    /// Starts a `QueueEvents`: from now on it sees everything.
+    /// Starts a `QueueEvents`, which sees events from now on.
     pub(crate) async fn listen(&self) {
-        self.ask("events", json!({})).await.unwrap_or_else(|error| unexpected("events", &error));
+        self.request("events", json!({})).await.unwrap_or_else(|error| unexpected("events", &error));
     }
 
-    /// Everything of this kind that it has told of.
-    pub(crate) fn told(&self, event: &str) -> Vec<Value> {
+    /// Returns its messages of one kind.
+    pub(crate) fn messages(&self, event: &str) -> Vec<Value> {
         self.find(|line| line["event"] == event)
     }
 
-    /// What its `QueueEvents` saw under this name.
-    pub(crate) fn saw(&self, name: &str) -> Vec<Value> {
+    /// Returns the events of this name that its `QueueEvents` has seen.
+    pub(crate) fn seen(&self, name: &str) -> Vec<Value> {
         let events = self.find(|line| line["event"] == "queue-event" && line["name"] == name);
         events.into_iter().map(|mut event| event["what"].take()).collect()
     }
 
-    /// The runs so far of its workers.
+    /// Returns the runs so far of its workers.
     pub(crate) fn runs(&self) -> Vec<NodeRun> {
-        let told = self.told("run").into_iter();
-        told.map(|mut run| NodeRun { at: run["at"].as_i64().unwrap_or_default(), job: run["job"].take() }).collect()
+        let runs = self.messages("run").into_iter();
+        runs.map(|mut run| NodeRun { at: run["at"].as_i64().unwrap_or_default(), job: run["job"].take() }).collect()
     }
 
-    /// Waits for this many runs, and gives all there are.
+    /// Waits for `count` runs, and returns all runs.
     pub(crate) async fn after_runs(&self, count: usize) -> Vec<NodeRun> {
         let enough = || async { Some(self.runs()).filter(|runs| runs.len() >= count) };
         eventually(&format!("{count} runs by Node"), TIMEOUT, enough).await
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills it (SIGKILL).
     pub(crate) async fn kill(&self) {
         self.child.lock().await.kill().await.expect("it runs");
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scenario::{TIMEOUT, connect, now_ms};
 
-/// Options that keep a scenario short; a lock that a busy machine does not lose.
+/// Options for short scenarios, with a lock that a busy machine can renew in time.
 pub(crate) fn quick() -> WorkerOptions {
     WorkerOptions {
         lock: Duration::from_secs(4),
@@ -25,7 +25,7 @@ pub(crate) fn quick() -> WorkerOptions {
     }
 }
 
-/// A worker of ours that is running.
+/// A running worker of ours.
 pub(crate) struct Ours {
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -34,9 +34,9 @@ pub(crate) struct Ours {
 
 struct Ledger {
     runs: Mutex<Vec<Run>>,
-    /// Ids of gated jobs that were told that another worker may have them.
+    /// Ids of gated jobs that have lost their lease.
     lost: Mutex<Vec<String>>,
-    /// Lets gated jobs go on, one for each permit.
+    /// Releases a gated job for each permit.
     gate: Semaphore,
 }
 
@@ -44,7 +44,7 @@ struct Ledger {
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) id: String,
-    /// When it began, in ms since 1970.
+    /// When it started, in ms since 1970.
     pub(crate) at: i64,
     pub(crate) attempts_made: u32,
 }
@@ -59,44 +59,44 @@ impl Ours {
         Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger }
     }
 
-    /// The runs so far.
+    /// Returns the runs so far.
     pub(crate) fn runs(&self) -> Vec<Run> {
         self.ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The ids of the runs so far, in their order.
+    /// Returns the job ids of the runs so far, in order.
     pub(crate) fn ran(&self) -> Vec<String> {
         self.runs().into_iter().map(|run| run.id).collect()
     }
 
-    /// Waits for this many runs, and gives all there are.
+    /// Waits for `count` runs, and returns all runs.
     pub(crate) async fn after_runs(&self, count: usize) -> Vec<Run> {
         let enough = || async { Some(self.runs()).filter(|runs| runs.len() >= count) };
         eventually(&format!("{count} runs by our worker"), TIMEOUT, enough).await
     }
 
-    /// Waits until a gated job is told that another worker may have it.
+    /// Waits until a gated job has lost its lease.
     pub(crate) async fn after_loss_of(&self, id: &str) {
-        let is_told = || async {
+        let is_lost = || async {
             let lost = self.ledger.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.iter().any(|lost| lost == id).then_some(())
         };
-        eventually(&format!("job {id} is told that its lock is lost"), TIMEOUT, is_told).await;
+        eventually(&format!("job {id} has lost its lease"), TIMEOUT, is_lost).await;
     }
 
-    /// Lets so many gated jobs go on.
+    /// Releases N gated jobs.
     pub(crate) fn release(&self, jobs: usize) {
         self.ledger.gate.add_permits(jobs);
     }
 
-    /// Stops it, which must not take the process down.
+    /// Stops the worker, and panics if it has panicked.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.running.await.expect("the worker stops");
     }
 }
 
-/// A job's data says what happens to it: the same words as in `node/bullmq.mjs`.
+/// Does what a job's data says, in the terms of `node/bullmq.mjs`.
 async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
     let run = Run { id: job.id.clone(), at: now_ms(), attempts_made: job.attempts_made };
     ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
@@ -105,10 +105,10 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
         std::future::pending::<()>().await;
     }
     for progress in job.data["progress"].as_array().into_iter().flatten() {
-        job.claim.set_progress(progress).await.expect("noted");
+        job.claim.set_progress(progress).await.expect("stored");
     }
     for line in job.data["log"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        job.claim.log(line).await.expect("noted");
+        job.claim.log(line).await.expect("stored");
     }
     if number("gated") > 0 {
         let loss = async {

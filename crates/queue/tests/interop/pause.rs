@@ -1,4 +1,4 @@
-//! A queue that is paused: A28 and A29.
+//! Paused queues: A28 and A29.
 
 use examhall_queue::JobOptions;
 use serde_json::json;
@@ -11,7 +11,7 @@ scenarios![
     a29_we_resume_what_node_has_paused,
 ];
 
-/// Who does it.
+/// Client that pauses or resumes.
 #[derive(Clone, Copy)]
 enum By {
     Us,
@@ -42,19 +42,19 @@ async fn pause_and_resume(scenario: &Scenario, paused: By, resumed: By) {
     assert_eq!(scenario.node.queue("isPaused", json!([])).await, true);
     assert_eq!(scenario.node.queue("getMeta", json!([])).await["paused"], true);
     assert!(scenario.queue.is_paused().await.expect("read"));
-    // The worker has looked, and slept, and looked again.
+    // The worker has polled, blocked and polled again.
     scenario.stalled_checks(2).await;
     let now = scenario.snapshot().await;
     assert!(ours.runs().is_empty());
-    assert!(now.score("marker", "0").is_none(), "a signal to work at a queue that is paused");
+    assert!(now.score("marker", "0").is_none(), "a marker in a paused queue");
 
     match resumed {
         By::Us => scenario.queue.resume().await.expect("resumed"),
         By::Node => drop(scenario.node.queue("resume", json!([])).await),
     }
     let now = scenario.once_in("completed", 3).await;
-    let told: Vec<_> = now.events().into_iter().map(|event| event.name).collect();
-    let switches: Vec<_> = told.iter().filter(|name| ["paused", "resumed"].contains(&name.as_str())).collect();
+    let names: Vec<_> = now.events().into_iter().map(|event| event.name).collect();
+    let switches: Vec<_> = names.iter().filter(|name| ["paused", "resumed"].contains(&name.as_str())).collect();
     assert_eq!(switches, ["paused", "resumed"]);
     let mut ran = ours.ran();
     ran.sort();

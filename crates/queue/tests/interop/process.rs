@@ -1,7 +1,6 @@
-//! Our worker in a process of its own, so that it can be killed as a process is killed.
+//! Our worker in a process of its own, so that it can be killed.
 //!
-//! The process is this test binary once more: it runs the one test below, which sees from its environment that it is
-//! to work until it is killed.
+//! The process is this test binary again: it runs the test below, which its environment makes a worker until it is killed.
 
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use crate::{
     scenario::Scenario,
 };
 
-/// Where the process finds the Redis to work for.
+/// Variable with the URL of the worker's Redis.
 const REDIS_URL: &str = "EXAMHALL_INTEROP_WORKER_OF";
 
-/// Starts our worker in a process of its own; it ends with the handle.
+/// Starts our worker in a process that ends with the handle.
 pub(crate) fn start(redis: &Redis) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("a running test has a path"));
     command.args(["--exact", "process::worker_runs_in_a_process_of_its_own", "--nocapture"]);
@@ -28,7 +27,7 @@ pub(crate) fn start(redis: &Redis) -> Process {
 #[tokio::test]
 async fn worker_runs_in_a_process_of_its_own() {
     if let Ok(url) = std::env::var(REDIS_URL) {
-        // One slot: a job that hangs in it is not taken again by the same process, however busy the machine is.
+        // One slot: the process cannot take the job that hangs in it again.
         let options = WorkerOptions { concurrency: 1, lock: Duration::from_secs(1), ..quick() };
         let _ours = Ours::start(&url, options).await;
         return std::future::pending().await;
@@ -37,5 +36,5 @@ async fn worker_runs_in_a_process_of_its_own() {
     let _process = start(&scenario.redis);
     scenario.node.add(json!({}), json!({})).await;
     scenario.once_in("completed", 1).await;
-    scenario.sweep().await;
+    scenario.check().await;
 }

@@ -29,7 +29,7 @@ fn options() -> JobOptions {
     JobOptions::default()
 }
 
-/// `"mail"` for its name, so `a` as data tells one from another.
+/// Adds a job with a label in its data.
 async fn add_labelled(scenario: &Scenario, label: &str, options: JobOptions) -> String {
     scenario.add(json!({"label": label}), options).await
 }
@@ -49,7 +49,7 @@ async fn a01_node_runs_a_plain_job_at_once(scenario: &Scenario) {
     assert_eq!((&run.job["attemptsMade"], &run.job["attemptsStarted"]), (&json!(0), &json!(1)));
     assert_eq!(scenario.add(data, options()).await, "2");
     let now = scenario.once_in("completed", 2).await;
-    assert_eq!(now.story_of("1"), ["added", "waiting", "active<waiting", "completed<active"]);
+    assert_eq!(now.history_of("1"), ["added", "waiting", "active<waiting", "completed<active"]);
     assert_eq!(now.events_of("1")[0].field("name"), "mail");
 }
 
@@ -89,7 +89,7 @@ async fn a03_node_worker_accepts_absent_options(scenario: &Scenario) {
     scenario.node.worker("node-1", json!({"stalledInterval": 500, "lockDuration": 1000})).await;
     scenario.once("both end", |now| now.members("completed") == [&*good] && now.members("failed") == [&*bad]).await;
     scenario.stalled_checks(3).await;
-    assert_eq!(scenario.node.told("worker-error"), Vec::<Value>::new());
+    assert_eq!(scenario.node.messages("worker-error"), Vec::<Value>::new());
     assert_eq!(scenario.node.runs().len(), 2);
 }
 
@@ -141,15 +141,15 @@ async fn a06_node_runs_a_delayed_job_when_it_is_due(scenario: &Scenario) {
     assert!((2000..2000 + PROMPT).contains(&(run.at - added)), "it ran {} ms after it was added", run.at - added);
     let now = scenario.once_in("completed", 1).await;
     assert_eq!(now.hash(&id)["delay"], "0");
-    let story = ["added", "delayed", "waiting<delayed", "active<waiting", "completed<active"];
-    assert_eq!(now.story_of(&id), story);
+    let history = ["added", "delayed", "waiting<delayed", "active<waiting", "completed<active"];
+    assert_eq!(now.history_of(&id), history);
 }
 
 async fn a07_sooner_delay_wakes_a_worker_blocked_for_a_later_one(scenario: &Scenario) {
     scenario.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
     let later = scenario.add(json!({}), JobOptions { delay: Duration::from_secs(20), ..options() }).await;
-    // The worker takes the signal of the later one and sleeps on.
-    scenario.once("a sleeper that knows", |now| now.members("marker").is_empty()).await;
+    // The worker consumes the marker of the later job and blocks again.
+    scenario.once("the marker is consumed", |now| now.members("marker").is_empty()).await;
     let added = now_ms();
     let sooner = scenario.add(json!({}), JobOptions { delay: Duration::from_millis(500), ..options() }).await;
     let run = scenario.node.after_runs(1).await.remove(0);
@@ -189,21 +189,21 @@ async fn a09_adding_an_existing_id_changes_nothing(scenario: &Scenario) {
     assert_eq!(scenario.add(json!({}), mine()).await, id);
     assert_eq!(scenario.node.add(json!({}), json!({"jobId": id})).await, id);
     let now = scenario.snapshot().await;
-    assert_eq!(now.story_of(id), ["added", "waiting", "duplicated", "duplicated"]);
+    assert_eq!(now.history_of(id), ["added", "waiting", "duplicated", "duplicated"]);
     assert_eq!(now.members("wait"), [id]);
     assert_eq!(now.text("id"), "3");
     scenario.node.worker("node-1", json!({})).await;
     scenario.once_in("completed", 1).await;
     assert_eq!(scenario.add(json!({}), mine()).await, id);
-    // A job added after it has run, so this one would have too.
+    // A job that was added later has run, so this one would have run, too.
     let next = scenario.add(json!({}), options()).await;
     scenario.once("the next job ends", |now| now.members("completed").contains(&next)).await;
     assert_eq!(scenario.node.runs().iter().filter(|run| run.id() == id).count(), 1);
 }
 
-/// A priority below 0 cannot be written at all: it is a `u32`.
+/// A priority below 0 has no type: it is a `u32`.
 async fn a10_invalid_jobs_are_rejected_before_a_write(scenario: &Scenario) {
-    // Node's queue writes its `meta` when it is first used.
+    // Node's queue writes its `meta` at its first use.
     scenario.node.queue("waitUntilReady", json!([])).await;
     let size = || async { scenario.redis.cmd::<i64>("DBSIZE").await };
     eventually("Node's meta", TIMEOUT, || async { (size().await > 0).then_some(()) }).await;

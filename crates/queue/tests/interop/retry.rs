@@ -27,7 +27,7 @@ fn traces(now: &Snapshot, id: &str) -> Vec<String> {
     serde_json::from_value(now.json(id, "stacktrace")).expect("a list of texts")
 }
 
-/// What a job has in these fields.
+/// Returns fields of a job.
 fn fields<const N: usize>(now: &Snapshot, id: &str, names: [&str; N]) -> [String; N] {
     names.map(|name| now.hash(id).remove(name).unwrap_or_default())
 }
@@ -54,8 +54,8 @@ async fn a13_backoff_doubles_with_each_failure(scenario: &Scenario) {
         ["boom1", "boom2", "boom3"].iter().zip(&traces).all(|(reason, trace)| trace.contains(reason)),
         "{traces:?}"
     );
-    let story = now.story_of(&id);
-    assert_eq!(story[story.len() - 2..], ["failed<active", "retries-exhausted"]);
+    let history = now.history_of(&id);
+    assert_eq!(history[history.len() - 2..], ["failed<active", "retries-exhausted"]);
     assert_eq!(now.events_of(&id).pop().expect("an event").field("attemptsMade"), "3");
     ours.stop().await;
 }
@@ -64,8 +64,8 @@ async fn a14_job_without_backoff_is_retried_at_once(scenario: &Scenario) {
     let id = scenario.node.add(json!({"failures": 1}), json!({"attempts": 2})).await;
     let ours = scenario.ours(quick()).await;
     let now = scenario.once_in("completed", 1).await;
-    let story = ["added", "waiting", "active<waiting", "waiting<active", "active<waiting", "completed<active"];
-    assert_eq!(now.story_of(&id), story);
+    let history = ["added", "waiting", "active<waiting", "waiting<active", "active<waiting", "completed<active"];
+    assert_eq!(now.history_of(&id), history);
     let made: Vec<_> = ours.runs().iter().map(|run| run.attempts_made).collect();
     assert_eq!(made, [0, 1]);
     assert_eq!(fields(&now, &id, ["atm", "ats", "failedReason"]), ["2", "2", "boom1"]);
@@ -89,7 +89,7 @@ async fn a16_unrecoverable_failure_is_not_retried(scenario: &Scenario) {
     let now = scenario.once_in("failed", 1).await;
     assert_eq!(ours.ran(), [&*id]);
     assert_eq!(fields(&now, &id, ["atm", "failedReason"]), ["1", "no such address"]);
-    assert_eq!(now.story_of(&id), ["added", "waiting", "active<waiting", "failed<active"]);
+    assert_eq!(now.history_of(&id), ["added", "waiting", "active<waiting", "failed<active"]);
     ours.stop().await;
 }
 
@@ -99,7 +99,7 @@ async fn a17_unknown_backoff_bounds_the_number_of_runs(scenario: &Scenario) {
     scenario.once_in("completed", 1).await;
     let runs = ours.runs();
     assert_eq!(runs.len(), 2);
-    assert!(runs[1].at - runs[0].at >= 50, "the second run began {} ms after the first", runs[1].at - runs[0].at);
+    assert!(runs[1].at - runs[0].at >= 50, "the second run started {} ms after the first", runs[1].at - runs[0].at);
 
     scenario.write_raw("unknown", &json!({"failures": 9}), &json!({"attempts": 3, "backoff": {"type": "nope"}})).await;
     let now = scenario.once_in("failed", 1).await;
@@ -114,7 +114,7 @@ async fn a18_retried_job_keeps_its_priority(scenario: &Scenario) {
     let ours = scenario.ours(alone()).await;
     ours.after_runs(1).await;
     let other = scenario.node.add(json!({}), json!({"priority": 5})).await;
-    // Nothing is taken while the queue is paused, so what the failure left behind can be looked at.
+    // No job is taken while the queue is paused, so the state after the failure can be read.
     scenario.node.queue("pause", json!([])).await;
     ours.release(2);
     let now = scenario.once("the job is back", |now| now.score("prioritized", &retried).is_some()).await;

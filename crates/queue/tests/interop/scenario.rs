@@ -1,4 +1,4 @@
-//! A scenario's surroundings.
+//! Fixture of a scenario: Redis, Node.js and a queue.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,21 +6,20 @@ use examhall_queue::{Connection, JobOptions, NewJob, Queue, WorkerOptions};
 use examhall_testkit::{Redis, eventually};
 use serde_json::{Value, json};
 
-use crate::{node::Node, ours::Ours, snapshot::Snapshot, sweep};
+use crate::{layout, node::Node, ours::Ours, snapshot::Snapshot};
 
 pub(crate) const PREFIX: &str = "bull:email:";
 
-/// Far longer than anything takes, so that a busy machine fails no test.
+/// Long enough for a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The most, in ms, that something may come late which a signal starts: a very busy machine's 150 ms, and far less than
-/// it would take without the signal.
+/// Largest delay in ms after a wake-up: a very busy machine needs 150 ms, and without the wake-up it would be far longer.
 pub(crate) const PROMPT: i64 = 4_000;
 
-/// How long the workers of such a scenario sleep without one, in s.
+/// Longest block of the workers of such a scenario, in s.
 pub(crate) const DRAIN_DELAY: u64 = 9;
 
-/// A queue `bull:email` on a Redis of its own, with Node.js at hand.
+/// A queue `bull:email` on a Redis of its own, with a Node.js process.
 pub(crate) struct Scenario {
     pub(crate) redis: Redis,
     pub(crate) node: Node,
@@ -40,7 +39,7 @@ impl Scenario {
         self.queue.add(NewJob { name: "mail".to_owned(), data, options }).await.expect("added")
     }
 
-    /// Writes a job as a stranger might, who knows the layout and gives no signal.
+    /// Writes a job without a marker, as another client might.
     pub(crate) async fn write_raw(&self, id: &str, data: &Value, options: &Value) {
         let [key, wait] = [id, "wait"].map(|name| format!("{PREFIX}{name}"));
         let (data, options, now) = (data.to_string(), options.to_string(), now_ms().to_string());
@@ -58,16 +57,16 @@ impl Scenario {
         Snapshot::take(&self.redis).await
     }
 
-    /// Waits until what `ready` looks for is there, and gives the moment's snapshot.
+    /// Waits until `ready` holds, and returns the snapshot.
     pub(crate) async fn once(&self, what: &str, ready: impl Fn(&Snapshot) -> bool) -> Snapshot {
         eventually(what, TIMEOUT, || async { Some(self.snapshot().await).filter(&ready) }).await
     }
 
-    /// Waits until so many jobs are in this state, and gives the moment's snapshot.
+    /// Waits until N jobs are in a state, and returns the snapshot.
     pub(crate) async fn once_in(&self, state: &str, count: usize) -> Snapshot {
         let size = format!("{} {PREFIX}{state}", if state == "active" { "LLEN" } else { "ZCARD" });
         let all_there = || async {
-            // A snapshot costs too much to take one after the other while a fleet works.
+            // Snapshots are too expensive for polling while a fleet works.
             if self.redis.cmd::<usize>(&size).await != count {
                 return None;
             }
@@ -86,12 +85,12 @@ impl Scenario {
         }
     }
 
-    /// Every scenario's end: the layout's rules hold, and BullMQ can list every job. Node has gone then.
-    pub(crate) async fn sweep(&self) {
-        sweep::check(&self.snapshot().await);
+    /// Ends a scenario: checks the layout, lists all jobs with BullMQ, and ends Node.
+    pub(crate) async fn check(&self) {
+        layout::check(&self.snapshot().await);
         self.node.queue("getJobs", json!([])).await;
         for event in ["unhandled", "events-error"] {
-            assert_eq!(self.node.told(event), Vec::<Value>::new());
+            assert_eq!(self.node.messages(event), Vec::<Value>::new());
         }
         self.node.kill().await;
     }
@@ -103,7 +102,7 @@ pub(crate) async fn connect(url: &str) -> Connection {
     connection
 }
 
-/// Milliseconds since 1970; Node's clock is the same.
+/// Returns the time in ms since 1970; Node has the same clock.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the year 292 million")

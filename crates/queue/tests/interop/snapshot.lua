@@ -1,4 +1,4 @@
--- Everything under a prefix at one moment, as JSON: {name after the prefix = {type, value}}
+-- Reads all keys under a prefix as JSON: {name after the prefix = {type, value}}
 -- ARGV prefix
 local reads = {
   string = function(key) return redis.call('GET', key) end,

@@ -1,4 +1,4 @@
-//! What Redis holds of a queue, all of it at one moment.
+//! A consistent snapshot of a queue's keys.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scenario::PREFIX;
 
-/// Every key of the queue, without its prefix.
+/// The keys of the queue, without its prefix.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Snapshot {
@@ -43,7 +43,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// A text; empty where there is none.
+    /// Returns a text, or an empty one.
     pub(crate) fn text(&self, name: &str) -> &str {
         match self.keys.get(name) {
             Some(Stored::String(text)) => text,
@@ -51,7 +51,7 @@ impl Snapshot {
         }
     }
 
-    /// A hash; empty where there is none.
+    /// Returns a hash, or an empty one.
     pub(crate) fn hash(&self, name: &str) -> BTreeMap<String, String> {
         match self.keys.get(name) {
             Some(Stored::Hash(fields)) => fields.clone(),
@@ -59,7 +59,7 @@ impl Snapshot {
         }
     }
 
-    /// The members of a list, set or sorted set in their order.
+    /// Returns the members of a list, set or sorted set in order.
     pub(crate) fn members(&self, name: &str) -> Vec<String> {
         match self.keys.get(name) {
             Some(Stored::List(members) | Stored::Set(members)) => members.clone(),
@@ -68,7 +68,7 @@ impl Snapshot {
         }
     }
 
-    /// A member's score.
+    /// Returns a member's score.
     pub(crate) fn score(&self, name: &str, wanted: &str) -> Option<f64> {
         let Stored::Zset(members) = self.keys.get(name)? else { return None };
         members.iter().find(|(member, _)| member == wanted).and_then(|(_, score)| score.parse().ok())
@@ -79,24 +79,24 @@ impl Snapshot {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// All events, oldest first.
+    /// Returns all events, oldest first.
     pub(crate) fn events(&self) -> Vec<Event> {
         let Some(Stored::Stream(entries)) = self.keys.get("events") else { return Vec::new() };
         entries.iter().map(|(id, fields)| Event::read(id, fields)).collect()
     }
 
-    /// The events of one job, oldest first.
+    /// Returns the events of one job, oldest first.
     pub(crate) fn events_of(&self, job: &str) -> Vec<Event> {
         self.events().into_iter().filter(|event| event.field("jobId") == job).collect()
     }
 
-    /// The names of the events of one job, with `prev` where they have one: `waiting<active`.
-    pub(crate) fn story_of(&self, job: &str) -> Vec<String> {
-        let tell = |event: Event| match event.fields.get("prev") {
+    /// Returns the names of one job's events, with `prev` if they have it: `waiting<active`.
+    pub(crate) fn history_of(&self, job: &str) -> Vec<String> {
+        let name = |event: Event| match event.fields.get("prev") {
             Some(prev) => format!("{}<{prev}", event.name),
             None => event.name,
         };
-        self.events_of(job).into_iter().map(tell).collect()
+        self.events_of(job).into_iter().map(name).collect()
     }
 }
 
@@ -107,7 +107,7 @@ impl Event {
         Self { name: fields.remove("event").unwrap_or_default(), at, fields }
     }
 
-    /// A field's text; empty where it has none of that name.
+    /// Returns a field, or an empty text.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }

@@ -1,4 +1,4 @@
-//! Workers that vanish with a job in hand: A24 to A26.
+//! Workers that vanish with a job: A24 to A26.
 
 use examhall_core::{Backoff, RetryPolicy};
 use examhall_queue::{JobOptions, WorkerOptions};
@@ -19,7 +19,7 @@ scenarios![
     a26_job_that_stalled_too_often_fails_without_a_run,
 ];
 
-/// From a kill to the next run, in ms: the lock of 1 s, two intervals of 1 s, and a very busy machine.
+/// Largest time from a kill to the next run, in ms: a lock of 1 s, two intervals of 1 s, and a very busy machine.
 const RECOVERED_WITHIN: i64 = 10_000;
 
 fn node_options() -> Value {
@@ -29,9 +29,9 @@ fn node_options() -> Value {
 fn assert_recovered(now: &Snapshot, id: &str) {
     let hash = now.hash(id);
     assert_eq!([&hash["stc"], &hash["ats"], &hash["atm"]], ["1", "2", "1"]);
-    let story = now.story_of(id);
-    let told = story.iter().position(|event| event == "stalled").expect("a stalled event");
-    assert_eq!(story[told - 1], "waiting<active", "{story:?}");
+    let history = now.history_of(id);
+    let stalled = history.iter().position(|event| event == "stalled").expect("a stalled event");
+    assert_eq!(history[stalled - 1], "waiting<active", "{history:?}");
 }
 
 async fn a24_node_recovers_the_job_of_our_killed_worker(scenario: &Scenario) {
@@ -63,7 +63,7 @@ async fn a25_we_recover_the_job_of_a_killed_node_worker(scenario: &Scenario) {
 async fn a26_job_that_stalled_too_often_fails_without_a_run(scenario: &Scenario) {
     let retry = RetryPolicy { attempts: 3, backoff: Backoff::fixed(std::time::Duration::ZERO) };
     let id = scenario.add(json!({"hangs": 2}), JobOptions { retry, ..JobOptions::default() }).await;
-    // Two workers of Node have it, one after the other, each with its only slot, and lose it.
+    // Two Node workers take it in turn, each in its only slot, and lose it.
     let options = json!({"concurrency": 1, "lockDuration": 60_000, "stalledInterval": 500, "maxStalledCount": 1});
     for worker in 1..=2 {
         scenario.node.worker(&format!("node-{worker}"), options.clone()).await;

@@ -41,7 +41,7 @@ async fn a12_result_null_is_read_by_queue_events(scenario: &Scenario) {
     scenario.node.listen().await;
     let ours = scenario.ours(quick()).await;
     let ids = [scenario.node.add(json!({}), json!({})).await, scenario.node.add(json!({"value": 7}), json!({})).await];
-    let both = || async { Some(scenario.node.saw("completed")).filter(|seen| seen.len() == 2) };
+    let both = || async { Some(scenario.node.seen("completed")).filter(|seen| seen.len() == 2) };
     let mut seen = eventually("two jobs completed", TIMEOUT, both).await;
     seen.sort_by_key(|event| event["jobId"].as_str().map(ToOwned::to_owned));
     assert_eq!(seen.iter().map(|event| event["jobId"].clone()).collect::<Vec<_>>(), ids);
@@ -56,24 +56,24 @@ async fn a12_result_null_is_read_by_queue_events(scenario: &Scenario) {
 async fn a19_idle_worker_is_woken_by_a_job_of_node(scenario: &Scenario) {
     let drain_delay = Duration::from_secs(DRAIN_DELAY);
     let ours = scenario.ours(WorkerOptions { drain_delay, ..quick() }).await;
-    // Long enough for a sleep to have ended without a job.
+    // Long enough for a block to end without a job.
     tokio::time::sleep(Duration::from_secs(DRAIN_DELAY + 2)).await;
     let added = now_ms();
     scenario.node.add(json!({}), json!({})).await;
     let late = ours.after_runs(1).await[0].at - added;
-    assert!(late <= PROMPT, "it began {late} ms after it was added");
+    assert!(late <= PROMPT, "it started {late} ms after it was added");
 
     let added = now_ms();
     scenario.node.add(json!({}), json!({"delay": 1500})).await;
     let late = ours.after_runs(2).await[1].at - added;
-    assert!((1500..1500 + PROMPT).contains(&late), "it began {late} ms after it was added");
+    assert!((1500..1500 + PROMPT).contains(&late), "it started {late} ms after it was added");
 
-    // A lost signal costs no more than the longest sleep.
+    // A lost marker delays a job by the longest block at most.
     scenario.once_in("completed", 2).await;
     let added = now_ms();
     scenario.write_raw("unannounced", &json!({}), &json!({})).await;
     let late = ours.after_runs(3).await[2].at - added;
-    assert!(late <= DRAIN_DELAY.cast_signed() * 1000 + PROMPT, "it began {late} ms after it was added");
+    assert!(late <= DRAIN_DELAY.cast_signed() * 1000 + PROMPT, "it started {late} ms after it was added");
     scenario.once_in("completed", 3).await;
     ours.stop().await;
 }
@@ -84,7 +84,7 @@ async fn a20_node_sees_progress_and_the_newest_log_lines(scenario: &Scenario) {
     let id = scenario.node.add(json!({"progress": progress, "log": log}), json!({"keepLogs": 2})).await;
     let ours = scenario.ours(quick()).await;
     let now = scenario.once_in("completed", 1).await;
-    let both = || async { Some(scenario.node.saw("progress")).filter(|seen| seen.len() == 2) };
+    let both = || async { Some(scenario.node.seen("progress")).filter(|seen| seen.len() == 2) };
     let seen = eventually("Node sees the progress", TIMEOUT, both).await;
     assert_eq!(seen, [json!({"jobId": id, "data": 42}), json!({"jobId": id, "data": {"step": "x"}})]);
     assert_eq!(now.json(&id, "progress"), json!({"step": "x"}));
@@ -101,16 +101,16 @@ async fn a21_finished_jobs_are_kept_as_their_options_say(scenario: &Scenario) {
         ("removeOnComplete", "completed", json!({"value": {"kept": 1}})),
         ("removeOnFail", "failed", json!({"unrecoverable": "no"})),
     ] {
-        // The worker's own rule is for jobs that have none.
+        // The worker's retention applies to jobs without one.
         let mut id = String::new();
         for options in [json!({}), json!({option: true})] {
             id = scenario.node.add(data.clone(), options).await;
             let now = scenario.once("its end", |now| now.events_of(&id).iter().any(|event| event.name == state)).await;
             assert!(now.hash(&id).is_empty() && now.members(state).is_empty());
         }
-        let told = || async { scenario.node.saw(state).into_iter().find(|event| event["jobId"] == id) };
-        let told = eventually("Node is told", TIMEOUT, told).await;
-        assert_eq!(told.get("returnvalue"), data.get("value"), "{told}");
+        let event = || async { scenario.node.seen(state).into_iter().find(|event| event["jobId"] == id) };
+        let event = eventually("Node sees the end", TIMEOUT, event).await;
+        assert_eq!(event.get("returnvalue"), data.get("value"), "{event}");
 
         let ended = async |id: &str| {
             let id = id.to_owned();

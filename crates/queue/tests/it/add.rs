@@ -5,7 +5,7 @@ use examhall_queue::{Connection, Counts, Error, JobOptions, Queue};
 use examhall_testkit::Redis;
 use serde_json::{Value, json};
 
-use crate::{Bench, connect, job};
+use crate::{Bench, connect, job, named};
 
 #[tokio::test]
 async fn plain_job_is_stored_in_wait_in_bullmqs_layout() {
@@ -33,7 +33,7 @@ async fn plain_job_is_stored_in_wait_in_bullmqs_layout() {
 async fn prioritized_jobs_are_sorted_by_priority_and_arrival() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1a", 1), ("p1b", 1), ("p2", 2)] {
-        bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
+        bench.add(JobOptions { priority, ..named(id) }).await;
     }
     let order: Vec<String> = bench.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
     assert_eq!(order, ["p1a", "p1b", "p2", "p5"]);
@@ -57,9 +57,8 @@ async fn delayed_job_is_scored_by_its_due_time() {
 #[tokio::test]
 async fn adding_an_id_twice_adds_one_job() {
     let bench = Bench::start().await;
-    let options = JobOptions { job_id: Some("m-7".into()), ..JobOptions::default() };
-    assert_eq!(bench.add(options.clone()).await, "m-7");
-    assert_eq!(bench.add(options).await, "m-7");
+    assert_eq!(bench.add(named("m-7")).await, "m-7");
+    assert_eq!(bench.add(named("m-7")).await, "m-7");
     assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:wait").await, 1);
     assert_eq!(bench.redis.cmd::<i64>("GET bull:email:id").await, 2);
     let events: String =
@@ -80,7 +79,7 @@ async fn add_all_keeps_the_order() {
 async fn invalid_ids_and_priorities_are_rejected_before_a_write() {
     let bench = Bench::start().await;
     for id in ["", "123", "0", "0:x", "a:b", "meta", "wait", "events"] {
-        let refused = bench.queue.add(job(JobOptions { job_id: Some(id.into()), ..JobOptions::default() })).await;
+        let refused = bench.queue.add(job(named(id))).await;
         assert!(matches!(refused, Err(Error::BadJobId { .. })), "{id:?}: {refused:?}");
     }
     let refused = bench.queue.add(job(JobOptions { priority: 2_097_152, ..JobOptions::default() })).await;
@@ -106,10 +105,9 @@ async fn scripts_are_loaded_again_after_a_restart_of_redis() {
     let queue: Queue<Value> = Queue::new(connect(&redis).await, "bull", "email").expect("good names");
     queue.add(job(JobOptions::default())).await.expect("added");
     redis.restart().await;
-    // With an id: one that was added, though that was not told in time, may be added again.
-    let options = JobOptions { job_id: Some("m-1".into()), ..JobOptions::default() };
+    // With an id, an add whose answer was lost can be repeated.
     examhall_testkit::eventually("added again", Duration::from_mins(1), || async {
-        queue.add(job(options.clone())).await.ok()
+        queue.add(job(named("m-1"))).await.ok()
     })
     .await;
     assert_eq!(redis.cmd::<Vec<String>>("LRANGE bull:email:wait 0 -1").await, ["m-1"]);

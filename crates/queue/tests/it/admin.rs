@@ -6,26 +6,25 @@ use examhall_queue::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, job, quick};
+use crate::{Bench, done, job, named, quick};
 
-/// A queue with one job in each state but active.
+/// Returns a queue with one job in each state but active.
 async fn one_of_each() -> Bench {
     let bench = Bench::start().await;
-    for (id, priority) in [("done", 0), ("broken", 3)] {
-        bench.add(named(id, priority)).await;
-    }
+    bench.add(named("done")).await;
+    bench.add(urgent("broken", 3)).await;
     let handler = |job: Job<Value>| async move {
         if job.id == "done" { Outcome::Completed(Value::Null) } else { Outcome::Failed(Failure::new("451 greylisted")) }
     };
-    bench.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
-    bench.add(named("ready", 0)).await;
-    bench.add(named("urgent", 2)).await;
-    bench.add(JobOptions { delay: Duration::from_hours(1), ..named("later", 4) }).await;
+    bench.drain(handler).await;
+    bench.add(named("ready")).await;
+    bench.add(urgent("urgent", 2)).await;
+    bench.add(JobOptions { delay: Duration::from_hours(1), ..urgent("later", 4) }).await;
     bench
 }
 
-fn named(id: &str, priority: u32) -> JobOptions {
-    JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }
+fn urgent(id: &str, priority: u32) -> JobOptions {
+    JobOptions { priority, ..named(id) }
 }
 
 async fn ids(bench: &Bench, state: State, order: ListOrder) -> Vec<String> {
@@ -55,15 +54,15 @@ async fn jobs_of_every_state_are_counted_listed_and_read() {
     let broken = bench.queue.get("broken").await.expect("read").expect("there");
     assert_eq!(broken.failed_reason.as_deref(), Some("451 greylisted"));
     assert_eq!((broken.attempts_made, broken.processed_by.as_deref()), (1, Some("rust-1")));
-    assert_eq!(bench.queue.get("nobody").await.expect("read"), None);
+    assert_eq!(bench.queue.get("none").await.expect("read"), None);
 }
 
 #[tokio::test]
 async fn long_list_is_read_in_pages_from_either_end() {
     let bench = Bench::start().await;
-    let jobs: Vec<_> = (0..7).map(|n| job(named(&format!("j{n}"), 0))).collect();
+    let jobs: Vec<_> = (0..7).map(|n| job(named(&format!("j{n}")))).collect();
     bench.queue.add_all(&jobs).await.expect("added");
-    bench.redis.cmd::<String>("LMOVE bull:email:wait bull:email:paused RIGHT LEFT").await; // as BullMQ 5 leaves some
+    bench.redis.cmd::<String>("LMOVE bull:email:wait bull:email:paused RIGHT LEFT").await; // as BullMQ 5 does while paused
     let page = async |skip, order| -> Vec<String> {
         let jobs = bench.queue.list(State::Waiting, skip, 3, order).await.expect("listed");
         jobs.into_iter().map(|job| job.id).collect()
@@ -89,13 +88,13 @@ async fn retried_job_keeps_its_priority_and_may_reset_attempts() {
         refused.to_string(),
         r#"job "urgent" is prioritized, and only a job that is completed or failed can be retried"#
     );
-    assert!(matches!(bench.queue.retry("nobody", Attempts::Keep).await, Err(Error::NotFound(_))));
+    assert!(matches!(bench.queue.retry("none", Attempts::Keep).await, Err(Error::NotFound(_))));
 }
 
 #[tokio::test]
 async fn retry_failed_filters_by_reason_and_keeps_priorities() {
     let bench = Bench::start().await;
-    let jobs: Vec<_> = (0..1200).map(|n| job(named(&format!("j{n}"), 10))).collect();
+    let jobs: Vec<_> = (0..1200).map(|n| job(urgent(&format!("j{n}"), 10))).collect();
     bench.queue.add_all(&jobs).await.expect("added");
     let handler = |job: Job<Value>| async move {
         let reason = if job.id.ends_with('7') { "550 no such user" } else { "451 try later" };
@@ -106,7 +105,7 @@ async fn retry_failed_filters_by_reason_and_keeps_priorities() {
     assert_eq!(bench.queue.retry_failed(Some("451"), Attempts::Reset).await.expect("retried"), 1080);
     let counts = bench.queue.counts().await.expect("counted");
     assert_eq!((counts.failed, counts.prioritized, counts.waiting), (120, 1080, 0));
-    bench.add(named("urgent", 1)).await;
+    bench.add(urgent("urgent", 1)).await;
     assert_eq!(
         bench.queue.list(State::Prioritized, 0, 1, ListOrder::OldestFirst).await.expect("listed")[0].id,
         "urgent"
@@ -132,9 +131,9 @@ async fn remove_works_in_every_state_but_active() {
         bench.queue.remove(id).await.expect("removed");
     }
     assert!(matches!(bench.queue.remove("ready").await, Err(Error::NotFound(_))));
-    bench.add(named("held", 0)).await;
+    bench.add(named("held")).await;
     bench.redis.cmd::<String>("LMOVE bull:email:wait bull:email:active RIGHT LEFT").await;
-    bench.redis.cmd::<String>("SET bull:email:held:lock somebody").await;
+    bench.redis.cmd::<String>("SET bull:email:held:lock token").await;
     let refused = bench.queue.remove("held").await.expect_err("a worker has it");
     assert!(matches!(refused, Error::WrongState { state: State::Active, .. }), "{refused}");
 }
@@ -153,21 +152,17 @@ async fn clean_removes_old_jobs_only() {
 #[tokio::test]
 async fn paused_queue_keeps_its_jobs_in_order() {
     let bench = Bench::start().await;
-    bench.add(named("a", 0)).await;
+    bench.add(named("a")).await;
     bench.queue.pause().await.expect("paused");
-    bench.add(named("b", 0)).await;
+    bench.add(named("b")).await;
     bench.queue.pause().await.expect("paused twice");
     assert!(bench.queue.is_paused().await.expect("asked"));
-    let drain = async || {
-        let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
-        worker.drain(Duration::ZERO, CancellationToken::new()).await.completed
-    };
-    assert_eq!(drain().await, 0);
+    assert_eq!(bench.drain(done).await.completed, 0);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:marker 0 -1").await, Vec::<String>::new());
     assert_eq!(ids(&bench, State::Waiting, ListOrder::OldestFirst).await, ["a", "b"]);
     bench.queue.resume().await.expect("resumed");
     assert_eq!(ids(&bench, State::Waiting, ListOrder::OldestFirst).await, ["a", "b"]);
-    assert_eq!(drain().await, 2);
+    assert_eq!(bench.drain(done).await.completed, 2);
 }
 
 #[tokio::test]
@@ -182,7 +177,7 @@ async fn obliterate_leaves_no_key() {
 #[tokio::test]
 async fn oldest_waiting_job_is_read_for_each_priority() {
     let bench = one_of_each().await;
-    bench.add(named("second", 2)).await;
+    bench.add(urgent("second", 2)).await;
     let timestamp = async |id| bench.queue.get(id).await.expect("read").expect("there").timestamp;
     let oldest = bench.queue.oldest_waiting().await.expect("asked");
     let expected = [(0, timestamp("ready").await), (2, timestamp("urgent").await)];
@@ -199,8 +194,7 @@ async fn drain_waits_for_the_rate_limit() {
         bench.add(JobOptions::default()).await;
     }
     let started = std::time::Instant::now();
-    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
-    assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 5);
+    assert_eq!(bench.drain(done).await.completed, 5);
     assert!(started.elapsed() >= Duration::from_millis(800), "2 + 2 + 1: {:?}", started.elapsed());
 }
 
@@ -225,7 +219,7 @@ async fn rate_limited_job_runs_again_and_loses_no_attempt() {
 #[tokio::test]
 async fn connected_worker_is_listed_by_its_name() {
     let bench = Bench::start().await;
-    let (stop, running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let (stop, running) = bench.run(done).await;
     let workers = examhall_testkit::eventually("a worker", Duration::from_secs(20), || async {
         bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
     })
@@ -240,9 +234,9 @@ async fn server_that_may_evict_jobs_causes_a_warning() {
     let bench = Bench::start().await;
     assert_eq!(bench.queue.check_server().await.expect("checked"), []);
     bench.redis.cmd::<String>("CONFIG SET maxmemory-policy allkeys-lru").await;
-    let concerns = bench.queue.check_server().await.expect("checked");
+    let warnings = bench.queue.check_server().await.expect("checked");
     assert_eq!(
-        concerns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["Redis may throw away jobs when its memory is full: set maxmemory-policy to noeviction (it is allkeys-lru)"]
     );
 }

@@ -1,4 +1,4 @@
-//! The kinds of server: TLS, unix socket, Sentinel, Cluster.
+//! Kinds of servers: TLS, unix socket, Sentinel, Cluster.
 
 use std::time::Duration;
 
@@ -8,20 +8,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::job;
+use crate::{TIMEOUT, done, job, named, quick};
 
-const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Adds a job and runs it, with those that are there already; gives how many were run.
-async fn works(url: &str, prefix: &str) -> u64 {
+/// Adds a job, runs all jobs, and returns their number.
+async fn runs(url: &str, prefix: &str) -> u64 {
     let connection = Connection::open(url).expect("a good URL");
     tokio::time::timeout(TIMEOUT, connection.ready()).await.expect("in time").expect("connected");
     let queue: Queue<Value> = Queue::new(connection, prefix, "email").expect("good names");
-    queue.check_server().await.expect("it suits");
+    queue.check_server().await.expect("suitable");
     queue.add(job(JobOptions::default())).await.expect("added");
     let blocking = Connection::open(url).expect("a good URL");
-    let handler = |_| async { examhall_queue::Outcome::Completed(Value::Null) };
-    let worker = examhall_queue::Worker::new(queue, blocking, crate::quick(), handler);
+    let worker = examhall_queue::Worker::new(queue, blocking, quick(), done);
     worker.drain(Duration::ZERO, tokio_util::sync::CancellationToken::new()).await.completed
 }
 
@@ -31,10 +28,10 @@ async fn queue_works_over_a_unix_socket() {
     let socket = folder.path().join("redis.sock").display().to_string();
     let options = RedisOptions { args: vec!["--unixsocket".into(), socket.clone()], ..RedisOptions::default() };
     let _redis = Redis::start_with(options).await;
-    assert_eq!(works(&format!("redis+unix://{socket}"), "bull").await, 1);
+    assert_eq!(runs(&format!("redis+unix://{socket}"), "bull").await, 1);
 }
 
-/// A certificate for localhost that signs itself.
+/// Creates a self-signed certificate for localhost, and returns its files.
 fn certificate(folder: &TempDir) -> (String, String) {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
@@ -56,7 +53,7 @@ async fn tls_needs_a_trusted_certificate() {
     let options = RedisOptions { args, further_port: Some("--tls-port"), ..RedisOptions::default() };
     let redis = Redis::start_with(options).await;
     let url = format!("rediss://localhost:{}", redis.further_port());
-    // What is trusted is read from the environment, which is a process's own.
+    // Trusted certificates are read from the environment of a process.
     let start = |trusted: Option<&str>| {
         let mut command = Command::new(example("producer"));
         command.args([url.as_str(), "email", "3"]).envs(trusted.map(|file| ("SSL_CERT_FILE", file)));
@@ -65,7 +62,7 @@ async fn tls_needs_a_trusted_certificate() {
     let mut known = start(Some(&cert));
     assert!(known.exit(TIMEOUT).await.success(), "{}", known.output());
     let mut unknown = start(None);
-    tokio::time::sleep(Duration::from_secs(2)).await; // time to connect, many times over
+    tokio::time::sleep(Duration::from_secs(2)).await; // enough time to connect
     assert!(unknown.is_running() && !unknown.output().contains("added"), "{}", unknown.output());
 }
 
@@ -73,7 +70,7 @@ async fn tls_needs_a_trusted_certificate() {
 async fn cluster_needs_a_hash_tag() {
     let cluster = RedisCluster::start(3).await;
     let url = cluster.url();
-    assert_eq!(works(&url, "{bull}").await, 1);
+    assert_eq!(runs(&url, "{bull}").await, 1);
     let connection = Connection::open(&url).expect("a good URL");
     connection.ready().await.expect("connected");
     let plain: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
@@ -87,14 +84,13 @@ async fn queue_follows_sentinel_to_the_new_master() {
     let mut master = Redis::start().await;
     let sentinel = Sentinel::watch(&master).await;
     let url = sentinel.url();
-    assert_eq!(works(&url, "bull").await, 1);
+    assert_eq!(runs(&url, "bull").await, 1);
     let connection = Connection::open(&url).expect("a good URL");
     connection.ready().await.expect("connected");
     let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
     master.kill().await;
-    let options = JobOptions { job_id: Some("after".into()), ..JobOptions::default() };
-    eventually("jobs are added at the new master", TIMEOUT, || async { queue.add(job(options.clone())).await.ok() })
+    eventually("jobs are added at the new master", TIMEOUT, || async { queue.add(job(named("after"))).await.ok() })
         .await;
     eventually("the replica in the master's place", TIMEOUT, async || sentinel.has_promoted().then_some(())).await;
-    assert_eq!(works(&url, "bull").await, 2, "with the one that was added above");
+    assert_eq!(runs(&url, "bull").await, 2, "with the one added above");
 }

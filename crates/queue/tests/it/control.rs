@@ -12,9 +12,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, quick};
-
-const TIMEOUT: Duration = Duration::from_mins(1);
+use crate::{Bench, TIMEOUT, done, job, named, quick};
 
 #[tokio::test]
 async fn concurrency_of_a_running_worker_changes() {
@@ -68,9 +66,8 @@ async fn deduplication_lasts_until_the_end_or_its_ttl() {
     assert_eq!([bench.add(simple()).await, bench.add(simple()).await], ["1", "1"]);
     let ttl = || deduplicated(Deduplication::ttl("reset:7", Duration::from_hours(1)));
     assert_eq!([bench.add(ttl()).await, bench.add(ttl()).await], ["3", "3"]);
-    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
-    assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 2);
-    assert_eq!(bench.add(simple()).await, "5", "the first has ended");
+    assert_eq!(bench.drain(done).await.completed, 2);
+    assert_eq!(bench.add(simple()).await, "5", "the first job has ended");
     assert_eq!(bench.redis.cmd::<i64>("PEXPIRE bull:email:de:reset:7 1").await, 1, "the id is not free yet");
     let id = eventually("the time to live has passed", TIMEOUT, || async {
         Some(bench.add(ttl()).await).filter(|id| id != "3")
@@ -87,8 +84,7 @@ async fn concurrent_adds_share_scripts() {
     let adds: Vec<_> = (0..1000)
         .map(|n| {
             let queue = bench.queue.clone();
-            let options = JobOptions { job_id: Some(format!("m-{n}")), ..JobOptions::default() };
-            tokio::spawn(async move { queue.add(crate::job(options)).await })
+            tokio::spawn(async move { queue.add(job(named(&format!("m-{n}")))).await })
         })
         .collect();
     for (n, add) in adds.into_iter().enumerate() {
@@ -97,8 +93,9 @@ async fn concurrent_adds_share_scripts() {
     let calls: String = bench.redis.cmd("INFO commandstats").await;
     let scripts: u64 = calls
         .lines()
-        .filter_map(|line| line.strip_prefix("cmdstat_eval")?.split_once("calls=")?.1.split(',').next()?.parse().ok())
-        .map(|calls: u64| calls)
+        .filter_map(|line| {
+            line.strip_prefix("cmdstat_eval")?.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok()
+        })
         .sum();
     assert!(scripts < 500, "{scripts} scripts");
 }
@@ -114,8 +111,7 @@ async fn poisoned_job_fails_with_a_reason_and_readable_fields() {
             .await;
         bench.redis.cmd::<i64>(&format!("LPUSH bull:email:wait {id}")).await;
     }
-    let worker = bench.worker(quick(), |_| async { Outcome::Completed(Value::Null) }).await;
-    let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
+    let drained = bench.drain(done).await;
     assert_eq!((drained.completed, drained.failed.len()), (0, 3));
     let reason = async |id: &str| bench.field(id, "failedReason").await.expect("a reason");
     assert_eq!(reason("long").await, "the job's data has 8388610 bytes, and 8388608 are read at most");
@@ -141,7 +137,7 @@ async fn global_concurrency_limits_all_workers_together() {
             let (running, most) = (Arc::clone(&running), Arc::clone(&most));
             async move {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(5)).await; // what a job takes
+                tokio::time::sleep(Duration::from_millis(5)).await; // the work of the job
                 running.fetch_sub(1, Ordering::SeqCst);
                 Outcome::Completed(Value::Null)
             }

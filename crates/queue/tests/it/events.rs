@@ -5,11 +5,7 @@ use examhall_queue::{Error, Event, Failure, Job, JobOptions, Outcome, Position, 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, connect, quick};
-
-fn named(id: &str) -> JobOptions {
-    JobOptions { job_id: Some(id.into()), ..JobOptions::default() }
-}
+use crate::{Bench, connect, named, quick};
 
 async fn run_all<H: examhall_queue::Handler<Value>>(bench: &Bench, handler: H) {
     bench.worker(quick(), handler).await.drain(Duration::from_secs(5), CancellationToken::new()).await;
@@ -27,11 +23,11 @@ async fn events_of_a_job_are_read_in_order() {
     })
     .await;
     let id = || "a".to_owned();
-    let mut told = Vec::new();
-    while told.last() != Some(&Event::Drained) {
-        told.push(events.next().await.1);
+    let mut read = Vec::new();
+    while read.last() != Some(&Event::Drained) {
+        read.push(events.next().await.1);
     }
-    let Event::Delayed { due, .. } = told[4] else { panic!("{told:?}") };
+    let Event::Delayed { due, .. } = read[4] else { panic!("{read:?}") };
     let progress = || Event::Progress { id: id(), progress: json!({"step": "x"}) };
     let waiting = |prev: Option<&str>| Event::Waiting { id: id(), prev: prev.map(ToOwned::to_owned) };
     let expected = [
@@ -42,13 +38,13 @@ async fn events_of_a_job_are_read_in_order() {
         Event::Delayed { id: id(), due },
         Event::Drained,
     ];
-    assert_eq!(told, expected);
-    told.clear();
-    while told.last() != Some(&Event::Drained) {
-        told.push(events.next().await.1);
+    assert_eq!(read, expected);
+    read.clear();
+    while read.last() != Some(&Event::Drained) {
+        read.push(events.next().await.1);
     }
     let completed = Event::Completed { id: id(), returnvalue: json!(7) };
-    assert_eq!(told, [waiting(Some("delayed")), Event::Active { id: id() }, progress(), completed, Event::Drained]);
+    assert_eq!(read, [waiting(Some("delayed")), Event::Active { id: id() }, progress(), completed, Event::Drained]);
 }
 
 #[tokio::test]
@@ -81,7 +77,7 @@ async fn wait_for_end_returns_the_ended_job() {
     let blocking = connect(&bench.redis).await;
     let waited = bench.queue.wait_for_end("b", blocking.clone(), Duration::from_millis(50)).await;
     assert!(matches!(waited, Err(Error::NotEnded(_))), "{waited:?}");
-    let waited = bench.queue.wait_for_end("nobody", blocking, Duration::from_millis(50)).await;
+    let waited = bench.queue.wait_for_end("none", blocking, Duration::from_millis(50)).await;
     assert!(matches!(waited, Err(Error::NotFound(_))), "{waited:?}");
 }
 

@@ -1,10 +1,9 @@
-//! What is left where somebody else, or an eviction, has taken a part of a job away.
+//! Jobs of which an eviction or another client has deleted a part.
 
-use examhall_queue::{JobOptions, Outcome, State};
+use examhall_queue::{JobOptions, State};
 use examhall_testkit::eventually;
-use serde_json::Value;
 
-use crate::{Bench, TIMEOUT};
+use crate::{Bench, TIMEOUT, done, named};
 
 #[tokio::test]
 async fn id_without_a_hash_is_dropped_and_can_be_added_again() {
@@ -12,15 +11,15 @@ async fn id_without_a_hash_is_dropped_and_can_be_added_again() {
     bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost other-ghost").await;
     bench.redis.cmd::<i64>("ZADD bull:email:prioritized 1 evicted").await;
     bench.add(JobOptions::default()).await;
-    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let (_stop, _running) = bench.run(done).await;
     bench.in_state("completed", 1).await;
     let dropped = async || {
         let left =
             "EXISTS bull:email:wait bull:email:prioritized bull:email:active bull:email:ghost bull:email:ghost:lock";
         (bench.redis.cmd::<i64>(left).await == 0).then_some(())
     };
-    eventually("nothing is left of them", TIMEOUT, dropped).await;
-    bench.add(JobOptions { job_id: Some("ghost".into()), ..JobOptions::default() }).await;
+    eventually("the ids are dropped", TIMEOUT, dropped).await;
+    bench.add(named("ghost")).await;
     bench.in_state("completed", 2).await;
 }
 
@@ -32,7 +31,7 @@ async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
     bench.queue.promote("promoted").await.expect("promoted");
     bench.redis.cmd::<i64>("LPUSH bull:email:active vanished").await;
     bench.redis.cmd::<i64>("SADD bull:email:stalled vanished").await;
-    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let (_stop, _running) = bench.run(done).await;
     let dropped = async || {
         let left = "EXISTS bull:email:wait bull:email:active bull:email:delayed";
         (bench.redis.cmd::<i64>(left).await == 0).then_some(())
@@ -46,7 +45,7 @@ async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
 async fn states_deletes_the_hash_of_a_job_in_no_state() {
     let bench = Bench::start().await;
     for id in ["waits", "orphan", "held"] {
-        bench.add(JobOptions { job_id: Some(id.into()), ..JobOptions::default() }).await;
+        bench.add(named(id)).await;
     }
     bench.redis.cmd::<i64>("LREM bull:email:wait 1 orphan").await;
     bench.redis.cmd::<i64>("LREM bull:email:wait 1 held").await;

@@ -1,4 +1,4 @@
-//! What a lock is for: a job is one worker's, until that vanishes.
+//! Locks: a job has one worker, until that vanishes.
 
 use std::{
     sync::{
@@ -11,25 +11,16 @@ use std::{
 use examhall_queue::{JobOptions, Outcome, WorkerOptions};
 use examhall_testkit::eventually;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
 
-use crate::{Bench, TIMEOUT, quick, watchful};
+use crate::{Bench, TIMEOUT, done, gated, quick, watchful};
 
 #[tokio::test]
 async fn lock_is_renewed_while_its_handler_runs() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
-    let gate = Arc::new(Semaphore::new(0));
-    let inside = Arc::clone(&gate);
+    let (gate, handler) = gated();
     let lock = Duration::from_secs(2);
     let options = WorkerOptions { lock, stalled_interval: lock, ..quick() };
-    let handler = move |_| {
-        let gate = Arc::clone(&inside);
-        async move {
-            gate.acquire().await.expect("open").forget();
-            Outcome::Completed(Value::Null)
-        }
-    };
     let (_stop, _running) = bench.run_with(options, handler).await;
     let mut clock = tokio::time::interval(Duration::from_millis(50));
     bench.active(1).await;
@@ -48,16 +39,11 @@ async fn lock_is_renewed_while_its_handler_runs() {
 async fn job_of_a_vanished_worker_is_recovered_with_its_priority() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions { priority: 3, ..JobOptions::default() }).await;
-    let (taken, mut has) = mpsc::unbounded_channel();
-    let handler = move |_| {
-        taken.send(()).expect("the test listens");
-        std::future::pending()
-    };
     let options = WorkerOptions { lock: Duration::from_secs(1), ..quick() };
-    let (_stop, vanishing) = bench.run_with(options, handler).await;
-    has.recv().await;
-    vanishing.abort(); // its locks are renewed no more, and it reports nothing
-    let (_stop, _running) = bench.run_with(watchful(), |_| async { Outcome::Completed(Value::Null) }).await;
+    let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending()).await;
+    bench.active(1).await;
+    vanishing.abort(); // it renews no lock and reports nothing from now on
+    let (_stop, _running) = bench.run_with(watchful(), done).await;
     bench.in_state("completed", 1).await;
     let hash = bench.hash(&id).await;
     assert_eq!((hash["stc"].as_str(), hash["ats"].as_str(), hash["atm"].as_str()), ("1", "2", "1"));
@@ -84,30 +70,21 @@ async fn job_that_stalled_too_often_fails_without_a_run() {
     let hash = bench.hash("1").await;
     assert_eq!(runs.load(Ordering::SeqCst), 0);
     assert_eq!(hash["failedReason"], "job stalled more than allowable limit");
-    assert!(!hash.contains_key("defa"), "a retry by hand must run");
+    assert!(!hash.contains_key("defa"), "a retry by hand runs");
 }
 
 #[tokio::test]
 async fn report_without_the_lock_changes_nothing() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
-    let gate = Arc::new(Semaphore::new(0));
-    let (inside, runs) = (Arc::clone(&gate), Arc::new(AtomicU32::new(0)));
-    let counted = Arc::clone(&runs);
-    let handler = move |_| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        let gate = Arc::clone(&inside);
-        async move {
-            gate.acquire().await.expect("open").forget();
-            Outcome::Completed(Value::Null)
-        }
-    };
+    let (gate, handler) = gated();
     let (_stop, _running) = bench.run_with(watchful(), handler).await;
-    eventually("taken", TIMEOUT, || async { (runs.load(Ordering::SeqCst) == 1).then_some(()) }).await;
+    bench.active(1).await;
     bench.redis.cmd::<i64>("DEL bull:email:1:lock").await;
     gate.add_permits(1);
-    eventually("run again", TIMEOUT, || async { (runs.load(Ordering::SeqCst) == 2).then_some(()) }).await;
-    assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, 0, "the first ending did not count");
+    let started_twice = async || bench.field("1", "ats").await.filter(|runs| runs == "2");
+    eventually("the second run", TIMEOUT, started_twice).await;
+    assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, 0, "the first report was rejected");
     gate.add_permits(1);
     bench.in_state("completed", 1).await;
     assert_eq!(bench.field("1", "stc").await.as_deref(), Some("1"));

@@ -1,4 +1,4 @@
-//! Tests of the crate's public face, each on a redis-server of its own.
+//! Tests of the public API, each on a redis-server of its own.
 
 mod add;
 mod admin;
@@ -12,12 +12,12 @@ mod survival;
 mod wake;
 mod work;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use examhall_queue::{Connection, Handler, JobOptions, NewJob, Queue, Worker, WorkerOptions};
+use examhall_queue::{Connection, Drained, Handler, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use examhall_testkit::{Redis, eventually};
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -54,7 +54,12 @@ impl Bench {
         Worker::new(self.queue.clone(), connect(&self.redis).await, options, handler)
     }
 
-    /// Starts a worker; it stops when the token is cancelled.
+    /// Runs jobs until nothing is left to do at once.
+    async fn drain<H: Handler<Value>>(&self, handler: H) -> Drained {
+        self.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await
+    }
+
+    /// Starts a worker that stops when the token is cancelled.
     async fn run<H: Handler<Value>>(&self, handler: H) -> (CancellationToken, JoinHandle<()>) {
         self.run_with(quick(), handler).await
     }
@@ -70,24 +75,24 @@ impl Bench {
         (stop, running)
     }
 
-    /// Waits until so many jobs are in a sorted set.
+    /// Waits until a sorted set has N jobs.
     async fn in_state(&self, set: &str, jobs: i64) {
         let command = format!("ZCARD bull:email:{set}");
         let there = async || (self.redis.cmd::<i64>(&command).await == jobs).then_some(());
         eventually(&format!("{jobs} jobs in {set}"), TIMEOUT, there).await;
     }
 
-    /// Waits until workers have so many jobs in hand.
+    /// Waits until N jobs are active.
     async fn active(&self, jobs: i64) {
         let taken = async || (self.redis.cmd::<i64>("LLEN bull:email:active").await == jobs).then_some(());
-        eventually(&format!("{jobs} jobs in hand"), TIMEOUT, taken).await;
+        eventually(&format!("{jobs} active jobs"), TIMEOUT, taken).await;
     }
 
-    /// Waits until so many workers sleep: on BullMQ's marker.
-    async fn asleep(&self, workers: usize) {
+    /// Waits until N workers block on BullMQ's marker.
+    async fn blocked(&self, workers: usize) {
         let blocked = format!("blocked_clients:{workers}\r");
-        let asleep = async || self.redis.cmd::<String>("INFO clients").await.contains(&blocked).then_some(());
-        eventually(&format!("{workers} workers asleep"), TIMEOUT, asleep).await;
+        let all = async || self.redis.cmd::<String>("INFO clients").await.contains(&blocked).then_some(());
+        eventually(&format!("{workers} blocked workers"), TIMEOUT, all).await;
     }
 }
 
@@ -101,7 +106,30 @@ fn job(options: JobOptions) -> NewJob<Value> {
     NewJob { name: "send-email".into(), data: serde_json::json!({"to": "ü@x.example"}), options }
 }
 
-/// Options for most tests: a worker that is without time for some seconds keeps its jobs.
+/// A handler that completes every job.
+async fn done(_: Job<Value>) -> Outcome {
+    Outcome::Completed(Value::Null)
+}
+
+/// A gate, and a handler that completes a job for each of its permits.
+fn gated() -> (Arc<Semaphore>, impl Handler<Value>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let inside = Arc::clone(&gate);
+    let handler = move |job| {
+        let gate = Arc::clone(&inside);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            done(job).await
+        }
+    };
+    (gate, handler)
+}
+
+fn named(id: &str) -> JobOptions {
+    JobOptions { job_id: Some(id.into()), ..JobOptions::default() }
+}
+
+/// Options for most tests: a worker that gets no CPU time for some seconds keeps its jobs.
 fn quick() -> WorkerOptions {
     WorkerOptions {
         lock: Duration::from_secs(4),
@@ -111,7 +139,7 @@ fn quick() -> WorkerOptions {
     }
 }
 
-/// As [`quick`], for a test that sees a job lose its worker.
+/// As [`quick`], for tests in which a job loses its worker.
 fn watchful() -> WorkerOptions {
     WorkerOptions { stalled_interval: Duration::from_millis(500), ..quick() }
 }

@@ -1,5 +1,5 @@
-//! What a queue outlives: workers that are killed or frozen, connections that are cut, a Redis that restarts.
-#![expect(clippy::print_stdout, reason = "how long things took, for whoever runs the tests")]
+//! Faults: killed and frozen workers, cut connections, restarts of Redis.
+#![expect(clippy::print_stdout, reason = "durations for those who run the tests")]
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, connect, watchful};
+use crate::{Bench, connect, job, named, watchful};
 
 const TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -20,7 +20,7 @@ fn is_long() -> bool {
     std::env::var_os("EXAMHALL_LONG").is_some()
 }
 
-/// The example worker as a process of its own, with the default lock of 30 s.
+/// Starts the example worker in a process of its own, with the default lock of 30 s.
 async fn worker(redis: &Redis, jobs_at_once: u32, millis_per_job: u32) -> Process {
     let args = [redis.url(), "email".into(), jobs_at_once.to_string(), millis_per_job.to_string()];
     let process = Process::spawn("worker", Command::new(example("worker")).args(args));
@@ -28,7 +28,7 @@ async fn worker(redis: &Redis, jobs_at_once: u32, millis_per_job: u32) -> Proces
     process
 }
 
-/// The runs that a worker process has written: which job, and when in ms since 1970.
+/// Reads the runs that a worker process has written: job ids, with times in ms since 1970.
 fn runs(worker: &Process) -> Vec<(String, i64)> {
     let output = worker.output();
     let run = |line: &str| {
@@ -57,8 +57,8 @@ async fn all_completed(bench: &Bench, count: i64) {
     .await;
 }
 
-/// Kills workers at random moments while they run 2,000 jobs. Gives, for each run of a job that a kill had cut off, how
-/// long after the kill it was, in ms.
+/// Kills workers at random times while they run 2,000 jobs. Returns for each job that a kill interrupted the time from the
+/// kill to its next run, in ms.
 async fn kill_workers(kills: u32) -> Vec<i64> {
     const JOBS: u32 = 2000;
     let bench = Bench::start().await;
@@ -69,7 +69,7 @@ async fn kill_workers(kills: u32) -> Vec<i64> {
     }
     let mut killed = Vec::new();
     for _ in 0..kills {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..600))).await; // the random moment
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..600))).await; // a random time
         let mut victim = workers.remove(0);
         victim.kill().await;
         killed.push((now(), victim));
@@ -102,8 +102,8 @@ async fn jobs_of_killed_workers_run_again_within_seconds() {
     }
     waits.sort_unstable();
     let median = waits[waits.len() / 2];
-    println!("{} jobs were cut off; their next run came after {median} ms (median)", waits.len());
-    assert!(median < 30_000, "not by the lock, which lasts 30 s, but by the missing sign of life: {median} ms");
+    println!("{} jobs were interrupted; they ran again after {median} ms (median)", waits.len());
+    assert!(median < 30_000, "sooner than their locks of 30 s expire: {median} ms");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn examples_work_together() {
     assert!(run("producer", &["3"]).await.contains("added 2 more"));
     let worker = worker(&bench.redis, 5, 1).await;
     all_completed(&bench, 3).await;
-    eventually("the worker sleeps, and is seen", TIMEOUT, || async {
+    eventually("the worker is listed", TIMEOUT, || async {
         bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
     })
     .await;
@@ -133,18 +133,18 @@ async fn frozen_worker_keeps_its_jobs_while_their_locks_last() {
     add_many(&bench, 2).await;
     let frozen = worker(&bench.redis, 2, 20_000).await;
     eventually("both jobs are run", TIMEOUT, || async { (runs(&frozen).len() == 2).then_some(()) }).await;
-    eventually("a sign of life", TIMEOUT, || async {
+    eventually("a heartbeat", TIMEOUT, || async {
         (!bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty()).then_some(())
     })
     .await;
     frozen.freeze();
-    // Two jobs of dead workers of ours, and one of a worker that is not ours: only the dead ones' are taken from them.
+    // A job of a dead worker of ours, and one of another client's worker: only the first is reaped.
     for (id, token) in [("dead", "eh:999999:gone:1"), ("foreign", "6f9c7c1e:1")] {
         bench.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "name", "x", "data", "{}"]).await;
         bench.redis.cmd::<String>(&format!("SET bull:email:{id}:lock {token} PX 60000")).await;
         bench.redis.cmd::<i64>(&format!("LPUSH bull:email:active {id}")).await;
     }
-    eventually("the frozen worker shows no life", TIMEOUT, || async {
+    eventually("the heartbeat has expired", TIMEOUT, || async {
         bench.redis.cmd::<Vec<String>>("KEYS alive:*").await.is_empty().then_some(())
     })
     .await;
@@ -159,12 +159,12 @@ async fn frozen_worker_keeps_its_jobs_while_their_locks_last() {
         assert_eq!((job.state, job.stalls), (State::Active, 0), "{id}");
     }
     frozen.thaw();
-    all_but_the_foreign_one(&bench).await;
+    all_but_the_foreign_job(&bench).await;
     assert_eq!(runs(&frozen).len(), 2);
     assert_eq!(bench.queue.get("1").await.expect("read").expect("there").attempts_started, 1);
 }
 
-async fn all_but_the_foreign_one(bench: &Bench) {
+async fn all_but_the_foreign_job(bench: &Bench) {
     eventually("the thawed worker ends its jobs", TIMEOUT, || async {
         (bench.queue.counts().await.ok()?.completed == 3).then_some(())
     })
@@ -180,9 +180,9 @@ async fn no_job_is_lost_if_connections_are_cut_every_second() {
     while started.elapsed() < Duration::from_secs(30) {
         every_second.tick().await;
         bench.redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
-        longest = longest.max(load.goes_on(&bench, TIMEOUT).await);
+        longest = longest.max(load.continues(&bench, TIMEOUT).await);
     }
-    println!("after a cut jobs are run again within {longest:?}");
+    println!("after a cut jobs run again within {longest:?}");
     assert!(longest <= AGAIN_WITHIN, "{longest:?}");
     load.ends(&bench).await;
 }
@@ -193,19 +193,19 @@ async fn no_job_is_lost_if_redis_restarts() {
     let mut bench = Bench::over(Redis::start_with(options).await).await;
     let load = Load::start(&bench).await;
     for _ in 0..if is_long() { 5 } else { 2 } {
-        load.goes_on(&bench, TIMEOUT).await;
+        load.continues(&bench, TIMEOUT).await;
         bench.redis.restart().await;
-        let resumed = load.goes_on(&bench, TIMEOUT).await;
-        println!("after a restart jobs are run again within {resumed:?}");
+        let resumed = load.continues(&bench, TIMEOUT).await;
+        println!("after a restart jobs run again within {resumed:?}");
         assert!(resumed <= AGAIN_WITHIN, "{resumed:?}");
     }
     load.ends(&bench).await;
 }
 
-/// How soon workers go on after Redis came back: within 5 s at most where the machine has time for them.
+/// How soon workers continue after an outage of Redis: within 5 s, on a machine with enough CPU time.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// A producer with ids of its own and a worker, in this process.
+/// A producer that names its jobs, and a worker, in this process.
 struct Load {
     stop: CancellationToken,
     producer: tokio::task::JoinHandle<i64>,
@@ -219,13 +219,12 @@ impl Load {
         let producer = tokio::spawn(async move {
             let mut added = 0;
             while !stopped.is_cancelled() {
-                let options = JobOptions { job_id: Some(format!("m-{added}")), ..JobOptions::default() };
-                // Whether a failed add has happened is not known; with an id it can be asked for again.
-                while queue.add(crate::job(options.clone())).await.is_err() {
+                // With an id, an add whose answer was lost can be repeated.
+                while queue.add(job(named(&format!("m-{added}")))).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 added += 1;
-                tokio::time::sleep(Duration::from_millis(2)).await; // slower than the worker, so that it comes to an end
+                tokio::time::sleep(Duration::from_millis(2)).await; // slower than the worker, so that the queue empties
             }
             added
         });
@@ -238,8 +237,8 @@ impl Load {
         Self { stop, producer, worker }
     }
 
-    /// Waits until jobs are completed that were not before; gives how long that took.
-    async fn goes_on(&self, bench: &Bench, timeout: Duration) -> Duration {
+    /// Waits until more jobs are completed, and returns how long that took.
+    async fn continues(&self, bench: &Bench, timeout: Duration) -> Duration {
         let queue = bench.queue.clone();
         let completed = || async { queue.counts().await.ok().map(|counts| counts.completed) };
         let started = Instant::now();
@@ -262,32 +261,32 @@ impl Load {
 async fn handler_is_notified_of_a_lost_lease() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
-    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let (seen, mut states) = tokio::sync::mpsc::unbounded_channel();
     let handler = move |job: Job<Value>| {
-        let told = told.clone();
+        let seen = seen.clone();
         async move {
-            told.send(job.claim.is_lost()).expect("the test listens");
+            seen.send(job.claim.is_lost()).expect("the test listens");
             job.claim.lost().await;
-            told.send(job.claim.is_lost()).expect("the test listens");
+            seen.send(job.claim.is_lost()).expect("the test listens");
             Outcome::Released
         }
     };
     let (_stop, _running) = bench.run(handler).await;
-    assert_eq!(tells.recv().await, Some(false));
-    bench.redis.cmd::<String>("SET bull:email:1:lock somebody").await;
-    assert_eq!(tells.recv().await, Some(true));
-    assert_eq!(bench.redis.cmd::<String>("GET bull:email:1:lock").await, "somebody");
+    assert_eq!(states.recv().await, Some(false));
+    bench.redis.cmd::<String>("SET bull:email:1:lock another").await;
+    assert_eq!(states.recv().await, Some(true));
+    assert_eq!(bench.redis.cmd::<String>("GET bull:email:1:lock").await, "another");
 }
 
 #[tokio::test]
 async fn jobs_of_lost_answers_are_reclaimed_after_a_freeze() {
     let bench = Bench::start().await;
     let load = Load::start(&bench).await;
-    load.goes_on(&bench, TIMEOUT).await;
+    load.continues(&bench, TIMEOUT).await;
     bench.redis.process().freeze();
     tokio::time::sleep(Duration::from_secs(3)).await; // longer than a command's time limit
     bench.redis.process().thaw();
-    load.goes_on(&bench, TIMEOUT).await;
+    load.continues(&bench, TIMEOUT).await;
     load.ends(&bench).await;
     drop(connect(&bench.redis).await);
 }

@@ -1,4 +1,4 @@
-//! Who is woken when there is something to do.
+//! Which worker is woken when jobs are ready or due.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, quick};
+use crate::{Bench, done, named, quick};
 
 #[tokio::test]
 async fn full_worker_passes_its_wake_up_on() {
@@ -26,14 +26,14 @@ async fn full_worker_passes_its_wake_up_on() {
     };
     let full = bench.worker(WorkerOptions { concurrency: 2, ..never.clone() }, holding).await;
     tokio::spawn(full.run(CancellationToken::new()));
-    bench.add(JobOptions { job_id: Some("first".into()), ..JobOptions::default() }).await;
+    bench.add(named("first")).await;
     bench.active(1).await;
-    bench.asleep(1).await; // for its other slot
-    let idle = bench.worker(never, |_| async { Outcome::Completed(Value::Null) }).await;
+    bench.blocked(1).await; // for its other slot
+    let idle = bench.worker(never, done).await;
     tokio::spawn(idle.run(CancellationToken::new()));
-    bench.asleep(2).await;
-    // Nobody is told of three more. Once the first one has ended, two fill the slots; that there is another one is told to
-    // who has slept longest, which is the one that is full.
+    bench.blocked(2).await;
+    // Three more are added without a marker. Once the first job has ended, two fill the slots; the marker for the third
+    // wakes the worker that has been blocked longest, which is the full one.
     for id in ["second", "third", "fourth"] {
         let hash = format!("bull:email:{id}");
         bench.redis.command::<i64>(&["HSET", &hash, "name", "x", "data", "{}", "opts", "{}", "timestamp", "1"]).await;
@@ -54,13 +54,13 @@ async fn blocked_worker_is_woken_by_ready_and_due_jobs() {
         async { Outcome::Completed(Value::Null) }
     };
     let (_stop, _running) = bench.run_with(options, handler).await;
-    bench.asleep(1).await;
+    bench.blocked(1).await;
     let started = std::time::Instant::now();
     let delay = Duration::from_secs(2);
-    bench.add(JobOptions { job_id: Some("later".into()), delay, ..JobOptions::default() }).await;
-    bench.add(JobOptions { job_id: Some("now".into()), ..JobOptions::default() }).await;
+    bench.add(JobOptions { delay, ..named("later") }).await;
+    bench.add(named("now")).await;
     assert_eq!(ids.recv().await.as_deref(), Some("now"));
     assert_eq!(ids.recv().await.as_deref(), Some("later"));
     let waited = started.elapsed();
-    assert!(waited >= delay && waited < Duration::from_mins(1), "within the sleep of 2 min: {waited:?}");
+    assert!(waited >= delay && waited < Duration::from_mins(1), "sooner than the drain delay: {waited:?}");
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, quick};
+use crate::{Bench, done, gated, named, quick};
 
 fn retried(attempts: u32, backoff: Backoff) -> JobOptions {
     JobOptions { retry: RetryPolicy { attempts, backoff }, ..JobOptions::default() }
@@ -38,7 +38,7 @@ async fn completed_job_has_its_value_and_times() {
 async fn jobs_without_priority_run_first() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1", 1), ("none-a", 0), ("p2", 2), ("none-b", 0)] {
-        bench.add(JobOptions { job_id: Some(id.into()), priority, ..JobOptions::default() }).await;
+        bench.add(JobOptions { priority, ..named(id) }).await;
     }
     let (ran, mut order) = mpsc::unbounded_channel();
     let handler = move |job: Job<Value>| {
@@ -79,7 +79,7 @@ async fn retry_keeps_the_priority() {
     let bench = Bench::start().await;
     let options = JobOptions { priority: 4, ..retried(2, Backoff::fixed(Duration::ZERO)) };
     let id = bench.add(options).await;
-    let (reached, mut turns) = mpsc::unbounded_channel();
+    let (reached, mut priorities) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(1));
     let open = Arc::clone(&gate);
     let options = WorkerOptions { concurrency: 1, ..quick() };
@@ -91,10 +91,9 @@ async fn retry_keeps_the_priority() {
             if job.attempts_made == 0 { Outcome::Failed(Failure::new("x")) } else { Outcome::Completed(Value::Null) }
         }
     };
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
-    assert_eq!(turns.recv().await, Some(4));
-    assert_eq!(turns.recv().await, Some(4), "the second run");
+    let (stop, running) = bench.run_with(options, handler).await;
+    assert_eq!(priorities.recv().await, Some(4));
+    assert_eq!(priorities.recv().await, Some(4), "the second run");
     open.add_permits(1);
     bench.in_state("completed", 1).await;
     assert_eq!(bench.field(&id, "priority").await.as_deref(), Some("4"));
@@ -105,11 +104,11 @@ async fn retry_keeps_the_priority() {
 #[tokio::test]
 async fn panicking_handler_fails_its_job_only() {
     let bench = Bench::start().await;
-    let bad = bench.add(JobOptions { job_id: Some("bad".into()), ..JobOptions::default() }).await;
-    bench.add(JobOptions { job_id: Some("good".into()), ..JobOptions::default() }).await;
+    let bad = bench.add(named("bad")).await;
+    bench.add(named("good")).await;
     let (_stop, _running) = bench
         .run(|job: Job<Value>| async move {
-            assert!(job.id != "bad", "told to panic");
+            assert!(job.id != "bad", "a bad job");
             Outcome::Completed(Value::Null)
         })
         .await;
@@ -124,7 +123,7 @@ async fn unreadable_job_fails_with_a_reason_and_the_next_runs() {
     bench.redis.command::<i64>(&["HSET", "bull:email:bad", "name", "x", "data", "{", "opts", "{}"]).await;
     bench.redis.cmd::<i64>("LPUSH bull:email:wait bad ghost").await;
     bench.add(JobOptions::default()).await;
-    let (_stop, _running) = bench.run(|_| async { Outcome::Completed(Value::Null) }).await;
+    let (_stop, _running) = bench.run(done).await;
     bench.in_state("completed", 1).await;
     bench.in_state("failed", 1).await;
     let reason = bench.field("bad", "failedReason").await.expect("a reason");
@@ -140,9 +139,8 @@ async fn completed_jobs_are_kept_as_their_retention_says() {
     for _ in 0..3 {
         bench.add(newest.clone()).await;
     }
-    let handler = |_| async { Outcome::Completed(Value::Null) };
     let options = WorkerOptions { concurrency: 1, ..quick() };
-    let drained = bench.worker(options, handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    let drained = bench.worker(options, done).await.drain(Duration::ZERO, CancellationToken::new()).await;
     assert_eq!(drained.completed, 4);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:completed 0 -1").await, ["3", "4"]);
     assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:1 bull:email:2").await, 0);
@@ -154,22 +152,9 @@ async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
     for _ in 0..3 {
         bench.add(JobOptions::default()).await;
     }
-    let gate = Arc::new(Semaphore::new(0));
-    let inside = Arc::clone(&gate);
-    let (begun, mut running_now) = mpsc::unbounded_channel();
-    let handler = move |_| {
-        begun.send(()).expect("the test listens");
-        let gate = Arc::clone(&inside);
-        async move {
-            gate.acquire().await.expect("open").forget();
-            Outcome::Completed(Value::Null)
-        }
-    };
-    let options = WorkerOptions { concurrency: 2, ..quick() };
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
-    running_now.recv().await;
-    running_now.recv().await;
+    let (gate, handler) = gated();
+    let (stop, running) = bench.run_with(WorkerOptions { concurrency: 2, ..quick() }, handler).await;
+    bench.active(2).await;
     stop.cancel();
     gate.add_permits(3);
     running.await.expect("stops");
@@ -181,15 +166,9 @@ async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
 async fn job_is_released_after_the_grace_period() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions { priority: 2, ..retried(1, Backoff::fixed(Duration::ZERO)) }).await;
-    let (begun, mut running_now) = mpsc::unbounded_channel();
-    let handler = move |_| {
-        begun.send(()).expect("the test listens");
-        std::future::pending()
-    };
     let options = WorkerOptions { grace: Duration::from_millis(50), ..quick() };
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(bench.worker(options, handler).await.run(stop.clone()));
-    running_now.recv().await;
+    let (stop, running) = bench.run_with(options, |_| std::future::pending()).await;
+    bench.active(1).await;
     stop.cancel();
     running.await.expect("stops");
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:prioritized 0 -1").await, ["1"]);
@@ -220,9 +199,7 @@ async fn paused_queue_has_its_jobs_in_bullmqs_list() {
     let bench = Bench::start().await;
     bench.redis.cmd::<i64>("HSET bull:email:meta paused 1").await;
     bench.add(JobOptions::default()).await;
-    let handler = |_| async { Outcome::Completed(Value::Null) };
-    let drained = bench.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
-    assert_eq!(drained.completed, 0);
+    assert_eq!(bench.drain(done).await.completed, 0);
     assert_eq!(bench.redis.cmd::<i64>("LLEN bull:email:paused").await, 1);
 }
 

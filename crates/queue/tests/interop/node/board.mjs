@@ -1,4 +1,4 @@
-// Bull Board without a browser and without HTTP: its routes, called as its server adapters call them.
+// Bull Board without a browser and HTTP: its routes, called as its server adapters do.
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { queueOf } from './bullmq.mjs';

@@ -1,11 +1,11 @@
-// Queues, jobs, workers and QueueEvents of either version, made when they are first asked for.
-import { tell } from './wire.mjs';
+// Queues, jobs, workers and QueueEvents of both versions, created at their first use.
+import { report } from './wire.mjs';
 
 const packages = { 5: 'bullmq-5', 6: 'bullmq' };
 const connection = { host: '127.0.0.1', port: Number(process.argv[2]), maxRetriesPerRequest: null };
 const made = new Map();
 
-// The one object under this key; `make` gets the package that it comes from.
+// Returns the object with this key; `make` creates it from its package.
 async function only(kind, { version, name = '' }, make) {
   const key = `${kind} ${version} ${name}`;
   if (!made.has(key)) made.set(key, import(packages[version]).then(make));
@@ -20,30 +20,30 @@ export async function queue({ call, args = [], ...request }) {
   return (await queueOf(request))[call](...args);
 }
 
-/** Calls a method of a job; `waitUntilFinished` is given the version's QueueEvents. */
+/** Calls a method of a job; `waitUntilFinished` gets the version's QueueEvents. */
 export async function job({ jobId, call, args = [], ...request }) {
   const found = await (await queueOf(request)).getJob(jobId);
   if (!found) throw new Error(`there is no job ${jobId}`);
   return found[call](...(call === 'waitUntilFinished' ? [await eventsOf(request), ...args] : args));
 }
 
-/** Starts a worker that tells of each run. */
+/** Starts a worker that reports each run. */
 export async function worker({ options, ...request }) {
   const { name } = request;
   const started = await only('worker', request, async ({ Worker, UnrecoverableError }) => {
     const run = async (job) => {
-      tell('run', { worker: name, job });
+      report('run', { worker: name, job });
       return handle(job, UnrecoverableError);
     };
     const worker = new Worker('email', run, { connection, name, ...options });
-    worker.on('error', (error) => tell('worker-error', { worker: name, message: error.message }));
-    worker.on('stalled', (jobId) => tell('worker-stalled', { worker: name, jobId }));
+    worker.on('error', (error) => report('worker-error', { worker: name, message: error.message }));
+    worker.on('stalled', (jobId) => report('worker-stalled', { worker: name, jobId }));
     return worker;
   });
   await started.waitUntilReady();
 }
 
-// A job's data says what happens to it: the same words as in `ours.rs`.
+// Does what a job's data says, in the terms of `ours.rs`.
 async function handle(job, UnrecoverableError) {
   const { failures = 0, hangs = 0, unrecoverable, value } = job.data ?? {};
   if (job.attemptsStarted <= hangs) await new Promise(() => {});
@@ -55,15 +55,15 @@ async function handle(job, UnrecoverableError) {
 const eventsOf = (request) =>
   only('events', { version: request.version }, async ({ QueueEvents }) => {
     const events = new QueueEvents('email', { connection });
-    events.on('error', (error) => tell('events-error', { message: error.message }));
+    events.on('error', (error) => report('events-error', { message: error.message }));
     for (const name of ['active', 'completed', 'delayed', 'failed', 'progress', 'retries-exhausted', 'stalled']) {
-      events.on(name, (what) => tell('queue-event', { version: request.version, name, what }));
+      events.on(name, (what) => report('queue-event', { version: request.version, name, what }));
     }
     await events.waitUntilReady();
     return events;
   });
 
-/** Tells of everything that QueueEvents sees from now on. */
+/** Reports what QueueEvents sees from now on. */
 export async function events(request) {
   await eventsOf(request);
 }

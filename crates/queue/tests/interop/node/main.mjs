@@ -1,13 +1,13 @@
 // BullMQ and Bull Board for the interop tests. Each line on stdin is a request {id, op, ...}; each line on stdout is an
-// answer {id, ok} or {id, error}, or something that happened: {event, at, ...}. Ends when stdin does.
+// answer {id, ok} or {id, error}, or a message: {event, at, ...}. Exits when stdin ends.
 import { createInterface } from 'node:readline';
 import { board } from './board.mjs';
 import { events, job, queue, worker } from './bullmq.mjs';
-import { tell, write } from './wire.mjs';
+import { report, write } from './wire.mjs';
 
 const operations = { board, events, job, queue, worker };
 
-process.on('unhandledRejection', (error) => tell('unhandled', { message: String(error) }));
+process.on('unhandledRejection', (error) => report('unhandled', { message: String(error) }));
 
 createInterface({ input: process.stdin })
   .on('line', async (line) => {

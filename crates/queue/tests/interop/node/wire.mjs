@@ -1,6 +1,6 @@
-// What goes to the test, one JSON object per line.
+// Messages to the test, one JSON object per line.
 
 export const write = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
-/** Tells of something that happened. */
-export const tell = (event, what) => write({ event, at: Date.now(), ...what });
+/** Sends a message about an event. */
+export const report = (event, what) => write({ event, at: Date.now(), ...what });

@@ -1,4 +1,4 @@
-//! What holds for a queue at every moment, whoever works on it.
+//! Invariants of a queue's keys, for clients of all kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ const STATES: &[&str] = &["wait", "paused", "active", "prioritized", "delayed", 
 const OF_QUEUE: &[&str] =
     &["pc", "marker", "id", "meta", "events", "stalled", "stalled-check", "limiter", "waiting-children", "repeat"];
 
-/// What may stand behind a job's id in a key.
+/// Suffixes of a job's keys.
 const OF_JOB: &[&str] = &["lock", "logs", "dependencies", "processed", "failed", "unsuccessful"];
 
-/// Fails the test where one of the layout's rules is broken.
+/// Panics if an invariant is broken.
 pub(crate) fn check(snapshot: &Snapshot) {
     let states = states(snapshot);
     for (id, state) in &states {
@@ -44,7 +44,7 @@ pub(crate) fn check(snapshot: &Snapshot) {
     check_layout(snapshot, &states);
 }
 
-/// Where each job is: in one place.
+/// Returns each job's state, of which it has one.
 fn states(snapshot: &Snapshot) -> BTreeMap<String, &'static str> {
     let mut states = BTreeMap::new();
     for state in STATES {
@@ -56,7 +56,7 @@ fn states(snapshot: &Snapshot) -> BTreeMap<String, &'static str> {
     states
 }
 
-/// No key that BullMQ does not know, and none of a job that is in no state.
+/// Panics for a key that BullMQ does not know, and for one of a job in no state.
 fn check_layout(snapshot: &Snapshot, states: &BTreeMap<String, &str>) {
     let of_queue: BTreeSet<_> = OF_QUEUE.iter().chain(STATES).copied().collect();
     for (name, stored) in &snapshot.keys {
@@ -67,7 +67,7 @@ fn check_layout(snapshot: &Snapshot, states: &BTreeMap<String, &str>) {
                 (states.contains_key(id) && OF_JOB.contains(&part)) || ["de", "dn", "metrics", "repeat"].contains(&id)
             }
         };
-        assert!(is_known, "{name} is no key of a queue, or of a job that is nowhere");
+        assert!(is_known, "{name} is no key of a queue, or belongs to a job in no state");
     }
 }
 
