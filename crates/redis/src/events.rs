@@ -63,7 +63,7 @@ impl ServerEvents {
         closes(self.reconnects.recv().await).await;
     }
 
-    /// Waits until the connection is lost or has been made anew.
+    /// Waits until the connection is lost or was made again.
     pub async fn interrupted(&mut self) {
         tokio::select! {
             // Reported as soon as the connection is lost, some time before there is a new one that could be read.

@@ -1,4 +1,4 @@
-//! First who may do this, then what they ask for: whoever may not is told so, whatever else they have sent.
+//! Authorization before input: a client that may not do this gets 401 or 403, whatever else it has sent.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;

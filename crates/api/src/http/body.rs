@@ -19,7 +19,7 @@ use crate::openapi::{Description, Input};
 /// Largest body that is read, in bytes.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// How long a client may take to send it: less than a request may take, so that who is slow is told so.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A JSON body whose every field is what it must be.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -33,13 +33,13 @@ where
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = request.content_type().eq_ignore_ascii_case("application/json");
-        let body = tokio::time::timeout(PATIENCE, web::Bytes::from_request(request, payload));
+        let body = tokio::time::timeout(TIMEOUT, web::Bytes::from_request(request, payload));
         Box::pin(async move {
             if !is_json {
                 return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
             }
             let body = body.await.map_err(|_| {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {PATIENCE:?}"))
+                Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {TIMEOUT:?}"))
             })?;
             parse(&body.map_err(|error| unreadable(&error))?).map(Self)
         })

@@ -1,4 +1,4 @@
-//! What routes take from a request beside its body: who sent it, the id and the parameters of its address, `If-Match`.
+//! What routes take from a request other than its body: its viewer, the id and the parameters of its address, `If-Match`.
 
 use std::str::FromStr;
 

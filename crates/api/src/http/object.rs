@@ -35,7 +35,7 @@ pub(crate) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     Vec::deserialize(deserializer).map(|all: Vec<Object<T>>| all.into_iter().map(|Object(one)| one).collect())
 }
 
-/// As [`objects`], where the list may be absent; it needs `default` beside it.
+/// As [`objects`], where the list may be absent; it needs `default` with it.
 pub(crate) fn some_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {

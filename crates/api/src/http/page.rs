@@ -32,7 +32,7 @@ struct Trouble<'a> {
     detail: &'a str,
 }
 
-/// The answer as it is, or a page that says what is wrong: whoever sees these pages sees them in a browser.
+/// The answer as it is, or a page that says what is wrong: these pages are seen in a browser.
 pub(crate) fn shown(answer: Result<HttpResponse, Problem>) -> HttpResponse {
     answer.unwrap_or_else(|problem| {
         let trouble = Trouble { title: problem.title(), detail: problem.detail() };

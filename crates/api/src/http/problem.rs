@@ -28,7 +28,7 @@ const RETRY_AFTER_SECONDS: &str = "2";
 /// An outage of the database is logged at most once in this time.
 const OUTAGE_LOG_SECONDS: u64 = 10;
 
-/// Why a request was not done, for whoever sent it.
+/// Why a request was not done, for its sender.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Problem(Box<Document>);
@@ -94,7 +94,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Nobody has logged in, or the log-in is over.
+    /// There is no login, or it has expired.
     pub(crate) fn unauthorized(detail: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }

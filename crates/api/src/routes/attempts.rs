@@ -260,7 +260,7 @@ fn faults(answers: &[Answer]) -> Vec<FieldError> {
             let is_good = ids.len() <= Question::MAX_CHOICES
                 && ids.iter().all(|id| id.len() <= Choice::MAX_ID && !id.contains('\0'));
             check(is_good, n, "choiceIds", "must be at most 50 ids of choices");
-            check(answer.value.is_none(), n, "value", "must not be given beside choiceIds");
+            check(answer.value.is_none(), n, "value", "must not be given together with choiceIds");
         }
         if let Some(AnswerValue::Text(text)) = &answer.value {
             check(text.chars().count() <= AnswerValue::MAX_TEXT, n, "value", "must be at most 2000 characters long");

@@ -97,7 +97,7 @@ pub(super) struct Message {
 /// 202 whether or not the address has an account already: who signs up does not learn who else has.
 ///
 /// Until the address is proven, the last sign-up counts, with the link in its own mail. One that may not be mailed leaves
-/// the account without a password instead: otherwise whoever uses up the address's mails would be the last one to count.
+/// the account without a password instead: otherwise the client that uses up the address's mails would be the last one to count.
 async fn sign_up(
     state: web::Data<State>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<SignUp>>,

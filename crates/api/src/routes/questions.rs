@@ -144,7 +144,7 @@ fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
     }
 }
 
-/// What comes with a change, beside its body.
+/// What comes with a change, other than its body.
 type Edits<T> = (IfMatch, Parameters<Writing>, T);
 
 async fn replace(
@@ -173,7 +173,7 @@ async fn add(
     let asked = json!([given_id, question.text, question.points, question.kind]);
     let request = key.request(owned.viewer.id, &format!("POST /exams/{exam}/questions"), &asked);
     let location = |id: Uuid| format!("/api/v1/questions/{id}");
-    // Before `If-Match`: whoever repeats a request that was done names the version before it.
+    // Before `If-Match`: a repeated request names the version before it.
     if let Some(request) = &request
         && let Some(first) = state.store.first_answer(request, now()).await?
     {

@@ -76,7 +76,7 @@ async fn log_in(
     let account = state.store.accounts.by_email(&name).await?;
     let (now, from) = (now(), network(client).to_string());
     if let Err(refused) = state.limits.log_in_by_all(name.address(), &mut guess).await {
-        // Whoever guesses from everywhere must not lock the owner out.
+        // Guesses from everywhere must not lock the owner out.
         let is_known = match &account {
             Some(account) => state.store.accounts.has_logged_in_from(account.id, &from, now).await?,
             None => false,

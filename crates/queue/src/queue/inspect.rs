@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(9);
 /// Names of the checks, with how to fix what fails.
 pub const INSPECTIONS: [(&str, &str); 5] = [
     (
-        "Redis log-in",
+        "Redis login",
         "correct user, password or TLS in the Redis URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE \
          names a private authority)",
     ),

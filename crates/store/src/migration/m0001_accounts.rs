@@ -37,7 +37,7 @@ impl MigrationTrait for Step {
         let sessions = Table::create()
             .table("sessions")
             .col(pk_uuid("id"))
-            .col(uuid("family")) // all that were rotated from one log-in
+            .col(uuid("family")) // all that were rotated from one login
             .col(uuid("user_id"))
             .col(binary_len("token_hash", 32).unique_key()) // SHA-256 of the refresh token
             .col(big_integer("created_at"))

@@ -85,7 +85,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
     let is_open = || Expr::col("submitted_at").is_null();
     vec![
         on("attempts", "by_student", &["exam_id", "user_id", "number"]).unique().to_owned(),
-        // One open attempt per student and exam, whoever asks twice at once.
+        // One open attempt per student and exam, also for two requests at once.
         on("attempts", "open", &["exam_id", "user_id"]).unique().and_where(is_open()).to_owned(),
         on("attempts", "due", &["deadline"]).and_where(is_open()).to_owned(),
         on("results", "by_exam", &["exam_id", "id"]),

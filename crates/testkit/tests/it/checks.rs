@@ -80,7 +80,7 @@ async fn a_cluster_needs_braces_and_sentinel_does_not() {
     let sentinel = Sentinel::watch(&world.redis).await;
     world.set("REDIS_URL", &sentinel.url());
     for program in ["api", "mailer"] {
-        says(program, &world, 0, "Redis log-in", "ok Redis log-in Redis let in").await;
+        says(program, &world, 0, "Redis login", "ok Redis login Redis let in").await;
     }
 }
 
@@ -90,7 +90,7 @@ async fn a_user_who_may_not_ask_info_is_let_in_and_warned_of() {
     world.redis.cmd::<String>("ACL SETUSER plain on >planted ~* &* +@all -info").await;
     world.set("REDIS_URL", &format!("redis://plain:planted@127.0.0.1:{}", world.redis.port()));
     for program in ["api", "mailer"] {
-        says(program, &world, 0, "Redis log-in", "ok Redis log-in Redis let in").await;
+        says(program, &world, 0, "Redis login", "ok Redis login Redis let in").await;
         says(program, &world, 0, "warning", "warning Redis version Redis unknown: Redis: Unknown Error: NOPERM").await;
     }
 }

@@ -86,7 +86,7 @@ async fn a_team_migrates_from_node_and_back_without_duplicates() {
     world.smtp.behave(|_, _| examhall_testkit::Action::Wait(Duration::from_millis(10)));
     let mut mailer = world.mailer(&[]);
     mailer.line("Mailer running").await;
-    node.add("Beside", "60").await;
+    node.add("Together", "60").await;
     let ours = sent_by_the_mailer(&world, 63).await;
     assert!((1..60).contains(&ours), "the mailer sent {ours} of 60");
 

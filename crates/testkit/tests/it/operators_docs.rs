@@ -116,7 +116,7 @@ async fn a_check_tells_a_refused_log_in_from_a_server_that_is_away() {
         let report: serde_json::Value = serde_json::from_str(line).expect("JSON");
         let checks = report["checks"].as_array().expect("a list");
         let state = |name: &str| &checks.iter().find(|one| one["check"] == name).expect("a row")["state"];
-        assert_eq!((state("TCP"), state("Redis log-in")), (&"ok".into(), &"failed".into()), "{output}");
+        assert_eq!((state("TCP"), state("Redis login")), (&"ok".into(), &"failed".into()), "{output}");
         assert!(!output.contains("planted"), "{output}");
     }
 }

@@ -64,7 +64,7 @@ const CIRCLES: &[(&str, &[&str])] =
 const LONGEST_FILE: usize = 500;
 const LONG_FILE: usize = 300;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
 }
 
@@ -79,7 +79,7 @@ fn short(name: &str) -> Option<&str> {
 }
 
 /// Files that git knows of, relative to the workspace.
-fn committed(suffix: &str) -> Vec<PathBuf> {
+pub(crate) fn committed(suffix: &str) -> Vec<PathBuf> {
     let listed = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output();
     let listed = String::from_utf8(listed.expect("git").stdout).expect("UTF-8");
     let files = listed.lines().filter(|file| file.ends_with(suffix)).map(PathBuf::from);
