@@ -41,6 +41,9 @@ pub struct Saved {
     pub answers: Vec<Answer>,
 }
 
+/// Runs of one start, each overtaken by another start of the same student.
+const MAX_START_RUNS: usize = 3;
+
 impl Attempts {
     pub(crate) fn new(db: Db) -> Self {
         Self { db }
@@ -51,9 +54,18 @@ impl Attempts {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotOpen`], [`Error::AttemptOpen`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn start(&self, exam: ExamId, user: UserId, now: Timestamp) -> Result<(Exam, Attempt), Error> {
-        self.db.retry(|| self.start_once(exam, user, now)).await
+        for _ in 0..MAX_START_RUNS {
+            match self.db.retry(|| self.start_once(exam, user, now)).await {
+                // Another start of the student was committed first: the next run sees what became of it.
+                Err(error) if error.is_duplicate() => {}
+                decided => return decided,
+            }
+        }
+        Err(Error::WrongState("other attempts of yours were begun at the same time"))
     }
 
+    /// # Errors
+    /// As [`start`](Self::start), and a duplicate where another start of the student came first.
     async fn start_once(&self, exam: ExamId, user: UserId, now: Timestamp) -> Result<(Exam, Attempt), Error> {
         let tx = self.db.begin().await?;
         // Shared: thousands may start at once, and nobody changes the questions meanwhile.
@@ -83,24 +95,9 @@ impl Attempts {
             saved_at: Set(None),
             submitted_at: Set(None),
         };
-        let row = match row.insert(&tx).await.map_err(Error::from) {
-            Err(error) if error.is_duplicate() => {
-                tx.rollback().await?;
-                return Err(self.came_first(exam.id, user).await?);
-            }
-            inserted => inserted?,
-        };
+        let row = row.insert(&tx).await?;
         tx.commit().await?;
         Ok((exam, to_attempt(&row)))
-    }
-
-    /// Why an attempt cannot begin where another request of the same student came first.
-    async fn came_first(&self, exam: ExamId, user: UserId) -> Result<Error, Error> {
-        let mine = attempt::Column::ExamId.eq(exam.0).and(attempt::Column::UserId.eq(user.0));
-        let open = mine.and(attempt::Column::SubmittedAt.is_null());
-        let open = attempt::Entity::find().filter(open).one(&self.db.read).await?;
-        let handed_in = Error::WrongState("another attempt of yours was begun at the same time");
-        Ok(open.map_or(handed_in, |open| Error::AttemptOpen(AttemptId(open.id))))
     }
 
     /// An attempt, with what is stored of its answers.

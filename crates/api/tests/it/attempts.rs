@@ -109,6 +109,47 @@ async fn from_start_to_result_on_postgres() {
     from_start_to_result(DatabaseKind::Postgres).await;
 }
 
+/// A problem document without what differs between requests.
+fn stable(mut document: Value) -> Value {
+    assert!(document["requestId"].take().is_string(), "{document}");
+    document
+}
+
+/// Ten rounds: in each both requests are sent before an answer is read.
+async fn of_two_starts_at_once_one_names_the_other(database: DatabaseKind) {
+    let hall = Hall::open(database, json!({"maxAttempts": 10})).await;
+    let path = format!("/api/v1{}/attempts", hall.exam);
+    let start = async || {
+        let request = hall.api.request(Method::POST, &path).bearer_auth(&hall.students[0]);
+        let answer = request.send().await.expect("an answer");
+        let location = answer.headers()["location"].to_str().expect("text").to_owned();
+        (answer.status().as_u16(), location, answer.json::<Value>().await.expect("JSON"))
+    };
+    for _ in 0..10 {
+        let (one, two) = tokio::join!(start(), start());
+        let ((201, location, attempt), (409, open, problem)) = (if one.0 == 201 { (one, two) } else { (two, one) })
+        else {
+            unreachable!("one of the two is started");
+        };
+        assert_eq!((&open, &problem["attemptId"]), (&location, &attempt["id"]));
+        let (status, open, sequential) = start().await;
+        assert_eq!((status, open), (409, location.clone()));
+        assert_eq!(stable(problem), stable(sequential));
+        assert_eq!(hall.submit(location.trim_start_matches("/api/v1"), 0).await.0, 200);
+    }
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_starts_at_once_one_names_the_other_on_sqlite() {
+    of_two_starts_at_once_one_names_the_other(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn of_two_starts_at_once_one_names_the_other_on_postgres() {
+    of_two_starts_at_once_one_names_the_other(DatabaseKind::Postgres).await;
+}
+
 #[tokio::test]
 async fn an_exam_that_is_not_open_cannot_be_started() {
     let hall = Hall::open(DatabaseKind::usual(), json!({"opensAt": "2999-01-01T00:00:00Z"})).await;

@@ -18,6 +18,7 @@ mod round_trip;
 mod schema;
 mod sessions;
 mod sign_up;
+mod starts;
 mod sweep;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
