@@ -1,40 +1,40 @@
-//! What the cache holds, under which key, and for how long.
+//! Keys of the cache: type, name and life of a cached value.
 
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A key of the cache that knows what stands under it, so a value cannot be read as something else.
+/// A typed cache key, so a value cannot be read as another type.
 pub trait CacheKey: Clone + Send + Sync + 'static {
-    /// What stands under the key and is sent: kept as the JSON that goes out.
+    /// The value; it is stored as the JSON that is sent.
     type Value: Serialize + DeserializeOwned + Send + 'static;
 
-    /// What is kept beside it and never sent: what decides who may see it.
+    /// Stored with the value and never sent: decides which users may see it.
     type Head: Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// How long it may be served.
+    /// How long a value may be served.
     const LIFE: Life;
 
-    /// The key in Redis, without the prefix. Begins with one of the spaces that the cache was built with.
+    /// Returns the key in Redis, without prefix. It begins with one of the key spaces of the cache.
     fn redis_key(&self) -> String;
 }
 
-/// How long a cached value may be served. Redis takes up to a tenth off, so that what was stored in one moment does not
-/// end in one.
+/// How long a cached value may be served. In Redis up to a tenth is taken off at random, so that values stored together
+/// do not expire together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// Longest time between the read from the database and the last time the value is served from Redis.
     pub hard: Duration,
-    /// From then on it is read anew in the background while it is served; never where absent.
+    /// Age from which it is refreshed in the background while it is served; `None`: never.
     pub soft: Option<Duration>,
-    /// Longest time in a process's own memory; zero keeps it out of there.
+    /// Longest time in a process's own memory; zero: not kept there.
     pub local: Duration,
-    /// The last part of `hard`: within it the value is served only where the database gives no other. Zero: never.
+    /// Last part of `hard`, in which the value is stale: served only if the database returns no other. Zero: none.
     pub stale_on_error: Duration,
 }
 
 impl Life {
-    /// A life of `hours`: read anew in the background after 30 min, for 1 min in memory, its last 10 min only on errors.
+    /// A life of `hours`: refreshed in the background after 30 min, 1 min in memory, stale in its last 10 min.
     pub const fn hours(hours: u64) -> Self {
         Self {
             hard: Duration::from_hours(hours),

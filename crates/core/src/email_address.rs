@@ -62,7 +62,7 @@ impl EmailAddress {
     /// ```
     ///
     /// # Errors
-    /// Returns [`BadEmailAddress`] if the text is not one mailbox, or one that cannot be told from another by sight.
+    /// Returns [`BadEmailAddress`] if the text is not one mailbox, or looks like another one.
     pub fn parse(raw: &str) -> Result<Self, BadEmailAddress> {
         // Nothing this long becomes an address; it is not worth normalising.
         if raw.trim().chars().nth(Self::MAX_LEN).is_some() {
@@ -88,12 +88,12 @@ impl EmailAddress {
         &self.0
     }
 
-    /// What stands before the `@`.
+    /// Returns the part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
-    /// What stands after the `@`; ASCII where the address was parsed.
+    /// Returns the part after the `@`; ASCII if the address was parsed.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }

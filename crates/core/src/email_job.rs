@@ -1,4 +1,4 @@
-//! The payload of an e-mail job, as it stands in Redis.
+//! Payload of an e-mail job, as stored in Redis.
 
 mod rules;
 
@@ -61,26 +61,26 @@ pub struct EmailJob {
 }
 
 impl EmailJob {
-    /// The queue that mails stand in, unless `QUEUE_NAME` says otherwise.
+    /// Default of `QUEUE_NAME`, the queue of mails.
     pub const QUEUE: &'static str = "email";
     /// The name of every e-mail job.
     pub const NAME: &'static str = "send-email";
     /// What the ids of jobs begin with that stand in the API's outbox, before the row's own id.
     pub const ID_PREFIX: &'static str = "m-";
-    /// How often a mail is tried unless its job says otherwise: three times, waiting 2 s and 4 s.
+    /// Default retry policy of a mail: three attempts, after 2 s and 4 s.
     pub const RETRY: RetryPolicy = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
     /// How long a sent mail's job is kept.
     pub const KEEP_COMPLETED: Duration = Duration::from_hours(24);
     /// How long a failed mail's job is kept, for debugging and for another try by hand.
     pub const KEEP_FAILED: Duration = Duration::from_hours(30 * 24);
-    /// What the keys of the ledger begin with: what is known of a mail, whatever became of its job.
+    /// Prefix of the keys of the delivery ledger, which outlives the jobs.
     pub const LEDGER_PREFIX: &'static str = "mail:sent:";
     /// How long the ledger knows of a mail.
     pub const KEEP_LEDGER: Duration = Duration::from_hours(7 * 24);
     /// Recipients that one job may have in `to`, `cc` and `bcc` together.
     pub const MAX_RECIPIENTS: usize = 50;
 
-    /// Checks that the mail has somebody to go to, and not too many.
+    /// Checks that the mail has recipients, and not too many.
     ///
     /// # Errors
     /// Where `to` is empty, or `to`, `cc` and `bcc` together name more than [`MAX_RECIPIENTS`](Self::MAX_RECIPIENTS).
@@ -96,7 +96,7 @@ impl EmailJob {
     }
 }
 
-/// Shows what identifies the mail and nothing of what it says or to whom.
+/// Shows what identifies the mail, and neither its text nor its recipients.
 impl fmt::Debug for EmailJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmailJob")
@@ -107,7 +107,7 @@ impl fmt::Debug for EmailJob {
     }
 }
 
-/// A mail goes to nobody, or to too many at once.
+/// A mail has no recipient, or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRecipients {
     /// `to` is empty.
@@ -124,9 +124,9 @@ pub enum BadRecipients {
 pub enum MailClass {
     /// Proves that an address belongs to the account.
     Verification,
-    /// Lets somebody in who forgot the password.
+    /// Password reset.
     Reset,
-    /// Tells a student the result of an exam.
+    /// Result of an exam.
     Result,
     /// Everything else, and every class that this version does not know.
     #[default]
@@ -145,7 +145,7 @@ impl MailClass {
         }
     }
 
-    /// The class of a word; [`Other`](Self::Other) for every word that names none.
+    /// Returns the class of a word; [`Other`](Self::Other) if it names none.
     pub fn from_word(word: &str) -> Self {
         let named = [Self::Verification, Self::Reset, Self::Result].into_iter().find(|class| class.as_str() == word);
         named.unwrap_or_default()
@@ -162,7 +162,7 @@ impl MailClass {
 pub struct Recipients(pub Vec<String>);
 
 impl Recipients {
-    /// Whether nobody is named.
+    /// Returns whether there is no recipient.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The pure heart of Examhall: what things are and what follows from what.
+//! Domain types and pure decisions of Examhall.
 //!
 //! ```text
 //!   a request, a row, a job          a decision
@@ -9,8 +9,8 @@
 //!   EmailJob, Question              Question::for_student
 //! ```
 //!
-//! Nothing here reads a clock, draws a random number or does I/O: time and chance are arguments. So every rule can be tested as
-//! a function, and every crate may stand on this one. It must never know Redis, SQL, HTTP or SMTP.
+//! Nothing here reads a clock, draws a random number or does I/O: time and random samples are arguments. So every rule can
+//! be tested as a function, and every crate may depend on this one. It knows no Redis, SQL, HTTP or SMTP.
 //!
 //! Exams, questions, grading, passwords and accounts are behind the feature `exam`; cache keys, e-mail jobs, priority and
 //! retry policy are always there, and know nothing of exams.

@@ -1,8 +1,8 @@
-//! How urgent a mail is.
+//! Priority of a mail.
 
 use serde::{Deserialize, Serialize};
 
-/// Urgency from 1 to 10; 10 goes first.
+/// Priority from 1 to 10; 10 goes first.
 ///
 /// BullMQ counts the other way: its 1 goes first, and 0, "no priority", before all. So a priority `p` is stored as
 /// `11 - p`, and never as 0.
@@ -27,30 +27,30 @@ pub struct BadPriority;
 impl Priority {
     /// 10: verification and reset mails.
     pub const HIGHEST: Self = Self(10);
-    /// 5: what a mail has that says nothing else.
+    /// 5: the default.
     pub const DEFAULT: Self = Self(5);
-    /// 1: mails by the ten thousand.
+    /// 1: bulk mails.
     pub const LOWEST: Self = Self(1);
 
     /// Checks the range.
     ///
     /// # Errors
-    /// Where `level` is not between 1 and 10.
+    /// Returns [`BadPriority`] if `level` is not between 1 and 10.
     pub const fn new(level: u8) -> Result<Self, BadPriority> {
         if level >= 1 && level <= 10 { Ok(Self(level)) } else { Err(BadPriority) }
     }
 
-    /// The number, 1 to 10.
+    /// Returns the number, 1 to 10.
     pub const fn level(self) -> u8 {
         self.0
     }
 
-    /// The number that BullMQ stores, 1 to 10, 1 first.
+    /// Returns the number that BullMQ stores, 1 to 10, 1 first.
     pub fn to_bullmq(self) -> u32 {
         u32::from(11 - self.0)
     }
 
-    /// The nearest priority to a number that BullMQ stored.
+    /// Returns the nearest priority to a number that BullMQ stored.
     pub fn from_bullmq(stored: u32) -> Self {
         let level = 11_u32.saturating_sub(stored).clamp(1, 10);
         Self(u8::try_from(level).unwrap_or(1))
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_priority_survives_the_way_through_bullmq_and_the_order_turns_round() {
+    fn priorities_survive_bullmq_in_reverse_order() {
         for level in 1..=10 {
             let priority = Priority::new(level).expect("in range");
             assert_eq!(Priority::from_bullmq(priority.to_bullmq()), priority);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_refused() {
+    fn numbers_out_of_range_are_rejected() {
         assert_eq!(Priority::new(0), Err(BadPriority));
         assert_eq!(Priority::new(11), Err(BadPriority));
         assert!(serde_json::from_str::<Priority>("0").is_err());

@@ -1,33 +1,33 @@
-//! What follows a failed run of a job: another run, and when, or the end.
+//! Retry policy: whether and when a failed job runs again.
 
 use std::time::Duration;
 
-/// How often a job is tried, and how long it waits in between.
+/// How often a job runs, and its backoff between runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Runs in all, the first one included, as BullMQ counts. 0 means 1.
     pub attempts: u32,
-    /// Waiting time before the next run.
+    /// Delay before the next run.
     pub backoff: Backoff,
 }
 
-/// Waiting time between two runs, by BullMQ's formulas.
+/// Delay between two runs, by BullMQ's formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
-    /// How the waits grow.
+    /// How delays grow.
     pub kind: BackoffKind,
-    /// The first wait. Zero: retried at once.
+    /// First delay. Zero: retried at once.
     pub delay: Duration,
-    /// Part of each wait, 0 to 1, that chance decides: with 0.25 a wait of 8 s lasts between 6 and 8 s.
+    /// Random part of each delay, 0 to 1: with 0.25 a delay of 8 s lasts between 6 and 8 s.
     pub jitter: f64,
 }
 
-/// How waits grow from one failure to the next.
+/// How delays grow from one failure to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackoffKind {
-    /// Each wait is as long as the first.
+    /// Each delay is as long as the first.
     Fixed,
-    /// Each wait is twice as long as the one before.
+    /// Each delay is twice as long as the one before.
     Exponential,
 }
 
@@ -41,38 +41,38 @@ pub enum AfterFailure {
 }
 
 impl RetryPolicy {
-    /// Decides after the `failures`-th failed run, the one just ended included; `dice` is a number in [0, 1).
-    pub fn after_failure(&self, failures: u32, dice: f64) -> AfterFailure {
+    /// Decides after the `failures`-th failed run, including the one just ended; `sample` is a random sample in [0, 1).
+    pub fn after_failure(&self, failures: u32, sample: f64) -> AfterFailure {
         if failures >= self.attempts {
             AfterFailure::GiveUp
         } else {
-            AfterFailure::RetryAfter(self.backoff.delay_after(failures, dice))
+            AfterFailure::RetryAfter(self.backoff.delay_after(failures, sample))
         }
     }
 }
 
 impl Backoff {
-    /// No wait is longer: one year. BullMQ keeps due times as `ms * 4096` in a double, which a longer wait could break.
+    /// Longest delay: one year. BullMQ keeps due times as `ms * 4096` in a double, which a longer delay could break.
     pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-    /// Waits that double: `first`, 2 x `first`, 4 x `first`, ...
+    /// Delays that double: `first`, 2 x `first`, 4 x `first`, ...
     pub const fn exponential(first: Duration) -> Self {
         Self { kind: BackoffKind::Exponential, delay: first, jitter: 0.0 }
     }
 
-    /// Waits that are all the same.
+    /// Constant delays.
     pub const fn fixed(delay: Duration) -> Self {
         Self { kind: BackoffKind::Fixed, delay, jitter: 0.0 }
     }
 
-    /// The wait after the `failures`-th failure (the first is 1), in whole milliseconds; `dice` is in [0, 1).
-    pub fn delay_after(&self, failures: u32, dice: f64) -> Duration {
+    /// Returns the delay after the `failures`-th failure (the first is 1), in whole milliseconds; `sample` is in [0, 1).
+    pub fn delay_after(&self, failures: u32, sample: f64) -> Duration {
         let longest = self.full_delay_after(failures).min(Self::LONGEST);
         let jitter = self.jitter.clamp(0.0, 1.0);
         if jitter == 0.0 {
             return longest;
         }
-        let part = 1.0 - jitter + jitter * dice.clamp(0.0, 1.0);
+        let part = 1.0 - jitter + jitter * sample.clamp(0.0, 1.0);
         let millis = longest.mul_f64(part).as_millis();
         Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
@@ -122,34 +122,34 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_job_runs_as_often_as_its_attempts_say_and_never_more(
-            attempts in 0_u32..2000, kind in any_kind(), delay in 0_u64..=u64::MAX, jitter in 0.0_f64..=1.0, dice in 0.0_f64..1.0,
+        fn a_job_runs_as_often_as_its_attempts_allow(
+            attempts in 0_u32..2000, kind in any_kind(), delay in 0_u64..=u64::MAX, jitter in 0.0_f64..=1.0, sample in 0.0_f64..1.0,
         ) {
             let policy = policy(attempts, kind, delay, jitter);
-            let runs = (1..=3000).find(|&failures| policy.after_failure(failures, dice) == AfterFailure::GiveUp);
+            let runs = (1..=3000).find(|&failures| policy.after_failure(failures, sample) == AfterFailure::GiveUp);
             prop_assert_eq!(runs, Some(attempts.max(1)));
         }
 
         #[test]
-        fn no_wait_overflows_or_passes_the_longest(
-            kind in any_kind(), delay in 0_u64..=u64::MAX, jitter in -1.0_f64..=2.0, failures in 0_u32..=u32::MAX, dice in 0.0_f64..1.0,
+        fn no_delay_exceeds_the_longest(
+            kind in any_kind(), delay in 0_u64..=u64::MAX, jitter in -1.0_f64..=2.0, failures in 0_u32..=u32::MAX, sample in 0.0_f64..1.0,
         ) {
-            prop_assert!(policy(1, kind, delay, jitter).backoff.delay_after(failures, dice) <= Backoff::LONGEST);
+            prop_assert!(policy(1, kind, delay, jitter).backoff.delay_after(failures, sample) <= Backoff::LONGEST);
         }
 
         #[test]
-        fn jitter_shortens_a_wait_by_its_part_at_most(
-            delay in 1_u64..100_000, failures in 1_u32..8, jitter in 0.0_f64..=1.0, dice in 0.0_f64..1.0,
+        fn jitter_shortens_a_delay_by_its_part_at_most(
+            delay in 1_u64..100_000, failures in 1_u32..8, jitter in 0.0_f64..=1.0, sample in 0.0_f64..1.0,
         ) {
             let policy = policy(9, BackoffKind::Exponential, delay, jitter);
             let full = Duration::from_millis(delay * 2_u64.pow(failures - 1));
-            let wait = policy.backoff.delay_after(failures, dice);
+            let wait = policy.backoff.delay_after(failures, sample);
             prop_assert!(wait <= full, "{wait:?} > {full:?}");
             prop_assert!(wait + Duration::from_millis(1) >= full.mul_f64(1.0 - jitter));
         }
 
         #[test]
-        fn exponential_waits_double(delay in 1_u64..1_000_000, failures in 1_u32..10) {
+        fn exponential_delays_double(delay in 1_u64..1_000_000, failures in 1_u32..10) {
             let backoff = Backoff::exponential(Duration::from_millis(delay));
             prop_assert_eq!(backoff.delay_after(failures + 1, 0.0), backoff.delay_after(failures, 0.0) * 2);
         }

@@ -1,4 +1,4 @@
-//! Texts that people write: what a line and a body may hold. The API refuses what the mailer could not send.
+//! Validation of lines and bodies of text. The API rejects text that the mailer could not send.
 
 use icu_properties::{
     CodePointSetData,

@@ -1,11 +1,11 @@
-//! A moment, to the millisecond.
+//! Timestamps in milliseconds.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A moment in milliseconds since 1970-01-01 UTC, which is how tables and BullMQ keep it.
+/// Milliseconds since 1970-01-01 UTC, as stored by tables and BullMQ.
 ///
 /// In JSON and in text it is RFC 3339 in UTC with milliseconds. That names the years 0 to 9999: what cannot be written is
 /// not read, and a moment outside is written as the nearest one inside.
@@ -107,7 +107,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_can_be_written(
+        fn every_parsed_time_can_be_written(
             year in prop_oneof![Just("0000"), Just("9999"), Just("2026")],
             day in prop_oneof![Just("01-01"), Just("12-31"), Just("06-30"), Just("02-29")],
             (hour, minute, second) in (0..24_u8, 0..60_u8, prop_oneof![0..61_u8, Just(60)]),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_cannot_be_written_is_not_read() {
+    fn a_time_that_cannot_be_written_is_rejected() {
         for text in [
             "9999-12-31T23:59:59-05:00",
             "9999-12-31T23:59:59-23:59",

@@ -87,7 +87,7 @@ async fn full_redis_still_serves_and_invalidates() {
     redis.cmd::<String>("CONFIG SET maxmemory 1").await;
     assert!(read(&other, &row).await.1.is_hit());
     row.change();
-    forget(&one).await; // what is deleted is deleted
+    forget(&one).await; // deletions still work
     assert_eq!(read(&one, &row).await, (1, Source::Bypass), "and nothing can be stored");
     let seen = async || (read(&other, &row).await.0 == 1).then_some(());
     eventually("the other process to see it", LATE, seen).await;
@@ -116,7 +116,7 @@ async fn restored_redis_is_invalidated_before_it_is_read() {
     cache.ask_for_recent_keys(|| async { Some(vec![format!("exam:{}", KEY.0)]) }); // another process has changed it
     read(&cache, &row).await;
     row.change();
-    proxy.hold(); // or it might be told before the test has looked
+    proxy.hold(); // or invalidations might be repeated before the test has checked
     redis.kill().await;
     redis.restart().await;
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value has come back");
@@ -134,7 +134,7 @@ async fn new_process_reads_nothing_before_recent_keys_are_known() {
     let redis = Redis::start().await;
     let (old, row) = (cache(&redis).await, Row::new());
     read(&old, &row).await;
-    row.change(); // and the process died, or Redis has lost what it was told
+    row.change(); // and the process died, or Redis has lost the invalidation
     let (new, key, asked) = (cache(&redis).await, format!("exam:{}", KEY.0), Arc::new(AtomicU32::new(0)));
     let counted = Arc::clone(&asked);
     new.ask_for_recent_keys(move || {
@@ -177,11 +177,11 @@ async fn unfilled_value_is_served_for_2_s_after_it_was_read() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::gated());
     let reading = reader(&cache, &row);
-    row.loading().await; // the lease is this process's
+    row.loading().await; // this process has the lease
     let began = Instant::now();
     redis.process().freeze();
-    row.change(); // by a process that cannot tell
-    tokio::time::sleep(Duration::from_millis(700)).await; // how long the load takes is what counts
+    row.change(); // by a process that cannot invalidate
+    tokio::time::sleep(Duration::from_millis(700)).await; // the duration of the load counts
     row.open();
     assert_eq!(reading.await.expect("no panic").expect("read").0, Some(0));
     let asked = async || {

@@ -1,4 +1,4 @@
-//! Nothing older than the last change.
+//! No value older than the last change.
 
 use std::time::Instant;
 
@@ -53,9 +53,9 @@ async fn reader_after_a_change_joins_no_earlier_load() {
     row.loading().await;
     row.change();
     forget(&one).await;
-    // Nothing stood under the key in Redis, and the other process has heard of it all the same.
+    // Redis had no value for the key, and the other process was notified all the same.
     eventually("a load of its own", PATIENCE, async || {
-        drop(reader(&other, &row)); // one who comes too early joins the old load
+        drop(reader(&other, &row)); // a reader that comes too early joins the old load
         (row.loads() == 2).then_some(())
     })
     .await;
@@ -141,7 +141,7 @@ async fn flush_is_noticed_even_if_its_heartbeat_timed_out() {
     eventually("memory to be empty", PATIENCE, loaded).await;
 }
 
-/// Scripts that were run so far; of an idle cache only beats are.
+/// Number of scripts run so far; an idle cache runs only heartbeats.
 async fn beats(redis: &Redis) -> u64 {
     let stats: String = redis.cmd("INFO commandstats").await;
     let calls =

@@ -1,4 +1,4 @@
-//! One load for all, whatever becomes of those who asked.
+//! Single flight, even if callers are cancelled.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ async fn load_survives_cancelled_callers() {
     let (cache, row) = (cache(&redis).await, Row::gated());
     let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
     row.loading().await;
-    readers[1..].iter().for_each(tokio::task::JoinHandle::abort); // among them whoever began the load, mostly
+    readers[1..].iter().for_each(tokio::task::JoinHandle::abort); // mostly including the one that began the load
     let last = reader(&cache, &row);
     readers[0].abort();
     row.open();
@@ -160,7 +160,7 @@ async fn long_load_keeps_its_lease() {
     eventually("a machine that has time", PATIENCE, async || keeps_its_lease().await.then_some(())).await;
 }
 
-/// Whether there was time: a process that stands still for most of a lease loses it.
+/// Returns whether there was time: a process that is stalled for most of a lease loses it.
 async fn keeps_its_lease() -> bool {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
@@ -217,7 +217,7 @@ async fn ten_thousand_readers_of_an_absent_row_load_once() {
         forget(&caches[0]).await;
         other_reads(None).await;
     }
-    mostly_within(Duration::from_secs(2), lags); // that there is nothing is known for 5 s
+    mostly_within(Duration::from_secs(2), lags); // absence is cached for 5 s
 }
 
 #[tokio::test]

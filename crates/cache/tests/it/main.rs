@@ -1,5 +1,4 @@
-//! Tests of the crate's public face, each on a redis-server of its own. Two caches are two processes: they share nothing
-//! but the Redis.
+//! Tests of the public API, each with its own redis-server. Two caches are two processes: they share only the Redis.
 
 mod faults;
 mod freshness;
@@ -76,7 +75,7 @@ impl Row {
         self.gate.add_permits(1_000_000);
     }
 
-    /// What a loader does.
+    /// Loader of the row.
     async fn load(self) -> Result<Option<Fresh<ExamKey>>, Away> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let version = self.version.load(Ordering::SeqCst);
@@ -135,18 +134,18 @@ async fn at(url: &str) -> Cache {
     cache
 }
 
-/// Invalidates [`KEY`]. Redis is waited for for 50 ms, and told again where a busy machine takes longer.
+/// Invalidates [`KEY`]. A busy machine may exceed the time limit of 50 ms; then it is retried.
 async fn forget(cache: &Cache) {
     examhall_testkit::eventually("Redis to be told", PATIENCE, async || cache.delete(&KEY).await.ok()).await;
 }
 
-/// Checks that it was mostly sooner than so: a busy machine may be late at times.
+/// Checks that most are below the bound: a busy machine is late at times.
 fn mostly_within(bound: Duration, mut lags: Vec<Duration>) {
     lags.sort();
     assert!(lags[lags.len() / 2] < bound, "{lags:?}");
 }
 
-/// Reads; the version, or `None` where there is no such row.
+/// Reads, and returns the version, or `None` if there is no row.
 async fn try_read(cache: &Cache, row: &Row) -> Result<(Option<i64>, Source), ReadError> {
     let row = row.clone();
     let (cached, source) = cache.get_or_load(&KEY, move || row.load()).await?;
@@ -167,7 +166,7 @@ fn reader(cache: &Cache, row: &Row) -> tokio::task::JoinHandle<Result<(Option<i6
     tokio::spawn(async move { try_read(&cache, &row).await })
 }
 
-/// Reads what stands under another key than [`KEY`].
+/// Reads another key than [`KEY`].
 fn other_reader(cache: &Cache, row: &Row, n: u128) -> tokio::task::JoinHandle<Result<bool, ReadError>> {
     let (cache, row, key) = (cache.clone(), row.clone(), ExamKey(ExamId(uuid::Uuid::from_u128(n + 1))));
     tokio::spawn(async move { cache.get_or_load(&key, move || row.load()).await.map(|(read, _)| read.is_some()) })

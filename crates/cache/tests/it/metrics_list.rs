@@ -33,7 +33,7 @@ const LIST: [(&str, &[&str]); 20] = [
     ("cache_waiters", &[]),
 ];
 
-/// Remembers which metrics there are, and with which labels they are used.
+/// Records which metrics exist, and with which labels.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<State>>);
 
@@ -41,7 +41,7 @@ struct Seen(Arc<Mutex<State>>);
 struct State {
     described: BTreeSet<String>,
     used: BTreeMap<String, BTreeSet<Vec<String>>>,
-    /// Of what became of reads and fills.
+    /// Outcomes of reads and fills.
     outcomes: BTreeSet<String>,
 }
 

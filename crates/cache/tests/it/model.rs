@@ -6,10 +6,10 @@
 //! It is a model of the scripts in `src/lua/` and of the rules for the memory and the flights of a process; each step of
 //! it is one script, or what a process does under one lock. What must hold in every state:
 //!
-//! - after the writer's clear, Redis holds the new value or none, and so does the memory of whoever has heard of it;
-//! - after a crash between commit and clear, that holds once the mark has ended: nothing old is stored under it;
-//! - a caller who comes to the writer's process once the change is answered, or to another that has heard of it, gets the
-//!   new value: from memory, or from a flight that it joins or begins.
+//! - after the writer's clear, Redis holds the new value or none, and so does the memory of every notified process;
+//! - after a crash between commit and clear, that holds once the mark has expired: no old value is stored under it;
+//! - a reader in the writer's process once the change is answered, or in another one that was notified, gets the new
+//!   value: from memory, or from a flight that it joins or begins.
 
 mod steps;
 

@@ -1,4 +1,4 @@
-//! What each verb does.
+//! Each operation of the public API.
 
 use std::{collections::BTreeSet, sync::Mutex};
 
@@ -54,7 +54,7 @@ async fn get_loads_nothing_and_set_uses_the_given_ttl() {
     assert!(one.get(&KEY).await.is_none());
 }
 
-/// Sets a value, again where a busy machine made Redis seem to be away.
+/// Sets a value, and retries if a busy machine made Redis seem to be down.
 async fn set(cache: &Cache, fresh: impl Fn() -> Fresh<ExamKey>, life: Duration) {
     let set = async || cache.set(&KEY, fresh(), life).await.expect("JSON").then_some(());
     eventually("it to be set", PATIENCE, set).await;
@@ -206,7 +206,7 @@ async fn key_is_warmed_by_one_process_and_stays_pinned() {
     assert_eq!(read(&one, &row).await.0, 1, "what is pinned can be invalidated");
 }
 
-/// Warms what is to stay for five hours; whether it did.
+/// Warms the key, pinned for five hours. Returns whether it has loaded.
 async fn warm(cache: &Cache, row: &Row, lasting: Duration) -> bool {
     let row = row.clone();
     let load = move || async move {

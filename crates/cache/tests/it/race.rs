@@ -1,4 +1,4 @@
-//! Readers and writers of twenty keys in two processes, at random: nobody misses an own write, nothing stays stale.
+//! Random readers and writers of twenty keys in two processes: writes are read back, nothing stays stale.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! A Redis that is slow, one that Sentinel replaces, one of several servers.
+//! A slow Redis, a Sentinel failover, a cluster.
 
 use std::time::Instant;
 
@@ -93,7 +93,7 @@ async fn cluster_loads_once_and_shows_changes_within_2_s() {
         eventually("Redis to be told", PATIENCE, told).await;
         assert_eq!(read(&one, n).await, 1, "an own write is seen");
     }
-    // Nodes tell nobody of changes: memory lets go by itself.
+    // Nodes send no messages: entries in memory expire.
     let (changed, mut lags) = (Instant::now(), Vec::new());
     for n in keys {
         eventually("the other process to see it", LATE, async || (read(&other, n).await == 1).then_some(())).await;

@@ -1,4 +1,4 @@
-//! A process that has no time, or a Redis that pauses, is not one that is broken: a key is still loaded once.
+//! A starved process or a pausing Redis is not an outage: a key is still loaded once.
 
 use std::{
     sync::atomic::AtomicBool,
@@ -62,7 +62,7 @@ async fn pauses_of_redis_cause_no_second_load() {
     assert_eq!(loads, 1);
 }
 
-/// `None` where a pause lasted as long as what counts as broken.
+/// Returns `None` if a pause lasted so long that it opened the circuit.
 async fn loads_with_pauses() -> Option<u32> {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
@@ -91,7 +91,7 @@ async fn lease_is_renewed_and_filled_while_the_circuit_is_open() {
     eventually("a freeze shorter than a lease", PATIENCE, stores_though_the_breaker_is_open).await;
 }
 
-/// `None` where the freeze lasted so long that the lease may have ended in it.
+/// Returns `None` if the freeze lasted so long that the lease may have expired.
 async fn stores_though_the_breaker_is_open() -> Option<()> {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());

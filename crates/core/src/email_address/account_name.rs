@@ -1,4 +1,4 @@
-//! What somebody types to name their account.
+//! Account names as typed at login.
 
 use super::{BadEmailAddress, EmailAddress, former_key};
 

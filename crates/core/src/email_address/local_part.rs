@@ -2,7 +2,7 @@
 //!
 //! Beyond ASCII it keeps to what Unicode recommends for identifiers that strangers give (UTS 39): letters, digits and
 //! marks of the General Security Profile, at the level Highly Restrictive, which is also what large mail providers
-//! accept. So nobody signs up with letters that pass for those of another's address.
+//! accept. So no user signs up with letters that look like those of another's address.
 //!
 //! An account has one key for all cases of a local part, so all cases are accepted or none: the case folded form decides.
 
@@ -51,7 +51,7 @@ pub(super) fn folded(local: &str) -> String {
     local.nfd().default_case_fold().nfkd().default_case_fold().nfkc().collect()
 }
 
-/// What a quoted string says (RFC 5322, section 3.2.4).
+/// Returns the content of a quoted string (RFC 5322, section 3.2.4).
 fn unquoted(content: &str) -> Option<String> {
     let (mut said, mut chars) = (String::with_capacity(content.len()), content.chars());
     while let Some(char) = chars.next() {

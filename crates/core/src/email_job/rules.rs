@@ -1,4 +1,4 @@
-//! What a mail must be before it is queued. Whatever passes can be sent: the mailer's message builder takes it all.
+//! Validation of a mail before it is queued. Every valid mail can be sent: the mailer's message builder accepts it.
 
 use super::{BadRecipients, EmailJob, Recipients};
 use crate::{BadEmailAddress, BadText, EmailAddress, check_body, check_line};
@@ -6,7 +6,7 @@ use crate::{BadEmailAddress, BadText, EmailAddress, check_body, check_line};
 /// Why a mail is not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMail {
-    /// It goes to nobody, or to too many.
+    /// It has no recipient, or too many.
     #[error(transparent)]
     Recipients(#[from] BadRecipients),
     /// One of its recipients has no address.

@@ -55,7 +55,7 @@ fn what_is_missing_or_wrong_is_named() {
 }
 
 #[test]
-fn nobody_and_more_than_fifty_are_refused() {
+fn none_and_more_than_fifty_recipients_are_rejected() {
     let job = |to| EmailJob { to: Recipients(vec!["a@b.example".into(); to]), ..EmailJob::default() };
     assert_eq!(job(0).check_recipients(), Err(BadRecipients::None));
     assert_eq!(job(50).check_recipients(), Ok(()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Choice, Exam, ExamId, OrderedQuestion, Question, QuestionId, Timestamp, UserId};
+use crate::{AttemptId, Exam, ExamId, OrderedQuestion, QuestionId, Timestamp, UserId};
 
 /// One student's sitting of an exam, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub struct Answer {
     pub question_id: QuestionId,
     /// What was chosen of the choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = Question::MAX_CHOICES), inner(length(max = Choice::MAX_ID))))]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::Question::MAX_CHOICES), inner(length(max = crate::Choice::MAX_ID))))]
     pub choice_ids: Option<Vec<String>>,
     /// What was answered where there are no choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_count_until_five_seconds_after_the_deadline_and_not_once_handed_in() {
+    fn answers_count_until_5_s_after_deadline_or_submission() {
         let mut attempt = Attempt {
             id: AttemptId(uuid::Uuid::nil()),
             exam_id: ExamId(uuid::Uuid::nil()),

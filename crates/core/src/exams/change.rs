@@ -1,11 +1,11 @@
-//! What a change makes wrong in the cache: the one table of dependencies.
+//! Which cache keys a change makes stale: the one table of dependencies.
 
 use crate::{
     CacheKey, ExamId, ExamKey, ProfileKey, QuestionId, QuestionKey, QuestionSheetKey, ResultId, ResultKey, UserId,
 };
 
 /// A committed change of something that is cached. Deleting is a change too. Making is none where the id is drawn in
-/// the same transaction: nobody can have asked for it, though otherwise that there is nothing of an id is cached as well.
+/// the same transaction: no reader can have asked for it. Otherwise the absence of an id is cached as well.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// An exam was changed, published, closed or deleted, or any of its questions: they all show its version.

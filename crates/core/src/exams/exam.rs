@@ -150,7 +150,7 @@ impl ExamAccess {
     }
 
     /// How long what is cached of this exam stays, whatever else its life is: from shortly before it opens until ten
-    /// minutes after it closes, so that nothing is loaded anew under ten thousand readers. An exam without a window is
+    /// minutes after it closes, so that it is not loaded again under ten thousand readers. An exam without a window is
     /// not pinned, and none for longer than a day.
     pub fn pinned_for(&self, now: Timestamp) -> Option<Duration> {
         let (from, until) = (self.opens_at?.minus(Self::WARM_BEFORE), self.closes_at?.plus(Self::PINNED_AFTER));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exam_is_pinned_from_a_minute_before_its_window_to_ten_minutes_after() {
+    fn an_exam_is_pinned_around_its_window() {
         let (minute, exam) = (60_000, access(ExamStatus::Published, Some(600_000), Some(1_200_000)));
         let pinned = |now| exam.pinned_for(Timestamp::from_millis(now)).map(|span| span.as_secs() / 60);
         assert_eq!([8, 9, 10, 29, 30].map(|n| pinned(n * minute)), [None, Some(21), Some(20), Some(1), None]);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sheet_is_for_its_owners_always_and_for_others_while_it_is_open() {
+    fn a_sheet_is_visible_to_owners_or_while_open() {
         let viewer = |id, role| Viewer { id: UserId(uuid::Uuid::from_u128(id)), role };
         let (author, admin) = (viewer(0, Role::Author), viewer(1, Role::Admin));
         let (student, other_author) = (viewer(2, Role::Student), viewer(3, Role::Author));

@@ -42,7 +42,7 @@ pub fn prepared_password(password: &str) -> String {
     password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
 }
 
-/// Checks a password that somebody with this address and name wants.
+/// Checks a new password of a user with this address and name.
 ///
 /// ```
 /// use examhall_core::{BadPassword, check_password};
@@ -63,7 +63,7 @@ pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), Bad
     }
     // As it is guessed: full-width letters are letters.
     let lower = password.nfkc().collect::<String>().to_lowercase();
-    // "Password123!" is "password" to whoever guesses.
+    // "Password123!" is "password" to an attacker who guesses.
     let stem = lower.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
     let mut letters = lower.chars();
     let first = letters.next();

@@ -1,11 +1,11 @@
-//! Names that people give themselves: any name of this world, but nothing that a mail program makes a link of. A name
-//! stands in mails and on the screens of others, so it must not advertise and must not turn the text around it.
+//! Validation of display names: any real name, but no text that a mail program turns into a link. Names are shown in
+//! mails and to other users, so they must not advertise or change the direction of the text around them.
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::text::{BadText, check_line, is_ignorable};
 
-/// Why a text is not taken for somebody's name.
+/// Why a text is rejected as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
     /// It is not one visible line.
@@ -19,13 +19,13 @@ pub enum BadName {
     Link,
 }
 
-/// What stands before a name with a dot, so that a blank after it may be missing.
+/// Abbreviated titles before a name; the blank after the dot may be missing.
 const TITLES: &[&str] = &[
     "ahmad", "bro", "dipl", "don", "dr", "dra", "fr", "hj", "hr", "ing", "jr", "mag", "maj", "md", "mme", "mohd", "mr",
     "mrs", "ms", "muhd", "ph", "phd", "prof", "rev", "sgt", "sr", "sra", "st", "sta", "ste", "sto", "vda",
 ];
 
-/// Checks a name that somebody gives themselves.
+/// Checks a display name.
 ///
 /// ```
 /// use examhall_core::check_name;

@@ -1,4 +1,4 @@
-//! What a question must be before it can be asked.
+//! Validation of questions.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ pub struct Fault {
 
 /// Most questions that an exam may have.
 pub const MAX_QUESTIONS: usize = 1000;
-/// Beyond it neighbouring whole numbers cannot be told apart.
+/// Beyond it neighbouring whole numbers cannot be distinguished.
 const MAX_NUMBER: f64 = 9e15;
 
 impl Question {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_choice_has_one_right_answer_and_choices_that_can_be_told_apart() {
+    fn a_single_choice_has_one_key_and_distinct_choices() {
         check(QuestionKind::SingleChoice { choices: vec![choice("a", true), choice("b", true)] }, &["/choices"]);
         check(QuestionKind::SingleChoice { choices: vec![choice("a", false), choice("b", false)] }, &["/choices"]);
         check(QuestionKind::SingleChoice { choices: vec![choice("a", true)] }, &["/choices"]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_could_answer_is_a_fault() {
+    fn a_question_without_an_answer_is_rejected() {
         let choices = vec![choice("a", false), choice("b", false)];
         check(QuestionKind::MultipleChoice { choices, partial_credit: false }, &["/choices"]);
         check(QuestionKind::ShortText { accepted: vec![] }, &["/accepted"]);

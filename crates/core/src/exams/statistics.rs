@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_as_hard_as_the_part_of_its_points_that_was_missed() {
+    fn difficulty_is_the_part_of_points_that_was_missed() {
         let question_id = QuestionId(uuid::Uuid::nil());
         let mut builder = StatisticsBuilder::default();
         for earned in [4.0, 2.0, 0.0] {

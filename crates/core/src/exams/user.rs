@@ -1,4 +1,4 @@
-//! Who somebody is and what that lets them do.
+//! Users, roles and permissions.
 
 use serde::{Deserialize, Serialize};
 

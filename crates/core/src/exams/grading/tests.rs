@@ -52,7 +52,7 @@ fn a_single_choice_is_right_or_wrong() {
 }
 
 #[test]
-fn a_multiple_choice_is_all_or_nothing_unless_it_gives_part_credit() {
+fn multiple_choice_is_all_or_nothing_without_part_credit() {
     let kind =
         |partial_credit| QuestionKind::MultipleChoice { choices: choices(&["a", "b"], &["c", "d"]), partial_credit };
     check(&kind(false), chosen(&["b", "a"]), 1.0);
@@ -96,7 +96,7 @@ fn a_short_text_is_right_whatever_its_case_and_spaces() {
 }
 
 #[test]
-fn points_add_up_and_the_pass_mark_counts_from_what_is_shown() {
+fn points_add_up_and_the_pass_mark_uses_shown_percentages() {
     let thirds: Vec<_> = (1..=3).map(|n| question(n, 1.0, QuestionKind::TrueFalse { correct: true })).collect();
     let right = |n| Answer { question_id: id(n), ..value(AnswerValue::Bool(true)) };
     let two = grade(&thirds, &[right(1), right(3), right(9)], 67);
@@ -191,7 +191,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
     })
 }
 
-/// The answer that the key itself gives.
+/// Returns the correct answer.
 fn perfect(question: &Question) -> Answer {
     let right = |choices: &[Choice]| {
         Some(choices.iter().filter(|choice| choice.correct).map(|choice| choice.id.clone()).collect())
@@ -231,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_answers_to_different_questions_does_not_matter(
+    fn the_order_of_answers_does_not_matter(
         kinds in prop::collection::vec(any_kind(), 8),
         answers in prop::collection::hash_map(0_u128..8, any_answer(), 0..8),
     ) {
