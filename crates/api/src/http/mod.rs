@@ -17,4 +17,5 @@ pub(crate) mod problem;
 pub(crate) mod question_form;
 pub(crate) mod resource;
 pub(crate) mod respond;
+mod schema_check;
 pub(crate) mod text;
