@@ -33,7 +33,7 @@ const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a wri
 
 /// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    let redis = INSPECTIONS.map(|(name, fix)| Check { name, fix });
+    let redis = INSPECTIONS.map(|one| Check { name: one.name, fix: one.fix });
     check::COMMON.into_iter().chain(redis).chain([SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
 }
 
@@ -78,7 +78,7 @@ impl Mailer {
                 Suitability::Risky => State::Warning,
                 Suitability::Bad => State::Failed,
             };
-            report.add(Check { name: one.name, fix: one.fix }, "Redis", state, one.found);
+            report.add(Check { name: one.check.name, fix: one.check.fix }, "Redis", state, one.found);
         }
         if let Ok(theirs) = self.queue.server_time().await {
             report.compare_clocks("Redis", theirs, now());

@@ -138,7 +138,7 @@ pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
 pub use queue::{
     Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
-    OldestWaiting, Queue, RateLimit, ServerWarning, Suitability,
+    OldestWaiting, Queue, RateLimit, ServerCheck, ServerWarning, Suitability,
 };
 pub use state::{State, UnknownState};
 pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

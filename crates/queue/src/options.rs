@@ -36,6 +36,7 @@ pub struct JobOptions {
 
 /// Makes adds idempotent: of several jobs with the same deduplication id only the first is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deduplication {
     /// Id that the jobs have in common.
     pub id: String,
@@ -87,6 +88,7 @@ impl Default for JobOptions {
 
 /// How long a finished job is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Retention {
     /// Forever.
     KeepAll,

@@ -21,6 +21,7 @@ use serde_json::Value;
 /// # assert_eq!(of_answer(503), Outcome::Released);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Done; the value is stored as the job's `returnvalue`.
     Completed(Value),
@@ -39,6 +40,7 @@ pub enum Outcome {
 
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// Stored unchanged as the job's `failedReason`.
     pub reason: String,

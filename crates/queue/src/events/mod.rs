@@ -24,6 +24,7 @@ const RECHECK: Duration = Duration::from_secs(5);
 
 /// Position in the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Position {
     /// Before the oldest stored entry; BullMQ stores about 10,000.
     Start,

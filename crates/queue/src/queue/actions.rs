@@ -17,6 +17,7 @@ const STEP: u32 = 500;
 
 /// What happens to a job's attempts when it is retried by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Attempts {
     /// They are kept: a job that has used all of them gets one more run.
     Keep,

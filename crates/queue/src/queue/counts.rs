@@ -5,6 +5,7 @@ use crate::{Error, script};
 
 /// Number of jobs in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Ready, without a priority; those of a paused queue too.
     pub waiting: i64,

@@ -11,33 +11,45 @@ use crate::Error;
 /// Time limit of an inspection: 3 s for each step of a login.
 const TIMEOUT: Duration = Duration::from_secs(9);
 
-/// Names of the checks, with how to fix what fails.
-pub const INSPECTIONS: [(&str, &str); 5] = [
-    (
-        "Redis login",
-        "correct user, password or TLS in the Redis URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE \
-         names a private authority)",
-    ),
-    ("Redis version", "use Redis 6.2 or newer, or Valkey, and let the user ask INFO"),
-    ("Redis eviction", "set `maxmemory-policy noeviction`: any other policy throws jobs away when memory is full"),
-    (
-        "Redis persistence",
-        "set `appendonly yes`, and keep snapshots (`save 3600 1`): without them a restart forgets the queue",
-    ),
-    (
-        "Redis Cluster",
-        "put braces into the queue's prefix, as in `{bull}`: a cluster then keeps all keys of a queue on one server",
-    ),
-];
+/// A check of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerCheck {
+    /// Name of the check.
+    pub name: &'static str,
+    /// How to fix what fails.
+    pub fix: &'static str,
+}
+
+const LOGIN: ServerCheck = ServerCheck {
+    name: "Redis login",
+    fix: "correct user, password or TLS in the Redis URL (rediss:// for TLS; percent-encode the password; SSL_CERT_FILE \
+          names a private authority)",
+};
+const VERSION: ServerCheck =
+    ServerCheck { name: "Redis version", fix: "use Redis 6.2 or newer, or Valkey, and let the user ask INFO" };
+const EVICTION: ServerCheck = ServerCheck {
+    name: "Redis eviction",
+    fix: "set `maxmemory-policy noeviction`: any other policy throws jobs away when memory is full",
+};
+const PERSISTENCE: ServerCheck = ServerCheck {
+    name: "Redis persistence",
+    fix: "set `appendonly yes`, and keep snapshots (`save 3600 1`): without them a restart forgets the queue",
+};
+const CLUSTER: ServerCheck = ServerCheck {
+    name: "Redis Cluster",
+    fix: "put braces into the queue's prefix, as in `{bull}`: a cluster then keeps all keys of a queue on one server",
+};
+
+/// The checks of an inspection.
+pub const INSPECTIONS: [ServerCheck; 5] = [LOGIN, VERSION, EVICTION, PERSISTENCE, CLUSTER];
 
 /// Result of one of [`INSPECTIONS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Name of the check.
-    pub name: &'static str,
-    /// How to fix what fails.
-    pub fix: &'static str,
+    /// The check.
+    pub check: ServerCheck,
     /// What was found.
     pub found: String,
     /// How suitable that is.
@@ -64,19 +76,18 @@ impl<T> Queue<T> {
             self.connection().ready().await?;
             Ok::<_, Error>(self.client.at_server("INFO", &[]).await)
         };
-        let [login, version, ..] = INSPECTIONS;
         match tokio::time::timeout(TIMEOUT, info).await {
             Ok(Ok(info)) => {
-                let mut findings = vec![row(login, "let in".to_owned(), Suitability::Good)];
+                let mut findings = vec![LOGIN.found("let in", Suitability::Good)];
                 match info {
                     Ok(info) => findings.extend(inspect_info(&info, self.client.keys().has_hash_tag())),
                     // A user without the right to `INFO` can work, but on an unknown server.
-                    Err(error) => findings.push(row(version, format!("unknown: {error}"), Suitability::Risky)),
+                    Err(error) => findings.push(VERSION.found(format!("unknown: {error}"), Suitability::Risky)),
                 }
                 findings
             }
-            Ok(Err(error)) => vec![row(login, error.to_string(), Suitability::Bad)],
-            Err(_) => vec![row(login, format!("no answer within {} s", TIMEOUT.as_secs()), Suitability::Bad)],
+            Ok(Err(error)) => vec![LOGIN.found(error.to_string(), Suitability::Bad)],
+            Err(_) => vec![LOGIN.found(format!("no answer within {} s", TIMEOUT.as_secs()), Suitability::Bad)],
         }
     }
 
@@ -89,29 +100,30 @@ impl<T> Queue<T> {
     }
 }
 
-fn row((name, fix): (&'static str, &'static str), found: String, verdict: Suitability) -> Inspection {
-    Inspection { name, fix, found, verdict }
+impl ServerCheck {
+    fn found(self, found: impl Into<String>, verdict: Suitability) -> Inspection {
+        Inspection { check: self, found: found.into(), verdict }
+    }
 }
 
 fn inspect_info(info: &str, has_hash_tag: bool) -> Vec<Inspection> {
     let value = |name: &str| info_field(info, name).unwrap_or("?");
-    let [_, version_row, eviction_row, persistence_row, cluster_row] = INSPECTIONS;
     let version = value("redis_version");
     let policy = value("maxmemory_policy");
     let persistence = match (value("aof_enabled"), value("rdb_last_bgsave_status")) {
-        (_, "err") => row(persistence_row, "the last snapshot failed".to_owned(), Suitability::Bad),
-        ("1", _) => row(persistence_row, "append-only file".to_owned(), Suitability::Good),
-        _ => row(persistence_row, "no append-only file".to_owned(), Suitability::Risky),
+        (_, "err") => PERSISTENCE.found("the last snapshot failed", Suitability::Bad),
+        ("1", _) => PERSISTENCE.found("append-only file", Suitability::Good),
+        _ => PERSISTENCE.found("no append-only file", Suitability::Risky),
     };
     let good = |is_good| if is_good { Suitability::Good } else { Suitability::Bad };
     let mut findings = vec![
-        row(version_row, version.to_owned(), good(version != "?" && !is_too_old(version))),
-        row(eviction_row, policy.to_owned(), good(policy == "noeviction")),
+        VERSION.found(version, good(version != "?" && !is_too_old(version))),
+        EVICTION.found(policy, good(policy == "noeviction")),
         persistence,
     ];
     if value("cluster_enabled") == "1" {
         let found = if has_hash_tag { "the queue is on one server" } else { "the queue's keys would be spread" };
-        findings.push(row(cluster_row, found.to_owned(), good(has_hash_tag)));
+        findings.push(CLUSTER.found(found, good(has_hash_tag)));
     }
     findings
 }
@@ -132,7 +144,7 @@ mod tests {
 
     #[test]
     fn cluster_needs_a_hash_tag() {
-        let verdict = |tag| inspect_info("cluster_enabled:1", tag).pop().map(|one| (one.name, one.verdict));
+        let verdict = |tag| inspect_info("cluster_enabled:1", tag).pop().map(|one| (one.check.name, one.verdict));
         assert_eq!(verdict(true), Some(("Redis Cluster", Suitability::Good)));
         assert_eq!(verdict(false), Some(("Redis Cluster", Suitability::Bad)));
     }

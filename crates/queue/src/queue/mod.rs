@@ -20,7 +20,7 @@ pub use self::{
     actions::Attempts,
     add::NewJob,
     counts::Counts,
-    inspect::{INSPECTIONS, Inspection, Suitability},
+    inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
     pause::RateLimit,
     read::{EndedCounts, ListOrder, OldestWaiting},
     record::JobRecord,

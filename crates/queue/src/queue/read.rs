@@ -13,6 +13,7 @@ use crate::{
 
 /// Order of listed jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ListOrder {
     /// Jobs that run next or ended first come first.
     #[default]
@@ -23,6 +24,7 @@ pub enum ListOrder {
 
 /// The job of a priority that has waited longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OldestWaiting {
     /// BullMQ's priority: 1 goes first; 0, none, before all.
     pub priority: u32,

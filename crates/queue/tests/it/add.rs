@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Connection, Counts, Error, JobOptions, Queue};
+use examhall_queue::{Connection, Error, JobOptions, Queue};
 use examhall_testkit::Redis;
 use serde_json::{Value, json};
 
@@ -140,6 +140,6 @@ async fn jobs_are_counted_by_state() {
     bench.add(JobOptions { priority: 1, ..JobOptions::default() }).await;
     let id = bench.add(JobOptions { delay: Duration::from_secs(9), ..JobOptions::default() }).await;
     let due = bench.field(&id, "timestamp").await.and_then(|ms| ms.parse::<i64>().ok()).map(|ms| ms + 9000);
-    let expected = Counts { waiting: 1, prioritized: 1, delayed: 1, next_due: due, ..Counts::default() };
-    assert_eq!(bench.queue.counts().await.expect("counted"), expected);
+    let counts = bench.queue.counts().await.expect("counted");
+    assert_eq!((counts.waiting, counts.prioritized, counts.delayed, counts.next_due), (1, 1, 1, due));
 }
