@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("{:?}", queue.counts().await?);
     for oldest in queue.oldest_waiting().await? {
-        println!("priority {}: the oldest job waits since {}", oldest.priority, oldest.timestamp);
+        println!("priority {}: the first job waits since {}", oldest.priority, oldest.timestamp);
     }
     for worker in queue.workers().await? {
         println!("worker {:?} at {}", worker.name, worker.address);
@@ -28,6 +28,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let retried = queue.retry_failed(Some("try again later"), Attempts::Reset).await?;
     let removed = queue.clean(State::Completed, Duration::from_hours(24), 1000).await?;
-    println!("{retried} retried, {} old ones removed", removed.len());
+    println!("{retried} run again, {} old ones removed", removed.len());
     Ok(())
 }

@@ -122,7 +122,7 @@ fn inspect_info(info: &str, has_hash_tag: bool) -> Vec<Inspection> {
         persistence,
     ];
     if value("cluster_enabled") == "1" {
-        let found = if has_hash_tag { "the queue is on one server" } else { "the queue's keys would be spread" };
+        let found = if has_hash_tag { "the queue lies on one server" } else { "the queue's keys would be spread" };
         findings.push(CLUSTER.found(found, good(has_hash_tag)));
     }
     findings
