@@ -33,6 +33,7 @@ use crate::{
     http::{
         body::MAX_BODY,
         middleware::{cors, handle, head, no_route},
+        public_path::PublicPath,
     },
     limits::Limits,
     mail::MailComposer,
@@ -97,6 +98,7 @@ impl Application {
         let listener = TcpListener::bind(settings.bind).await;
         let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
         tracing::info!("Server running on port {}", listener.local_addr()?.port());
+        let public_path = PublicPath::of(&settings.public_url);
         Ok(Self {
             access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
             state: Arc::new(State {
@@ -110,6 +112,8 @@ impl Application {
                 statistics: StatisticsCache::new(),
                 passwords: Passwords::new()?,
                 trusted_proxies: settings.trusted_proxies,
+                api_document: routes::document_at(public_path.root()).to_string().into(),
+                public_path,
                 mail_composer: MailComposer::new(&settings.auth_secret, settings.public_url),
                 wake: Notify::new(),
             }),

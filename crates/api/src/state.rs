@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use actix_web::web::Bytes;
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
 use examhall_delivery::Ledger;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::{Passwords, revocations::Revocations},
+    http::public_path::PublicPath,
     limits::Limits,
     mail::MailComposer,
     papers::Papers,
@@ -39,6 +41,10 @@ pub(crate) struct State {
     pub(crate) statistics: StatisticsCache,
     /// Whose word about where a request comes from is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The path of `PUBLIC_URL`, which clients see before ours.
+    pub(crate) public_path: PublicPath,
+    /// What `/openapi.json` answers.
+    pub(crate) api_document: Bytes,
     /// Wakes the relay: a mail was committed.
     pub(crate) wake: Notify,
 }

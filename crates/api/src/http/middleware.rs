@@ -24,7 +24,8 @@ use tracing::Instrument;
 
 use self::measurement::Measurement;
 pub(crate) use self::{cors::cors, error_documents::no_route, head::head};
-use super::problem::Problem;
+use super::{problem::Problem, public_path::PublicPath};
+use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,6 +38,9 @@ pub(crate) async fn handle<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().to_string();
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let public_path = state.as_ref().map(|state| &state.public_path);
+    let set_headers = |headers: &mut HeaderMap| set_headers(headers, &id, public_path);
     let measured = Measurement::begin(&request);
     let span = tracing::info_span!("request", request_id = %id, trace_id = measured.span.trace_id());
     let stop = request.app_data::<web::Data<CancellationToken>>().cloned();
@@ -48,10 +52,10 @@ pub(crate) async fn handle<B: MessageBody>(
             let status = error.as_response_error().status_code();
             measured.record("unknown", status); // actix returns no request
             tracing::info!(request_id = id, status = status.as_u16(), "Request failed");
-            return Err(error_documents::with_document(&error, &id, |headers| set_headers(headers, &id)));
+            return Err(error_documents::with_document(&error, &id, set_headers));
         }
     };
-    set_headers(response.headers_mut(), &id);
+    set_headers(response.headers_mut());
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let (status, ms) = (response.status(), u64::try_from(measured.elapsed().as_millis()).unwrap_or(u64::MAX));
     let method = measured.method();
@@ -64,10 +68,13 @@ pub(crate) async fn handle<B: MessageBody>(
     Ok(response)
 }
 
-fn set_headers(headers: &mut HeaderMap, id: &str) {
+fn set_headers(headers: &mut HeaderMap, id: &str, public_path: Option<&PublicPath>) {
     security_headers::set(headers);
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
+    }
+    if let Some(public_path) = public_path {
+        public_path.prefix_location(headers);
     }
 }
 

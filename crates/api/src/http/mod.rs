@@ -14,6 +14,7 @@ pub(crate) mod middleware;
 pub(crate) mod object;
 pub(crate) mod page;
 pub(crate) mod problem;
+pub(crate) mod public_path;
 pub(crate) mod question_form;
 pub(crate) mod resource;
 pub(crate) mod respond;

@@ -1,9 +1,6 @@
 //! `/openapi.json`, and `/docs`: Swagger UI, which is a part of the program and needs nothing from elsewhere.
 
-use std::{
-    io::{self, Read},
-    sync::LazyLock,
-};
+use std::io::{self, Read};
 
 use actix_web::{
     HttpRequest, HttpResponse, Route,
@@ -15,9 +12,10 @@ use actix_web::{
 };
 use flate2::read::GzDecoder;
 
-use crate::http::{problem::Problem, resource::resource, respond::takes_gzip};
-
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| super::document().to_string());
+use crate::{
+    http::{problem::Problem, resource::resource, respond::takes_gzip},
+    state::State,
+};
 
 /// No script or style but those below, and images only in the style itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
@@ -71,8 +69,8 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
     }
 }
 
-async fn document() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
+async fn document(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(state.api_document.clone())
 }
 
 fn route(asset: &'static Asset) -> Route {

@@ -46,6 +46,13 @@ pub(crate) fn document() -> Value {
     openapi::document::<problem::Document>(&operations())
 }
 
+/// The OpenAPI document of an API that clients reach at the path `server`.
+pub(crate) fn document_at(server: &str) -> Value {
+    let mut document = document();
+    document["servers"][0]["url"] = server.into();
+    document
+}
+
 /// Every operation of the API. Routes are tried in turn: first the one that a thousand students ask for in one second.
 fn operations() -> Vec<Operation> {
     [

@@ -15,6 +15,7 @@ mod leaks;
 mod limits;
 mod openapi;
 mod pages;
+mod public_url;
 mod questions;
 mod refresh;
 mod results;

@@ -50,7 +50,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long a stopping API still answers while it is not ready, so that load balancers stop sending requests first. \
          Default: 0 in development, 5000 in production.",
     ),
-    plain("PUBLIC_URL", "http://localhost:8000", "Base URL of links in mails."),
+    plain(
+        "PUBLIC_URL",
+        "http://localhost:8000",
+        "Base URL of links in mails. It may have a path, which the proxy then removes before it passes a request on.",
+    ),
     secret(
         "AUTH_SECRET",
         None,

@@ -25,7 +25,10 @@ impl Values {
         Url::parse(self.text(name))
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| self.malformed(name, "a URL like https://exams.example.com"))
+            .filter(|url| url.query().is_none() && url.fragment().is_none() && !url.path().contains("//"))
+            .ok_or_else(|| {
+                self.malformed(name, "a URL like https://exams.example.com, without ?, # and // in its path")
+            })
     }
 
     pub(super) fn switch(&self, name: &'static str, default: bool) -> Result<bool, SettingsError> {
