@@ -32,7 +32,7 @@ use crate::{
     check,
     http::{
         body::MAX_BODY,
-        middleware::{cors, handle, head, no_route},
+        middleware::{self, cors, handle, head, no_route},
         public_path::PublicPath,
     },
     limits::Limits,
@@ -48,6 +48,9 @@ use crate::{
 const GRACE_SECONDS: u64 = 20;
 /// How long a client may take to send the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the rest of a body is taken in after an answer that did not wait for it. Hung up on sooner, a client that is
+/// still sending loses the answer.
+const LINGER: Duration = Duration::from_secs(10);
 /// How long a connection may rest between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Most connections at once, per thread.
@@ -173,10 +176,9 @@ impl Application {
         let background_tasks = Background::start(&state, blocking, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
-        let shared = web::Data::from(Arc::clone(&state));
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
-        let (threads, token) = (liveness.clone(), web::Data::new(stop.clone()));
-        let alive = web::Data::new(liveness.clone());
+        let (shared, token) = (web::Data::from(Arc::clone(&state)), web::Data::new(stop.clone()));
+        let (threads, alive) = (liveness.clone(), web::Data::new(liveness.clone()));
         let server = HttpServer::new(move || {
             actix_web::rt::spawn(keep_beating(threads.pulse("an HTTP thread")));
             App::new()
@@ -193,16 +195,17 @@ impl Application {
                 .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
                 .default_service(web::to(no_route))
         })
+        .on_connect(middleware::Connection::open)
         .disable_signals()
         .shutdown_timeout(GRACE_SECONDS)
         .client_request_timeout(HEAD_PATIENCE)
+        .client_disconnect_timeout(LINGER)
         .keep_alive(KEEP_ALIVE)
         .max_connections(MAX_CONNECTIONS)
         .listen(listener)?
         .run();
         say_ready(&liveness, &background);
-        let stopping = drain(stop, liveness, drain_delay, server.handle());
-        let (ended, ()) = tokio::join!(server, stopping);
+        let ((), ended) = tokio::join!(drain(stop, liveness, drain_delay, server.handle()), server);
         sweeper.await.context("the sweeper panicked")?;
         background_tasks.finish().await?;
         state.close().await;

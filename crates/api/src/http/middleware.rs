@@ -1,9 +1,11 @@
 //! Around every request: an id, a line of log, metrics, a time limit, headers, and a problem document for every error.
 
+mod connection;
 mod cors;
 mod error_documents;
 mod head;
 mod measurement;
+mod request_body;
 mod security_headers;
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
@@ -12,7 +14,7 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType,
+        ConnectionType, StatusCode,
         header::{HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -22,8 +24,8 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::measurement::Measurement;
-pub(crate) use self::{cors::cors, error_documents::no_route, head::head};
+pub(crate) use self::{connection::Connection, cors::cors, error_documents::no_route, head::head};
+use self::{measurement::Measurement, request_body::RequestBody};
 use super::{problem::Problem, public_path::PublicPath};
 use crate::state::State;
 
@@ -33,8 +35,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Gives the request an id, runs it, logs and measures it, and turns every error into a problem document.
-pub(crate) async fn handle<B: MessageBody>(
-    request: ServiceRequest,
+pub(crate) async fn handle<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
     let id = uuid::Uuid::now_v7().to_string();
@@ -43,8 +45,14 @@ pub(crate) async fn handle<B: MessageBody>(
     let set_headers = |headers: &mut HeaderMap| set_headers(headers, &id, public_path);
     let measured = Measurement::begin(&request);
     let span = tracing::info_span!("request", request_id = %id, trace_id = measured.span.trace_id());
-    let stop = request.app_data::<web::Data<CancellationToken>>().cloned();
-    let answered = measured.span.around(run(next.call(request)).instrument(span.clone())).await;
+    let exchange = Exchange::begin(&mut request);
+    let answer = async {
+        if exchange.connection.is_ending() {
+            return Err(Problem::unavailable("this connection is being closed").into());
+        }
+        run(next.call(request)).await
+    };
+    let answered = measured.span.around(answer.instrument(span.clone())).await;
     // What failed without an answer gets one here: a panic, a timeout.
     let mut response = match answered {
         Ok(response) => error_documents::replace_errors(response, &id),
@@ -52,7 +60,13 @@ pub(crate) async fn handle<B: MessageBody>(
             let status = error.as_response_error().status_code();
             measured.record("unknown", status); // actix returns no request
             tracing::info!(request_id = id, status = status.as_u16(), "Request failed");
-            return Err(error_documents::with_document(&error, &id, set_headers));
+            let body = exchange.finish(true).await;
+            return Err(error_documents::with_document(&error, &id, |mut response| {
+                set_headers(response.headers_mut());
+                let Some(body) = body else { return response };
+                response.head_mut().set_connection_type(ConnectionType::Close);
+                response.map_body(|_, answer| body.hold_during(answer))
+            }));
         }
     };
     set_headers(response.headers_mut());
@@ -61,11 +75,40 @@ pub(crate) async fn handle<B: MessageBody>(
     let method = measured.method();
     tracing::info!(parent: &span, %method, route, status = status.as_u16(), ms, "Request answered");
     measured.record(&route, status);
-    if stop.is_some_and(|stop| stop.is_cancelled()) {
-        // A client that kept this connection might send its next request into one that is being closed.
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    let Some(body) = exchange.finish(status == StatusCode::REQUEST_TIMEOUT).await else { return Ok(response) };
+    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    Ok(response.map_body(|_, answer| EitherBody::right(body.hold_during(answer))))
+}
+
+/// A request and its answer on their connection.
+struct Exchange {
+    connection: Connection,
+    is_last: bool,
+    stop: Option<web::Data<CancellationToken>>,
+    body: RequestBody,
+}
+
+impl Exchange {
+    fn begin(request: &mut ServiceRequest) -> Self {
+        Self {
+            connection: request.conn_data::<Connection>().cloned().unwrap_or_default(),
+            is_last: request.head().connection_type() == ConnectionType::Close,
+            stop: request.app_data::<web::Data<CancellationToken>>().cloned(),
+            body: RequestBody::lend(request),
+        }
     }
-    Ok(response)
+
+    /// Returns the request's body where its answer is the connection's last.
+    async fn finish(mut self, is_late: bool) -> Option<RequestBody> {
+        let is_read = self.body.finish(is_late).await;
+        // A client that kept this connection might send its next request into one that is being closed.
+        let is_stopping = self.stop.is_some_and(|stop| stop.is_cancelled());
+        if is_read && !self.is_last && !is_stopping && !self.connection.is_ending() {
+            return None;
+        }
+        self.connection.end();
+        Some(self.body)
+    }
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &str, public_path: Option<&PublicPath>) {
@@ -99,10 +142,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use actix_web::{
         App,
-        http::{
-            StatusCode,
-            header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
-        },
+        http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
         middleware::from_fn,
         test, web,
     };

@@ -22,6 +22,7 @@ mod results;
 mod revoked;
 mod schemas;
 mod sign_up;
+mod wire;
 
 use examhall_api::Application;
 use examhall_boot::{

@@ -5,10 +5,7 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::ServiceResponse,
     error::InternalError,
-    http::{
-        StatusCode,
-        header::{CONTENT_TYPE, HeaderMap},
-    },
+    http::{StatusCode, header::CONTENT_TYPE},
 };
 
 use crate::http::problem::Problem;
@@ -49,11 +46,10 @@ fn plain(status: StatusCode) -> Problem {
 pub(super) fn with_document(
     error: &actix_web::Error,
     id: &str,
-    finish: impl FnOnce(&mut HeaderMap),
+    finish: impl FnOnce(HttpResponse) -> HttpResponse,
 ) -> actix_web::Error {
     let problem = Problem::of(error);
-    let mut response = problem.respond(Some(id));
-    finish(response.headers_mut());
+    let response = finish(problem.respond(Some(id)));
     InternalError::from_response(problem, response).into()
 }
 
