@@ -32,6 +32,7 @@ use crate::{
     check,
     http::{
         body::MAX_BODY,
+        client::TrustedProxies,
         middleware::{self, cors, handle, head, no_route},
         public_path::PublicPath,
     },
@@ -67,6 +68,7 @@ pub struct Application {
     state: Arc<State>,
     health: Health,
     access_tokens: web::Data<AccessTokens>,
+    trusted_proxies: web::Data<TrustedProxies>,
     cors_origins: Vec<String>,
     /// Waits for the queue's events, and does nothing else.
     blocking: Connection,
@@ -114,13 +116,13 @@ impl Application {
                 papers: Papers::new(),
                 statistics: StatisticsCache::new(),
                 passwords: Passwords::new()?,
-                trusted_proxies: settings.trusted_proxies,
                 api_document: routes::document_at(public_path.root()).to_string().into(),
                 public_path,
                 mail_composer: MailComposer::new(&settings.auth_secret, settings.public_url),
                 wake: Notify::new(),
             }),
             health: Health::default(),
+            trusted_proxies: web::Data::new(TrustedProxies(settings.trusted_proxies)),
             cors_origins: settings.cors_origins,
             blocking,
             listener,
@@ -154,6 +156,7 @@ impl Application {
             state,
             health,
             access_tokens,
+            trusted_proxies,
             cors_origins,
             blocking,
             listener,
@@ -170,9 +173,7 @@ impl Application {
             let said = health.readiness(health.is_up("database"));
             if stopping.is_cancelled() { said.stopping() } else { said }
         };
-        let ops = Ops::new(metrics, liveness.clone(), readiness.clone()).serve(ops_bind, background.clone()).await;
-        let ops = ops.with_context(|| format!("API_OPS_BIND: cannot listen on {ops_bind}"))?;
-        tracing::info!("Health and metrics on port {}", ops.port());
+        serve_ops(Ops::new(metrics, liveness.clone(), readiness.clone()), ops_bind, &background).await?;
         let background_tasks = Background::start(&state, blocking, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
@@ -187,6 +188,7 @@ impl Application {
                 .wrap(from_fn(handle))
                 .app_data(shared.clone())
                 .app_data(access_tokens.clone())
+                .app_data(trusted_proxies.clone())
                 .app_data(readiness.clone())
                 .app_data(alive.clone())
                 .app_data(token.clone())
@@ -211,6 +213,13 @@ impl Application {
         state.close().await;
         Ok(ended?)
     }
+}
+
+async fn serve_ops(ops: Ops, bind: SocketAddr, stop: &CancellationToken) -> anyhow::Result<()> {
+    let address = ops.serve(bind, stop.clone()).await;
+    let address = address.with_context(|| format!("API_OPS_BIND: cannot listen on {bind}"))?;
+    tracing::info!("Health and metrics on port {}", address.port());
+    Ok(())
 }
 
 /// Notifies the supervisor that the API is ready, and feeds its watchdog from now on.

@@ -31,7 +31,9 @@ impl Background {
         background.spawn("the reconciler", state, reconciler::run);
         background.spawn("the listener", state, |state, stop| reconciler::listen(state, events, stop));
         background.spawn("the cache's upkeep", state, upkeep::run);
-        background.spawn("the watch of revocations", state, revocations::watch);
+        background.spawn("the watch of revocations", state, |state, stop| async move {
+            revocations::watch(&state.store, &state.revocations, stop).await;
+        });
         background
     }
 

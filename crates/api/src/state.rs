@@ -11,7 +11,6 @@ use examhall_core::{EmailJob, Timestamp};
 use examhall_delivery::Ledger;
 use examhall_queue::Queue;
 use examhall_store::Store;
-use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use crate::{
@@ -39,8 +38,6 @@ pub(crate) struct State {
     pub(crate) papers: Papers,
     /// How exams went.
     pub(crate) statistics: StatisticsCache,
-    /// Whose word about where a request comes from is taken.
-    pub(crate) trusted_proxies: Vec<IpNet>,
     /// The path of `PUBLIC_URL`, which clients see before ours.
     pub(crate) public_path: PublicPath,
     /// What `/openapi.json` answers.

@@ -31,7 +31,7 @@ impl Table {
 /// Changes the row, and lets no process go on with what it was before.
 async fn rename(cache: &Cache, table: &Table, key: ProfileKey, name: &str) {
     let (commit, keys) = (Uuid::new_v4(), [key.redis_key()]);
-    // Within the transaction, beside the change, goes a row that names the commit and its keys: the cache outbox.
+    // Within the transaction, alongside the change, goes a row that names the commit and its keys: the cache outbox.
     cache.before_commit(commit, &keys).await;
     table.commit(name);
     if cache.after_commit(commit, &keys).await {

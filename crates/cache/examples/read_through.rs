@@ -13,7 +13,7 @@ use examhall_core::{CacheKey, ExamId, KEY_SPACES, Life};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-/// How many have handed in an exam.
+/// How many have submitted an exam.
 #[derive(Serialize, Deserialize)]
 struct Turnout {
     handed_in: u32,
@@ -28,7 +28,7 @@ impl CacheKey for TurnoutKey {
     type Head = (); // what decides who may see it, and is never sent
     const LIFE: Life = Life {
         hard: Duration::from_mins(10),
-        soft: Some(Duration::from_mins(1)), // from then on read anew in the background, and served meanwhile
+        soft: Some(Duration::from_mins(1)), // from then on read again in the background, and served meanwhile
         local: Duration::from_secs(10),
         stale_on_error: Duration::from_mins(1), // the last minute is for a database that does not answer
     };

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -15,8 +12,6 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::ACCESS_TOKEN_LIFE;
-use crate::state::State;
-
 /// How often the database is asked: a token must be refused within 2 s.
 const POLL: Duration = Duration::from_millis(500);
 /// How far the clocks of the database and of the processes may differ.
@@ -72,9 +67,9 @@ impl Revocations {
 }
 
 /// Asks the database again and again, until `stop`. While it does not answer, what is known stays known.
-pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
+pub(crate) async fn watch(store: &Store, revocations: &Revocations, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
-        if let Err(error) = state.revocations.load(&state.store).await {
+        if let Err(error) = revocations.load(store).await {
             tracing::debug!(%error, "revocations are not known for now");
         }
     }

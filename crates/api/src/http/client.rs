@@ -9,7 +9,8 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use ipnet::IpNet;
 
 use super::{forwarded, problem::Problem};
-use crate::state::State;
+/// Proxies whose word about where a request comes from is taken.
+pub(crate) struct TrustedProxies(pub(crate) Vec<IpNet>);
 
 /// The address that a request comes from; a proxy's word for it is taken from proxies that are trusted only.
 pub(crate) struct Client(pub(crate) IpAddr);
@@ -20,8 +21,7 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());
-        let trusted = trusted.unwrap_or_default();
+        let trusted = trusted_by(request);
         // A client may send what is no text; the proxy's own word stands behind it in the same line.
         let lines = |name| {
             let lines = request.headers().get_all(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -56,8 +56,11 @@ pub(crate) fn prefix(client: IpAddr, bits: u8) -> IpAddr {
 
 /// Whether who sent this request is a trusted proxy.
 pub(crate) fn is_behind_trusted_proxy(request: &HttpRequest) -> bool {
-    let trusted = request.app_data::<web::Data<State>>().map(|state| state.trusted_proxies.as_slice());
-    request.peer_addr().is_some_and(|peer| is_one_of(trusted.unwrap_or_default(), peer.ip()))
+    request.peer_addr().is_some_and(|peer| is_one_of(trusted_by(request), peer.ip()))
+}
+
+fn trusted_by(request: &HttpRequest) -> &[IpNet] {
+    request.app_data::<web::Data<TrustedProxies>>().map(|trusted| trusted.0.as_slice()).unwrap_or_default()
 }
 
 fn is_one_of(trusted: &[IpNet], address: IpAddr) -> bool {

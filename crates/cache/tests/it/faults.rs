@@ -25,7 +25,7 @@ async fn without_redis_each_process_loads_once_in_2_s() {
     redis.restart().await;
     for cache in [&one, &other] {
         let back = async || (read(cache, &row).await == (1, Source::Redis)).then_some(());
-        let back = eventually("Redis to be used again", PATIENCE, back);
+        let back = eventually("Redis to be used again", TIMEOUT, back);
         back.await;
         forget(cache).await;
         read(&one, &row).await;
@@ -51,7 +51,7 @@ async fn frozen_redis_delays_no_reader_and_serves_nothing_stale() {
         assert_eq!(version, 1);
         matches!(source, Source::Redis | Source::Loaded).then_some(())
     };
-    eventually("Redis to be used again", PATIENCE, back).await;
+    eventually("Redis to be used again", TIMEOUT, back).await;
     assert_eq!(read(&other, &row).await.0, 1);
 }
 
@@ -75,7 +75,7 @@ async fn read_only_redis_is_not_read_before_it_is_invalidated() {
             assert_eq!(version, 1);
             matches!(source, Source::Redis | Source::Loaded).then_some(())
         };
-        eventually("Redis to be used again", PATIENCE, back).await;
+        eventually("Redis to be used again", TIMEOUT, back).await;
     }
 }
 
@@ -92,7 +92,7 @@ async fn full_redis_still_serves_and_invalidates() {
     let seen = async || (read(&other, &row).await.0 == 1).then_some(());
     eventually("the other process to see it", LATE, seen).await;
     redis.cmd::<String>("CONFIG SET maxmemory 0").await;
-    eventually("a fill", PATIENCE, async || (read(&one, &row).await.1 == Source::Loaded).then_some(())).await;
+    eventually("a fill", TIMEOUT, async || (read(&one, &row).await.1 == Source::Loaded).then_some(())).await;
 }
 
 #[tokio::test]
@@ -103,8 +103,8 @@ async fn cache_opened_without_redis_uses_it_once_it_is_up() {
     assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
     assert!(cache.ping().await.is_err());
     redis.restart().await;
-    eventually("a fill", PATIENCE, async || (read(&cache, &row).await.1 == Source::Loaded).then_some(())).await;
-    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+    eventually("a fill", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Loaded).then_some(())).await;
+    eventually("the memory to answer", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
         .await;
 }
 
@@ -123,10 +123,10 @@ async fn restored_redis_is_invalidated_before_it_is_read() {
     proxy.release();
     let told = async || {
         let read = read(&cache, &row).await;
-        assert_ne!(read, (0, Source::Redis), "it is not read before it has been told");
+        assert_ne!(read, (0, Source::Redis), "it is not read before it has been notified");
         (read.0 == 1 && matches!(read.1, Source::Redis | Source::Loaded)).then_some(())
     };
-    eventually("the new value in Redis", PATIENCE, told).await;
+    eventually("the new value in Redis", TIMEOUT, told).await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn new_process_reads_nothing_before_recent_keys_are_known() {
         let (key, is_known) = (key.clone(), counted.fetch_add(1, Ordering::SeqCst) > 0);
         async move { is_known.then(|| vec![key]) } // the database does not answer at first
     });
-    eventually("Redis to be used", PATIENCE, async || {
+    eventually("Redis to be used", TIMEOUT, async || {
         let (version, source) = read(&new, &row).await;
         assert_eq!(version, 1);
         (source == Source::Redis).then_some(())
@@ -155,7 +155,7 @@ async fn recent_invalidations_are_repeated_after_a_disconnect() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
-    eventually("all to be told", PATIENCE, async || cache.delete_many(&keys).await.ok()).await;
+    eventually("all to be told", TIMEOUT, async || cache.delete_many(&keys).await.ok()).await;
     let told = async || {
         let stats: String = redis.cmd("INFO commandstats").await;
         let line =
@@ -164,8 +164,8 @@ async fn recent_invalidations_are_repeated_after_a_disconnect() {
     };
     let before = told().await;
     redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
-    eventually("all to be told again", PATIENCE, async || (told().await >= before + keys.len()).then_some(())).await;
-    eventually("Redis to be read again", PATIENCE, async || {
+    eventually("all to be told again", TIMEOUT, async || (told().await >= before + keys.len()).then_some(())).await;
+    eventually("Redis to be read again", TIMEOUT, async || {
         cache.delete(&KEY).await.ok()?;
         (read(&cache, &row).await.1 == Source::Loaded).then_some(())
     })
@@ -190,7 +190,7 @@ async fn unfilled_value_is_served_for_2_s_after_it_was_read() {
         assert!(version == 1 || asked - began < Duration::from_secs(2), "shown after {:?}", asked - began);
         (version == 1).then_some(())
     };
-    eventually("the new value", PATIENCE, asked).await;
+    eventually("the new value", TIMEOUT, asked).await;
     redis.process().thaw();
 }
 
@@ -216,7 +216,7 @@ async fn overload_without_redis_returns_retry_after() {
     assert!(slow >= 8 && crowded >= 24, "{slow} were too slow, {crowded} sent away");
     assert!(began.elapsed() < Duration::from_secs(30), "after twice 3 s: {:?}", began.elapsed());
     row.open();
-    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    eventually("a value", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
 }
 
 #[test]

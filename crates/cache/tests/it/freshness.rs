@@ -54,7 +54,7 @@ async fn reader_after_a_change_joins_no_earlier_load() {
     row.change();
     forget(&one).await;
     // Redis had no value for the key, and the other process was notified all the same.
-    eventually("a load of its own", PATIENCE, async || {
+    eventually("a load of its own", TIMEOUT, async || {
         drop(reader(&other, &row)); // a reader that comes too early joins the old load
         (row.loads() == 2).then_some(())
     })
@@ -72,7 +72,7 @@ async fn between_mark_and_clear_nothing_is_stored() {
     read(&one, &row).await;
     one.before_commit(commit, &keys()).await;
     for cache in [&one, &other] {
-        let old = eventually("the mark to be seen", PATIENCE, async || {
+        let old = eventually("the mark to be seen", TIMEOUT, async || {
             Some(read(cache, &row).await).filter(|(_, source)| *source == Source::Bypass)
         });
         assert_eq!(old.await.0, 0);
@@ -83,7 +83,7 @@ async fn between_mark_and_clear_nothing_is_stored() {
     let life: i64 = redis.cmd(&format!("PTTL cm:{{exam:{}}}", KEY.0)).await;
     assert!((1..=10_000).contains(&life), "{life}");
     let told = async || one.after_commit(commit, &keys()).await.then_some(());
-    eventually("Redis to be told", PATIENCE, told).await;
+    eventually("Redis to be told", TIMEOUT, told).await;
     assert_eq!(read(&other, &row).await, (1, Source::Loaded));
 }
 
@@ -104,7 +104,7 @@ async fn clear_of_one_commit_keeps_the_mark_of_another() {
 async fn after_a_flush_everything_is_loaded_again() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
-    eventually("both to answer from memory", PATIENCE, async || {
+    eventually("both to answer from memory", TIMEOUT, async || {
         let local = read(&one, &row).await.1 == Source::Local && read(&other, &row).await.1 == Source::Local;
         local.then_some(())
     })
@@ -124,21 +124,21 @@ async fn flush_is_noticed_even_if_its_heartbeat_timed_out() {
     let proxy = Proxy::start(redis.port()).await;
     let (cache, row) = (at(&format!("redis://127.0.0.1:{}", proxy.port())).await, Row::new());
     let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
-    eventually("the memory to answer", PATIENCE, local).await;
+    eventually("the memory to answer", TIMEOUT, local).await;
     let loads = row.loads();
     proxy.hold();
     redis.cmd::<String>("FLUSHALL").await;
     let canary = async || (redis.cmd::<i64>("DBSIZE").await == 1).then_some(());
-    eventually("a beat that finds everything gone", PATIENCE, canary).await;
+    eventually("a beat that finds everything gone", TIMEOUT, canary).await;
     let first = beats(&redis).await;
     let next = async || (beats(&redis).await > first).then_some(());
-    eventually("the next beat, so that nobody waits for its answer any more", PATIENCE, next).await;
+    eventually("the next beat, so that nobody waits for its answer any more", TIMEOUT, next).await;
     proxy.release();
     let loaded = async || {
         read(&cache, &row).await;
         (row.loads() > loads).then_some(())
     };
-    eventually("memory to be empty", PATIENCE, loaded).await;
+    eventually("memory to be empty", TIMEOUT, loaded).await;
 }
 
 /// Number of scripts run so far; an idle cache runs only heartbeats.
@@ -154,7 +154,7 @@ async fn memory_stops_answering_while_the_link_is_cut() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     let local = async || (read(&other, &row).await.1 == Source::Local).then_some(());
-    eventually("the memory to answer", PATIENCE, local).await;
+    eventually("the memory to answer", TIMEOUT, local).await;
     for version in 1..20 {
         redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
         row.change();
@@ -162,5 +162,5 @@ async fn memory_stops_answering_while_the_link_is_cut() {
         let seen = async || (read(&other, &row).await.0 == version).then_some(());
         eventually("the other process to see it", LATE, seen).await;
     }
-    eventually("the memory to answer again", PATIENCE, local).await;
+    eventually("the memory to answer again", TIMEOUT, local).await;
 }

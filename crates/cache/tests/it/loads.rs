@@ -66,7 +66,7 @@ async fn failed_load_is_shared_and_soon_retried() {
     row.fails.store(0, Ordering::SeqCst);
     let began = std::time::Instant::now();
     let recovered = async || try_read(&cache, &row).await.ok();
-    assert_eq!(eventually("a value", PATIENCE, recovered).await, (Some(0), Source::Loaded));
+    assert_eq!(eventually("a value", TIMEOUT, recovered).await, (Some(0), Source::Loaded));
     assert!(began.elapsed() < Duration::from_secs(20));
     assert_eq!(row.loads(), 2, "the failure was everybody's answer, and the lease was given back");
 }
@@ -83,7 +83,7 @@ async fn slow_load_times_out_and_blocks_no_later_one() {
     assert_eq!(row.loads(), 1);
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS cl:{{exam:{}}}", KEY.0)).await, 0, "the lease was given back");
     row.open();
-    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    eventually("a value", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
     assert_eq!(row.loads(), 2);
 }
 
@@ -94,7 +94,7 @@ async fn stale_value_is_served_while_the_database_fails() {
     read(&cache, &row).await;
     redis.cmd::<i64>(&format!("PEXPIRE exam:{} 500000", KEY.0)).await; // within the last ten minutes
     row.fails.store(1, Ordering::SeqCst);
-    eventually("the memory to let go", PATIENCE, async || (read(&cache, &row).await.1 == Source::Stale).then_some(()))
+    eventually("the memory to let go", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Stale).then_some(()))
         .await;
     let readers: Vec<_> = (0..1_000).map(|_| reader(&cache, &row)).collect();
     for reader in readers {
@@ -112,12 +112,12 @@ async fn stale_value_is_served_while_the_load_goes_on() {
     read(&cache, &row).await;
     redis.cmd::<i64>(&format!("PEXPIRE exam:{} 500000", KEY.0)).await;
     row.change();
-    eventually("the memory to let go", PATIENCE, async || {
+    eventually("the memory to let go", TIMEOUT, async || {
         (read(&cache, &row).await == (0, Source::Stale)).then_some(())
     })
     .await;
     row.open();
-    eventually("the new value", PATIENCE, async || (read(&cache, &row).await.0 == 1).then_some(())).await;
+    eventually("the new value", TIMEOUT, async || (read(&cache, &row).await.0 == 1).then_some(())).await;
     assert_eq!(row.loads(), 2);
 }
 
@@ -148,7 +148,7 @@ async fn panic_of_a_loader_is_an_error_and_not_cached() {
     };
     let error = cache.get_or_load(&KEY, panics).await.err().expect("an error");
     assert!(error.to_string().contains("panicked"), "{error}");
-    eventually("a value", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    eventually("a value", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
 }
 
 fn false_at_run_time() -> bool {
@@ -157,7 +157,7 @@ fn false_at_run_time() -> bool {
 
 #[tokio::test]
 async fn long_load_keeps_its_lease() {
-    eventually("a machine that has time", PATIENCE, async || keeps_its_lease().await.then_some(())).await;
+    eventually("a machine that has time", TIMEOUT, async || keeps_its_lease().await.then_some(())).await;
 }
 
 /// Returns whether there was time: a process that is stalled for most of a lease loses it.

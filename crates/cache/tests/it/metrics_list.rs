@@ -102,29 +102,29 @@ async fn exactly_the_listed_metrics_exist() {
         reader.await.expect("no panic").expect("read");
     }
     let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
-    eventually("the memory to answer", PATIENCE, local).await;
+    eventually("the memory to answer", TIMEOUT, local).await;
     let key = format!("exam:{}", KEY.0);
     redis.cmd::<i64>(&format!("PEXPIRE {key} 500000")).await; // past its time
     row.fails.store(1, Ordering::SeqCst);
     let stale = async || (read(&cache, &row).await.1 == Source::Stale).then_some(());
-    eventually("a stale answer", PATIENCE, stale).await;
+    eventually("a stale answer", TIMEOUT, stale).await;
     forget(&cache).await;
-    eventually("an error", PATIENCE, async || try_read(&cache, &row).await.err()).await;
+    eventually("an error", TIMEOUT, async || try_read(&cache, &row).await.err()).await;
     row.fails.store(0, Ordering::SeqCst);
     redis.command::<String>(&["SET", &key, "9 of the next release"]).await;
-    eventually("a bypass", PATIENCE, async || try_read(&cache, &row).await.ok()).await;
+    eventually("a bypass", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
     let large = Exam { description: "x".repeat(1024 * 1024), ..exam(1) };
     let fresh = Fresh { version: 1, head: access(), value: large, pin: None };
     let other = ExamKey(ExamId(uuid::Uuid::max()));
     cache.get_or_load(&other, async move || Ok::<_, Away>(Some(fresh))).await.expect("read");
     redis.kill().await;
-    eventually("Redis missed", PATIENCE, async || {
+    eventually("Redis missed", TIMEOUT, async || {
         assert!(cache.delete(&KEY).await.is_err());
         seen.0.lock().expect("no panic").used.contains_key("cache_redis_errors_total").then_some(())
     })
     .await;
     let measured = async || seen.0.lock().expect("no panic").used.contains_key("cache_l1_entries").then_some(());
-    eventually("a beat of the link", PATIENCE, measured).await;
+    eventually("a beat of the link", TIMEOUT, measured).await;
 
     let seen = seen.0.lock().expect("no panic");
     let names: BTreeSet<_> = LIST.iter().map(|(name, _)| (*name).to_owned()).collect();

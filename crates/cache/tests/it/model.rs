@@ -1,6 +1,6 @@
 //! The protocol in a small model, all interleavings of it: two flights, in one process or in two, that may fail at any
 //! step and begin again; a writer, in the first process, that may die after its commit; fills that arrive late; a caller
-//! who comes after the change, to either process, and joins whatever is on its way there. Time passes where it may: leases
+//! a reader that comes after the change, to either process, and joins whatever is in flight there. Time passes where it may: leases
 //! and the mark end at any moment that the protocol allows for.
 //!
 //! It is a model of the scripts in `src/lua/` and of the rules for the memory and the flights of a process; each step of
@@ -33,7 +33,7 @@ enum At {
     Leased(Token),
     /// It may load, and store nothing.
     Unleased,
-    /// It has read; the fill is on its way, and may arrive at any time.
+    /// It has read; the fill is in flight, and may arrive at any time.
     Read(Token, u8),
     /// It has what may be kept in memory.
     Keeps(u8),
@@ -67,7 +67,7 @@ enum Writer {
     Marked,
     Committed,
     Cleared,
-    /// It has tainted what is on its way in its own process.
+    /// It has tainted what is in flight in its own process.
     Tainted,
     /// It has emptied its own memory, and says that the change is made.
     Answered,
@@ -85,12 +85,12 @@ struct World {
     writer: Writer,
     flights: [Flight; 2],
     caller: Caller,
-    /// Per process: what its memory holds, whether it was told what it has not heard of yet, and whether it has tainted
+    /// Per process: what its memory holds, whether an invalidation is in flight to it, and whether it has tainted
     /// its flights for what it heard and not yet emptied its memory.
     memory: [Option<u8>; 2],
     told: [bool; 2],
     is_tainting: [bool; 2],
-    /// Fills of flights that failed or gave up, still on their way: token and value.
+    /// Fills of flights that failed or gave up, still in flight: token and value.
     late: BTreeSet<(Token, u8)>,
 }
 
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// invalidate.lua: every process is told, whether there was a value or not.
+    /// invalidate.lua: every process is notified, whether there was a value or not.
     fn invalidate(&mut self) {
         self.value = None;
         self.end_lease();
@@ -161,7 +161,7 @@ impl World {
         true
     }
 
-    /// What is on its way in a process is not kept, and joined by nobody.
+    /// What is in flight in a process is not kept, and joined by nobody.
     fn taint(&mut self, process: usize, without: Without) {
         for flight in self.flights.iter_mut().filter(|flight| flight.process == process) {
             flight.is_clean = false;
@@ -177,7 +177,7 @@ impl World {
         matches!(self.writer, Writer::Cleared | Writer::Tainted | Writer::Answered)
     }
 
-    /// Whether this process has acted on all that it was told.
+    /// Whether this process has acted on all that it was notified.
     fn has_heard(&self, process: usize) -> bool {
         !self.told[process] && !self.is_tainting[process]
     }
@@ -194,7 +194,7 @@ impl World {
     }
 }
 
-/// Visits every state; gives how many there are, or the first fault.
+/// Visits every state; returns how many there are, or the first fault.
 fn explore(without: Without) -> Result<usize, &'static str> {
     let start = [[0, 1], [0, 0], [1, 1]].map(World::start);
     let (mut seen, mut open) = (HashSet::from(start.clone()), start.to_vec());

@@ -19,7 +19,7 @@ async fn first_read_loads_and_later_reads_hit() {
     assert_eq!(row.loads(), 1);
     let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
     assert!((3_240_000 - 60_000..=3_600_000).contains(&life), "1 h less a tenth at most: {life}");
-    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+    eventually("the memory to answer", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
         .await;
 }
 
@@ -57,7 +57,7 @@ async fn get_loads_nothing_and_set_uses_the_given_ttl() {
 /// Sets a value, and retries if a busy machine made Redis seem to be down.
 async fn set(cache: &Cache, fresh: impl Fn() -> Fresh<ExamKey>, life: Duration) {
     let set = async || cache.set(&KEY, fresh(), life).await.expect("JSON").then_some(());
-    eventually("it to be set", PATIENCE, set).await;
+    eventually("it to be set", TIMEOUT, set).await;
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn set_value_replaces_the_old_one_in_memory_at_once() {
     let (cache, row) = (cache(&redis).await, Row::new());
     for version in 1..100 {
         let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
-        eventually("the memory to answer", PATIENCE, local).await;
+        eventually("the memory to answer", TIMEOUT, local).await;
         let fresh = || Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
         set(&cache, fresh, Duration::from_mins(1)).await;
         assert_eq!(read(&cache, &row).await.0, i64::from(version));
@@ -118,7 +118,7 @@ async fn set_during_a_load_is_not_stored() {
 #[tokio::test]
 async fn many_keys_are_loaded_in_one_call() {
     // Loads wait for each other for 30 ms, which a busy machine may exceed.
-    eventually("one call per read", PATIENCE, async || (calls_of_two_reads().await == 2).then_some(())).await;
+    eventually("one call per read", TIMEOUT, async || (calls_of_two_reads().await == 2).then_some(())).await;
 }
 
 async fn calls_of_two_reads() -> usize {
@@ -182,7 +182,7 @@ async fn unreadable_entry_counts_as_absent_and_is_kept() {
     redis.command::<String>(&["SET", &format!("exam:{}", KEY.0), "9 of the next release"]).await;
     assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
     assert_eq!(redis.cmd::<String>(&format!("STRLEN exam:{}", KEY.0)).await, "21");
-    eventually("the memory to answer", PATIENCE, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
+    eventually("the memory to answer", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
         .await;
 }
 
@@ -242,7 +242,7 @@ async fn warming_of_a_dead_process_is_taken_over() {
     row.loading().await;
     warming.abort(); // with its lease
     row.open();
-    eventually("another to warm it", PATIENCE, async || warm(&other, &row, lasting).await.then_some(())).await;
+    eventually("another to warm it", TIMEOUT, async || warm(&other, &row, lasting).await.then_some(())).await;
     assert_eq!((read(&one, &row).await, row.loads()), ((0, Source::Redis), 2));
 }
 
@@ -256,7 +256,6 @@ async fn value_near_its_soft_end_is_refreshed_in_background() {
     let key = format!("exam:{}", KEY.0);
     redis.cmd::<i64>(&format!("PEXPIRE {key} 1500000")).await; // 25 of 60 minutes left, 5 less than the soft half
     assert_eq!(read(&cache, &row).await, (0, Source::Redis), "nobody waits");
-    eventually("the new value", PATIENCE, async || (read(&cache, &row).await == (1, Source::Redis)).then_some(()))
-        .await;
+    eventually("the new value", TIMEOUT, async || (read(&cache, &row).await == (1, Source::Redis)).then_some(())).await;
     assert_eq!(row.loads(), 2);
 }

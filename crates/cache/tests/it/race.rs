@@ -32,7 +32,7 @@ impl Raced {
 /// Goes on until then, and until there was enough of a race.
 async fn read_and_write(cache: Cache, rows: Arc<[Row]>, until: Instant, raced: Arc<Raced>) {
     while Instant::now() < until || !raced.is_enough() {
-        assert!(Instant::now() < until + PATIENCE, "too few to race");
+        assert!(Instant::now() < until + TIMEOUT, "too few to race");
         let n = fastrand::usize(..KEYS);
         if fastrand::u8(..10) == 0 {
             let (commit, names) = (uuid::Uuid::new_v4(), vec![format!("exam:{}", key(n).0)]);

@@ -17,7 +17,7 @@ async fn slow_redis_opens_the_circuit_until_it_is_fast() {
     read(&cache, &row).await;
     proxy.delay(Duration::from_secs(5));
     // Only the first ones wait: once the breaker is open, a read that memory does not answer goes to the database.
-    eventually("Redis to be left alone", PATIENCE, async || {
+    eventually("Redis to be left alone", TIMEOUT, async || {
         cache.delete(&KEY).await.err()?;
         (read(&cache, &row).await.1 == Source::Bypass).then_some(())
     })
@@ -34,7 +34,7 @@ async fn slow_redis_opens_the_circuit_until_it_is_fast() {
         assert_eq!(version, 1, "never the old one");
         matches!(source, Source::Redis | Source::Loaded).then_some(())
     };
-    eventually("Redis to be used again", PATIENCE, back).await;
+    eventually("Redis to be used again", TIMEOUT, back).await;
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn change_during_a_sentinel_failover_is_seen_by_all() {
     read(&one, &row).await;
     let key = format!("exam:{}", KEY.0);
     let copied = async || (replica.cmd::<i64>(&format!("EXISTS {key}")).await == 1).then_some(());
-    eventually("the value to be copied", PATIENCE, copied).await;
+    eventually("the value to be copied", TIMEOUT, copied).await;
 
     master.kill().await;
     row.change();
@@ -63,7 +63,7 @@ async fn change_during_a_sentinel_failover_is_seen_by_all() {
         let stored = one.get(&KEY).await.map(|cached| cached.version());
         (stored != Some(0)).then_some(())
     };
-    eventually("nothing old in Redis", PATIENCE, agrees).await;
+    eventually("nothing old in Redis", TIMEOUT, agrees).await;
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn cluster_loads_once_and_shows_changes_within_2_s() {
         let (commit, names) = (uuid::Uuid::new_v4(), [format!("exam:{}", uuid::Uuid::from_u128(n))]);
         one.before_commit(commit, &names).await;
         let told = async || one.after_commit(commit, &names).await.then_some(());
-        eventually("Redis to be told", PATIENCE, told).await;
+        eventually("Redis to be told", TIMEOUT, told).await;
         assert_eq!(read(&one, n).await, 1, "an own write is seen");
     }
     // Nodes send no messages: entries in memory expire.

@@ -58,7 +58,7 @@ async fn starved_process_loads_once() {
 
 #[tokio::test]
 async fn pauses_of_redis_cause_no_second_load() {
-    let loads = eventually("pauses as short as they are meant", PATIENCE, loads_with_pauses).await;
+    let loads = eventually("pauses as short as they are meant", TIMEOUT, loads_with_pauses).await;
     assert_eq!(loads, 1);
 }
 
@@ -88,7 +88,7 @@ async fn loads_with_pauses() -> Option<u32> {
 
 #[tokio::test]
 async fn lease_is_renewed_and_filled_while_the_circuit_is_open() {
-    eventually("a freeze shorter than a lease", PATIENCE, stores_though_the_breaker_is_open).await;
+    eventually("a freeze shorter than a lease", TIMEOUT, stores_though_the_breaker_is_open).await;
 }
 
 /// Returns `None` if the freeze lasted so long that the lease may have expired.

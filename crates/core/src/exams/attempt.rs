@@ -21,7 +21,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When it ends.
     pub deadline: Timestamp,
-    /// When it was handed in; absent while it is open.
+    /// When it was submitted; absent while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitted_at: Option<Timestamp>,
     /// In which order this student sees questions and choices; the sheet's where absent.
@@ -30,7 +30,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// How long after the deadline answers that were on their way are still taken.
+    /// How long after the deadline answers that were in flight are still taken.
     pub const GRACE: Duration = Duration::from_secs(5);
 
     /// Highest number of saved answers: JavaScript's `Number.MAX_SAFE_INTEGER`, beyond which its numbers are not counted

@@ -16,7 +16,7 @@ pub enum Patch<T> {
     /// It stays as it is.
     #[default]
     Keep,
-    /// It is taken away.
+    /// It is removed.
     Clear,
     /// It becomes this.
     Set(T),

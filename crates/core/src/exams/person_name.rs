@@ -19,7 +19,7 @@ pub enum BadName {
     Link,
 }
 
-/// Abbreviated titles before a name; the blank after the dot may be missing.
+/// Abbreviated titles before a name; the blank after end of data may be missing.
 const TITLES: &[&str] = &[
     "ahmad", "bro", "dipl", "don", "dr", "dra", "fr", "hj", "hr", "ing", "jr", "mag", "maj", "md", "mme", "mohd", "mr",
     "mrs", "ms", "muhd", "ph", "phd", "prof", "rev", "sgt", "sr", "sra", "st", "sta", "ste", "sto", "vda",

@@ -33,6 +33,7 @@ mod supervision;
 mod survival;
 mod traces;
 mod usage;
+mod words;
 
 use std::time::Duration;
 

@@ -89,8 +89,8 @@ impl ModuleGraph {
         let reexports = &self.0.get(module)?.reexports;
         let named = reexports.iter().find(|(name, _)| name == item);
         named.and_then(|(_, path)| self.absolute(module, path)).or_else(|| {
-            let globs = reexports.iter().filter(|(name, _)| name == "*");
-            globs.filter_map(|(_, path)| self.reexport(&self.absolute(module, path)?, item)).next()
+            let mut globs = reexports.iter().filter(|(name, _)| name == "*");
+            globs.find_map(|(_, path)| self.reexport(&self.absolute(module, path)?, item))
         })
     }
 }
@@ -191,7 +191,9 @@ fn uses(tree: &[TokenTree], prefix: &[String]) -> Vec<Use> {
 fn circles_are_found_through_uses_paths_and_reexports() {
     let circles = |files: &[(&str, &str)]| {
         let mut graph = ModuleGraph::default();
-        files.iter().for_each(|(file, text)| graph.add(file, text));
+        for (file, text) in files {
+            graph.add(file, text);
+        }
         graph.circles().into_iter().map(|circle| circle.into_iter().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
     };
     let root = ("lib", "mod a; mod b; mod c; pub use a::{A, *}; pub(crate) use self::b::B as Bee;");

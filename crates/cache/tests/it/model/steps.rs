@@ -71,7 +71,7 @@ impl World {
             if self.is_tainting[n] {
                 may(&|world| (world.memory[n], world.is_tainting[n]) = (None, false));
             } else if self.told[n] {
-                // Of all that it was told, or of one thing and not yet of the next.
+                // Of all its notifications, or of one and not yet of the next.
                 for is_told_more in [false, true] {
                     may(&|world| {
                         (world.told[n], world.is_tainting[n]) = (is_told_more, true);
@@ -99,7 +99,7 @@ impl World {
             At::Unleased => may(&|world| world.flights[n].at = At::Lands(world.database)),
             At::Read(token, value) => {
                 may(&|world| {
-                    world.fail(n); // the fill is on its way all the same
+                    world.fail(n); // the fill is in flight all the same
                     world.late.insert((token, value));
                 });
                 may(&|world| {
