@@ -276,7 +276,7 @@ async fn a_request_after_the_last_answer_is_not_done() {
     let api = Api::start().await;
     let seeded = api.seed().await;
     let author = api.log_in(&seeded["authorEmail"]).await;
-    let exam = json!({"title": "Sent behind the last"}).to_string();
+    let exam = json!({"title": "Sent behind the last", "description": "", "durationMinutes": 1}).to_string();
     let create = format!(
         "POST /api/v1/exams HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {author}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{exam}",
