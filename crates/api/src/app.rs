@@ -89,9 +89,9 @@ impl Application {
     /// not answer, its tables are old and may not be migrated, or the port is taken. Redis may be away.
     pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
         let redis_url = settings.redis_url.expose_secret();
+        let queue = Connection::open(redis_url).context("REDIS_URL")?;
         let cache =
             Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url).context("REDIS_URL")?;
-        let queue = Connection::open(redis_url).context("REDIS_URL")?;
         let blocking = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;

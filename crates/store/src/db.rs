@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryResult, Statement};
@@ -29,6 +30,9 @@ pub(crate) struct Db {
     pub(crate) hook: Arc<OnceLock<Arc<dyn CommitHook>>>,
 }
 
+/// Pause before a transaction is run again, in ms; random, so that several do not meet again.
+const RETRY_PAUSE_MS: std::ops::Range<u64> = 20..60;
+
 impl Db {
     /// Runs a transaction, and once more if the first run met a deadlock or a connection that takes no writes: then
     /// nothing of it was committed. `work` begins and commits it; each run must be whole.
@@ -39,6 +43,8 @@ impl Db {
         let mut done = work().await;
         if self.note(&done).is_some_and(Fault::is_worth_a_retry) {
             metrics::counter!("store_retries_total").increment(1);
+            // The winner of a deadlock goes first: at once, this one could take the same lock before it and lose again.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS))).await;
             done = work().await;
             self.note(&done);
         }

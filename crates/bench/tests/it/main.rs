@@ -78,7 +78,10 @@ fn the_end_of_an_exam_is_measured() {
     let number = |row: &str, column: usize| number(&report, row, column);
     for what in ["submit", "autosave"] {
         let times = format!("{what}: 30 students, 5 questions");
-        assert!(report.lines().any(|line| line.starts_with(&times) && counts(line, &times) == ["30", "0"]), "{report}");
+        assert!(
+            report.lines().any(|line| line.starts_with(&times) && counts(line, &times) == ["30.00", "0.00"]),
+            "{report}"
+        );
         let [p50, _, p99, max] = [2, 3, 4, 5].map(|column| number(&times, column));
         assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{report}");
         let rate = number(&format!("{what}: requests per second"), 0);

@@ -132,7 +132,7 @@ impl Fleet {
         let postgres = self.world.database.server().process();
         postgres.line(&mark).await;
         let log = postgres.output();
-        log.lines().filter(|line| line.contains("execute") && line.contains("LEFT JOIN \"questions\"")).count()
+        log.lines().filter(|line| line.contains("execute") && line.contains("LEFT JOIN questions")).count()
     }
 
     /// What a process reports of itself: the sum of all series that begin so.

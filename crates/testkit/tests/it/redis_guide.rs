@@ -120,7 +120,7 @@ async fn administer(world: &World, api: &Api, admin: &str) {
 #[test]
 fn the_users_of_the_guide_may_do_nothing_that_no_program_does() {
     let mut sources = String::new();
-    for folder in ["queue/src", "cache/src"] {
+    for folder in ["redis/src", "queue/src", "cache/src", "delivery/src"] {
         gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut sources);
     }
     // What the client library says by itself when it connects.
