@@ -48,7 +48,7 @@ use crate::{
 /// How long requests in flight may take once the process is to stop.
 const GRACE_SECONDS: u64 = 20;
 /// How long a client may take to send the head of a request.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the rest of a body is taken in after an answer that did not wait for it. Hung up on sooner, a client that is
 /// still sending loses the answer.
 const LINGER: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often each HTTP thread says that it turns.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the start waits for Redis before it goes on without.
-const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The API, connected and listening, not answering yet.
 pub struct Application {
@@ -200,7 +200,7 @@ impl Application {
         .on_connect(middleware::Connection::open)
         .disable_signals()
         .shutdown_timeout(GRACE_SECONDS)
-        .client_request_timeout(HEAD_PATIENCE)
+        .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         .keep_alive(KEEP_ALIVE)
         .max_connections(MAX_CONNECTIONS)
@@ -276,7 +276,7 @@ async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhal
         Ok(())
     };
     let mut connecting = tokio::spawn(connected);
-    let Ok(looked_at) = tokio::time::timeout(REDIS_PATIENCE, &mut connecting).await else {
+    let Ok(looked_at) = tokio::time::timeout(REDIS_TIMEOUT, &mut connecting).await else {
         tracing::warn!("Redis unavailable, retrying");
         return Ok(());
     };

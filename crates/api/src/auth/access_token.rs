@@ -1,9 +1,6 @@
 //! Access tokens: JWTs (RFC 7519) signed with HS256 (RFC 7518), checked without Redis and without the database.
 
-use std::{
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::sync::{Arc, Once};
 
 use examhall_core::{Role, Timestamp, UserId, Viewer};
 use jsonwebtoken::{
@@ -17,10 +14,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use signature::{Signer, Verifier};
 
-use super::revocations::{Issue, Revocations};
-
-/// How long an access token is good for.
-pub(crate) const ACCESS_TOKEN_LIFE: Duration = Duration::from_mins(15);
+use super::{
+    ACCESS_TOKEN_LIFE,
+    revocations::{Issue, Revocations},
+};
 
 /// Verified tokens that are remembered; about 5 MB.
 const MOST_REMEMBERED: u64 = 10_000;
@@ -150,6 +147,8 @@ impl Verifier<Vec<u8>> for Hs256 {
 #[cfg(test)]
 mod tests {
     use examhall_store::Revocation;
+
+    use std::time::Duration;
 
     use super::*;
 

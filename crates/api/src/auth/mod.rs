@@ -5,6 +5,11 @@ mod passwords;
 pub(crate) mod revocations;
 mod secret_token;
 
-pub(crate) use access_token::{ACCESS_TOKEN_LIFE, AccessTokens};
+use std::time::Duration;
+
+pub(crate) use access_token::AccessTokens;
 pub(crate) use passwords::Passwords;
 pub(crate) use secret_token::SecretToken;
+
+/// How long an access token is good for.
+pub(crate) const ACCESS_TOKEN_LIFE: Duration = Duration::from_mins(15);

@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_finds_too_many_waiting_is_told_when_to_come_back() {
+    fn overload_returns_503_with_retry_after() {
         let crowded = ReadError::Crowded { retry_after: Duration::from_millis(1_001) };
         let answer = Problem::from(crowded).respond(None);
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_whoever_takes_it() {
+    fn gzip_is_sent_to_clients_that_take_it() {
         let takes = |value| takes_gzip(&headers(ACCEPT_ENCODING, value));
         assert!(["gzip", "br, GZIP;q=0.5", "*", "deflate, *;q=0.1", "x-gzip"].into_iter().all(takes));
         assert!(!["", "br", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "identity"].into_iter().any(takes));

@@ -7,7 +7,7 @@ use examhall_testkit::{Proxy, RedisCluster, Sentinel, eventually};
 use super::*;
 
 /// A Sentinel that was without time for a while does nothing for 30 s.
-const SENTINEL_PATIENCE: Duration = Duration::from_mins(2);
+const SENTINEL_TIMEOUT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn slow_redis_opens_the_circuit_until_it_is_fast() {
@@ -57,7 +57,7 @@ async fn change_during_a_sentinel_failover_is_seen_by_all() {
             let (version, source) = read(cache, &row).await;
             (version == 1 && matches!(source, Source::Redis | Source::Loaded)).then_some(())
         };
-        eventually("the new master to be used", SENTINEL_PATIENCE, back).await;
+        eventually("the new master to be used", SENTINEL_TIMEOUT, back).await;
     }
     let agrees = async || {
         let stored = one.get(&KEY).await.map(|cached| cached.version());

@@ -13,7 +13,7 @@ on_both!(
     sign_up_that_cannot_be_mailed_leaves_no_password,
     who_confirms_an_address_of_several_sign_ups_chooses,
     reset_proves_an_address_and_voids_its_links,
-    link_verifies_what_it_was_mailed_for_whoever_is_faster,
+    link_verifies_the_sign_up_it_was_mailed_for,
     unverified_accounts_are_deleted_after_a_week,
     many_unverified_accounts_are_deleted_in_batches,
 );
@@ -117,7 +117,7 @@ async fn reset_proves_an_address_and_voids_its_links(fresh: Fresh) {
     assert_eq!(ada(&fresh).await.password_hash, "$reset");
 }
 
-async fn link_verifies_what_it_was_mailed_for_whoever_is_faster(fresh: Fresh) {
+async fn link_verifies_the_sign_up_it_was_mailed_for(fresh: Fresh) {
     for round in 0..20 {
         sign_up(&fresh.store, 1, None, NOW).await;
         let (store, other) = (fresh.store.clone(), fresh.store.clone());
