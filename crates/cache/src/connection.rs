@@ -13,7 +13,7 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
     let options = ConnectionOptions::default()
-        .command_timeout(MAX_TIMEOUT)
+        .command_timeout(BULK_TIMEOUT)
         .unresponsive_after(Duration::from_secs(2))
         .max_backoff(Duration::from_secs(2))
         .command_buffer(10_000)
@@ -29,7 +29,7 @@ pub(crate) async fn command<R: FromValue>(
     route: Route<'_>,
     args: Vec<Value>,
 ) -> Result<R, Error> {
-    within(timeout, connection.command(name, route, args)).await
+    within(timeout, connection.command_within(MAX_TIMEOUT, name, route, args)).await
 }
 
 /// Waits for an answer of Redis, `timeout` or longer if the process is busy.
@@ -52,11 +52,12 @@ pub(crate) async fn busy_aware_sleep(timeout: Duration) {
     }
 }
 
-/// Returns whether Redis did not answer, as opposed to having refused.
+/// Returns whether Redis cannot serve now (it is away, slow or starting), as opposed to having refused. A replica refuses
+/// writes (`READONLY`) and still serves reads.
 pub(crate) fn is_absence(error: &Error) -> bool {
     match error {
         Error::Slow => true,
-        Error::Redis(error) => error.is_unanswered(),
+        Error::Redis(error) => error.is_transient() && error.code() != Some("READONLY"),
         _ => false,
     }
 }

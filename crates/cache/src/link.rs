@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_redis::{Connection, Invalidated, ServerEvents};
+use examhall_redis::{Connection, Invalidated, Invalidations};
 
 use crate::{
     Error,
     cache::Inner,
-    connection::{connect, within},
+    connection::{MAX_TIMEOUT, connect, within},
     redis::HeartbeatReply,
 };
 
@@ -69,21 +69,21 @@ struct Heartbeat {
 
 impl Link {
     async fn run(&self) {
-        let (mut pushes, mut reconnects) = (self.connection.events(), self.connection.events());
+        let (mut pushes, mut links) = (self.connection.invalidations(), self.connection.link_events());
         let mut clock = tokio::time::interval(HEARTBEAT);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut untracked = Some("tracking");
         loop {
             tokio::select! {
                 biased;
-                () = reconnects.reconnected() => {
+                () = links.reconnected() => {
                     if let Some(local) = &self.cache.local {
                         local.suspend();
                     }
                     untracked = Some("reconnect");
                     clock.reset_immediately();
                 }
-                push = pushes.invalidated() => self.on_push(push),
+                push = pushes.next() => self.on_push(push),
                 _ = clock.tick() => {
                     untracked = self.prove(untracked, &mut pushes).await;
                     self.publish();
@@ -94,7 +94,7 @@ impl Link {
 
     /// Proves the link. If Redis does not track the cache's keys for this connection (`untracked` names the cause), turns
     /// tracking on and clears memory. Returns the cause if they are untracked afterwards.
-    async fn prove(&self, untracked: Option<&'static str>, pushes: &mut ServerEvents) -> Option<&'static str> {
+    async fn prove(&self, untracked: Option<&'static str>, pushes: &mut Invalidations) -> Option<&'static str> {
         if let Some(cause) = untracked.filter(|_| self.cache.is_linked) {
             if !self.track().await {
                 return untracked;
@@ -105,12 +105,12 @@ impl Link {
         let heartbeat = loop {
             tokio::select! {
                 biased;
-                push = pushes.invalidated() => self.on_push(push),
+                push = pushes.next() => self.on_push(push),
                 heartbeat = &mut heartbeat => break heartbeat,
             }
         };
         // On one socket, messages sent before the answer have arrived before it.
-        while let Some(push) = pushes.try_invalidated() {
+        while let Some(push) = pushes.try_next() {
             self.on_push(push);
         }
         match heartbeat {
@@ -159,7 +159,7 @@ impl Link {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let reply = redis.heartbeat(&self.connection, &self.canary, number).await?;
         // Asked last: a connection that was made meanwhile is not tracking.
-        let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking()).await?;
+        let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking(MAX_TIMEOUT)).await?;
         Ok(Heartbeat { sent_at, is_tracking, reply })
     }
 
@@ -187,14 +187,14 @@ impl Inner {
     /// trusts its values again afterwards.
     async fn maintain_trust(&self) {
         let Some(redis) = &self.redis else { return };
-        let mut events = redis.commands().events();
+        let mut events = redis.commands().link_events();
         while redis.ready().await.is_err() {
             tokio::time::sleep(HEARTBEAT).await;
         }
         // The first connection is reported too, a little later.
         let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
         loop {
-            events = redis.commands().events();
+            events = redis.commands().link_events();
             let (losses, mut pause) = (redis.losses(), FIRST_PAUSE);
             while !self.repeat_recent(redis).await {
                 tokio::time::sleep(pause).await;

@@ -10,15 +10,12 @@ use std::{
 
 use fred::{
     clients::Client,
-    interfaces::{ClientLike, EventInterface, HashesInterface, KeysInterface},
-    types::{
-        ClientState, ClusterHash, CustomCommand, Expiration,
-        config::{Config, Options},
-    },
+    interfaces::{ClientLike, EventInterface},
+    types::{ClientState, config::Config},
 };
 use parking_lot::Mutex;
 
-use crate::{ConnectionOptions, Error, FromValue, Value};
+use crate::{ConnectionOptions, Error, route::Route};
 
 /// Longest time for which a connection that was just made can be missed.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -43,16 +40,7 @@ const SCHEMES: &[&str] = &[
 pub struct Connection {
     pub(crate) client: Client,
     link: Arc<Link>,
-    options: ConnectionOptions,
-}
-
-/// Which server of a cluster gets a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route<'a> {
-    /// The one that has this key.
-    Key(&'a str),
-    /// Any.
-    Any,
+    pub(crate) options: ConnectionOptions,
 }
 
 /// What is known of the link to the server.
@@ -219,108 +207,10 @@ impl Connection {
         Ok(id)
     }
 
-    /// Runs a command.
-    ///
-    /// # Errors
-    /// Returns an error if Redis refuses or does not answer within the time limit of commands.
-    pub async fn command<R: FromValue>(
-        &self,
-        name: &'static str,
-        route: Route<'_>,
-        args: Vec<Value>,
-    ) -> Result<R, Error> {
-        self.command_within(self.options.command_timeout, name, route, args).await
-    }
-
-    /// As [`command`](Self::command), with a time limit of its own.
-    ///
-    /// # Errors
-    /// As of [`command`](Self::command).
-    pub async fn command_within<R: FromValue>(
-        &self,
-        timeout: Duration,
-        name: &'static str,
-        route: Route<'_>,
-        args: Vec<Value>,
-    ) -> Result<R, Error> {
-        let command = CustomCommand::new_static(name, route.hash(), false);
-        let client = self.client.with_options(&limited_to(timeout));
-        // fred's futures have several kilobytes, which every caller's would have too.
-        Ok(self.answered(Box::pin(client.custom(command, args)).await?))
-    }
-
-    /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does nothing else.
-    ///
-    /// # Errors
-    /// Returns an error if Redis refuses or does not answer in time.
-    pub async fn blocking<R: FromValue>(
-        &self,
-        name: &'static str,
-        route: Route<'_>,
-        args: Vec<Value>,
-        wait: Duration,
-    ) -> Result<R, Error> {
-        // Never given up by us before Redis does: an element popped for nobody would be lost. And past fred's own
-        // interfaces, which cannot tell "nothing there" from a timeout.
-        let command = CustomCommand::new_static(name, route.hash(), true);
-        let options = limited_to(wait + self.options.command_timeout);
-        let answer = self.client.with_options(&options).custom(command, args).await;
-        if let Err(error) = &answer
-            && *error.kind() == fred::error::ErrorKind::Timeout
-        {
-            // fred takes a blocked connection for a good one however long it is silent.
-            let _ = self.client.force_reconnection().await;
-        }
-        Ok(answer?)
-    }
-
-    // Unlike what is sent as [`command`](Self::command), fred sends the following together with what comes next, where
-    // that is there already: one system call less for us and for Redis.
-
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// Returns an error if Redis refuses (`WRONGTYPE`) or does not answer.
-    pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        Ok(self.answered(self.limited().get(key).await?))
-    }
-
-    /// The values of fields of a hash.
-    ///
-    /// # Errors
-    /// As of [`get`](Self::get).
-    pub async fn hmget(&self, key: &str, fields: &[String]) -> Result<Vec<Option<String>>, Error> {
-        Ok(self.answered(self.limited().hmget(key, fields.to_vec()).await?))
-    }
-
-    /// Sets a key for a number of seconds.
-    ///
-    /// # Errors
-    /// Returns an error if Redis refuses or does not answer: it may have been set then.
-    pub async fn set(&self, key: &str, value: String, seconds: i64) -> Result<(), Error> {
-        let life = Some(Expiration::EX(seconds));
-        let answer: Value = self.limited().set(key, value, life, None, false).await?;
-        drop(self.answered(answer));
-        Ok(())
-    }
-
-    fn limited(&self) -> fred::clients::WithOptions<Client> {
-        self.client.with_options(&limited_to(self.options.command_timeout))
-    }
-
-    fn answered<T>(&self, answer: T) -> T {
+    /// Notes that the server has answered.
+    pub(crate) fn answered<T>(&self, answer: T) -> T {
         *self.link.answered.lock() = Some(Instant::now());
         answer
-    }
-}
-
-impl Route<'_> {
-    /// fred heeds no other way to route a command that it has no method for.
-    fn hash(self) -> ClusterHash {
-        match self {
-            Self::Key(key) => ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes())),
-            Self::Any => ClusterHash::Random,
-        }
     }
 }
 
@@ -329,8 +219,4 @@ impl Link {
         *self.since.lock() = Some(Instant::now());
         self.made.fetch_add(1, Ordering::AcqRel);
     }
-}
-
-fn limited_to(timeout: Duration) -> Options {
-    Options { fail_fast: true, max_attempts: Some(1), timeout: Some(timeout), ..Options::default() }
 }

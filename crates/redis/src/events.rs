@@ -1,5 +1,7 @@
 //! What a connection reports by itself: invalidation messages, reconnects, errors.
 
+use std::time::Duration;
+
 use fred::{
     interfaces::{EventInterface, TrackingInterface},
     types::{client::Invalidation, config::Server},
@@ -19,22 +21,27 @@ pub enum Invalidated {
     Closed,
 }
 
-/// Reports of a connection, from the moment of the subscription.
+/// Invalidation messages of a connection, from the moment of the subscription. To be read: the last ones are kept, with
+/// the buffers that they were received in, until every subscriber has had them.
 #[derive(Debug)]
-pub struct ServerEvents {
-    invalidations: Receiver<Invalidation>,
+pub struct Invalidations(Receiver<Invalidation>);
+
+/// Losses and reconnects of a connection, from the moment of the subscription.
+#[derive(Debug)]
+pub struct LinkEvents {
     reconnects: Receiver<Server>,
     errors: Receiver<(fred::error::Error, Option<Server>)>,
 }
 
 impl Connection {
-    /// Subscribes to what the connection reports.
-    pub fn events(&self) -> ServerEvents {
-        ServerEvents {
-            invalidations: self.client.invalidation_rx(),
-            reconnects: self.client.reconnect_rx(),
-            errors: self.client.error_rx(),
-        }
+    /// Subscribes to invalidation messages; see [`track`](Self::track).
+    pub fn invalidations(&self) -> Invalidations {
+        Invalidations(self.client.invalidation_rx())
+    }
+
+    /// Subscribes to losses and reconnects.
+    pub fn link_events(&self) -> LinkEvents {
+        LinkEvents { reconnects: self.client.reconnect_rx(), errors: self.client.error_rx() }
     }
 
     /// Asks the server for an invalidation message for each write under these prefixes (`CLIENT TRACKING ON BCAST`). One
@@ -50,14 +57,15 @@ impl Connection {
     /// Returns whether the server reports writes on this connection now: a connection that was replaced does not.
     ///
     /// # Errors
-    /// Returns an error if the server does not answer within the time limit of commands.
-    pub async fn is_tracking(&self) -> Result<bool, Error> {
-        let answer: Value = self.command("CLIENT", Route::Any, vec!["TRACKINGINFO".into()]).await?;
+    /// Returns an error if the server does not answer within `timeout`.
+    pub async fn is_tracking(&self, timeout: Duration) -> Result<bool, Error> {
+        let args = vec!["TRACKINGINFO".into()];
+        let answer: Value = self.command_within(timeout, "CLIENT", Route::Any, args).await?;
         Ok(says_bcast(&answer))
     }
 }
 
-impl ServerEvents {
+impl LinkEvents {
     /// Waits for a reconnect.
     pub async fn reconnected(&mut self) {
         closes(self.reconnects.recv().await).await;
@@ -76,10 +84,12 @@ impl ServerEvents {
     pub fn is_uninterrupted(&self) -> bool {
         self.errors.is_empty() && self.reconnects.is_empty()
     }
+}
 
+impl Invalidations {
     /// Waits for the next invalidation message.
-    pub async fn invalidated(&mut self) -> Invalidated {
-        match self.invalidations.recv().await {
+    pub async fn next(&mut self) -> Invalidated {
+        match self.0.recv().await {
             Ok(message) => to_keys(&message),
             Err(RecvError::Lagged(_)) => Invalidated::Lagged,
             Err(RecvError::Closed) => Invalidated::Closed,
@@ -87,8 +97,8 @@ impl ServerEvents {
     }
 
     /// Returns the next invalidation message that has arrived already.
-    pub fn try_invalidated(&mut self) -> Option<Invalidated> {
-        match self.invalidations.try_recv() {
+    pub fn try_next(&mut self) -> Option<Invalidated> {
+        match self.0.try_recv() {
             Ok(message) => Some(to_keys(&message)),
             Err(TryRecvError::Lagged(_)) => Some(Invalidated::Lagged),
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,

@@ -5,7 +5,7 @@
 //!     └───────────┼───────────┘
 //!            Connection ── command, blocking, eval ──> one server, TLS, a socket, Sentinel, Cluster
 //!                 │  │
-//!                 │  └── ServerEvents: invalidation messages, reconnects, errors
+//!                 │  └── Invalidations, LinkEvents: invalidation messages; losses and reconnects
 //!                 └───── Error: one type; is_transient(), is_unanswered(), is_bad_url(), code()
 //! ```
 //!
@@ -33,17 +33,20 @@
 //! The crate knows no queue, no cache and no mail. fred's [`Value`] and [`FromValue`] are its only foreign types besides
 //! those two constructors.
 
+mod command;
 mod connection;
 mod error;
 mod events;
 mod options;
+mod route;
 mod script;
 
-pub use connection::{Connection, Route};
+pub use connection::Connection;
 pub use error::Error;
-pub use events::{Invalidated, ServerEvents};
+pub use events::{Invalidated, Invalidations, LinkEvents};
 pub use fred::types::{FromValue, Value};
 pub use options::ConnectionOptions;
+pub use route::Route;
 pub use script::Script;
 
 /// Reads a part of an answer as a type of Rust.

@@ -71,23 +71,23 @@ async fn refusals_have_a_code_and_absence_is_transient() {
 async fn writes_of_others_are_reported_until_the_connection_is_lost() {
     let redis = Redis::start().await;
     let connection = connect(&redis).await;
-    let (mut pushes, mut links) = (connection.events(), connection.events());
-    assert!(!connection.is_tracking().await.expect("answered"));
+    let (mut pushes, mut links) = (connection.invalidations(), connection.link_events());
+    assert!(!connection.is_tracking(TIMEOUT).await.expect("answered"));
     for _ in 0..2 {
         connection.track(vec!["exam:".to_owned()]).await.expect("tracked"); // again: nothing but on
     }
-    assert!(connection.is_tracking().await.expect("answered"));
+    assert!(connection.is_tracking(TIMEOUT).await.expect("answered"));
     redis.cmd::<()>("SET exam:1 x").await;
-    let message = tokio::time::timeout(TIMEOUT, pushes.invalidated()).await.expect("in time");
+    let message = tokio::time::timeout(TIMEOUT, pushes.next()).await.expect("in time");
     assert_eq!(message, Invalidated::Keys(vec!["exam:1".to_owned()]));
     redis.cmd::<()>("SET other:1 x").await;
     connection.ping().await.expect("answered");
-    assert_eq!(pushes.try_invalidated(), None, "of another space");
+    assert_eq!(pushes.try_next(), None, "of another space");
     let id = connection.client_id(Route::Any).await.expect("answered");
     redis.cmd::<i64>(&format!("CLIENT KILL ID {id}")).await;
     tokio::time::timeout(TIMEOUT, links.interrupted()).await.expect("in time");
     eventually("a new connection, which reports nothing", TIMEOUT, async || {
-        connection.is_tracking().await.ok().filter(|is_tracking| !is_tracking)
+        connection.is_tracking(TIMEOUT).await.ok().filter(|is_tracking| !is_tracking)
     })
     .await;
     assert_ne!(connection.client_id(Route::Any).await.expect("answered"), id);
