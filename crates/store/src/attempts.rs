@@ -21,7 +21,7 @@ use crate::{
     Error, Listed, Page,
     db::Db,
     entity::{attempt, exam},
-    exams::to_exam,
+    exams::row::to_exam,
 };
 
 /// Students' sittings of exams.

@@ -1,6 +1,6 @@
 //! Exams and their questions.
 
-mod row;
+pub(crate) mod row;
 
 use std::time::Duration;
 
@@ -13,13 +13,12 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use self::row::{apply, to_i32};
-pub(crate) use self::row::{lock, to_exam};
+use self::row::{apply, lock, to_exam, to_i32};
 use crate::{
     Error, FirstAnswer, IdempotentRequest, Listed, Page, Versioned,
     db::Db,
     entity::{attempt, exam, question},
-    questions,
+    questions::row as question_row,
 };
 
 /// Exams and their questions.
@@ -179,11 +178,11 @@ impl Exams {
     /// [`Error::NotFound`], [`Error::Unavailable`].
     pub async fn sheet(&self, id: ExamId) -> Result<(Exam, QuestionSheet), Error> {
         metrics::counter!("store_loads_total", "what" => "sheet").increment(1);
-        let (exam, questions) = questions::read_with_questions(&self.db.read, id).await?;
+        let (exam, questions) = question_row::read_with_questions(&self.db.read, id).await?;
         let Versioned { version, value: exam } = to_exam(exam)?;
         let questions = questions
             .into_iter()
-            .map(|row| Ok(questions::to_question(row)?.for_student()))
+            .map(|row| Ok(question_row::to_question(row)?.for_student()))
             .collect::<Result<_, Error>>()?;
         Ok((exam, QuestionSheet { exam_id: id, version, questions }))
     }
@@ -310,11 +309,11 @@ async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Resu
         updated_at: Set(now.as_millis()),
     };
     let row = row.insert(tx).await?;
-    questions::insert(tx, id, 0, &new.questions).await?;
+    question_row::insert(tx, id, 0, &new.questions).await?;
     to_exam(row) // what is committed can be answered
 }
 
 /// A change of an exam and of the questions that it has now.
 async fn changed_with_questions(tx: &DatabaseTransaction, exam: ExamId) -> Result<Change, Error> {
-    Ok(Change::Exam { exam, questions: questions::ids(tx, exam).await? })
+    Ok(Change::Exam { exam, questions: question_row::ids(tx, exam).await? })
 }

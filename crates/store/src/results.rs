@@ -13,7 +13,7 @@ use crate::{
     Error, Listed, Page,
     db::Db,
     entity::{exam, result, user},
-    exams::lock,
+    exams::row::lock,
 };
 
 /// What came of attempts.
