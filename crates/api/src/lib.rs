@@ -17,6 +17,7 @@ mod auth;
 mod background;
 mod check;
 pub mod cli;
+mod connect;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;

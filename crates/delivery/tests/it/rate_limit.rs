@@ -26,7 +26,7 @@ async fn two_processes_share_one_limit() {
     let rate = Rate { burst: 1, interval: Duration::from_secs(3) };
     assert_eq!(one.take("a", rate).await.expect("asked"), Permit::Granted);
     let Permit::After(wait) = other.take("a", rate).await.expect("asked") else { panic!("the second passed") };
-    tokio::time::sleep(wait).await;
+    tokio::time::sleep(wait).await; // the time that the limiter itself has named: not a moment more is needed
     assert_eq!(other.take("a", rate).await.expect("asked"), Permit::Granted);
     let lives: i64 = redis.cmd("PTTL limit:a").await;
     let is_forgotten = lives == -2; // where the machine has let that time pass

@@ -34,12 +34,7 @@ async fn planted_control_characters_are_escaped() {
         &["suppressions", "list", "--json"],
     ] {
         for format in ["json", "pretty"] {
-            let mut world = post.world.settings();
-            world.extend([("LOG_FORMAT".to_owned(), format.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())]);
-            let mut mailer = examhall_testkit::Process::spawn_binary("mailer", args, world);
-            mailer.exit(TIMEOUT).await;
-            let output = mailer.output();
-            assert!(!output.contains(is_control), "{args:?}: {output:?}");
+            let output = printed(&post, args, format).await;
             if args.ends_with(&["--json"]) {
                 let line = output.lines().rfind(|line| line.starts_with('[')).expect("JSON");
                 let read: Value = serde_json::from_str(line).expect("JSON");
@@ -47,6 +42,17 @@ async fn planted_control_characters_are_escaped() {
             }
         }
     }
+}
+
+/// Runs `mailer` with these arguments; returns what it prints, which holds no control character.
+async fn printed(post: &Post, args: &[&str], log_format: &str) -> String {
+    let mut settings = post.world.settings();
+    settings.extend([("LOG_FORMAT".to_owned(), log_format.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())]);
+    let mut mailer = examhall_testkit::Process::spawn_binary("mailer", args, settings);
+    mailer.exit(TIMEOUT).await;
+    let output = mailer.output();
+    assert!(!output.contains(is_control), "{args:?}: {output:?}");
+    output
 }
 
 #[tokio::test]
@@ -81,13 +87,7 @@ async fn what_a_mail_server_answers_is_escaped() {
         {
             post.add(json!(format!("to{n}@example.com"))).await;
             for format in ["json", "pretty"] {
-                let mut world = post.world.settings();
-                world.extend([("LOG_FORMAT".to_owned(), format.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())]);
-                let mut mailer = examhall_testkit::Process::spawn_binary("mailer", args, world);
-                mailer.exit(TIMEOUT).await;
-                let output = mailer.output();
-                assert!(!output.contains(is_control), "{phase:?} {args:?}: {output:?}");
-                shown += usize::from(output.contains("planted"));
+                shown += usize::from(printed(&post, args, format).await.contains("planted"));
             }
         }
         assert!(shown > 0, "{phase:?}: what the server said is shown somewhere");

@@ -1,0 +1,98 @@
+//! Redis and the database at the start, and whether they answer from then on.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use examhall_boot::{health::Health, settings::ApiSettings};
+use examhall_cache::Cache;
+use examhall_core::EmailJob;
+use examhall_queue::Queue;
+use examhall_store::Store;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use crate::{check, state::State};
+
+/// How often each dependency is probed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the start waits for Redis before it goes on without.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Waits a little for Redis; where it is away, its two lines are logged once it has come.
+///
+/// # Errors
+/// Where it is there and the queue's keys cannot be.
+pub(crate) async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhall_queue::Error> {
+    let cached = async move {
+        if cache.ready().await.is_ok() {
+            tracing::info!("Redis initialized");
+        }
+        Ok(())
+    };
+    let queued = async move {
+        match queue.initialize().await {
+            Err(error @ examhall_queue::Error::NeedsHashTag { .. }) => {
+                tracing::error!(%error, "QUEUE_PREFIX");
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(%error, "The queue's Redis could not be looked at"),
+            Ok(()) => {}
+        }
+        Ok(())
+    };
+    let connected = async move {
+        tokio::try_join!(cached, queued)?;
+        tracing::info!("Email queue initialized");
+        Ok(())
+    };
+    let mut connecting = tokio::spawn(connected);
+    let Ok(looked_at) = tokio::time::timeout(REDIS_TIMEOUT, &mut connecting).await else {
+        tracing::warn!("Redis unavailable, retrying");
+        return Ok(());
+    };
+    looked_at.unwrap_or(Ok(())) // it ends with the runtime only
+}
+
+/// Connects to the database, and brings its tables up to date if the settings say so.
+///
+/// # Errors
+/// Returns an error if it does not answer, or if its tables are older and may not be migrated.
+pub(crate) async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
+    let (url, connections) = (settings.database_url.expose_secret(), settings.database_connections);
+    if check::is_sqlite_in_production(settings) {
+        tracing::warn!(reason = check::SQLITE_IN_PRODUCTION, "The database is SQLite in production");
+    }
+    let store = Store::connect_with(url, connections).await.context("DATABASE_URL")?;
+    if settings.database_auto_migrate {
+        store.migrate().await.context("the database cannot be migrated")?;
+    } else if !store.is_migrated().await.context("DATABASE_URL")? {
+        anyhow::bail!("the database's tables are older than this version: run `api migrate`");
+    }
+    tracing::info!("Database connected & synced");
+    Ok(store)
+}
+
+/// Probes Redis and the database until `stop`.
+pub(crate) fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToken) {
+    let shared = Arc::clone(state);
+    health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move { state.cache.ping().await.map_err(|error| error.to_string()) }
+    });
+    let shared = Arc::clone(state);
+    health.watch("queue", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move { state.queue.connection().ping().await.map_err(|error| error.to_string()) }
+    });
+    let shared = Arc::clone(state);
+    health.watch("database", PROBE_INTERVAL, stop.clone(), move || {
+        let state = Arc::clone(&shared);
+        async move {
+            for (pool, open, idle) in state.store.pools() {
+                metrics::gauge!("database_connections", "pool" => pool, "state" => "open").set(open);
+                metrics::gauge!("database_connections", "pool" => pool, "state" => "idle").set(idle);
+            }
+            state.store.ping().await.map_err(|error| error.to_string())
+        }
+    });
+}
