@@ -5,11 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_redis::Value;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, client::Client, code::Code, script};
+use crate::{Error, client::Client, notes};
 
 /// A worker's lease on one job: the job's lock, which holds a fencing token and which the worker renews.
 ///
@@ -89,10 +88,21 @@ impl Claim {
     /// # Errors
     /// Returns [`Error::Payload`] if it is no JSON, [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
     pub async fn set_progress<P: Serialize + Sync>(&self, progress: &P) -> Result<(), Error> {
-        let progress = serde_json::to_string(progress)?;
-        let Some(client) = &self.state.client else { return Ok(()) };
-        let code: i64 = client.eval(&script::PROGRESS, vec![self.id().into(), progress.into()]).await?;
-        self.found(code)
+        match &self.state.client {
+            Some(client) => notes::set_progress(client, self.id(), progress).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces the job's data: its next run gets this.
+    ///
+    /// # Errors
+    /// Returns [`Error::Payload`] if it is no JSON, [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
+    pub async fn update_data<D: Serialize + Sync>(&self, data: &D) -> Result<(), Error> {
+        match &self.state.client {
+            Some(client) => notes::update_data(client, self.id(), data).await,
+            None => Ok(()),
+        }
     }
 
     /// Adds a line to the job's log and returns the number of lines; the oldest are removed if the job's options limit
@@ -101,16 +111,9 @@ impl Claim {
     /// # Errors
     /// Returns [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
     pub async fn log(&self, line: &str) -> Result<u64, Error> {
-        let Some(client) = &self.state.client else { return Ok(0) };
-        let args: Vec<Value> = vec![self.id().into(), line.into(), self.state.lease.keep_logs.into()];
-        let (code, lines) = client.eval(&script::LOG, args).await?;
-        self.found(code).map(|()| lines)
-    }
-
-    fn found(&self, code: i64) -> Result<(), Error> {
-        match Code::try_from(code)? {
-            Code::Done => Ok(()),
-            _ => Err(Error::NotFound(self.id().to_owned())),
+        match &self.state.client {
+            Some(client) => notes::log(client, self.id(), line, self.state.lease.keep_logs).await,
+            None => Ok(0),
         }
     }
 

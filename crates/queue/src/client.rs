@@ -46,6 +46,11 @@ impl Client {
         Ok(self.0.connection.command(name, Route::Key(key), args).await?)
     }
 
+    /// Runs a command on the queue's meta hash.
+    pub(crate) async fn meta<R: FromValue>(&self, name: &'static str, words: &[&str]) -> Result<R, Error> {
+        self.command(name, &self.0.meta, words).await
+    }
+
     /// Runs a command without a key.
     pub(crate) async fn at_server(&self, name: &'static str, words: &[&str]) -> Result<String, Error> {
         let words = words.iter().copied().map(Value::from).collect();

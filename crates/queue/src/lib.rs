@@ -119,6 +119,7 @@ mod error;
 mod events;
 mod job;
 mod keys;
+mod notes;
 mod options;
 mod outcome;
 mod queue;
@@ -137,8 +138,8 @@ pub use job::Job;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, Outcome};
 pub use queue::{
-    Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
-    OldestWaiting, Queue, RateLimit, ServerCheck, ServerWarning, Suitability,
+    Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
+    OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
 };
-pub use state::{State, UnknownState};
+pub use state::{EndedState, State, UnknownState};
 pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

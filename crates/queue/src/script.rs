@@ -30,10 +30,16 @@ macro_rules! source {
 }
 
 script!(ADD = "head" "lib" "add");
+script!(CHANGE_DELAY = "head" "codes" "lib" "state_lib" "change_delay");
+script!(CHANGE_PRIORITY = "head" "codes" "lib" "meta" "ready_lib" "change_priority");
 script!(CLEAN = "head" "lib" "job_lib" "erase_lib" "state_lib" "clean");
 script!(COUNTS = "head" "lib" "counts");
+script!(COUNTS_PER_PRIORITY = "head" "lib" "counts_per_priority");
 script!(EXTEND = "head" "extend");
+script!(FREE_DEDUPLICATION_ID = "head" "free_deduplication_id");
 script!(with TIMEOUT_WITH_DATA, GET = "head" "state_lib" "get");
+script!(IS_MAXED = "head" "is_maxed");
+script!(LIMIT_TTL = "head" "limit_ttl");
 script!(with TIMEOUT_WITH_DATA, LIST = "head" "lib" "list");
 script!(LOG = "head" "codes" "log");
 script!(OBLITERATE = "head" "codes" "job_lib" "erase_lib" "obliterate");
@@ -50,6 +56,7 @@ script!(REMOVE = "head" "codes" "lib" "job_lib" "erase_lib" "state_lib" "remove"
 script!(REPLACE_DATA = "head" "replace_data");
 script!(RESUME = "head" "lib" "resume");
 script!(RETRY = "head" "codes" "lib" "meta" "ready_lib" "state_lib" "retry_lib" "retry");
-script!(RETRY_FAILED = "head" "lib" "meta" "ready_lib" "retry_lib" "retry_failed");
+script!(RETRY_JOBS = "head" "lib" "meta" "ready_lib" "retry_lib" "retry_jobs");
 script!(STATES = "head" "job_lib" "state_lib" "states");
 script!(SUSPECTS = "head" "suspects");
+script!(UPDATE_DATA = "head" "codes" "update_data");

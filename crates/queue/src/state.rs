@@ -56,6 +56,25 @@ impl State {
     }
 }
 
+/// State of a job that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndedState {
+    /// Done.
+    Completed,
+    /// Failed for good.
+    Failed,
+}
+
+impl EndedState {
+    /// BullMQ's word for the state.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

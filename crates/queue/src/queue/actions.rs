@@ -6,14 +6,16 @@ use examhall_redis::{FromValue, Script, Value, convert};
 
 use super::Queue;
 use crate::{
-    Error, State,
+    EndedState, Error, State,
     clock::{millis, now_ms},
     code::Code,
     script,
 };
 
-/// Largest number of jobs that one script reads.
+/// Number of jobs that one script reads.
 const STEP: u32 = 500;
+/// Largest number of jobs that one script reads for a caller.
+const MOST_JOBS: u32 = 5000;
 
 /// What happens to a job's attempts when it is retried by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +28,33 @@ pub enum Attempts {
     Reset,
 }
 
+/// Which ended jobs [`Queue::retry_jobs`] runs again; by default those that have failed until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryJobs {
+    /// Their state.
+    pub state: EndedState,
+    /// Text that the reason of a failed job must contain.
+    pub reason_contains: Option<String>,
+    /// What happens to their attempts. BullMQ keeps them.
+    pub attempts: Attempts,
+    /// Only jobs that ended until then, in ms since 1970; now if absent.
+    pub until: Option<i64>,
+    /// Number of jobs per script, at most 5,000; BullMQ's `count`.
+    pub step: u32,
+}
+
+impl Default for RetryJobs {
+    fn default() -> Self {
+        let (state, attempts) = (EndedState::Failed, Attempts::Keep);
+        Self { state, reason_contains: None, attempts, until: None, step: STEP }
+    }
+}
+
 /// A change of one job, as errors name it.
-struct Change {
-    script: &'static Script,
-    wanted: &'static str,
-    done: &'static str,
+pub(super) struct Change {
+    pub(super) script: &'static Script,
+    pub(super) wanted: &'static str,
+    pub(super) done: &'static str,
 }
 
 const RETRY: Change = Change { script: &script::RETRY, wanted: "completed or failed", done: "retried" };
@@ -87,11 +111,32 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`]: some jobs may have been retried then, and another call continues with the others.
     pub async fn retry_failed(&self, reason_contains: Option<&str>, attempts: Attempts) -> Result<u64, Error> {
-        let (now, mut retried, mut skipped) = (now_ms().to_string(), 0, 0);
+        let reason_contains = reason_contains.map(ToOwned::to_owned);
+        self.retry_jobs(&RetryJobs { reason_contains, attempts, ..RetryJobs::default() }).await
+    }
+
+    /// Runs completed or failed jobs again, and returns their number; BullMQ's `retryJobs`. They keep their priorities.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`]: some jobs may have been retried then, and another call continues with the others.
+    pub async fn retry_jobs(&self, which: &RetryJobs) -> Result<u64, Error> {
+        let RetryJobs { state, reason_contains, attempts, until, step } = which;
+        let reason = reason_contains.as_deref().filter(|_| *state == EndedState::Failed).unwrap_or_default();
+        let now = now_ms();
+        // Jobs that are retried and end again during the call are not retried a second time.
+        let until = until.unwrap_or(now).min(now).to_string();
+        let (mut retried, mut skipped) = (0, 0);
         loop {
-            let reason = reason_contains.unwrap_or_default();
-            let args = vec![reason.into(), attempts.to_arg(), now.as_str().into(), skipped.into(), STEP.into()];
-            let step: Step<u64> = self.step(&script::RETRY_FAILED, args).await?;
+            let args = vec![
+                state.as_str().into(),
+                reason.into(),
+                attempts.to_arg(),
+                until.as_str().into(),
+                now.to_string().into(),
+                skipped.into(),
+                (*step).clamp(1, MOST_JOBS).into(),
+            ];
+            let step: Step<u64> = self.step(&script::RETRY_JOBS, args).await?;
             retried += step.done;
             skipped += step.skipped;
             if step.is_last {
@@ -183,7 +228,7 @@ impl<T> Queue<T> {
         }
     }
 
-    async fn change(&self, change: Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
+    pub(super) async fn change(&self, change: Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
         let (code, place): (i64, String) = self.eval(change.script, args).await?;
         match (Code::try_from(code)?, State::from_place(&place)) {
             (Code::Done, _) => Ok(()),

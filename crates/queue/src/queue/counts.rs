@@ -1,7 +1,7 @@
 //! Counts jobs.
 
 use super::Queue;
-use crate::{Error, script};
+use crate::{Error, State, script};
 
 /// Number of jobs in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,25 @@ pub struct Counts {
     pub next_due: Option<i64>,
 }
 
+impl Counts {
+    /// Returns the number of jobs in one state.
+    pub fn of(&self, state: State) -> i64 {
+        match state {
+            State::Waiting => self.waiting,
+            State::Prioritized => self.prioritized,
+            State::Delayed => self.delayed,
+            State::Active => self.active,
+            State::Completed => self.completed,
+            State::Failed => self.failed,
+        }
+    }
+
+    /// Returns the number of jobs in these states; BullMQ's `getJobCountByTypes`.
+    pub fn sum(&self, states: &[State]) -> i64 {
+        states.iter().map(|state| self.of(*state)).sum()
+    }
+}
+
 impl<T> Queue<T> {
     /// Counts the jobs in each state.
     ///
@@ -34,5 +53,22 @@ impl<T> Queue<T> {
             numbers.try_into().map_err(|_| Error::UnexpectedAnswer("counts are not seven numbers"))?;
         let next_due = Some(next_due).filter(|due| *due > 0);
         Ok(Counts { waiting, prioritized, delayed, active, completed, failed, next_due })
+    }
+
+    /// Counts the ready jobs of each of these priorities; 0 is none.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn counts_per_priority(&self, priorities: &[u32]) -> Result<Vec<u64>, Error> {
+        self.eval(&script::COUNTS_PER_PRIORITY, priorities.iter().map(|priority| (*priority).into()).collect()).await
+    }
+
+    /// Counts the delayed jobs that are due before `time`, in ms since 1970.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn delayed_before(&self, time: i64) -> Result<u64, Error> {
+        let first_after = format!("({}", i128::from(time) * 4096);
+        self.client.command("ZCOUNT", &self.client.keys().of("delayed"), &["-inf", &first_after]).await
     }
 }

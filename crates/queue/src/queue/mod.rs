@@ -4,8 +4,12 @@ mod actions;
 mod add;
 mod batch;
 mod counts;
+mod deduplication;
+mod edit;
 mod ended_data;
 mod inspect;
+mod limits;
+mod meta;
 mod pause;
 mod read;
 mod record;
@@ -17,11 +21,13 @@ use examhall_redis::{FromValue, Script, Value};
 
 use self::batch::Batches;
 pub use self::{
-    actions::Attempts,
+    actions::{Attempts, RetryJobs},
     add::NewJob,
     counts::Counts,
+    edit::Among,
     inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
-    pause::RateLimit,
+    limits::RateLimit,
+    meta::QueueMeta,
     read::{EndedCounts, ListOrder, OldestWaiting},
     record::JobRecord,
     server::{ConnectedWorker, ServerWarning},

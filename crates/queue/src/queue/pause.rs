@@ -1,8 +1,4 @@
-//! Pauses, limits and obliterates the whole queue.
-
-use std::time::Duration;
-
-use examhall_redis::FromValue;
+//! Pauses and obliterates the whole queue.
 
 use super::Queue;
 use crate::{Error, code::Code, script};
@@ -10,27 +6,14 @@ use crate::{Error, code::Code, script};
 /// Jobs that one script removes.
 const STEP: u32 = 1000;
 
-/// Limit for all workers of a queue together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Largest number of jobs that start per period.
-    pub jobs: u32,
-    /// Length of the period.
-    pub period: Duration,
-}
-
 impl<T> Queue<T> {
     /// Stops all workers of the queue, also those of BullMQ, from taking jobs. Running jobs continue.
     ///
     /// Jobs are safe with clients of BullMQ 5 or of BullMQ 6. With both at once, do not pause or resume with a client of
     /// BullMQ 5: it overwrites the list that the others use.
     /// ```no_run
-    /// # use std::time::Duration;
-    /// # use examhall_queue::{Queue, RateLimit};
-    /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// # async fn run(queue: examhall_queue::Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
     /// queue.pause().await?;
-    /// queue.set_rate_limit(Some(RateLimit { jobs: 100, period: Duration::from_secs(1) })).await?;
-    /// queue.set_global_concurrency(Some(20)).await?; // 20 at once, all workers together
     /// queue.resume().await?;
     /// # Ok(())
     /// # }
@@ -55,32 +38,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn is_paused(&self) -> Result<bool, Error> {
-        self.meta("HEXISTS", &["paused"]).await
-    }
-
-    /// Limits how many jobs all workers of the queue together start per period; `None` removes the limit.
-    ///
-    /// # Errors
-    /// Returns [`Error::Redis`] if Redis fails.
-    pub async fn set_rate_limit(&self, limit: Option<RateLimit>) -> Result<(), Error> {
-        match limit {
-            None => self.meta("HDEL", &["max", "duration"]).await,
-            Some(RateLimit { jobs, period }) => {
-                let (max, duration) = (jobs.to_string(), period.as_millis().to_string());
-                self.meta("HSET", &["max", &max, "duration", &duration]).await
-            }
-        }
-    }
-
-    /// Limits how many jobs all workers of the queue together run at once; `None` removes the limit.
-    ///
-    /// # Errors
-    /// Returns [`Error::Redis`] if Redis fails.
-    pub async fn set_global_concurrency(&self, jobs: Option<u32>) -> Result<(), Error> {
-        match jobs {
-            None => self.meta("HDEL", &["concurrency"]).await,
-            Some(jobs) => self.meta("HSET", &["concurrency", &jobs.to_string()]).await,
-        }
+        self.client.meta("HEXISTS", &["paused"]).await
     }
 
     /// Removes the paused queue and all its jobs. `force` removes jobs that workers run, too; those workers lose them.
@@ -107,9 +65,5 @@ impl<T> Queue<T> {
                 _ => return Ok(()),
             }
         }
-    }
-
-    async fn meta<R: FromValue>(&self, command: &'static str, words: &[&str]) -> Result<R, Error> {
-        self.client.command(command, &self.client.keys().of("meta"), words).await
     }
 }

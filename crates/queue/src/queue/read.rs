@@ -108,6 +108,9 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn logs(&self, id: &str, skip: u32, count: u32) -> Result<Vec<String>, Error> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let last = i64::from(skip) + i64::from(count) - 1;
         let key = self.client.keys().of(id) + ":logs";
         self.client.command("LRANGE", &key, &[&skip.to_string(), &last.to_string()]).await

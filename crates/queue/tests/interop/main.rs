@@ -21,6 +21,8 @@ mod retry;
 mod scenario;
 mod snapshot;
 mod stalled;
+mod twins;
+mod verbs;
 mod worker;
 
 use scenario::Scenario;

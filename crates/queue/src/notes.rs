@@ -1,0 +1,33 @@
+//! What a handler or an operator writes to a job without moving it: progress, log lines, data.
+
+use examhall_redis::Value;
+use serde::Serialize;
+
+use crate::{Error, client::Client, code::Code, script};
+
+/// Stores a job's progress, and writes an event.
+pub(crate) async fn set_progress<P: Serialize + ?Sized>(client: &Client, id: &str, progress: &P) -> Result<(), Error> {
+    let progress = serde_json::to_string(progress)?;
+    found(id, client.eval(&script::PROGRESS, vec![id.into(), progress.into()]).await?)
+}
+
+/// Replaces a job's data.
+pub(crate) async fn update_data<D: Serialize + ?Sized>(client: &Client, id: &str, data: &D) -> Result<(), Error> {
+    let data = serde_json::to_string(data)?;
+    found(id, client.eval(&script::UPDATE_DATA, vec![id.into(), data.into()]).await?)
+}
+
+/// Adds a line to a job's log, of which `keep` lines are kept (0: all), and returns the number of lines.
+pub(crate) async fn log(client: &Client, id: &str, line: &str, keep: u32) -> Result<u64, Error> {
+    let args: Vec<Value> = vec![id.into(), line.into(), keep.into()];
+    let (code, lines) = client.eval(&script::LOG, args).await?;
+    found(id, code).map(|()| lines)
+}
+
+/// Translates the code of a script that needs only the job.
+pub(crate) fn found(id: &str, code: i64) -> Result<(), Error> {
+    match Code::try_from(code)? {
+        Code::Done => Ok(()),
+        _ => Err(Error::NotFound(id.to_owned())),
+    }
+}
