@@ -13,9 +13,9 @@ use examhall_boot::{
     liveness::Pulse,
     traces::{Parent, Span, SpanKind},
 };
-use examhall_core::{EmailJob, RetryPolicy};
+use examhall_core::EmailJob;
 use examhall_delivery::DeliveryState;
-use examhall_queue::{JobOptions, NewJob, Retention};
+use examhall_queue::{Backoff, JobOptions, NewJob, Retention};
 use examhall_store::{MailOutcome, WaitingMail};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -224,17 +224,16 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Spa
     span.set("messaging.system", "bullmq");
     span.set("messaging.operation.type", "send");
     span.set("messaging.message.id", job_of(mail.id));
-    let options = JobOptions {
-        job_id: Some(job_of(mail.id)),
-        priority: mail.priority.to_bullmq(),
-        delay: Duration::from_millis(u64::try_from(wait).unwrap_or(0)),
-        retry: RetryPolicy { attempts: attempts.unwrap_or(EmailJob::RETRY.attempts), ..EmailJob::RETRY },
-        remove_on_complete: Some(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None }),
-        remove_on_fail: Some(Retention::For { age: EmailJob::KEEP_FAILED, count: None }),
-        telemetry: span.to_json(),
-        ..JobOptions::default()
-    };
-    Ok((NewJob { name: EmailJob::NAME.to_owned(), data, options }, span))
+    let mut options = JobOptions::default()
+        .job_id(job_of(mail.id))
+        .priority(mail.priority.to_bullmq())
+        .delay(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+        .attempts(attempts.unwrap_or(EmailJob::ATTEMPTS))
+        .backoff(Backoff::exponential(EmailJob::BACKOFF))
+        .remove_on_complete(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None })
+        .remove_on_fail(Retention::For { age: EmailJob::KEEP_FAILED, count: None });
+    options.telemetry = span.to_json();
+    Ok((NewJob::new(EmailJob::NAME, data).options(options), span))
 }
 
 /// The id of a mail's job.

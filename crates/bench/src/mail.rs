@@ -164,7 +164,7 @@ async fn overtake(others: u32) -> anyhow::Result<()> {
     let _process = world.spawn(Sender::Mailer)?;
     world.smtp.accepted().wait_for(|count| *count >= 20).await?;
     let started = Instant::now();
-    let job = NewJob { data: mail("urgent@example.com"), ..job("", 1) };
+    let job = job("urgent@example.com", 1);
     world.queue.add(job).await?;
     let mut accepted = world.smtp.accepted();
     while !world.smtp.received().iter().any(|mail| mail.to[0].starts_with("urgent@")) {
@@ -233,8 +233,8 @@ impl World {
 }
 
 fn job(to: &str, priority: u32) -> NewJob<Value> {
-    let options = JobOptions { priority, ..JobOptions::default() };
-    NewJob { name: "send-email".to_owned(), data: mail(to), options }
+    let options = JobOptions::default().priority(priority);
+    NewJob::new("send-email", mail(to)).options(options)
 }
 
 fn mail(to: &str) -> Value {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::rules::BadMail;
-use crate::{Backoff, RetryPolicy, Timestamp};
+use crate::Timestamp;
 
 /// One mail to send. In JSON it is what the Node system's nodemailer takes, so a worker of either kind can send it;
 /// `{to, subject, html}` is enough.
@@ -67,8 +67,10 @@ impl EmailJob {
     pub const NAME: &'static str = "send-email";
     /// What the ids of jobs begin with that stand in the API's outbox, before the row's own id.
     pub const ID_PREFIX: &'static str = "m-";
-    /// Default retry policy of a mail: three attempts, after 2 s and 4 s.
-    pub const RETRY: RetryPolicy = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
+    /// Default number of attempts to send a mail.
+    pub const ATTEMPTS: u32 = 3;
+    /// Backoff after the first failed attempt; it doubles.
+    pub const BACKOFF: Duration = Duration::from_secs(2);
     /// How long a sent mail's job is kept.
     pub const KEEP_COMPLETED: Duration = Duration::from_hours(24);
     /// How long a failed mail's job is kept, for debugging and for another try by hand.

@@ -73,17 +73,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // As a worker leaves it that dies while it pays.
     payer().ledger.put("in-doubt", &entry("in-doubt", DeliveryState::Intent, Value::Null)).await?;
     let ids = (1..=20).map(|number| format!("order-{number}")).chain(["in-doubt".to_owned()]);
-    let jobs: Vec<_> = ids
-        .map(|id| NewJob {
-            name: "pay".to_owned(),
-            data: json!({"cents": 995}),
-            options: JobOptions { job_id: Some(id), ..JobOptions::default() }, // adding it again changes nothing
-        })
-        .collect();
+    let jobs: Vec<_> =
+        ids.map(|id| NewJob::new("pay", json!({"cents": 995})).options(JobOptions::default().job_id(id))).collect();
     queue.add_all(&jobs).await?;
     queue.add_all(&jobs).await?;
 
-    let worker = Worker::new(queue.clone(), Connection::open(&url)?, WorkerOptions::default(), payer());
+    let worker = Worker::new(queue.clone(), WorkerOptions::default(), payer())?;
     // Until nothing is left, and until what was put off for less than 10 s has been done too.
     let drained = worker.drain(Duration::from_secs(10), CancellationToken::new()).await;
     println!("{} paid, not paid: {:?}", drained.completed, drained.failed);

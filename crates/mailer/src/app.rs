@@ -75,15 +75,13 @@ impl Mailer {
             body_wiper: (!settings.keep_bodies).then(|| BodyWiper::new(queue.clone())),
             ambiguous: Arc::default(),
         };
-        let options = WorkerOptions {
-            concurrency: settings.concurrency,
-            lock: settings.queue.lock,
-            stalled_interval: settings.queue.stalled_interval,
-            name: "mailer".to_owned(),
-            remove_on_complete: Some(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None }),
-            remove_on_fail: Some(Retention::For { age: EmailJob::KEEP_FAILED, count: None }),
-            ..WorkerOptions::default()
-        };
+        let options = WorkerOptions::default()
+            .concurrency(settings.concurrency)
+            .lock(settings.queue.lock)
+            .stalled_interval(settings.queue.stalled_interval)
+            .name("mailer")
+            .remove_on_complete(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None })
+            .remove_on_fail(Retention::For { age: EmailJob::KEEP_FAILED, count: None });
         Ok(Self { queue, options, handler, settings, health })
     }
 
@@ -149,12 +147,11 @@ impl Mailer {
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
-        let blocking = self.blocking_connection()?;
         let (handler, concurrency) = (self.handler.clone(), self.options.concurrency);
         let transport = Arc::clone(&handler.transport);
         transport.watch(&self.handler.author.from.email, &background);
         self.wipe_leftovers(&background);
-        let worker = Worker::new(self.queue.clone(), blocking, self.options, self.handler);
+        let worker = Worker::new(self.queue.clone(), self.options, self.handler)?;
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
         tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, background.clone()));
@@ -175,11 +172,6 @@ impl Mailer {
             let (queue, stop) = (self.queue.clone(), stop.clone());
             tokio::spawn(async move { stop.run_until_cancelled(body_wiper::wipe_leftovers(&queue)).await });
         }
-    }
-
-    /// Opens a connection for blocking commands.
-    pub(crate) fn blocking_connection(&self) -> anyhow::Result<Connection> {
-        Connection::open(self.settings.redis_url.expose_secret()).context("REDIS_URL")
     }
 
     fn watch(&self, stop: &CancellationToken) {

@@ -147,7 +147,6 @@ impl Mailer {
         stop: CancellationToken,
     ) -> anyhow::Result<(Drained, Option<EarlyStop>)> {
         let background = CancellationToken::new();
-        let blocking = self.blocking_connection()?;
         let sender = self.handler.clone();
         let transport = Arc::clone(&sender.transport);
         transport.watch(&self.handler.author.from.email, &background);
@@ -158,7 +157,7 @@ impl Mailer {
             progress,
             stop: stop.clone(),
         };
-        let worker = Worker::new(self.queue, blocking, self.options, handler);
+        let worker = Worker::new(self.queue, self.options, handler)?;
         tokio::spawn(stop_early(transport, options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(RETRY_WINDOW, stop.clone()).await;
         sender.finish(&background).await;

@@ -3,9 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use examhall_queue::{
-    Connection, Event, Failure, Job, JobOptions, NewJob, Outcome, Position, Queue, Worker, WorkerOptions,
-};
+use examhall_queue::{Connection, Event, Failure, Job, NewJob, Outcome, Position, Queue, Worker, WorkerOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +34,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut events = queue.events(Connection::open(&url)?, Position::Now).await?;
 
     let stop = CancellationToken::new();
-    let worker = Worker::new(queue.clone(), Connection::open(&url)?, WorkerOptions::default(), convert);
+    let worker = Worker::new(queue.clone(), WorkerOptions::default(), convert)?;
     let working = tokio::spawn(worker.run(stop.clone()));
 
-    let job = NewJob { name: "convert".to_owned(), data: json!({"pages": 4}), options: JobOptions::default() };
+    let job = NewJob::new("convert", json!({"pages": 4}));
     let id = queue.add(job).await?;
     loop {
         let (_position, event) = events.next().await; // store the position to continue after it later
@@ -50,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    let failing = NewJob { name: "convert".to_owned(), data: json!({}), options: JobOptions::default() };
+    let failing = NewJob::new("convert", json!({}));
     let failing = queue.add(failing).await?;
     for id in [&id, &failing] {
         let job = queue.wait_for_end(id, Connection::open(&url)?, Duration::from_secs(30)).await?;

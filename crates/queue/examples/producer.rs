@@ -3,8 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Connection, JobOptions, NewJob, Queue};
+use examhall_queue::{Backoff, Connection, JobOptions, NewJob, Queue};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -12,8 +11,8 @@ struct Greeting {
     to: String,
 }
 
-fn greet(number: u32, options: JobOptions) -> NewJob<Greeting> {
-    NewJob { name: "greet".to_owned(), data: Greeting { to: format!("guest {number}") }, options }
+fn greet(number: u32) -> NewJob<Greeting> {
+    NewJob::new("greet", Greeting { to: format!("guest {number}") })
 }
 
 #[tokio::main]
@@ -28,11 +27,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     queue.initialize().await?; // waits for the connection and checks the server
 
     // Up to three runs, 2 s and 4 s apart; ahead of all jobs with a higher number.
-    let retry = RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) };
-    let urgent = queue.add(greet(0, JobOptions { priority: 1, retry, ..JobOptions::default() })).await?;
+    let options = JobOptions::default().attempts(3).backoff(Backoff::exponential(Duration::from_secs(2)));
+    let urgent = queue.add(greet(0).options(options.clone().priority(1))).await?;
     println!("added {urgent}");
 
-    let jobs: Vec<_> = (1..count).map(|number| greet(number, JobOptions { retry, ..JobOptions::default() })).collect();
+    let jobs: Vec<_> = (1..count).map(|number| greet(number).options(options.clone())).collect();
     let ids = queue.add_all(&jobs).await?;
     println!("added {} more; {:?}", ids.len(), queue.counts().await?);
     Ok(())

@@ -32,8 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             () = job.claim.lost() => Outcome::Released,
         }
     };
-    let options = WorkerOptions { concurrency, name: "example".to_owned(), ..WorkerOptions::default() };
-    let worker = Worker::new(queue, Connection::open(&url)?, options, handler);
+    let options = WorkerOptions::default().concurrency(concurrency).name("example");
+    let worker = Worker::new(queue, options, handler)?;
     println!("ready");
 
     let stop = CancellationToken::new();

@@ -37,6 +37,14 @@ pub enum Error {
     /// The job's priority cannot be used; nothing was written. For the caller.
     #[error("priority {0} is above {max}", max = crate::JobOptions::MAX_PRIORITY)]
     BadPriority(u32),
+    /// An option of a worker cannot be used. For the caller.
+    #[error("the option {option} of a worker cannot be used: {reason}")]
+    BadWorkerOption {
+        /// Name of the option.
+        option: &'static str,
+        /// Why it cannot be used.
+        reason: &'static str,
+    },
     /// The job's data cannot be written as JSON; nothing was written. For the caller.
     #[error("the job's data cannot be written as JSON: {0}")]
     Payload(#[from] serde_json::Error),

@@ -16,7 +16,7 @@
 //!
 //! # A producer
 //! ```no_run
-//! use examhall_queue::{Backoff, Connection, RetryPolicy, Deduplication, JobOptions, NewJob, Queue};
+//! use examhall_queue::{Backoff, Connection, JobOptions, NewJob, Queue};
 //! # use std::time::Duration;
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -29,15 +29,12 @@
 //! let queue: Queue<Greeting> = Queue::new(connection, "bull", "greetings")?;
 //! queue.initialize().await?; // waits for the connection and checks the server
 //!
-//! let options = JobOptions {
-//!     job_id: Some("guest-7".into()), // adding it again changes nothing
-//!     priority: 2,                    // 1 goes first; 0, none, before all
-//!     delay: Duration::from_secs(60),
-//!     retry: RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) },
-//!     deduplication: Some(Deduplication::ttl("guest", Duration::from_secs(60))),
-//!     ..JobOptions::default()
-//! };
-//! let id = queue.add(NewJob { name: "greet".into(), data: Greeting { to: "Ada".into() }, options }).await?;
+//! let options = JobOptions::default()
+//!     .job_id("guest-7") // adding it again changes nothing
+//!     .priority(2) // 1 goes first; 0, none, before all
+//!     .attempts(3)
+//!     .backoff(Backoff::exponential(Duration::from_secs(2)));
+//! let id = queue.add(NewJob::new("greet", Greeting { to: "Ada".into() }).options(options)).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -45,7 +42,7 @@
 //!
 //! # A worker
 //! ```no_run
-//! use examhall_queue::{Connection, Failure, Job, Outcome, Queue, Worker, WorkerOptions};
+//! use examhall_queue::{Failure, Job, Outcome, Queue, Worker, WorkerOptions};
 //! use tokio_util::sync::CancellationToken;
 //! # use std::time::Duration;
 //! # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
@@ -58,8 +55,7 @@
 //!         None => Outcome::Unrecoverable(Failure::new("to is missing")),
 //!     }
 //! };
-//! let blocking = Connection::open("redis://127.0.0.1:6379")?; // for blocking reads only
-//! let worker = Worker::new(queue, blocking, WorkerOptions::default(), handler);
+//! let worker = Worker::new(queue, WorkerOptions::default(), handler)?;
 //! let control = worker.control();
 //! let stop = CancellationToken::new();
 //! let running = tokio::spawn(worker.run(stop.clone()));
@@ -123,6 +119,7 @@ mod notes;
 mod options;
 mod outcome;
 mod queue;
+mod retry;
 mod script;
 #[cfg(test)]
 mod sequences;
@@ -132,7 +129,6 @@ mod worker;
 pub use claim::Claim;
 pub use error::Error;
 pub use events::{Event, Events, Position};
-pub use examhall_core::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use examhall_redis::{Connection, Error as RedisError};
 pub use job::Job;
 pub use options::{Deduplication, JobOptions, Retention};
@@ -141,5 +137,6 @@ pub use queue::{
     Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
     OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
 };
+pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use state::{EndedState, State, UnknownState};
 pub use worker::{Drained, Handler, Tally, Worker, WorkerControl, WorkerOptions};

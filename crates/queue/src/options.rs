@@ -2,13 +2,27 @@
 
 use std::time::Duration;
 
-use examhall_core::{Backoff, BackoffKind, RetryPolicy};
+use crate::{Backoff, BackoffKind, RetryPolicy};
 use serde_json::{Map, Value, json};
 
 use crate::clock::millis;
 
-/// How a job is run and kept. Defaults are not written.
+/// How a job is run and kept. Defaults are not written. Each option has a setter of its name:
+/// ```
+/// # use std::time::Duration;
+/// # use examhall_queue::{Backoff, Deduplication, JobOptions, Retention};
+/// let options = JobOptions::default()
+///     .job_id("guest-7") // adding it again changes nothing
+///     .priority(2) // 1 goes first; 0, none, before all
+///     .delay(Duration::from_secs(60))
+///     .attempts(3)
+///     .backoff(Backoff::exponential(Duration::from_secs(2)).jitter(0.25))
+///     .remove_on_complete(Retention::Newest(1000))
+///     .deduplication(Deduplication::ttl("guest", Duration::from_secs(60)));
+/// assert_eq!(options.retry.attempts, 3);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct JobOptions {
     /// Id of the job; adding an existing id changes nothing. A number if absent.
     pub job_id: Option<String>,
@@ -108,6 +122,97 @@ pub enum Retention {
 impl JobOptions {
     /// Largest priority whose score, with its counter, a double represents exactly.
     pub const MAX_PRIORITY: u32 = 2_097_151;
+
+    /// Sets the job's id; adding an existing id changes nothing.
+    #[must_use]
+    pub fn job_id(mut self, id: impl Into<String>) -> Self {
+        self.job_id = Some(id.into());
+        self
+    }
+
+    /// Sets the priority: 1 goes first; 0, no priority, before all.
+    #[must_use]
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets the time before it is run.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Sets number of attempts and backoff.
+    #[must_use]
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the number of runs in all, the first one included.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.retry.attempts = attempts;
+        self
+    }
+
+    /// Sets the delays between its runs.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.retry.backoff = backoff;
+        self
+    }
+
+    /// Sets how long it is kept once completed.
+    #[must_use]
+    pub fn remove_on_complete(mut self, retention: Retention) -> Self {
+        self.remove_on_complete = Some(retention);
+        self
+    }
+
+    /// Sets how long it is kept once failed for good.
+    #[must_use]
+    pub fn remove_on_fail(mut self, retention: Retention) -> Self {
+        self.remove_on_fail = Some(retention);
+        self
+    }
+
+    /// Sets the number of traces of failed runs to keep.
+    #[must_use]
+    pub fn stack_trace_limit(mut self, traces: u32) -> Self {
+        self.stack_trace_limit = Some(traces);
+        self
+    }
+
+    /// Sets the number of log lines to keep.
+    #[must_use]
+    pub fn keep_logs(mut self, lines: u32) -> Self {
+        self.keep_logs = Some(lines);
+        self
+    }
+
+    /// Sets whether it goes before all others without a priority.
+    #[must_use]
+    pub fn lifo(mut self, lifo: bool) -> Self {
+        self.lifo = lifo;
+        self
+    }
+
+    /// Makes several adds for the same reason idempotent.
+    #[must_use]
+    pub fn deduplication(mut self, deduplication: Deduplication) -> Self {
+        self.deduplication = Some(deduplication);
+        self
+    }
+
+    /// Sets the JSON text of the trace the job belongs to.
+    #[must_use]
+    pub fn telemetry(mut self, trace: impl Into<String>) -> Self {
+        self.telemetry = Some(trace.into());
+        self
+    }
 
     /// Writes them as BullMQ does: with short names for some, and without any `null`, which stops Node workers.
     pub(crate) fn to_json(&self) -> String {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use examhall_core::{Backoff, RetryPolicy};
+use crate::{Backoff, RetryPolicy};
 use examhall_testkit::Redis;
 use proptest::{
     prelude::*,

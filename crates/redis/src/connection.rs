@@ -88,13 +88,26 @@ impl Connection {
     /// Returns an error for which [`Error::is_bad_url`] is true if fred cannot use the configuration.
     pub fn from_config(config: Config, options: ConnectionOptions) -> Result<Self, Error> {
         let client = options.build(config).map_err(|error| Error::bad_url(error.details()))?;
+        Ok(Self::connect(client, options))
+    }
+
+    /// A second connection to the same server with the same settings: for blocking commands, which occupy a connection.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self::connect(self.client.clone_new(), self.options)
+    }
+
+    fn connect(client: Client, options: ConnectionOptions) -> Self {
         client.on_error(|(error, _)| async move {
             tracing::debug!(%error, "Redis connection lost");
             Ok(())
         });
         let connection = Self::around(client, options);
         drop(connection.client.connect()); // runs on by itself
-        Ok(connection)
+        connection
     }
 
     /// Shares a fred client of the caller's own, who connects it. It must speak RESP3 for

@@ -79,7 +79,7 @@ impl EmailStatus {
             job_id: job_id.to_owned(),
             state,
             attempts_made: 0,
-            attempts: examhall_core::EmailJob::RETRY.attempts,
+            attempts: examhall_core::EmailJob::ATTEMPTS,
             priority: mail.priority.level(),
             failed_reason: (record.outcome == Some(MailOutcome::Removed)).then(|| "removed".to_owned()),
             message_id: None,

@@ -71,7 +71,7 @@ struct Sending {
     priority: Option<u8>,
     /// Times that it is tried.
     #[garde(range(min = 1, max = 50))]
-    #[schemars(extend("default" = EmailJob::RETRY.attempts))]
+    #[schemars(extend("default" = EmailJob::ATTEMPTS))]
     attempts: Option<u32>,
     /// Milliseconds to wait before it is sent: at most 30 days.
     #[garde(range(max = MAX_DELAY_MS))]

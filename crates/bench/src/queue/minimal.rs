@@ -112,7 +112,7 @@ mod tests {
         let queue: Queue<serde_json::Value> = Queue::new(connection, "bull", QUEUE).expect("good names");
         measure(&redis.url(), Work::Bulk(5), 10).await.expect("added");
         let handler = |_| async { Outcome::Completed(serde_json::Value::Null) };
-        let worker = Worker::new(queue.clone(), connect(), WorkerOptions::default(), handler);
+        let worker = Worker::new(queue.clone(), WorkerOptions::default(), handler).expect("good options");
         assert_eq!(worker.drain(Duration::ZERO, CancellationToken::new()).await.completed, 10);
 
         super::super::ours::add_in_bulk(&queue, 10, 5).await.expect("added");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_queue::{Connection, Error, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
+use examhall_queue::{Connection, Error, Job, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result
     match work {
         Work::Add(in_flight) => add(&queue, count, in_flight).await,
         Work::Bulk(a_call) => add_in_bulk(&queue, count, a_call).await,
-        Work::Run(slots) => run(&queue, connect(url).await?, count, slots).await,
+        Work::Run(slots) => run(&queue, count, slots).await,
     }
 }
 
@@ -56,10 +56,10 @@ pub(super) async fn add_in_bulk(queue: &Queue<Value>, count: u32, a_call: u32) -
     Ok(started.elapsed().as_secs_f64())
 }
 
-async fn run(queue: &Queue<Value>, sleeping: Connection, count: u32, slots: u32) -> anyhow::Result<f64> {
-    let options = WorkerOptions { concurrency: slots as usize, ..WorkerOptions::default() };
+async fn run(queue: &Queue<Value>, count: u32, slots: u32) -> anyhow::Result<f64> {
+    let options = WorkerOptions::default().concurrency(slots as usize);
     let handler = |_: Job<Value>| async { Outcome::Completed(Value::Null) };
-    let worker = Worker::new(queue.clone(), sleeping, options, handler);
+    let worker = Worker::new(queue.clone(), options, handler)?;
     let started = Instant::now();
     let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
     let seconds = started.elapsed().as_secs_f64();
@@ -69,5 +69,5 @@ async fn run(queue: &Queue<Value>, sleeping: Connection, count: u32, slots: u32)
 
 /// A job of 1 KB.
 fn job() -> NewJob<Value> {
-    NewJob { name: "bench".to_owned(), data: json!({"pad": "x".repeat(1000)}), options: JobOptions::default() }
+    NewJob::new("bench", json!({"pad": "x".repeat(1000)}))
 }

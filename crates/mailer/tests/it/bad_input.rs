@@ -1,7 +1,7 @@
 //! Invalid jobs: each fails with a reason that names the field, and the next one is sent.
 
 use examhall_core::EmailJob;
-use examhall_queue::{JobOptions, NewJob};
+use examhall_queue::{Backoff, JobOptions, NewJob};
 use serde_json::{Value, json};
 
 use crate::Post;
@@ -39,11 +39,8 @@ async fn invalid_jobs_fail_with_their_field_and_the_next_is_sent() {
     for (data, reason) in &bad {
         ids.push((post.add_data(data.clone()).await, *reason));
     }
-    let unknown = NewJob {
-        name: "send-letter".to_owned(),
-        data: mail(json!({})),
-        options: JobOptions { retry: EmailJob::RETRY, ..JobOptions::default() },
-    };
+    let unknown = NewJob::new("send-letter", mail(json!({})))
+        .options(JobOptions::default().attempts(EmailJob::ATTEMPTS).backoff(Backoff::exponential(EmailJob::BACKOFF)));
     ids.push((
         post.queue.add(unknown).await.expect("added"),
         "name: there is no handler for jobs named \"send-letter\"",

@@ -28,7 +28,7 @@ use std::{
 use examhall_boot::settings::{MailerSettings, Values};
 use examhall_core::{EmailJob, Priority};
 use examhall_mailer::{DrainOptions, DrainSummary, Mailer, Progress};
-use examhall_queue::{Connection, Counts, JobOptions, NewJob, Queue};
+use examhall_queue::{Backoff, Connection, Counts, JobOptions, NewJob, Queue};
 use examhall_testkit::{
     Action, DatabaseKind, Encryption, Phase, Process, RedisOptions, SmtpOptions, SmtpServer, World, eventually,
 };
@@ -88,11 +88,13 @@ impl Post {
 
     /// Adds `count` mails of this priority in bulk, to `s0@example.com`, `s1@example.com`, ...
     async fn add_bulk(&self, count: usize, priority: Priority) {
-        let options = JobOptions { priority: priority.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
-        let job = |n| NewJob {
-            name: EmailJob::NAME.to_owned(),
-            data: json!({"to": format!("s{n}@example.com"), "subject": "x", "html": ""}),
-            options: options.clone(),
+        let options = JobOptions::default()
+            .priority(priority.to_bullmq())
+            .attempts(EmailJob::ATTEMPTS)
+            .backoff(Backoff::exponential(EmailJob::BACKOFF));
+        let job = |n| {
+            NewJob::new(EmailJob::NAME, json!({"to": format!("s{n}@example.com"), "subject": "x", "html": ""}))
+                .options(options.clone())
         };
         let jobs: Vec<_> = (0..count).map(job).collect();
         for some in jobs.chunks(1_000) {
@@ -117,8 +119,11 @@ impl Post {
     }
 
     async fn add_with(&self, data: Value, options: JobOptions) -> String {
-        let options = JobOptions { priority: Priority::DEFAULT.to_bullmq(), retry: EmailJob::RETRY, ..options };
-        self.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added")
+        let options = options
+            .priority(Priority::DEFAULT.to_bullmq())
+            .attempts(EmailJob::ATTEMPTS)
+            .backoff(Backoff::exponential(EmailJob::BACKOFF));
+        self.queue.add(NewJob::new(EmailJob::NAME, data).options(options)).await.expect("added")
     }
 
     /// Starts a mailer, and waits until its server hangs at `phase`.

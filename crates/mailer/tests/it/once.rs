@@ -26,7 +26,7 @@ async fn due_mails_are_sent_and_the_rest_is_reported() {
     let post = Post::start().await;
     post.add_many(due).await;
     for n in 0..7 {
-        let later = JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() };
+        let later = JobOptions::default().delay(Duration::from_hours(1));
         post.add_with(json!({"to": format!("l{n}@example.com"), "subject": "x", "html": ""}), later).await;
     }
     // One in flight at another worker.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_core::{EmailJob, Priority};
-use examhall_queue::{Attempts, JobOptions, NewJob};
+use examhall_queue::{Attempts, Backoff, JobOptions, NewJob};
 use examhall_testkit::{Action, Phase};
 use serde_json::json;
 
@@ -19,10 +19,12 @@ fn slow(post: &Post) {
 
 /// Adds an urgent mail; returns how many others were begun between its addition and its start.
 async fn begun_before_an_urgent_one(post: &Post) -> usize {
-    let options =
-        JobOptions { priority: Priority::HIGHEST.to_bullmq(), retry: EmailJob::RETRY, ..JobOptions::default() };
+    let options = JobOptions::default()
+        .priority(Priority::HIGHEST.to_bullmq())
+        .attempts(EmailJob::ATTEMPTS)
+        .backoff(Backoff::exponential(EmailJob::BACKOFF));
     let data = json!({"to": "urgent@example.com", "subject": "x", "html": "", "class": "verification"});
-    post.queue.add(NewJob { name: EmailJob::NAME.to_owned(), data, options }).await.expect("added");
+    post.queue.add(NewJob::new(EmailJob::NAME, data).options(options)).await.expect("added");
     let before = post.world.smtp.count("RCPT");
     post.world.smtp.wait_for_command("RCPT TO:<urgent@").await;
     let seen = post.world.smtp.seen();
@@ -63,7 +65,7 @@ async fn job_of_node_without_priority_goes_first() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
     post.add_many(3).await;
     let data = json!({"to": "node@example.com", "subject": "x", "html": "<p>x</p>"});
-    let job = NewJob { name: EmailJob::NAME.to_owned(), data, options: JobOptions::default() };
+    let job = NewJob::new(EmailJob::NAME, data);
     post.queue.add(job).await.expect("added");
     assert_eq!(post.drain().await.sent, 4);
     assert_eq!(post.world.smtp.received()[0].to, ["node@example.com"]);

@@ -17,9 +17,9 @@ fn is_control(char: char) -> bool {
 async fn planted_control_characters_are_escaped() {
     let post = Post::start().await;
     let id = format!("id-{PLANTED}");
-    let options = JobOptions { job_id: Some(id.clone()), ..JobOptions::default() };
+    let options = JobOptions::default().job_id(id.clone());
     let data = json!({"to": PLANTED, "subject": PLANTED, "html": ""});
-    post.queue.add(NewJob { name: PLANTED.to_owned(), data, options }).await.expect("added");
+    post.queue.add(NewJob::new(PLANTED, data).options(options)).await.expect("added");
     post.world.redis.command::<i64>(&["HSET", &format!("bull:email:{id}"), "failedReason", PLANTED]).await;
     post.world.redis.command::<i64>(&["LREM", "bull:email:wait", "0", &id]).await;
     post.world.redis.command::<i64>(&["ZADD", "bull:email:failed", "1", &id]).await;

@@ -17,7 +17,12 @@ pub(super) const MOST_JOBS: usize = 500;
 pub(super) const MOST_BYTES: usize = 1024 * 1024;
 
 /// A job to add.
+/// ```
+/// # use examhall_queue::{JobOptions, NewJob};
+/// let job = NewJob::new("greet", "Ada").options(JobOptions::default().priority(1));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NewJob<T> {
     /// Kind of job.
     pub name: String,
@@ -25,6 +30,20 @@ pub struct NewJob<T> {
     pub data: T,
     /// How it is run and kept.
     pub options: JobOptions,
+}
+
+impl<T> NewJob<T> {
+    /// A job of the kind `name` with default options.
+    pub fn new(name: impl Into<String>, data: T) -> Self {
+        Self { name: name.into(), data, options: JobOptions::default() }
+    }
+
+    /// Sets how it is run and kept.
+    #[must_use]
+    pub fn options(mut self, options: JobOptions) -> Self {
+        self.options = options;
+        self
+    }
 }
 
 /// A validated job, as `add.lua` takes it.
@@ -51,7 +70,7 @@ impl<T: Serialize> Queue<T> {
     /// # use examhall_queue::{JobOptions, NewJob, Queue};
     /// # async fn run(queue: Queue<u32>) -> Result<(), examhall_queue::Error> {
     /// let jobs: Vec<_> = (1..=1000)
-    ///     .map(|n| NewJob { name: "count".into(), data: n, options: JobOptions { priority: n % 3, ..Default::default() } })
+    ///     .map(|n| NewJob::new("count", n).options(JobOptions::default().priority(n % 3)))
     ///     .collect();
     /// let ids = queue.add_all(&jobs).await?; // two scripts
     /// # Ok(())

@@ -51,9 +51,10 @@ impl Blocking {
                     tokio::time::sleep(BACKOFF).await;
                 }
                 if answers.send(()).await.is_err() {
-                    return;
+                    break;
                 }
             }
+            task.connection.close().await;
         });
         Self { requests, wakes, is_blocked: false, client, marker }
     }

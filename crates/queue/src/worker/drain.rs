@@ -65,13 +65,14 @@ where
     /// or until `stop`.
     /// ```no_run
     /// # use std::time::Duration;
-    /// # use examhall_queue::{Connection, Job, Outcome, Queue, Worker, WorkerOptions};
+    /// # use examhall_queue::{Error, Job, Outcome, Queue, Worker, WorkerOptions};
     /// # use tokio_util::sync::CancellationToken;
-    /// # async fn run(queue: Queue<String>, blocking: Connection) {
+    /// # async fn run(queue: Queue<String>) -> Result<(), Error> {
     /// let handler = |job: Job<String>| async move { Outcome::Completed(job.data.into()) };
-    /// let worker = Worker::new(queue, blocking, WorkerOptions::default(), handler);
+    /// let worker = Worker::new(queue, WorkerOptions::default(), handler)?;
     /// let drained = worker.drain(Duration::from_secs(15), CancellationToken::new()).await;
     /// println!("{} done, failed: {:?}, {} later", drained.completed, drained.failed, drained.retried_later);
+    /// # Ok(())
     /// # }
     /// ```
     pub async fn drain(mut self, timeout: Duration, stop: CancellationToken) -> Drained {

@@ -48,7 +48,7 @@ pub use self::{
     drain::Drained,
     options::{Handler, WorkerOptions},
 };
-use crate::{Connection, Queue, clock::now_ms};
+use crate::{Error, Queue, clock::now_ms};
 
 /// Takes jobs of one queue and runs them, several at once.
 pub struct Worker<T, H> {
@@ -75,8 +75,15 @@ where
     T: DeserializeOwned + Send + 'static,
     H: Handler<T>,
 {
-    /// A worker of `queue`. `blocking` is a second connection to the same Redis, for blocking reads only.
-    pub fn new(queue: Queue<T>, blocking: Connection, options: WorkerOptions, handler: H) -> Self {
+    /// A worker of `queue`. It opens a second connection to the same Redis, for blocking reads.
+    ///
+    /// # Errors
+    /// Returns [`Error::BadWorkerOption`] if an option cannot be used.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime.
+    pub fn new(queue: Queue<T>, options: WorkerOptions, handler: H) -> Result<Self, Error> {
+        options.check()?;
         let client = queue.client().clone();
         let client_name = match options.name.as_str() {
             "" => client.keys().client_name(),
@@ -91,7 +98,8 @@ where
             counters: control.counters.clone(),
             options: options.clone(),
         };
-        Self {
+        let blocking = Blocking::new(queue.connection().duplicate(), client, client_name);
+        Ok(Self {
             queue,
             handler: Arc::new(handler),
             options,
@@ -105,9 +113,9 @@ where
             polls: Polls::new(),
             draining: None,
             is_stopping: false,
-            blocking: Blocking::new(blocking, client, client_name),
+            blocking,
             _maintenance: maintenance.start(),
-        }
+        })
     }
 
     /// Returns a control for the worker while it runs.

@@ -2,10 +2,19 @@
 
 use std::time::Duration;
 
-use crate::{Failure, Job, Outcome, Retention};
+use crate::{Error, Failure, Job, Outcome, Retention};
 
-/// Options of a worker.
+/// Longest span of an option: a year.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Options of a worker. Each has a setter of its name:
+/// ```
+/// # use std::time::Duration;
+/// # use examhall_queue::WorkerOptions;
+/// let options = WorkerOptions::default().concurrency(20).lock(Duration::from_secs(60)).name("converter");
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct WorkerOptions {
     /// Number of jobs that it runs at once.
     pub concurrency: usize,
@@ -40,6 +49,86 @@ impl Default for WorkerOptions {
             remove_on_complete: None,
             remove_on_fail: None,
         }
+    }
+}
+
+impl WorkerOptions {
+    /// Sets the number of jobs that it runs at once.
+    #[must_use]
+    pub fn concurrency(mut self, jobs: usize) -> Self {
+        self.concurrency = jobs;
+        self
+    }
+
+    /// Sets the duration of a job's lock.
+    #[must_use]
+    pub fn lock(mut self, duration: Duration) -> Self {
+        self.lock = duration;
+        self
+    }
+
+    /// Sets the interval of the search for jobs of vanished workers.
+    #[must_use]
+    pub fn stalled_interval(mut self, interval: Duration) -> Self {
+        self.stalled_interval = interval;
+        self
+    }
+
+    /// Sets the number of times that a job may lose its worker before it fails.
+    #[must_use]
+    pub fn max_stalls(mut self, stalls: u32) -> Self {
+        self.max_stalls = stalls;
+        self
+    }
+
+    /// Sets the longest wait for jobs without a poll.
+    #[must_use]
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// Sets the time that a stopping worker waits for running jobs.
+    #[must_use]
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
+        self
+    }
+
+    /// Sets the name that operators see.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets how long completed jobs are kept whose own options do not say.
+    #[must_use]
+    pub fn remove_on_complete(mut self, retention: Retention) -> Self {
+        self.remove_on_complete = Some(retention);
+        self
+    }
+
+    /// Sets how long failed jobs are kept whose own options do not say.
+    #[must_use]
+    pub fn remove_on_fail(mut self, retention: Retention) -> Self {
+        self.remove_on_fail = Some(retention);
+        self
+    }
+
+    /// Checks what the worker's timers and Redis can take.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let spans = [
+            ("lock", self.lock, Duration::from_millis(1)),
+            ("stalled_interval", self.stalled_interval, Duration::from_millis(1)),
+        ];
+        let spans = spans.into_iter().chain([("grace", self.grace, Duration::ZERO)]);
+        for (option, span, shortest) in spans {
+            if span < shortest || span > LONGEST {
+                return Err(Error::BadWorkerOption { option, reason: "it must be between 1 ms and a year" });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Decides from a handler's outcome what is reported to Redis, without I/O.
 
-use examhall_core::AfterFailure;
+use crate::AfterFailure;
 use serde_json::Value;
 
 use crate::{Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob};
@@ -173,7 +173,7 @@ fn to_limit(keep: Retention) -> String {
 mod tests {
     use std::time::Duration;
 
-    use examhall_core::{Backoff, RetryPolicy};
+    use crate::{Backoff, RetryPolicy};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{JobOptions, WorkerOptions};
+use examhall_queue::JobOptions;
 use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -38,14 +38,14 @@ async fn press(scenario: &Scenario, what: &str, params: Value) -> Value {
 
 async fn a30_bull_board_shows_and_changes_our_jobs(scenario: &Scenario) {
     let options = JobOptions::default;
-    let ours = scenario.ours(WorkerOptions { concurrency: 1, ..quick() }).await;
+    let ours = scenario.ours(quick().concurrency(1)).await;
     let done = scenario.add(json!({"value": {"messageId": "<1@x>"}}), options()).await;
     let failed = scenario.add(json!({"failures": 1, "label": "it fails"}), options()).await;
     let gated = scenario.add(json!({"gated": 1}), options()).await;
     ours.after_runs(3).await;
     let waiting = scenario.add(json!({}), options()).await;
-    let prioritized = scenario.add(json!({}), JobOptions { priority: 3, ..options() }).await;
-    let delayed = scenario.add(json!({}), JobOptions { delay: Duration::from_hours(1), ..options() }).await;
+    let prioritized = scenario.add(json!({}), options().priority(3)).await;
+    let delayed = scenario.add(json!({}), options().delay(Duration::from_hours(1))).await;
 
     let ids = [&waiting, &prioritized, &gated, &delayed, &done, &failed];
     for (status, id) in STATES.iter().zip(ids) {

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{JobOptions, NewJob, WorkerOptions};
+use examhall_queue::{Backoff, JobOptions, NewJob, RetryPolicy};
 use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -33,7 +32,7 @@ async fn fleet(scenario: &Scenario) {
         node.listen().await;
         node.worker("node", options.clone()).await;
     }
-    let ours = scenario.ours(WorkerOptions { concurrency: 3, ..quick() }).await;
+    let ours = scenario.ours(quick().concurrency(3)).await;
 
     let job = |number: u32| {
         let priority = if number.is_multiple_of(3) { number % 5 + 1 } else { 0 };
@@ -44,10 +43,10 @@ async fn fleet(scenario: &Scenario) {
     let from_us: Vec<_> = (0..JOBS)
         .map(|number| {
             let (data, priority, delay, _) = job(number);
-            let backoff = Backoff { jitter: 0.5, ..Backoff::exponential(Duration::from_millis(30)) };
-            let retry = RetryPolicy { attempts: 3, backoff };
-            let options = JobOptions { priority, delay: Duration::from_millis(delay), retry, ..JobOptions::default() };
-            NewJob { name: "mail".to_owned(), data, options }
+            let backoff = Backoff::exponential(Duration::from_millis(30)).jitter(0.5);
+            let retry = RetryPolicy::new(3, backoff);
+            let options = JobOptions::default().priority(priority).delay(Duration::from_millis(delay)).retry(retry);
+            NewJob::new("mail", data).options(options)
         })
         .collect();
     let from_node: Vec<Value> = (0..JOBS)

@@ -15,14 +15,12 @@ use crate::scenario::{TIMEOUT, connect, now_ms};
 
 /// Options for short scenarios, with a lock that a busy machine can renew in time.
 pub(crate) fn quick() -> WorkerOptions {
-    WorkerOptions {
-        lock: Duration::from_secs(4),
-        stalled_interval: Duration::from_secs(1),
-        drain_delay: Duration::from_secs(1),
-        max_stalls: 1,
-        name: "rust-1".into(),
-        ..WorkerOptions::default()
-    }
+    WorkerOptions::default()
+        .lock(Duration::from_secs(4))
+        .stalled_interval(Duration::from_secs(1))
+        .drain_delay(Duration::from_secs(1))
+        .max_stalls(1)
+        .name("rust-1")
 }
 
 /// A running worker of ours.
@@ -55,7 +53,7 @@ impl Ours {
         let ledger = Arc::new(Ledger { runs: Mutex::default(), lost: Mutex::default(), gate: Semaphore::new(0) });
         let (stop, shared) = (CancellationToken::new(), Arc::clone(&ledger));
         let handler = move |job: Job<Value>| handle(Arc::clone(&shared), job);
-        let worker = Worker::new(queue, connect(url).await, options, handler);
+        let worker = Worker::new(queue, options, handler).expect("good options");
         Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger }
     }
 

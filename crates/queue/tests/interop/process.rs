@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use examhall_queue::WorkerOptions;
 use examhall_testkit::{Process, Redis};
 use serde_json::json;
 use tokio::process::Command;
@@ -28,7 +27,7 @@ pub(crate) fn start(redis: &Redis) -> Process {
 async fn worker_runs_in_a_process_of_its_own() {
     if let Ok(url) = std::env::var(REDIS_URL) {
         // One slot: the process cannot take the job that hangs in it again.
-        let options = WorkerOptions { concurrency: 1, lock: Duration::from_secs(1), ..quick() };
+        let options = quick().concurrency(1).lock(Duration::from_secs(1));
         let _ours = Ours::start(&url, options).await;
         return std::future::pending().await;
     }

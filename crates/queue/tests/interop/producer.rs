@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Connection, Error, JobOptions, NewJob, Queue, Retention};
+use examhall_queue::{Backoff, Connection, Error, JobOptions, NewJob, Queue, Retention, RetryPolicy};
 use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -57,13 +56,11 @@ async fn a02_hash_has_exactly_the_fields_of_bullmq(scenario: &Scenario) {
     let id = scenario
         .add(
             json!({}),
-            JobOptions {
-                retry: RetryPolicy { attempts: 5, backoff: Backoff::exponential(Duration::from_secs(1)) },
-                remove_on_complete: Some(Retention::For { age: Duration::from_hours(1), count: Some(1000) }),
-                remove_on_fail: Some(Retention::Newest(500)),
-                keep_logs: Some(5),
-                ..options()
-            },
+            options()
+                .retry(RetryPolicy::new(5, Backoff::exponential(Duration::from_secs(1))))
+                .remove_on_complete(Retention::For { age: Duration::from_hours(1), count: Some(1000) })
+                .remove_on_fail(Retention::Newest(500))
+                .keep_logs(5),
         )
         .await;
     let now = scenario.snapshot().await;
@@ -97,7 +94,7 @@ async fn a04_node_runs_jobs_in_order_and_lifo_jobs_first(scenario: &Scenario) {
     for label in ["a", "b", "c"] {
         add_labelled(scenario, label, options()).await;
     }
-    add_labelled(scenario, "d", JobOptions { lifo: true, ..options() }).await;
+    add_labelled(scenario, "d", options().lifo(true)).await;
     scenario.node.worker("node-1", json!({"concurrency": 1})).await;
     assert_eq!(labels(&scenario.node.after_runs(4).await), ["d", "a", "b", "c"]);
     scenario.once_in("completed", 4).await;
@@ -106,7 +103,7 @@ async fn a04_node_runs_jobs_in_order_and_lifo_jobs_first(scenario: &Scenario) {
 async fn a05_node_runs_priorities_in_order(scenario: &Scenario) {
     let mut ids = Vec::new();
     for (label, priority) in [("p5", 5), ("p1a", 1), ("p1b", 1), ("std", 0), ("p2", 2)] {
-        ids.push((add_labelled(scenario, label, JobOptions { priority, ..options() }).await, priority));
+        ids.push((add_labelled(scenario, label, options().priority(priority)).await, priority));
     }
     let now = scenario.snapshot().await;
     let mut before = 0.0;
@@ -128,7 +125,7 @@ async fn a05_node_runs_priorities_in_order(scenario: &Scenario) {
 async fn a06_node_runs_a_delayed_job_when_it_is_due(scenario: &Scenario) {
     scenario.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
     let added = now_ms();
-    let id = scenario.add(json!({}), JobOptions { delay: Duration::from_secs(2), ..options() }).await;
+    let id = scenario.add(json!({}), options().delay(Duration::from_secs(2))).await;
     let now = scenario.snapshot().await;
     let due: i64 = now.hash(&id)["timestamp"].parse::<i64>().expect("a number") + 2000;
     #[expect(clippy::cast_precision_loss, reason = "exact until 2039")]
@@ -147,11 +144,11 @@ async fn a06_node_runs_a_delayed_job_when_it_is_due(scenario: &Scenario) {
 
 async fn a07_sooner_delay_wakes_a_worker_blocked_for_a_later_one(scenario: &Scenario) {
     scenario.node.worker("node-1", json!({"drainDelay": DRAIN_DELAY})).await;
-    let later = scenario.add(json!({}), JobOptions { delay: Duration::from_secs(20), ..options() }).await;
+    let later = scenario.add(json!({}), options().delay(Duration::from_secs(20))).await;
     // The worker consumes the marker of the later job and blocks again.
     scenario.once("the marker is consumed", |now| now.members("marker").is_empty()).await;
     let added = now_ms();
-    let sooner = scenario.add(json!({}), JobOptions { delay: Duration::from_millis(500), ..options() }).await;
+    let sooner = scenario.add(json!({}), options().delay(Duration::from_millis(500))).await;
     let run = scenario.node.after_runs(1).await.remove(0);
     assert_eq!(run.id(), sooner);
     assert!((500..500 + PROMPT).contains(&(run.at - added)), "it ran {} ms after it was added", run.at - added);
@@ -160,14 +157,14 @@ async fn a07_sooner_delay_wakes_a_worker_blocked_for_a_later_one(scenario: &Scen
 
 async fn a08_node_runs_500_added_jobs_once_each(scenario: &Scenario) {
     let jobs: Vec<_> = (0..500_u32)
-        .map(|number| NewJob {
-            name: "mail".to_owned(),
-            data: json!({"label": number.to_string()}),
-            options: JobOptions {
-                priority: if number % 3 == 1 { number % 5 + 1 } else { 0 },
-                delay: if number % 3 == 2 { Duration::from_millis(500) } else { Duration::ZERO },
-                ..options()
-            },
+        .map(|number| {
+            NewJob::new("mail", json!({"label": number.to_string()})).options(
+                options().priority(if number % 3 == 1 { number % 5 + 1 } else { 0 }).delay(if number % 3 == 2 {
+                    Duration::from_millis(500)
+                } else {
+                    Duration::ZERO
+                }),
+            )
         })
         .collect();
     let ids = scenario.queue.add_all(&jobs).await.expect("added");
@@ -184,7 +181,7 @@ async fn a08_node_runs_500_added_jobs_once_each(scenario: &Scenario) {
 
 async fn a09_adding_an_existing_id_changes_nothing(scenario: &Scenario) {
     let id = "exam-7-inv-3";
-    let mine = || JobOptions { job_id: Some(id.into()), ..options() };
+    let mine = || options().job_id(id);
     assert_eq!(scenario.add(json!({}), mine()).await, id);
     assert_eq!(scenario.add(json!({}), mine()).await, id);
     assert_eq!(scenario.node.add(json!({}), json!({"jobId": id})).await, id);
@@ -209,14 +206,14 @@ async fn a10_invalid_jobs_are_rejected_before_a_write(scenario: &Scenario) {
     eventually("Node's meta", TIMEOUT, || async { (size().await > 0).then_some(()) }).await;
     let before = size().await;
     let add = async |options: JobOptions| {
-        let refused = scenario.queue.add(NewJob { name: "mail".into(), data: json!({}), options }).await;
+        let refused = scenario.queue.add(NewJob::new("mail", json!({})).options(options)).await;
         refused.expect_err("refused")
     };
     for id in ["123", "0", "0:x", "a:b", "meta", "wait", "events", ""] {
-        let error = add(JobOptions { job_id: Some(id.into()), ..options() }).await;
+        let error = add(options().job_id(id)).await;
         assert!(matches!(error, Error::BadJobId { .. }), "{id:?}: {error}");
     }
-    let error = add(JobOptions { priority: 2_097_152, ..options() }).await;
+    let error = add(options().priority(2_097_152)).await;
     assert!(matches!(error, Error::BadPriority(2_097_152)), "{error}");
     let connection: Connection = connect(&scenario.redis.url()).await;
     let error = Queue::<Value>::new(connection, "bull", "a:b").expect_err("refused");

@@ -20,7 +20,7 @@ scenarios![
 ];
 
 fn alone() -> WorkerOptions {
-    WorkerOptions { concurrency: 1, ..quick() }
+    quick().concurrency(1)
 }
 
 fn traces(now: &Snapshot, id: &str) -> Vec<String> {

@@ -36,7 +36,7 @@ impl Scenario {
 
     /// Adds a job with our producer.
     pub(crate) async fn add(&self, data: Value, options: JobOptions) -> String {
-        self.queue.add(NewJob { name: "mail".to_owned(), data, options }).await.expect("added")
+        self.queue.add(NewJob::new("mail", data).options(options)).await.expect("added")
     }
 
     /// Writes a job without a marker, as another client might.

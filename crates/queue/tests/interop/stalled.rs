@@ -1,7 +1,6 @@
 //! Workers that vanish with a job: A24 to A26.
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{JobOptions, WorkerOptions};
+use examhall_queue::{Backoff, JobOptions, RetryPolicy};
 use serde_json::{Value, json};
 
 use crate::{
@@ -61,8 +60,8 @@ async fn a25_we_recover_the_job_of_a_killed_node_worker(scenario: &Scenario) {
 }
 
 async fn a26_job_that_stalled_too_often_fails_without_a_run(scenario: &Scenario) {
-    let retry = RetryPolicy { attempts: 3, backoff: Backoff::fixed(std::time::Duration::ZERO) };
-    let id = scenario.add(json!({"hangs": 2}), JobOptions { retry, ..JobOptions::default() }).await;
+    let retry = RetryPolicy::new(3, Backoff::fixed(std::time::Duration::ZERO));
+    let id = scenario.add(json!({"hangs": 2}), JobOptions::default().retry(retry)).await;
     // Two Node workers take it in turn, each in its only slot, and lose it.
     let options = json!({"concurrency": 1, "lockDuration": 60_000, "stalledInterval": 500, "maxStalledCount": 1});
     for worker in 1..=2 {
@@ -72,7 +71,7 @@ async fn a26_job_that_stalled_too_often_fails_without_a_run(scenario: &Scenario)
         let stalls = worker.to_string();
         scenario.once(&format!("stall {worker}"), |now| now.hash(&id).get("stc") == Some(&stalls)).await;
     }
-    let ours = scenario.ours(WorkerOptions { max_stalls: 1, ..quick() }).await;
+    let ours = scenario.ours(quick().max_stalls(1)).await;
     let now = scenario.once_in("failed", 1).await;
     assert!(ours.runs().is_empty());
     let hash = now.hash(&id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Retention, WorkerOptions};
+use examhall_queue::Retention;
 use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ async fn a12_result_null_is_read_by_queue_events(scenario: &Scenario) {
 
 async fn a19_idle_worker_is_woken_by_a_job_of_node(scenario: &Scenario) {
     let drain_delay = Duration::from_secs(DRAIN_DELAY);
-    let ours = scenario.ours(WorkerOptions { drain_delay, ..quick() }).await;
+    let ours = scenario.ours(quick().drain_delay(drain_delay)).await;
     // Long enough for a block to end without a job.
     tokio::time::sleep(Duration::from_secs(DRAIN_DELAY + 2)).await;
     let added = now_ms();
@@ -95,8 +95,8 @@ async fn a20_node_sees_progress_and_the_newest_log_lines(scenario: &Scenario) {
 
 async fn a21_finished_jobs_are_kept_as_their_options_say(scenario: &Scenario) {
     scenario.node.listen().await;
-    let remove = Some(Retention::Remove);
-    let ours = scenario.ours(WorkerOptions { remove_on_complete: remove, remove_on_fail: remove, ..quick() }).await;
+    let remove = Retention::Remove;
+    let ours = scenario.ours(quick().remove_on_complete(remove).remove_on_fail(remove)).await;
     for (option, state, data) in [
         ("removeOnComplete", "completed", json!({"value": {"kept": 1}})),
         ("removeOnFail", "failed", json!({"unrecoverable": "no"})),

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Connection, Error, JobOptions, Queue};
+use examhall_queue::{Backoff, Connection, Error, JobOptions, Queue, RetryPolicy};
 use examhall_testkit::Redis;
 use serde_json::{Value, json};
 
@@ -33,7 +32,7 @@ async fn plain_job_is_stored_in_wait_in_bullmqs_layout() {
 async fn prioritized_jobs_are_sorted_by_priority_and_arrival() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1a", 1), ("p1b", 1), ("p2", 2)] {
-        bench.add(JobOptions { priority, ..named(id) }).await;
+        bench.add(named(id).priority(priority)).await;
     }
     let order: Vec<String> = bench.redis.cmd("ZRANGE bull:email:prioritized 0 -1").await;
     assert_eq!(order, ["p1a", "p1b", "p2", "p5"]);
@@ -45,7 +44,7 @@ async fn prioritized_jobs_are_sorted_by_priority_and_arrival() {
 #[tokio::test]
 async fn delayed_job_is_scored_by_its_due_time() {
     let bench = Bench::start().await;
-    let options = JobOptions { delay: Duration::from_secs(2), priority: 3, ..JobOptions::default() };
+    let options = JobOptions::default().delay(Duration::from_secs(2)).priority(3);
     let id = bench.add(options).await;
     let timestamp: i64 = bench.field(&id, "timestamp").await.expect("a field").parse().expect("a number");
     let scores: [String; 2] =
@@ -82,7 +81,7 @@ async fn invalid_ids_and_priorities_are_rejected_before_a_write() {
         let refused = bench.queue.add(job(named(id))).await;
         assert!(matches!(refused, Err(Error::BadJobId { .. })), "{id:?}: {refused:?}");
     }
-    let refused = bench.queue.add(job(JobOptions { priority: 2_097_152, ..JobOptions::default() })).await;
+    let refused = bench.queue.add(job(JobOptions::default().priority(2_097_152))).await;
     assert!(matches!(refused, Err(Error::BadPriority(2_097_152))), "{refused:?}");
     assert_eq!(bench.redis.cmd::<i64>("DBSIZE").await, 0);
     let connection = bench.queue.connection().clone();
@@ -127,8 +126,8 @@ async fn add_fails_at_once_while_redis_is_unreachable() {
 #[tokio::test]
 async fn options_are_written_with_bullmqs_names() {
     let bench = Bench::start().await;
-    let retry = RetryPolicy { attempts: 5, backoff: Backoff::exponential(Duration::from_secs(1)) };
-    let id = bench.add(JobOptions { retry, keep_logs: Some(5), ..JobOptions::default() }).await;
+    let retry = RetryPolicy::new(5, Backoff::exponential(Duration::from_secs(1)));
+    let id = bench.add(JobOptions::default().retry(retry).keep_logs(5)).await;
     let opts: Value = serde_json::from_str(&bench.field(&id, "opts").await.expect("a field")).expect("JSON");
     assert_eq!(opts, json!({"attempts": 5, "backoff": {"type": "exponential", "delay": 1000}, "kl": 5}));
 }
@@ -137,8 +136,8 @@ async fn options_are_written_with_bullmqs_names() {
 async fn jobs_are_counted_by_state() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
-    bench.add(JobOptions { priority: 1, ..JobOptions::default() }).await;
-    let id = bench.add(JobOptions { delay: Duration::from_secs(9), ..JobOptions::default() }).await;
+    bench.add(JobOptions::default().priority(1)).await;
+    let id = bench.add(JobOptions::default().delay(Duration::from_secs(9))).await;
     let due = bench.field(&id, "timestamp").await.and_then(|ms| ms.parse::<i64>().ok()).map(|ms| ms + 9000);
     let counts = bench.queue.counts().await.expect("counted");
     assert_eq!((counts.waiting, counts.prioritized, counts.delayed, counts.next_due), (1, 1, 1, due));

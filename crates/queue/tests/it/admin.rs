@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_queue::{Attempts, Error, Failure, Job, JobOptions, ListOrder, Outcome, RateLimit, State, WorkerOptions};
+use examhall_queue::{Attempts, Error, Failure, Job, JobOptions, ListOrder, Outcome, RateLimit, State};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +17,12 @@ async fn one_of_each() -> Bench {
     bench.drain(handler).await;
     bench.add(named("ready")).await;
     bench.add(urgent("urgent", 2)).await;
-    bench.add(JobOptions { delay: Duration::from_hours(1), ..urgent("later", 4) }).await;
+    bench.add(urgent("later", 4).delay(Duration::from_hours(1))).await;
     bench
 }
 
 fn urgent(id: &str, priority: u32) -> JobOptions {
-    JobOptions { priority, ..named(id) }
+    named(id).priority(priority)
 }
 
 async fn ids(bench: &Bench, state: State, order: ListOrder) -> Vec<String> {
@@ -98,7 +98,7 @@ async fn retry_failed_filters_by_reason_and_keeps_priorities() {
         let reason = if job.id.ends_with('7') { "550 no such user" } else { "451 try later" };
         Outcome::Failed(Failure::new(reason))
     };
-    let worker = bench.worker(WorkerOptions { concurrency: 100, ..quick() }, handler).await;
+    let worker = bench.worker(quick().concurrency(100), handler).await;
     worker.drain(Duration::ZERO, CancellationToken::new()).await;
     assert_eq!(bench.queue.retry_failed(Some("451"), Attempts::Reset).await.expect("retried"), 1080);
     let counts = bench.queue.counts().await.expect("counted");
@@ -117,7 +117,7 @@ async fn promoted_job_keeps_its_priority() {
     bench.queue.promote("later").await.expect("promoted");
     assert_eq!(ids(&bench, State::Prioritized, ListOrder::OldestFirst).await, ["urgent", "later"]);
     assert!(matches!(bench.queue.promote("later").await, Err(Error::WrongState { .. })));
-    bench.add(JobOptions { delay: Duration::from_hours(1), ..JobOptions::default() }).await;
+    bench.add(JobOptions::default().delay(Duration::from_hours(1))).await;
     assert_eq!(bench.queue.promote_all().await.expect("promoted"), 1);
     assert_eq!(bench.queue.counts().await.expect("counted").delayed, 0);
 }

@@ -17,8 +17,7 @@ async fn runs(url: &str, prefix: &str) -> u64 {
     let queue: Queue<Value> = Queue::new(connection, prefix, "email").expect("good names");
     queue.check_server().await.expect("suitable");
     queue.add(job(JobOptions::default())).await.expect("added");
-    let blocking = Connection::open(url).expect("a good URL");
-    let worker = examhall_queue::Worker::new(queue, blocking, quick(), done);
+    let worker = examhall_queue::Worker::new(queue, quick(), done).expect("good options");
     worker.drain(Duration::ZERO, tokio_util::sync::CancellationToken::new()).await.completed
 }
 

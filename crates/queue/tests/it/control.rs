@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{Deduplication, Job, JobOptions, Outcome, WorkerOptions};
+use examhall_queue::{Deduplication, Job, JobOptions, Outcome};
 use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -31,7 +31,7 @@ async fn concurrency_of_a_running_worker_changes() {
             Outcome::Completed(Value::Null)
         }
     };
-    let worker = bench.worker(WorkerOptions { concurrency: 2, ..quick() }, handler).await;
+    let worker = bench.worker(quick().concurrency(2), handler).await;
     let (control, stop) = (worker.control(), CancellationToken::new());
     let worker = tokio::spawn(worker.run(stop.clone()));
     let at_once = async |jobs| {
@@ -61,7 +61,7 @@ async fn concurrency_of_a_running_worker_changes() {
 #[tokio::test]
 async fn deduplication_lasts_until_the_end_or_its_ttl() {
     let bench = Bench::start().await;
-    let deduplicated = |deduplication| JobOptions { deduplication: Some(deduplication), ..JobOptions::default() };
+    let deduplicated = |deduplication| JobOptions::default().deduplication(deduplication);
     let simple = || deduplicated(Deduplication::simple("resend:7"));
     assert_eq!([bench.add(simple()).await, bench.add(simple()).await], ["1", "1"]);
     let ttl = || deduplicated(Deduplication::ttl("reset:7", Duration::from_hours(1)));

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Error, Event, Failure, Job, JobOptions, Outcome, Position, State};
+use examhall_queue::{Backoff, Error, Event, Failure, Job, Outcome, Position, RetryPolicy, State};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +14,8 @@ async fn run_all<H: examhall_queue::Handler<Value>>(bench: &Bench, handler: H) {
 async fn events_of_a_job_are_read_in_order() {
     let bench = Bench::start().await;
     let mut events = bench.queue.events(connect(&bench.redis).await, Position::Now).await.expect("read");
-    let retry = RetryPolicy { attempts: 2, backoff: Backoff::fixed(Duration::from_millis(20)) };
-    bench.add(JobOptions { retry, ..named("a") }).await;
+    let retry = RetryPolicy::new(2, Backoff::fixed(Duration::from_millis(20)));
+    bench.add(named("a").retry(retry)).await;
     run_all(&bench, |job: Job<Value>| async move {
         job.claim.set_progress(&json!({"step": "x"})).await.expect("noted");
         if job.attempts_made == 0 { Outcome::Failed(Failure::new("boom")) } else { Outcome::Completed(json!(7)) }
@@ -84,7 +83,7 @@ async fn wait_for_end_returns_the_ended_job() {
 #[tokio::test]
 async fn log_keeps_as_many_lines_as_the_options_say() {
     let bench = Bench::start().await;
-    bench.add(JobOptions { keep_logs: Some(2), ..named("a") }).await;
+    bench.add(named("a").keep_logs(2)).await;
     run_all(&bench, |job: Job<Value>| async move {
         for line in ["one", "two", "three"] {
             job.claim.log(line).await.expect("noted");

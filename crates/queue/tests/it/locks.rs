@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{JobOptions, Outcome, WorkerOptions};
+use examhall_queue::{JobOptions, Outcome};
 use examhall_testkit::eventually;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ async fn lock_is_renewed_while_its_handler_runs() {
     bench.add(JobOptions::default()).await;
     let (gate, handler) = gated();
     let lock = Duration::from_secs(2);
-    let options = WorkerOptions { lock, stalled_interval: lock, ..quick() };
+    let options = quick().lock(lock).stalled_interval(lock);
     let (_stop, _running) = bench.run_with(options, handler).await;
     let mut clock = tokio::time::interval(Duration::from_millis(50));
     bench.active(1).await;
@@ -38,8 +38,8 @@ async fn lock_is_renewed_while_its_handler_runs() {
 #[tokio::test]
 async fn job_of_a_vanished_worker_is_recovered_with_its_priority() {
     let bench = Bench::start().await;
-    let id = bench.add(JobOptions { priority: 3, ..JobOptions::default() }).await;
-    let options = WorkerOptions { lock: Duration::from_secs(1), ..quick() };
+    let id = bench.add(JobOptions::default().priority(3)).await;
+    let options = quick().lock(Duration::from_secs(1));
     let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending()).await;
     bench.active(1).await;
     vanishing.abort(); // it renews no lock and reports nothing from now on

@@ -51,7 +51,7 @@ impl Bench {
     }
 
     async fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
-        Worker::new(self.queue.clone(), connect(&self.redis).await, options, handler)
+        Worker::new(self.queue.clone(), options, handler).expect("good options")
     }
 
     /// Runs jobs until nothing is left to do at once.
@@ -103,7 +103,7 @@ async fn connect(redis: &Redis) -> Connection {
 }
 
 fn job(options: JobOptions) -> NewJob<Value> {
-    NewJob { name: "send-email".into(), data: serde_json::json!({"to": "ü@x.example"}), options }
+    NewJob::new("send-email", serde_json::json!({"to": "ü@x.example"})).options(options)
 }
 
 /// A handler that completes every job.
@@ -126,20 +126,15 @@ fn gated() -> (Arc<Semaphore>, impl Handler<Value>) {
 }
 
 fn named(id: &str) -> JobOptions {
-    JobOptions { job_id: Some(id.into()), ..JobOptions::default() }
+    JobOptions::default().job_id(id)
 }
 
 /// Options for most tests: a worker that gets no CPU time for some seconds keeps its jobs.
 fn quick() -> WorkerOptions {
-    WorkerOptions {
-        lock: Duration::from_secs(4),
-        stalled_interval: Duration::from_secs(4),
-        name: "rust-1".into(),
-        ..WorkerOptions::default()
-    }
+    WorkerOptions::default().lock(Duration::from_secs(4)).stalled_interval(Duration::from_secs(4)).name("rust-1")
 }
 
 /// As [`quick`], for tests in which a job loses its worker.
 fn watchful() -> WorkerOptions {
-    WorkerOptions { stalled_interval: Duration::from_millis(500), ..quick() }
+    quick().stalled_interval(Duration::from_millis(500))
 }

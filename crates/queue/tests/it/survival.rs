@@ -43,9 +43,7 @@ fn now() -> i64 {
 }
 
 async fn add_many(bench: &Bench, count: u32) {
-    let jobs: Vec<_> = (0..count)
-        .map(|n| NewJob { name: "greet".into(), data: json!({"n": n}), options: JobOptions::default() })
-        .collect();
+    let jobs: Vec<_> = (0..count).map(|n| NewJob::new("greet", json!({"n": n}))).collect();
     bench.queue.add_all(&jobs).await.expect("added");
 }
 
@@ -232,7 +230,7 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Outcome::Completed(Value::Null)
         };
-        let options = examhall_queue::WorkerOptions { lock: Duration::from_secs(5), ..watchful() };
+        let options = watchful().lock(Duration::from_secs(5));
         let worker = tokio::spawn(bench.worker(options, handler).await.run(CancellationToken::new()));
         Self { stop, producer, worker }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_queue::{Job, JobOptions, Outcome, WorkerOptions};
+use examhall_queue::{Job, Outcome};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use crate::{Bench, done, named, quick};
 #[tokio::test]
 async fn full_worker_passes_its_wake_up_on() {
     let bench = Bench::start().await;
-    let never = WorkerOptions { drain_delay: Duration::from_mins(10), ..quick() };
+    let never = quick().drain_delay(Duration::from_mins(10));
     let gate = Arc::new(Semaphore::new(0));
     let held = gate.clone();
     let holding = move |job: Job<Value>| {
@@ -24,7 +24,7 @@ async fn full_worker_passes_its_wake_up_on() {
             Outcome::Completed(Value::Null)
         }
     };
-    let full = bench.worker(WorkerOptions { concurrency: 2, ..never.clone() }, holding).await;
+    let full = bench.worker(never.clone().concurrency(2), holding).await;
     tokio::spawn(full.run(CancellationToken::new()));
     bench.add(named("first")).await;
     bench.active(1).await;
@@ -48,7 +48,7 @@ async fn full_worker_passes_its_wake_up_on() {
 async fn blocked_worker_is_woken_by_ready_and_due_jobs() {
     let bench = Bench::start().await;
     let (ran, mut ids) = mpsc::unbounded_channel();
-    let options = WorkerOptions { drain_delay: Duration::from_mins(2), ..quick() };
+    let options = quick().drain_delay(Duration::from_mins(2));
     let handler = move |job: Job<Value>| {
         ran.send(job.id).expect("the test listens");
         async { Outcome::Completed(Value::Null) }
@@ -57,7 +57,7 @@ async fn blocked_worker_is_woken_by_ready_and_due_jobs() {
     bench.blocked(1).await;
     let started = std::time::Instant::now();
     let delay = Duration::from_secs(2);
-    bench.add(JobOptions { delay, ..named("later") }).await;
+    bench.add(named("later").delay(delay)).await;
     bench.add(named("now")).await;
     assert_eq!(ids.recv().await.as_deref(), Some("now"));
     assert_eq!(ids.recv().await.as_deref(), Some("later"));

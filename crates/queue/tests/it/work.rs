@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_core::{Backoff, RetryPolicy};
-use examhall_queue::{Failure, Job, JobOptions, Outcome, Retention, WorkerOptions};
+use examhall_queue::{Backoff, Error, Failure, Job, JobOptions, Outcome, Retention, RetryPolicy, Worker};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Bench, done, gated, named, quick};
 
 fn retried(attempts: u32, backoff: Backoff) -> JobOptions {
-    JobOptions { retry: RetryPolicy { attempts, backoff }, ..JobOptions::default() }
+    JobOptions::default().retry(RetryPolicy::new(attempts, backoff))
 }
 
 #[tokio::test]
@@ -38,14 +37,14 @@ async fn completed_job_has_its_value_and_times() {
 async fn jobs_without_priority_run_first() {
     let bench = Bench::start().await;
     for (id, priority) in [("p5", 5), ("p1", 1), ("none-a", 0), ("p2", 2), ("none-b", 0)] {
-        bench.add(JobOptions { priority, ..named(id) }).await;
+        bench.add(named(id).priority(priority)).await;
     }
     let (ran, mut order) = mpsc::unbounded_channel();
     let handler = move |job: Job<Value>| {
         ran.send(job.id).expect("the test listens");
         async { Outcome::Completed(Value::Null) }
     };
-    let options = WorkerOptions { concurrency: 1, ..quick() };
+    let options = quick().concurrency(1);
     bench.worker(options, handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
     let mut ids = Vec::new();
     while let Ok(id) = order.try_recv() {
@@ -77,12 +76,12 @@ async fn failed_job_is_retried_until_no_attempt_is_left() {
 #[tokio::test]
 async fn retry_keeps_the_priority() {
     let bench = Bench::start().await;
-    let options = JobOptions { priority: 4, ..retried(2, Backoff::fixed(Duration::ZERO)) };
+    let options = retried(2, Backoff::fixed(Duration::ZERO)).priority(4);
     let id = bench.add(options).await;
     let (reached, mut priorities) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(1));
     let open = Arc::clone(&gate);
-    let options = WorkerOptions { concurrency: 1, ..quick() };
+    let options = quick().concurrency(1);
     let handler = move |job: Job<Value>| {
         let (reached, gate) = (reached.clone(), Arc::clone(&gate));
         async move {
@@ -133,13 +132,13 @@ async fn unreadable_job_fails_with_a_reason_and_the_next_runs() {
 #[tokio::test]
 async fn completed_jobs_are_kept_as_their_retention_says() {
     let bench = Bench::start().await;
-    let removed = JobOptions { remove_on_complete: Some(Retention::Remove), ..JobOptions::default() };
-    let newest = JobOptions { remove_on_complete: Some(Retention::Newest(2)), ..JobOptions::default() };
+    let removed = JobOptions::default().remove_on_complete(Retention::Remove);
+    let newest = JobOptions::default().remove_on_complete(Retention::Newest(2));
     bench.add(removed).await;
     for _ in 0..3 {
         bench.add(newest.clone()).await;
     }
-    let options = WorkerOptions { concurrency: 1, ..quick() };
+    let options = quick().concurrency(1);
     let drained = bench.worker(options, done).await.drain(Duration::ZERO, CancellationToken::new()).await;
     assert_eq!(drained.completed, 4);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:completed 0 -1").await, ["3", "4"]);
@@ -153,7 +152,7 @@ async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
         bench.add(JobOptions::default()).await;
     }
     let (gate, handler) = gated();
-    let (stop, running) = bench.run_with(WorkerOptions { concurrency: 2, ..quick() }, handler).await;
+    let (stop, running) = bench.run_with(quick().concurrency(2), handler).await;
     bench.active(2).await;
     stop.cancel();
     gate.add_permits(3);
@@ -165,8 +164,8 @@ async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
 #[tokio::test]
 async fn job_is_released_after_the_grace_period() {
     let bench = Bench::start().await;
-    let id = bench.add(JobOptions { priority: 2, ..retried(1, Backoff::fixed(Duration::ZERO)) }).await;
-    let options = WorkerOptions { grace: Duration::from_millis(50), ..quick() };
+    let id = bench.add(retried(1, Backoff::fixed(Duration::ZERO)).priority(2)).await;
+    let options = quick().grace(Duration::from_millis(50));
     let (stop, running) = bench.run_with(options, |_| std::future::pending()).await;
     bench.active(1).await;
     stop.cancel();
@@ -213,4 +212,18 @@ async fn drain_waits_for_near_retries_and_counts_far_ones() {
     };
     let drained = bench.worker(quick(), handler).await.drain(Duration::from_secs(15), CancellationToken::new()).await;
     assert_eq!((drained.completed, drained.retried_later, drained.failed.len()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn worker_with_unusable_options_is_refused() {
+    let bench = Bench::start().await;
+    for (option, options) in [
+        ("lock", quick().lock(Duration::ZERO)),
+        ("lock", quick().lock(Duration::MAX)),
+        ("stalled_interval", quick().stalled_interval(Duration::ZERO)),
+        ("grace", quick().grace(Duration::MAX)),
+    ] {
+        let refused = Worker::new(bench.queue.clone(), options, done).err();
+        assert!(matches!(refused, Some(Error::BadWorkerOption { option: of, .. }) if of == option), "{refused:?}");
+    }
 }

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("redis", &[]),
     ("store", &["core"]),
     ("cache", &["redis", "core"]),
-    ("queue", &["redis", "core"]),
+    ("queue", &["redis"]),
     ("delivery", &["redis", "core"]),
     ("api", &["store", "cache", "queue", "delivery", "redis", "boot", "core"]),
     ("mailer", &["queue", "delivery", "redis", "boot", "core"]),

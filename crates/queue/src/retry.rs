@@ -3,7 +3,17 @@
 use std::time::Duration;
 
 /// How often a job runs, and its backoff between runs.
+/// ```
+/// use examhall_queue::{AfterFailure, Backoff, RetryPolicy};
+/// use std::time::Duration;
+///
+/// let policy = RetryPolicy::new(3, Backoff::exponential(Duration::from_secs(2)));
+/// assert_eq!(policy.after_failure(1, 0.5), AfterFailure::RetryAfter(Duration::from_secs(2)));
+/// assert_eq!(policy.after_failure(2, 0.5), AfterFailure::RetryAfter(Duration::from_secs(4)));
+/// assert_eq!(policy.after_failure(3, 0.5), AfterFailure::GiveUp);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Runs in all, the first one included, as BullMQ counts. 0 means 1.
     pub attempts: u32,
@@ -13,6 +23,7 @@ pub struct RetryPolicy {
 
 /// Delay between two runs, by BullMQ's formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// How delays grow.
     pub kind: BackoffKind,
@@ -24,6 +35,7 @@ pub struct Backoff {
 
 /// How delays grow from one failure to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackoffKind {
     /// Each delay is as long as the first.
     Fixed,
@@ -33,6 +45,7 @@ pub enum BackoffKind {
 
 /// What to do with a job whose run has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AfterFailure {
     /// No run is left.
     GiveUp,
@@ -41,6 +54,11 @@ pub enum AfterFailure {
 }
 
 impl RetryPolicy {
+    /// Up to `attempts` runs, the first one included, with this backoff between them.
+    pub const fn new(attempts: u32, backoff: Backoff) -> Self {
+        Self { attempts, backoff }
+    }
+
     /// Decides after the `failures`-th failed run, including the one just ended; `sample` is a random sample in [0, 1).
     pub fn after_failure(&self, failures: u32, sample: f64) -> AfterFailure {
         if failures >= self.attempts {
@@ -63,6 +81,13 @@ impl Backoff {
     /// Constant delays.
     pub const fn fixed(delay: Duration) -> Self {
         Self { kind: BackoffKind::Fixed, delay, jitter: 0.0 }
+    }
+
+    /// The same delays with a random part of each, 0 to 1: with 0.25 a delay of 8 s lasts between 6 and 8 s.
+    #[must_use]
+    pub const fn jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
     }
 
     /// Returns the delay after the `failures`-th failure (the first is 1), in whole milliseconds; `sample` is in [0, 1).
