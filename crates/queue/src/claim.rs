@@ -1,7 +1,7 @@
 //! A worker's lease on a job.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,9 @@ struct State {
     lease: Lease,
     client: Option<Client>,
     revoked: CancellationToken,
+    cancelled: CancellationToken,
+    /// Why it was cancelled.
+    reason: OnceLock<String>,
     /// Until when the lock is known to hold.
     until: Mutex<Instant>,
 }
@@ -67,7 +70,8 @@ impl Claim {
 
     fn with(lease: Lease, client: Option<Client>) -> Self {
         let until = Mutex::new(Instant::now() + lease.duration);
-        Self { state: Arc::new(State { lease, client, revoked: CancellationToken::new(), until }) }
+        let (revoked, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        Self { state: Arc::new(State { lease, client, revoked, cancelled, reason: OnceLock::new(), until }) }
     }
 
     /// Returns whether another worker may have the job: its lock is gone, or was not renewed in time.
@@ -81,6 +85,39 @@ impl Claim {
             let until = tokio::time::Instant::from_std(self.until());
             let _ = tokio::time::timeout_at(until, self.state.revoked.cancelled()).await;
         }
+    }
+
+    /// Waits until the job [is cancelled](crate::WorkerControl::cancel_job), and returns the reason. A handler that does
+    /// not wait for that is not interrupted.
+    /// ```no_run
+    /// # use examhall_queue::{Failure, Job, Outcome};
+    /// # async fn convert(_: &str) -> usize { 0 }
+    /// async fn handle(job: Job<String>) -> Outcome {
+    ///     tokio::select! {
+    ///         pages = convert(&job.data) => Outcome::Completed(pages.into()),
+    ///         reason = job.claim.cancelled() => Outcome::Unrecoverable(Failure::new(reason)),
+    ///     }
+    /// }
+    /// ```
+    pub async fn cancelled(&self) -> String {
+        self.state.cancelled.cancelled().await;
+        self.cancel_reason().unwrap_or_default().to_owned()
+    }
+
+    /// Returns why the job was cancelled, if it was.
+    pub fn cancel_reason(&self) -> Option<&str> {
+        self.state.reason.get().map(String::as_str)
+    }
+
+    /// Returns a token that is cancelled with the job, to pass on to what the handler calls.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.state.cancelled.child_token()
+    }
+
+    /// Cancels the job; the first reason counts.
+    pub(crate) fn cancel(&self, reason: &str) {
+        self.state.reason.get_or_init(|| reason.to_owned());
+        self.state.cancelled.cancel();
     }
 
     /// Stores the job's progress, any JSON, for `QueueEvents` and dashboards.

@@ -96,6 +96,11 @@ impl TakenJob {
         self.number(Field::AttemptsMade)
     }
 
+    /// Runs that have started, this one included.
+    pub(crate) fn attempts_started(&self) -> u32 {
+        self.number(Field::AttemptsStarted).saturating_add(1)
+    }
+
     pub(crate) fn deduplication_id(&self) -> String {
         self.text(Field::DeduplicationId)
     }
@@ -137,7 +142,7 @@ impl TakenJob {
             timestamp: self.text(Field::Timestamp).parse().unwrap_or_default(),
             retried_on: self.text(Field::RetriedOn).parse().ok(),
             attempts_made: self.attempts_made(),
-            attempts_started: self.number(Field::AttemptsStarted).saturating_add(1),
+            attempts_started: self.attempts_started(),
             stalls: self.number(Field::Stalls),
             claim,
         })

@@ -32,6 +32,8 @@ pub struct JobOptions {
     pub delay: Duration,
     /// Number of attempts, and the backoff between them.
     pub retry: RetryPolicy,
+    /// Name of a backoff of the worker's, instead of the kind in `retry`; BullMQ's `backoff: {type: 'name', delay}`.
+    pub backoff_strategy: Option<String>,
     /// How long it is kept once completed; forever if absent.
     pub remove_on_complete: Option<Retention>,
     /// How long it is kept once failed for good; forever if absent.
@@ -89,6 +91,7 @@ impl Default for JobOptions {
             priority: 0,
             delay: Duration::ZERO,
             retry: RetryPolicy { attempts: 0, backoff: Backoff::fixed(Duration::ZERO) },
+            backoff_strategy: None,
             remove_on_complete: None,
             remove_on_fail: None,
             stack_trace_limit: None,
@@ -165,6 +168,14 @@ impl JobOptions {
         self
     }
 
+    /// Names a backoff of the worker's, which gets `delay`.
+    #[must_use]
+    pub fn backoff_strategy(mut self, name: impl Into<String>, delay: Duration) -> Self {
+        self.backoff_strategy = Some(name.into());
+        self.retry.backoff = Backoff::fixed(delay);
+        self
+    }
+
     /// Sets how long it is kept once completed.
     #[must_use]
     pub fn remove_on_complete(mut self, retention: Retention) -> Self {
@@ -219,7 +230,7 @@ impl JobOptions {
         let mut opts = Map::new();
         opts.insert("attempts".into(), self.retry.attempts.into());
         let mut put = |name: &str, value: Option<Value>| value.and_then(|value| opts.insert(name.into(), value));
-        put("backoff", backoff_to_json(&self.retry.backoff));
+        put("backoff", backoff_to_json(&self.retry.backoff, self.backoff_strategy.as_deref()));
         put("delay", (!self.delay.is_zero()).then(|| millis(self.delay).into()));
         put("priority", (self.priority > 0).then(|| self.priority.into()));
         put("jobId", self.job_id.as_deref().map(Value::from));
@@ -246,6 +257,7 @@ impl JobOptions {
                 attempts: number("attempts").unwrap_or(0),
                 backoff: opts.get("backoff").map_or(Backoff::fixed(Duration::ZERO), backoff_from_json),
             },
+            backoff_strategy: opts.get("backoff").and_then(strategy_from_json),
             remove_on_complete: opts.get("removeOnComplete").and_then(Retention::from_json),
             remove_on_fail: opts.get("removeOnFail").and_then(Retention::from_json),
             stack_trace_limit: number("stackTraceLimit"),
@@ -296,14 +308,14 @@ impl Retention {
     }
 }
 
-fn backoff_to_json(backoff: &Backoff) -> Option<Value> {
-    if backoff.delay.is_zero() {
+fn backoff_to_json(backoff: &Backoff, strategy: Option<&str>) -> Option<Value> {
+    if backoff.delay.is_zero() && strategy.is_none() {
         return None;
     }
-    let kind = match backoff.kind {
-        BackoffKind::Fixed => "fixed",
+    let kind = strategy.unwrap_or(match backoff.kind {
         BackoffKind::Exponential => "exponential",
-    };
+        _ => "fixed",
+    });
     let mut json = json!({"type": kind, "delay": millis(backoff.delay)});
     if backoff.jitter > 0.0 {
         json["jitter"] = backoff.jitter.into();
@@ -311,7 +323,8 @@ fn backoff_to_json(backoff: &Backoff) -> Option<Value> {
     Some(json)
 }
 
-/// Reads a bare number as a fixed backoff, and an unknown type as none: the attempts limit the retries.
+/// Reads a bare number as a fixed backoff, and so the delay of a backoff of another name, in case the worker has none of
+/// that name.
 fn backoff_from_json(value: &Value) -> Backoff {
     if let Some(delay) = duration(value) {
         return Backoff::fixed(delay);
@@ -321,8 +334,14 @@ fn backoff_from_json(value: &Value) -> Backoff {
     match value.get("type").and_then(Value::as_str) {
         Some("fixed") => Backoff { jitter, ..Backoff::fixed(delay) },
         Some("exponential") => Backoff { jitter, ..Backoff::exponential(delay) },
-        _ => Backoff::fixed(Duration::ZERO),
+        _ => Backoff::fixed(delay),
     }
+}
+
+/// Reads the name of a backoff that is none of BullMQ's own.
+fn strategy_from_json(value: &Value) -> Option<String> {
+    let name = value.get("type")?.as_str()?;
+    (!matches!(name, "fixed" | "exponential")).then(|| name.to_owned())
 }
 
 fn duration(value: &Value) -> Option<Duration> {
@@ -345,6 +364,7 @@ mod tests {
             retry: RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) },
             remove_on_complete: Some(Retention::For { age: Duration::from_hours(24), count: None }),
             remove_on_fail: Some(Retention::Newest(500)),
+            backoff_strategy: None,
             stack_trace_limit: Some(5),
             keep_logs: Some(7),
             lifo: true,
@@ -384,7 +404,7 @@ mod tests {
         assert_eq!(retention(json!("all")), None);
         let backoff = |wire: Value| JobOptions::from_json(&json!({ "backoff": wire })).retry.backoff;
         assert_eq!(backoff(json!(50)), Backoff::fixed(Duration::from_millis(50)));
-        assert_eq!(backoff(json!({"type": "nope", "delay": 50})), Backoff::fixed(Duration::ZERO));
+        assert_eq!(backoff(json!({"type": "nope", "delay": 50})), Backoff::fixed(Duration::from_millis(50)));
         assert_eq!(backoff(json!({"type": "exponential"})), Backoff::exponential(Duration::ZERO));
         assert_eq!(backoff(json!(-5)), Backoff::fixed(Duration::ZERO));
         assert_eq!(JobOptions::from_json(&json!([1])), JobOptions::default());

@@ -10,12 +10,15 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::in_flight::InFlight;
+
 /// Controls a running worker. Cheap to clone; has no effect once the worker has ended.
 #[derive(Clone, Debug)]
 pub struct WorkerControl {
     concurrency: watch::Sender<usize>,
     iterated: Arc<Mutex<Instant>>,
     pub(super) counters: Counters,
+    in_flight: InFlight,
 }
 
 /// Numbers of jobs since a worker's start.
@@ -28,6 +31,9 @@ pub struct Tally {
     pub failed: u64,
     /// Jobs of vanished workers that it recovered.
     pub recovered: u64,
+    /// Runs whose end was not recorded: the job was no longer this worker's, or Redis was unreachable until the worker
+    /// stopped. Another worker may run the job again.
+    pub lost: u64,
 }
 
 /// Counters of a [`Tally`], shared by their clones.
@@ -36,6 +42,7 @@ pub(super) struct Counters {
     pub(super) completed: Counter,
     pub(super) failed: Counter,
     pub(super) recovered: Counter,
+    pub(super) lost: Counter,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,10 +59,10 @@ impl Counter {
 }
 
 impl WorkerControl {
-    pub(super) fn new(concurrency: usize) -> (Self, watch::Receiver<usize>) {
+    pub(super) fn new(concurrency: usize, in_flight: InFlight) -> (Self, watch::Receiver<usize>) {
         let (concurrency, changes) = watch::channel(concurrency);
         let iterated = Arc::new(Mutex::new(Instant::now()));
-        (Self { concurrency, iterated, counters: Counters::default() }, changes)
+        (Self { concurrency, iterated, counters: Counters::default(), in_flight }, changes)
     }
 
     /// Sets how many jobs it may run at once. Running jobs continue; with 0 it takes no more.
@@ -74,13 +81,29 @@ impl WorkerControl {
         self.iterated.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
+    /// Notifies the handler of a running job that it should end, by [`Claim::cancelled`](crate::Claim::cancelled), and
+    /// returns whether this worker runs the job. The handler decides on the outcome, as in BullMQ: a failure is retried as
+    /// the job's options say.
+    pub fn cancel_job(&self, id: &str, reason: &str) -> bool {
+        self.in_flight.cancel(id, reason)
+    }
+
+    /// Notifies the handlers of all running jobs that they should end, and returns their number.
+    pub fn cancel_all_jobs(&self, reason: &str) -> usize {
+        let claims = self.in_flight.all();
+        for claim in &claims {
+            claim.cancel(reason);
+        }
+        claims.len()
+    }
+
     pub(super) fn iterate(&self) {
         *self.iterated.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Returns the numbers of jobs so far.
     pub fn tally(&self) -> Tally {
-        let Counters { completed, failed, recovered } = &self.counters;
-        Tally { completed: completed.get(), failed: failed.get(), recovered: recovered.get() }
+        let Counters { completed, failed, recovered, lost } = &self.counters;
+        Tally { completed: completed.get(), failed: failed.get(), recovered: recovered.get(), lost: lost.get() }
     }
 }

@@ -30,6 +30,11 @@ impl InFlight {
         }
     }
 
+    /// Cancels a job, and returns whether it is in flight.
+    pub(super) fn cancel(&self, id: &str, reason: &str) -> bool {
+        self.lock().get(id).map(|claim| claim.cancel(reason)).is_some()
+    }
+
     pub(super) fn all(&self) -> Vec<Claim> {
         self.lock().values().cloned().collect()
     }

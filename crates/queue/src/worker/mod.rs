@@ -10,6 +10,7 @@
 //! If jobs are short, several polls are in flight at once: Redis runs one while the worker works on another. [`plan`]
 //! decides when to poll and what to wait for; this module only carries that out.
 
+mod backoffs;
 mod blocking;
 mod control;
 mod drain;
@@ -33,6 +34,12 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::{
+    backoffs::{Backoffs, FailedRun},
+    control::{Tally, WorkerControl},
+    drain::Drained,
+    options::{Handler, WorkerOptions},
+};
 use self::{
     blocking::Blocking,
     drain::Draining,
@@ -42,11 +49,6 @@ use self::{
     plan::{Marker, Next, State, plan},
     polling::Polls,
     report::{Report, Run, RunningJob},
-};
-pub use self::{
-    control::{Tally, WorkerControl},
-    drain::Drained,
-    options::{Handler, WorkerOptions},
 };
 use crate::{Error, Queue, clock::now_ms};
 
@@ -89,8 +91,8 @@ where
             "" => client.keys().client_name(),
             name => format!("{}:w:{name}", client.keys().client_name()),
         };
-        let (control, concurrency) = WorkerControl::new(options.concurrency);
         let (identity, in_flight) = (Identity::new(), InFlight::default());
+        let (control, concurrency) = WorkerControl::new(options.concurrency, in_flight.clone());
         let maintenance = Maintenance {
             client: client.clone(),
             identity: identity.clone(),
@@ -193,6 +195,7 @@ where
             let Some(answer) = self.polls.answer().await else { break };
             self.answered(answer);
         }
+        self.control.counters.lost.add(self.reports.len());
         self.blocking.pass_on().await;
     }
 }

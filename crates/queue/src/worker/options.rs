@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Error, Failure, IntoOutcome, Job, Outcome, Retention};
+use super::Backoffs;
+use crate::{Error, Failure, Job, Outcome, Retention};
 
 /// Longest span of an option: a year.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -34,6 +35,11 @@ pub struct WorkerOptions {
     pub remove_on_complete: Option<Retention>,
     /// How long failed jobs are kept whose own options do not say; forever if absent.
     pub remove_on_fail: Option<Retention>,
+    /// Number of runs that a job may start, those that lost their worker included; BullMQ's `maxStartedAttempts`. A job
+    /// that has started as many is not retried, and one that has started more fails without a run.
+    pub max_started_attempts: Option<u32>,
+    /// Backoffs that jobs name.
+    pub backoffs: Backoffs,
 }
 
 impl Default for WorkerOptions {
@@ -48,6 +54,8 @@ impl Default for WorkerOptions {
             name: String::new(),
             remove_on_complete: None,
             remove_on_fail: None,
+            max_started_attempts: None,
+            backoffs: Backoffs::NONE,
         }
     }
 }
@@ -116,6 +124,20 @@ impl WorkerOptions {
         self
     }
 
+    /// Sets the number of runs that a job may start.
+    #[must_use]
+    pub fn max_started_attempts(mut self, runs: u32) -> Self {
+        self.max_started_attempts = Some(runs);
+        self
+    }
+
+    /// Sets the backoffs that jobs name.
+    #[must_use]
+    pub fn backoffs(mut self, backoffs: Backoffs) -> Self {
+        self.backoffs = backoffs;
+        self
+    }
+
     /// Checks what the worker's timers and Redis can take.
     pub(super) fn check(&self) -> Result<(), Error> {
         let spans = [
@@ -132,39 +154,13 @@ impl WorkerOptions {
     }
 }
 
-/// Runs jobs. Implemented by each function that takes a [`Job`] and returns a future of an [`Outcome`] or of a `Result`:
-/// ```no_run
-/// # use examhall_queue::{Error, Job, Queue, Worker, WorkerOptions};
-/// async fn convert(job: Job<String>) -> anyhow::Result<usize> {
-///     let text = std::fs::read_to_string(&job.data)?; // fails the run, which is retried as the job's options say
-///     Ok(text.len())
-/// }
-/// # fn run(queue: Queue<String>) -> Result<(), Error> {
-/// let worker = Worker::new(queue, WorkerOptions::default(), convert)?;
-/// # Ok(())
-/// # }
-/// ```
-/// A type that implements it can hold what the jobs need, and wrap another handler, as a layer around it:
-/// ```
-/// # use examhall_queue::{Handler, Job, Outcome};
-/// # use std::time::Instant;
-/// struct Timed<H>(H);
-///
-/// impl<T: Send + 'static, H: Handler<T>> Handler<T> for Timed<H> {
-///     async fn run(&self, job: Job<T>) -> Outcome {
-///         let (name, started) = (job.name.clone(), Instant::now());
-///         let outcome = self.0.run(job).await;
-///         println!("{name} took {:?}", started.elapsed());
-///         outcome
-///     }
-/// }
-/// ```
+/// Runs jobs.
 pub trait Handler<T>: Send + Sync + 'static {
-    /// Runs one job. A panic counts as [`Outcome::Failed`], with its text as the reason.
+    /// Runs one job. A panic counts as [`Outcome::Failed`].
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send;
 
-    /// Decides the outcome of a job that lost its worker too often to be run again, for the given `reason` (BullMQ's
-    /// `defa`). Fails the job by default.
+    /// Decides the outcome of a job that lost its worker, or was started, too often to be run again, for the given
+    /// `reason`. Fails the job by default.
     fn give_up(&self, _job: Job<T>, reason: String) -> impl Future<Output = Outcome> + Send {
         std::future::ready(Outcome::Unrecoverable(Failure::new(reason)))
     }
@@ -173,10 +169,9 @@ pub trait Handler<T>: Send + Sync + 'static {
 impl<T, F, R> Handler<T> for F
 where
     F: Fn(Job<T>) -> R + Send + Sync + 'static,
-    R: Future<Output: IntoOutcome> + Send,
+    R: Future<Output = Outcome> + Send,
 {
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send {
-        let running = self(job);
-        async { running.await.into_outcome() }
+        self(job)
     }
 }

@@ -14,7 +14,7 @@ use super::{
     Handler, Worker,
     plan::{Next, PollSize},
     poll::{Received, Taking, poll, reclaim},
-    report::{Report, ReportKind, Run, RunningJob},
+    report::{Report, ReportKind, Rules, Run, RunningJob},
 };
 use crate::{
     Claim, Error, Failure, Outcome,
@@ -178,7 +178,7 @@ where
         if let Some(draining) = &mut self.draining {
             draining.started(&job.id);
         }
-        let (opened, given_up) = (taken.open::<T>(options, claim), taken.deferred_failure());
+        let (opened, given_up) = (taken.open::<T>(options, claim), self.final_reason(taken));
         job.options.remove_on_complete = job.options.remove_on_complete.or(self.options.remove_on_complete);
         job.options.remove_on_fail = job.options.remove_on_fail.or(self.options.remove_on_fail);
         let handler = Arc::clone(&self.handler);
@@ -201,12 +201,23 @@ where
             Err(error) if error.is_cancelled() => (error.id(), Run::Ended(Outcome::Released)),
             Err(error) => {
                 tracing::error!(%error, "A job's handler panicked");
-                (error.id(), Run::Ended(Outcome::Failed(Failure::new(panic_reason(error)))))
+                (error.id(), Run::Ended(Outcome::Failed(Failure::new("the handler panicked"))))
             }
         };
         if let Some(job) = self.jobs.remove(&id) {
-            self.reports.push(job.conclude(run, now_ms(), fastrand::f64()));
+            let options = &self.options;
+            let rules = Rules { backoffs: &options.backoffs, max_started_attempts: options.max_started_attempts };
+            self.reports.push(job.conclude(run, rules, now_ms(), fastrand::f64()));
         }
+    }
+
+    /// Returns why a job must not be run, if it must not: it stalled or was started too often.
+    fn final_reason(&self, taken: &TakenJob) -> Option<String> {
+        let is_started_too_often = |most| taken.attempts_started() > most;
+        let started = || "job started more than allowable limit".to_owned();
+        taken
+            .deferred_failure()
+            .or_else(|| self.options.max_started_attempts.is_some_and(is_started_too_often).then(started))
     }
 
     fn settle(&mut self, report: &Report, code: Code) {
@@ -217,6 +228,7 @@ where
             (_, true) => tracing::info!(job_id = report.id, ?code, "The job had ended, or was no longer this worker's"),
             (_, false) => {
                 tracing::warn!(job_id = report.id, ?code, "The job was no longer this worker's when it ended");
+                self.control.counters.lost.add(1);
                 return;
             }
         }
@@ -229,13 +241,4 @@ where
             draining.reported(report);
         }
     }
-}
-
-/// Returns what a handler's panic says.
-fn panic_reason(error: JoinError) -> String {
-    let panic = error.try_into_panic().ok();
-    let text = panic.as_ref().and_then(|panic| {
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-    });
-    text.map_or_else(|| "the handler panicked".to_owned(), |text| format!("the handler panicked: {text}"))
 }

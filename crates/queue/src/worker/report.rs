@@ -3,7 +3,7 @@
 use crate::AfterFailure;
 use serde_json::Value;
 
-use crate::{Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob};
+use crate::{Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob};
 
 /// Number of traces to keep for a job whose options have none.
 const TRACES: usize = 10;
@@ -14,8 +14,17 @@ pub(super) struct RunningJob {
     pub(super) token: String,
     pub(super) options: JobOptions,
     attempts_made: u32,
+    attempts_started: u32,
     deduplication_id: String,
     stacktrace: Vec<String>,
+}
+
+/// What the decision needs of the worker.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) backoffs: &'a Backoffs,
+    /// Runs that a job may start, the ones that lost their worker included.
+    pub(super) max_started_attempts: Option<u32>,
 }
 
 /// How a run ended.
@@ -62,29 +71,28 @@ impl RunningJob {
             token: job.token.clone(),
             options,
             attempts_made: job.attempts_made(),
+            attempts_started: job.attempts_started(),
             deduplication_id: job.deduplication_id(),
             stacktrace: job.stacktrace(),
         }
     }
 
     /// Decides; `now` is in ms since 1970, `random` a sample of [0, 1) for the jitter.
-    pub(super) fn conclude(self, run: Run, now: i64, random: f64) -> Report {
+    pub(super) fn conclude(self, run: Run, rules: Rules<'_>, now: i64, random: f64) -> Report {
         let kind = match run {
             Run::Poisoned { reason, data, opts } => ReportKind::Poisoned { reason, data, opts },
             Run::Ended(Outcome::Completed(value)) => {
                 ReportKind::Completed { value: value.to_string(), keep: keep(self.options.remove_on_complete) }
             }
-            Run::Ended(Outcome::Failed(failure)) => {
-                match self.options.retry.after_failure(self.attempts_made + 1, random) {
-                    AfterFailure::GiveUp => self.failed(failure),
-                    AfterFailure::RetryAfter(delay) => ReportKind::Retried {
-                        traces: self.traces(&failure),
-                        reason: failure.reason,
-                        delay: millis(delay),
-                        lifo: self.options.lifo,
-                    },
-                }
-            }
+            Run::Ended(Outcome::Failed(failure)) => match self.after_failure(&failure, rules, random) {
+                AfterFailure::RetryAfter(delay) => ReportKind::Retried {
+                    traces: self.traces(&failure),
+                    reason: failure.reason,
+                    delay: millis(delay),
+                    lifo: self.options.lifo,
+                },
+                _ => self.failed(failure),
+            },
             Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(failure),
             Run::Ended(Outcome::Snoozed(span)) => {
                 ReportKind::Snoozed { delay: millis(span), due: now.saturating_add_unsigned(millis(span)) }
@@ -102,6 +110,22 @@ impl RunningJob {
         }
     }
 
+    fn after_failure(&self, failure: &Failure, rules: Rules<'_>, random: f64) -> AfterFailure {
+        let made = self.attempts_made.saturating_add(1);
+        if rules.max_started_attempts.is_some_and(|most| most <= self.attempts_started) {
+            return AfterFailure::GiveUp;
+        }
+        let by_policy = self.options.retry.after_failure(made, random);
+        match (&self.options.backoff_strategy, by_policy) {
+            (Some(name), AfterFailure::RetryAfter(_)) => {
+                let (id, options) = (self.id.as_str(), &self.options);
+                let run = FailedRun { id, options, attempts_made: made, failure };
+                rules.backoffs.after_failure(name, &run).unwrap_or(by_policy)
+            }
+            _ => by_policy,
+        }
+    }
+
     fn failed(&self, failure: Failure) -> ReportKind {
         ReportKind::Failed {
             traces: self.traces(&failure),
@@ -115,7 +139,7 @@ impl RunningJob {
     fn traces(&self, failure: &Failure) -> String {
         let limit = self.options.stack_trace_limit.map_or(TRACES, |limit| usize::try_from(limit).unwrap_or(TRACES));
         let mut traces = self.stacktrace.clone();
-        traces.push(format!("Error: {}", failure.reason));
+        traces.push(failure.trace());
         let surplus = traces.len().saturating_sub(limit);
         Value::from(traces.split_off(surplus)).to_string()
     }
@@ -187,10 +211,14 @@ mod tests {
             token: "t:1".into(),
             options,
             attempts_made,
+            attempts_started: attempts_made + 1,
             deduplication_id: "d".into(),
             stacktrace: vec!["Error: before".into()],
         }
     }
+
+    const NO_BACKOFFS: &Backoffs = &Backoffs::NONE;
+    const RULES: Rules<'_> = Rules { backoffs: NO_BACKOFFS, max_started_attempts: None };
 
     fn failed(reason: &str) -> Run {
         Run::Ended(Outcome::Failed(Failure::new(reason)))
@@ -198,21 +226,22 @@ mod tests {
 
     #[test]
     fn failure_is_retried_after_its_backoff() {
-        let report = job(3, 1).conclude(failed("boom"), 0, 0.0);
+        let report = job(3, 1).conclude(failed("boom"), RULES, 0, 0.0);
         assert_eq!(report.runs_again_after(), Some(4000));
         assert_eq!(report.to_args(), ["7", "t:1", "retried", "2", "d", "boom", TRACES, "4000"]);
     }
 
     #[test]
     fn last_failure_fails_the_job() {
-        let report = job(3, 2).conclude(failed("boom"), 0, 0.0);
+        let report = job(3, 2).conclude(failed("boom"), RULES, 0, 0.0);
         assert_eq!(report.to_args()[2..], ["failed", "3", "d", "boom", TRACES, "3 5 -1"]);
         assert_eq!(report.runs_again_after(), None);
     }
 
     #[test]
     fn unrecoverable_failure_fails_the_job_with_attempts_left() {
-        let report = job(9, 0).conclude(Run::Ended(Outcome::Unrecoverable(Failure::new("no such address"))), 0, 0.0);
+        let report =
+            job(9, 0).conclude(Run::Ended(Outcome::Unrecoverable(Failure::new("no such address"))), RULES, 0, 0.0);
         assert!(matches!(report.kind, ReportKind::Failed { .. }));
     }
 
@@ -221,19 +250,54 @@ mod tests {
         for (limit, expected) in [(1, r#"["Error: boom"]"#), (0, "[]")] {
             let mut job = job(3, 0);
             job.options.stack_trace_limit = Some(limit);
-            assert_eq!(job.conclude(failed("boom"), 0, 0.0).to_args()[6], expected);
+            assert_eq!(job.conclude(failed("boom"), RULES, 0, 0.0).to_args()[6], expected);
         }
     }
 
     #[test]
     fn snoozed_job_is_due_after_its_span() {
-        let report = job(3, 0).conclude(Run::Ended(Outcome::Snoozed(Duration::from_mins(5))), 1_000, 0.0);
+        let report = job(3, 0).conclude(Run::Ended(Outcome::Snoozed(Duration::from_mins(5))), RULES, 1_000, 0.0);
         assert_eq!(report.kind, ReportKind::Snoozed { delay: 300_000, due: 301_000 });
     }
 
     #[test]
     fn completed_job_keeps_its_value_as_json() {
-        let report = job(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), 0, 0.0);
+        let report = job(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), RULES, 0, 0.0);
         assert_eq!(report.to_args()[2..], ["completed", "1", "d", "null", "-1 -1", ""]);
+    }
+
+    #[test]
+    fn job_started_often_enough_is_not_retried() {
+        for (most, is_retried) in [(Some(1), false), (Some(2), false), (Some(3), true), (None, true)] {
+            let rules = Rules { max_started_attempts: most, ..RULES };
+            let report = job(9, 1).conclude(failed("boom"), rules, 0, 0.0);
+            assert_eq!(matches!(report.kind, ReportKind::Retried { .. }), is_retried, "{most:?}");
+        }
+    }
+
+    #[test]
+    fn named_backoff_decides_within_the_attempts() {
+        let backoffs = Backoffs::NONE
+            .with("linear", |run| AfterFailure::RetryAfter(run.options.retry.backoff.delay * run.attempts_made))
+            .with("never", |_| AfterFailure::GiveUp);
+        let rules = Rules { backoffs: &backoffs, ..RULES };
+        for (name, attempts, expected) in [
+            ("linear", 9, Some(4000)),
+            ("linear", 2, None),
+            ("never", 9, None),
+            ("unknown", 9, Some(4000)), // by the job's other options
+        ] {
+            let mut job = job(attempts, 1);
+            job.options.backoff_strategy = Some(name.to_owned());
+            let report = job.conclude(failed("boom"), rules, 0, 0.0);
+            assert_eq!(report.runs_again_after(), expected, "{name}, {attempts} attempts");
+        }
+    }
+
+    #[test]
+    fn trace_has_the_name_and_stack_of_the_failure() {
+        let failure = Failure::new("boom").name("SmtpError").stack("    at deliver");
+        let report = job(3, 2).conclude(Run::Ended(Outcome::Failed(failure)), RULES, 0, 0.0);
+        assert_eq!(report.to_args()[5..7], ["boom", r#"["Error: before","SmtpError: boom\n    at deliver"]"#]);
     }
 }

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     identity::Identity,
     poll::{Taking, poll},
-    report::{Run, RunningJob},
+    report::{Rules, Run, RunningJob},
 };
-use crate::{Error, Outcome, Queue, clock::now_ms, job::TakenJob};
+use crate::{Backoffs, Error, Outcome, Queue, clock::now_ms, job::TakenJob};
 
 pub(crate) struct Poller {
     identity: Identity,
@@ -27,7 +27,8 @@ impl Poller {
         wanted: usize,
     ) -> Result<impl Iterator<Item = Arc<TakenJob>> + use<T>, Error> {
         let report = ended.map(|(job, outcome)| {
-            RunningJob::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), now_ms(), 0.0)
+            let rules = Rules { backoffs: &Backoffs::NONE, max_started_attempts: None };
+            RunningJob::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), rules, now_ms(), 0.0)
         });
         let token = &self.identity.token(0, self.polls);
         let taking = Taking { wanted, lock: Duration::from_mins(1), worker_name: "", token };

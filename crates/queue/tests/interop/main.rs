@@ -18,6 +18,7 @@ mod pause;
 mod process;
 mod producer;
 mod retry;
+mod runs;
 mod scenario;
 mod snapshot;
 mod stalled;

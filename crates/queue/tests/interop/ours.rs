@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{Failure, Job, Outcome, Queue, Worker, WorkerOptions};
+use examhall_queue::{Failure, Job, Outcome, Queue, Worker, WorkerControl, WorkerOptions};
 use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -28,6 +28,7 @@ pub(crate) struct Ours {
     stop: CancellationToken,
     running: JoinHandle<()>,
     ledger: Arc<Ledger>,
+    control: WorkerControl,
 }
 
 struct Ledger {
@@ -54,7 +55,8 @@ impl Ours {
         let (stop, shared) = (CancellationToken::new(), Arc::clone(&ledger));
         let handler = move |job: Job<Value>| handle(Arc::clone(&shared), job);
         let worker = Worker::new(queue, options, handler).expect("good options");
-        Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger }
+        let control = worker.control();
+        Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger, control }
     }
 
     /// Returns the runs so far.
@@ -80,6 +82,11 @@ impl Ours {
             lost.iter().any(|lost| lost == id).then_some(())
         };
         eventually(&format!("job {id} has lost its lease"), TIMEOUT, is_lost).await;
+    }
+
+    /// Returns the worker's control.
+    pub(crate) fn control(&self) -> &WorkerControl {
+        &self.control
     }
 
     /// Releases N gated jobs.
@@ -120,6 +127,11 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
         }
     }
     tokio::time::sleep(Duration::from_millis(number("takes"))).await; // the work of the job
+    if job.data["cancellable"].as_bool() == Some(true) {
+        job.claim.cancelled().await;
+        let failure = Failure::new(format!("cancelled {}", job.attempts_made));
+        return if job.attempts_made > 0 { Outcome::Unrecoverable(failure) } else { Outcome::Failed(failure) };
+    }
     if let Some(reason) = job.data["unrecoverable"].as_str() {
         return Outcome::Unrecoverable(Failure::new(reason));
     }

@@ -8,6 +8,7 @@ mod ended_data;
 mod events;
 mod gone;
 mod locks;
+mod runs;
 mod survival;
 mod wake;
 mod work;
@@ -50,13 +51,13 @@ impl Bench {
         self.queue.raw(id).await.expect("read").remove(field)
     }
 
-    fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
+    async fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
         Worker::new(self.queue.clone(), options, handler).expect("good options")
     }
 
     /// Runs jobs until nothing is left to do at once.
     async fn drain<H: Handler<Value>>(&self, handler: H) -> Drained {
-        self.worker(quick(), handler).drain(Duration::ZERO, CancellationToken::new()).await
+        self.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await
     }
 
     /// Starts a worker that stops when the token is cancelled.
@@ -70,7 +71,7 @@ impl Bench {
         handler: H,
     ) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let worker = self.worker(options, handler);
+        let worker = self.worker(options, handler).await;
         let running = tokio::spawn(worker.run(stop.clone()));
         (stop, running)
     }

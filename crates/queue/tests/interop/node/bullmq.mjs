@@ -27,15 +27,17 @@ export async function job({ jobId, call, args = [], ...request }) {
   return found[call](...(call === 'waitUntilFinished' ? [await eventsOf(request), ...args] : args));
 }
 
-/** Starts a worker that reports each run. */
+/** Starts a worker that reports each run; it has the backoff `linear`. */
 export async function worker({ options, ...request }) {
   const { name } = request;
   const started = await only('worker', request, async ({ Worker, UnrecoverableError }) => {
-    const run = async (job) => {
+    const run = async (job, _token, signal) => {
       report('run', { worker: name, job });
-      return handle(job, UnrecoverableError);
+      return handle(job, UnrecoverableError, signal);
     };
-    const worker = new Worker('email', run, { connection, name, ...options });
+    const linear = (made, type, _error, job) => (type === 'linear' ? made * job.opts.backoff.delay : -1);
+    const settings = { backoffStrategy: linear };
+    const worker = new Worker('email', run, { connection, name, settings, ...options });
     worker.on('error', (error) => report('worker-error', { worker: name, message: error.message }));
     worker.on('stalled', (jobId) => report('worker-stalled', { worker: name, jobId }));
     return worker;
@@ -43,10 +45,20 @@ export async function worker({ options, ...request }) {
   await started.waitUntilReady();
 }
 
+/** Cancels a job of a worker. */
+export async function cancel({ jobId, reason, ...request }) {
+  const started = await only('worker', request);
+  return started.cancelJob(jobId, reason);
+}
+
 // Does what a job's data says, in the terms of `ours.rs`.
-async function handle(job, UnrecoverableError) {
-  const { failures = 0, hangs = 0, unrecoverable, value } = job.data ?? {};
+async function handle(job, UnrecoverableError, signal) {
+  const { cancellable, failures = 0, hangs = 0, unrecoverable, value } = job.data ?? {};
   if (job.attemptsStarted <= hangs) await new Promise(() => {});
+  if (cancellable) {
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    throw new (job.attemptsMade > 0 ? UnrecoverableError : Error)(`cancelled ${job.attemptsMade}`);
+  }
   if (unrecoverable) throw new UnrecoverableError(unrecoverable);
   if (job.attemptsMade < failures) throw new Error(`boom${job.attemptsMade + 1}`);
   return value;
