@@ -65,8 +65,8 @@
 //! # Ok(())
 //! # }
 //! ```
-//! A run ends with an [`Outcome`]: completed, failed and retried, failed for good, snoozed, or released. A handler that
-//! panics fails only its job.
+//! A run ends with an [`Outcome`]: completed, failed and retried, failed for good, snoozed, or released. A handler may also
+//! return any `Result` and use `?`: see [`Handler`]. A handler that panics fails only its job.
 //!
 //! # An operator
 //! ```no_run
@@ -132,7 +132,7 @@ pub use events::{Event, Events, Position};
 pub use examhall_redis::{Connection, Error as RedisError};
 pub use job::Job;
 pub use options::{Deduplication, JobOptions, Retention};
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
     Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
     OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,

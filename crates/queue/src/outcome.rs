@@ -1,10 +1,28 @@
 //! What a handler returns for a job that it has run.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// How a run ended. Only failures are errors: a job can be snoozed without losing an attempt.
+///
+/// Every error converts into [`Failed`](Self::Failed), so `?` works in a handler, and with it the other outcomes:
+/// ```
+/// # use std::time::Duration;
+/// # use examhall_queue::{Failure, Job, Outcome};
+/// async fn greet(job: Job<String>) -> Result<usize, Outcome> {
+///     let guest: u64 = job.data.parse()?; // an error: the run has failed
+///     if guest == 0 {
+///         return Err(Outcome::Unrecoverable(Failure::new("there is no guest 0")));
+///     }
+///     if guest > 100 {
+///         return Err(Outcome::Snoozed(Duration::from_secs(300)));
+///     }
+///     Ok(job.data.len()) // stored as `returnvalue`
+/// }
+/// ```
+/// or as a function of its own:
 /// ```
 /// # use std::time::Duration;
 /// # use examhall_queue::{Failure, Outcome};
@@ -36,6 +54,57 @@ pub enum Outcome {
     Snoozed(Duration),
     /// The run was not finished: the job is ready for any worker and loses no attempt.
     Released,
+}
+
+/// What a handler may return: an [`Outcome`], or a `Result` whose value can be written as JSON and whose error converts
+/// into an outcome, as `anyhow::Error` and every error type do.
+pub trait IntoOutcome {
+    /// Converts it. A value that cannot be written as JSON is [`Outcome::Unrecoverable`]: another run would not help.
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for Outcome {
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}
+
+impl<V: Serialize, E: Into<Outcome>> IntoOutcome for Result<V, E> {
+    fn into_outcome(self) -> Outcome {
+        match self.map(serde_json::to_value) {
+            Ok(Ok(value)) => Outcome::Completed(value),
+            Ok(Err(error)) => {
+                Outcome::Unrecoverable(Failure::new(format!("the result cannot be written as JSON: {error}")))
+            }
+            Err(outcome) => outcome.into(),
+        }
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Outcome {
+    fn from(error: E) -> Self {
+        Self::Failed(Failure::new(with_causes(&*error.into())))
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Returns the error's text and those of its causes that it does not contain, as in `connect: timed out`.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Why a run failed.
@@ -82,5 +151,53 @@ impl Failure {
             Some(stack) => format!("{name}: {}\n{stack}", self.reason),
             None => format!("{name}: {}", self.reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot greet")]
+    struct Outer(#[source] Middle);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no line: {0}")]
+    struct Middle(#[source] std::num::ParseIntError);
+
+    fn parse(text: &str) -> Result<u8, std::num::ParseIntError> {
+        text.parse()
+    }
+
+    fn failed(reason: &str) -> Outcome {
+        Outcome::Failed(Failure::new(reason))
+    }
+
+    #[test]
+    fn results_are_outcomes() {
+        let invalid = "invalid digit found in string";
+        assert_eq!(parse("7").into_outcome(), Outcome::Completed(7.into()));
+        assert_eq!(parse("x").into_outcome(), failed(invalid));
+        assert_eq!(Ok::<_, Outcome>(()).into_outcome(), Outcome::Completed(Value::Null));
+        assert_eq!(Err::<(), _>("text").into_outcome(), failed("text"));
+        assert_eq!(Err::<(), _>(String::from("text")).into_outcome(), failed("text"));
+        assert_eq!(Err::<(), _>(Failure::new("text")).into_outcome(), failed("text"));
+        assert_eq!(Err::<(), _>(Outcome::Released).into_outcome(), Outcome::Released);
+        let boxed = Err::<(), _>(Box::<dyn Error + Send + Sync>::from("boxed"));
+        assert_eq!(boxed.into_outcome(), failed("boxed"));
+        let unwritable = Ok::<_, Outcome>(HashMap::from([((1, 2), 3)])).into_outcome();
+        assert!(matches!(unwritable, Outcome::Unrecoverable(_)), "{unwritable:?}");
+    }
+
+    #[test]
+    fn causes_are_named_once() {
+        let cause = parse("x").expect_err("no number");
+        let expected = failed("cannot greet: no line: invalid digit found in string");
+        assert_eq!(Outcome::from(Outer(Middle(cause.clone()))), expected);
+        let with_context = anyhow::Error::new(Middle(cause)).context("cannot greet");
+        assert_eq!(Err::<(), _>(with_context).into_outcome(), expected);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Backoffs;
-use crate::{Error, Failure, Job, Outcome, Retention};
+use crate::{Error, Failure, IntoOutcome, Job, Outcome, Retention};
 
 /// Longest span of an option: a year.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -154,9 +154,35 @@ impl WorkerOptions {
     }
 }
 
-/// Runs jobs.
+/// Runs jobs. Implemented by each function that takes a [`Job`] and returns a future of an [`Outcome`] or of a `Result`:
+/// ```no_run
+/// # use examhall_queue::{Error, Job, Queue, Worker, WorkerOptions};
+/// async fn convert(job: Job<String>) -> anyhow::Result<usize> {
+///     let text = std::fs::read_to_string(&job.data)?; // fails the run, which is retried as the job's options say
+///     Ok(text.len())
+/// }
+/// # fn run(queue: Queue<String>) -> Result<(), Error> {
+/// let worker = Worker::new(queue, WorkerOptions::default(), convert)?;
+/// # Ok(())
+/// # }
+/// ```
+/// A type that implements it can hold what the jobs need, and wrap another handler, as a layer around it:
+/// ```
+/// # use examhall_queue::{Handler, Job, Outcome};
+/// # use std::time::Instant;
+/// struct Timed<H>(H);
+///
+/// impl<T: Send + 'static, H: Handler<T>> Handler<T> for Timed<H> {
+///     async fn run(&self, job: Job<T>) -> Outcome {
+///         let (name, started) = (job.name.clone(), Instant::now());
+///         let outcome = self.0.run(job).await;
+///         println!("{name} took {:?}", started.elapsed());
+///         outcome
+///     }
+/// }
+/// ```
 pub trait Handler<T>: Send + Sync + 'static {
-    /// Runs one job. A panic counts as [`Outcome::Failed`].
+    /// Runs one job. A panic counts as [`Outcome::Failed`], with its text as the reason.
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send;
 
     /// Decides the outcome of a job that lost its worker, or was started, too often to be run again, for the given
@@ -169,9 +195,10 @@ pub trait Handler<T>: Send + Sync + 'static {
 impl<T, F, R> Handler<T> for F
 where
     F: Fn(Job<T>) -> R + Send + Sync + 'static,
-    R: Future<Output = Outcome> + Send,
+    R: Future<Output: IntoOutcome> + Send,
 {
     fn run(&self, job: Job<T>) -> impl Future<Output = Outcome> + Send {
-        self(job)
+        let running = self(job);
+        async { running.await.into_outcome() }
     }
 }

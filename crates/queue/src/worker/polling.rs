@@ -201,7 +201,7 @@ where
             Err(error) if error.is_cancelled() => (error.id(), Run::Ended(Outcome::Released)),
             Err(error) => {
                 tracing::error!(%error, "A job's handler panicked");
-                (error.id(), Run::Ended(Outcome::Failed(Failure::new("the handler panicked"))))
+                (error.id(), Run::Ended(Outcome::Failed(Failure::new(panic_reason(error)))))
             }
         };
         if let Some(job) = self.jobs.remove(&id) {
@@ -241,4 +241,13 @@ where
             draining.reported(report);
         }
     }
+}
+
+/// Returns what a handler's panic says.
+fn panic_reason(error: JoinError) -> String {
+    let panic = error.try_into_panic().ok();
+    let text = panic.as_ref().and_then(|panic| {
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+    });
+    text.map_or_else(|| "the handler panicked".to_owned(), |text| format!("the handler panicked: {text}"))
 }

@@ -98,7 +98,7 @@ async fn retry_failed_filters_by_reason_and_keeps_priorities() {
         let reason = if job.id.ends_with('7') { "550 no such user" } else { "451 try later" };
         Outcome::Failed(Failure::new(reason))
     };
-    let worker = bench.worker(quick().concurrency(100), handler).await;
+    let worker = bench.worker(quick().concurrency(100), handler);
     worker.drain(Duration::ZERO, CancellationToken::new()).await;
     assert_eq!(bench.queue.retry_failed(Some("451"), Attempts::Reset).await.expect("retried"), 1080);
     let counts = bench.queue.counts().await.expect("counted");
@@ -208,7 +208,7 @@ async fn rate_limited_job_runs_again_and_loses_no_attempt() {
         }
     };
     let started = std::time::Instant::now();
-    bench.worker(quick(), handler).await.drain(Duration::from_secs(5), CancellationToken::new()).await;
+    bench.worker(quick(), handler).drain(Duration::from_secs(5), CancellationToken::new()).await;
     assert!(started.elapsed() >= Duration::from_millis(300));
     let record = bench.queue.get("1").await.expect("read").expect("there");
     assert_eq!((record.returnvalue, record.attempts_made), (Some(Value::from(0)), 1));

@@ -31,7 +31,7 @@ async fn concurrency_of_a_running_worker_changes() {
             Outcome::Completed(Value::Null)
         }
     };
-    let worker = bench.worker(quick().concurrency(2), handler).await;
+    let worker = bench.worker(quick().concurrency(2), handler);
     let (control, stop) = (worker.control(), CancellationToken::new());
     let worker = tokio::spawn(worker.run(stop.clone()));
     let at_once = async |jobs| {
@@ -142,7 +142,7 @@ async fn global_concurrency_limits_all_workers_together() {
                 Outcome::Completed(Value::Null)
             }
         };
-        workers.push(tokio::spawn(bench.worker(quick(), handler).await.run(CancellationToken::new())));
+        workers.push(tokio::spawn(bench.worker(quick(), handler).run(CancellationToken::new())));
     }
     eventually("all are done", TIMEOUT, || async { (bench.queue.counts().await.ok()?.completed == 30).then_some(()) })
         .await;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Bench, connect, named, quick};
 
 async fn run_all<H: examhall_queue::Handler<Value>>(bench: &Bench, handler: H) {
-    bench.worker(quick(), handler).await.drain(Duration::from_secs(5), CancellationToken::new()).await;
+    bench.worker(quick(), handler).drain(Duration::from_secs(5), CancellationToken::new()).await;
 }
 
 #[tokio::test]

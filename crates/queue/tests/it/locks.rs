@@ -40,7 +40,7 @@ async fn job_of_a_vanished_worker_is_recovered_with_its_priority() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions::default().priority(3)).await;
     let options = quick().lock(Duration::from_secs(1));
-    let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending()).await;
+    let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending::<Outcome>()).await;
     bench.active(1).await;
     vanishing.abort(); // it renews no lock and reports nothing from now on
     let (_stop, _running) = bench.run_with(watchful(), done).await;

@@ -51,13 +51,13 @@ impl Bench {
         self.queue.raw(id).await.expect("read").remove(field)
     }
 
-    async fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
+    fn worker<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> Worker<Value, H> {
         Worker::new(self.queue.clone(), options, handler).expect("good options")
     }
 
     /// Runs jobs until nothing is left to do at once.
     async fn drain<H: Handler<Value>>(&self, handler: H) -> Drained {
-        self.worker(quick(), handler).await.drain(Duration::ZERO, CancellationToken::new()).await
+        self.worker(quick(), handler).drain(Duration::ZERO, CancellationToken::new()).await
     }
 
     /// Starts a worker that stops when the token is cancelled.
@@ -71,7 +71,7 @@ impl Bench {
         handler: H,
     ) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let worker = self.worker(options, handler).await;
+        let worker = self.worker(options, handler);
         let running = tokio::spawn(worker.run(stop.clone()));
         (stop, running)
     }

@@ -19,7 +19,7 @@ async fn cancelled_jobs_learn_the_reason() {
         assert!(passed_on.is_cancelled());
         Outcome::Completed(format!("{reason} {:?}", job.claim.cancel_reason()).into())
     };
-    let worker = bench.worker(quick(), handler).await;
+    let worker = bench.worker(quick(), handler);
     let (control, stop) = (worker.control(), CancellationToken::new());
     let running = tokio::spawn(worker.run(stop.clone()));
     bench.active(3).await;
@@ -51,7 +51,7 @@ async fn lost_report_is_counted() {
         bench.add(named(id)).await;
     }
     let (gate, handler) = gated();
-    let worker = bench.worker(quick(), handler).await;
+    let worker = bench.worker(quick(), handler);
     let (control, stop) = (worker.control(), CancellationToken::new());
     let running = tokio::spawn(worker.run(stop.clone()));
     bench.active(2).await;
@@ -74,7 +74,6 @@ async fn panic_in_a_backoff_costs_no_other_job() {
         let is_first = job.id == "a" && job.attempts_made == 0;
         if is_first { Outcome::Failed(Failure::new("boom")) } else { Outcome::Completed(Value::Null) }
     };
-    #[expect(clippy::panic, reason = "the panic is what is tested")]
     let backoffs = Backoffs::NONE.with("broken", |_| -> AfterFailure { panic!("a bug") });
     let (stop, running) = bench.run_with(quick().backoffs(backoffs), handler).await;
     bench.in_state("completed", 2).await;

@@ -231,7 +231,7 @@ impl Load {
             Outcome::Completed(Value::Null)
         };
         let options = watchful().lock(Duration::from_secs(5));
-        let worker = tokio::spawn(bench.worker(options, handler).await.run(CancellationToken::new()));
+        let worker = tokio::spawn(bench.worker(options, handler).run(CancellationToken::new()));
         Self { stop, producer, worker }
     }
 

@@ -24,12 +24,12 @@ async fn full_worker_passes_its_wake_up_on() {
             Outcome::Completed(Value::Null)
         }
     };
-    let full = bench.worker(never.clone().concurrency(2), holding).await;
+    let full = bench.worker(never.clone().concurrency(2), holding);
     tokio::spawn(full.run(CancellationToken::new()));
     bench.add(named("first")).await;
     bench.active(1).await;
     bench.blocked(1).await; // for its other slot
-    let idle = bench.worker(never, done).await;
+    let idle = bench.worker(never, done);
     tokio::spawn(idle.run(CancellationToken::new()));
     bench.blocked(2).await;
     // Three more are added without a marker. Once the first job has ended, two fill the slots; the marker for the third

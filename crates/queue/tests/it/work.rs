@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{Backoff, Error, Failure, Job, JobOptions, Outcome, Retention, RetryPolicy, Worker};
+use anyhow::Context;
+use examhall_queue::{Backoff, Error, Failure, Job, JobOptions, NewJob, Outcome, Retention, RetryPolicy, Worker};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ async fn jobs_without_priority_run_first() {
         async { Outcome::Completed(Value::Null) }
     };
     let options = quick().concurrency(1);
-    bench.worker(options, handler).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    bench.worker(options, handler).drain(Duration::ZERO, CancellationToken::new()).await;
     let mut ids = Vec::new();
     while let Ok(id) = order.try_recv() {
         ids.push(id);
@@ -113,7 +114,7 @@ async fn panicking_handler_fails_its_job_only() {
         .await;
     bench.in_state("completed", 1).await;
     bench.in_state("failed", 1).await;
-    assert_eq!(bench.field(&bad, "failedReason").await.as_deref(), Some("the handler panicked"));
+    assert_eq!(bench.field(&bad, "failedReason").await.as_deref(), Some("the handler panicked: a bad job"));
 }
 
 #[tokio::test]
@@ -139,7 +140,7 @@ async fn completed_jobs_are_kept_as_their_retention_says() {
         bench.add(newest.clone()).await;
     }
     let options = quick().concurrency(1);
-    let drained = bench.worker(options, done).await.drain(Duration::ZERO, CancellationToken::new()).await;
+    let drained = bench.worker(options, done).drain(Duration::ZERO, CancellationToken::new()).await;
     assert_eq!(drained.completed, 4);
     assert_eq!(bench.redis.cmd::<Vec<String>>("ZRANGE bull:email:completed 0 -1").await, ["3", "4"]);
     assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:1 bull:email:2").await, 0);
@@ -166,7 +167,7 @@ async fn job_is_released_after_the_grace_period() {
     let bench = Bench::start().await;
     let id = bench.add(retried(1, Backoff::fixed(Duration::ZERO)).priority(2)).await;
     let options = quick().grace(Duration::from_millis(50));
-    let (stop, running) = bench.run_with(options, |_| std::future::pending()).await;
+    let (stop, running) = bench.run_with(options, |_| std::future::pending::<Outcome>()).await;
     bench.active(1).await;
     stop.cancel();
     running.await.expect("stops");
@@ -210,7 +211,7 @@ async fn drain_waits_for_near_retries_and_counts_far_ones() {
     let handler = |job: Job<Value>| async move {
         if job.attempts_made == 0 { Outcome::Failed(Failure::new("x")) } else { Outcome::Completed(Value::Null) }
     };
-    let drained = bench.worker(quick(), handler).await.drain(Duration::from_secs(15), CancellationToken::new()).await;
+    let drained = bench.worker(quick(), handler).drain(Duration::from_secs(15), CancellationToken::new()).await;
     assert_eq!((drained.completed, drained.retried_later, drained.failed.len()), (1, 1, 0));
 }
 
@@ -226,4 +227,25 @@ async fn worker_with_unusable_options_is_refused() {
         let refused = Worker::new(bench.queue.clone(), options, done).err();
         assert!(matches!(refused, Some(Error::BadWorkerOption { option: of, .. }) if of == option), "{refused:?}");
     }
+}
+
+/// Fails by `?` where `to` is no number; an error of any type will do.
+async fn halve(job: Job<Value>) -> anyhow::Result<u32> {
+    let number: u32 = job.data["to"].as_str().context("to is no text")?.parse().context("to is no number")?;
+    assert!(number.is_multiple_of(2), "{number} is odd");
+    Ok(number / 2)
+}
+
+#[tokio::test]
+async fn handler_returns_values_errors_and_panics() {
+    let bench = Bench::start().await;
+    for (id, to) in [("even", "8"), ("odd", "7"), ("word", "x")] {
+        bench.queue.add(NewJob::new("halve", json!({"to": to})).options(named(id))).await.expect("added");
+    }
+    let drained = bench.drain(halve).await;
+    assert_eq!((drained.completed, drained.failed.len()), (1, 2));
+    assert_eq!(bench.field("even", "returnvalue").await.as_deref(), Some("4"));
+    assert_eq!(bench.field("odd", "failedReason").await.as_deref(), Some("the handler panicked: 7 is odd"));
+    let reason = bench.field("word", "failedReason").await;
+    assert_eq!(reason.as_deref(), Some("to is no number: invalid digit found in string"));
 }
