@@ -65,8 +65,6 @@ pub struct Application {
     access_tokens: web::Data<AccessTokens>,
     trusted_proxies: web::Data<TrustedProxies>,
     cors_origins: Vec<String>,
-    /// Waits for the queue's events, and does nothing else.
-    blocking: Connection,
     listener: std::net::TcpListener,
     ops_bind: SocketAddr,
     drain_delay: Duration,
@@ -87,7 +85,6 @@ impl Application {
         let queue = Connection::open(redis_url).context("REDIS_URL")?;
         let cache =
             Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url).context("REDIS_URL")?;
-        let blocking = Connection::open(redis_url).context("REDIS_URL")?;
         let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;
 
@@ -119,7 +116,6 @@ impl Application {
             health: Health::default(),
             trusted_proxies: web::Data::new(TrustedProxies(settings.trusted_proxies)),
             cors_origins: settings.cors_origins,
-            blocking,
             listener,
             ops_bind: settings.ops_bind,
             drain_delay: settings.drain_delay,
@@ -153,7 +149,6 @@ impl Application {
             access_tokens,
             trusted_proxies,
             cors_origins,
-            blocking,
             listener,
             ops_bind,
             drain_delay,
@@ -169,7 +164,7 @@ impl Application {
             if stopping.is_cancelled() { said.stopping() } else { said }
         };
         serve_ops(Ops::new(metrics, liveness.clone(), readiness.clone()), ops_bind, &background).await?;
-        let background_tasks = Background::start(&state, blocking, &liveness, background.clone());
+        let background_tasks = Background::start(&state, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use examhall_boot::liveness::Liveness;
-use examhall_queue::Connection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -14,22 +13,16 @@ use crate::{auth::revocations, reconciler, relay, state::State, upkeep};
 pub(crate) struct Background {
     stop: CancellationToken,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
-    blocking: Connection,
 }
 
 impl Background {
-    /// Starts them. `blocking` is a connection that only waits for the queue's events.
-    pub(crate) fn start(
-        state: &Arc<State>,
-        blocking: Connection,
-        liveness: &Liveness,
-        stop: CancellationToken,
-    ) -> Self {
-        let mut background = Self { stop, tasks: Vec::new(), blocking };
-        let (pulse, events) = (liveness.pulse("relay"), background.blocking.clone());
+    /// Starts them.
+    pub(crate) fn start(state: &Arc<State>, liveness: &Liveness, stop: CancellationToken) -> Self {
+        let mut background = Self { stop, tasks: Vec::new() };
+        let pulse = liveness.pulse("relay");
         background.spawn("the relay", state, |state, stop| relay::run(state, pulse, stop));
         background.spawn("the reconciler", state, reconciler::run);
-        background.spawn("the listener", state, |state, stop| reconciler::listen(state, events, stop));
+        background.spawn("the listener", state, reconciler::listen);
         background.spawn("the cache's upkeep", state, upkeep::run);
         background.spawn("the watch of revocations", state, |state, stop| async move {
             revocations::watch(&state.store, &state.revocations, stop).await;
@@ -53,7 +46,6 @@ impl Background {
         for (name, task) in self.tasks {
             task.await.with_context(|| format!("{name} panicked"))?;
         }
-        self.blocking.close().await;
         Ok(())
     }
 }

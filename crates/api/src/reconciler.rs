@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_queue::{Connection, Event, Position, State as JobState};
+use examhall_queue::{Event, Position, State as JobState};
 use examhall_store::{MailOutcome, Page};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -27,12 +27,11 @@ const KEEP: Duration = Duration::from_hours(24);
 /// How long outcomes are gathered before they are noted together.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Records outcomes of mails from the queue's events, until `stop`. The reconciler finds what is missed. `blocking` is
-/// a connection for nothing but waiting.
-pub(crate) async fn listen(state: Arc<State>, blocking: Connection, stop: CancellationToken) {
+/// Records outcomes of mails from the queue's events, until `stop`. The reconciler finds what is missed.
+pub(crate) async fn listen(state: Arc<State>, stop: CancellationToken) {
     let listening = async {
         let mut events = loop {
-            match state.queue.events(blocking.clone(), Position::Now).await {
+            match state.queue.events(Position::Now).await {
                 Ok(events) => break events,
                 Err(error) => tracing::debug!(%error, "Events cannot be read yet"),
             }

@@ -30,8 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let name = args.next().unwrap_or_else(|| "pages".to_owned());
     let queue: Queue<Value> = Queue::new(Connection::open(&url)?, "bull", &name)?;
     queue.initialize().await?; // waits for the connection and checks the server
-    // Blocking reads need a connection of their own.
-    let mut events = queue.events(Connection::open(&url)?, Position::Now).await?;
+    let mut events = queue.events(Position::Now).await?;
 
     let stop = CancellationToken::new();
     let worker = Worker::new(queue.clone(), WorkerOptions::default(), convert)?;
@@ -51,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let failing = NewJob::new("convert", json!({}));
     let failing = queue.add(failing).await?;
     for id in [&id, &failing] {
-        let job = queue.wait_for_end(id, Connection::open(&url)?, Duration::from_secs(30)).await?;
+        let job = queue.wait_for_end(id, Duration::from_secs(30)).await?;
         let lines = queue.logs(id, 0, 10).await?.len();
         println!("{}: {:?} {:?}, {lines} lines of log", job.state, job.returnvalue, job.failed_reason);
     }

@@ -86,10 +86,9 @@
 //!
 //! # Events
 //! ```no_run
-//! use examhall_queue::{Connection, Event, Position, Queue};
+//! use examhall_queue::{Event, Position, Queue};
 //! # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
-//! let blocking = Connection::open("redis://127.0.0.1:6379")?;
-//! let mut events = queue.events(blocking, Position::Now).await?;
+//! let mut events = queue.events(Position::Now).await?; // a futures `Stream`, too
 //! loop {
 //!     let (position, event) = events.next().await; // store the position to continue after it later
 //!     if let Event::Failed { id, reason } = event {

@@ -7,6 +7,7 @@ mod counts;
 mod deduplication;
 mod edit;
 mod ended_data;
+mod follow;
 mod inspect;
 mod limits;
 mod meta;
@@ -32,12 +33,13 @@ pub use self::{
     record::JobRecord,
     server::{ConnectedWorker, ServerWarning},
 };
-use crate::{Connection, Error, client::Client, keys::Keys};
+use crate::{Connection, Error, client::Client, events::Waiters, keys::Keys};
 
 /// One BullMQ queue whose jobs carry a `T`. Cheap to clone.
 pub struct Queue<T> {
     client: Client,
     batches: Arc<Batches>,
+    waiters: Arc<Waiters>,
     payload: PhantomData<fn() -> T>,
 }
 
@@ -49,7 +51,8 @@ impl<T> Queue<T> {
     pub fn new(connection: Connection, prefix: &str, name: &str) -> Result<Self, Error> {
         let client = Client::new(connection, Keys::new(prefix, name)?);
         let batches = Arc::new(Batches::new(client.clone()));
-        Ok(Self { client, batches, payload: PhantomData })
+        let waiters = Arc::new(Waiters::new(client.clone()));
+        Ok(Self { client, batches, waiters, payload: PhantomData })
     }
 
     /// Returns the connection that it uses.
@@ -68,7 +71,8 @@ impl<T> Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), batches: Arc::clone(&self.batches), payload: PhantomData }
+        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
+        Self { client: self.client.clone(), batches, waiters, payload: PhantomData }
     }
 }
 

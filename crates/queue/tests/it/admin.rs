@@ -217,7 +217,7 @@ async fn rate_limited_job_runs_again_and_loses_no_attempt() {
 #[tokio::test]
 async fn connected_worker_is_listed_by_its_name() {
     let bench = Bench::start().await;
-    let (stop, running) = bench.run(done).await;
+    let (stop, running) = bench.run(done);
     let workers = examhall_testkit::eventually("a worker", Duration::from_secs(20), || async {
         bench.queue.workers().await.ok().filter(|workers| !workers.is_empty())
     })

@@ -11,7 +11,7 @@ async fn id_without_a_hash_is_dropped_and_can_be_added_again() {
     bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost other-ghost").await;
     bench.redis.cmd::<i64>("ZADD bull:email:prioritized 1 evicted").await;
     bench.add(JobOptions::default()).await;
-    let (_stop, _running) = bench.run(done).await;
+    let (_stop, _running) = bench.run(done);
     bench.in_state("completed", 1).await;
     let dropped = async || {
         let left =
@@ -31,7 +31,7 @@ async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
     bench.queue.promote("promoted").await.expect("promoted");
     bench.redis.cmd::<i64>("LPUSH bull:email:active vanished").await;
     bench.redis.cmd::<i64>("SADD bull:email:stalled vanished").await;
-    let (_stop, _running) = bench.run(done).await;
+    let (_stop, _running) = bench.run(done);
     let dropped = async || {
         let left = "EXISTS bull:email:wait bull:email:active bull:email:delayed";
         (bench.redis.cmd::<i64>(left).await == 0).then_some(())

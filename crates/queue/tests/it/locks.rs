@@ -21,7 +21,7 @@ async fn lock_is_renewed_while_its_handler_runs() {
     let (gate, handler) = gated();
     let lock = Duration::from_secs(2);
     let options = quick().lock(lock).stalled_interval(lock);
-    let (_stop, _running) = bench.run_with(options, handler).await;
+    let (_stop, _running) = bench.run_with(options, handler);
     let mut clock = tokio::time::interval(Duration::from_millis(50));
     bench.active(1).await;
     let until = std::time::Instant::now() + 3 * lock;
@@ -40,10 +40,10 @@ async fn job_of_a_vanished_worker_is_recovered_with_its_priority() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions::default().priority(3)).await;
     let options = quick().lock(Duration::from_secs(1));
-    let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending::<Outcome>()).await;
+    let (_stop, vanishing) = bench.run_with(options, |_| std::future::pending::<Outcome>());
     bench.active(1).await;
     vanishing.abort(); // it renews no lock and reports nothing from now on
-    let (_stop, _running) = bench.run_with(watchful(), done).await;
+    let (_stop, _running) = bench.run_with(watchful(), done);
     bench.in_state("completed", 1).await;
     let hash = bench.hash(&id).await;
     assert_eq!((hash["stc"].as_str(), hash["ats"].as_str(), hash["atm"].as_str()), ("1", "2", "1"));
@@ -60,12 +60,10 @@ async fn job_that_stalled_too_often_fails_without_a_run() {
         .await;
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
-    let (_stop, _running) = bench
-        .run(move |_| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            async { Outcome::Completed(Value::Null) }
-        })
-        .await;
+    let (_stop, _running) = bench.run(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Outcome::Completed(Value::Null) }
+    });
     bench.in_state("failed", 1).await;
     let hash = bench.hash("1").await;
     assert_eq!(runs.load(Ordering::SeqCst), 0);
@@ -78,7 +76,7 @@ async fn report_without_the_lock_changes_nothing() {
     let bench = Bench::start().await;
     bench.add(JobOptions::default()).await;
     let (gate, handler) = gated();
-    let (_stop, _running) = bench.run_with(watchful(), handler).await;
+    let (_stop, _running) = bench.run_with(watchful(), handler);
     bench.active(1).await;
     bench.redis.cmd::<i64>("DEL bull:email:1:lock").await;
     gate.add_permits(1);

@@ -61,15 +61,11 @@ impl Bench {
     }
 
     /// Starts a worker that stops when the token is cancelled.
-    async fn run<H: Handler<Value>>(&self, handler: H) -> (CancellationToken, JoinHandle<()>) {
-        self.run_with(quick(), handler).await
+    fn run<H: Handler<Value>>(&self, handler: H) -> (CancellationToken, JoinHandle<()>) {
+        self.run_with(quick(), handler)
     }
 
-    async fn run_with<H: Handler<Value>>(
-        &self,
-        options: WorkerOptions,
-        handler: H,
-    ) -> (CancellationToken, JoinHandle<()>) {
+    fn run_with<H: Handler<Value>>(&self, options: WorkerOptions, handler: H) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
         let worker = self.worker(options, handler);
         let running = tokio::spawn(worker.run(stop.clone()));
@@ -87,6 +83,11 @@ impl Bench {
     async fn active(&self, jobs: i64) {
         let taken = async || (self.redis.cmd::<i64>("LLEN bull:email:active").await == jobs).then_some(());
         eventually(&format!("{jobs} active jobs"), TIMEOUT, taken).await;
+    }
+
+    /// Returns how many connections the server has, the one that asks included.
+    async fn connections(&self) -> usize {
+        self.redis.cmd::<String>("CLIENT LIST").await.lines().count()
     }
 
     /// Waits until N workers block on BullMQ's marker.

@@ -75,7 +75,7 @@ async fn panic_in_a_backoff_costs_no_other_job() {
         if is_first { Outcome::Failed(Failure::new("boom")) } else { Outcome::Completed(Value::Null) }
     };
     let backoffs = Backoffs::NONE.with("broken", |_| -> AfterFailure { panic!("a bug") });
-    let (stop, running) = bench.run_with(quick().backoffs(backoffs), handler).await;
+    let (stop, running) = bench.run_with(quick().backoffs(backoffs), handler);
     bench.in_state("completed", 2).await;
     stop.cancel();
     running.await.expect("stops");

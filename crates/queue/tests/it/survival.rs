@@ -172,7 +172,7 @@ async fn all_but_the_foreign_job(bench: &Bench) {
 #[tokio::test]
 async fn no_job_is_lost_if_connections_are_cut_every_second() {
     let bench = Bench::start().await;
-    let load = Load::start(&bench).await;
+    let load = Load::start(&bench);
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
     let (started, mut longest) = (Instant::now(), Duration::ZERO);
     while started.elapsed() < Duration::from_secs(30) {
@@ -189,7 +189,7 @@ async fn no_job_is_lost_if_connections_are_cut_every_second() {
 async fn no_job_is_lost_if_redis_restarts() {
     let options = RedisOptions { append_only: true, ..RedisOptions::default() };
     let mut bench = Bench::over(Redis::start_with(options).await).await;
-    let load = Load::start(&bench).await;
+    let load = Load::start(&bench);
     for _ in 0..if is_long() { 5 } else { 2 } {
         load.continues(&bench, TIMEOUT).await;
         bench.redis.restart().await;
@@ -211,7 +211,7 @@ struct Load {
 }
 
 impl Load {
-    async fn start(bench: &Bench) -> Self {
+    fn start(bench: &Bench) -> Self {
         let (stop, queue) = (CancellationToken::new(), bench.queue.clone());
         let stopped = stop.clone();
         let producer = tokio::spawn(async move {
@@ -269,7 +269,7 @@ async fn handler_is_notified_of_a_lost_lease() {
             Outcome::Released
         }
     };
-    let (_stop, _running) = bench.run(handler).await;
+    let (_stop, _running) = bench.run(handler);
     assert_eq!(states.recv().await, Some(false));
     bench.redis.cmd::<String>("SET bull:email:1:lock another").await;
     assert_eq!(states.recv().await, Some(true));
@@ -279,7 +279,7 @@ async fn handler_is_notified_of_a_lost_lease() {
 #[tokio::test]
 async fn jobs_of_lost_answers_are_reclaimed_after_a_freeze() {
     let bench = Bench::start().await;
-    let load = Load::start(&bench).await;
+    let load = Load::start(&bench);
     load.continues(&bench, TIMEOUT).await;
     bench.redis.process().freeze();
     tokio::time::sleep(Duration::from_secs(3)).await; // longer than a command's time limit

@@ -53,7 +53,7 @@ async fn blocked_worker_is_woken_by_ready_and_due_jobs() {
         ran.send(job.id).expect("the test listens");
         async { Outcome::Completed(Value::Null) }
     };
-    let (_stop, _running) = bench.run_with(options, handler).await;
+    let (_stop, _running) = bench.run_with(options, handler);
     bench.blocked(1).await;
     let started = std::time::Instant::now();
     let delay = Duration::from_secs(2);

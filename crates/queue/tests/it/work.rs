@@ -22,8 +22,7 @@ fn retried(attempts: u32, backoff: Backoff) -> JobOptions {
 async fn completed_job_has_its_value_and_times() {
     let bench = Bench::start().await;
     let id = bench.add(JobOptions::default()).await;
-    let (stop, running) =
-        bench.run(|job: Job<Value>| async move { Outcome::Completed(json!({"to": job.data["to"]})) }).await;
+    let (stop, running) = bench.run(|job: Job<Value>| async move { Outcome::Completed(json!({"to": job.data["to"]})) });
     bench.in_state("completed", 1).await;
     let hash = bench.hash(&id).await;
     assert_eq!(hash["returnvalue"], r#"{"to":"ü@x.example"}"#);
@@ -60,12 +59,10 @@ async fn failed_job_is_retried_until_no_attempt_is_left() {
     let id = bench.add(retried(3, Backoff::exponential(Duration::from_millis(100)))).await;
     let runs = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&runs);
-    let (_stop, _running) = bench
-        .run(move |_| {
-            let run = counted.fetch_add(1, Ordering::SeqCst) + 1;
-            async move { Outcome::Failed(Failure::new(format!("boom{run}"))) }
-        })
-        .await;
+    let (_stop, _running) = bench.run(move |_| {
+        let run = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { Outcome::Failed(Failure::new(format!("boom{run}"))) }
+    });
     bench.in_state("failed", 1).await;
     let hash = bench.hash(&id).await;
     assert_eq!(runs.load(Ordering::SeqCst), 3);
@@ -91,7 +88,7 @@ async fn retry_keeps_the_priority() {
             if job.attempts_made == 0 { Outcome::Failed(Failure::new("x")) } else { Outcome::Completed(Value::Null) }
         }
     };
-    let (stop, running) = bench.run_with(options, handler).await;
+    let (stop, running) = bench.run_with(options, handler);
     assert_eq!(priorities.recv().await, Some(4));
     assert_eq!(priorities.recv().await, Some(4), "the second run");
     open.add_permits(1);
@@ -106,12 +103,10 @@ async fn panicking_handler_fails_its_job_only() {
     let bench = Bench::start().await;
     let bad = bench.add(named("bad")).await;
     bench.add(named("good")).await;
-    let (_stop, _running) = bench
-        .run(|job: Job<Value>| async move {
-            assert!(job.id != "bad", "a bad job");
-            Outcome::Completed(Value::Null)
-        })
-        .await;
+    let (_stop, _running) = bench.run(|job: Job<Value>| async move {
+        assert!(job.id != "bad", "a bad job");
+        Outcome::Completed(Value::Null)
+    });
     bench.in_state("completed", 1).await;
     bench.in_state("failed", 1).await;
     assert_eq!(bench.field(&bad, "failedReason").await.as_deref(), Some("the handler panicked: a bad job"));
@@ -123,7 +118,7 @@ async fn unreadable_job_fails_with_a_reason_and_the_next_runs() {
     bench.redis.command::<i64>(&["HSET", "bull:email:bad", "name", "x", "data", "{", "opts", "{}"]).await;
     bench.redis.cmd::<i64>("LPUSH bull:email:wait bad ghost").await;
     bench.add(JobOptions::default()).await;
-    let (_stop, _running) = bench.run(done).await;
+    let (_stop, _running) = bench.run(done);
     bench.in_state("completed", 1).await;
     bench.in_state("failed", 1).await;
     let reason = bench.field("bad", "failedReason").await.expect("a reason");
@@ -153,7 +148,7 @@ async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
         bench.add(JobOptions::default()).await;
     }
     let (gate, handler) = gated();
-    let (stop, running) = bench.run_with(quick().concurrency(2), handler).await;
+    let (stop, running) = bench.run_with(quick().concurrency(2), handler);
     bench.active(2).await;
     stop.cancel();
     gate.add_permits(3);
@@ -167,7 +162,7 @@ async fn job_is_released_after_the_grace_period() {
     let bench = Bench::start().await;
     let id = bench.add(retried(1, Backoff::fixed(Duration::ZERO)).priority(2)).await;
     let options = quick().grace(Duration::from_millis(50));
-    let (stop, running) = bench.run_with(options, |_| std::future::pending::<Outcome>()).await;
+    let (stop, running) = bench.run_with(options, |_| std::future::pending::<Outcome>());
     bench.active(1).await;
     stop.cancel();
     running.await.expect("stops");
@@ -180,15 +175,13 @@ async fn job_is_released_after_the_grace_period() {
 async fn snoozed_job_runs_later_and_loses_no_attempt() {
     let bench = Bench::start().await;
     bench.add(retried(1, Backoff::fixed(Duration::ZERO))).await;
-    let (_stop, _running) = bench
-        .run(|job: Job<Value>| async move {
-            if job.attempts_started == 1 {
-                Outcome::Snoozed(Duration::from_millis(100))
-            } else {
-                Outcome::Completed(Value::Null)
-            }
-        })
-        .await;
+    let (_stop, _running) = bench.run(|job: Job<Value>| async move {
+        if job.attempts_started == 1 {
+            Outcome::Snoozed(Duration::from_millis(100))
+        } else {
+            Outcome::Completed(Value::Null)
+        }
+    });
     bench.in_state("completed", 1).await;
     let hash = bench.hash("1").await;
     assert_eq!((hash["ats"].as_str(), hash["atm"].as_str(), hash.get("failedReason")), ("2", "1", None));
