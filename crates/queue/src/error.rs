@@ -71,6 +71,19 @@ pub enum Error {
         /// What the call does to a job.
         done: &'static str,
     },
+    /// The token cannot lock a job: it is empty, or `0`, with which BullMQ checks no lock. For the caller.
+    #[error("a token must not be empty or 0")]
+    BadToken,
+    /// Nobody has the job's lock: it expired, or the job was not taken (BullMQ's code -2). For the caller, whose job may
+    /// run again.
+    #[error("nobody has the lock of job {0:?}")]
+    LockMissing(String),
+    /// The job's lock has another token: another worker has the job (BullMQ's code -6). For the caller.
+    #[error("the lock of job {0:?} has another token")]
+    LockMismatch(String),
+    /// The job is locked but in another state than active (BullMQ's code -3). For the caller.
+    #[error("job {0:?} is not active")]
+    NotActive(String),
     /// The job has not ended within the timeout. For the caller.
     #[error("job {0:?} has not ended yet")]
     NotEnded(String),

@@ -138,4 +138,4 @@ pub use queue::{
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use state::{EndedState, State, UnknownState};
-pub use worker::{Backoffs, Drained, FailedRun, Handler, Tally, Worker, WorkerControl, WorkerOptions};
+pub use worker::{Backoffs, Drained, FailedRun, Handler, ManualWorker, Tally, Worker, WorkerControl, WorkerOptions};

@@ -17,6 +17,7 @@ mod drain;
 mod identity;
 mod in_flight;
 mod maintenance;
+mod manual;
 mod options;
 mod plan;
 mod poll;
@@ -38,6 +39,7 @@ pub use self::{
     backoffs::{Backoffs, FailedRun},
     control::{Tally, WorkerControl},
     drain::Drained,
+    manual::ManualWorker,
     options::{Handler, WorkerOptions},
 };
 use self::{

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Backoffs;
-use crate::{Error, Failure, IntoOutcome, Job, Outcome, Retention};
+use super::{Backoffs, report::Rules};
+use crate::{Error, Failure, IntoOutcome, Job, JobOptions, Outcome, Retention};
 
 /// Longest span of an option: a year.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -136,6 +136,17 @@ impl WorkerOptions {
     pub fn backoffs(mut self, backoffs: Backoffs) -> Self {
         self.backoffs = backoffs;
         self
+    }
+
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules { backoffs: &self.backoffs, max_started_attempts: self.max_started_attempts }
+    }
+
+    /// Adds the worker's retention to options of a job that have none.
+    pub(super) fn with_retention(&self, mut options: JobOptions) -> JobOptions {
+        options.remove_on_complete = options.remove_on_complete.or(self.remove_on_complete);
+        options.remove_on_fail = options.remove_on_fail.or(self.remove_on_fail);
+        options
     }
 
     /// Checks what the worker's timers and Redis can take.

@@ -14,7 +14,7 @@ use super::{
     Handler, Worker,
     plan::{Next, PollSize},
     poll::{Received, Taking, poll, reclaim},
-    report::{Report, ReportKind, Rules, Run, RunningJob},
+    report::{Report, ReportKind, Run, RunningJob},
 };
 use crate::{
     Claim, Error, Failure, Outcome,
@@ -166,7 +166,8 @@ where
 
     fn start(&mut self, taken: &TakenJob) {
         let options = taken.options();
-        let mut job = RunningJob::new(taken, options.as_ref().cloned().unwrap_or_default());
+        let own = options.as_ref().cloned().unwrap_or_default();
+        let job = RunningJob::new(taken, self.options.with_retention(own));
         let lease = Lease {
             id: job.id.clone(),
             token: job.token.clone(),
@@ -178,9 +179,7 @@ where
         if let Some(draining) = &mut self.draining {
             draining.started(&job.id);
         }
-        let (opened, given_up) = (taken.open::<T>(options, claim), self.final_reason(taken));
-        job.options.remove_on_complete = job.options.remove_on_complete.or(self.options.remove_on_complete);
-        job.options.remove_on_fail = job.options.remove_on_fail.or(self.options.remove_on_fail);
+        let (opened, given_up) = (taken.open::<T>(options, claim), self.options.rules().final_reason(taken));
         let handler = Arc::clone(&self.handler);
         let task = self.running.spawn(async move {
             match opened {
@@ -205,19 +204,8 @@ where
             }
         };
         if let Some(job) = self.jobs.remove(&id) {
-            let options = &self.options;
-            let rules = Rules { backoffs: &options.backoffs, max_started_attempts: options.max_started_attempts };
-            self.reports.push(job.conclude(run, rules, now_ms(), fastrand::f64()));
+            self.reports.push(job.conclude(run, self.options.rules(), now_ms(), fastrand::f64()));
         }
-    }
-
-    /// Returns why a job must not be run, if it must not: it stalled or was started too often.
-    fn final_reason(&self, taken: &TakenJob) -> Option<String> {
-        let is_started_too_often = |most| taken.attempts_started() > most;
-        let started = || "job started more than allowable limit".to_owned();
-        taken
-            .deferred_failure()
-            .or_else(|| self.options.max_started_attempts.is_some_and(is_started_too_often).then(started))
     }
 
     fn settle(&mut self, report: &Report, code: Code) {

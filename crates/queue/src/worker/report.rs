@@ -64,6 +64,15 @@ pub(super) enum ReportKind {
     Poisoned { reason: String, data: Option<String>, opts: String },
 }
 
+impl Rules<'_> {
+    /// Returns why a job must not be run, if it must not: it stalled or was started too often.
+    pub(super) fn final_reason(self, taken: &TakenJob) -> Option<String> {
+        let is_started_too_often = self.max_started_attempts.is_some_and(|most| taken.attempts_started() > most);
+        let started = || "job started more than allowable limit".to_owned();
+        taken.deferred_failure().or_else(|| is_started_too_often.then(started))
+    }
+}
+
 impl RunningJob {
     pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {

@@ -12,6 +12,7 @@ mod board;
 mod fleet;
 mod layout;
 mod lock;
+mod manual;
 mod node;
 mod ours;
 mod pause;

@@ -45,6 +45,13 @@ export async function worker({ options, ...request }) {
   await started.waitUntilReady();
 }
 
+/** Takes a job, without a worker's loop. */
+export async function take({ token, ...request }) {
+  const make = ({ Worker }) => new Worker('email', null, { connection, autorun: false });
+  const worker = await only('taker', request, make);
+  return worker.getNextJob(token, { block: false });
+}
+
 /** Cancels a job of a worker. */
 export async function cancel({ jobId, reason, ...request }) {
   const started = await only('worker', request);

@@ -1,0 +1,6 @@
+-- Reads what the end of a job's run needs.
+-- KEYS[1] meta
+-- ARGV    id, token
+-- Returns {id, token, fields without the data, 0}
+local fields = read_job(P .. ARGV[1], -1)
+return {ARGV[1], ARGV[2], fields, 0}

@@ -1,0 +1,151 @@
+//! Single steps of a worker, for programs with a loop of their own: takes a job, extends its lock, ends it.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    WorkerOptions,
+    poll::{Taking, poll},
+    report::{Run, RunningJob},
+};
+use crate::{
+    Claim, Error, Failure, Job, Outcome, Queue,
+    claim::Lease,
+    client::Client,
+    clock::now_ms,
+    code::Code,
+    job::{TakenJob, Unfit},
+    script,
+};
+
+/// Takes and ends jobs one by one, without a loop, a heartbeat or renewals of locks; BullMQ's `getNextJob`,
+/// `moveToCompleted`, `moveToFailed`, `moveToDelayed` and `extendLock`. A token is any text that no other taker uses, and
+/// a job may be ended by another process that knows it.
+/// ```no_run
+/// # use std::time::Duration;
+/// # use examhall_queue::{ManualWorker, Outcome, Queue, WorkerOptions};
+/// # async fn run(queue: Queue<String>) -> Result<(), examhall_queue::Error> {
+/// let worker = ManualWorker::new(queue, WorkerOptions::default())?;
+/// while let Some(job) = worker.get_next_job("host-1:7").await? {
+///     worker.extend_lock(&job.id, "host-1:7", Duration::from_secs(60)).await?;
+///     worker.finish_job(&job.id, "host-1:7", Outcome::Completed(job.data.into())).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualWorker<T> {
+    queue: Queue<T>,
+    options: WorkerOptions,
+}
+
+impl<T> ManualWorker<T> {
+    /// Takes jobs of `queue`. Of the options, those of single jobs count: lock, name, retention, attempts and backoffs.
+    ///
+    /// # Errors
+    /// Returns [`Error::BadWorkerOption`] if an option cannot be used.
+    pub fn new(queue: Queue<T>, options: WorkerOptions) -> Result<Self, Error> {
+        options.check()?;
+        Ok(Self { queue, options })
+    }
+
+    /// Takes the next job, if there is one that may run now, and locks it with `token`. Jobs that cannot be run fail, as a
+    /// [`Worker`](super::Worker) fails them. A job whose lock expires is recovered by the next worker that looks for
+    /// stalled jobs.
+    ///
+    /// # Errors
+    /// Returns [`Error::BadToken`] or [`Error::Redis`]: then a job may have been taken all the same, until its lock
+    /// expires.
+    pub async fn get_next_job(&self, token: &str) -> Result<Option<Job<T>>, Error>
+    where
+        T: DeserializeOwned,
+    {
+        check_token(token)?;
+        loop {
+            let received = poll(self.client(), &[], &self.taking(1, token)).await?;
+            match received.taken.first() {
+                None if received.gone.is_empty() => return Ok(None),
+                None => {}
+                Some(taken) => match self.open(taken) {
+                    Ok(job) => return Ok(Some(job)),
+                    Err(run) => self.end(taken, run).await?,
+                },
+            }
+        }
+    }
+
+    /// Ends the run of a job that was taken with `token`, in whatever way: completes it, fails it for good or for now as
+    /// its options say, delays it, or makes it ready again.
+    ///
+    /// # Errors
+    /// Returns [`Error::NotFound`], [`Error::LockMissing`], [`Error::LockMismatch`] or [`Error::NotActive`] if the job is
+    /// no longer the caller's; then nothing has changed. Or [`Error::BadToken`] or [`Error::Redis`].
+    pub async fn finish_job(&self, id: &str, token: &str, outcome: Outcome) -> Result<(), Error> {
+        check_token(token)?;
+        let answer = self.queue.eval(&script::READ_FIELDS, vec![id.into(), token.into()]).await?;
+        self.end(&TakenJob::from_answer(answer)?, Run::Ended(outcome)).await
+    }
+
+    /// Sets the time until the lock of a job expires that was taken with `token`.
+    ///
+    /// # Errors
+    /// Returns [`Error::NotFound`], [`Error::LockMissing`] or [`Error::LockMismatch`] if the job is no longer the
+    /// caller's, [`Error::BadToken`], [`Error::BadWorkerOption`] for a duration that cannot be used, or [`Error::Redis`].
+    pub async fn extend_lock(&self, id: &str, token: &str, duration: Duration) -> Result<(), Error> {
+        check_token(token)?;
+        self.options.clone().lock(duration).check()?;
+        let args = vec![id.into(), token.into(), duration.as_millis().to_string().into()];
+        to_result(id, Code::try_from(self.queue.eval::<i64>(&script::EXTEND_LOCK, args).await?)?)
+    }
+
+    fn client(&self) -> &Client {
+        self.queue.client()
+    }
+
+    fn taking<'a>(&'a self, wanted: usize, token: &'a str) -> Taking<'a> {
+        Taking { wanted, lock: self.options.lock, worker_name: &self.options.name, token }
+    }
+
+    /// Returns the job, or how its run ends without one.
+    fn open(&self, taken: &TakenJob) -> Result<Job<T>, Run>
+    where
+        T: DeserializeOwned,
+    {
+        if let Some(reason) = self.options.rules().final_reason(taken) {
+            return Err(Run::Ended(Outcome::Unrecoverable(Failure::new(reason))));
+        }
+        let options = taken.options();
+        let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
+        let (id, token) = (taken.id.clone(), taken.token.clone());
+        let lease = Lease { id, token, keep_logs, duration: self.options.lock };
+        taken.open(options, Claim::new(lease, self.client().clone())).map_err(|unfit| match unfit {
+            Unfit::Rejected(reason) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
+            Unfit::Poisoned { reason, data, opts } => Run::Poisoned { reason, data, opts },
+        })
+    }
+
+    async fn end(&self, taken: &TakenJob, run: Run) -> Result<(), Error> {
+        let job = RunningJob::new(taken, self.options.with_retention(taken.options().unwrap_or_default()));
+        let report = job.conclude(run, self.options.rules(), now_ms(), fastrand::f64());
+        let received = poll(self.client(), &[report], &self.taking(0, &taken.token)).await?;
+        to_result(&taken.id, received.codes[0])
+    }
+}
+
+/// BullMQ's scripts check no lock for the token `0`.
+fn check_token(token: &str) -> Result<(), Error> {
+    if token.is_empty() || token == "0" { Err(Error::BadToken) } else { Ok(()) }
+}
+
+fn to_result(id: &str, code: Code) -> Result<(), Error> {
+    let id = id.to_owned();
+    match code {
+        Code::Done => Ok(()),
+        Code::NotFound => Err(Error::NotFound(id)),
+        Code::LockMissing => Err(Error::LockMissing(id)),
+        Code::WrongState => Err(Error::NotActive(id)),
+        Code::LockMismatch => Err(Error::LockMismatch(id)),
+        _ => Err(Error::UnexpectedAnswer("a code that no end of a run has")),
+    }
+}
