@@ -67,9 +67,9 @@ impl<T> ManualWorker<T> {
             match received.taken.first() {
                 None if received.gone.is_empty() => return Ok(None),
                 None => {}
-                Some(taken) => match self.open(taken) {
+                Some(found) => match self.open(found) {
                     Ok(job) => return Ok(Some(job)),
-                    Err(run) => self.end(taken, run).await?,
+                    Err(run) => self.end(found, run).await?,
                 },
             }
         }
@@ -108,28 +108,28 @@ impl<T> ManualWorker<T> {
     }
 
     /// Returns the job, or how its run ends without one.
-    fn open(&self, taken: &TakenJob) -> Result<Job<T>, Run>
+    fn open(&self, found: &TakenJob) -> Result<Job<T>, Run>
     where
         T: DeserializeOwned,
     {
-        if let Some(reason) = self.options.rules().final_reason(taken) {
+        if let Some(reason) = self.options.rules().final_reason(found) {
             return Err(Run::Ended(Outcome::Unrecoverable(Failure::new(reason))));
         }
-        let options = taken.options();
+        let options = found.options();
         let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
-        let (id, token) = (taken.id.clone(), taken.token.clone());
+        let (id, token) = (found.id.clone(), found.token.clone());
         let lease = Lease { id, token, keep_logs, duration: self.options.lock };
-        taken.open(options, Claim::new(lease, self.client().clone())).map_err(|unfit| match unfit {
+        found.open(options, Claim::new(lease, self.client().clone())).map_err(|unfit| match unfit {
             Unfit::Rejected(reason) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
             Unfit::Poisoned { reason, data, opts } => Run::Poisoned { reason, data, opts },
         })
     }
 
-    async fn end(&self, taken: &TakenJob, run: Run) -> Result<(), Error> {
-        let job = RunningJob::new(taken, self.options.with_retention(taken.options().unwrap_or_default()));
+    async fn end(&self, found: &TakenJob, run: Run) -> Result<(), Error> {
+        let job = RunningJob::new(found, self.options.with_retention(found.options().unwrap_or_default()));
         let report = job.conclude(run, self.options.rules(), now_ms(), fastrand::f64());
-        let received = poll(self.client(), &[report], &self.taking(0, &taken.token)).await?;
-        to_result(&taken.id, received.codes[0])
+        let received = poll(self.client(), &[report], &self.taking(0, &found.token)).await?;
+        to_result(&found.id, received.codes[0])
     }
 }
 
