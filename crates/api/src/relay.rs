@@ -230,8 +230,8 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Spa
         .delay(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
         .attempts(attempts.unwrap_or(EmailJob::ATTEMPTS))
         .backoff(Backoff::exponential(EmailJob::BACKOFF))
-        .remove_on_complete(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None })
-        .remove_on_fail(Retention::For { age: EmailJob::KEEP_FAILED, count: None });
+        .remove_on_complete(Retention::age(EmailJob::KEEP_COMPLETED))
+        .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED));
     options.telemetry = span.to_json();
     Ok((NewJob::new(EmailJob::NAME, data).options(options), span))
 }

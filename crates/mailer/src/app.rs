@@ -80,8 +80,8 @@ impl Mailer {
             .lock(settings.queue.lock)
             .stalled_interval(settings.queue.stalled_interval)
             .name("mailer")
-            .remove_on_complete(Retention::For { age: EmailJob::KEEP_COMPLETED, count: None })
-            .remove_on_fail(Retention::For { age: EmailJob::KEEP_FAILED, count: None });
+            .remove_on_complete(Retention::age(EmailJob::KEEP_COMPLETED))
+            .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED));
         Ok(Self { queue, options, handler, settings, health })
     }
 

@@ -45,6 +45,17 @@ pub enum Error {
         /// Why it cannot be used.
         reason: &'static str,
     },
+    /// The job's data is longer than its options allow; nothing was written. For the caller.
+    #[error("the job's data has {bytes} bytes, and its options allow {limit}")]
+    TooLong {
+        /// Its bytes as JSON.
+        bytes: u64,
+        /// [`JobOptions::size_limit`](crate::JobOptions::size_limit).
+        limit: u64,
+    },
+    /// The job's timestamp cannot be used; nothing was written. For the caller.
+    #[error("the timestamp {0}, with the delay, is not between 1970 and 2039")]
+    BadTimestamp(i64),
     /// The job's data cannot be written as JSON; nothing was written. For the caller.
     #[error("the job's data cannot be written as JSON: {0}")]
     Payload(#[from] serde_json::Error),

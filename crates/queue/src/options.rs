@@ -1,10 +1,15 @@
 //! A job's options: as this crate writes them, and as it reads those of other clients.
 
+mod deduplication;
+mod retention;
+
 use std::time::Duration;
 
 use crate::{Backoff, BackoffKind, RetryPolicy};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::retention::Limits;
+pub use self::{deduplication::Deduplication, retention::Retention};
 use crate::clock::millis;
 
 /// How a job is run and kept. Defaults are not written. Each option has a setter of its name:
@@ -48,40 +53,12 @@ pub struct JobOptions {
     pub deduplication: Option<Deduplication>,
     /// JSON text of the trace the job belongs to, such as `{"traceparent":"00-..."}`; not written if it is no JSON.
     pub telemetry: Option<String>,
-}
-
-/// Makes adds idempotent: of several jobs with the same deduplication id only the first is added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Deduplication {
-    /// Id that the jobs have in common.
-    pub id: String,
-    /// For how long after the first add; if absent, until the first job has ended.
-    pub ttl: Option<Duration>,
-}
-
-impl Deduplication {
-    /// Deduplication until the first job has ended.
-    pub fn simple(id: impl Into<String>) -> Self {
-        Self { id: id.into(), ttl: None }
-    }
-
-    /// Deduplication for `ttl` from the first add.
-    pub fn ttl(id: impl Into<String>, ttl: Duration) -> Self {
-        Self { id: id.into(), ttl: Some(ttl) }
-    }
-
-    fn to_json(&self) -> Value {
-        match self.ttl {
-            None => json!({"id": self.id}),
-            Some(ttl) => json!({"id": self.id, "ttl": millis(ttl)}),
-        }
-    }
-
-    fn from_json(value: &Value) -> Option<Self> {
-        let id = value.get("id")?.as_str()?.to_owned();
-        Some(Self { id, ttl: value.get("ttl").and_then(duration).filter(|ttl| !ttl.is_zero()) })
-    }
+    /// Whether its runs belong to no trace; BullMQ's `telemetry.omitContext`.
+    pub omit_context: bool,
+    /// When it was added, in ms since 1970, from which its delay counts; the time of the add if absent.
+    pub timestamp: Option<i64>,
+    /// Largest number of bytes of its data as JSON: longer data is not added.
+    pub size_limit: Option<u64>,
 }
 
 impl Default for JobOptions {
@@ -99,27 +76,11 @@ impl Default for JobOptions {
             lifo: false,
             deduplication: None,
             telemetry: None,
+            omit_context: false,
+            timestamp: None,
+            size_limit: None,
         }
     }
-}
-
-/// How long a finished job is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Retention {
-    /// Forever.
-    KeepAll,
-    /// Not at all.
-    Remove,
-    /// As long as it is among the newest N.
-    Newest(u32),
-    /// For `age`, and if there is a `count`, only as long as it is among the newest `count` jobs.
-    For {
-        /// Longest time since it finished, in whole seconds.
-        age: Duration,
-        /// Largest number of jobs.
-        count: Option<u32>,
-    },
 }
 
 impl JobOptions {
@@ -225,8 +186,37 @@ impl JobOptions {
         self
     }
 
-    /// Writes them as BullMQ does: with short names for some, and without any `null`, which stops Node workers.
-    pub(crate) fn to_json(&self) -> String {
+    /// Sets whether its runs belong to no trace.
+    #[must_use]
+    pub fn omit_context(mut self, omit: bool) -> Self {
+        self.omit_context = omit;
+        self
+    }
+
+    /// Sets when it was added, in ms since 1970, from which its delay counts.
+    #[must_use]
+    pub fn timestamp(mut self, time: i64) -> Self {
+        self.timestamp = Some(time);
+        self
+    }
+
+    /// Sets the largest number of bytes of its data as JSON.
+    #[must_use]
+    pub fn size_limit(mut self, bytes: u64) -> Self {
+        self.size_limit = Some(bytes);
+        self
+    }
+
+    /// Writes them as BullMQ stores them: with short names for some (`kl`, `de`, `tm`, `omc`), and without any `null`,
+    /// which stops Node workers.
+    /// ```
+    /// # use examhall_queue::JobOptions;
+    /// let options = JobOptions::default().attempts(3).keep_logs(10);
+    /// assert_eq!(options.to_json(), r#"{"attempts":3,"kl":10}"#);
+    /// let as_in_node = serde_json::json!({"attempts": 3, "keepLogs": 10});
+    /// assert_eq!(JobOptions::from_json(&as_in_node), options);
+    /// ```
+    pub fn to_json(&self) -> String {
         let mut opts = Map::new();
         opts.insert("attempts".into(), self.retry.attempts.into());
         let mut put = |name: &str, value: Option<Value>| value.and_then(|value| opts.insert(name.into(), value));
@@ -243,12 +233,17 @@ impl JobOptions {
         // Some readers stop working if it is no JSON.
         let telemetry = self.telemetry.as_deref().filter(|text| serde_json::from_str::<Value>(text).is_ok());
         put("tm", telemetry.map(Value::from));
+        put("omc", self.omit_context.then(|| true.into()));
+        put("timestamp", self.timestamp.map(Value::from));
+        put("sizeLimit", self.size_limit.map(Value::from));
         Value::Object(opts).to_string()
     }
 
-    /// Reads options of any client: an option that cannot be understood counts as absent.
-    pub(crate) fn from_json(opts: &Value) -> Self {
+    /// Reads options as BullMQ stores them, or as its users write them: with the long names. An option that cannot be
+    /// understood counts as absent.
+    pub fn from_json(opts: &Value) -> Self {
         let number = |name: &str| opts.get(name).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let telemetry = |name: &str| opts.get("telemetry").and_then(|telemetry| telemetry.get(name));
         Self {
             job_id: opts.get("jobId").and_then(Value::as_str).map(ToOwned::to_owned),
             priority: number("priority").unwrap_or(0),
@@ -261,49 +256,17 @@ impl JobOptions {
             remove_on_complete: opts.get("removeOnComplete").and_then(Retention::from_json),
             remove_on_fail: opts.get("removeOnFail").and_then(Retention::from_json),
             stack_trace_limit: number("stackTraceLimit"),
-            keep_logs: number("kl"),
+            keep_logs: number("kl").or_else(|| number("keepLogs")),
             lifo: opts.get("lifo").and_then(Value::as_bool).unwrap_or_default(),
-            deduplication: opts.get("de").and_then(Deduplication::from_json),
-            telemetry: opts.get("tm").and_then(Value::as_str).map(ToOwned::to_owned),
-        }
-    }
-}
-
-impl Retention {
-    fn to_json(self) -> Value {
-        match self {
-            Self::KeepAll => false.into(),
-            Self::Remove => true.into(),
-            Self::Newest(count) => count.into(),
-            Self::For { age, count: None } => json!({"age": age.as_secs()}),
-            Self::For { age, count: Some(count) } => json!({"age": age.as_secs(), "count": count}),
-        }
-    }
-
-    fn from_json(value: &Value) -> Option<Self> {
-        let number = |name: &str| value.get(name).and_then(Value::as_u64);
-        let newest = |count: u64| if count == 0 { Self::Remove } else { Self::Newest(saturating(count)) };
-        match value {
-            Value::Bool(true) => Some(Self::Remove),
-            Value::Bool(false) => Some(Self::KeepAll),
-            Value::Number(count) => count.as_u64().map(newest),
-            Value::Object(_) => match (number("age"), number("count")) {
-                (Some(age), count) => Some(Self::For { age: Duration::from_secs(age), count: count.map(saturating) }),
-                (None, count) => count.map(newest),
-            },
-            _ => None,
-        }
-    }
-
-    /// Number of jobs to keep (-1: all) and for how many seconds (-1: forever), as the scripts take it.
-    pub(crate) fn count_and_age(self) -> (i64, i64) {
-        match self {
-            Self::KeepAll => (-1, -1),
-            Self::Remove => (0, -1),
-            Self::Newest(count) => (i64::from(count), -1),
-            Self::For { age, count } => {
-                (count.map_or(-1, i64::from), i64::try_from(age.as_secs()).unwrap_or(i64::MAX / 1000))
-            }
+            deduplication: opts.get("de").or_else(|| opts.get("deduplication")).and_then(Deduplication::from_json),
+            telemetry: opts.get("tm").or_else(|| telemetry("metadata")).and_then(Value::as_str).map(ToOwned::to_owned),
+            omit_context: opts
+                .get("omc")
+                .or_else(|| telemetry("omitContext"))
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
+            timestamp: opts.get("timestamp").and_then(Value::as_i64).filter(|time| *time > 0),
+            size_limit: opts.get("sizeLimit").and_then(Value::as_u64).filter(|bytes| *bytes > 0),
         }
     }
 }
@@ -348,10 +311,6 @@ fn duration(value: &Value) -> Option<Duration> {
     value.as_f64().and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())
 }
 
-fn saturating(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,7 +321,7 @@ mod tests {
             priority: 6,
             delay: Duration::from_millis(1500),
             retry: RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) },
-            remove_on_complete: Some(Retention::For { age: Duration::from_hours(24), count: None }),
+            remove_on_complete: Some(Retention::age(Duration::from_hours(24))),
             remove_on_fail: Some(Retention::Newest(500)),
             backoff_strategy: None,
             stack_trace_limit: Some(5),
@@ -370,6 +329,9 @@ mod tests {
             lifo: true,
             deduplication: Some(Deduplication::ttl("mail", Duration::from_millis(500))),
             telemetry: Some(r#"{"traceparent":"00-1-2-01"}"#.into()),
+            omit_context: true,
+            timestamp: Some(1_700_000_000_000),
+            size_limit: Some(1024),
         }
     }
 
@@ -382,7 +344,8 @@ mod tests {
                 "jobId": "m-1", "priority": 6, "delay": 1500, "attempts": 3,
                 "backoff": {"type": "exponential", "delay": 2000}, "removeOnComplete": {"age": 86400},
                 "removeOnFail": 500, "stackTraceLimit": 5, "kl": 7, "lifo": true, "de": {"id": "mail", "ttl": 500},
-                "tm": "{\"traceparent\":\"00-1-2-01\"}",
+                "tm": "{\"traceparent\":\"00-1-2-01\"}", "omc": true, "timestamp": 1_700_000_000_000_i64,
+                "sizeLimit": 1024,
             })
         );
         assert_eq!(JobOptions::from_json(&wire), full());
@@ -395,18 +358,20 @@ mod tests {
 
     #[test]
     fn options_of_other_clients_are_read_or_ignored() {
-        let retention = |wire: Value| Retention::from_json(&wire);
-        assert_eq!(retention(json!(true)), Some(Retention::Remove));
-        assert_eq!(retention(json!(false)), Some(Retention::KeepAll));
-        assert_eq!(retention(json!(0)), Some(Retention::Remove));
-        assert_eq!(retention(json!({"count": 2})), Some(Retention::Newest(2)));
-        assert_eq!(retention(json!({"limit": 2})), None);
-        assert_eq!(retention(json!("all")), None);
         let backoff = |wire: Value| JobOptions::from_json(&json!({ "backoff": wire })).retry.backoff;
         assert_eq!(backoff(json!(50)), Backoff::fixed(Duration::from_millis(50)));
         assert_eq!(backoff(json!({"type": "nope", "delay": 50})), Backoff::fixed(Duration::from_millis(50)));
         assert_eq!(backoff(json!({"type": "exponential"})), Backoff::exponential(Duration::ZERO));
         assert_eq!(backoff(json!(-5)), Backoff::fixed(Duration::ZERO));
         assert_eq!(JobOptions::from_json(&json!([1])), JobOptions::default());
+    }
+
+    #[test]
+    fn long_names_are_read_too() {
+        let as_in_node = json!({
+            "keepLogs": 7, "deduplication": {"id": "d"}, "telemetry": {"metadata": "{}", "omitContext": true},
+        });
+        let options = JobOptions::default().keep_logs(7).deduplication(Deduplication::simple("d")).telemetry("{}");
+        assert_eq!(JobOptions::from_json(&as_in_node), options.omit_context(true));
     }
 }

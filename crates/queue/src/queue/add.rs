@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Queue;
 use crate::{
     Error, JobOptions,
-    clock::{millis, now_ms},
+    clock::{LAST_TIME, millis, now_ms},
     keys::{check_deduplication_id, check_job_id},
     script,
 };
@@ -129,13 +129,21 @@ fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
         check_deduplication_id(&deduplication.id)?;
     }
     let (data, opts) = (serde_json::to_string(&job.data)?, options.to_json());
+    if let Some(time) = options.timestamp
+        && !(1..LAST_TIME).contains(&time.saturating_add_unsigned(millis(options.delay)))
+    {
+        return Err(Error::BadTimestamp(time));
+    }
+    if let Some(limit) = options.size_limit.filter(|limit| data.len() as u64 > *limit) {
+        return Err(Error::TooLong { bytes: data.len() as u64, limit });
+    }
     let bytes = data.len() + opts.len();
     let args = [
         options.job_id.as_deref().unwrap_or_default().into(),
         job.name.as_str().into(),
         data.into(),
         opts.into(),
-        now.clone(),
+        options.timestamp.map_or_else(|| now.clone(), |time| time.to_string().into()),
         extras(options),
     ];
     Ok(Checked { args, bytes })

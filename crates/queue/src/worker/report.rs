@@ -3,7 +3,9 @@
 use crate::AfterFailure;
 use serde_json::Value;
 
-use crate::{Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob};
+use crate::{
+    Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob, options::Limits,
+};
 
 /// Number of traces to keep for a job whose options have none.
 const TRACES: usize = 10;
@@ -198,7 +200,7 @@ fn keep(retention: Option<Retention>) -> Retention {
 }
 
 fn to_limit(keep: Retention) -> String {
-    let (count, age) = keep.count_and_age();
+    let Limits { count, age, .. } = keep.limits();
     format!("{count} {age}")
 }
 

@@ -58,7 +58,7 @@ async fn a02_hash_has_exactly_the_fields_of_bullmq(scenario: &Scenario) {
             json!({}),
             options()
                 .retry(RetryPolicy::new(5, Backoff::exponential(Duration::from_secs(1))))
-                .remove_on_complete(Retention::For { age: Duration::from_hours(1), count: Some(1000) })
+                .remove_on_complete(Retention::age(Duration::from_hours(1)).count(1000))
                 .remove_on_fail(Retention::Newest(500))
                 .keep_logs(5),
         )

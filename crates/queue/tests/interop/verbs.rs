@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Among, Attempts, EndedState, Error, QueueMeta, RateLimit, RetryJobs};
+use examhall_queue::{Among, Attempts, EndedState, Error, JobOptions, NewJob, QueueMeta, RateLimit, RetryJobs};
 use serde_json::json;
 
 use crate::{
@@ -18,6 +18,7 @@ scenarios![
     v3_limits_are_read_by_both,
     v4_ended_jobs_are_retried_in_bulk,
     v5_counts_are_those_of_node,
+    v6_options_are_written_and_read_as_by_node,
 ];
 
 /// Adds jobs `a`, `b` and `c` without a priority, `p` and `q` with one, and `later` with a delay.
@@ -219,4 +220,36 @@ async fn v5_counts_are_those_of_node(scenario: &Scenario) {
     let left = scenario.snapshot().await.events().len();
     node.queue("trimEvents", json!([10])).await;
     assert_eq!(scenario.snapshot().await.events().len(), left, "nothing is left for Node to trim");
+}
+
+async fn v6_options_are_written_and_read_as_by_node(theirs: &Scenario) {
+    let ours = &Scenario::start(theirs.node.version()).await;
+    let options = json!({
+        "jobId": "all", "attempts": 3, "backoff": {"type": "mine", "delay": 50}, "keepLogs": 4, "stackTraceLimit": 2,
+        "removeOnComplete": {"age": 60, "count": 5, "limit": 10}, "removeOnFail": 7, "sizeLimit": 100,
+        "timestamp": 1_700_000_000_000_i64, "delay": 5, "priority": 3,
+    });
+    theirs.node.add(json!({"to": "a"}), options.clone()).await;
+    let read = JobOptions::from_json(&options);
+    ours.node.queue("getMeta", json!([])).await; // Node writes its version
+    ours.add(json!({"to": "a"}), read.clone()).await;
+    assert_same(theirs, ours, "a job with all options").await;
+    for scenario in [theirs, ours] {
+        assert_eq!(scenario.snapshot().await.hash("all")["timestamp"], "1700000000000");
+        assert_eq!(scenario.queue.get("all").await.expect("read").expect("there").options, read);
+    }
+
+    let long = "x".repeat(200);
+    let add = |options: JobOptions| ours.queue.add(NewJob::new("mail", json!({"to": long})).options(options));
+    add(JobOptions::default().size_limit(209)).await.expect("added");
+    let refused = add(JobOptions::default().size_limit(208)).await.expect_err("too long");
+    assert!(matches!(refused, Error::TooLong { bytes: 209, limit: 208 }), "{refused}");
+    let request = json!({"call": "add", "args": ["mail", {"to": long}, {"sizeLimit": 208}]});
+    let theirs = theirs.node.request("queue", request).await.expect_err("too long");
+    assert!(theirs.contains("exceeds the limit"), "{theirs}");
+    for time in [0, -1, i64::MAX, 1 << 41] {
+        let refused = add(JobOptions::default().timestamp(time)).await.expect_err("no time");
+        assert!(matches!(refused, Error::BadTimestamp(_)), "{refused}");
+    }
+    ours.check().await;
 }
