@@ -20,10 +20,12 @@ pub(crate) enum Code {
     NotPaused = -20,
     /// Workers have jobs of the queue.
     NotIdle = -21,
+    /// A key of the queue has another type than BullMQ's.
+    BadKey = -22,
 }
 
 impl Code {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Done,
         Self::More,
         Self::NotFound,
@@ -33,6 +35,7 @@ impl Code {
         Self::Foreign,
         Self::NotPaused,
         Self::NotIdle,
+        Self::BadKey,
     ];
 }
 

@@ -104,6 +104,9 @@ pub enum Error {
     /// The queue is not paused or has active jobs, and so is not obliterated. For the caller.
     #[error("{0}")]
     NotIdle(&'static str),
+    /// A key of the queue has another type than BullMQ's; nothing was written. For the operator.
+    #[error("a key of the queue cannot be used: {0}")]
+    BadKey(String),
     /// Redis is unreachable, too slow, or refuses. The call may have taken effect or not. Mostly passes by itself.
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
@@ -117,6 +120,7 @@ impl Error {
     pub(crate) fn to_shared(&self) -> Self {
         match self {
             Self::Redis(error) => Self::Redis(error.clone()),
+            Self::BadKey(key) => Self::BadKey(key.clone()),
             _ => Self::UnexpectedAnswer("to a script that several callers shared"),
         }
     }

@@ -43,28 +43,10 @@ pub struct Job<T> {
 pub(crate) struct TakenJob {
     pub(crate) id: String,
     pub(crate) token: String,
+    /// Field, value, field, value, ...
     fields: Vec<RedisValue>,
     /// Length of data that is too long to be read, or 0.
     unread: u64,
-}
-
-/// Index of a field in what `read_lib.lua` returns.
-#[derive(Clone, Copy)]
-enum Field {
-    Name,
-    Opts,
-    Timestamp,
-    Priority,
-    AttemptsMade,
-    AttemptsStarted,
-    Stacktrace,
-    DeduplicationId,
-    DeferredFailure,
-    RepeatJobKey,
-    ParentKey,
-    Stalls,
-    RetriedOn,
-    Data,
 }
 
 /// Why a job cannot be run.
@@ -76,7 +58,7 @@ pub(crate) enum Unfit {
 }
 
 impl TakenJob {
-    /// Reads `{id, token, {value of each field}, bytes unread}`.
+    /// Reads `{id, token, {field, value, field, value, ...}, bytes unread}`.
     pub(crate) fn from_answer(answer: RedisValue) -> Result<Self, Error> {
         let RedisValue::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a job is no list")) };
         let [id, token, RedisValue::Array(fields), unread] =
@@ -89,30 +71,30 @@ impl TakenJob {
 
     /// Why the job must fail without another run, if it must: it stalled too often.
     pub(crate) fn deferred_failure(&self) -> Option<String> {
-        self.field(Field::DeferredFailure).map(|reason| String::from_utf8_lossy(reason).into_owned())
+        self.field("defa").map(|reason| String::from_utf8_lossy(reason).into_owned())
     }
 
     pub(crate) fn attempts_made(&self) -> u32 {
-        self.number(Field::AttemptsMade)
+        self.number("atm")
     }
 
     /// Runs that have started, this one included.
     pub(crate) fn attempts_started(&self) -> u32 {
-        self.number(Field::AttemptsStarted).saturating_add(1)
+        self.number("ats").saturating_add(1)
     }
 
     pub(crate) fn deduplication_id(&self) -> String {
-        self.text(Field::DeduplicationId)
+        self.text("deid")
     }
 
     pub(crate) fn options(&self) -> serde_json::Result<JobOptions> {
-        let opts = self.field(Field::Opts).map(serde_json::from_slice).transpose()?;
+        let opts = self.field("opts").map(serde_json::from_slice).transpose()?;
         Ok(opts.map_or_else(JobOptions::default, |opts: Value| JobOptions::from_json(&opts)))
     }
 
     /// Traces of failed runs, oldest first.
     pub(crate) fn stacktrace(&self) -> Vec<String> {
-        self.json(Field::Stacktrace).and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
+        self.json("stacktrace").and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
     }
 
     /// Returns the job for its handler, or why it cannot be run.
@@ -125,25 +107,25 @@ impl TakenJob {
             let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
             return Err(self.poisoned(&reason, None));
         }
-        if self.field(Field::RepeatJobKey).or(self.field(Field::ParentKey)).is_some() {
+        if self.field("rjk").or(self.field("parentKey")).is_some() {
             let reason = "the job belongs to a scheduler or to a flow: only BullMQ's own workers can run it";
             return Err(Unfit::Rejected(reason.to_owned()));
         }
-        let data = self.field(Field::Data).unwrap_or(b"{}");
+        let data = self.field("data").unwrap_or(b"{}");
         let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
         let options =
             options.map_err(|error| self.poisoned(&format!("the job's options cannot be read: {error}"), None))?;
         Ok(Job {
             id: self.id.clone(),
-            name: self.text(Field::Name),
+            name: self.text("name"),
             data,
             options,
-            priority: self.number(Field::Priority),
-            timestamp: self.text(Field::Timestamp).parse().unwrap_or_default(),
-            retried_on: self.text(Field::RetriedOn).parse().ok(),
+            priority: self.number("priority"),
+            timestamp: self.text("timestamp").parse().unwrap_or_default(),
+            retried_on: self.text("retriedOn").parse().ok(),
             attempts_made: self.attempts_made(),
             attempts_started: self.attempts_started(),
-            stalls: self.number(Field::Stalls),
+            stalls: self.number("stc"),
             claim,
         })
     }
@@ -158,24 +140,23 @@ impl TakenJob {
     }
 
     fn poisoned(&self, reason: &str, data: Option<String>) -> Unfit {
-        let opts =
-            self.json(Field::Opts).filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
+        let opts = self.json("opts").filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
         Unfit::Poisoned { reason: reason.to_owned(), data, opts: opts.to_string() }
     }
 
-    fn field(&self, field: Field) -> Option<&[u8]> {
-        self.fields.get(field as usize).and_then(RedisValue::as_bytes)
+    fn field(&self, field: &str) -> Option<&[u8]> {
+        self.fields.chunks_exact(2).find(|pair| pair[0].as_bytes() == Some(field.as_bytes()))?[1].as_bytes()
     }
 
-    fn text(&self, field: Field) -> String {
+    fn text(&self, field: &str) -> String {
         self.field(field).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
     }
 
-    fn number(&self, field: Field) -> u32 {
+    fn number(&self, field: &str) -> u32 {
         self.field(field).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or_default()
     }
 
-    fn json(&self, field: Field) -> Option<Value> {
+    fn json(&self, field: &str) -> Option<Value> {
         self.field(field).and_then(|value| serde_json::from_slice(value).ok())
     }
 }

@@ -29,36 +29,49 @@ macro_rules! source {
     };
 }
 
-script!(ADD = "head" "lib" "add");
-script!(CHANGE_DELAY = "head" "codes" "lib" "state_lib" "change_delay");
-script!(CHANGE_PRIORITY = "head" "codes" "lib" "meta" "ready_lib" "change_priority");
-script!(CLEAN = "head" "lib" "job_lib" "erase_lib" "state_lib" "clean");
-script!(COUNTS = "head" "lib" "counts");
+/// A script that changes the states of jobs.
+macro_rules! transition {
+    ($name:ident = $part:tt) => {
+        script!(
+            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "transitions" $part
+        );
+    };
+}
+
+script!(ADD = "head" "settings" "lib" ["delay_lib" "add_delay"] "add");
+transition!(CHANGE_DELAY = "change_delay");
+transition!(CHANGE_PRIORITY = "change_priority");
+transition!(CLEAN = "clean");
+script!(COUNTS = "head" "delay_lib" "counts");
 script!(COUNTS_PER_PRIORITY = "head" "lib" "counts_per_priority");
 script!(EXTEND = "head" "extend");
 script!(EXTEND_LOCK = "head" "codes" "extend_lock");
 script!(FREE_DEDUPLICATION_ID = "head" "free_deduplication_id");
-script!(with TIMEOUT_WITH_DATA, GET = "head" "state_lib" "get");
+script!(with TIMEOUT_WITH_DATA, GET = "head" "place" "get");
 script!(IS_MAXED = "head" "is_maxed");
 script!(LIMIT_TTL = "head" "limit_ttl");
-script!(with TIMEOUT_WITH_DATA, LIST = "head" "lib" "list");
+script!(with TIMEOUT_WITH_DATA, LIST = "head" "list");
 script!(LOG = "head" "codes" "log");
-script!(OBLITERATE = "head" "codes" "job_lib" "erase_lib" "obliterate");
-script!(OLDEST_WAITING = "head" "lib" "oldest_waiting");
-script!(PAUSE = "head" "lib" "pause");
-script!(with TIMEOUT_WITH_DATA, POLL = "head" "codes" "job_lib" "read_lib" "poll_head" ["lib" "ready_lib" "outcomes"] "poll");
-script!(PROGRESS = "head" "codes" "lib" "progress");
-script!(PROMOTE = "head" "codes" "lib" "meta" "ready_lib" "state_lib" "promote");
-script!(PROMOTE_ALL = "head" "lib" "meta" "ready_lib" "promote_all");
+transition!(OBLITERATE = "obliterate");
+script!(OLDEST_WAITING = "head" "settings" "lib" "oldest_waiting");
+transition!(PAUSE = "pause");
+script!(
+    with TIMEOUT_WITH_DATA,
+    POLL = "head" "codes" "settings" "job_lib" "read_lib" "poll_head"
+        ["lib" "delay_lib" "dedup_lib" "place" "transitions" "outcomes" "poll_seldom"] "poll_report" "poll_take"
+);
+script!(PROGRESS = "head" "codes" "settings" "lib" "progress");
+transition!(PROMOTE = "promote");
+transition!(PROMOTE_ALL = "promote_all");
 script!(READ_FIELDS = "head" "read_lib" "read_fields");
-script!(REAP = "head" "lib" "meta" "ready_lib" "recover_lib" "reap");
+transition!(REAP = "reap");
 script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
-script!(RECOVER = "head" "lib" "meta" "ready_lib" "recover_lib" "recover");
-script!(REMOVE = "head" "codes" "lib" "job_lib" "erase_lib" "state_lib" "remove");
+transition!(RECOVER = "recover");
+transition!(REMOVE = "remove");
 script!(REPLACE_DATA = "head" "replace_data");
-script!(RESUME = "head" "lib" "resume");
-script!(RETRY = "head" "codes" "lib" "meta" "ready_lib" "state_lib" "retry_lib" "retry");
-script!(RETRY_JOBS = "head" "lib" "meta" "ready_lib" "retry_lib" "retry_jobs");
-script!(STATES = "head" "job_lib" "state_lib" "states");
+transition!(RESUME = "resume");
+transition!(RETRY = "retry");
+transition!(RETRY_JOBS = "retry_jobs");
+script!(STATES = "head" "job_lib" "place" "states");
 script!(SUSPECTS = "head" "suspects");
 script!(UPDATE_DATA = "head" "codes" "update_data");

@@ -6,9 +6,9 @@ local id = ARGV[1]
 local place = place_of(id)
 if not place or redis.call('EXISTS', P .. id) == 0 then return {NOT_FOUND, ''} end
 if place ~= 'delayed' then return {WRONG_STATE, place} end
-leave(place, id)
+leave(id, place)
+if not enter(id, 'delayed', '', number(ARGV[3])) then return {NOT_FOUND, ''} end
 redis.call('HSET', P .. id, 'delay', ARGV[2])
-delay_until(id, number(ARGV[3]))
 announce_next_due()
 trim_events()
 return {DONE, ''}

@@ -8,7 +8,7 @@ local is_ready = redis.call('ZREM', P .. 'prioritized', id) + redis.call('LREM',
   + redis.call('LREM', P .. 'paused', -1, id) > 0
 redis.call('HSET', P .. id, 'priority', priority)
 if is_ready then
-  enqueue(id, priority, before_others)
-  if not paused then wake_up() end
+  make_ready(id, priority, before_others and 'lifo')
+  wake_up()
 end
 return DONE

@@ -17,8 +17,8 @@ local removed = {}
 for _, id in ipairs(ids) do
   if #removed < most and age_of(id) <= before and redis.call('EXISTS', P .. id .. ':lock') == 0
     and not is_foreign(id) then
-    leave(place, id)
-    erase(id)
+    leave(id, place)
+    transitions.discard(id)
     removed[#removed + 1] = id
   end
 end

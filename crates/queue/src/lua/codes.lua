@@ -8,4 +8,5 @@ local LOCK_MISMATCH = -6
 local FOREIGN = -8
 local NOT_PAUSED = -20
 local NOT_IDLE = -21
+local BAD_KEY = -22
 

@@ -9,7 +9,7 @@ local function clear(place, is_list)
   local ids = redis.call(is_list and 'LRANGE' or 'ZRANGE', P .. place, 0, left - 1)
   for _, id in ipairs(ids) do
     redis.call('DEL', P .. id .. ':lock')
-    erase(id)
+    transitions.discard(id)
   end
   if is_list then redis.call('LTRIM', P .. place, #ids, -1)
   elseif #ids > 0 then redis.call('ZREMRANGEBYRANK', P .. place, 0, #ids - 1) end

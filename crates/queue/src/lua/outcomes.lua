@@ -1,59 +1,68 @@
--- Outcomes other than `completed`.
-local function put_back(id, before_others)
-  make_ready(id, 'active', before_others)
-  if not paused then wake_up() end
+-- Transitions of jobs whose run did not complete. `run` has the job's id, the attempts made and the deduplication id.
+local function put_back(id, at)
+  local exists = enter(id, 'ready', 'active', at)
+  if exists then wake_up() end
+  return exists
 end
 
 local function snooze(id, due)
-  redis.call('HSET', P .. id, 'delay', integer(math.max(due - now, 0)))
-  delay_until(id, due)
-  announce_next_due()
+  local exists = enter(id, 'delayed', 'active', due)
+  if exists then
+    redis.call('HSET', P .. id, 'delay', integer(math.max(due - poll.now, 0)))
+    announce_next_due()
+  end
+  return exists
 end
 
+local function fail(run, limit, reason, stacktrace)
+  if run.deduplication_id ~= '' then free_deduplication_id(run.deduplication_id, run.id) end
+  redis.call('HDEL', P .. run.id, 'defa')
+  retain(run.id, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
+  event('failed', 'jobId', run.id, 'failedReason', reason, 'prev', 'active')
+  return true
+end
+
+-- They return whether there is such a job, or nil if a key has another type.
 local outcomes = {
   -- reason, stacktrace as JSON, `attempts count age`
-  failed = function(id, made, deduplication_id, reason, stacktrace, spec)
+  failed = function(run, reason, stacktrace, spec)
     local attempts, limit = string.match(spec, '^(%S+) (.*)$')
-    if deduplication_id ~= '' then free_deduplication_id(deduplication_id, id) end
-    redis.call('HDEL', P .. id, 'defa')
-    retain(id, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', made)
-    event('failed', 'jobId', id, 'failedReason', reason, 'prev', 'active')
-    if number(made) >= number(attempts) then event('retries-exhausted', 'jobId', id, 'attemptsMade', made) end
+    fail(run, limit, reason, stacktrace)
+    if number(run.made) >= number(attempts) then
+      event('retries-exhausted', 'jobId', run.id, 'attemptsMade', run.made)
+    end
+    return true
   end,
   -- reason, stacktrace as JSON, delay in ms: 0 is none, -1 is none and before its equals
-  retried = function(id, made, _, reason, stacktrace, delay)
-    redis.call('HSET', P .. id, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', made)
-    if number(delay) > 0 then snooze(id, now + number(delay)) else put_back(id, delay == '-1') end
+  retried = function(run, reason, stacktrace, delay)
+    local exists
+    if number(delay) > 0 then
+      exists = snooze(run.id, poll.now + number(delay))
+    else
+      exists = put_back(run.id, delay == '-1' and 'first')
+    end
+    if exists then
+      redis.call('HSET', P .. run.id, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
+    end
+    return exists
   end,
   -- when it is due, in ms since 1970
-  snoozed = function(id, _, _, due)
-    snooze(id, number(due))
+  snoozed = function(run, due)
+    return snooze(run.id, number(due))
   end,
-  released = function(id)
-    put_back(id, true)
+  released = function(run)
+    return put_back(run.id, 'first')
   end,
   -- for how long no job is taken, in ms
-  limited = function(id, _, _, span)
+  limited = function(run, span)
     redis.call('SET', P .. 'limiter', NO_MORE, 'PX', span)
-    put_back(id, true)
+    return put_back(run.id, 'first')
   end,
   -- reason, data as JSON or '', opts as JSON: replaces what no reader can parse, and fails the job
-  poisoned = function(id, made, _, reason, data, opts)
-    if data ~= '' then redis.call('HSET', P .. id, 'data', data) end
-    redis.call('HSET', P .. id, 'opts', opts)
-    retain(id, 'failed', '-1 -1', 'failedReason', reason, 'stacktrace', '[]', 'atm', made)
-    event('failed', 'jobId', id, 'failedReason', reason, 'prev', 'active')
+  poisoned = function(run, reason, data, opts)
+    if data ~= '' then redis.call('HSET', P .. run.id, 'data', data) end
+    redis.call('HSET', P .. run.id, 'opts', opts)
+    return fail(run, '-1 -1', reason, '[]')
   end,
 }
 
--- Makes delayed jobs ready that are due, and returns when the next one is.
-local function promote_due(is_blocked)
-  local last = integer((now + 1) * ALL_OF_MS - 1)
-  local due = redis.call('ZRANGEBYSCORE', P .. 'delayed', '0', last, 'LIMIT', '0', '1000')
-  redis.call('ZREM', P .. 'delayed', unpack(due))
-  for _, id in ipairs(due) do end_delay(id) end
-  if not is_blocked then wake_up() end
-  return next_due()
-end
-
-return outcomes, promote_due

@@ -4,7 +4,9 @@
 -- Returns {code, name of the key that holds the id or ''}
 local place = place_of(ARGV[1])
 if place ~= 'delayed' then return {place and WRONG_STATE or NOT_FOUND, place or ''} end
-leave(place, ARGV[1])
-end_delay(ARGV[1])
-publish()
+local exists = transitions.promote(ARGV[1])
+leave(ARGV[1], place)
+if not exists then return {NOT_FOUND, ''} end
+wake_up()
+trim_events()
 return {DONE, ''}

@@ -5,6 +5,12 @@
 local ids = redis.call('ZRANGE', P .. 'delayed', 0, number(ARGV[1]) - 1)
 if #ids == 0 then return {0, 0, 0} end
 redis.call('ZREM', P .. 'delayed', unpack(ids))
-for _, id in ipairs(ids) do end_delay(id) end
-publish()
-return {#ids, 0, #ids == number(ARGV[1]) and 1 or 0}
+local promoted = 0
+for _, id in ipairs(ids) do
+  if transitions.promote(id) then promoted = promoted + 1 end
+end
+if promoted > 0 then
+  wake_up()
+  trim_events()
+end
+return {promoted, 0, #ids == number(ARGV[1]) and 1 or 0}

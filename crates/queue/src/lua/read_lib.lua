@@ -1,11 +1,24 @@
--- Fields that a worker gets, in the order of `job.rs`: an array costs Redis and the worker less than a hash with names.
-local NAME, STARTED, DEFERRED = 1, 6, 9
-
--- Returns the fields and 0, or if the data has more than `longest` bytes, the other fields and its length.
-local function read_job(key, longest)
-  local length = redis.call('HSTRLEN', key, 'data')
-  local is_fit = length <= longest
-  local fields = redis.call('HMGET', key, 'name', 'opts', 'timestamp', 'priority', 'atm', 'ats', 'stacktrace', 'deid',
-    'defa', 'rjk', 'parentKey', 'stc', 'retriedOn', is_fit and 'data' or 'none')
-  return fields, is_fit and 0 or length
+-- Reads a job for a worker. Returns its fields as Redis lists them, its bytes, and the length of its data if that has more
+-- than `longest` bytes and is left out, else 0; and what the caller needs: name, attempts started, deferred failure.
+-- Returns nothing if the id is no job's.
+local function read_job(id, longest)
+  local fields = redis.pcall('HGETALL', P .. id)
+  if fields.err then return end
+  local bytes, unread, is_job = 0, 0, false
+  local started, deferred
+  for at = 1, #fields, 2 do
+    local name, value = fields[at], fields[at + 1]
+    bytes = bytes + #value
+    if name == 'data' then
+      is_job = true
+      if #value > longest then
+        unread = #value
+        fields[at + 1] = ''
+      end
+    elseif name == 'name' or name == 'opts' or name == 'timestamp' then is_job = true
+    elseif name == 'ats' then started = value
+    elseif name == 'defa' then deferred = value end
+  end
+  if is_job then return {fields, unread, bytes = bytes - unread, started = started, deferred = deferred} end
 end
+

@@ -8,9 +8,11 @@ for at = 2, #ARGV, 2 do
   if redis.call('GET', lock) == ARGV[at + 1] and redis.call('LREM', P .. 'active', 1, id) > 0 then
     redis.call('DEL', lock)
     redis.call('SREM', P .. 'stalled', id)
-    recover(id, number(ARGV[1]))
-    recovered[#recovered + 1] = id
+    if transitions.stall(id, number(ARGV[1])) then recovered[#recovered + 1] = id end
   end
 end
-if #recovered > 0 then publish() end
+if #recovered > 0 then
+  wake_up()
+  trim_events()
+end
 return recovered

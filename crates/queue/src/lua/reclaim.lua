@@ -10,8 +10,8 @@ for _, id in ipairs(active) do
   local token = not known[id] and redis.call('GET', lock)
   if token and string.match(token, ':([^:]+):%d+$') == ARGV[1] then
     redis.call('PEXPIRE', lock, ARGV[2])
-    local fields, unread = read_job(P .. id, number(ARGV[3]))
-    reclaimed[#reclaimed + 1] = {id, token, fields, unread}
+    local job = read_job(id, number(ARGV[3]))
+    if job then reclaimed[#reclaimed + 1] = {id, token, job[1], job[2]} end
   end
 end
 return reclaimed

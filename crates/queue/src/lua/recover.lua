@@ -10,11 +10,11 @@ redis.call('DEL', P .. 'stalled')
 local recovered = {}
 for _, id in ipairs(suspects) do
   if redis.call('EXISTS', P .. id .. ':lock') == 0 and redis.call('LREM', P .. 'active', 1, id) > 0 then
-    recover(id, number(ARGV[3]))
-    recovered[#recovered + 1] = id
+    if transitions.stall(id, number(ARGV[3])) then recovered[#recovered + 1] = id end
   end
 end
-if #recovered > 0 then publish() else trim_events(meta[2]) end
+if #recovered > 0 then wake_up() end
+trim_events()
 
 local active = redis.call('LRANGE', P .. 'active', 0, -1)
 for from = 1, #active, 5000 do

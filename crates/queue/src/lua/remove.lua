@@ -7,8 +7,8 @@ if redis.call('EXISTS', P .. id .. ':lock') == 1 then return {WRONG_STATE, 'acti
 local place = place_of(id)
 if not place and redis.call('EXISTS', P .. id) == 0 then return {NOT_FOUND, ''} end
 if is_foreign(id) then return {FOREIGN, ''} end
-if place then leave(place, id) end
-erase(id)
+if place then leave(id, place) end
+transitions.discard(id)
 event('removed', 'jobId', id, 'prev', place or 'unknown')
 trim_events()
 return {DONE, ''}

@@ -1,6 +1,7 @@
 -- Lets workers take jobs again.
 -- KEYS[1] meta
 redis.call('HDEL', KEYS[1], 'paused')
+Q.paused = false
 if redis.call('EXISTS', P .. 'wait') == 0 then
   if redis.call('EXISTS', P .. 'paused') == 1 then redis.call('RENAME', P .. 'paused', P .. 'wait') end
 else

@@ -5,6 +5,9 @@
 local id, place = ARGV[1], place_of(ARGV[1])
 if not place or redis.call('EXISTS', P .. id) == 0 then return {NOT_FOUND, ''} end
 if place ~= 'failed' and place ~= 'completed' then return {WRONG_STATE, place} end
-retry(id, place, ARGV[2], ARGV[3])
-publish()
+local exists = transitions.retry(id, place, ARGV[2], ARGV[3])
+leave(id, place)
+if not exists then return {NOT_FOUND, ''} end
+wake_up()
+trim_events()
 return {DONE, ''}

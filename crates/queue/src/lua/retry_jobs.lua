@@ -9,9 +9,13 @@ local retried = 0
 for _, id in ipairs(ids) do
   local field = redis.call('HGET', P .. id, reason == '' and 'name' or 'failedReason')
   if field and (reason == '' or string.find(field, reason, 1, true)) then
-    retry(id, set, ARGV[3], ARGV[5])
-    retried = retried + 1
+    local exists = transitions.retry(id, set, ARGV[3], ARGV[5])
+    leave(id, set)
+    if exists then retried = retried + 1 end
   end
 end
-if retried > 0 then publish() end
+if retried > 0 then
+  wake_up()
+  trim_events()
+end
 return {retried, #ids - retried, #ids == number(ARGV[7]) and 1 or 0}

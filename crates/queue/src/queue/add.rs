@@ -1,11 +1,12 @@
 //! Adds jobs.
 
-use examhall_redis::Value;
+use examhall_redis::{Value, convert};
 use serde::Serialize;
 
 use super::Queue;
 use crate::{
     Error, JobOptions,
+    client::Client,
     clock::{LAST_TIME, millis, now_ms},
     keys::{check_deduplication_id, check_job_id},
     script,
@@ -86,7 +87,7 @@ impl<T: Serialize> Queue<T> {
         let mut added = Vec::with_capacity(jobs.len());
         while jobs.peek().is_some() {
             let chunk = next_chunk(&mut jobs);
-            match self.eval::<Vec<String>>(&script::ADD, to_args(chunk)).await {
+            match add(&self.client, chunk).await {
                 Ok(ids) => added.extend(ids),
                 Err(error) if added.is_empty() => return Err(error),
                 Err(error) => return Err(Error::PartlyAdded { added, source: Box::new(error) }),
@@ -108,8 +109,11 @@ pub(super) fn next_chunk(jobs: &mut std::iter::Peekable<impl Iterator<Item = Che
     chunk
 }
 
-pub(super) fn to_args(jobs: Vec<Checked>) -> Vec<Value> {
-    jobs.into_iter().flat_map(|job| job.args).collect()
+/// Adds jobs, all or none of them.
+pub(super) async fn add(client: &Client, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
+    let args = jobs.into_iter().flat_map(|job| job.args).collect();
+    let (refused, answer): (i64, Value) = client.eval(&script::ADD, args).await?;
+    if refused == 0 { Ok(convert(answer)?) } else { Err(Error::BadKey(convert(answer)?)) }
 }
 
 /// Returns the time in ms since 1970.

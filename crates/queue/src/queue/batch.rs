@@ -7,8 +7,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::add::{Checked, MOST_BYTES, MOST_JOBS, to_args};
-use crate::{Error, client::Client, script};
+use super::add::{Checked, MOST_BYTES, MOST_JOBS, add};
+use crate::{Error, client::Client};
 
 /// Scripts in flight at the same time: while Redis runs one, the next batch fills.
 const LANES: usize = 2;
@@ -71,7 +71,7 @@ impl Batches {
     }
 
     async fn eval(&self, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
-        self.client.eval(&script::ADD, to_args(jobs)).await
+        add(&self.client, jobs).await
     }
 
     /// Takes the jobs that the next script adds.

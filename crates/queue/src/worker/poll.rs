@@ -29,6 +29,10 @@ pub(super) struct Received {
     pub(super) limited: Option<Duration>,
     /// Number of active jobs, of all workers.
     pub(super) active: usize,
+    /// Whether there may be more jobs to take.
+    pub(super) has_more: bool,
+    /// Which key has another type than BullMQ's, if that kept the poll from something.
+    pub(super) failure: Option<String>,
 }
 
 /// How a worker takes jobs.
@@ -55,8 +59,8 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
     let Value::Array(answer) = client.eval(&script::POLL, args).await? else {
         return Err(Error::UnexpectedAnswer("a poll's answer is not a list"));
     };
-    let [codes, taken, next_due, limited, active, gone] = <[Value; 6]>::try_from(answer)
-        .map_err(|_| Error::UnexpectedAnswer("a poll's answer does not have six parts"))?;
+    let [codes, taken, next_due, limited, active, gone, has_more, failure] = <[Value; 8]>::try_from(answer)
+        .map_err(|_| Error::UnexpectedAnswer("a poll's answer does not have eight parts"))?;
     let (codes, limited): (Vec<i64>, u64) = (convert(codes)?, convert(limited)?);
     if codes.len() != reports.len() {
         return Err(Error::UnexpectedAnswer("a poll's answer does not have a code for each report"));
@@ -69,6 +73,8 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
         next_due: Some(convert(next_due)?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
         active: convert(active)?,
+        has_more: convert(has_more)?,
+        failure: Some(convert::<String>(failure)?).filter(|failure| !failure.is_empty()),
     })
 }
 

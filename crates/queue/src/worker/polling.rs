@@ -119,7 +119,7 @@ where
     pub(super) fn answered(&mut self, Answer { reports, wanted, received }: Answer) {
         self.polls.reserved -= wanted;
         match received {
-            Ok(received) => self.polls.next = self.accept(received, &reports, wanted),
+            Ok(received) => self.polls.next = self.accept(received, &reports),
             Err(error) => {
                 self.reports.extend(reports.into_iter().map(Report::repeated));
                 self.polls.fail(&error);
@@ -127,19 +127,27 @@ where
         }
     }
 
-    fn accept(&mut self, received: Received, reports: &[Report], wanted: usize) -> Next {
+    fn accept(&mut self, received: Received, reports: &[Report]) -> Next {
         for (report, code) in reports.iter().zip(received.codes) {
-            self.settle(report, code);
+            if code == Code::BadKey {
+                self.reports.push(report.clone());
+            } else {
+                self.settle(report, code);
+            }
         }
         for id in &received.gone {
             tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
         }
-        let (taken, polled_at) = (received.taken.len() + received.gone.len(), received.polled_at);
+        let polled_at = received.polled_at;
         for job in received.taken {
             self.start(&job);
         }
         self.in_flight.set_active(received.active);
-        if taken == wanted {
+        if let Some(failure) = received.failure {
+            tracing::error!(failure, "A key of the queue has another type than BullMQ's");
+            return Next::Retry { at: now_ms() + BACKOFF };
+        }
+        if received.has_more {
             return Next::WhenFree;
         }
         let after = |span: Duration| polled_at.saturating_add_unsigned(millis(span));

@@ -1,6 +1,6 @@
 //! Jobs of which an eviction or another client has deleted a part.
 
-use examhall_queue::{JobOptions, State};
+use examhall_queue::{Error, JobOptions, State};
 use examhall_testkit::eventually;
 
 use crate::{Bench, TIMEOUT, done, named};
@@ -28,7 +28,8 @@ async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
     let bench = Bench::start().await;
     let due = 4096_i64 << 40; // in the year 2004
     bench.redis.cmd::<i64>(&format!("ZADD bull:email:delayed {due} promoted {due} due")).await;
-    bench.queue.promote("promoted").await.expect("promoted");
+    let promoted = bench.queue.promote("promoted").await;
+    assert!(matches!(promoted, Err(Error::NotFound(id)) if id == "promoted"));
     bench.redis.cmd::<i64>("LPUSH bull:email:active vanished").await;
     bench.redis.cmd::<i64>("SADD bull:email:stalled vanished").await;
     let (_stop, _running) = bench.run(done);

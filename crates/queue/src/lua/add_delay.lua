@@ -1,0 +1,1 @@
+return score_at, announce_next_due

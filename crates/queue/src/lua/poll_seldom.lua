@@ -1,0 +1,69 @@
+-- What a poll seldom needs.
+local seldom = {free_deduplication_id = free_deduplication_id}
+
+-- Does to a job what a report says. Returns nil if a key has another type.
+function seldom.conclude(outcome, id, made, deduplication_id, ...)
+  if not try('HLEN', P .. id) then return false end
+  return outcomes[outcome]({id = id, made = made, deduplication_id = deduplication_id}, ...)
+end
+
+-- Leaves a job with its worker, which reports it again later.
+function seldom.keep_active(id)
+  for i = 1, poll.reports do
+    local at = HEAD + (i - 1) * WIDTH
+    if ARGV[at + 1] == id then
+      redis.call('LPUSH', P .. 'active', id)
+      redis.call('SET', P .. id .. ':lock', ARGV[at + 2], 'PX', ARGV[2])
+      poll.codes[i] = BAD_KEY
+    end
+  end
+end
+
+-- Makes delayed jobs ready that are due, and returns when the next one is.
+function seldom.promote_due(is_blocked)
+  local last = integer((poll.now + 1) * ALL_OF_MS - 1)
+  local due = redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', last, 'LIMIT', '0', '1000')
+  local left = {}
+  for _, id in ipairs(due) do
+    local exists = transitions.promote(id)
+    if exists == nil then break end
+    if not exists then poll.gone[#poll.gone + 1] = id end
+    left[#left + 1] = id
+  end
+  if #left > 0 then redis.call('ZREM', P .. 'delayed', unpack(left)) end
+  if not is_blocked then wake_up() end
+  return next_due()
+end
+
+-- Removes jobs that a limit no longer allows in `set`, up to 1000 of each kind.
+function seldom.prune(set, count, age)
+  if age >= 0 then
+    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', '1000')
+    for _, id in ipairs(old) do forget(id) end
+    if #old > 0 then redis.call('ZREM', P .. set, unpack(old)) end
+  end
+  local surplus = count > 0 and math.min(redis.call('ZCARD', P .. set) - count, 1000) or 0
+  if surplus > 0 then
+    local ids = redis.call('ZRANGE', P .. set, '0', surplus - 1)
+    for _, id in ipairs(ids) do forget(id) end
+    redis.call('ZREM', P .. set, unpack(ids))
+  end
+end
+
+-- Counts taken jobs towards the rate limit.
+function seldom.spend(jobs)
+  local spent = redis.pcall('INCRBY', P .. 'limiter', jobs)
+  if type(spent) == 'table' then redis.call('SET', P .. 'limiter', jobs) end -- it was no count
+  if type(spent) == 'table' or spent == jobs then redis.call('PEXPIRE', P .. 'limiter', Q.duration) end
+end
+
+-- Puts ids back that were popped last, from the `first`th on; those of `prioritized` have a score.
+function seldom.unpop(ids, scores, first)
+  for i = #ids, first, -1 do
+    if scores[i] then redis.call('ZADD', P .. 'prioritized', scores[i], ids[i])
+    else redis.call('RPUSH', P .. 'wait', ids[i]) end
+    ids[i] = nil
+  end
+end
+
+return seldom

@@ -1,0 +1,42 @@
+-- The transitions between states that are not a worker's, each of a job that has left its state. They return whether
+-- there is such a job, or nil if a key has another type.
+local transitions = {}
+
+-- Makes a delayed job ready.
+function transitions.promote(id)
+  local exists = enter(id, 'ready', 'delayed')
+  if exists then redis.call('HSET', P .. id, 'delay', '0') end
+  return exists
+end
+
+-- Makes a finished job ready again, and records when; BullMQ ignores `retriedOn`.
+function transitions.retry(id, set, reset, at)
+  local exists = enter(id, 'ready', set)
+  if exists then
+    redis.call('HDEL', P .. id, 'finishedOn', 'processedOn', set == 'failed' and 'failedReason' or 'returnvalue')
+    if reset == '1' then redis.call('HDEL', P .. id, 'atm', 'ats') end
+    redis.call('HSET', P .. id, 'retriedOn', at)
+  end
+  return exists
+end
+
+-- Makes a job ready whose worker has vanished. It goes before its equals but keeps its priority: a result mail that
+-- stalled must not overtake a verification mail.
+function transitions.stall(id, max_stalls)
+  local exists = enter(id, 'ready', 'active', 'first')
+  if exists then
+    local stalls = number(redis.call('HGET', P .. id, 'stc')) + 1
+    redis.call('HSET', P .. id, 'stc', integer(stalls))
+    if stalls > max_stalls then redis.call('HSET', P .. id, 'defa', 'job stalled more than allowable limit') end
+    event('stalled', 'jobId', id)
+  end
+  return exists
+end
+
+-- Deletes a job, and frees its deduplication id.
+function transitions.discard(id)
+  local deduplication_id = redis.pcall('HGET', P .. id, 'deid')
+  if type(deduplication_id) == 'string' then free_deduplication_id(deduplication_id, id, true) end
+  forget(id)
+end
+
