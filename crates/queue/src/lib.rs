@@ -68,6 +68,10 @@
 //! A run ends with an [`Outcome`]: completed, failed and retried, failed for good, snoozed, or released. A handler may also
 //! return any `Result` and use `?`: see [`Handler`]. A handler that panics fails only its job.
 //!
+//! Several kinds of jobs in one queue go to a [`Router`] of handlers. [`Worker::builder`] adds hooks for what the worker
+//! does ([`WorkerEvent`]); each run has a `tracing` span `job` with `id`, `name` and `attempt` (target `examhall_queue::job`,
+//! level DEBUG).
+//!
 //! # An operator
 //! ```no_run
 //! use examhall_queue::{Attempts, ListOrder, Queue, State};
@@ -98,6 +102,12 @@
 //! # }
 //! ```
 //!
+//! # Errors and connections
+//! [`Error::is_transient`] says whether the same call may succeed later. A [`Connection`] is opened from a URL, or made of
+//! a client or configuration of the caller's own ([`Connection::from_client`], [`Connection::from_config`], with the [`fred`]
+//! that is re-exported here); workers, events and waiters [duplicate](Connection::duplicate) it for their blocking reads.
+//! Opening a connection, building a worker and reading events spawn tasks: they panic outside a Tokio runtime.
+//!
 //! # Differences from BullMQ
 //! - Jobs that stalled or that are retried by hand keep their priority; BullMQ puts them ahead of all others.
 //! - Jobs of a dead worker of this crate are reaped within about 5 s, after a missed heartbeat and the end of its
@@ -112,13 +122,16 @@ mod clock;
 mod code;
 mod error;
 mod events;
+mod hooks;
 mod job;
+mod json;
 mod keys;
 mod notes;
 mod options;
 mod outcome;
 mod queue;
 mod retry;
+mod router;
 mod script;
 #[cfg(test)]
 mod sequences;
@@ -126,10 +139,12 @@ mod state;
 mod worker;
 
 pub use claim::Claim;
-pub use error::Error;
+pub use error::{Error, PayloadError};
 pub use events::{Event, Events, Position};
-pub use examhall_redis::{Connection, Error as RedisError};
+pub use examhall_redis::{Connection, ConnectionOptions, Error as RedisError, fred};
+pub use hooks::WorkerEvent;
 pub use job::Job;
+pub use json::Json;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
@@ -137,5 +152,8 @@ pub use queue::{
     OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
+pub use router::Router;
 pub use state::{EndedState, State, UnknownState};
-pub use worker::{Backoffs, Drained, FailedRun, Handler, ManualWorker, Tally, Worker, WorkerControl, WorkerOptions};
+pub use worker::{
+    Backoffs, Drained, FailedRun, Handler, ManualWorker, Tally, Worker, WorkerBuilder, WorkerControl, WorkerOptions,
+};

@@ -60,6 +60,12 @@ impl<T> Queue<T> {
         self.client.connection()
     }
 
+    /// The same queue for jobs that carry a `U`; both share one connection.
+    pub fn typed<U>(&self) -> Queue<U> {
+        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
+        Queue { client: self.client.clone(), batches, waiters, payload: PhantomData }
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -71,8 +77,7 @@ impl<T> Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
-        Self { client: self.client.clone(), batches, waiters, payload: PhantomData }
+        self.typed()
     }
 }
 

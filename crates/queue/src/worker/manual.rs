@@ -15,6 +15,7 @@ use crate::{
     client::Client,
     clock::now_ms,
     code::Code,
+    hooks::Hooks,
     job::{TakenJob, Unfit},
     script,
 };
@@ -119,7 +120,7 @@ impl<T> ManualWorker<T> {
         let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
         let (id, token) = (found.id.clone(), found.token.clone());
         let lease = Lease { id, token, keep_logs, duration: self.options.lock };
-        found.open(options, Claim::new(lease, self.client().clone())).map_err(|unfit| match unfit {
+        found.open(options, Claim::new(lease, self.client().clone(), Hooks::default())).map_err(|unfit| match unfit {
             Unfit::Rejected(reason) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
             Unfit::Poisoned { reason, data, opts } => Run::Poisoned { reason, data, opts },
         })
