@@ -16,7 +16,7 @@
 //!
 //! # A producer
 //! ```no_run
-//! use examhall_queue::{Backoff, Connection, JobOptions, NewJob, Queue};
+//! use examhall_queue::{Backoff, JobOptions, NewJob, Queue};
 //! # use std::time::Duration;
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -25,8 +25,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), examhall_queue::Error> {
-//! let connection = Connection::open("redis://127.0.0.1:6379")?;
-//! let queue: Queue<Greeting> = Queue::new(connection, "bull", "greetings")?;
+//! let queue: Queue<Greeting> = Queue::builder("greetings").open("redis://127.0.0.1:6379")?;
 //! queue.initialize().await?; // waits for the connection and checks the server
 //!
 //! let options = JobOptions::default()
@@ -149,7 +148,7 @@ pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
     Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
-    OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
+    OldestWaiting, Queue, QueueBuilder, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use router::Router;

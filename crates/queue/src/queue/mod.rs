@@ -3,6 +3,7 @@
 mod actions;
 mod add;
 mod batch;
+mod builder;
 mod counts;
 mod deduplication;
 mod edit;
@@ -24,6 +25,7 @@ use self::batch::Batches;
 pub use self::{
     actions::{Attempts, RetryJobs},
     add::NewJob,
+    builder::QueueBuilder,
     counts::Counts,
     edit::Among,
     inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
@@ -44,6 +46,11 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
+    /// Starts to build the queue `name`.
+    pub fn builder(name: impl Into<String>) -> QueueBuilder<T> {
+        QueueBuilder::new(name.into())
+    }
+
     /// The queue `name` under the key prefix `prefix` (BullMQ's default is `bull`).
     ///
     /// # Errors
