@@ -17,6 +17,8 @@ pub(crate) enum Code {
     LockMismatch = -6,
     /// Only BullMQ can handle the job.
     Foreign = -8,
+    /// The id of a scheduler's next job is in use.
+    Taken = -10,
     NotPaused = -20,
     /// Workers have jobs of the queue.
     NotIdle = -21,
@@ -25,7 +27,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Done,
         Self::More,
         Self::NotFound,
@@ -33,6 +35,7 @@ impl Code {
         Self::WrongState,
         Self::LockMismatch,
         Self::Foreign,
+        Self::Taken,
         Self::NotPaused,
         Self::NotIdle,
         Self::BadKey,

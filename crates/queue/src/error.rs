@@ -2,11 +2,6 @@
 
 use examhall_redis::Error as RedisError;
 
-/// Why a value cannot be written as JSON; its [source](std::error::Error::source) is the serializer's error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PayloadError(#[source] Box<dyn std::error::Error + Send + Sync>);
-
 /// Error of a call on a queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,7 +58,7 @@ pub enum Error {
     BadTimestamp(i64),
     /// The job's data cannot be written as JSON; nothing was written. For the caller.
     #[error("the job's data cannot be written as JSON: {0}")]
-    Payload(#[source] PayloadError),
+    Payload(#[from] serde_json::Error),
     /// The first of many jobs were added, and then a script failed. For the caller, which can add the others again.
     #[error("{} jobs were added, and then: {source}", added.len())]
     PartlyAdded {
@@ -103,8 +98,15 @@ pub enum Error {
     /// The job has not ended within the timeout. For the caller.
     #[error("job {0:?} has not ended yet")]
     NotEnded(String),
-    /// The job is part of a scheduler or a flow; nothing was changed. For the caller.
-    #[error("job {0:?} belongs to a scheduler or a flow, which only BullMQ itself can change")]
+    /// A schedule cannot be used; nothing was written. For the caller.
+    #[error("the schedule cannot be used: {0}")]
+    BadSchedule(String),
+    /// The next jobs of a scheduler are stored already, so none is added; nothing was written (BullMQ's codes -10 and
+    /// -11). For the caller.
+    #[error("the next jobs of the scheduler {0:?} are stored already")]
+    ScheduleTaken(String),
+    /// The job is part of a flow, or the one to come of a scheduler; nothing was changed. For the caller.
+    #[error("job {0:?} is the next of a scheduler, or belongs to a flow, which only BullMQ itself can change")]
     Foreign(String),
     /// The queue is not paused or has active jobs, and so is not obliterated. For the caller.
     #[error("{0}")]
@@ -121,28 +123,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns whether the same call may succeed later without anybody's doing: Redis is unreachable, slow, or starting, or
-    /// the job has not ended yet.
-    /// ```
-    /// # use examhall_queue::Error;
-    /// fn status(error: &Error) -> u16 {
-    ///     if error.is_transient() { 503 } else { 500 }
-    /// }
-    /// # assert_eq!(status(&Error::NotFound("7".into())), 500);
-    /// ```
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Redis(error) => error.is_transient(),
-            Self::PartlyAdded { source, .. } => source.is_transient(),
-            Self::NotEnded(_) => true,
-            _ => false,
-        }
-    }
-
-    pub(crate) fn payload(error: serde_json::Error) -> Self {
-        Self::Payload(PayloadError(error.into()))
-    }
-
     /// A copy for another caller of the same script.
     pub(crate) fn to_shared(&self) -> Self {
         match self {

@@ -6,7 +6,7 @@ use examhall_redis::{Value as RedisValue, convert};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Claim, Error, JobOptions};
+use crate::{Claim, Error, JobOptions, schedulers::advance::Scheduled};
 
 /// Longest data of a job that a worker reads, in bytes.
 pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
@@ -37,15 +37,6 @@ pub struct Job<T> {
     pub stalls: u32,
     /// The worker's lease on it.
     pub claim: Claim,
-}
-
-impl<T> Job<T> {
-    /// The same job with other data.
-    pub(crate) fn with<U>(self, data: U) -> Job<U> {
-        let Self { id, name, options, priority, timestamp, retried_on, .. } = self;
-        let Self { attempts_made, attempts_started, stalls, claim, .. } = self;
-        Job { id, name, data, options, priority, timestamp, retried_on, attempts_made, attempts_started, stalls, claim }
-    }
 }
 
 /// A job as Redis returns it, with the token of its lock.
@@ -83,10 +74,6 @@ impl TakenJob {
         self.field("defa").map(|reason| String::from_utf8_lossy(reason).into_owned())
     }
 
-    pub(crate) fn name(&self) -> String {
-        self.text("name")
-    }
-
     pub(crate) fn attempts_made(&self) -> u32 {
         self.number("atm")
     }
@@ -105,6 +92,16 @@ impl TakenJob {
         Ok(opts.map_or_else(JobOptions::default, |opts: Value| JobOptions::from_json(&opts)))
     }
 
+    /// Returns what its scheduler needs, if it has one.
+    pub(crate) fn scheduled(&self) -> Option<Scheduled> {
+        let scheduler = Some(self.text("rjk")).filter(|scheduler| !scheduler.is_empty())?;
+        let opts = match self.json("opts") {
+            Some(Value::Object(opts)) => opts,
+            _ => serde_json::Map::new(),
+        };
+        Some(Scheduled { id: self.id.clone(), scheduler, opts })
+    }
+
     /// Traces of failed runs, oldest first.
     pub(crate) fn stacktrace(&self) -> Vec<String> {
         self.json("stacktrace").and_then(|traces| serde_json::from_value(traces).ok()).unwrap_or_default()
@@ -120,17 +117,17 @@ impl TakenJob {
             let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
             return Err(self.poisoned(&reason, None));
         }
-        if self.field("rjk").or(self.field("parentKey")).is_some() {
-            let reason = "the job belongs to a scheduler or to a flow: only BullMQ's own workers can run it";
+        if self.field("parentKey").is_some() {
+            let reason = "the job belongs to a flow: only BullMQ's own workers can run it";
             return Err(Unfit::Rejected(reason.to_owned()));
         }
         let data = self.field("data").unwrap_or(b"{}");
-        let data = read(data).map_err(|error| self.unreadable(data, &error))?;
+        let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
         let options =
             options.map_err(|error| self.poisoned(&format!("the job's options cannot be read: {error}"), None))?;
         Ok(Job {
             id: self.id.clone(),
-            name: self.name(),
+            name: self.text("name"),
             data,
             options,
             priority: self.number("priority"),
@@ -144,7 +141,7 @@ impl TakenJob {
     }
 
     fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
-        let reason = unreadable(error);
+        let reason = format!("the job's data cannot be read: {}", without_content(&error.to_string()));
         if error.is_data() {
             return Unfit::Rejected(reason);
         }
@@ -172,16 +169,6 @@ impl TakenJob {
     fn json(&self, field: &str) -> Option<Value> {
         self.field(field).and_then(|value| serde_json::from_slice(value).ok())
     }
-}
-
-/// Reads a job's data.
-pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(data)
-}
-
-/// Returns why data cannot be read, without any of it.
-pub(crate) fn unreadable(error: &serde_json::Error) -> String {
-    format!("the job's data cannot be read: {}", without_content(&error.to_string()))
 }
 
 /// Removes quoted content from serde's message: it may be a secret.

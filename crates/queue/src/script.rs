@@ -31,14 +31,15 @@ macro_rules! source {
 
 /// A script that changes the states of jobs.
 macro_rules! transition {
-    ($name:ident = $part:tt) => {
+    ($name:ident = $($part:tt)+) => {
         script!(
-            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "transitions" $part
+            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "transitions" $($part)+
         );
     };
 }
 
 script!(ADD = "head" "settings" "lib" ["delay_lib" "add_delay"] "add");
+transition!(ADVANCE_SCHEDULER = "schedule_lib" "advance_scheduler");
 transition!(CHANGE_DELAY = "change_delay");
 transition!(CHANGE_PRIORITY = "change_priority");
 transition!(CLEAN = "clean");
@@ -51,6 +52,7 @@ script!(with TIMEOUT_WITH_DATA, GET = "head" "place" "get");
 script!(IS_MAXED = "head" "is_maxed");
 script!(LIMIT_TTL = "head" "limit_ttl");
 script!(with TIMEOUT_WITH_DATA, LIST = "head" "list");
+script!(LIST_SCHEDULERS = "head" "list_schedulers");
 script!(LOG = "head" "codes" "log");
 transition!(OBLITERATE = "obliterate");
 script!(OLDEST_WAITING = "head" "settings" "lib" "oldest_waiting");
@@ -68,6 +70,7 @@ transition!(REAP = "reap");
 script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
 transition!(RECOVER = "recover");
 transition!(REMOVE = "remove");
+transition!(REMOVE_SCHEDULER = "remove_scheduler");
 script!(REPLACE_DATA = "head" "replace_data");
 transition!(RESUME = "resume");
 transition!(RETRY = "retry");
@@ -75,3 +78,4 @@ transition!(RETRY_JOBS = "retry_jobs");
 script!(STATES = "head" "job_lib" "place" "states");
 script!(SUSPECTS = "head" "suspects");
 script!(UPDATE_DATA = "head" "codes" "update_data");
+transition!(UPSERT_SCHEDULER = "schedule_lib" "upsert_scheduler");

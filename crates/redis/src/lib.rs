@@ -44,7 +44,6 @@ mod script;
 pub use connection::Connection;
 pub use error::Error;
 pub use events::{Invalidated, Invalidations, LinkEvents};
-pub use fred;
 pub use fred::types::{FromValue, Value};
 pub use options::ConnectionOptions;
 pub use route::Route;
@@ -55,5 +54,5 @@ pub use script::Script;
 /// # Errors
 /// Returns an error if it has another shape.
 pub fn convert<R: FromValue>(value: Value) -> Result<R, Error> {
-    R::from_value(value).map_err(Error::of)
+    Ok(R::from_value(value)?)
 }

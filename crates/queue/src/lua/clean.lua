@@ -16,7 +16,7 @@ end
 local removed = {}
 for _, id in ipairs(ids) do
   if #removed < most and age_of(id) <= before and redis.call('EXISTS', P .. id .. ':lock') == 0
-    and not is_foreign(id) then
+    and not is_next_of_scheduler(id) and not is_foreign(id) then
     leave(id, place)
     transitions.discard(id)
     removed[#removed + 1] = id

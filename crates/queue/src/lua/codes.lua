@@ -1,4 +1,4 @@
--- Result codes, as `code.rs` reads them; down to -8 they are BullMQ's.
+-- Result codes, as `code.rs` reads them; down to -10 they are BullMQ's.
 local DONE = 0
 local MORE = 1
 local NOT_FOUND = -1
@@ -6,6 +6,7 @@ local LOCK_MISSING = -2
 local WRONG_STATE = -3
 local LOCK_MISMATCH = -6
 local FOREIGN = -8
+local TAKEN = -10
 local NOT_PAUSED = -20
 local NOT_IDLE = -21
 local BAD_KEY = -22

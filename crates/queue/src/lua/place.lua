@@ -43,7 +43,7 @@ local function make_ready(id, priority, at)
   return try('ZADD', P .. 'prioritized', integer(score), id)
 end
 
--- Puts a job that has left the state `prev` into `state`: 'delayed' until `at` (ms since 1970), or 'ready', which is
+-- Puts a job that has left the state `prev`, or a new one, into `state`: 'delayed' until `at` (ms since 1970), or 'ready', which is
 -- `prioritized` or a list: behind its equals, or before them if `at` is 'first'. Returns whether there is such a job: an
 -- id without a hash, or with what is left of one, enters no state, and can be added again. Returns nil if the state's key
 -- has another type.
@@ -58,7 +58,7 @@ local function enter(id, state, prev, at)
     return true
   end
   if not make_ready(id, math.min(math.floor(number(job[1])), 2097151), at) then return end
-  event('waiting', 'jobId', id, 'prev', prev)
+  if prev then event('waiting', 'jobId', id, 'prev', prev) else event('waiting', 'jobId', id) end
   return true
 end
 
@@ -68,9 +68,15 @@ local function is_job(id)
   return job and job[1] and job[2] and true or false
 end
 
--- Returns whether only BullMQ can handle a job: it belongs to a scheduler or to a flow.
+-- Returns whether a job is the one that its scheduler has to come, without which the schedule would end.
+local function is_next_of_scheduler(id)
+  local scheduler = redis.call('HGET', P .. id, 'rjk')
+  local at = scheduler and try('ZSCORE', P .. 'repeat', scheduler)
+  return at and id == 'repeat:' .. scheduler .. ':' .. string.format('%.0f', at)
+end
+
+-- Returns whether only BullMQ can handle a job: it belongs to a flow.
 local function is_foreign(id)
-  local job = redis.call('HMGET', P .. id, 'rjk', 'parentKey')
-  return (job[1] or job[2]) and true or redis.call('EXISTS', P .. id .. ':dependencies') == 1
+  return redis.call('HEXISTS', P .. id, 'parentKey') == 1 or redis.call('EXISTS', P .. id .. ':dependencies') == 1
 end
 

@@ -21,13 +21,16 @@ function transitions.retry(id, set, reset, at)
 end
 
 -- Makes a job ready whose worker has vanished. It goes before its equals but keeps its priority: a result mail that
--- stalled must not overtake a verification mail.
+-- stalled must not overtake a verification mail. A job of a scheduler may stall any number of times.
 function transitions.stall(id, max_stalls)
   local exists = enter(id, 'ready', 'active', 'first')
   if exists then
     local stalls = number(redis.call('HGET', P .. id, 'stc')) + 1
     redis.call('HSET', P .. id, 'stc', integer(stalls))
-    if stalls > max_stalls then redis.call('HSET', P .. id, 'defa', 'job stalled more than allowable limit') end
+    local scheduler = redis.call('HGET', P .. id, 'rjk')
+    if stalls > max_stalls and not (scheduler and redis.call('EXISTS', P .. 'repeat:' .. scheduler) == 1) then
+      redis.call('HSET', P .. id, 'defa', 'job stalled more than allowable limit')
+    end
     event('stalled', 'jobId', id)
   end
   return exists

@@ -3,7 +3,6 @@
 mod actions;
 mod add;
 mod batch;
-mod builder;
 mod counts;
 mod deduplication;
 mod edit;
@@ -25,7 +24,6 @@ use self::batch::Batches;
 pub use self::{
     actions::{Attempts, RetryJobs},
     add::NewJob,
-    builder::QueueBuilder,
     counts::Counts,
     edit::Among,
     inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
@@ -46,11 +44,6 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Starts to build the queue `name`.
-    pub fn builder(name: impl Into<String>) -> QueueBuilder<T> {
-        QueueBuilder::new(name.into())
-    }
-
     /// The queue `name` under the key prefix `prefix` (BullMQ's default is `bull`).
     ///
     /// # Errors
@@ -67,12 +60,6 @@ impl<T> Queue<T> {
         self.client.connection()
     }
 
-    /// The same queue for jobs that carry a `U`; both share one connection.
-    pub fn typed<U>(&self) -> Queue<U> {
-        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
-        Queue { client: self.client.clone(), batches, waiters, payload: PhantomData }
-    }
-
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -84,7 +71,8 @@ impl<T> Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        self.typed()
+        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
+        Self { client: self.client.clone(), batches, waiters, payload: PhantomData }
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
     client::Client,
     clock::now_ms,
     code::Code,
-    hooks::Hooks,
     job::{TakenJob, Unfit},
+    schedulers::advance::keep_schedule,
     script,
 };
 
@@ -68,7 +68,7 @@ impl<T> ManualWorker<T> {
             match received.taken.first() {
                 None if received.gone.is_empty() => return Ok(None),
                 None => {}
-                Some(found) => match self.open(found) {
+                Some(found) => match self.open(found).await {
                     Ok(job) => return Ok(Some(job)),
                     Err(run) => self.end(found, run).await?,
                 },
@@ -109,18 +109,22 @@ impl<T> ManualWorker<T> {
     }
 
     /// Returns the job, or how its run ends without one.
-    fn open(&self, found: &TakenJob) -> Result<Job<T>, Run>
+    async fn open(&self, found: &TakenJob) -> Result<Job<T>, Run>
     where
         T: DeserializeOwned,
     {
-        if let Some(reason) = self.options.rules().final_reason(found) {
-            return Err(Run::Ended(Outcome::Unrecoverable(Failure::new(reason))));
-        }
         let options = found.options();
         let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
         let (id, token) = (found.id.clone(), found.token.clone());
         let lease = Lease { id, token, keep_logs, duration: self.options.lock };
-        found.open(options, Claim::new(lease, self.client().clone(), Hooks::default())).map_err(|unfit| match unfit {
+        let claim = Claim::new(lease, self.client().clone());
+        if let Some(scheduled) = found.scheduled() {
+            keep_schedule(self.client(), &scheduled, &claim).await.map_err(Run::Ended)?;
+        }
+        if let Some(reason) = self.options.rules().final_reason(found) {
+            return Err(Run::Ended(Outcome::Unrecoverable(Failure::new(reason))));
+        }
+        found.open(options, claim).map_err(|unfit| match unfit {
             Unfit::Rejected(reason) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
             Unfit::Poisoned { reason, data, opts } => Run::Poisoned { reason, data, opts },
         })

@@ -9,7 +9,6 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::de::DeserializeOwned;
 use tokio::task::{Id, JoinError};
-use tracing::Instrument;
 
 use super::{
     Handler, Worker,
@@ -22,8 +21,8 @@ use crate::{
     claim::Lease,
     clock::{millis, now_ms},
     code::Code,
-    hooks::{Hooks, WorkerEvent},
     job::{TakenJob, Unfit},
+    schedulers::advance::keep_schedule,
 };
 
 /// For how long jobs of a lost answer are reclaimed: its script may still run.
@@ -75,9 +74,8 @@ impl Polls {
 
     /// Backs off after an error. A script may have run all the same: the worker may have its jobs, and its reports may
     /// have been received.
-    fn fail(&mut self, error: &Error, hooks: &Hooks) {
+    fn fail(&mut self, error: &Error) {
         tracing::warn!(%error, "Queue not reached");
-        hooks.call(&WorkerEvent::Error { error });
         self.doubt = Some(Doubt { until: Instant::now() + DOUBT, next_reclaim: Instant::now() });
         self.next = Next::Retry { at: now_ms() + BACKOFF };
     }
@@ -94,7 +92,7 @@ where
             && !matches!(self.polls.next, Next::Retry { .. })
             && let Err(error) = self.reclaim().await
         {
-            return self.polls.fail(&error, &self.hooks);
+            return self.polls.fail(&error);
         }
         while let Some(size) = self.state().next_poll() {
             self.poll(size);
@@ -125,7 +123,7 @@ where
             Ok(received) => self.polls.next = self.accept(received, &reports),
             Err(error) => {
                 self.reports.extend(reports.into_iter().map(Report::repeated));
-                self.polls.fail(&error, &self.hooks);
+                self.polls.fail(&error);
             }
         }
     }
@@ -141,7 +139,7 @@ where
         for id in &received.gone {
             tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
         }
-        let (polled_at, took_none) = (received.polled_at, received.taken.is_empty());
+        let polled_at = received.polled_at;
         for job in received.taken {
             self.start(&job);
         }
@@ -149,11 +147,6 @@ where
         if let Some(failure) = received.failure {
             tracing::error!(failure, "A key of the queue has another type than BullMQ's");
             return Next::Retry { at: now_ms() + BACKOFF };
-        }
-        if !took_none {
-            self.is_drained = false;
-        } else if !received.has_more && received.limited.is_none() && !std::mem::replace(&mut self.is_drained, true) {
-            self.hooks.call(&WorkerEvent::Drained);
         }
         if received.has_more {
             return Next::WhenFree;
@@ -190,17 +183,20 @@ where
             keep_logs: job.options.keep_logs.unwrap_or_default(),
             duration: self.options.lock,
         };
-        let claim = Claim::new(lease, self.queue.client().clone(), self.hooks.clone());
+        let claim = Claim::new(lease, self.queue.client().clone());
         self.in_flight.add(claim.clone());
         if let Some(draining) = &mut self.draining {
             draining.started(&job.id);
         }
+        let scheduled = taken.scheduled().map(|job| (job, claim.clone(), self.queue.client().clone()));
         let (opened, given_up) = (taken.open::<T>(options, claim), self.options.rules().final_reason(taken));
         let handler = Arc::clone(&self.handler);
-        let (id, name, attempt) = (job.id.as_str(), job.name.as_str(), job.attempt());
-        self.hooks.call(&WorkerEvent::Active { id, name, attempt });
-        let span = tracing::debug_span!(target: "examhall_queue::job", "job", id, name, attempt);
-        let run = async move {
+        let task = self.running.spawn(async move {
+            if let Some((job, claim, client)) = scheduled
+                && let Err(outcome) = keep_schedule(&client, &job, &claim).await
+            {
+                return Run::Ended(outcome);
+            }
             match opened {
                 Ok(job) => Run::Ended(match given_up {
                     Some(reason) => handler.give_up(job, reason).await,
@@ -209,8 +205,7 @@ where
                 Err(Unfit::Rejected(reason)) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
                 Err(Unfit::Poisoned { reason, data, opts }) => Run::Poisoned { reason, data, opts },
             }
-        };
-        let task = self.running.spawn(run.instrument(span));
+        });
         self.jobs.insert(task.id(), job);
     }
 
@@ -239,9 +234,6 @@ where
                 self.control.counters.lost.add(1);
                 return;
             }
-        }
-        if let Some(event) = report.to_event() {
-            self.hooks.call(&event);
         }
         match report.kind {
             ReportKind::Completed { .. } => self.control.counters.completed.add(1),

@@ -21,6 +21,7 @@ mod producer;
 mod retry;
 mod runs;
 mod scenario;
+mod schedulers;
 mod snapshot;
 mod stalled;
 mod twins;

@@ -31,7 +31,15 @@ fn text(name: &str, stored: &Stored) -> String {
             fields.retain(|field, _| !TIMES.contains(&field.as_str()));
             // Scripts of BullMQ write options in any order.
             let opts = fields.get("opts").and_then(|opts| serde_json::from_str::<serde_json::Value>(opts).ok());
-            fields.extend(opts.map(|opts| ("opts".to_owned(), opts.to_string())));
+            if let Some(mut opts) = opts {
+                // The next job of a scheduler runs at a given time, not after a given delay.
+                if fields.contains_key("rjk") {
+                    fields.remove("delay");
+                    opts["delay"].take();
+                    opts["timestamp"].take();
+                }
+                fields.insert("opts".to_owned(), opts.to_string());
+            }
             format!("{fields:?}")
         }
         Stored::Zset(members) if name == "prioritized" => format!("{members:?}"),

@@ -7,7 +7,6 @@ mod control;
 mod ended_data;
 mod events;
 mod gone;
-mod library;
 mod locks;
 mod runs;
 mod survival;
