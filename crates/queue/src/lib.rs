@@ -134,8 +134,8 @@ pub use job::Job;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
-    Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, NewJob,
-    OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
+    Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, Metrics,
+    NewJob, OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use schedulers::{JobScheduler, Repeat, RepeatRule};

@@ -18,11 +18,14 @@ macro_rules! script {
     };
 }
 
-/// A file, or in brackets the files that make up the function `lazily`: Lua creates the functions of a script each time it
+/// A file, in parentheses a function and the files that it is made of, or in brackets those of the function `lazily`: Lua creates the functions of a script each time it
 /// runs, which costs more than some commands do, but those within a function only when that is called.
 macro_rules! source {
     ([$($part:tt)+]) => {
-        concat!("local function lazily()\n", $(source!($part),)+ "end\n")
+        source!(("lazily" $($part)+))
+    };
+    (($function:literal $($part:tt)+)) => {
+        concat!("local function ", $function, "()\n", $(source!($part),)+ "end\n")
     };
     ($part:literal) => {
         include_str!(concat!("lua/", $part, ".lua"))
@@ -38,7 +41,11 @@ macro_rules! transition {
     };
 }
 
-script!(ADD = "head" "settings" "lib" ["delay_lib" "add_delay"] "add");
+script!(ADD = "head" "settings" "lib" "exists_lib" ["delay_lib" "add_delay"] "add");
+script!(
+    ADD_DEDUPLICATED = "head" "settings" "lib" "exists_lib" "job_lib" ["delay_lib" "add_delay"] ("add" "add")
+        "add_deduplicated"
+);
 transition!(ADVANCE_SCHEDULER = "schedule_lib" "advance_scheduler");
 transition!(CHANGE_DELAY = "change_delay");
 transition!(CHANGE_PRIORITY = "change_priority");
@@ -54,13 +61,15 @@ script!(LIMIT_TTL = "head" "limit_ttl");
 script!(with TIMEOUT_WITH_DATA, LIST = "head" "list");
 script!(LIST_SCHEDULERS = "head" "list_schedulers");
 script!(LOG = "head" "codes" "log");
+script!(METRICS = "head" "metrics");
 transition!(OBLITERATE = "obliterate");
 script!(OLDEST_WAITING = "head" "settings" "lib" "oldest_waiting");
 transition!(PAUSE = "pause");
 script!(
     with TIMEOUT_WITH_DATA,
     POLL = "head" "codes" "settings" "job_lib" "read_lib" "poll_head"
-        ["lib" "delay_lib" "dedup_lib" "place" "transitions" "outcomes" "poll_seldom"] "poll_report" "poll_take"
+        ["lib" "delay_lib" "dedup_lib" "place" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
+        "poll_report" "poll_take"
 );
 script!(PROGRESS = "head" "codes" "settings" "lib" "progress");
 transition!(PROMOTE = "promote");

@@ -34,6 +34,7 @@ for i = 1, count do
     -- The owner may have been removed by a client that left the key.
     local is_owned = type(job.owner) == 'table' or job.owner and (redis.call('PTTL', key) > 0 or exists(job.owner))
     if not is_owned then
+      job.was_owned = job.owner
       job.owner = nil
       owners[job.deduplication_id] = job
     end
@@ -61,6 +62,7 @@ for i, job in ipairs(jobs) do
     end
     if job.deduplication_id ~= '' then
       job.id = id
+      if job.was_owned then redis.call('DEL', P .. 'dn:' .. job.deduplication_id) end -- kept for a job that is gone
       redis.call('HSET', P .. id, 'deid', job.deduplication_id)
       redis.call('SET', P .. 'de:' .. job.deduplication_id, id, unpack(job.ttl ~= '0' and {'PX', job.ttl} or {}))
     end

@@ -15,7 +15,7 @@ local function snooze(id, due)
 end
 
 local function fail(run, limit, reason, stacktrace)
-  if run.deduplication_id ~= '' then free_deduplication_id(run.deduplication_id, run.id) end
+  if run.deduplication_id ~= '' then end_deduplication(run.deduplication_id, run.id) end
   redis.call('HDEL', P .. run.id, 'defa')
   retain(run.id, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
   event('failed', 'jobId', run.id, 'failedReason', reason, 'prev', 'active')
@@ -24,7 +24,7 @@ end
 
 -- They return whether there is such a job, or nil if a key has another type.
 local outcomes = {
-  -- reason, stacktrace as JSON, `attempts count age`
+  -- reason, stacktrace as JSON, `attempts count age most`
   failed = function(run, reason, stacktrace, spec)
     local attempts, limit = string.match(spec, '^(%S+) (.*)$')
     fail(run, limit, reason, stacktrace)
@@ -62,7 +62,7 @@ local outcomes = {
   poisoned = function(run, reason, data, opts)
     if data ~= '' then redis.call('HSET', P .. run.id, 'data', data) end
     redis.call('HSET', P .. run.id, 'opts', opts)
-    return fail(run, '-1 -1', reason, '[]')
+    return fail(run, '-1 -1 0', reason, '[]')
   end,
 }
 

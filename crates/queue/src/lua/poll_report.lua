@@ -35,7 +35,7 @@ for i = 1, poll.reports do
     local id, _, outcome, made, deduplication_id, a, b, c = unpack(ARGV, HEAD + (i - 1) * WIDTH + 1, HEAD + i * WIDTH)
     if not poll.seldom and (outcome ~= 'completed' or deduplication_id ~= '') then poll.seldom = lazily() end
     if outcome == 'completed' then
-      if deduplication_id ~= '' then poll.seldom.free_deduplication_id(deduplication_id, id) end
+      if deduplication_id ~= '' then poll.seldom.end_deduplication(deduplication_id, id) end
       retain(id, 'completed', b, 'returnvalue', a, 'atm', made)
       event('completed', 'jobId', id, 'returnvalue', a, 'prev', 'active')
     else
@@ -50,9 +50,13 @@ for set, finished in pairs(poll.kept) do
     for at = 2, #finished, 2 do poll.seldom.keep_active(finished[at]) end
   end
 end
-for key, set in pairs(poll.limits) do
-  local count, age = string.match(key, '(%S+) (%S+)$')
+if poll.points and poll.reports > 0 then
   poll.seldom = poll.seldom or lazily()
-  poll.seldom.prune(set, number(count), number(age))
+  poll.seldom.collect_metrics()
+end
+for key, set in pairs(poll.limits) do
+  local count, age, most = string.match(key, '(%S+) (%S+) (%S+)$')
+  poll.seldom = poll.seldom or lazily()
+  poll.seldom.prune(set, number(count), number(age), number(most))
 end
 

@@ -1,5 +1,5 @@
 -- What a poll seldom needs.
-local seldom = {free_deduplication_id = free_deduplication_id}
+local seldom = {end_deduplication = end_deduplication}
 
 -- Does to a job what a report says. Returns nil if a key has another type.
 function seldom.conclude(outcome, id, made, deduplication_id, ...)
@@ -35,10 +35,10 @@ function seldom.promote_due(is_blocked)
   return next_due()
 end
 
--- Removes jobs that a limit no longer allows in `set`, up to 1000 of each kind.
-function seldom.prune(set, count, age)
+-- Removes jobs that a limit no longer allows in `set`: up to `most` old ones, and up to 1000 that are too many.
+function seldom.prune(set, count, age, most)
   if age >= 0 then
-    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', '1000')
+    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', most)
     for _, id in ipairs(old) do forget(id) end
     if #old > 0 then redis.call('ZREM', P .. set, unpack(old)) end
   end
@@ -66,4 +66,3 @@ function seldom.unpop(ids, scores, first)
   end
 end
 
-return seldom

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Queue;
 use crate::{
-    Error, JobOptions,
+    Deduplication, Error, JobOptions,
     client::Client,
     clock::{LAST_TIME, millis, now_ms},
     keys::{check_deduplication_id, check_job_id},
@@ -51,6 +51,15 @@ impl<T> NewJob<T> {
 pub(super) struct Checked {
     args: [Value; 6],
     pub(super) bytes: usize,
+    /// What its deduplication does besides dropping it: such a job has a script of its own.
+    modes: String,
+}
+
+impl Checked {
+    /// Returns whether it cannot share a script.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.modes.is_empty()
+    }
 }
 
 impl<T: Serialize> Queue<T> {
@@ -100,20 +109,32 @@ impl<T: Serialize> Queue<T> {
 /// Takes as many jobs as one script may add, and at least one.
 pub(super) fn next_chunk(jobs: &mut std::iter::Peekable<impl Iterator<Item = Checked>>) -> Vec<Checked> {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
-    while let Some(job) =
-        jobs.next_if(|job| chunk.is_empty() || chunk.len() < MOST_JOBS && bytes + job.bytes <= MOST_BYTES)
-    {
+    while let Some(job) = jobs.next_if(|job| fits(&chunk, bytes, job)) {
         bytes += job.bytes;
         chunk.push(job);
     }
     chunk
 }
 
+/// Returns whether a script that adds `jobs` with this number of bytes may add another one.
+pub(super) fn fits<J: AsRef<Checked>>(jobs: &[J], bytes: usize, job: &Checked) -> bool {
+    let Some(first) = jobs.first() else { return true };
+    jobs.len() < MOST_JOBS && bytes + job.bytes <= MOST_BYTES && !job.is_alone() && !first.as_ref().is_alone()
+}
+
 /// Adds jobs, all or none of them.
 pub(super) async fn add(client: &Client, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
-    let args = jobs.into_iter().flat_map(|job| job.args).collect();
-    let (refused, answer): (i64, Value) = client.eval(&script::ADD, args).await?;
+    let modes = jobs.iter().find(|job| job.is_alone()).map(|job| job.modes.clone());
+    let script = if modes.is_some() { &script::ADD_DEDUPLICATED } else { &script::ADD };
+    let args = jobs.into_iter().flat_map(|job| job.args).chain(modes.map(Value::from)).collect();
+    let (refused, answer): (i64, Value) = client.eval(script, args).await?;
     if refused == 0 { Ok(convert(answer)?) } else { Err(Error::BadKey(convert(answer)?)) }
+}
+
+impl AsRef<Self> for Checked {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// Returns the time in ms since 1970.
@@ -150,7 +171,8 @@ fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
         options.timestamp.map_or_else(|| now.clone(), |time| time.to_string().into()),
         extras(options),
     ];
-    Ok(Checked { args, bytes })
+    let modes = options.deduplication.as_ref().map(Deduplication::mode_names).unwrap_or_default();
+    Ok(Checked { args, bytes, modes })
 }
 
 /// Delay, priority, place and deduplication, which most jobs do not have, as `add.lua` takes them.
@@ -170,7 +192,7 @@ mod tests {
     use super::*;
 
     fn of_bytes(bytes: usize) -> Checked {
-        Checked { args: std::array::from_fn(|_| Value::Null), bytes }
+        Checked { args: std::array::from_fn(|_| Value::Null), bytes, modes: String::new() }
     }
 
     fn chunks(jobs: impl IntoIterator<Item = usize>) -> Vec<usize> {

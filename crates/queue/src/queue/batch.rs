@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::add::{Checked, MOST_BYTES, MOST_JOBS, add};
+use super::add::{Checked, add, fits};
 use crate::{Error, client::Client};
 
 /// Scripts in flight at the same time: while Redis runs one, the next batch fills.
@@ -28,6 +28,12 @@ struct State {
 struct Waiting {
     job: Checked,
     answer: oneshot::Sender<Result<String, Error>>,
+}
+
+impl AsRef<Checked> for Waiting {
+    fn as_ref(&self) -> &Checked {
+        &self.job
+    }
 }
 
 /// One of the [`LANES`]; when it ends, the jobs that wait are added.
@@ -78,11 +84,8 @@ impl Batches {
     fn next_batch(&self) -> Vec<Waiting> {
         let mut state = self.lock();
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = state.waiting.front() {
+        while let Some(next) = state.waiting.front().filter(|next| fits(&batch, bytes, &next.job)) {
             bytes += next.job.bytes;
-            if !batch.is_empty() && (batch.len() == MOST_JOBS || bytes > MOST_BYTES) {
-                break;
-            }
             batch.extend(state.waiting.pop_front());
         }
         batch

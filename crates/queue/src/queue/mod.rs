@@ -11,6 +11,7 @@ mod follow;
 mod inspect;
 mod limits;
 mod meta;
+mod metrics;
 mod pause;
 mod read;
 mod record;
@@ -29,6 +30,7 @@ pub use self::{
     inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
     limits::RateLimit,
     meta::QueueMeta,
+    metrics::Metrics,
     read::{EndedCounts, ListOrder, OldestWaiting},
     record::JobRecord,
     server::{ConnectedWorker, ServerWarning},

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     WorkerOptions,
-    poll::{Taking, poll},
+    poll::poll,
     report::{Run, RunningJob},
 };
 use crate::{
@@ -64,7 +64,7 @@ impl<T> ManualWorker<T> {
     {
         check_token(token)?;
         loop {
-            let received = poll(self.client(), &[], &self.taking(1, token)).await?;
+            let received = poll(self.client(), &[], &self.options.taking(1, token)).await?;
             match received.taken.first() {
                 None if received.gone.is_empty() => return Ok(None),
                 None => {}
@@ -104,10 +104,6 @@ impl<T> ManualWorker<T> {
         self.queue.client()
     }
 
-    fn taking<'a>(&'a self, wanted: usize, token: &'a str) -> Taking<'a> {
-        Taking { wanted, lock: self.options.lock, worker_name: &self.options.name, token }
-    }
-
     /// Returns the job, or how its run ends without one.
     async fn open(&self, found: &TakenJob) -> Result<Job<T>, Run>
     where
@@ -133,7 +129,7 @@ impl<T> ManualWorker<T> {
     async fn end(&self, found: &TakenJob, run: Run) -> Result<(), Error> {
         let job = RunningJob::new(found, self.options.with_retention(found.options().unwrap_or_default()));
         let report = job.conclude(run, self.options.rules(), now_ms(), fastrand::f64());
-        let received = poll(self.client(), &[report], &self.taking(0, &found.token)).await?;
+        let received = poll(self.client(), &[report], &self.options.taking(0, &found.token)).await?;
         to_result(&found.id, received.codes[0])
     }
 }
@@ -151,6 +147,7 @@ fn to_result(id: &str, code: Code) -> Result<(), Error> {
         Code::LockMissing => Err(Error::LockMissing(id)),
         Code::WrongState => Err(Error::NotActive(id)),
         Code::LockMismatch => Err(Error::LockMismatch(id)),
+        Code::BadKey => Err(Error::BadKey(id)),
         _ => Err(Error::UnexpectedAnswer("a code that no end of a run has")),
     }
 }

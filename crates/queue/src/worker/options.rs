@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Backoffs, report::Rules};
-use crate::{Error, Failure, IntoOutcome, Job, JobOptions, Outcome, Retention};
+use super::{Backoffs, poll::Taking, report::Rules};
+use crate::{Error, Failure, IntoOutcome, Job, JobOptions, Outcome, RateLimit, Retention};
 
 /// Longest span of an option: a year.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Largest number of minutes in the metrics: a year.
+const MOST_MINUTES: u32 = 525_600;
 
 /// Options of a worker. Each has a setter of its name:
 /// ```
@@ -40,6 +43,12 @@ pub struct WorkerOptions {
     pub max_started_attempts: Option<u32>,
     /// Backoffs that jobs name.
     pub backoffs: Backoffs,
+    /// Limit for the jobs that this worker and others with a limit start, all together; BullMQ's `limiter`. The number of
+    /// [`Queue::set_rate_limit`](crate::Queue::set_rate_limit) wins.
+    pub limiter: Option<RateLimit>,
+    /// Number of minutes of which the queue's [metrics](crate::Queue::metrics) are kept; BullMQ's `maxDataPoints`. None are
+    /// written if absent.
+    pub metrics: Option<u32>,
 }
 
 impl Default for WorkerOptions {
@@ -56,6 +65,8 @@ impl Default for WorkerOptions {
             remove_on_fail: None,
             max_started_attempts: None,
             backoffs: Backoffs::NONE,
+            limiter: None,
+            metrics: None,
         }
     }
 }
@@ -138,6 +149,25 @@ impl WorkerOptions {
         self
     }
 
+    /// Sets the limit for the jobs that this worker and others with a limit start, all together.
+    #[must_use]
+    pub fn limiter(mut self, limit: RateLimit) -> Self {
+        self.limiter = Some(limit);
+        self
+    }
+
+    /// Sets the number of minutes of which metrics are kept.
+    #[must_use]
+    pub fn metrics(mut self, minutes: u32) -> Self {
+        self.metrics = Some(minutes);
+        self
+    }
+
+    pub(super) fn taking<'a>(&'a self, wanted: usize, token: &'a str) -> Taking<'a> {
+        let Self { lock, name, metrics, limiter, .. } = self;
+        Taking { wanted, lock: *lock, worker_name: name, token, metrics: *metrics, limiter: *limiter }
+    }
+
     pub(super) fn rules(&self) -> Rules<'_> {
         Rules { backoffs: &self.backoffs, max_started_attempts: self.max_started_attempts }
     }
@@ -155,11 +185,21 @@ impl WorkerOptions {
             ("lock", self.lock, Duration::from_millis(1)),
             ("stalled_interval", self.stalled_interval, Duration::from_millis(1)),
         ];
-        let spans = spans.into_iter().chain([("grace", self.grace, Duration::ZERO)]);
+        let period = self.limiter.map(|limit| ("limiter", limit.period, Duration::from_millis(1)));
+        let spans = spans.into_iter().chain([("grace", self.grace, Duration::ZERO)]).chain(period);
         for (option, span, shortest) in spans {
             if span < shortest || span > LONGEST {
                 return Err(Error::BadWorkerOption { option, reason: "it must be between 1 ms and a year" });
             }
+        }
+        if self.limiter.is_some_and(|limit| limit.jobs == 0) {
+            return Err(Error::BadWorkerOption { option: "limiter", reason: "it must allow a job" });
+        }
+        if self.metrics.is_some_and(|minutes| !(1..=MOST_MINUTES).contains(&minutes)) {
+            return Err(Error::BadWorkerOption {
+                option: "metrics",
+                reason: "it must be between 1 and 525,600 minutes",
+            });
         }
         Ok(())
     }

@@ -6,9 +6,9 @@ use examhall_redis::{Value, convert};
 
 use super::report::Report;
 use crate::{
-    Error,
+    Error, RateLimit,
     client::Client,
-    clock::now_ms,
+    clock::{millis, now_ms},
     code::Code,
     job::{LONGEST_DATA, TakenJob},
     script,
@@ -42,11 +42,24 @@ pub(super) struct Taking<'a> {
     pub(super) worker_name: &'a str,
     /// Fencing token of the locks: a new one for each poll.
     pub(super) token: &'a str,
+    pub(super) metrics: Option<u32>,
+    pub(super) limiter: Option<RateLimit>,
+}
+
+impl Taking<'_> {
+    /// What few workers have, as `poll_head.lua` takes it.
+    fn extras(&self) -> Value {
+        if self.metrics.is_none() && self.limiter.is_none() {
+            return Value::from_static_str("");
+        }
+        let (jobs, period) = self.limiter.map_or((0, 0), |limit| (limit.jobs, millis(limit.period)));
+        format!("{} {jobs} {period}", self.metrics.unwrap_or_default()).into()
+    }
 }
 
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
     let polled_at = now_ms();
-    let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
+    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
     args.extend([
         polled_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
@@ -54,6 +67,7 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
         taking.token.into(),
         taking.wanted.to_string().into(),
         LONGEST_DATA.to_string().into(),
+        taking.extras(),
     ]);
     args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
     let Value::Array(answer) = client.eval(&script::POLL, args).await? else {

@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinError};
 use super::{
     Handler, Worker,
     plan::{Next, PollSize},
-    poll::{Received, Taking, poll, reclaim},
+    poll::{Received, poll, reclaim},
     report::{Report, ReportKind, Run, RunningJob},
 };
 use crate::{
@@ -109,7 +109,7 @@ where
             let received = async {
                 let client_id = client.connection().client_id(client.route()).await?;
                 let token = &identity.token(client_id, number);
-                let taking = Taking { wanted, lock: options.lock, worker_name: &options.name, token };
+                let taking = options.taking(wanted, token);
                 poll(&client, &reports, &taking).await
             };
             let received = received.await;

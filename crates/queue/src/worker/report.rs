@@ -200,8 +200,8 @@ fn keep(retention: Option<Retention>) -> Retention {
 }
 
 fn to_limit(keep: Retention) -> String {
-    let Limits { count, age, .. } = keep.limits();
-    format!("{count} {age}")
+    let Limits { count, age, removed } = keep.limits();
+    format!("{count} {age} {removed}")
 }
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn last_failure_fails_the_job() {
         let report = job(3, 2).conclude(failed("boom"), RULES, 0, 0.0);
-        assert_eq!(report.to_args()[2..], ["failed", "3", "d", "boom", TRACES, "3 5 -1"]);
+        assert_eq!(report.to_args()[2..], ["failed", "3", "d", "boom", TRACES, "3 5 -1 1000"]);
         assert_eq!(report.runs_again_after(), None);
     }
 
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn completed_job_keeps_its_value_as_json() {
         let report = job(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), RULES, 0, 0.0);
-        assert_eq!(report.to_args()[2..], ["completed", "1", "d", "null", "-1 -1", ""]);
+        assert_eq!(report.to_args()[2..], ["completed", "1", "d", "null", "-1 -1 1000", ""]);
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Poller {
             RunningJob::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), rules, now_ms(), 0.0)
         });
         let token = &self.identity.token(0, self.polls);
-        let taking = Taking { wanted, lock: Duration::from_mins(1), worker_name: "", token };
+        let taking =
+            Taking { wanted, lock: Duration::from_mins(1), worker_name: "", token, metrics: None, limiter: None };
         let received = poll(queue.client(), report.as_slice(), &taking).await?;
         self.polls += 1;
         Ok(received.taken.into_iter().map(Arc::new))

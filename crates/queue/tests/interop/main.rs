@@ -9,8 +9,10 @@
 //! A scenario ends with a check of every key of its queue.
 
 mod board;
+mod dedup;
 mod fleet;
 mod layout;
+mod limits;
 mod lock;
 mod manual;
 mod node;
