@@ -34,7 +34,7 @@ pub(crate) fn is_sqlite_in_production(settings: &ApiSettings) -> bool {
 
 /// Every check that `api check` makes.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    check::COMMON.into_iter().chain(INSPECTIONS.map(|one| Check { name: one.name, fix: one.fix })).chain([
+    check::COMMON.into_iter().chain(INSPECTIONS.iter().map(|one| Check { name: one.name, fix: one.fix })).chain([
         DATABASE,
         REPLICATION,
         MIGRATIONS,
@@ -62,7 +62,7 @@ async fn look_at_redis(report: &mut Report, settings: &ApiSettings) -> anyhow::R
         let state = match one.verdict {
             Suitability::Good => State::Ok,
             Suitability::Risky => State::Warning,
-            Suitability::Bad => State::Failed,
+            _ => State::Failed,
         };
         report.add(Check { name: one.check.name, fix: one.check.fix }, "Redis", state, one.found);
     }

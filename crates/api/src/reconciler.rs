@@ -143,7 +143,7 @@ async fn fates(state: &State, ids: &[Uuid]) -> anyhow::Result<Vec<Fate>> {
         Ok(match job {
             Some(JobState::Completed) => Fate::Sent,
             Some(JobState::Failed) => Fate::Failed,
-            Some(JobState::Waiting | JobState::Prioritized | JobState::Delayed | JobState::Active) => Fate::Open,
+            Some(_) => Fate::Open,
             None => match known(state, *id).await? {
                 Some(MailOutcome::Sent) => Fate::Sent,
                 Some(MailOutcome::Failed | MailOutcome::Removed) => Fate::Failed,

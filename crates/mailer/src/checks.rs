@@ -33,7 +33,7 @@ const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a wri
 
 /// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
-    let redis = INSPECTIONS.map(|one| Check { name: one.name, fix: one.fix });
+    let redis = INSPECTIONS.iter().map(|one| Check { name: one.name, fix: one.fix });
     check::COMMON.into_iter().chain(redis).chain([SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
 }
 
@@ -76,7 +76,7 @@ impl Mailer {
             let state = match one.verdict {
                 Suitability::Good => State::Ok,
                 Suitability::Risky => State::Warning,
-                Suitability::Bad => State::Failed,
+                _ => State::Failed,
             };
             report.add(Check { name: one.check.name, fix: one.check.fix }, "Redis", state, one.found);
         }

@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use examhall_queue::{Backoff, Connection, JobOptions, NewJob, Queue};
+use examhall_queue::{Backoff, JobOptions, NewJob, Queue};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -22,8 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let name = args.next().unwrap_or_else(|| "greetings".to_owned());
     let count: u32 = args.next().map_or(Ok(10), |count| count.parse())?;
 
-    let connection = Connection::open(&url)?;
-    let queue: Queue<Greeting> = Queue::new(connection, "bull", &name)?;
+    let queue: Queue<Greeting> = Queue::builder(&name).open(&url)?;
     queue.initialize().await?; // waits for the connection and checks the server
 
     // Up to three runs, 2 s and 4 s apart; ahead of all jobs with a higher number.

@@ -8,7 +8,12 @@ use std::{
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, client::Client, notes};
+use crate::{
+    Error,
+    client::Client,
+    hooks::{Hooks, WorkerEvent},
+    notes,
+};
 
 /// A worker's lease on one job: the job's lock, which holds a fencing token and which the worker renews.
 ///
@@ -49,6 +54,7 @@ pub(crate) struct Lease {
 struct State {
     lease: Lease,
     client: Option<Client>,
+    hooks: Hooks,
     revoked: CancellationToken,
     cancelled: CancellationToken,
     /// Why it was cancelled.
@@ -58,20 +64,20 @@ struct State {
 }
 
 impl Claim {
-    pub(crate) fn new(lease: Lease, client: Client) -> Self {
-        Self::with(lease, Some(client))
+    pub(crate) fn new(lease: Lease, client: Client, hooks: Hooks) -> Self {
+        Self::with(lease, Some(client), hooks)
     }
 
     /// A claim on no job, which is never lost, for tests of handlers. Progress and log lines are discarded.
     pub fn detached() -> Self {
         let duration = Duration::from_hours(24 * 365);
-        Self::with(Lease { id: String::new(), token: String::new(), keep_logs: 0, duration }, None)
+        Self::with(Lease { id: String::new(), token: String::new(), keep_logs: 0, duration }, None, Hooks::default())
     }
 
-    fn with(lease: Lease, client: Option<Client>) -> Self {
+    fn with(lease: Lease, client: Option<Client>, hooks: Hooks) -> Self {
         let until = Mutex::new(Instant::now() + lease.duration);
         let (revoked, cancelled) = (CancellationToken::new(), CancellationToken::new());
-        Self { state: Arc::new(State { lease, client, revoked, cancelled, reason: OnceLock::new(), until }) }
+        Self { state: Arc::new(State { lease, client, hooks, revoked, cancelled, reason: OnceLock::new(), until }) }
     }
 
     /// Returns whether another worker may have the job: its lock is gone, or was not renewed in time.
@@ -126,7 +132,12 @@ impl Claim {
     /// Returns [`Error::Payload`] if it is no JSON, [`Error::NotFound`] if the job was removed, or [`Error::Redis`].
     pub async fn set_progress<P: Serialize + Sync>(&self, progress: &P) -> Result<(), Error> {
         match &self.state.client {
-            Some(client) => notes::set_progress(client, self.id(), progress).await,
+            Some(client) => {
+                let progress = notes::to_json(progress)?;
+                notes::set_progress(client, self.id(), &progress).await?;
+                self.state.hooks.call(&WorkerEvent::Progress { id: self.id(), progress: &progress });
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -181,7 +192,7 @@ mod tests {
     use super::*;
 
     fn claim(duration: Duration) -> Claim {
-        Claim::with(Lease { id: "7".into(), token: "t:1".into(), keep_logs: 0, duration }, None)
+        Claim::with(Lease { id: "7".into(), token: "t:1".into(), keep_logs: 0, duration }, None, Hooks::default())
     }
 
     #[tokio::test]

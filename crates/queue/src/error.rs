@@ -2,6 +2,11 @@
 
 use examhall_redis::Error as RedisError;
 
+/// Why a value cannot be written as JSON; its [source](std::error::Error::source) is the serializer's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PayloadError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
 /// Error of a call on a queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,7 +63,7 @@ pub enum Error {
     BadTimestamp(i64),
     /// The job's data cannot be written as JSON; nothing was written. For the caller.
     #[error("the job's data cannot be written as JSON: {0}")]
-    Payload(#[from] serde_json::Error),
+    Payload(#[source] PayloadError),
     /// The first of many jobs were added, and then a script failed. For the caller, which can add the others again.
     #[error("{} jobs were added, and then: {source}", added.len())]
     PartlyAdded {
@@ -123,6 +128,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether the same call may succeed later without anybody's doing: Redis is unreachable, slow, or starting, or
+    /// the job has not ended yet.
+    /// ```
+    /// # use examhall_queue::Error;
+    /// fn status(error: &Error) -> u16 {
+    ///     if error.is_transient() { 503 } else { 500 }
+    /// }
+    /// # assert_eq!(status(&Error::NotFound("7".into())), 500);
+    /// ```
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.is_transient(),
+            Self::PartlyAdded { source, .. } => source.is_transient(),
+            Self::NotEnded(_) => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn payload(error: serde_json::Error) -> Self {
+        Self::Payload(PayloadError(error.into()))
+    }
+
     /// A copy for another caller of the same script.
     pub(crate) fn to_shared(&self) -> Self {
         match self {

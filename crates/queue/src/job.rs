@@ -39,6 +39,15 @@ pub struct Job<T> {
     pub claim: Claim,
 }
 
+impl<T> Job<T> {
+    /// The same job with other data.
+    pub(crate) fn with<U>(self, data: U) -> Job<U> {
+        let Self { id, name, options, priority, timestamp, retried_on, .. } = self;
+        let Self { attempts_made, attempts_started, stalls, claim, .. } = self;
+        Job { id, name, data, options, priority, timestamp, retried_on, attempts_made, attempts_started, stalls, claim }
+    }
+}
+
 /// A job as Redis returns it, with the token of its lock.
 pub(crate) struct TakenJob {
     pub(crate) id: String,
@@ -72,6 +81,10 @@ impl TakenJob {
     /// Why the job must fail without another run, if it must: it stalled too often.
     pub(crate) fn deferred_failure(&self) -> Option<String> {
         self.field("defa").map(|reason| String::from_utf8_lossy(reason).into_owned())
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.text("name")
     }
 
     pub(crate) fn attempts_made(&self) -> u32 {
@@ -122,12 +135,12 @@ impl TakenJob {
             return Err(Unfit::Rejected(reason.to_owned()));
         }
         let data = self.field("data").unwrap_or(b"{}");
-        let data = serde_json::from_slice(data).map_err(|error| self.unreadable(data, &error))?;
+        let data = read(data).map_err(|error| self.unreadable(data, &error))?;
         let options =
             options.map_err(|error| self.poisoned(&format!("the job's options cannot be read: {error}"), None))?;
         Ok(Job {
             id: self.id.clone(),
-            name: self.text("name"),
+            name: self.name(),
             data,
             options,
             priority: self.number("priority"),
@@ -141,7 +154,7 @@ impl TakenJob {
     }
 
     fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
-        let reason = format!("the job's data cannot be read: {}", without_content(&error.to_string()));
+        let reason = unreadable(error);
         if error.is_data() {
             return Unfit::Rejected(reason);
         }
@@ -169,6 +182,16 @@ impl TakenJob {
     fn json(&self, field: &str) -> Option<Value> {
         self.field(field).and_then(|value| serde_json::from_slice(value).ok())
     }
+}
+
+/// Reads a job's data.
+pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(data)
+}
+
+/// Returns why data cannot be read, without any of it.
+pub(crate) fn unreadable(error: &serde_json::Error) -> String {
+    format!("the job's data cannot be read: {}", without_content(&error.to_string()))
 }
 
 /// Removes quoted content from serde's message: it may be a secret.

@@ -16,7 +16,7 @@
 //!
 //! # A producer
 //! ```no_run
-//! use examhall_queue::{Backoff, Connection, JobOptions, NewJob, Queue};
+//! use examhall_queue::{Backoff, JobOptions, NewJob, Queue};
 //! # use std::time::Duration;
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -25,8 +25,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), examhall_queue::Error> {
-//! let connection = Connection::open("redis://127.0.0.1:6379")?;
-//! let queue: Queue<Greeting> = Queue::new(connection, "bull", "greetings")?;
+//! let queue: Queue<Greeting> = Queue::builder("greetings").open("redis://127.0.0.1:6379")?;
 //! queue.initialize().await?; // waits for the connection and checks the server
 //!
 //! let options = JobOptions::default()
@@ -68,6 +67,10 @@
 //! A run ends with an [`Outcome`]: completed, failed and retried, failed for good, snoozed, or released. A handler may also
 //! return any `Result` and use `?`: see [`Handler`]. A handler that panics fails only its job.
 //!
+//! Several kinds of jobs in one queue go to a [`Router`] of handlers. [`Worker::builder`] adds hooks for what the worker
+//! does ([`WorkerEvent`]); each run has a `tracing` span `job` with `id`, `name` and `attempt` (target `examhall_queue::job`,
+//! level DEBUG).
+//!
 //! # An operator
 //! ```no_run
 //! use examhall_queue::{Attempts, ListOrder, Queue, State};
@@ -98,6 +101,12 @@
 //! # }
 //! ```
 //!
+//! # Errors and connections
+//! [`Error::is_transient`] says whether the same call may succeed later. A [`Connection`] is opened from a URL, or made of
+//! a client or configuration of the caller's own ([`Connection::from_client`], [`Connection::from_config`], with the [`fred`]
+//! that is re-exported here); workers, events and waiters [duplicate](Connection::duplicate) it for their blocking reads.
+//! Opening a connection, building a worker and reading events spawn tasks: they panic outside a Tokio runtime.
+//!
 //! # Differences from BullMQ
 //! - Jobs that stalled or that are retried by hand keep their priority; BullMQ puts them ahead of all others.
 //! - Jobs of a dead worker of this crate are reaped within about 5 s, after a missed heartbeat and the end of its
@@ -112,13 +121,16 @@ mod clock;
 mod code;
 mod error;
 mod events;
+mod hooks;
 mod job;
+mod json;
 mod keys;
 mod notes;
 mod options;
 mod outcome;
 mod queue;
 mod retry;
+mod router;
 mod schedulers;
 mod script;
 #[cfg(test)]
@@ -127,17 +139,23 @@ mod state;
 mod worker;
 
 pub use claim::Claim;
-pub use error::Error;
+pub use error::{Error, PayloadError};
 pub use events::{Event, Events, Position};
-pub use examhall_redis::{Connection, Error as RedisError};
+pub use examhall_redis::{Connection, ConnectionOptions, Error as RedisError, fred};
+pub use hooks::WorkerEvent;
 pub use job::Job;
+pub use json::Json;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
     Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, Metrics,
-    NewJob, OldestWaiting, Queue, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning, Suitability,
+    NewJob, OldestWaiting, Queue, QueueBuilder, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning,
+    Suitability,
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
+pub use router::Router;
 pub use schedulers::{JobScheduler, Repeat, RepeatRule};
 pub use state::{EndedState, State, UnknownState};
-pub use worker::{Backoffs, Drained, FailedRun, Handler, ManualWorker, Tally, Worker, WorkerControl, WorkerOptions};
+pub use worker::{
+    Backoffs, Drained, FailedRun, Handler, ManualWorker, Tally, Worker, WorkerBuilder, WorkerControl, WorkerOptions,
+};

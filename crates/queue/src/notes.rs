@@ -6,14 +6,13 @@ use serde::Serialize;
 use crate::{Error, client::Client, code::Code, script};
 
 /// Stores a job's progress, and writes an event.
-pub(crate) async fn set_progress<P: Serialize + ?Sized>(client: &Client, id: &str, progress: &P) -> Result<(), Error> {
-    let progress = serde_json::to_string(progress)?;
+pub(crate) async fn set_progress(client: &Client, id: &str, progress: &str) -> Result<(), Error> {
     found(id, client.eval(&script::PROGRESS, vec![id.into(), progress.into()]).await?)
 }
 
 /// Replaces a job's data.
 pub(crate) async fn update_data<D: Serialize + ?Sized>(client: &Client, id: &str, data: &D) -> Result<(), Error> {
-    let data = serde_json::to_string(data)?;
+    let data = to_json(data)?;
     found(id, client.eval(&script::UPDATE_DATA, vec![id.into(), data.into()]).await?)
 }
 
@@ -22,6 +21,10 @@ pub(crate) async fn log(client: &Client, id: &str, line: &str, keep: u32) -> Res
     let args: Vec<Value> = vec![id.into(), line.into(), keep.into()];
     let (code, lines) = client.eval(&script::LOG, args).await?;
     found(id, code).map(|()| lines)
+}
+
+pub(crate) fn to_json<V: Serialize + ?Sized>(value: &V) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(Error::payload)
 }
 
 /// Translates the code of a script that needs only the job.

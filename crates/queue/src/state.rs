@@ -7,6 +7,7 @@ use serde::Serialize;
 /// State of a job. A job in BullMQ's `paused` list is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum State {
     /// Ready, without a priority.
     Waiting,
@@ -24,8 +25,8 @@ pub enum State {
 
 impl State {
     /// All states, in the order in which a job goes through them.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Prioritized, Self::Delayed, Self::Active, Self::Completed, Self::Failed];
+    pub const ALL: &'static [Self] =
+        &[Self::Waiting, Self::Prioritized, Self::Delayed, Self::Active, Self::Completed, Self::Failed];
 
     /// BullMQ's word for the state.
     pub const fn as_str(self) -> &'static str {
@@ -52,7 +53,7 @@ impl State {
     }
 
     pub(crate) fn from_place(place: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.places().contains(&place))
+        Self::ALL.iter().copied().find(|state| state.places().contains(&place))
     }
 }
 
@@ -90,6 +91,6 @@ impl std::str::FromStr for State {
     type Err = UnknownState;
 
     fn from_str(word: &str) -> Result<Self, UnknownState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or(UnknownState)
+        Self::ALL.iter().copied().find(|state| state.as_str() == word).ok_or(UnknownState)
     }
 }

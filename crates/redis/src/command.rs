@@ -38,7 +38,7 @@ impl Connection {
         let command = CustomCommand::new_static(name, route.hash(), false);
         let client = self.client.with_options(&limited_to(timeout));
         // fred's futures have several kilobytes, which every caller's would have too.
-        Ok(self.answered(Box::pin(client.custom(command, args)).await?))
+        Ok(self.answered(Box::pin(client.custom(command, args)).await.map_err(Error::of)?))
     }
 
     /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does nothing else.
@@ -63,7 +63,7 @@ impl Connection {
             // fred takes a blocked connection for a good one however long it is silent.
             let _ = self.client.force_reconnection().await;
         }
-        Ok(answer?)
+        answer.map_err(Error::of)
     }
 
     // Unlike what is sent as [`command`](Self::command), fred sends the following together with what comes next, where
@@ -74,7 +74,7 @@ impl Connection {
     /// # Errors
     /// Returns an error if Redis refuses (`WRONGTYPE`) or does not answer.
     pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        Ok(self.answered(self.limited().get(key).await?))
+        Ok(self.answered(self.limited().get(key).await.map_err(Error::of)?))
     }
 
     /// The values of fields of a hash.
@@ -82,7 +82,7 @@ impl Connection {
     /// # Errors
     /// As of [`get`](Self::get).
     pub async fn hmget(&self, key: &str, fields: &[String]) -> Result<Vec<Option<String>>, Error> {
-        Ok(self.answered(self.limited().hmget(key, fields.to_vec()).await?))
+        Ok(self.answered(self.limited().hmget(key, fields.to_vec()).await.map_err(Error::of)?))
     }
 
     /// Sets a key for a number of seconds.
@@ -91,7 +91,7 @@ impl Connection {
     /// Returns an error if Redis refuses or does not answer: it may have been set then.
     pub async fn set(&self, key: &str, value: String, seconds: i64) -> Result<(), Error> {
         let life = Some(Expiration::EX(seconds));
-        let answer: Value = self.limited().set(key, value, life, None, false).await?;
+        let answer: Value = self.limited().set(key, value, life, None, false).await.map_err(Error::of)?;
         drop(self.answered(answer));
         Ok(())
     }

@@ -139,7 +139,7 @@ impl Connection {
             // fred looks at its state and then subscribes: it misses a connection that is made in between, and would wait
             // for the next one, perhaps forever.
             if let Ok(answer) = tokio::time::timeout(READY_POLL, self.client.wait_for_connect()).await {
-                answer?;
+                answer.map_err(Error::of)?;
             }
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Connection {
     /// # Errors
     /// Returns what went wrong, after 3 s at most for each step.
     pub async fn check_login(&self) -> Result<(), Error> {
-        Ok(ConnectionOptions::login(self.client.client_config()).await?)
+        ConnectionOptions::login(self.client.client_config()).await.map_err(Error::of)
     }
 
     /// Sends a `PING`.

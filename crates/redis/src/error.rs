@@ -8,17 +8,21 @@ const TRANSIENT: [&str; 6] = ["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"
 /// Why Redis did not do what it was asked. A command without an answer may or may not have been run.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(#[from] Kind);
+pub struct Error(Kind);
 
 #[derive(Clone, Debug, thiserror::Error)]
 enum Kind {
     #[error("not a Redis URL: {0}")]
     BadUrl(String),
-    #[error("{0}")]
+    #[error(transparent)]
     Fred(FredError),
 }
 
 impl Error {
+    pub(crate) fn of(error: FredError) -> Self {
+        Self(Kind::Fred(error))
+    }
+
     pub(crate) fn bad_url(reason: impl Into<String>) -> Self {
         Self(Kind::BadUrl(reason.into()))
     }
@@ -53,18 +57,12 @@ impl Error {
     }
 }
 
-impl From<FredError> for Error {
-    fn from(error: FredError) -> Self {
-        Self(Kind::Fred(error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn error(kind: ErrorKind, details: &'static str) -> Error {
-        FredError::new(kind, details).into()
+        Error::of(FredError::new(kind, details))
     }
 
     #[test]

@@ -50,8 +50,8 @@ impl Connection {
     /// # Errors
     /// Returns an error if the server refuses or does not answer; nothing is tracked then.
     pub async fn track(&self, prefixes: Vec<String>) -> Result<(), Error> {
-        self.client.stop_tracking().await?; // a second "on" is refused while the first one is in force
-        Ok(self.client.start_tracking(prefixes, true, false, false, true).await?)
+        self.client.stop_tracking().await.map_err(Error::of)?; // a second "on" is refused while the first one is in force
+        self.client.start_tracking(prefixes, true, false, false, true).await.map_err(Error::of)
     }
 
     /// Returns whether the server reports writes on this connection now: a connection that was replaced does not.

@@ -44,6 +44,7 @@ mod script;
 pub use connection::Connection;
 pub use error::Error;
 pub use events::{Invalidated, Invalidations, LinkEvents};
+pub use fred;
 pub use fred::types::{FromValue, Value};
 pub use options::ConnectionOptions;
 pub use route::Route;
@@ -54,5 +55,5 @@ pub use script::Script;
 /// # Errors
 /// Returns an error if it has another shape.
 pub fn convert<R: FromValue>(value: Value) -> Result<R, Error> {
-    Ok(R::from_value(value)?)
+    R::from_value(value).map_err(Error::of)
 }

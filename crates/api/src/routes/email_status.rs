@@ -44,7 +44,7 @@ impl JsonSchema for JobStateWord {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": JobState::ALL.map(JobState::as_str)})
+        json_schema!({"type": "string", "enum": JobState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>()})
     }
 }
 

@@ -56,6 +56,11 @@ impl Reader {
         let server = Route::Key(&self.key);
         match self.connection.blocking("XREAD", server, args, BLOCK).await? {
             Value::Map(streams) => streams.inner().into_values().next().map_or(Ok(Vec::new()), to_entries),
+            // A caller's own client may speak RESP2: `[[key, entries]]`.
+            streams @ Value::Array(_) => {
+                let streams: Vec<(String, Value)> = convert(streams)?;
+                streams.into_iter().next().map_or(Ok(Vec::new()), |(_, entries)| to_entries(entries))
+            }
             _ => Ok(Vec::new()),
         }
     }

@@ -30,6 +30,7 @@ pub enum Attempts {
 
 /// Which ended jobs [`Queue::retry_jobs`] runs again; by default those that have failed until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryJobs {
     /// Their state.
     pub state: EndedState,
@@ -47,6 +48,43 @@ impl Default for RetryJobs {
     fn default() -> Self {
         let (state, attempts) = (EndedState::Failed, Attempts::Keep);
         Self { state, reason_contains: None, attempts, until: None, step: STEP }
+    }
+}
+
+impl RetryJobs {
+    /// Sets their state.
+    #[must_use]
+    pub fn state(mut self, state: EndedState) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// Sets text that the reason of a failed job must contain.
+    #[must_use]
+    pub fn reason_contains(mut self, text: impl Into<String>) -> Self {
+        self.reason_contains = Some(text.into());
+        self
+    }
+
+    /// Sets what happens to their attempts.
+    #[must_use]
+    pub fn attempts(mut self, attempts: Attempts) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets when they have ended at the latest, in ms since 1970.
+    #[must_use]
+    pub fn until(mut self, until: i64) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Sets the number of jobs per script.
+    #[must_use]
+    pub fn step(mut self, jobs: u32) -> Self {
+        self.step = jobs;
+        self
     }
 }
 

@@ -153,7 +153,7 @@ fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
     if let Some(deduplication) = &options.deduplication {
         check_deduplication_id(&deduplication.id)?;
     }
-    let (data, opts) = (serde_json::to_string(&job.data)?, options.to_json());
+    let (data, opts) = (serde_json::to_string(&job.data).map_err(Error::payload)?, options.to_json());
     if let Some(time) = options.timestamp
         && !(1..LAST_TIME).contains(&time.saturating_add_unsigned(millis(options.delay)))
     {

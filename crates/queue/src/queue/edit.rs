@@ -81,7 +81,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::Payload`] if it cannot be written as JSON, [`Error::NotFound`] if there is no such job, or
     /// [`Error::Redis`].
     pub async fn set_progress<P: Serialize + Sync + ?Sized>(&self, id: &str, progress: &P) -> Result<(), Error> {
-        notes::set_progress(&self.client, id, progress).await
+        notes::set_progress(&self.client, id, &notes::to_json(progress)?).await
     }
 
     /// Adds a line to a job's log, of which the newest `keep` lines are kept (all, if absent), and returns the number of

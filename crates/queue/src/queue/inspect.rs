@@ -42,7 +42,7 @@ const CLUSTER: ServerCheck = ServerCheck {
 };
 
 /// The checks of an inspection.
-pub const INSPECTIONS: [ServerCheck; 5] = [LOGIN, VERSION, EVICTION, PERSISTENCE, CLUSTER];
+pub const INSPECTIONS: &[ServerCheck] = &[LOGIN, VERSION, EVICTION, PERSISTENCE, CLUSTER];
 
 /// Result of one of [`INSPECTIONS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub struct Inspection {
 
 /// Whether a server is suitable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Suitability {
     /// It is.
     Good,

@@ -10,11 +10,19 @@ const NO_MORE: &str = "9007199254740991";
 
 /// Limit for all workers of a queue together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimit {
     /// Largest number of jobs that start per period.
     pub jobs: u32,
     /// Length of the period.
     pub period: Duration,
+}
+
+impl RateLimit {
+    /// At most `jobs` jobs start per `period`.
+    pub const fn new(jobs: u32, period: Duration) -> Self {
+        Self { jobs, period }
+    }
 }
 
 impl<T> Queue<T> {
@@ -24,7 +32,7 @@ impl<T> Queue<T> {
     /// # use std::time::Duration;
     /// # use examhall_queue::{Queue, RateLimit};
     /// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
-    /// queue.set_rate_limit(Some(RateLimit { jobs: 100, period: Duration::from_secs(1) })).await?;
+    /// queue.set_rate_limit(Some(RateLimit::new(100, Duration::from_secs(1)))).await?;
     /// queue.set_global_concurrency(Some(20)).await?; // 20 at once, all workers together
     /// queue.rate_limit(Duration::from_secs(30)).await?; // no job at all for 30 s
     /// println!("{:?} left, {:?}", queue.rate_limit_ttl(None).await?, queue.global_rate_limit().await?);

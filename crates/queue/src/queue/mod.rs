@@ -3,6 +3,7 @@
 mod actions;
 mod add;
 mod batch;
+mod builder;
 mod counts;
 mod deduplication;
 mod edit;
@@ -25,6 +26,7 @@ use self::batch::Batches;
 pub use self::{
     actions::{Attempts, RetryJobs},
     add::NewJob,
+    builder::QueueBuilder,
     counts::Counts,
     edit::Among,
     inspect::{INSPECTIONS, Inspection, ServerCheck, Suitability},
@@ -46,6 +48,11 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
+    /// Starts to build the queue `name`.
+    pub fn builder(name: impl Into<String>) -> QueueBuilder<T> {
+        QueueBuilder::new(name.into())
+    }
+
     /// The queue `name` under the key prefix `prefix` (BullMQ's default is `bull`).
     ///
     /// # Errors
@@ -62,6 +69,12 @@ impl<T> Queue<T> {
         self.client.connection()
     }
 
+    /// The same queue for jobs that carry a `U`; both share one connection.
+    pub fn typed<U>(&self) -> Queue<U> {
+        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
+        Queue { client: self.client.clone(), batches, waiters, payload: PhantomData }
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -73,8 +86,7 @@ impl<T> Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        let (batches, waiters) = (Arc::clone(&self.batches), Arc::clone(&self.waiters));
-        Self { client: self.client.clone(), batches, waiters, payload: PhantomData }
+        self.typed()
     }
 }
 

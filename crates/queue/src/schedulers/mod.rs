@@ -84,8 +84,8 @@ fn check(id: &str, options: &JobOptions) -> Result<(), Error> {
 }
 
 fn to_args<T: Serialize>(id: &str, repeat: &Repeat, template: &NewJob<T>, now: i64) -> Result<Vec<Value>, Error> {
-    let data = serde_json::to_string(&template.data)?;
-    let mut opts: Map<String, Json> = serde_json::from_str(&template.options.to_json())?;
+    let data = serde_json::to_string(&template.data).map_err(Error::payload)?;
+    let mut opts: Map<String, Json> = serde_json::from_str(&template.options.to_json()).map_err(Error::payload)?;
     opts.retain(|name, value| name != "attempts" || value != 0);
     let mut fields = repeat.to_fields();
     fields.push(("name", template.name.clone()));

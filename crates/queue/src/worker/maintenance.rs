@@ -16,7 +16,13 @@ use super::{
     identity::{Identity, TOKEN_PREFIX, client_id_of},
     in_flight::InFlight,
 };
-use crate::{Claim, Error, client::Client, clock::now_ms, script};
+use crate::{
+    Claim, Error,
+    client::Client,
+    clock::now_ms,
+    hooks::{Hooks, WorkerEvent},
+    script,
+};
 
 /// Interval of heartbeats, and of the search for dead workers.
 const BEAT: Duration = Duration::from_secs(1);
@@ -33,6 +39,7 @@ pub(super) struct Maintenance {
     pub(super) in_flight: InFlight,
     pub(super) counters: Counters,
     pub(super) options: WorkerOptions,
+    pub(super) hooks: Hooks,
 }
 
 /// Periodic tasks, each in a tokio task of its own.
@@ -72,6 +79,7 @@ impl Maintenance {
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "{warning}");
+                self.hooks.call(&WorkerEvent::Error { error: &error });
             }
         }
     }
@@ -156,6 +164,7 @@ impl Maintenance {
         self.counters.recovered.add(ids.len());
         for id in ids {
             tracing::warn!(job_id = id, "Recovered a job whose worker vanished");
+            self.hooks.call(&WorkerEvent::Stalled { id });
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     client::Client,
     clock::now_ms,
     code::Code,
+    hooks::Hooks,
     job::{TakenJob, Unfit},
     schedulers::advance::keep_schedule,
     script,
@@ -113,7 +114,7 @@ impl<T> ManualWorker<T> {
         let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
         let (id, token) = (found.id.clone(), found.token.clone());
         let lease = Lease { id, token, keep_logs, duration: self.options.lock };
-        let claim = Claim::new(lease, self.client().clone());
+        let claim = Claim::new(lease, self.client().clone(), Hooks::default());
         if let Some(scheduled) = found.scheduled() {
             keep_schedule(self.client(), &scheduled, &claim).await.map_err(Run::Ended)?;
         }

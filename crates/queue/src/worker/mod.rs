@@ -12,6 +12,7 @@
 
 mod backoffs;
 mod blocking;
+mod builder;
 mod control;
 mod drain;
 mod identity;
@@ -37,6 +38,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{
     backoffs::{Backoffs, FailedRun},
+    builder::WorkerBuilder,
     control::{Tally, WorkerControl},
     drain::Drained,
     manual::ManualWorker,
@@ -52,7 +54,7 @@ use self::{
     polling::Polls,
     report::{Report, Run, RunningJob},
 };
-use crate::{Error, Queue, clock::now_ms};
+use crate::{Error, Queue, clock::now_ms, hooks::Hooks};
 
 /// Takes jobs of one queue and runs them, several at once.
 pub struct Worker<T, H> {
@@ -70,8 +72,18 @@ pub struct Worker<T, H> {
     polls: Polls,
     draining: Option<Draining>,
     is_stopping: bool,
+    /// Whether the last poll found no job to take.
+    is_drained: bool,
+    hooks: Hooks,
     blocking: Blocking,
     _maintenance: DropGuard,
+}
+
+impl<T: DeserializeOwned + Send + 'static> Worker<T, ()> {
+    /// Starts to build a worker of `queue`.
+    pub fn builder(queue: Queue<T>) -> WorkerBuilder<T> {
+        WorkerBuilder::new(queue)
+    }
 }
 
 impl<T, H> Worker<T, H>
@@ -87,6 +99,11 @@ where
     /// # Panics
     /// Panics outside a Tokio runtime.
     pub fn new(queue: Queue<T>, options: WorkerOptions, handler: H) -> Result<Self, Error> {
+        Self::from_builder(WorkerBuilder::new(queue).options(options), handler)
+    }
+
+    fn from_builder(builder: WorkerBuilder<T>, handler: H) -> Result<Self, Error> {
+        let WorkerBuilder { queue, options, hooks, blocking } = builder;
         options.check()?;
         let client = queue.client().clone();
         let client_name = match options.name.as_str() {
@@ -101,8 +118,10 @@ where
             in_flight: in_flight.clone(),
             counters: control.counters.clone(),
             options: options.clone(),
+            hooks: hooks.clone(),
         };
-        let blocking = Blocking::new(queue.connection().duplicate(), client, client_name);
+        let blocking = blocking.unwrap_or_else(|| queue.connection().duplicate());
+        let blocking = Blocking::new(blocking, client, client_name);
         Ok(Self {
             queue,
             handler: Arc::new(handler),
@@ -117,6 +136,8 @@ where
             polls: Polls::new(),
             draining: None,
             is_stopping: false,
+            is_drained: false,
+            hooks,
             blocking,
             _maintenance: maintenance.start(),
         })

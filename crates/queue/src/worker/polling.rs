@@ -9,6 +9,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::de::DeserializeOwned;
 use tokio::task::{Id, JoinError};
+use tracing::Instrument;
 
 use super::{
     Handler, Worker,
@@ -21,6 +22,7 @@ use crate::{
     claim::Lease,
     clock::{millis, now_ms},
     code::Code,
+    hooks::{Hooks, WorkerEvent},
     job::{TakenJob, Unfit},
     schedulers::advance::keep_schedule,
 };
@@ -74,8 +76,9 @@ impl Polls {
 
     /// Backs off after an error. A script may have run all the same: the worker may have its jobs, and its reports may
     /// have been received.
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, error: &Error, hooks: &Hooks) {
         tracing::warn!(%error, "Queue not reached");
+        hooks.call(&WorkerEvent::Error { error });
         self.doubt = Some(Doubt { until: Instant::now() + DOUBT, next_reclaim: Instant::now() });
         self.next = Next::Retry { at: now_ms() + BACKOFF };
     }
@@ -92,7 +95,7 @@ where
             && !matches!(self.polls.next, Next::Retry { .. })
             && let Err(error) = self.reclaim().await
         {
-            return self.polls.fail(&error);
+            return self.polls.fail(&error, &self.hooks);
         }
         while let Some(size) = self.state().next_poll() {
             self.poll(size);
@@ -123,7 +126,7 @@ where
             Ok(received) => self.polls.next = self.accept(received, &reports),
             Err(error) => {
                 self.reports.extend(reports.into_iter().map(Report::repeated));
-                self.polls.fail(&error);
+                self.polls.fail(&error, &self.hooks);
             }
         }
     }
@@ -139,7 +142,7 @@ where
         for id in &received.gone {
             tracing::warn!(job_id = id, "A job's hash is gone: the job is dropped");
         }
-        let polled_at = received.polled_at;
+        let (polled_at, took_none) = (received.polled_at, received.taken.is_empty());
         for job in received.taken {
             self.start(&job);
         }
@@ -147,6 +150,11 @@ where
         if let Some(failure) = received.failure {
             tracing::error!(failure, "A key of the queue has another type than BullMQ's");
             return Next::Retry { at: now_ms() + BACKOFF };
+        }
+        if !took_none {
+            self.is_drained = false;
+        } else if !received.has_more && received.limited.is_none() && !std::mem::replace(&mut self.is_drained, true) {
+            self.hooks.call(&WorkerEvent::Drained);
         }
         if received.has_more {
             return Next::WhenFree;
@@ -183,7 +191,7 @@ where
             keep_logs: job.options.keep_logs.unwrap_or_default(),
             duration: self.options.lock,
         };
-        let claim = Claim::new(lease, self.queue.client().clone());
+        let claim = Claim::new(lease, self.queue.client().clone(), self.hooks.clone());
         self.in_flight.add(claim.clone());
         if let Some(draining) = &mut self.draining {
             draining.started(&job.id);
@@ -191,7 +199,10 @@ where
         let scheduled = taken.scheduled().map(|job| (job, claim.clone(), self.queue.client().clone()));
         let (opened, given_up) = (taken.open::<T>(options, claim), self.options.rules().final_reason(taken));
         let handler = Arc::clone(&self.handler);
-        let task = self.running.spawn(async move {
+        let (id, name, attempt) = (job.id.as_str(), job.name.as_str(), job.attempt());
+        self.hooks.call(&WorkerEvent::Active { id, name, attempt });
+        let span = tracing::debug_span!(target: "examhall_queue::job", "job", id, name, attempt);
+        let run = async move {
             if let Some((job, claim, client)) = scheduled
                 && let Err(outcome) = keep_schedule(&client, &job, &claim).await
             {
@@ -205,7 +216,8 @@ where
                 Err(Unfit::Rejected(reason)) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
                 Err(Unfit::Poisoned { reason, data, opts }) => Run::Poisoned { reason, data, opts },
             }
-        });
+        };
+        let task = self.running.spawn(run.instrument(span));
         self.jobs.insert(task.id(), job);
     }
 
@@ -234,6 +246,9 @@ where
                 self.control.counters.lost.add(1);
                 return;
             }
+        }
+        if let Some(event) = report.to_event() {
+            self.hooks.call(&event);
         }
         match report.kind {
             ReportKind::Completed { .. } => self.control.counters.completed.add(1),

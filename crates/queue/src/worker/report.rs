@@ -1,10 +1,12 @@
 //! Decides from a handler's outcome what is reported to Redis, without I/O.
 
-use crate::AfterFailure;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
-    Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, job::TakenJob, options::Limits,
+    AfterFailure, Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, hooks::WorkerEvent,
+    job::TakenJob, options::Limits,
 };
 
 /// Number of traces to keep for a job whose options have none.
@@ -13,6 +15,7 @@ const TRACES: usize = 10;
 /// What the decision needs of a job.
 pub(super) struct RunningJob {
     pub(super) id: String,
+    pub(super) name: String,
     pub(super) token: String,
     pub(super) options: JobOptions,
     attempts_made: u32,
@@ -45,6 +48,7 @@ pub(super) enum Run {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Report {
     pub(super) id: String,
+    name: String,
     pub(super) token: String,
     /// Attempts with this one.
     attempts_made: u32,
@@ -79,6 +83,7 @@ impl RunningJob {
     pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {
             id: job.id.clone(),
+            name: job.name(),
             token: job.token.clone(),
             options,
             attempts_made: job.attempts_made(),
@@ -113,6 +118,7 @@ impl RunningJob {
         };
         Report {
             id: self.id,
+            name: self.name,
             token: self.token,
             attempts_made: self.attempts_made + 1,
             deduplication_id: self.deduplication_id,
@@ -137,6 +143,11 @@ impl RunningJob {
         }
     }
 
+    /// Number of the run, from 1.
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempts_made.saturating_add(1)
+    }
+
     fn failed(&self, failure: Failure) -> ReportKind {
         ReportKind::Failed {
             traces: self.traces(&failure),
@@ -157,6 +168,20 @@ impl RunningJob {
 }
 
 impl Report {
+    /// What hooks receive once Redis has stored it.
+    pub(super) fn to_event(&self) -> Option<WorkerEvent<'_>> {
+        let (id, name, attempt) = (self.id.as_str(), self.name.as_str(), self.attempts_made);
+        let failed = |reason, retried_after| WorkerEvent::Failed { id, name, attempt, reason, retried_after };
+        match &self.kind {
+            ReportKind::Completed { value, .. } => {
+                Some(WorkerEvent::Completed { id, name, attempt, returnvalue: value })
+            }
+            ReportKind::Retried { reason, delay, .. } => Some(failed(reason, Some(Duration::from_millis(*delay)))),
+            ReportKind::Failed { reason, .. } | ReportKind::Poisoned { reason, .. } => Some(failed(reason, None)),
+            ReportKind::Snoozed { .. } | ReportKind::Limited { .. } | ReportKind::Released => None,
+        }
+    }
+
     /// The report to send again after its answer was lost.
     pub(super) fn repeated(self) -> Self {
         Self { is_repeated: true, ..self }
@@ -219,6 +244,7 @@ mod tests {
         let options = JobOptions { retry, remove_on_fail: Some(Retention::Newest(5)), ..JobOptions::default() };
         RunningJob {
             id: "7".into(),
+            name: "greet".into(),
             token: "t:1".into(),
             options,
             attempts_made,

@@ -20,7 +20,7 @@ scenarios![
 ];
 
 fn limited(jobs: u32, period: Duration) -> WorkerOptions {
-    quick().limiter(RateLimit { jobs, period })
+    quick().limiter(RateLimit::new(jobs, period))
 }
 
 async fn limiter(scenario: &Scenario) -> (Option<String>, i64) {

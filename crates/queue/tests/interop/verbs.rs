@@ -106,7 +106,7 @@ async fn v2_deduplication_ids_are_read_and_freed(scenario: &Scenario) {
 
 async fn v3_limits_are_read_by_both(scenario: &Scenario) {
     let (node, queue) = (&scenario.node, &scenario.queue);
-    let limit = RateLimit { jobs: 7, period: Duration::from_secs(2) };
+    let limit = RateLimit::new(7, Duration::from_secs(2));
     assert_eq!(queue.global_rate_limit().await.expect("read"), None);
     node.queue("setGlobalRateLimit", json!([7, 2000])).await;
     node.queue("setGlobalConcurrency", json!([1])).await;
@@ -166,11 +166,11 @@ async fn v4_ended_jobs_are_retried_in_bulk(theirs: &Scenario) {
         worker.stop().await;
     }
     let (node, queue) = (&theirs.node, &ours.queue);
-    let before_all = RetryJobs { until: Some(1), ..RetryJobs::default() };
+    let before_all = RetryJobs::default().until(1);
     assert_eq!(queue.retry_jobs(&before_all).await.expect("retried"), 0);
     for state in [EndedState::Completed, EndedState::Failed] {
         node.queue("retryJobs", json!([{"state": state.as_str(), "count": 2}])).await;
-        let which = RetryJobs { state, step: 2, ..RetryJobs::default() };
+        let which = RetryJobs::default().state(state).step(2);
         assert_eq!(queue.retry_jobs(&which).await.expect("retried"), 3);
         let (theirs, ours) = (theirs.snapshot().await, ours.snapshot().await);
         assert_eq!(ours.members("wait"), theirs.members("wait"));

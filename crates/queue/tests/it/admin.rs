@@ -187,7 +187,7 @@ async fn oldest_waiting_job_is_read_for_each_priority() {
 #[tokio::test]
 async fn drain_waits_for_the_rate_limit() {
     let bench = Bench::start().await;
-    bench.queue.set_rate_limit(Some(RateLimit { jobs: 2, period: Duration::from_millis(400) })).await.expect("set");
+    bench.queue.set_rate_limit(Some(RateLimit::new(2, Duration::from_millis(400)))).await.expect("set");
     for _ in 0..5 {
         bench.add(JobOptions::default()).await;
     }

@@ -7,6 +7,7 @@ mod control;
 mod ended_data;
 mod events;
 mod gone;
+mod library;
 mod locks;
 mod runs;
 mod survival;
