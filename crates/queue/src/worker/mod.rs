@@ -7,7 +7,7 @@
 //!        ^                                                        v
 //!        └────────────────── slots: each job's handler in a task of its own
 //! ```
-//! If jobs are short, several polls are in flight at once: Redis runs one while the worker works on another. [`plan`]
+//! If jobs are short, two polls are in flight at once: Redis runs one while the worker works on the other. [`plan`]
 //! decides when to poll and what to wait for; this module only carries that out.
 
 mod backoffs;

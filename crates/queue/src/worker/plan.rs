@@ -5,8 +5,10 @@ use std::time::Duration;
 /// Largest number of jobs that one poll reports, and that it takes: fred parses a long answer from its start each time
 /// another part of it arrives.
 const MAX_BATCH: usize = 64;
-/// Largest number of polls in flight.
-const MAX_POLLS: usize = 5;
+/// Largest number of polls in flight: Redis runs one while the worker works on the answer to another.
+const MAX_POLLS: usize = 2;
+/// Number of ended runs below which they are not divided among polls: a poll has a fixed price.
+const MIN_SHARE: usize = 8;
 
 /// When to poll next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +84,8 @@ impl State {
             Next::Wait { .. } => self.ended > 0,
             Next::Retry { .. } => false,
         };
-        // Many short jobs end at once. Several polls share them, so that Redis always has one to run.
-        let share = self.concurrency.div_ceil(MAX_POLLS).clamp(1, MAX_BATCH);
+        // Many short jobs end at once. Two polls share them, so that Redis always has one to run.
+        let share = self.concurrency.div_ceil(MAX_POLLS).clamp(MIN_SHARE, MAX_BATCH);
         let is_full = self.ended >= share && self.polls < MAX_POLLS && !self.in_doubt;
         let reports = self.ended.min(share);
         let wanted = self.free_slots().saturating_sub(self.ended - reports).min(MAX_BATCH);
@@ -161,7 +163,8 @@ mod tests {
     fn polls_are_sent_when_due() {
         let now = state(Next::Now);
         let full = State { running: 10, ..state(Next::WhenFree) };
-        let hundred = State { concurrency: 100, running: 70, ended: 30, polls: 1, ..state(Next::WhenFree) };
+        let hundred = State { concurrency: 100, running: 40, ended: 60, polls: 1, ..state(Next::WhenFree) };
+        let five = State { concurrency: 5, ended: 5, ..state(Next::WhenFree) };
         for (name, state, expected) in [
             ("first poll", now, Some((0, 10))),
             ("more jobs, a free slot", State { running: 9, ..full }, Some((0, 1))),
@@ -169,7 +172,9 @@ mod tests {
             ("nothing to report", waits(None), None),
             ("one run ended", State { ended: 1, ..waits(None) }, Some((1, 10))),
             ("one run ended, poll in flight", State { ended: 1, polls: 1, ..waits(None) }, None),
-            ("a full batch, poll in flight", hundred, Some((20, 20))),
+            ("a full batch, poll in flight", hundred, Some((50, 50))),
+            ("few slots: all that ended at once", five, Some((5, 5))),
+            ("few slots, poll in flight", State { ended: 3, running: 2, polls: 1, ..five }, None),
             ("a full batch, all polls in flight", State { polls: MAX_POLLS, ..hundred }, None),
             ("a full batch, an answer lost", State { in_doubt: true, ..hundred }, None),
             ("very many slots", State { concurrency: 1_000, ended: 500, ..now }, Some((64, 64))),
