@@ -113,6 +113,8 @@ pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()
         }
         let lost = of(Fate::Lost);
         if !lost.is_empty() {
+            // What is left of them would block their ids.
+            state.queue.remove_orphaned(&lost.iter().map(|id| job_of(*id)).collect::<Vec<_>>()).await?;
             state.store.outbox.reopen(&lost).await?;
             metrics::counter!("mail_outbox_requeued_total").increment(lost.len() as u64);
             tracing::warn!(mails = lost.len(), "Redis has lost mails: they are queued again");

@@ -42,9 +42,9 @@ pub enum Error {
     /// The job's priority cannot be used; nothing was written. For the caller.
     #[error("priority {0} is above {max}", max = crate::JobOptions::MAX_PRIORITY)]
     BadPriority(u32),
-    /// An option of a worker cannot be used. For the caller.
-    #[error("the option {option} of a worker cannot be used: {reason}")]
-    BadWorkerOption {
+    /// An option of a job, a worker or a queue cannot be used; nothing was written. For the caller.
+    #[error("the option {option} cannot be used: {reason}")]
+    BadOption {
         /// Name of the option.
         option: &'static str,
         /// Why it cannot be used.

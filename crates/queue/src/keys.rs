@@ -4,27 +4,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::Error;
 
-/// Sub-keys of a queue. A job with such an id would collide with one of them.
-const SUB_KEYS: &[&str] = &[
-    "wait",
-    "paused",
-    "active",
-    "prioritized",
-    "pc",
-    "delayed",
-    "completed",
-    "failed",
-    "waiting-children",
-    "marker",
-    "id",
-    "meta",
-    "events",
-    "stalled",
-    "stalled-check",
-    "limiter",
-    "repeat",
-];
-
 /// Keys under `<prefix>:<queue>:`.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -70,27 +49,6 @@ impl Keys {
     pub(crate) fn of(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }
-}
-
-/// Rejects ids that BullMQ would misread.
-pub(crate) fn check_job_id(id: &str) -> Result<(), Error> {
-    let reason = if id.is_empty() {
-        "it is empty"
-    } else if id.bytes().all(|byte| byte.is_ascii_digit()) {
-        "numbers are for jobs that are added without an id"
-    } else if id.contains(':') {
-        "`:` separates the parts of a key"
-    } else if SUB_KEYS.contains(&id) {
-        "the queue has a key of that name"
-    } else {
-        return Ok(());
-    };
-    Err(Error::BadJobId { id: id.to_owned(), reason })
-}
-
-/// Rejects an id that BullMQ would store in another way.
-pub(crate) fn check_deduplication_id(id: &str) -> Result<(), Error> {
-    if id.is_empty() { Err(Error::BadDeduplicationId) } else { Ok(()) }
 }
 
 #[cfg(test)]

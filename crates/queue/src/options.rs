@@ -1,5 +1,6 @@
 //! A job's options: as this crate writes them, and as it reads those of other clients.
 
+mod check;
 mod deduplication;
 mod retention;
 
@@ -8,7 +9,13 @@ use std::time::Duration;
 use crate::{Backoff, BackoffKind, RetryPolicy};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::retention::Limits;
+pub(crate) use self::{
+    check::{
+        LONGEST, check_deduplication_id, check_due, check_job, check_priority, check_rate_limit, check_retention,
+        check_span,
+    },
+    retention::Limits,
+};
 pub use self::{deduplication::Deduplication, retention::Retention};
 use crate::clock::millis;
 

@@ -62,10 +62,15 @@ local function enter(id, state, prev, at)
   return true
 end
 
--- Returns whether an id is a job's, and not the name of another key of the queue.
+-- Returns whether there is a hash with an id: a job, or what is left of one.
+local function is_stored(id)
+  return redis.call('TYPE', P .. id).ok == 'hash'
+end
+
+-- Returns whether there is a job with an id.
 local function is_job(id)
-  local job = try('HMGET', P .. id, 'name', 'timestamp')
-  return job and job[1] and job[2] and true or false
+  local job = is_stored(id) and redis.call('HMGET', P .. id, 'name', 'data', 'opts', 'timestamp')
+  return job and job[1] and job[2] and job[3] and job[4] and true or false
 end
 
 -- Returns whether a job is the one that its scheduler has to come, without which the schedule would end.

@@ -5,7 +5,7 @@
 local id = ARGV[1]
 if redis.call('EXISTS', P .. id .. ':lock') == 1 then return {WRONG_STATE, 'active'} end
 local place = place_of(id)
-if not place and redis.call('EXISTS', P .. id) == 0 then return {NOT_FOUND, ''} end
+if not place and not is_job(id) then return {NOT_FOUND, ''} end
 if is_next_of_scheduler(id) or is_foreign(id) then return {FOREIGN, ''} end
 if place then leave(id, place) end
 transitions.discard(id)

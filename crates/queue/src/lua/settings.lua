@@ -7,7 +7,8 @@ do
     max_events = '10000'
   end
   Q = {paused = meta[1], max_events = max_events, has_max_events = meta[2]}
-  if meta[3] and tonumber(meta[3]) then Q.concurrency = math.ceil(number(meta[3])) end
+  local concurrency = meta[3] and tonumber(meta[3])
+  if concurrency and concurrency == concurrency then Q.concurrency = math.ceil(number(meta[3])) end
   if meta[4] and number(meta[4]) > 0 and number(meta[5]) >= 1 then
     Q.max, Q.duration = math.ceil(number(meta[4])), math.ceil(number(meta[5]))
   end

@@ -75,7 +75,7 @@ impl Retention {
             Self::Remove => true.into(),
             Self::Newest(count) => count.into(),
             Self::For { age, count, limit } => {
-                let mut json = json!({"age": age.as_secs()});
+                let mut json = json!({"age": whole_seconds(age)});
                 for (name, value) in [("count", count), ("limit", limit)] {
                     if let Some(value) = value {
                         json[name] = value.into();
@@ -112,7 +112,7 @@ impl Retention {
             Self::Remove => of(0, -1),
             Self::Newest(count) => of(i64::from(count), -1),
             Self::For { age, count, limit } => {
-                let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX / 1000);
+                let age = i64::try_from(whole_seconds(age)).unwrap_or(i64::MAX / 1000);
                 let removed = limit.map_or(Self::MOST_REMOVED, |limit| limit.min(Self::MOST_REMOVED));
                 Limits { removed, ..of(count.map_or(-1, i64::from), age) }
             }
@@ -122,6 +122,11 @@ impl Retention {
 
 fn saturating(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// BullMQ counts ages in seconds; 0 would remove all finished jobs.
+fn whole_seconds(age: Duration) -> u64 {
+    age.as_secs() + u64::from(age.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

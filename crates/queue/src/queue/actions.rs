@@ -6,7 +6,7 @@ use examhall_redis::{FromValue, Script, Value, convert};
 
 use super::Queue;
 use crate::{
-    EndedState, Error, State,
+    EndedState, Error, JobId, State,
     clock::{millis, now_ms},
     code::Code,
     script,
@@ -267,6 +267,7 @@ impl<T> Queue<T> {
     }
 
     pub(super) async fn change(&self, change: Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
+        JobId::new(id)?;
         let (code, place): (i64, String) = self.eval(change.script, args).await?;
         match (Code::try_from(code)?, State::from_place(&place)) {
             (Code::Done, _) => Ok(()),

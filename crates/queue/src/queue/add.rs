@@ -7,8 +7,8 @@ use super::Queue;
 use crate::{
     Deduplication, Error, JobOptions,
     client::Client,
-    clock::{LAST_TIME, millis, now_ms},
-    keys::{check_deduplication_id, check_job_id},
+    clock::{millis, now_ms},
+    options::check_job,
     script,
 };
 
@@ -96,10 +96,10 @@ impl<T: Serialize> Queue<T> {
         let mut added = Vec::with_capacity(jobs.len());
         while jobs.peek().is_some() {
             let chunk = next_chunk(&mut jobs);
-            match add(&self.client, chunk).await {
+            match add(&self.client, &chunk).await {
                 Ok(ids) => added.extend(ids),
-                Err(error) if added.is_empty() => return Err(error),
-                Err(error) => return Err(Error::PartlyAdded { added, source: Box::new(error) }),
+                Err(NotAdded { error, .. }) if added.is_empty() => return Err(error),
+                Err(NotAdded { error, .. }) => return Err(Error::PartlyAdded { added, source: Box::new(error) }),
             }
         }
         Ok(added)
@@ -122,13 +122,30 @@ pub(super) fn fits<J: AsRef<Checked>>(jobs: &[J], bytes: usize, job: &Checked) -
     jobs.len() < MOST_JOBS && bytes + job.bytes <= MOST_BYTES && !job.is_alone() && !first.as_ref().is_alone()
 }
 
+/// Jobs were not added.
+pub(super) struct NotAdded {
+    pub(super) error: Error,
+    /// Which of them alone prevents the others from being added.
+    pub(super) culprit: Option<usize>,
+}
+
 /// Adds jobs, all or none of them.
-pub(super) async fn add(client: &Client, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
+pub(super) async fn add(client: &Client, jobs: &[Checked]) -> Result<Vec<String>, NotAdded> {
     let modes = jobs.iter().find(|job| job.is_alone()).map(|job| job.modes.clone());
     let script = if modes.is_some() { &script::ADD_DEDUPLICATED } else { &script::ADD };
-    let args = jobs.into_iter().flat_map(|job| job.args).chain(modes.map(Value::from)).collect();
-    let (refused, answer): (i64, Value) = client.eval(script, args).await?;
-    if refused == 0 { Ok(convert(answer)?) } else { Err(Error::BadKey(convert(answer)?)) }
+    let args = jobs.iter().flat_map(|job| job.args.iter().cloned()).chain(modes.map(Value::from)).collect();
+    let answer = async {
+        let (refused, answer): (i64, Value) = client.eval(script, args).await?;
+        Ok::<_, Error>(if refused == 0 { Ok(convert(answer)?) } else { Err((refused, convert(answer)?)) })
+    };
+    match answer.await {
+        Ok(Ok(ids)) => Ok(ids),
+        Ok(Err((refused, key))) => {
+            let culprit = usize::try_from(refused).ok().and_then(|number| number.checked_sub(1));
+            Err(NotAdded { error: Error::BadKey(key), culprit })
+        }
+        Err(error) => Err(NotAdded { error, culprit: None }),
+    }
 }
 
 impl AsRef<Self> for Checked {
@@ -144,21 +161,8 @@ fn now() -> Value {
 
 fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
     let options = &job.options;
-    if let Some(id) = &options.job_id {
-        check_job_id(id)?;
-    }
-    if options.priority > JobOptions::MAX_PRIORITY {
-        return Err(Error::BadPriority(options.priority));
-    }
-    if let Some(deduplication) = &options.deduplication {
-        check_deduplication_id(&deduplication.id)?;
-    }
+    check_job(options, now_ms())?;
     let (data, opts) = (serde_json::to_string(&job.data).map_err(Error::payload)?, options.to_json());
-    if let Some(time) = options.timestamp
-        && !(1..LAST_TIME).contains(&time.saturating_add_unsigned(millis(options.delay)))
-    {
-        return Err(Error::BadTimestamp(time));
-    }
     if let Some(limit) = options.size_limit.filter(|limit| data.len() as u64 > *limit) {
         return Err(Error::TooLong { bytes: data.len() as u64, limit });
     }

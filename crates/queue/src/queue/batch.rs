@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::add::{Checked, add, fits};
+use super::add::{Checked, NotAdded, add, fits};
 use crate::{Error, client::Client};
 
 /// Scripts in flight at the same time: while Redis runs one, the next batch fills.
@@ -47,7 +47,7 @@ impl Batches {
     /// Adds a job: at once if no script is in flight, else with the others that wait. A cancelled call cancels no other.
     pub(super) async fn add(self: &Arc<Self>, job: Checked) -> Result<String, Error> {
         if let Some(_lane) = self.only_lane() {
-            let ids = self.eval(vec![job]).await?;
+            let ids = self.eval(&[job]).await.map_err(|not_added| not_added.error)?;
             return ids.into_iter().next().ok_or(Error::UnexpectedAnswer("no id of an added job"));
         }
         let (answer, answered) = oneshot::channel();
@@ -76,7 +76,7 @@ impl Batches {
         })
     }
 
-    async fn eval(&self, jobs: Vec<Checked>) -> Result<Vec<String>, Error> {
+    async fn eval(&self, jobs: &[Checked]) -> Result<Vec<String>, NotAdded> {
         add(&self.client, jobs).await
     }
 
@@ -103,10 +103,23 @@ impl Lane {
             if batch.is_empty() {
                 return;
             }
-            let (jobs, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.job, one.answer)).unzip();
-            match self.0.eval(jobs).await {
-                Ok(ids) => answers.into_iter().zip(ids).for_each(|(answer, id)| drop(answer.send(Ok(id)))),
-                Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.to_shared())))),
+            let (mut jobs, mut answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.job, one.answer)).unzip();
+            while !jobs.is_empty() {
+                match self.0.eval(&jobs).await {
+                    Ok(ids) => {
+                        answers.drain(..).zip(ids).for_each(|(answer, id)| drop(answer.send(Ok(id))));
+                        break;
+                    }
+                    // The job of one caller does not prevent those of others.
+                    Err(NotAdded { error, culprit: Some(culprit) }) if culprit < jobs.len() => {
+                        jobs.remove(culprit);
+                        drop(answers.remove(culprit).send(Err(error)));
+                    }
+                    Err(NotAdded { error, .. }) => {
+                        answers.drain(..).for_each(|answer| drop(answer.send(Err(error.to_shared()))));
+                        break;
+                    }
+                }
             }
         }
     }

@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::{Queue, actions::Change};
 use crate::{
-    Error, JobOptions,
+    Error, JobId,
     clock::{millis, now_ms},
-    notes, script,
+    notes,
+    options::{check_due, check_priority},
+    script,
 };
 
 const CHANGE_DELAY: Change = Change { script: &script::CHANGE_DELAY, wanted: "delayed", done: "given another delay" };
@@ -34,6 +36,7 @@ impl<T> Queue<T> {
     where
         T: Serialize,
     {
+        JobId::new(id)?;
         notes::update_data(&self.client, id, data).await
     }
 
@@ -57,6 +60,7 @@ impl<T> Queue<T> {
     pub async fn change_delay(&self, id: &str, delay: Duration) -> Result<(), Error> {
         let delay = millis(delay);
         let due = now_ms().saturating_add_unsigned(delay);
+        check_due("delay", due)?;
         let args = vec![id.into(), delay.to_string().into(), due.to_string().into()];
         self.change(CHANGE_DELAY, id, args).await
     }
@@ -68,9 +72,8 @@ impl<T> Queue<T> {
     /// Returns [`Error::BadPriority`] if it is above [`JobOptions::MAX_PRIORITY`], [`Error::NotFound`] if there is no such
     /// job, or [`Error::Redis`].
     pub async fn change_priority(&self, id: &str, priority: u32, among: Among) -> Result<(), Error> {
-        if priority > JobOptions::MAX_PRIORITY {
-            return Err(Error::BadPriority(priority));
-        }
+        check_priority(priority)?;
+        JobId::new(id)?;
         let first = if among == Among::First { "1" } else { "0" };
         notes::found(id, self.eval(&script::CHANGE_PRIORITY, vec![id.into(), priority.into(), first.into()]).await?)
     }
@@ -81,6 +84,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::Payload`] if it cannot be written as JSON, [`Error::NotFound`] if there is no such job, or
     /// [`Error::Redis`].
     pub async fn set_progress<P: Serialize + Sync + ?Sized>(&self, id: &str, progress: &P) -> Result<(), Error> {
+        JobId::new(id)?;
         notes::set_progress(&self.client, id, &notes::to_json(progress)?).await
     }
 
@@ -90,6 +94,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::NotFound`] if there is no such job, or [`Error::Redis`].
     pub async fn add_log(&self, id: &str, line: &str, keep: Option<u32>) -> Result<u64, Error> {
+        JobId::new(id)?;
         notes::log(&self.client, id, line, keep.unwrap_or_default()).await
     }
 
@@ -98,6 +103,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn clear_logs(&self, id: &str, keep: u32) -> Result<(), Error> {
+        JobId::new(id)?;
         let key = self.client.keys().of(id) + ":logs";
         match keep {
             0 => self.client.command("DEL", &key, &[]).await,

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{JobRecord, Queue};
 use crate::{
-    Error, State,
+    Error, JobId, State,
     events::{Events, Position},
 };
 
@@ -49,6 +49,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NotFound`] if there is no such job, or it was removed when it ended, [`Error::NotEnded`] after
     /// `timeout`, or [`Error::Redis`].
     pub async fn wait_for_end(&self, id: &str, timeout: Duration) -> Result<JobRecord, Error> {
+        JobId::new(id)?;
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_hours(365 * 24));
         let waiter = self.waiters.add(id);

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::Queue;
-use crate::{Error, clock::millis, script};
+use crate::{
+    Error,
+    clock::millis,
+    options::{check_rate_limit, check_span},
+    script,
+};
 
 /// Value of BullMQ's rate-limit counter that is above every limit.
 const NO_MORE: &str = "9007199254740991";
@@ -46,6 +51,7 @@ impl<T> Queue<T> {
         match limit {
             None => self.client.meta("HDEL", &["max", "duration"]).await,
             Some(RateLimit { jobs, period }) => {
+                check_rate_limit("limit", jobs, period)?;
                 let (max, duration) = (jobs.to_string(), millis(period).to_string());
                 self.client.meta("HSET", &["max", &max, "duration", &duration]).await
             }
@@ -66,6 +72,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn rate_limit(&self, span: Duration) -> Result<(), Error> {
+        check_span("span", span, Duration::ZERO)?;
         let span = millis(span).max(1).to_string();
         self.client.command("SET", &self.client.keys().of("limiter"), &[NO_MORE, "PX", &span]).await
     }

@@ -6,7 +6,7 @@ use examhall_redis::{Value, convert};
 
 use super::{JobRecord, Queue};
 use crate::{
-    Error, State,
+    Error, JobId, State,
     clock::{millis, now_ms},
     script,
 };
@@ -48,6 +48,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn get(&self, id: &str) -> Result<Option<JobRecord>, Error> {
+        JobId::new(id)?;
         let Value::Array(parts) = self.eval(&script::GET, vec![id.into()]).await? else {
             return Err(Error::UnexpectedAnswer("a job is not a list"));
         };
@@ -59,14 +60,25 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Reads the states of jobs; `None` if there is no such job. Deletes the hash of a job that is in no state, after an
-    /// eviction or a `DEL`, so that a job can be added under its id.
+    /// Reads the states of jobs; `None` if there is no such job, or if it is in no state, after an eviction or a `DEL`.
     ///
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn states(&self, ids: &[String]) -> Result<Vec<Option<State>>, Error> {
         let places: Vec<String> = self.eval(&script::STATES, ids.iter().map(Into::into).collect()).await?;
-        Ok(places.iter().map(|place| State::from_place(place)).collect())
+        let state = |(id, place): (&String, &String)| JobId::new(id).ok().and_then(|_| State::from_place(place));
+        Ok(ids.iter().zip(&places).map(state).collect())
+    }
+
+    /// Deletes what is left of jobs that are in no state, after an eviction or a `DEL`: it would never run, and block its
+    /// id. Returns the ids of jobs of which something was left; a job that is in a state stays, and so does what only
+    /// BullMQ can handle.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis fails.
+    pub async fn remove_orphaned(&self, ids: &[String]) -> Result<Vec<String>, Error> {
+        let ids = ids.iter().filter(|id| JobId::new(*id).is_ok()).map(Into::into).collect();
+        self.eval(&script::REMOVE_ORPHANED, ids).await
     }
 
     /// Lists up to `count` jobs of one state, after the first `skip`.
@@ -108,6 +120,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn logs(&self, id: &str, skip: u32, count: u32) -> Result<Vec<String>, Error> {
+        JobId::new(id)?;
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -141,6 +154,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
+        JobId::new(id)?;
         self.client.command("HGETALL", &self.client.keys().of(id), &[]).await
     }
 }

@@ -10,7 +10,7 @@ use super::{
     report::{Run, RunningJob},
 };
 use crate::{
-    Claim, Error, Failure, Job, Outcome, Queue,
+    Claim, Error, Failure, Job, JobId, Outcome, Queue,
     claim::Lease,
     client::Client,
     clock::now_ms,
@@ -46,7 +46,7 @@ impl<T> ManualWorker<T> {
     /// Takes jobs of `queue`. Of the options, those of single jobs count: lock, name, retention, attempts and backoffs.
     ///
     /// # Errors
-    /// Returns [`Error::BadWorkerOption`] if an option cannot be used.
+    /// Returns [`Error::BadOption`] if an option cannot be used.
     pub fn new(queue: Queue<T>, options: WorkerOptions) -> Result<Self, Error> {
         options.check()?;
         Ok(Self { queue, options })
@@ -84,6 +84,7 @@ impl<T> ManualWorker<T> {
     /// Returns [`Error::NotFound`], [`Error::LockMissing`], [`Error::LockMismatch`] or [`Error::NotActive`] if the job is
     /// no longer the caller's; then nothing has changed. Or [`Error::BadToken`] or [`Error::Redis`].
     pub async fn finish_job(&self, id: &str, token: &str, outcome: Outcome) -> Result<(), Error> {
+        JobId::new(id)?;
         check_token(token)?;
         let answer = self.queue.eval(&script::READ_FIELDS, vec![id.into(), token.into()]).await?;
         self.end(&TakenJob::from_answer(answer)?, Run::Ended(outcome)).await
@@ -93,8 +94,9 @@ impl<T> ManualWorker<T> {
     ///
     /// # Errors
     /// Returns [`Error::NotFound`], [`Error::LockMissing`] or [`Error::LockMismatch`] if the job is no longer the
-    /// caller's, [`Error::BadToken`], [`Error::BadWorkerOption`] for a duration that cannot be used, or [`Error::Redis`].
+    /// caller's, [`Error::BadToken`], [`Error::BadOption`] for a duration that cannot be used, or [`Error::Redis`].
     pub async fn extend_lock(&self, id: &str, token: &str, duration: Duration) -> Result<(), Error> {
+        JobId::new(id)?;
         check_token(token)?;
         self.options.clone().lock(duration).check()?;
         let args = vec![id.into(), token.into(), duration.as_millis().to_string().into()];

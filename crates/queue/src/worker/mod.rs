@@ -94,7 +94,7 @@ where
     /// A worker of `queue`. It opens a second connection to the same Redis, for blocking reads.
     ///
     /// # Errors
-    /// Returns [`Error::BadWorkerOption`] if an option cannot be used.
+    /// Returns [`Error::BadOption`] if an option cannot be used.
     ///
     /// # Panics
     /// Panics outside a Tokio runtime.

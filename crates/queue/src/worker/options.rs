@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Backoffs, poll::Taking, report::Rules};
-use crate::{Error, Failure, IntoOutcome, Job, JobOptions, Outcome, RateLimit, Retention};
-
-/// Longest span of an option: a year.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+use crate::{
+    Error, Failure, IntoOutcome, Job, JobOptions, Outcome, RateLimit, Retention,
+    options::{check_rate_limit, check_retention, check_span},
+};
 
 /// Largest number of minutes in the metrics: a year.
 const MOST_MINUTES: u32 = 525_600;
@@ -181,27 +181,19 @@ impl WorkerOptions {
 
     /// Checks what the worker's timers and Redis can take.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let spans = [
-            ("lock", self.lock, Duration::from_millis(1)),
-            ("stalled_interval", self.stalled_interval, Duration::from_millis(1)),
-        ];
-        let period = self.limiter.map(|limit| ("limiter", limit.period, Duration::from_millis(1)));
-        let spans = spans.into_iter().chain([("grace", self.grace, Duration::ZERO)]).chain(period);
-        for (option, span, shortest) in spans {
-            if span < shortest || span > LONGEST {
-                return Err(Error::BadWorkerOption { option, reason: "it must be between 1 ms and a year" });
-            }
-        }
-        if self.limiter.is_some_and(|limit| limit.jobs == 0) {
-            return Err(Error::BadWorkerOption { option: "limiter", reason: "it must allow a job" });
+        let shortest = Duration::from_millis(1);
+        check_span("lock", self.lock, shortest)?;
+        check_span("stalled_interval", self.stalled_interval, shortest)?;
+        check_span("drain_delay", self.drain_delay, Duration::ZERO)?;
+        check_span("grace", self.grace, Duration::ZERO)?;
+        if let Some(RateLimit { jobs, period }) = self.limiter {
+            check_rate_limit("limiter", jobs, period)?;
         }
         if self.metrics.is_some_and(|minutes| !(1..=MOST_MINUTES).contains(&minutes)) {
-            return Err(Error::BadWorkerOption {
-                option: "metrics",
-                reason: "it must be between 1 and 525,600 minutes",
-            });
+            return Err(Error::BadOption { option: "metrics", reason: "it must be between a minute and a year" });
         }
-        Ok(())
+        check_retention("remove_on_complete", self.remove_on_complete)?;
+        check_retention("remove_on_fail", self.remove_on_fail)
     }
 }
 

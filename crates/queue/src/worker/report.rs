@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    AfterFailure, Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention, clock::millis, hooks::WorkerEvent,
-    job::TakenJob, options::Limits,
+    AfterFailure, Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention,
+    clock::millis,
+    hooks::WorkerEvent,
+    job::TakenJob,
+    options::{LONGEST, Limits},
 };
 
 /// Number of traces to keep for a job whose options have none.
@@ -104,23 +107,24 @@ impl RunningJob {
                 AfterFailure::RetryAfter(delay) => ReportKind::Retried {
                     traces: self.traces(&failure),
                     reason: failure.reason,
-                    delay: millis(delay),
+                    delay: millis(delay.min(LONGEST)),
                     lifo: self.options.lifo,
                 },
                 _ => self.failed(failure),
             },
             Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(failure),
             Run::Ended(Outcome::Snoozed(span)) => {
-                ReportKind::Snoozed { delay: millis(span), due: now.saturating_add_unsigned(millis(span)) }
+                let delay = millis(span.min(LONGEST));
+                ReportKind::Snoozed { delay, due: now.saturating_add_unsigned(delay) }
             }
-            Run::Ended(Outcome::RateLimited(span)) => ReportKind::Limited { delay: millis(span).max(1) },
+            Run::Ended(Outcome::RateLimited(span)) => ReportKind::Limited { delay: millis(span.min(LONGEST)).max(1) },
             Run::Ended(Outcome::Released) => ReportKind::Released,
         };
         Report {
             id: self.id,
             name: self.name,
             token: self.token,
-            attempts_made: self.attempts_made + 1,
+            attempts_made: self.attempts_made.saturating_add(1),
             deduplication_id: self.deduplication_id,
             kind,
             is_repeated: false,

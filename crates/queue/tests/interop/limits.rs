@@ -68,10 +68,7 @@ async fn l1_limit_of_a_worker_is_shared_with_node(scenario: &Scenario) {
         (quick().metrics(u32::MAX), "metrics"),
     ] {
         let refused = ManualWorker::new(scenario.queue.clone(), options).err();
-        assert!(
-            matches!(refused, Some(Error::BadWorkerOption { option: named, .. }) if named == option),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Some(Error::BadOption { option: named, .. }) if named == option), "{refused:?}");
     }
 }
 

@@ -77,7 +77,7 @@ async fn m2_each_refusal_has_a_code_of_bullmq(scenario: &Scenario) {
         assert!(matches!(ours.get_next_job(token).await, Err(Error::BadToken)));
     }
     let endless = ours.extend_lock("a", "t:1", Duration::MAX).await;
-    assert!(matches!(endless, Err(Error::BadWorkerOption { option: "lock", .. })), "{endless:?}");
+    assert!(matches!(endless, Err(Error::BadOption { option: "lock", .. })), "{endless:?}");
 
     // Locked, but taken out of `active` by somebody.
     set("LREM P:active 1 a").await;

@@ -43,7 +43,7 @@ async fn id_without_a_hash_gets_none_when_it_becomes_ready() {
 }
 
 #[tokio::test]
-async fn states_deletes_the_hash_of_a_job_in_no_state() {
+async fn only_what_is_left_of_jobs_in_no_state_is_deleted() {
     let bench = Bench::start().await;
     for id in ["waits", "orphan", "held"] {
         bench.add(named(id)).await;
@@ -52,9 +52,16 @@ async fn states_deletes_the_hash_of_a_job_in_no_state() {
     bench.redis.cmd::<i64>("LREM bull:email:wait 1 held").await;
     bench.redis.cmd::<String>("SET bull:email:held:lock token").await;
     bench.redis.cmd::<i64>("LPUSH bull:email:wait ghost").await;
-    let ids = ["waits", "orphan", "held", "ghost", "none"].map(str::to_owned);
+    bench.redis.cmd::<i64>("HSET bull:email:parent name x data {} opts {} timestamp 1").await;
+    bench.redis.cmd::<i64>("ZADD bull:email:waiting-children 1 parent").await;
+    let ids = ["waits", "orphan", "held", "ghost", "none", "meta", "events", "parent"].map(str::to_owned);
+    let before = bench.dump().await;
     let states = bench.queue.states(&ids).await.expect("asked");
-    assert_eq!(states, [Some(State::Waiting), None, Some(State::Active), None, None]);
+    let none = None::<State>;
+    assert_eq!(states[..6], [Some(State::Waiting), none, Some(State::Active), none, none, none]);
+    assert_eq!(bench.dump().await, before, "a getter writes nothing");
+    assert_eq!(bench.queue.remove_orphaned(&ids).await.expect("removed"), ["orphan"]);
     assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:orphan").await, 0, "its id can be added again");
-    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:waits bull:email:held").await, 2);
+    let kept = "EXISTS bull:email:waits bull:email:held bull:email:meta bull:email:events bull:email:parent";
+    assert_eq!(bench.redis.cmd::<i64>(kept).await, 5);
 }

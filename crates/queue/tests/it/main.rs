@@ -7,14 +7,20 @@ mod control;
 mod ended_data;
 mod events;
 mod gone;
+mod ids;
 mod library;
 mod locks;
 mod runs;
 mod survival;
 mod wake;
+mod whole;
 mod work;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use examhall_queue::{Connection, Drained, Handler, Job, JobOptions, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use examhall_testkit::{Redis, eventually};
@@ -46,6 +52,18 @@ impl Bench {
 
     async fn hash(&self, id: &str) -> HashMap<String, String> {
         self.queue.raw(id).await.expect("read")
+    }
+
+    /// Reads all keys with their values, hashed as Redis serializes them.
+    async fn dump(&self) -> BTreeMap<String, String> {
+        const ALL: &str = "local all = {}
+            for _, key in ipairs(redis.call('KEYS', '*')) do
+              all[#all + 1] = key
+              all[#all + 1] = redis.sha1hex(redis.call('DUMP', key))
+            end
+            return all";
+        let all: Vec<String> = self.redis.command(&["EVAL", ALL, "0"]).await;
+        all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
     async fn field(&self, id: &str, field: &str) -> Option<String> {

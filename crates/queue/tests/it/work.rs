@@ -218,7 +218,7 @@ async fn worker_with_unusable_options_is_refused() {
         ("grace", quick().grace(Duration::MAX)),
     ] {
         let refused = Worker::new(bench.queue.clone(), options, done).err();
-        assert!(matches!(refused, Some(Error::BadWorkerOption { option: of, .. }) if of == option), "{refused:?}");
+        assert!(matches!(refused, Some(Error::BadOption { option: of, .. }) if of == option), "{refused:?}");
     }
 }
 

@@ -1,0 +1,12 @@
+-- Deletes what is left of jobs that are in no state.
+-- KEYS[1] meta
+-- ARGV    ids
+-- Returns the ids of which something was left.
+local removed = {}
+for _, id in ipairs(ARGV) do
+  if is_stored(id) and not place_of(id) and redis.call('EXISTS', P .. id .. ':lock') == 0 and not is_foreign(id) then
+    transitions.discard(id)
+    removed[#removed + 1] = id
+  end
+end
+return removed
