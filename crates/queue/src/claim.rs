@@ -126,6 +126,25 @@ impl Claim {
         self.state.cancelled.cancel();
     }
 
+    /// Extends the lease to `duration` from now, for a [`ManualWorker`](crate::ManualWorker), which does not renew it. A
+    /// [`Worker`](crate::Worker) renews it by itself, to its own duration.
+    ///
+    /// # Errors
+    /// Returns [`Error::NotFound`], [`Error::LockMissing`] or [`Error::LockMismatch`] if the job is no longer the
+    /// handler's, and then the lease [is lost](Self::is_lost); [`Error::BadOption`] for a duration that cannot be
+    /// used; or [`Error::Redis`].
+    pub async fn extend(&self, duration: Duration) -> Result<(), Error> {
+        let Some(client) = &self.state.client else { return Ok(()) };
+        let until = Instant::now() + duration;
+        let extended = notes::extend_lock(client, self.id(), self.token(), duration).await;
+        match &extended {
+            Ok(()) => self.renew(until),
+            Err(Error::NotFound(_) | Error::LockMissing(_) | Error::LockMismatch(_)) => self.revoke(),
+            Err(_) => {}
+        }
+        extended
+    }
+
     /// Stores the job's progress, any JSON, for `QueueEvents` and dashboards.
     ///
     /// # Errors

@@ -42,6 +42,22 @@ impl Code {
     ];
 }
 
+impl Code {
+    /// Returns what the end of a run's work on a job with this id means to its caller.
+    pub(crate) fn to_result(self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        match self {
+            Self::Done => Ok(()),
+            Self::NotFound => Err(Error::NotFound(id)),
+            Self::LockMissing => Err(Error::LockMissing(id)),
+            Self::WrongState => Err(Error::NotActive(id)),
+            Self::LockMismatch => Err(Error::LockMismatch(id)),
+            Self::BadKey => Err(Error::BadKey(id)),
+            _ => Err(Error::UnexpectedAnswer("a code that no end of a run has")),
+        }
+    }
+}
+
 impl TryFrom<i64> for Code {
     type Error = Error;
 

@@ -31,7 +31,8 @@ pub enum WorkerEvent<'a> {
     Stalled { id: &'a str },
     /// There was no further job to take.
     Drained,
-    /// Redis was unreachable or refused. The worker goes on by itself.
+    /// Redis was unreachable or refused; or the end of a run was not recorded, since the job was no longer this worker's
+    /// (`Error::NotFound`, `LockMissing`, `LockMismatch` or `NotActive`). The worker goes on by itself.
     #[non_exhaustive]
     Error { error: &'a Error },
 }

@@ -35,6 +35,14 @@ pub struct Job<T> {
     pub attempts_started: u32,
     /// Number of times it has lost its worker.
     pub stalls: u32,
+    /// Its deduplication id, if it has one.
+    pub deduplication_id: Option<String>,
+    /// Progress from a run before.
+    pub progress: Option<Value>,
+    /// Why its last run failed, if that is known.
+    pub failed_reason: Option<String>,
+    /// Traces of failed runs that are still stored, oldest first.
+    pub stacktrace: Vec<String>,
     /// The worker's lease on it.
     pub claim: Claim,
 }
@@ -42,9 +50,23 @@ pub struct Job<T> {
 impl<T> Job<T> {
     /// The same job with other data.
     pub(crate) fn with<U>(self, data: U) -> Job<U> {
-        let Self { id, name, options, priority, timestamp, retried_on, .. } = self;
-        let Self { attempts_made, attempts_started, stalls, claim, .. } = self;
-        Job { id, name, data, options, priority, timestamp, retried_on, attempts_made, attempts_started, stalls, claim }
+        Job {
+            data,
+            id: self.id,
+            name: self.name,
+            options: self.options,
+            priority: self.priority,
+            timestamp: self.timestamp,
+            retried_on: self.retried_on,
+            attempts_made: self.attempts_made,
+            attempts_started: self.attempts_started,
+            stalls: self.stalls,
+            deduplication_id: self.deduplication_id,
+            progress: self.progress,
+            failed_reason: self.failed_reason,
+            stacktrace: self.stacktrace,
+            claim: self.claim,
+        }
     }
 }
 
@@ -149,6 +171,10 @@ impl TakenJob {
             attempts_made: self.attempts_made(),
             attempts_started: self.attempts_started(),
             stalls: self.number("stc"),
+            deduplication_id: Some(self.deduplication_id()).filter(|id| !id.is_empty()),
+            progress: self.json("progress"),
+            failed_reason: self.field("failedReason").map(|reason| String::from_utf8_lossy(reason).into_owned()),
+            stacktrace: self.stacktrace(),
             claim,
         })
     }

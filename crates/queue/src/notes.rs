@@ -1,9 +1,12 @@
-//! What a handler or an operator writes to a job without moving it: progress, log lines, data.
+//! What a handler or an operator writes to a job without moving it: progress, log lines, data,
+//! and the lock.
+
+use std::time::Duration;
 
 use examhall_redis::Value;
 use serde::Serialize;
 
-use crate::{Error, client::Client, code::Code, script};
+use crate::{Error, client::Client, clock::millis, code::Code, options::check_span, script};
 
 /// Stores a job's progress, and writes an event.
 pub(crate) async fn set_progress(client: &Client, id: &str, progress: &str) -> Result<(), Error> {
@@ -25,6 +28,13 @@ pub(crate) async fn log(client: &Client, id: &str, line: &str, keep: u32) -> Res
 
 pub(crate) fn to_json<V: Serialize + ?Sized>(value: &V) -> Result<String, Error> {
     serde_json::to_string(value).map_err(Error::payload)
+}
+
+/// Sets the time until a lock expires that has this token.
+pub(crate) async fn extend_lock(client: &Client, id: &str, token: &str, duration: Duration) -> Result<(), Error> {
+    check_span("lock", duration, Duration::from_millis(1))?;
+    let args = vec![id.into(), token.into(), millis(duration).to_string().into()];
+    Code::try_from(client.eval::<i64>(&script::EXTEND_LOCK, args).await?)?.to_result(id)
 }
 
 /// Translates the code of a script that needs only the job.

@@ -31,6 +31,12 @@ pub struct JobRecord {
     pub attempts_started: u32,
     /// Number of times it has lost its worker.
     pub stalls: u32,
+    /// Its deduplication id, if it has one.
+    pub deduplication_id: Option<String>,
+    /// Its scheduler's id, if it has one.
+    pub scheduler_id: Option<String>,
+    /// When it was last retried by hand, in ms since 1970; BullMQ does not record that.
+    pub retried_on: Option<i64>,
     /// When its last run started, in ms since 1970.
     pub processed_on: Option<i64>,
     /// When it ended, in ms since 1970.
@@ -62,6 +68,9 @@ impl JobRecord {
             attempts_made: fields.number("atm").unwrap_or_default(),
             attempts_started: fields.number("ats").unwrap_or_default(),
             stalls: fields.number("stc").unwrap_or_default(),
+            deduplication_id: fields.text("deid"),
+            scheduler_id: fields.text("rjk"),
+            retried_on: fields.number("retriedOn"),
             processed_on: fields.number("processedOn"),
             finished_on: fields.number("finishedOn"),
             due: Some(due).filter(|due| *due > 0),

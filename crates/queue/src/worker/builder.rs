@@ -60,7 +60,7 @@ impl<T: DeserializeOwned + Send + 'static> WorkerBuilder<T> {
     /// Builds the worker, which runs nothing until [`Worker::run`].
     ///
     /// # Errors
-    /// Returns [`Error::BadWorkerOption`] if an option cannot be used.
+    /// Returns [`Error::BadOption`] if an option cannot be used.
     ///
     /// # Panics
     /// Panics outside a Tokio runtime.

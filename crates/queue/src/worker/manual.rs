@@ -14,9 +14,9 @@ use crate::{
     claim::Lease,
     client::Client,
     clock::now_ms,
-    code::Code,
     hooks::Hooks,
     job::{TakenJob, Unfit},
+    notes,
     schedulers::advance::keep_schedule,
     script,
 };
@@ -98,9 +98,7 @@ impl<T> ManualWorker<T> {
     pub async fn extend_lock(&self, id: &str, token: &str, duration: Duration) -> Result<(), Error> {
         JobId::new(id)?;
         check_token(token)?;
-        self.options.clone().lock(duration).check()?;
-        let args = vec![id.into(), token.into(), duration.as_millis().to_string().into()];
-        to_result(id, Code::try_from(self.queue.eval::<i64>(&script::EXTEND_LOCK, args).await?)?)
+        notes::extend_lock(self.client(), id, token, duration).await
     }
 
     fn client(&self) -> &Client {
@@ -133,24 +131,11 @@ impl<T> ManualWorker<T> {
         let job = RunningJob::new(found, self.options.with_retention(found.options().unwrap_or_default()));
         let report = job.conclude(run, self.options.rules(), now_ms(), fastrand::f64());
         let received = poll(self.client(), &[report], &self.options.taking(0, &found.token)).await?;
-        to_result(&found.id, received.codes[0])
+        received.codes[0].to_result(&found.id)
     }
 }
 
 /// BullMQ's scripts check no lock for the token `0`.
 fn check_token(token: &str) -> Result<(), Error> {
     if token.is_empty() || token == "0" { Err(Error::BadToken) } else { Ok(()) }
-}
-
-fn to_result(id: &str, code: Code) -> Result<(), Error> {
-    let id = id.to_owned();
-    match code {
-        Code::Done => Ok(()),
-        Code::NotFound => Err(Error::NotFound(id)),
-        Code::LockMissing => Err(Error::LockMissing(id)),
-        Code::WrongState => Err(Error::NotActive(id)),
-        Code::LockMismatch => Err(Error::LockMismatch(id)),
-        Code::BadKey => Err(Error::BadKey(id)),
-        _ => Err(Error::UnexpectedAnswer("a code that no end of a run has")),
-    }
 }

@@ -244,6 +244,9 @@ where
             (_, false) => {
                 tracing::warn!(job_id = report.id, ?code, "The job was no longer this worker's when it ended");
                 self.control.counters.lost.add(1);
+                if let Err(error) = code.to_result(&report.id) {
+                    self.hooks.call(&WorkerEvent::Error { error: &error });
+                }
                 return;
             }
         }

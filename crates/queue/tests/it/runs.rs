@@ -1,6 +1,13 @@
 //! How runs end: cancelled, with traces, unrecorded.
 
-use examhall_queue::{AfterFailure, Backoffs, Failure, Job, JobOptions, Outcome};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use examhall_queue::{
+    AfterFailure, Backoffs, Deduplication, Error, Failure, Job, JobOptions, ManualWorker, Outcome, Worker, WorkerEvent,
+};
 use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +58,14 @@ async fn lost_report_is_counted() {
         bench.add(named(id)).await;
     }
     let (gate, handler) = gated();
-    let worker = bench.worker(quick(), handler);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hook = Arc::clone(&told);
+    let builder = Worker::builder(bench.queue.clone()).options(quick()).on(move |event| {
+        if let WorkerEvent::Error { error, .. } = event {
+            hook.lock().expect("no panic").push(error.to_string());
+        }
+    });
+    let worker = builder.build(handler).expect("good options");
     let (control, stop) = (worker.control(), CancellationToken::new());
     let running = tokio::spawn(worker.run(stop.clone()));
     bench.active(2).await;
@@ -60,6 +74,7 @@ async fn lost_report_is_counted() {
     bench.in_state("completed", 1).await;
     let lost = eventually("the report is lost", TIMEOUT, || async { Some(control.tally().lost).filter(|n| *n > 0) });
     assert_eq!((lost.await, control.tally().completed), (1, 1));
+    assert_eq!(*told.lock().expect("no panic"), [r#"the lock of job "lost" has another token"#]);
     stop.cancel();
     running.await.expect("stops");
 }
@@ -68,7 +83,7 @@ async fn lost_report_is_counted() {
 async fn panic_in_a_backoff_costs_no_other_job() {
     let bench = Bench::start().await;
     let options = JobOptions::default().job_id("a").attempts(2);
-    bench.add(options.backoff_strategy("broken", std::time::Duration::from_millis(1))).await;
+    bench.add(options.backoff_strategy("broken", Duration::from_millis(1))).await;
     bench.add(named("b")).await;
     let handler = |job: Job<Value>| async move {
         let is_first = job.id == "a" && job.attempts_made == 0;
@@ -79,4 +94,40 @@ async fn panic_in_a_backoff_costs_no_other_job() {
     bench.in_state("completed", 2).await;
     stop.cancel();
     running.await.expect("stops");
+}
+
+#[tokio::test]
+async fn job_knows_its_past_runs_and_deduplication() {
+    let bench = Bench::start().await;
+    let options = JobOptions::default().job_id("a").attempts(2).deduplication(Deduplication::simple("d"));
+    bench.add(options).await;
+    let handler = |job: Job<Value>| async move {
+        if job.attempts_made == 0 {
+            assert_eq!((job.failed_reason, job.progress, job.stacktrace.len()), (None, None, 0));
+            job.claim.set_progress(&50).await.expect("stored");
+            return Outcome::Failed(Failure::new("boom"));
+        }
+        let past = serde_json::json!([job.failed_reason, job.progress, job.stacktrace, job.deduplication_id]);
+        Outcome::Completed(past)
+    };
+    bench.drain(handler).await;
+    let record = bench.queue.get("a").await.expect("read").expect("there");
+    assert_eq!(record.returnvalue, Some(serde_json::json!(["boom", 50, ["Error: boom"], "d"])));
+    assert_eq!(record.deduplication_id.as_deref(), Some("d"));
+}
+
+#[tokio::test]
+async fn claim_of_a_manual_job_is_extended() {
+    let bench = Bench::start().await;
+    bench.add(named("a")).await;
+    let worker = ManualWorker::new(bench.queue.clone(), quick().lock(Duration::from_mins(1))).expect("good options");
+    let job = worker.get_next_job("t").await.expect("taken").expect("a job");
+    job.claim.extend(Duration::from_mins(10)).await.expect("extended");
+    assert!(bench.redis.cmd::<i64>("PTTL bull:email:a:lock").await > 300_000);
+    assert!(job.claim.extend(Duration::ZERO).await.is_err() && !job.claim.is_lost(), "a bad duration changes nothing");
+    job.claim.extend(Duration::from_millis(1)).await.expect("shortened");
+    job.claim.lost().await;
+    bench.redis.cmd::<String>("SET bull:email:a:lock another").await;
+    let lost = job.claim.extend(Duration::from_mins(10)).await;
+    assert!(matches!(lost, Err(Error::LockMismatch(_))) && job.claim.is_lost(), "{lost:?}");
 }
