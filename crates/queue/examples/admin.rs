@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{} failed after {} runs: {}", job.id, job.attempts_made, job.failed_reason.unwrap_or_default());
     }
     let retried = queue.retry_failed(Some("try again later"), Attempts::Reset).await?;
-    let removed = queue.clean(State::Completed, Duration::from_hours(24), 1000).await?;
+    let removed = queue.clean(State::Completed, Duration::from_secs(24 * 3600), 1000).await?;
     println!("{retried} run again, {} old ones removed", removed.len());
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Claim {
 
     /// A claim on no job, which is never lost, for tests of handlers. Progress and log lines are discarded.
     pub fn detached() -> Self {
-        let duration = Duration::from_hours(24 * 365);
+        let duration = Duration::from_secs(365 * 24 * 3600);
         Self::with(Lease { id: String::new(), token: String::new(), keep_logs: 0, duration }, None, Hooks::default())
     }
 
@@ -216,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn claim_is_lost_once_it_is_revoked() {
-        let claim = claim(Duration::from_mins(1));
+        let claim = claim(Duration::from_secs(60));
         assert!(!claim.is_lost());
         claim.revoke();
         assert!(claim.is_lost());

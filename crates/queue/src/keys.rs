@@ -24,6 +24,10 @@ impl Keys {
         Ok(Self { base: format!("{prefix}:{queue}:"), prefix: prefix.to_owned(), queue: queue.to_owned() })
     }
 
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
+    }
+
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }

@@ -115,6 +115,12 @@
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
 //! - Flows need BullMQ's own workers: their jobs fail here with a reason that says so.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod claim;
 mod client;
 mod clock;

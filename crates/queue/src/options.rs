@@ -328,7 +328,7 @@ mod tests {
             priority: 6,
             delay: Duration::from_millis(1500),
             retry: RetryPolicy { attempts: 3, backoff: Backoff::exponential(Duration::from_secs(2)) },
-            remove_on_complete: Some(Retention::age(Duration::from_hours(24))),
+            remove_on_complete: Some(Retention::age(Duration::from_secs(24 * 3600))),
             remove_on_fail: Some(Retention::Newest(500)),
             backoff_strategy: None,
             stack_trace_limit: Some(5),

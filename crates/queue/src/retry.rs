@@ -71,7 +71,7 @@ impl RetryPolicy {
 
 impl Backoff {
     /// Longest delay: one year. BullMQ keeps due times as `ms * 4096` in a double, which a longer delay could break.
-    pub const LONGEST: Duration = Duration::from_hours(365 * 24);
+    pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
     /// Delays that double: `first`, 2 x `first`, 4 x `first`, ...
     pub const fn exponential(first: Duration) -> Self {

@@ -20,16 +20,18 @@ use crate::{ConnectionOptions, Error, route::Route};
 /// Longest time for which a connection that was just made can be missed.
 const READY_POLL: Duration = Duration::from_millis(20);
 
-const SCHEMES: &[&str] = &[
-    "redis",
-    "rediss",
-    "valkey",
-    "valkeys",
-    "redis-sentinel",
-    "rediss-sentinel",
-    "redis-cluster",
-    "rediss-cluster",
-    "redis+unix",
+/// Beginnings of URLs, each with the feature that it needs.
+const SCHEMES: [(&str, bool); 10] = [
+    ("redis", true),
+    ("valkey", true),
+    ("rediss", cfg!(feature = "tls")),
+    ("valkeys", cfg!(feature = "tls")),
+    ("redis-sentinel", true),
+    ("rediss-sentinel", cfg!(feature = "tls")),
+    ("redis-cluster", true),
+    ("rediss-cluster", cfg!(feature = "tls")),
+    ("redis+unix", cfg!(feature = "unix-sockets")),
+    ("valkey+unix", cfg!(feature = "unix-sockets")),
 ];
 
 /// A connection to Redis: one server, TLS, a unix socket, Sentinel or Cluster. Cheap to clone; clones share it.
@@ -74,8 +76,15 @@ impl Connection {
     pub fn open_with(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
         // fred takes every other scheme for plain Redis.
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !SCHEMES.contains(&scheme) {
-            return Err(Error::bad_url(format!("it must begin with one of {}", SCHEMES.join("://, ") + "://")));
+        match SCHEMES.iter().find(|(known, _)| *known == scheme) {
+            Some((_, true)) => {}
+            Some((_, false)) => {
+                return Err(Error::bad_url(format!("{scheme}:// needs a feature that this program is built without")));
+            }
+            None => {
+                let known = SCHEMES.map(|(known, _)| known).join("://, ");
+                return Err(Error::bad_url(format!("it must begin with one of {known}://")));
+            }
         }
         let config = Config::from_url(url).map_err(|error| Error::bad_url(error.details()))?;
         Self::from_config(config, options)

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Longest span of an option, and of a run's outcome: a year.
-pub(crate) const LONGEST: Duration = Duration::from_hours(365 * 24);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Checks that a span is between `shortest` and a year.
 pub(crate) fn check_span(option: &'static str, span: Duration, shortest: Duration) -> Result<(), Error> {

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn retentions_of_other_clients_are_read() {
-        let a_minute = Retention::age(Duration::from_mins(1));
+        let a_minute = Retention::age(Duration::from_secs(60));
         for (wire, expected) in [
             (json!(true), Some(Retention::Remove)),
             (json!(false), Some(Retention::KeepAll)),

@@ -95,9 +95,9 @@ pub(super) struct Change {
     pub(super) done: &'static str,
 }
 
-const RETRY: Change = Change { script: &script::RETRY, wanted: "completed or failed", done: "retried" };
-const PROMOTE: Change = Change { script: &script::PROMOTE, wanted: "delayed", done: "promoted" };
-const REMOVE: Change = Change { script: &script::REMOVE, wanted: "not active", done: "removed" };
+static RETRY: Change = Change { script: &script::RETRY, wanted: "completed or failed", done: "retried" };
+static PROMOTE: Change = Change { script: &script::PROMOTE, wanted: "delayed", done: "promoted" };
+static REMOVE: Change = Change { script: &script::REMOVE, wanted: "not active", done: "removed" };
 
 /// Result of a script that goes through many jobs in steps.
 struct Step<D> {
@@ -140,7 +140,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it has not ended, or
     /// [`Error::Redis`].
     pub async fn retry(&self, id: &str, attempts: Attempts) -> Result<(), Error> {
-        self.change(RETRY, id, vec![id.into(), attempts.to_arg(), now_ms().to_string().into()]).await
+        self.change(&RETRY, id, vec![id.into(), attempts.to_arg(), now_ms().to_string().into()]).await
     }
 
     /// Runs the jobs again that have failed until now, or only those whose reason contains `reason_contains`, and returns
@@ -189,7 +189,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is not delayed, or
     /// [`Error::Redis`].
     pub async fn promote(&self, id: &str) -> Result<(), Error> {
-        self.change(PROMOTE, id, vec![id.into()]).await
+        self.change(&PROMOTE, id, vec![id.into()]).await
     }
 
     /// Makes all delayed jobs ready now, and returns their number.
@@ -213,7 +213,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is active, [`Error::Foreign`] if
     /// it belongs to a scheduler or a flow, or [`Error::Redis`].
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        self.change(REMOVE, id, vec![id.into()]).await
+        self.change(&REMOVE, id, vec![id.into()]).await
     }
 
     /// Removes up to `limit` jobs of one state that ended, started or were added at least `grace` ago, and returns their
@@ -266,7 +266,7 @@ impl<T> Queue<T> {
         }
     }
 
-    pub(super) async fn change(&self, change: Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
+    pub(super) async fn change(&self, change: &Change, id: &str, args: Vec<Value>) -> Result<(), Error> {
         JobId::new(id)?;
         let (code, place): (i64, String) = self.eval(change.script, args).await?;
         match (Code::try_from(code)?, State::from_place(&place)) {

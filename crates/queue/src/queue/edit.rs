@@ -13,7 +13,7 @@ use crate::{
     script,
 };
 
-const CHANGE_DELAY: Change = Change { script: &script::CHANGE_DELAY, wanted: "delayed", done: "given another delay" };
+static CHANGE_DELAY: Change = Change { script: &script::CHANGE_DELAY, wanted: "delayed", done: "given another delay" };
 
 /// Place of a job among those of its priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl<T> Queue<T> {
         let due = now_ms().saturating_add_unsigned(delay);
         check_due("delay", due)?;
         let args = vec![id.into(), delay.to_string().into(), due.to_string().into()];
-        self.change(CHANGE_DELAY, id, args).await
+        self.change(&CHANGE_DELAY, id, args).await
     }
 
     /// Changes a job's priority: 1 goes first, 0 is none. A job that is ready moves among its new equals; one in another

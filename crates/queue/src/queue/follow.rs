@@ -51,7 +51,7 @@ impl<T> Queue<T> {
     pub async fn wait_for_end(&self, id: &str, timeout: Duration) -> Result<JobRecord, Error> {
         JobId::new(id)?;
         let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_hours(365 * 24));
+        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600));
         let waiter = self.waiters.add(id);
         loop {
             let mut ended = pin!(waiter.ended());

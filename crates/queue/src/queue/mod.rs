@@ -64,6 +64,11 @@ impl<T> Queue<T> {
         Ok(Self { client, batches, waiters, payload: PhantomData })
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        self.client.keys().queue()
+    }
+
     /// Returns the connection that it uses.
     pub fn connection(&self) -> &Connection {
         self.client.connection()

@@ -50,6 +50,16 @@ impl<T: DeserializeOwned + Send + 'static> WorkerBuilder<T> {
         self
     }
 
+    /// Counts jobs and errors for a recorder of the [`metrics`](https://docs.rs/metrics) crate that is installed:
+    /// `queue_jobs_total` (labels `queue` and `outcome`: `completed`, `failed`, `retried`), `queue_stalled_jobs_total` and
+    /// `queue_worker_errors_total` (label `queue`).
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn export_metrics(self) -> Self {
+        let hook = super::export::hook(self.queue.name());
+        self.on(hook)
+    }
+
     /// Sets the connection that the worker blocks on, instead of a [duplicate](Connection::duplicate) of the queue's. It
     /// must be used for nothing else, and is closed when the worker has ended.
     pub fn blocking(mut self, connection: Connection) -> Self {

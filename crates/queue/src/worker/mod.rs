@@ -15,6 +15,8 @@ mod blocking;
 mod builder;
 mod control;
 mod drain;
+#[cfg(feature = "metrics")]
+mod export;
 mod identity;
 mod in_flight;
 mod maintenance;

@@ -59,7 +59,7 @@ impl Default for WorkerOptions {
             stalled_interval: Duration::from_secs(30),
             max_stalls: 5,
             drain_delay: Duration::from_secs(5),
-            grace: Duration::from_mins(1),
+            grace: Duration::from_secs(60),
             name: String::new(),
             remove_on_complete: None,
             remove_on_fail: None,

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn snoozed_job_is_due_after_its_span() {
-        let report = job(3, 0).conclude(Run::Ended(Outcome::Snoozed(Duration::from_mins(5))), RULES, 1_000, 0.0);
+        let report = job(3, 0).conclude(Run::Ended(Outcome::Snoozed(Duration::from_secs(300))), RULES, 1_000, 0.0);
         assert_eq!(report.kind, ReportKind::Snoozed { delay: 300_000, due: 301_000 });
     }
 

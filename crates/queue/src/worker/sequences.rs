@@ -32,7 +32,7 @@ impl Poller {
         });
         let token = &self.identity.token(0, self.polls);
         let taking =
-            Taking { wanted, lock: Duration::from_mins(1), worker_name: "", token, metrics: None, limiter: None };
+            Taking { wanted, lock: Duration::from_secs(60), worker_name: "", token, metrics: None, limiter: None };
         let received = poll(queue.client(), report.as_slice(), &taking).await?;
         self.polls += 1;
         Ok(received.taken.into_iter().map(Arc::new))

@@ -237,3 +237,24 @@ async fn errors_say_whether_they_pass_and_why() {
     let error = bench.queue.counts().await.expect_err("Redis is away");
     assert!(error.is_transient() && error.source().is_some(), "{error}");
 }
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn jobs_are_counted_for_a_recorder() {
+    let bench = Bench::start().await;
+    bench.add(named("a").attempts(2)).await;
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let rendered = recorder.handle();
+    let handler = |job: Job<Value>| async move { if job.attempts_made == 0 { Err("boom") } else { Ok(()) } };
+    let worker = metrics::with_local_recorder(&recorder, || {
+        Worker::builder(bench.queue.clone()).options(quick()).export_metrics().build(handler)
+    });
+    worker.expect("good options").drain(TIMEOUT, CancellationToken::new()).await;
+    let text = rendered.render();
+    for line in [
+        r#"queue_jobs_total{queue="email",outcome="completed"} 1"#,
+        r#"queue_jobs_total{queue="email",outcome="retried"} 1"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
