@@ -87,8 +87,9 @@ pub enum Error {
         /// What the call does to a job.
         done: &'static str,
     },
-    /// The token cannot lock a job: it is empty, or `0`, with which BullMQ checks no lock. For the caller.
-    #[error("a token must not be empty or 0")]
+    /// The token cannot lock a job: it is empty; or `0`, with which BullMQ checks no lock; or begins with `eh:`, as those of
+    /// this crate's workers do. For the caller.
+    #[error("a token must not be empty, 0, or begin with eh:")]
     BadToken,
     /// Nobody has the job's lock: it expired, or the job was not taken (BullMQ's code -2). For the caller, whose job may
     /// run again.

@@ -3,8 +3,8 @@
 local function end_deduplication(deduplication_id, id)
   free_deduplication_id(deduplication_id, id)
   local key = P .. 'dn:' .. deduplication_id
-  local kept = try('HMGET', key, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
-  if not kept or not kept[1] then return end
+  local kept = redis.pcall('HMGET', key, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+  if kept.err or not kept[1] then return end
   redis.call('DEL', key)
   local is_json, opts = pcall(cjson.decode, kept[3] or '')
   if not is_json or type(opts) ~= 'table' then opts = {} end

@@ -1,8 +1,8 @@
 -- BullMQ's metrics: for each way to end the number of jobs of each minute, the newest first. `prevTS` and `prevCount` say
--- when the last minute was added, and how many jobs had ended by then.
+-- when the last minute was added, and how many jobs had ended by then. A key of another type only ends the counting.
 local function collect(key, jobs)
-  local count = try('HINCRBY', key, 'count', jobs)
-  if not count then return end
+  local count = redis.pcall('HINCRBY', key, 'count', jobs)
+  if type(count) == 'table' then return end
   local last = redis.call('HMGET', key, 'prevTS', 'prevCount')
   if not last[1] then return redis.call('HSET', key, 'prevTS', ARGV[1], 'prevCount', '0') end
   local minutes = math.floor(poll.now / 60000) - math.floor(number(last[1]) / 60000)
@@ -12,7 +12,8 @@ local function collect(key, jobs)
   local values = {integer(count - number(last[2]))}
   for at = 2, points do values[at] = '0' end
   for from = 1, points, 5000 do
-    if not try('LPUSH', key .. ':data', unpack(values, from, math.min(from + 4999, points))) then return end
+    local length = redis.pcall('LPUSH', key .. ':data', unpack(values, from, math.min(from + 4999, points)))
+    if type(length) == 'table' then return end
   end
   redis.call('LTRIM', key .. ':data', 0, poll.points - 1)
   redis.call('HSET', key, 'prevTS', ARGV[1], 'prevCount', integer(count))

@@ -37,7 +37,8 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn trim_events(&self, keep: u64) -> Result<u64, Error> {
-        self.client.command("XTRIM", &self.client.keys().of("events"), &["MAXLEN", "~", &keep.to_string()]).await
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX).to_string();
+        self.client.command("XTRIM", &self.client.keys().of("events"), &["MAXLEN", "~", &keep]).await
     }
 }
 

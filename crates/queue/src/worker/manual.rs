@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     WorkerOptions,
+    identity::TOKEN_PREFIX,
     poll::poll,
     report::{Run, RunningJob},
 };
@@ -135,7 +136,7 @@ impl<T> ManualWorker<T> {
     }
 }
 
-/// BullMQ's scripts check no lock for the token `0`.
+/// BullMQ's scripts check no lock for the token `0`, and jobs with a token of our workers are taken from dead ones.
 fn check_token(token: &str) -> Result<(), Error> {
-    if token.is_empty() || token == "0" { Err(Error::BadToken) } else { Ok(()) }
+    if token.is_empty() || token == "0" || token.starts_with(TOKEN_PREFIX) { Err(Error::BadToken) } else { Ok(()) }
 }

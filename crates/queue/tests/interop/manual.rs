@@ -72,7 +72,7 @@ async fn m2_each_refusal_has_a_code_of_bullmq(scenario: &Scenario) {
     assert!(theirs.contains("mismatch") || theirs.contains("not owned"), "{theirs}");
     assert!(matches!(ours.extend_lock("a", "t:2", Duration::from_secs(9)).await, Err(Error::LockMismatch(_))));
 
-    for token in ["", "0"] {
+    for token in ["", "0", "eh:1:a:1"] {
         assert!(matches!(ours.finish_job("a", token, Outcome::Released).await, Err(Error::BadToken)));
         assert!(matches!(ours.get_next_job(token).await, Err(Error::BadToken)));
     }

@@ -12,7 +12,7 @@ use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bench, TIMEOUT, gated, named, quick};
+use crate::{Bench, TIMEOUT, gated, job, named, quick};
 
 #[tokio::test]
 async fn cancelled_jobs_learn_the_reason() {
@@ -130,4 +130,42 @@ async fn claim_of_a_manual_job_is_extended() {
     bench.redis.cmd::<String>("SET bull:email:a:lock another").await;
     let lost = job.claim.extend(Duration::from_mins(10)).await;
     assert!(matches!(lost, Err(Error::LockMismatch(_))) && job.claim.is_lost(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn odd_values_of_others_stop_no_job() {
+    let bench = Bench::start().await;
+    let options = || JobOptions::default().deduplication(Deduplication::simple("d").keep_last_if_active(true));
+    for (key, field) in [("meta", "concurrency"), ("meta", "max"), ("meta", "duration")] {
+        bench.redis.cmd::<i64>(&format!("HSET bull:email:{key} {field} x")).await;
+    }
+    assert!(!bench.queue.is_maxed().await.expect("asked"));
+    assert_eq!(bench.queue.rate_limit_ttl(None).await.expect("asked"), None);
+    bench.redis.cmd::<String>("SET bull:email:dn:d text").await;
+    bench.redis.cmd::<String>("SET bull:email:metrics:completed text").await;
+    bench.redis.cmd::<i64>("HSET bull:email:metrics:failed prevTS x prevCount 1").await;
+    bench.redis.cmd::<String>("SET bull:email:metrics:failed:data text").await;
+    bench.add(options()).await;
+    bench.add(JobOptions::default().job_id("fails")).await;
+    let handler = |job: Job<Value>| async move {
+        if job.id == "fails" { Outcome::Failed(Failure::new("boom")) } else { Outcome::Completed(Value::Null) }
+    };
+    let worker = bench.worker(quick().metrics(10), handler);
+    let drained = worker.drain(Duration::ZERO, CancellationToken::new()).await;
+    assert_eq!((drained.completed, drained.failed), (1, vec!["fails".to_owned()]));
+    assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:de:d").await, 0);
+
+    // What was kept may hold anything.
+    let opts = r#"{"delay":-5.5,"priority":"high","de":[1],"lifo":7}"#;
+    bench.add(options()).await;
+    bench.redis.command::<i64>(&["DEL", "bull:email:dn:d"]).await;
+    bench.redis.command::<i64>(&["HSET", "bull:email:dn:d", "name", "x", "opts", opts, "jid", "odd"]).await;
+    assert_eq!(bench.drain(|_| async { Outcome::Completed(Value::Null) }).await.completed, 2);
+    assert_eq!(bench.field("odd", "data").await.as_deref(), Some("{}"));
+
+    bench.redis.cmd::<i64>("HSET bull:email:de:h a b").await;
+    let added =
+        bench.queue.add(job(JobOptions::default().deduplication(Deduplication::simple("h").replace(true)))).await;
+    assert!(matches!(added, Err(Error::BadKey(_))), "{added:?}");
+    assert_eq!(bench.queue.trim_events(u64::MAX).await.expect("trimmed"), 0);
 }
