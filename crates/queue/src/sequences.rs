@@ -12,7 +12,7 @@ use proptest::{
 use serde_json::Value;
 
 use crate::{
-    Attempts, Connection, Failure, JobOptions, NewJob, Outcome, Queue, State, job::TakenJob, script,
+    Attempts, Connection, Deduplication, Failure, JobOptions, NewJob, Outcome, Queue, State, job::TakenJob, script,
     worker::sequences::Poller,
 };
 
@@ -23,6 +23,8 @@ const WORKERS: usize = 3;
 enum Step {
     Add { priority: u32, delay: u64, attempts: u32, named: Option<u8> },
     AddMany(u8),
+    AddDeduplicated { delay: u64, replace: bool, keep_last: bool },
+    FreeDeduplicationId,
     Take { worker: usize, jobs: usize },
     End { worker: usize, how: How, and_take: usize },
     Vanish { worker: usize },
@@ -59,6 +61,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => add,
         2 => (1..8u8).prop_map(Step::AddMany),
+        4 => (prop_oneof![Just(0u64), Just(60_000)], any::<bool>(), any::<bool>())
+            .prop_map(|(delay, replace, keep_last)| Step::AddDeduplicated { delay, replace, keep_last }),
+        1 => Just(Step::FreeDeduplicationId),
         8 => (0..WORKERS, 1..4usize).prop_map(|(worker, jobs)| Step::Take { worker, jobs }),
         8 => (0..WORKERS, how, 0..3usize).prop_map(|(worker, how, and_take)| Step::End { worker, how, and_take }),
         2 => (0..WORKERS).prop_map(|worker| Step::Vanish { worker }),
@@ -101,14 +106,29 @@ impl World<'_> {
                 let jobs: Vec<_> = (0..*count).map(|_| job(JobOptions::default())).collect();
                 self.expected.extend(self.queue.add_all(&jobs).await?);
             }
+            Step::AddDeduplicated { delay, replace, keep_last } => {
+                let deduplication = Deduplication::simple("d").replace(*replace).keep_last_if_active(*keep_last);
+                let options = JobOptions::default().delay(Duration::from_millis(*delay)).deduplication(deduplication);
+                let owner = self.queue.deduplication_owner("d").await?.unwrap_or("none".into());
+                let due: Option<String> = self.redis.cmd(&format!("ZSCORE bull:email:delayed {owner}")).await;
+                self.expected.insert(self.queue.add(job(options)).await?);
+                if *replace && due.is_some() {
+                    self.expected.remove(&owner);
+                }
+            }
+            Step::FreeDeduplicationId => drop(self.queue.free_deduplication_id("d", None).await?),
             Step::Take { worker, jobs } => {
                 let taken = self.pollers[*worker].poll(&self.queue, None, *jobs).await?;
                 self.jobs[*worker].extend(taken);
             }
             Step::End { worker, how, and_take } => {
                 let ended = self.jobs[*worker].pop().map(|job| (job, outcome(*how)));
+                let kept: Option<String> = self.redis.cmd("HGET bull:email:dn:d jid").await;
                 let taken = self.pollers[*worker].poll(&self.queue, ended, *and_take).await?;
                 self.jobs[*worker].extend(taken);
+                if self.redis.cmd::<i64>("EXISTS bull:email:dn:d").await == 0 {
+                    self.expected.extend(kept); // the end of the job before has added it
+                }
             }
             Step::Vanish { worker } => self.jobs[*worker].clear(),
             Step::LocksEnd => {

@@ -103,7 +103,9 @@ pub(super) fn plan(state: &State, now: i64) -> Wait {
     // An idle worker polls now and then, so that dashboards and the watchdog see that it is alive.
     let longest = state.longest_wait;
     let span = until.map_or(longest, |at| Duration::from_millis((at - now).try_into().unwrap_or(0)).min(longest));
-    let may_take = state.free_slots() > 0 && !matches!(state.next, Next::Retry { .. });
+    // A limit may be the worker's own, and others have none: it leaves the marker to them.
+    let is_held = matches!(state.next, Next::Retry { .. } | Next::Wait { is_limited: true, .. });
+    let may_take = state.free_slots() > 0 && !is_held;
     let marker = match (may_take, state.polls) {
         (false, _) => Marker::PassOn,
         (true, 0) => Marker::Block(span),
@@ -142,11 +144,13 @@ mod tests {
     fn waits_end_as_planned() {
         let ms = Duration::from_millis;
         let retry = state(Next::Retry { at: NOW + 200 });
+        let limited = state(Next::Wait { until: Some(NOW + 300), polled_at: NOW, is_limited: true });
         for (name, state, marker, timer) in [
             ("idle", waits(None), Marker::Block(LONGEST), None),
             ("delayed job", waits(Some(NOW + 300)), Marker::Block(ms(300)), Some(ms(300))),
             ("overdue job", waits(Some(NOW - 300)), Marker::Block(ms(0)), Some(ms(0))),
             ("far job", waits(Some(NOW + 60_000)), Marker::Block(LONGEST), Some(LONGEST)),
+            ("rate limit", limited, Marker::PassOn, Some(ms(300))),
             ("poll in flight", State { polls: 1, reserved: 9, ..waits(None) }, Marker::Ignore, None),
             ("last slots asked for", State { polls: 1, reserved: 10, ..waits(None) }, Marker::PassOn, None),
             ("all slots full", State { running: 10, ..state(Next::WhenFree) }, Marker::PassOn, Some(LONGEST)),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use examhall_queue::{EndedState, Error, ManualWorker, Outcome, RateLimit, WorkerOptions};
+use examhall_testkit::eventually;
 use serde_json::{Value, json};
 
 use crate::{
     ours::quick,
-    scenario::{PREFIX, Scenario},
+    scenario::{DRAIN_DELAY, PREFIX, PROMPT, Scenario, TIMEOUT, now_ms},
     scenarios,
     twins::assert_same,
 };
@@ -17,6 +18,7 @@ scenarios![
     l2_limit_of_the_queue_wins,
     l3_metrics_are_written_as_by_node,
     l4_manual_rate_limit_stops_both,
+    l5_limited_worker_takes_no_wake_up_from_others,
 ];
 
 fn limited(jobs: u32, period: Duration) -> WorkerOptions {
@@ -104,7 +106,7 @@ async fn l3_metrics_are_written_as_by_node(theirs: &Scenario) {
         for scenario in [theirs, ours] {
             let_pass(scenario, minutes_ago).await;
         }
-        let minute = || crate::scenario::now_ms() / 60_000;
+        let minute = || now_ms() / 60_000;
         let before = minute();
         for scenario in [theirs, ours] {
             for _ in 0..jobs {
@@ -178,4 +180,33 @@ async fn l4_manual_rate_limit_stops_both(theirs: &Scenario) {
         worker.finish_job("a", "t", Outcome::Completed(Value::Null)).await.expect("ended");
     }
     ours.check().await;
+}
+
+async fn l5_limited_worker_takes_no_wake_up_from_others(scenario: &Scenario) {
+    let is_blocked = async |worker: &str| {
+        let clients: String = scenario.redis.cmd("CLIENT LIST").await;
+        clients.lines().any(|line| line.contains(&format!(":w:{worker} ")) && line.contains(" flags=b "))
+    };
+    let waits = async |worker: &str| {
+        let is_blocked = || async { is_blocked(worker).await.then_some(()) };
+        eventually(&format!("{worker} waits for the marker"), TIMEOUT, is_blocked).await;
+    };
+    let options = limited(1, Duration::from_hours(1)).drain_delay(Duration::from_secs(DRAIN_DELAY));
+    let ours = scenario.ours(options).await;
+    waits("rust-1").await;
+    scenario.node.add(json!({}), json!({})).await;
+    ours.after_runs(1).await;
+    scenario.once_in("completed", 1).await;
+    scenario.node.worker("node", json!({"drainDelay": DRAIN_DELAY})).await;
+    waits("node").await;
+    assert!(!is_blocked("rust-1").await, "the marker is left to Node");
+    for n in 2..5 {
+        let added = now_ms();
+        scenario.node.add(json!({}), json!({})).await;
+        let run = scenario.node.after_runs(n - 1).await.pop().expect("a run");
+        assert!(run.at - added <= PROMPT, "it ran {} ms after it was added", run.at - added);
+        scenario.once_in("completed", n).await;
+    }
+    assert_eq!(ours.runs().len(), 1);
+    ours.stop().await;
 }

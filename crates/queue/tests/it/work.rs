@@ -142,6 +142,24 @@ async fn completed_jobs_are_kept_as_their_retention_says() {
 }
 
 #[tokio::test]
+async fn limit_of_a_retention_bounds_what_one_end_removes() {
+    let bench = Bench::start().await;
+    let a_minute = Retention::age(Duration::from_mins(1));
+    for _ in 0..5 {
+        bench.add(JobOptions::default()).await;
+    }
+    assert_eq!(bench.drain(done).await.completed, 5);
+    for id in 1..=5 {
+        bench.redis.cmd::<i64>(&format!("ZADD bull:email:completed {id} {id}")).await; // as if in 1970
+    }
+    for (retention, left) in [(a_minute.limit(2), 4), (a_minute.limit(1), 4), (a_minute, 3)] {
+        bench.add(JobOptions::default().remove_on_complete(retention)).await;
+        assert_eq!(bench.drain(done).await.completed, 1);
+        assert_eq!(bench.redis.cmd::<i64>("ZCARD bull:email:completed").await, left, "{retention:?}");
+    }
+}
+
+#[tokio::test]
 async fn stopping_worker_finishes_its_jobs_and_takes_no_more() {
     let bench = Bench::start().await;
     for _ in 0..3 {
