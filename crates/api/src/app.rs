@@ -15,6 +15,7 @@ use examhall_boot::{
     metrics::Metrics,
     ops::Ops,
     settings::ApiSettings,
+    start::StartError,
     supervisor,
 };
 use examhall_cache::Cache;
@@ -80,13 +81,14 @@ impl Application {
     /// # Errors
     /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database does
     /// not answer, its tables are old and may not be migrated, or the port is taken. Redis may be away.
-    pub async fn start(settings: ApiSettings, metrics: Metrics) -> anyhow::Result<Self> {
+    pub async fn start(settings: ApiSettings, metrics: Metrics) -> Result<Self, StartError> {
         let redis_url = settings.redis_url.expose_secret();
-        let queue = Connection::open(redis_url).context("REDIS_URL")?;
-        let cache =
-            Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url).context("REDIS_URL")?;
-        let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
-        await_redis(cache.clone(), queue.clone()).await.context("QUEUE_PREFIX")?;
+        let queue = Connection::open(redis_url).map_err(|error| StartError::setting("REDIS_URL", error))?;
+        let cache = Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url);
+        let cache = cache.map_err(|error| StartError::setting("REDIS_URL", error))?;
+        let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name)
+            .map_err(|error| StartError::setting("QUEUE_NAME", error))?;
+        await_redis(cache.clone(), queue.clone()).await?;
 
         let store = open_store(&settings).await?;
         let revocations = Arc::new(Revocations::default());

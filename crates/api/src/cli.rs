@@ -2,25 +2,28 @@
 
 use std::{io::Write, net::Ipv4Addr, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use examhall_boot::{
     check::list,
-    exit,
-    logging::{self, Output},
+    logging::Output,
     metrics::Metrics,
-    settings::{ApiSettings, AppEnv, SettingsArgs, Values},
-    shutdown, terminal,
-    traces::Traces,
+    settings::{ApiSettings, AppEnv, SettingsArgs},
+    shutdown,
+    start::{self, StartError},
+    terminal,
 };
 use examhall_core::{EmailAddress, Role, check_password};
 use examhall_store::{MigrationMove, MigrationState, NewAccount, Store};
 use secrecy::ExposeSecret;
+use tokio::runtime::Builder;
 
 use crate::{
     Application,
     auth::{Passwords, SecretToken},
-    check, mail, routes, seed,
+    check,
+    connect::unusable_database,
+    mail, routes, seed,
     state::now,
 };
 
@@ -122,65 +125,38 @@ enum Command {
 
 /// Does what the command line says; returns the exit code.
 pub fn run(args: Args) -> ExitCode {
+    start(args).unwrap_or_else(|error| error.report("api"))
+}
+
+fn start(args: Args) -> Result<ExitCode, StartError> {
     let command = args.command.unwrap_or(Command::Serve);
     if let Command::Check { list: true, .. } = command {
         let _ = write!(std::io::stdout(), "{}", list(check::all())); // nobody is left to tell where stdout is gone
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
-    let settings = match Values::load(&args.settings).and_then(|values| ApiSettings::checked(&values)) {
-        Ok(settings) => settings,
-        Err(error) => return fail(exit::CONFIG, &error.into()),
-    };
+    let settings: ApiSettings = start::settings(&args.settings)?;
     if matches!(command, Command::Seed { .. }) && settings.env == AppEnv::Production {
         let refusal = "seed makes accounts whose password everybody knows, and APP_ENV is production: nothing was made";
-        return fail(exit::CONFIG, &anyhow::anyhow!(refusal));
+        return Err(StartError::Setting(anyhow!(refusal)));
     }
     let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
-    logging::init(&settings.log, output);
-    let _traces = match Traces::start(settings.collector.as_ref(), "examhall-api") {
-        Ok(traces) => traces,
-        Err(error) => return fail(exit::CONFIG, &anyhow::Error::from(error).context("OTEL_EXPORTER_OTLP_ENDPOINT")),
-    };
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed before");
-    }
-    let done = tokio::runtime::Runtime::new().context("no threads").and_then(|runtime| {
-        runtime.block_on(async {
-            match command {
-                Command::Serve => serve(settings).await,
-                Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await,
-                Command::Check { json, .. } => print_check(&settings, json).await,
-                Command::Openapi => print_openapi(),
-                Command::CreateUser { email, role, name, password_stdin } => {
-                    create_user(&settings, email, role, name, password_stdin).await
-                }
-                Command::PreviewMail { name, text } => preview_mail(&settings, &name, text),
-                Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await,
+    start::run(settings, output, Builder::new_multi_thread(), |settings| async move {
+        match command {
+            Command::Serve => serve(settings).await?,
+            Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await?,
+            Command::Check { json, .. } => print_check(&settings, json).await?,
+            Command::Openapi => print_openapi()?,
+            Command::CreateUser { email, role, name, password_stdin } => {
+                create_user(&settings, email, role, name, password_stdin).await?;
             }
-        })
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_bad_setting(&error) => fail(exit::CONFIG, &error),
-        Err(error) if matches!(error.downcast_ref(), Some(examhall_store::Error::UnknownStep(_))) => {
-            fail(exit::USAGE, &error)
+            Command::PreviewMail { name, text } => preview_mail(&settings, &name, text)?,
+            Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await?,
         }
-        Err(error) => fail(exit::UNAVAILABLE, &error),
-    }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
-/// Returns whether a setting can never be used.
-fn is_bad_setting(error: &anyhow::Error) -> bool {
-    use examhall_queue::{
-        Error::{BadQueueName, NeedsHashTag},
-        RedisError,
-    };
-    matches!(error.downcast_ref(), Some(BadQueueName { .. } | NeedsHashTag { .. }))
-        || error.chain().any(|cause| cause.downcast_ref().is_some_and(RedisError::is_bad_url))
-        || matches!(error.downcast_ref(), Some(examhall_store::Error::BadUrl))
-}
-
-async fn serve(settings: ApiSettings) -> anyhow::Result<()> {
+async fn serve(settings: ApiSettings) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::install();
     Application::start(settings, metrics).await?.run(stop).await?;
@@ -188,10 +164,10 @@ async fn serve(settings: ApiSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn migrate(settings: &ApiSettings, to: Option<&str>, dry_run: bool, status: bool) -> anyhow::Result<()> {
+async fn migrate(settings: &ApiSettings, to: Option<&str>, dry_run: bool, status: bool) -> Result<(), StartError> {
     let store = connect(settings).await?;
     if status {
-        return print_status(&store).await;
+        return Ok(print_status(&store).await?);
     }
     if dry_run {
         return print_plan(&store, to).await;
@@ -200,7 +176,7 @@ async fn migrate(settings: &ApiSettings, to: Option<&str>, dry_run: bool, status
         None => store.migrate().await,
         Some(step) => store.migrate_to(step).await,
     };
-    done.context("the database cannot be migrated")?;
+    done.map_err(not_migrated)?;
     tracing::info!("Database migrated");
     Ok(())
 }
@@ -218,9 +194,9 @@ async fn print_status(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn print_plan(store: &Store, to: Option<&str>) -> anyhow::Result<()> {
+async fn print_plan(store: &Store, to: Option<&str>) -> Result<(), StartError> {
     let mut out = std::io::stdout().lock();
-    for one in store.plan(to).await.context("the database cannot be migrated")? {
+    for one in store.plan(to).await.map_err(not_migrated)? {
         match one {
             MigrationMove::Up(name) => writeln!(out, "apply      {}", terminal::line(&name))?,
             MigrationMove::Down(name) => writeln!(out, "take back  {}", terminal::line(&name))?,
@@ -229,12 +205,19 @@ async fn print_plan(store: &Store, to: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn connect(settings: &ApiSettings) -> anyhow::Result<Store> {
-    Store::connect(settings.database_url.expose_secret()).await.context("DATABASE_URL")
+/// Tells a step that does not exist from a database that refuses.
+fn not_migrated(error: examhall_store::Error) -> StartError {
+    let is_unknown = matches!(error, examhall_store::Error::UnknownStep(_));
+    let error = anyhow::Error::from(error).context("the database cannot be migrated");
+    if is_unknown { StartError::Usage(error) } else { StartError::Unavailable(error) }
+}
+
+async fn connect(settings: &ApiSettings) -> Result<Store, StartError> {
+    Store::connect(settings.database_url.expose_secret()).await.map_err(unusable_database)
 }
 
 /// Connects to a database whose tables are what this version needs afterwards.
-async fn connect_migrated(settings: &ApiSettings) -> anyhow::Result<Store> {
+async fn connect_migrated(settings: &ApiSettings) -> Result<Store, StartError> {
     let store = connect(settings).await?;
     store.migrate().await.context("the database cannot be migrated")?;
     Ok(store)
@@ -246,7 +229,7 @@ async fn create_user(
     role: Role,
     name: Option<String>,
     password_stdin: bool,
-) -> anyhow::Result<()> {
+) -> Result<(), StartError> {
     let name = name.unwrap_or_else(|| email.as_str().to_owned());
     let password = if password_stdin {
         let mut line = String::new();
@@ -255,12 +238,12 @@ async fn create_user(
     } else {
         SecretToken::random().as_str()[..20].to_owned()
     };
-    check_password(&password, email.as_str(), &name).map_err(|error| anyhow::anyhow!("the password {error}"))?;
+    check_password(&password, email.as_str(), &name).map_err(|error| anyhow!("the password {error}"))?;
     let store = connect_migrated(settings).await?;
     let hash = Passwords::new()?
         .hash(Ipv4Addr::LOCALHOST.into(), password.clone())
         .await
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
+        .map_err(|error| anyhow!("{error}"))?;
     let account = NewAccount { email, name, password_hash: hash, role, verified: true };
     let ids = store.accounts.create(&[account], now()).await.context("the account was not made")?;
     let mut out = std::io::stdout().lock();
@@ -298,7 +281,7 @@ fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Resul
     Ok(())
 }
 
-async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> anyhow::Result<()> {
+async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json: bool) -> Result<(), StartError> {
     let store = connect_migrated(settings).await?;
     let seeded = seed::seed(&store, questions, students).await?;
     let mut out = std::io::stdout().lock();
@@ -313,9 +296,4 @@ async fn print_seed(settings: &ApiSettings, questions: u32, students: u32, json:
         writeln!(out, "password {}", seeded.password)?;
     }
     Ok(())
-}
-
-fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "api: {}", terminal::line(&format!("{error:#}"))); // nobody is left to tell where stderr is gone
-    ExitCode::from(code)
 }

@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
-use examhall_boot::{health::Health, settings::ApiSettings};
+use anyhow::{Context, anyhow};
+use examhall_boot::{
+    health::Health,
+    settings::ApiSettings,
+    start::{StartError, await_dependency},
+};
 use examhall_cache::Cache;
 use examhall_core::EmailJob;
 use examhall_queue::Queue;
@@ -15,61 +19,53 @@ use crate::{check, state::State};
 
 /// How often each dependency is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the start waits for Redis before it goes on without.
-const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Waits a little for Redis; where it is away, its two lines are logged once it has come.
 ///
 /// # Errors
 /// Where it is there and the queue's keys cannot be.
-pub(crate) async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), examhall_queue::Error> {
+pub(crate) async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<(), StartError> {
     let cached = async move {
         if cache.ready().await.is_ok() {
             tracing::info!("Redis initialized");
         }
         Ok(())
     };
-    let queued = async move {
-        match queue.initialize().await {
-            Err(error @ examhall_queue::Error::NeedsHashTag { .. }) => {
-                tracing::error!(%error, "QUEUE_PREFIX");
-                return Err(error);
-            }
-            Err(error) => tracing::warn!(%error, "The queue's Redis could not be looked at"),
-            Ok(()) => {}
-        }
-        Ok(())
-    };
     let connected = async move {
-        tokio::try_join!(cached, queued)?;
+        tokio::try_join!(cached, queue.initialize())?;
         tracing::info!("Email queue initialized");
         Ok(())
     };
-    let mut connecting = tokio::spawn(connected);
-    let Ok(looked_at) = tokio::time::timeout(REDIS_TIMEOUT, &mut connecting).await else {
-        tracing::warn!("Redis unavailable, retrying");
-        return Ok(());
-    };
-    looked_at.unwrap_or(Ok(())) // it ends with the runtime only
+    await_dependency("Redis", connected)
+        .await
+        .map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))
 }
 
 /// Connects to the database, and brings its tables up to date if the settings say so.
 ///
 /// # Errors
 /// Returns an error if it does not answer, or if its tables are older and may not be migrated.
-pub(crate) async fn open_store(settings: &ApiSettings) -> anyhow::Result<Store> {
+pub(crate) async fn open_store(settings: &ApiSettings) -> Result<Store, StartError> {
     let (url, connections) = (settings.database_url.expose_secret(), settings.database_connections);
     if check::is_sqlite_in_production(settings) {
         tracing::warn!(reason = check::SQLITE_IN_PRODUCTION, "The database is SQLite in production");
     }
-    let store = Store::connect_with(url, connections).await.context("DATABASE_URL")?;
+    let store = Store::connect_with(url, connections).await.map_err(unusable_database)?;
     if settings.database_auto_migrate {
         store.migrate().await.context("the database cannot be migrated")?;
     } else if !store.is_migrated().await.context("DATABASE_URL")? {
-        anyhow::bail!("the database's tables are older than this version: run `api migrate`");
+        return Err(anyhow!("the database's tables are older than this version: run `api migrate`").into());
     }
     tracing::info!("Database connected & synced");
     Ok(store)
+}
+
+/// Tells a URL that can never be used from a database that is down.
+pub(crate) fn unusable_database(error: examhall_store::Error) -> StartError {
+    match error {
+        examhall_store::Error::BadUrl => StartError::setting("DATABASE_URL", error),
+        error => StartError::Unavailable(anyhow::Error::from(error).context("DATABASE_URL")),
+    }
 }
 
 /// Probes Redis and the database until `stop`.

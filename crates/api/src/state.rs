@@ -1,9 +1,6 @@
 //! What all requests share.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use actix_web::web::Bytes;
 use examhall_cache::Cache;
@@ -57,6 +54,5 @@ impl State {
 
 /// The only clock of this crate.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }

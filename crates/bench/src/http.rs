@@ -9,6 +9,7 @@ use examhall_api::Application;
 use examhall_boot::{
     metrics::Metrics,
     settings::{ApiSettings, Values},
+    start::StartError,
 };
 use examhall_testkit::{Process, World};
 use serde_json::{Value, json};
@@ -44,7 +45,8 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let routes = move |app: &mut web::ServiceConfig| {
         app.route("/hello", web::get().to(hello.clone()));
     };
-    let app = Application::start(checked, Metrics::install()).await?.with_routes(routes);
+    let app =
+        Application::start(checked, Metrics::install()).await.map_err(StartError::into_error)?.with_routes(routes);
     let address = app.address()?;
     let running = tokio::spawn(app.run(stop.clone()));
 

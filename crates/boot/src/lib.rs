@@ -1,7 +1,7 @@
 //! Start, monitoring and shutdown of both Examhall binaries.
 //!
 //! ```text
-//!   start    command line -> settings -> logging -> metrics
+//!   start    command line -> settings -> logs -> traces -> TLS -> tokio: the same steps for both
 //!   check    what an operator tries first: names, ports, clocks, disks; each binary adds its own checks
 //!   run      health: last answer of each dependency   ops: /healthz /readyz /metrics on a separate port
 //!            liveness: heartbeats of the loops       supervisor: notifies systemd of start, stop, liveness
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod ops;
 pub mod settings;
 pub mod shutdown;
+pub mod start;
 pub mod supervisor;
 pub mod terminal;
 pub mod traces;

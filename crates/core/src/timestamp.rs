@@ -1,6 +1,6 @@
 //! Timestamps in milliseconds.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -53,6 +53,13 @@ impl Timestamp {
     pub const MIN_TEXT: Self = Self(-62_167_219_200_000);
     /// The last moment that has a text, 9999-12-31T23:59:59.999Z.
     pub const MAX_TEXT: Self = Self(253_402_300_799_999);
+}
+
+/// The time of the system's clock, whole milliseconds; 1970-01-01 for a clock that is before it.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(0).plus(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
 }
 
 impl std::str::FromStr for Timestamp {

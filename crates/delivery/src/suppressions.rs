@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
+use examhall_core::Timestamp;
 use examhall_redis::{Connection, Route};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +70,8 @@ impl Suppressions {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis does not answer.
     pub async fn add(&self, address: &str, reason: &str) -> Result<bool, Error> {
-        let stored = serde_json::to_string(&Stored { reason: reason.to_owned(), since: now_ms() })?;
+        let since = Timestamp::from(SystemTime::now()).as_millis();
+        let stored = serde_json::to_string(&Stored { reason: reason.to_owned(), since })?;
         let args = vec![self.key.as_str().into(), address.into(), stored.into()];
         let added: i64 = self.connection.command("HSETNX", self.route(), args).await?;
         Ok(added == 1)
@@ -123,9 +125,4 @@ fn read(address: &str, text: &str) -> Suppression {
     let unknown = Stored { reason: "unknown".to_owned(), since: 0 };
     let Stored { reason, since } = serde_json::from_str(text).unwrap_or(unknown);
     Suppression { address: address.to_owned(), reason, since }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

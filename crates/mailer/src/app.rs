@@ -9,6 +9,7 @@ use examhall_boot::{
     metrics::Metrics,
     ops::Ops,
     settings::{DkimSettings, MailerSettings},
+    start::{StartError, await_dependency},
     supervisor,
 };
 use examhall_core::EmailJob;
@@ -30,8 +31,6 @@ use crate::{
     suppressions::Suppressions,
 };
 
-/// Time that the start waits for Redis before it continues without.
-const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval at which Redis is checked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Time without a reply of Redis after which it is pinged.
@@ -89,8 +88,8 @@ impl Mailer {
     ///
     /// # Errors
     /// Returns an error if a setting is invalid.
-    pub async fn connect(settings: MailerSettings) -> anyhow::Result<Self> {
-        let mailer = Self::new(settings)?;
+    pub async fn connect(settings: MailerSettings) -> Result<Self, StartError> {
+        let mailer = Self::new(settings).map_err(StartError::Setting)?;
         mailer.await_redis().await?;
         Ok(mailer)
     }
@@ -99,27 +98,19 @@ impl Mailer {
     ///
     /// # Errors
     /// Returns an error if Redis is a cluster and the queue's prefix has no hash tag.
-    pub(crate) async fn await_redis(&self) -> anyhow::Result<()> {
+    pub(crate) async fn await_redis(&self) -> Result<(), StartError> {
         let queue = self.queue.clone();
-        let mut connecting = tokio::spawn(async move {
+        let connected = async move {
             if queue.connection().ready().await.is_ok() {
                 tracing::info!("Redis initialized");
             }
-            match queue.initialize().await {
-                Ok(()) => tracing::info!("Email queue initialized"),
-                Err(error @ examhall_queue::Error::NeedsHashTag { .. }) => {
-                    tracing::error!(%error, "QUEUE_PREFIX");
-                    return Err(error);
-                }
-                Err(error) => tracing::warn!(%error, "Redis could not be looked at"),
-            }
+            queue.initialize().await?;
+            tracing::info!("Email queue initialized");
             Ok(())
-        });
-        let Ok(looked_at) = tokio::time::timeout(REDIS_TIMEOUT, &mut connecting).await else {
-            tracing::warn!("Redis unavailable, retrying");
-            return Ok(());
         };
-        looked_at?.context("QUEUE_PREFIX")
+        await_dependency("Redis", connected)
+            .await
+            .map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))
     }
 
     /// Returns the number of mails that are due.

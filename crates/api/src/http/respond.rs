@@ -215,14 +215,16 @@ const fn status(source: Source) -> &'static str {
     }
 }
 
-/// By the weak comparison (RFC 9110, section 8.8.3.2): a proxy that compresses on its own makes our tags weak.
+/// By the weak comparison (RFC 9110, section 8.8.3.2): a proxy that compresses on its own makes our tags weak. Read in
+/// place: actix's `IfNoneMatch` makes a string of each tag, on every cached read.
 fn knows(headers: &HeaderMap, etag: &str) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// Whether gzip is named in `Accept-Encoding`, and not with `q=0` (RFC 9110, section 12.5.3).
+/// Whether gzip is named in `Accept-Encoding`, and not with `q=0` (RFC 9110, section 12.5.3). Actix's `AcceptEncoding` does
+/// not know `x-gzip`, which means the same (section 8.4.1.3), and allocates.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
     let (mut named, mut any) = (None, None);

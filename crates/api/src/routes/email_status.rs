@@ -93,5 +93,5 @@ impl EmailStatus {
 
 /// A moment that the queue names, where it names one that can be shown.
 pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
-    ms.filter(|ms| (0..253_402_300_800_000).contains(ms)).map(Timestamp::from_millis)
+    ms.map(Timestamp::from_millis).filter(|at| (Timestamp::from_millis(0)..=Timestamp::MAX_TEXT).contains(at))
 }

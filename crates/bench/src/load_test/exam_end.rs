@@ -1,8 +1,7 @@
 //! The last seconds of an exam: everybody submits, or saves what they have just changed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_core::{Answer, AnswerValue, AttemptId, ExamId, Question, QuestionKind, Timestamp, UserId};
 use examhall_store::Store;
@@ -89,7 +88,7 @@ impl Sitting {
         let store = Store::connect(&system.world.database.url()).await?;
         let answers: Vec<_> = store.questions.paper(exam).await?.value.questions.iter().map(answer).collect();
         crate::progress("Beginning their attempts, with an answer to each question ...");
-        let now = now()?;
+        let now = Timestamp::from(SystemTime::now());
         let attempts: Vec<AttemptId> = stream::iter(&ids)
             .map(async |student| {
                 let (_, attempt) = store.attempts.start(exam, *student, now).await?;
@@ -139,9 +138,4 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
-}
-
-pub(super) fn now() -> anyhow::Result<Timestamp> {
-    let since = std::time::UNIX_EPOCH.elapsed().context("the clock is before 1970")?;
-    Ok(Timestamp::from_millis(since.as_millis().try_into()?))
 }

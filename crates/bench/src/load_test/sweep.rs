@@ -1,13 +1,12 @@
 //! Attempts that students left open at the end of an exam, handed in by the sweeper of one process, and then of three.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use examhall_core::{ExamId, UserId};
+use examhall_core::{ExamId, Timestamp, UserId};
 use examhall_store::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    exam_end::now,
     report::Report,
     system::{System, TIMEOUT},
 };
@@ -33,7 +32,7 @@ async fn hand_in(system: &System, processes: usize, students: u32, questions: u3
     let exam: ExamId = serde_json::from_value(seeded["examId"].clone())?;
     let ids: Vec<UserId> = serde_json::from_value(seeded["studentIds"].clone())?;
     let store = Store::connect(&system.world.database.url()).await?;
-    let then = now()?.minus(AGO);
+    let then = Timestamp::from(SystemTime::now()).minus(AGO);
     system.freeze_apis();
     let begun: Result<Vec<_>, _> = stream::iter(&ids)
         .map(async |student| store.attempts.start(exam, *student, then).await)

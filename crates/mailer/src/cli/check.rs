@@ -7,7 +7,7 @@ use examhall_boot::exit;
 use examhall_core::{EmailAddress, EmailJob};
 use serde_json::json;
 
-use super::output::{answer, answer_json, fail};
+use super::output::{answer, answer_json};
 use crate::{app::Mailer, checks::TestDelivery};
 
 #[derive(Debug, Args)]
@@ -49,18 +49,14 @@ pub(super) async fn send_test(mailer: Mailer, args: &SendTestArgs) -> anyhow::Re
         text: Some("This mail was sent to test whether mails arrive. They do.".to_owned()),
         ..EmailJob::default()
     };
-    match mailer.send_directly(&job).await {
-        Ok(TestDelivery { message_id, provider, response }) => {
-            if args.json {
-                let answered = json!({"messageId": message_id, "provider": provider, "response": response});
-                answer_json(&answered.to_string())?;
-            } else {
-                answer(&format!("{provider} accepted {message_id}: {response}"))?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(fail(exit::UNAVAILABLE, &error)),
+    let TestDelivery { message_id, provider, response } = mailer.send_directly(&job).await?;
+    if args.json {
+        let answered = json!({"messageId": message_id, "provider": provider, "response": response});
+        answer_json(&answered.to_string())?;
+    } else {
+        answer(&format!("{provider} accepted {message_id}: {response}"))?;
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn address(text: &str) -> Result<EmailAddress, String> {

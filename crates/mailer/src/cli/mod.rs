@@ -11,14 +11,13 @@ use std::{io::Write, process::ExitCode};
 use clap::{Parser, Subcommand};
 use examhall_boot::{
     check::list,
-    exit,
-    logging::{self, Output},
-    settings::{MailerSettings, SettingsArgs, Values},
+    logging::Output,
+    settings::{MailerSettings, SettingsArgs},
     shutdown,
-    traces::Traces,
+    start::{self, StartError},
 };
+use tokio::runtime::Builder;
 
-use self::output::fail;
 use crate::{app::Mailer, checks};
 
 /// Examhall's mail worker.
@@ -69,52 +68,35 @@ enum Command {
 
 /// Runs the command; returns its exit code.
 pub fn run(args: &Args) -> ExitCode {
+    start(args).unwrap_or_else(|error| error.report("mailer"))
+}
+
+fn start(args: &Args) -> Result<ExitCode, StartError> {
     if args.once && args.command.is_some() {
-        return fail(exit::USAGE, &anyhow::anyhow!("--once stands alone: `mailer --once`"));
+        return Err(StartError::Usage(anyhow::anyhow!("--once stands alone: `mailer --once`")));
     }
     if let Some(Command::Check(check::CheckArgs { list: true, .. })) = &args.command {
         let _ = write!(std::io::stdout(), "{}", list(checks::all())); // stdout may be closed
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
-    let settings = match Values::load(&args.settings).and_then(|values| MailerSettings::checked(&values)) {
-        Ok(settings) => settings,
-        Err(error) => return fail(exit::CONFIG, &error.into()),
-    };
+    let settings: MailerSettings = start::settings(&args.settings)?;
     let serves = !args.once && matches!(args.command, None | Some(Command::Run));
-    logging::init(&settings.log, if serves { Output::Stdout } else { Output::Stderr });
-    let _traces = match Traces::start(settings.collector.as_ref(), "examhall-mailer") {
-        Ok(traces) => traces,
-        Err(error) => return fail(exit::CONFIG, &anyhow::Error::from(error).context("OTEL_EXPORTER_OTLP_ENDPOINT")),
-    };
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("A TLS provider was installed before");
-    }
+    let output = if serves { Output::Stdout } else { Output::Stderr };
     // One thread: the work is I/O, and waking another thread costs more than the work it would do.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(exit::UNAVAILABLE, &error.into()),
-    };
-    runtime.block_on(async {
-        let mailer = match Mailer::new(settings) {
-            Ok(mailer) => mailer,
-            Err(error) => return fail(exit::CONFIG, &error),
-        };
-        let done = match &args.command {
+    start::run(settings, output, Builder::new_current_thread(), |settings| async move {
+        let mailer = Mailer::new(settings).map_err(StartError::Setting)?;
+        match &args.command {
             _ if args.once => once::run(mailer, &args.drain).await,
             None | Some(Command::Run) => serve(mailer).await,
-            Some(Command::Check(command)) => check::check(mailer, command).await,
-            Some(Command::SendTest(command)) => check::send_test(mailer, command).await,
+            Some(Command::Check(command)) => Ok(check::check(mailer, command).await?),
+            Some(Command::SendTest(command)) => Ok(check::send_test(mailer, command).await?),
             Some(Command::Queue(command)) => queue::run(&mailer, command).await,
             Some(Command::Suppressions(command)) => suppressions::run(&mailer, command).await,
-        };
-        done.unwrap_or_else(|error| match error.downcast_ref() {
-            Some(examhall_queue::Error::NeedsHashTag { .. }) => fail(exit::CONFIG, &error),
-            _ => fail(exit::UNAVAILABLE, &error),
-        })
+        }
     })
 }
 
-async fn serve(mailer: Mailer) -> anyhow::Result<ExitCode> {
+async fn serve(mailer: Mailer) -> Result<ExitCode, StartError> {
     let stop = shutdown::on_signal()?;
     mailer.await_redis().await?;
     mailer.run(stop).await?;

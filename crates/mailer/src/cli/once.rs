@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use examhall_boot::{exit, shutdown};
+use examhall_boot::{exit, shutdown, start::StartError};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub(super) struct DrainArgs {
     json: bool,
 }
 
-pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mailer: Mailer, args: &DrainArgs) -> Result<ExitCode, StartError> {
     let stop = shutdown::on_signal()?;
     mailer.await_redis().await?;
     let options = DrainOptions { limit: args.limit, max_time: args.max_time, dry_run: args.dry_run };

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
+use examhall_boot::start::StartError;
 use examhall_core::{Priority, Timestamp};
 use examhall_queue::{Attempts, Error, JobRecord, ListOrder, Queue, State};
 use serde_json::{Value, json};
@@ -124,7 +125,7 @@ struct Answer {
     json: Value,
 }
 
-pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mailer: &Mailer, command: &Command) -> Result<ExitCode, StartError> {
     mailer.await_redis().await?;
     match carry_out(mailer, command).await {
         Ok(found) if form(command).json => answer_json(&found.json.to_string())?,
@@ -132,7 +133,7 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
         Err(error) => match error.downcast_ref() {
             Some(Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_)) => return Ok(fail(1, &error)),
-            _ => return Err(error),
+            _ => return Err(error.into()),
         },
     }
     Ok(ExitCode::SUCCESS)

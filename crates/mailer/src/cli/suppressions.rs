@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use examhall_boot::exit;
+use examhall_boot::start::StartError;
 use examhall_core::{EmailAddress, Timestamp};
 use serde_json::json;
 
-use super::output::{answer, answer_json, fail};
+use super::output::{answer, answer_json};
 use crate::{app::Mailer, suppressions::canonical};
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mailer: &Mailer, command: &Command) -> Result<ExitCode, StartError> {
     mailer.await_redis().await?;
     let list = mailer.handler.suppressions.list();
     match command {
@@ -60,7 +60,7 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> anyhow::Result<Ex
         Command::Add { address, reason, json } => {
             let address = match EmailAddress::parse(address) {
                 Ok(address) => canonical(address.as_str()),
-                Err(error) => return Ok(fail(exit::USAGE, &error.into())),
+                Err(error) => return Err(StartError::Usage(error.into())),
             };
             let added = list.add(&address, reason).await?;
             print(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;

@@ -49,11 +49,11 @@ pub struct ConnectedWorker {
 
 impl<T> Queue<T> {
     /// Waits until Redis is connected, without a timeout, and checks the server; logs a warning for each
-    /// [`ServerWarning`].
+    /// [`ServerWarning`], and if the server rejects the check.
     ///
     /// # Errors
     /// Returns [`Error::NeedsHashTag`] as [`check_server`](Self::check_server), or [`Error::Redis`] if the connection was
-    /// closed or the server rejects the check.
+    /// closed.
     pub async fn initialize(&self) -> Result<(), Error> {
         loop {
             self.connection().ready().await?;
@@ -68,7 +68,11 @@ impl<T> Queue<T> {
                     tracing::debug!(%error, "Redis went away during the check of the server");
                     tokio::time::sleep(BACKOFF).await;
                 }
-                Err(error) => return Err(error),
+                Err(error @ Error::NeedsHashTag { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "Redis could not be checked");
+                    return Ok(());
+                }
             }
         }
     }
