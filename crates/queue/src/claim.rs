@@ -184,6 +184,10 @@ impl Claim {
         }
     }
 
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.state.client.as_ref()
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.state.lease.id
     }

@@ -13,10 +13,18 @@ pub(crate) enum Code {
     LockMissing = -2,
     /// The job is not in the state that the script needs.
     WrongState = -3,
+    /// The job waits for its children.
+    PendingChildren = -4,
+    /// There is no such parent.
+    ParentMissing = -5,
     /// Another worker has the lock.
     LockMismatch = -6,
-    /// Only BullMQ can handle the job.
+    /// The job is a child of another parent.
+    OtherParent = -7,
+    /// The job is the one to come of a scheduler.
     Foreign = -8,
+    /// Children of the job have failed, and it fails with them.
+    FailedChildren = -9,
     /// The id of a scheduler's next job is in use.
     Taken = -10,
     NotPaused = -20,
@@ -27,14 +35,18 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::Done,
         Self::More,
         Self::NotFound,
         Self::LockMissing,
         Self::WrongState,
+        Self::PendingChildren,
+        Self::ParentMissing,
         Self::LockMismatch,
+        Self::OtherParent,
         Self::Foreign,
+        Self::FailedChildren,
         Self::Taken,
         Self::NotPaused,
         Self::NotIdle,
@@ -51,7 +63,9 @@ impl Code {
             Self::NotFound => Err(Error::NotFound(id)),
             Self::LockMissing => Err(Error::LockMissing(id)),
             Self::WrongState => Err(Error::NotActive(id)),
+            Self::PendingChildren => Err(Error::PendingChildren(id)),
             Self::LockMismatch => Err(Error::LockMismatch(id)),
+            Self::FailedChildren => Err(Error::FailedChildren(id)),
             Self::BadKey => Err(Error::BadKey(id)),
             _ => Err(Error::UnexpectedAnswer("a code that no end of a run has")),
         }
@@ -86,6 +100,6 @@ mod tests {
     #[test]
     fn unknown_codes_are_errors() {
         assert_eq!(Code::try_from(-3).ok(), Some(Code::WrongState));
-        assert!(Code::try_from(-4).is_err());
+        assert!(Code::try_from(-12).is_err());
     }
 }

@@ -101,6 +101,24 @@ pub enum Error {
     /// The job is locked but in another state than active (BullMQ's code -3). For the caller.
     #[error("job {0:?} is not active")]
     NotActive(String),
+    /// The job has children that have not ended, so it does not complete (BullMQ's code -4). For the caller.
+    #[error("job {0:?} has pending children")]
+    PendingChildren(String),
+    /// A child has failed that fails the job too, so it neither completes nor waits (BullMQ's code -9). For the caller.
+    #[error("at least one child of job {0:?} has failed")]
+    FailedChildren(String),
+    /// A child of the job is active; nothing was removed. For the caller.
+    #[error("job {0:?} has an active child")]
+    ActiveChild(String),
+    /// There is no parent with this key; nothing was written (BullMQ's code -5). For the caller.
+    #[error("there is no parent {0:?}")]
+    ParentMissing(String),
+    /// The job is a child of another parent that exists; nothing was written (BullMQ's code -7). For the caller.
+    #[error("job {0:?} is a child of another parent")]
+    OtherParent(String),
+    /// A flow cannot be added; nothing was written. For the caller.
+    #[error("the flow cannot be added: {0}")]
+    BadFlow(String),
     /// The job has not ended within the timeout. For the caller.
     #[error("job {0:?} has not ended yet")]
     NotEnded(String),
@@ -111,8 +129,8 @@ pub enum Error {
     /// -11). For the caller.
     #[error("the next jobs of the scheduler {0:?} are stored already")]
     ScheduleTaken(String),
-    /// The job is part of a flow, or the one to come of a scheduler; nothing was changed. For the caller.
-    #[error("job {0:?} is the next of a scheduler, or belongs to a flow, which only BullMQ itself can change")]
+    /// The job is the one to come of a scheduler, which would end without it; nothing was changed. For the caller.
+    #[error("job {0:?} is the next of a scheduler: remove the scheduler")]
     Foreign(String),
     /// The queue is not paused or has active jobs, and so is not obliterated. For the caller.
     #[error("{0}")]

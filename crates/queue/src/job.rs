@@ -6,7 +6,7 @@ use examhall_redis::{Value as RedisValue, convert};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Claim, Error, JobOptions, schedulers::advance::Scheduled};
+use crate::{Claim, Error, JobKey, JobOptions, schedulers::advance::Scheduled};
 
 /// Longest data of a job that a worker reads, in bytes.
 pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
@@ -43,6 +43,8 @@ pub struct Job<T> {
     pub failed_reason: Option<String>,
     /// Traces of failed runs that are still stored, oldest first.
     pub stacktrace: Vec<String>,
+    /// The job that waits for it, if it is a child.
+    pub parent: Option<JobKey>,
     /// The worker's lease on it.
     pub claim: Claim,
 }
@@ -65,6 +67,7 @@ impl<T> Job<T> {
             progress: self.progress,
             failed_reason: self.failed_reason,
             stacktrace: self.stacktrace,
+            parent: self.parent,
             claim: self.claim,
         }
     }
@@ -82,7 +85,7 @@ pub(crate) struct TakenJob {
 
 /// Why a job cannot be run.
 pub(crate) enum Unfit {
-    /// Its data has another type, or it belongs to a scheduler or flow.
+    /// Its data has another type.
     Rejected(String),
     /// Its hash is broken: no reader can parse it until `data` and `opts` (JSON) replace what it holds.
     Poisoned { reason: String, data: Option<String>, opts: String },
@@ -127,6 +130,11 @@ impl TakenJob {
         Ok(opts.map_or_else(JobOptions::default, |opts: Value| JobOptions::from_json(&opts)))
     }
 
+    /// Returns whether it is a child of a flow.
+    pub(crate) fn is_child(&self) -> bool {
+        self.field("parentKey").is_some()
+    }
+
     /// Returns what its scheduler needs, if it has one.
     pub(crate) fn scheduled(&self) -> Option<Scheduled> {
         let scheduler = Some(self.text("rjk")).filter(|scheduler| !scheduler.is_empty())?;
@@ -152,10 +160,6 @@ impl TakenJob {
             let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
             return Err(self.poisoned(&reason, None));
         }
-        if self.field("parentKey").is_some() {
-            let reason = "the job belongs to a flow: only BullMQ's own workers can run it";
-            return Err(Unfit::Rejected(reason.to_owned()));
-        }
         let data = self.field("data").unwrap_or(b"{}");
         let data = read(data).map_err(|error| self.unreadable(data, &error))?;
         let options =
@@ -175,6 +179,7 @@ impl TakenJob {
             progress: self.json("progress"),
             failed_reason: self.field("failedReason").map(|reason| String::from_utf8_lossy(reason).into_owned()),
             stacktrace: self.stacktrace(),
+            parent: self.json("parent").and_then(|parent| JobKey::from_json(&parent)),
             claim,
         })
     }

@@ -45,8 +45,18 @@ impl Keys {
 
     /// Returns whether all keys of the queue are in one slot of a cluster.
     pub(crate) fn has_hash_tag(&self) -> bool {
-        let tag = self.base.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-        tag.is_some_and(|(tag, _)| !tag.is_empty())
+        self.hash_tag().is_some()
+    }
+
+    /// Returns the part of the queue's keys that decides about their slot in a cluster, if not each key has its own.
+    pub(crate) fn hash_tag(&self) -> Option<&str> {
+        Self::hash_tag_of(&self.base)
+    }
+
+    /// Returns the part of a key in braces that decides about its slot.
+    pub(crate) fn hash_tag_of(key: &str) -> Option<&str> {
+        let (tag, _) = key.split_once('{')?.1.split_once('}')?;
+        (!tag.is_empty()).then_some(tag)
     }
 
     /// The key `<prefix>:<queue>:<name>`; scripts get the one of `meta` and derive the others from it.

@@ -113,7 +113,7 @@
 //!   connection, not after lock and stalled interval. A frozen worker keeps its jobs until their locks expire.
 //! - Broken jobs (no JSON, more than 8 MB) fail with a reason, and dashboards can show them.
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
-//! - Flows need BullMQ's own workers: their jobs fail here with a reason that says so.
+//! - A flow is added whole or not at all, also if one of its jobs is a child of another parent.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -127,6 +127,7 @@ mod clock;
 mod code;
 mod error;
 mod events;
+mod flows;
 mod hooks;
 mod job;
 mod job_id;
@@ -149,6 +150,7 @@ pub use claim::Claim;
 pub use error::{Error, PayloadError};
 pub use events::{Event, Events, Position};
 pub use examhall_redis::{Connection, ConnectionOptions, Error as RedisError, fred};
+pub use flows::{AddedFlow, ChildFailure, Dependencies, DependencyCounts, FlowJob, FlowProducer, JobKey};
 pub use hooks::WorkerEvent;
 pub use job::Job;
 pub use job_id::JobId;

@@ -52,6 +52,9 @@ pub enum Outcome {
     RateLimited(Duration),
     /// The job is delayed for this time and loses no attempt.
     Snoozed(Duration),
+    /// The job waits for its children, such as those that its handler has added, and then runs again; it loses no attempt.
+    /// It runs again at once if it has none to wait for, and fails if one that fails it has failed.
+    WaitingChildren,
     /// The run was not finished: the job is ready for any worker and loses no attempt.
     Released,
 }

@@ -36,7 +36,7 @@ macro_rules! source {
 macro_rules! transition {
     ($name:ident = $($part:tt)+) => {
         script!(
-            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "transitions" $($part)+
+            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "flow_lib" "transitions" $($part)+
         );
     };
 }
@@ -46,6 +46,7 @@ script!(
     ADD_DEDUPLICATED = "head" "settings" "lib" "exists_lib" "job_lib" ["delay_lib" "add_delay"] ("add" "add")
         "add_deduplicated"
 );
+transition!(ADD_FLOW = "add_flow");
 transition!(ADVANCE_SCHEDULER = "schedule_lib" "advance_scheduler");
 transition!(CHANGE_DELAY = "change_delay");
 transition!(CHANGE_PRIORITY = "change_priority");
@@ -68,7 +69,7 @@ transition!(PAUSE = "pause");
 script!(
     with TIMEOUT_WITH_DATA,
     POLL = "head" "codes" "settings" "job_lib" "read_lib" "poll_head"
-        ["lib" "delay_lib" "dedup_lib" "place" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
+        ["lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
         "poll_report" "poll_take"
 );
 script!(PROGRESS = "head" "codes" "settings" "lib" "progress");
@@ -80,6 +81,7 @@ script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
 transition!(RECOVER = "recover");
 transition!(REMOVE = "remove");
 transition!(REMOVE_SCHEDULER = "remove_scheduler");
+transition!(REMOVE_UNPROCESSED_CHILDREN = "remove_unprocessed_children");
 script!(REPLACE_DATA = "head" "replace_data");
 transition!(RESUME = "resume");
 transition!(RETRY = "retry");

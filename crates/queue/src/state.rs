@@ -15,6 +15,9 @@ pub enum State {
     Prioritized,
     /// Due later.
     Delayed,
+    /// Waits for its children.
+    #[serde(rename = "waiting-children")]
+    WaitingChildren,
     /// Run by a worker.
     Active,
     /// Done.
@@ -25,8 +28,15 @@ pub enum State {
 
 impl State {
     /// All states, in the order in which a job goes through them.
-    pub const ALL: &'static [Self] =
-        &[Self::Waiting, Self::Prioritized, Self::Delayed, Self::Active, Self::Completed, Self::Failed];
+    pub const ALL: &'static [Self] = &[
+        Self::Waiting,
+        Self::Prioritized,
+        Self::Delayed,
+        Self::WaitingChildren,
+        Self::Active,
+        Self::Completed,
+        Self::Failed,
+    ];
 
     /// BullMQ's word for the state.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +44,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Prioritized => "prioritized",
             Self::Delayed => "delayed",
+            Self::WaitingChildren => "waiting-children",
             Self::Active => "active",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -46,6 +57,7 @@ impl State {
             Self::Waiting => &["wait", "paused"],
             Self::Prioritized => &["prioritized"],
             Self::Delayed => &["delayed"],
+            Self::WaitingChildren => &["waiting-children"],
             Self::Active => &["active"],
             Self::Completed => &["completed"],
             Self::Failed => &["failed"],
@@ -84,7 +96,7 @@ impl fmt::Display for State {
 
 /// Error for a word that names no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a state is one of waiting, prioritized, delayed, active, completed, failed")]
+#[error("a state is one of waiting, prioritized, delayed, waiting-children, active, completed, failed")]
 pub struct UnknownState;
 
 impl std::str::FromStr for State {

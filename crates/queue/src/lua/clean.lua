@@ -1,4 +1,4 @@
--- Removes old jobs of one state. Jobs that workers have or that only BullMQ can handle stay.
+-- Removes old jobs of one state. Jobs that workers have or that schedulers have to come stay.
 -- KEYS[1] meta
 -- ARGV    name of the key, time up to which jobs are old (ms since 1970), number of jobs to remove, number to skip,
 --         number to read, '1' to write an event
@@ -16,9 +16,8 @@ end
 local removed = {}
 for _, id in ipairs(ids) do
   if #removed < most and age_of(id) <= before and redis.call('EXISTS', P .. id .. ':lock') == 0
-    and not is_next_of_scheduler(id) and not is_foreign(id) then
-    leave(id, place)
-    transitions.discard(id)
+    and not is_next_of_scheduler(id) and leave(id, place) then
+    transitions.discard(id, true)
     removed[#removed + 1] = id
   end
 end

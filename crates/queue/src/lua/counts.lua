@@ -5,6 +5,7 @@ return {
   redis.call('LLEN', P .. 'wait') + redis.call('LLEN', P .. 'paused'),
   redis.call('ZCARD', P .. 'prioritized'),
   redis.call('ZCARD', P .. 'delayed'),
+  redis.call('ZCARD', P .. 'waiting-children'),
   redis.call('LLEN', P .. 'active'),
   redis.call('ZCARD', P .. 'completed'),
   redis.call('ZCARD', P .. 'failed'),

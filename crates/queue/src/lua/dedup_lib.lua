@@ -8,3 +8,9 @@ local function free_deduplication_id(deduplication_id, id, is_removed)
   end
 end
 
+-- Frees the deduplication id of a job that is removed.
+local function free_deduplication_id_of(id)
+  local deduplication_id = redis.pcall('HGET', P .. id, 'deid')
+  if type(deduplication_id) == 'string' then free_deduplication_id(deduplication_id, id, true) end
+end
+

@@ -9,10 +9,10 @@ local function clear(place, is_list)
   local ids = redis.call(is_list and 'LRANGE' or 'ZRANGE', P .. place, 0, left - 1)
   for _, id in ipairs(ids) do
     redis.call('DEL', P .. id .. ':lock')
-    transitions.discard(id)
+    transitions.discard(id, true)
   end
   if is_list then redis.call('LTRIM', P .. place, #ids, -1)
-  elseif #ids > 0 then redis.call('ZREMRANGEBYRANK', P .. place, 0, #ids - 1) end
+  elseif #ids > 0 then redis.call('ZREM', P .. place, unpack(ids)) end
   left = left - #ids
 end
 for _, list in ipairs({'active', 'wait', 'paused'}) do

@@ -14,16 +14,38 @@ local function snooze(id, due)
   return exists
 end
 
+-- Keeps a finished job. One that is not kept is removed from those that its parent waits for.
+local function retain_child(run, set, limit, ...)
+  retain(run.id, set, limit, ...)
+  if run.parent and string.sub(limit, 1, 2) == '0 ' then lose_child(run.parent, P .. run.id) end
+end
+
 local function fail(run, limit, reason, stacktrace)
   if run.deduplication_id ~= '' then end_deduplication(run.deduplication_id, run.id) end
   redis.call('HDEL', P .. run.id, 'defa')
-  retain(run.id, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
+  if run.parent then fail_child(run.parent, P .. run.id, reason, poll.now) end
+  retain_child(run, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
   event('failed', 'jobId', run.id, 'failedReason', reason, 'prev', 'active')
   return true
 end
 
 -- They return whether there is such a job, or nil if a key has another type.
 local outcomes = {
+  -- returnvalue as JSON, `count age most`
+  child_completed = function(run, value, limit)
+    if run.deduplication_id ~= '' then end_deduplication(run.deduplication_id, run.id) end
+    if run.parent then complete_child(run.parent, P .. run.id, value, poll.now) end
+    retain_child(run, 'completed', limit, 'returnvalue', value, 'atm', run.made)
+    event('completed', 'jobId', run.id, 'returnvalue', value, 'prev', 'active')
+    return true
+  end,
+  -- A job without children to wait for runs again.
+  waiting_children = function(run)
+    if redis.call('SCARD', P .. run.id .. ':dependencies') == 0 then return put_back(run.id, 'first') end
+    if not try('ZADD', P .. 'waiting-children', integer(poll.now), run.id) then return end
+    event('waiting-children', 'jobId', run.id, 'prev', 'active')
+    return true
+  end,
   -- reason, stacktrace as JSON, `attempts count age most`
   failed = function(run, reason, stacktrace, spec)
     local attempts, limit = string.match(spec, '^(%S+) (.*)$')

@@ -80,8 +80,3 @@ local function is_next_of_scheduler(id)
   return at and id == 'repeat:' .. scheduler .. ':' .. string.format('%.0f', at)
 end
 
--- Returns whether only BullMQ can handle a job: it belongs to a flow.
-local function is_foreign(id)
-  return redis.call('HEXISTS', P .. id, 'parentKey') == 1 or redis.call('EXISTS', P .. id .. ':dependencies') == 1
-end
-

@@ -1,4 +1,4 @@
--- The reports.
+-- The reports. A job whose children have not ended cannot complete.
 -- Releases each job's lock and removes it from `active`, or sets a code that says why not; such a job is not changed.
 if poll.reports > 0 then
   local codes, keys, locks, released, unlocked = poll.codes, {}, {}, {}, {}
@@ -7,15 +7,21 @@ if poll.reports > 0 then
     locks[i] = keys[i] .. ':lock'
   end
   local all_exist = redis.call('EXISTS', unpack(keys)) == poll.reports
+  for i = 1, poll.reports do
+    keys[poll.reports + i], keys[i] = keys[i] .. ':unsuccessful', keys[i] .. ':dependencies'
+  end
+  if redis.call('EXISTS', unpack(keys)) > 0 then poll.seldom = lazily() end
+  local refusal = poll.seldom and poll.seldom.refusal
   locks[poll.reports + 1] = P .. 'limiter'
   local owners = redis.call('MGET', unpack(locks))
   poll.spent = owners[poll.reports + 1]
   for i = 1, poll.reports do
     local at = HEAD + (i - 1) * WIDTH
     local id, owner = ARGV[at + 1], owners[i]
-    if not all_exist and redis.call('EXISTS', keys[i]) == 0 then codes[i] = NOT_FOUND
+    if not all_exist and redis.call('EXISTS', P .. id) == 0 then codes[i] = NOT_FOUND
     elseif not owner then codes[i] = LOCK_MISSING
     elseif owner ~= ARGV[at + 2] then codes[i] = LOCK_MISMATCH
+    elseif refusal and refusal(id, ARGV[at + 3]) then codes[i] = refusal(id, ARGV[at + 3])
     elseif redis.call('LREM', P .. 'active', '-1', id) == 0 then codes[i] = WRONG_STATE
     else
       codes[i] = DONE

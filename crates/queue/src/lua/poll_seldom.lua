@@ -1,10 +1,18 @@
 -- What a poll seldom needs.
 local seldom = {end_deduplication = end_deduplication}
 
+-- Returns why a job cannot complete or wait: its children have not ended, or have failed it.
+function seldom.refusal(id, outcome)
+  local is_complete = outcome == 'completed' or outcome == 'child_completed'
+  if not is_complete and outcome ~= 'waiting_children' then return end
+  if try('ZCARD', P .. id .. ':unsuccessful') ~= 0 then return FAILED_CHILDREN end
+  if is_complete and try('SCARD', P .. id .. ':dependencies') ~= 0 then return PENDING_CHILDREN end
+end
+
 -- Does to a job what a report says. Returns nil if a key has another type.
 function seldom.conclude(outcome, id, made, deduplication_id, ...)
   if not try('HLEN', P .. id) then return false end
-  return outcomes[outcome]({id = id, made = made, deduplication_id = deduplication_id}, ...)
+  return outcomes[outcome]({id = id, made = made, deduplication_id = deduplication_id, parent = parent_of(id)}, ...)
 end
 
 -- Leaves a job with its worker, which reports it again later.
@@ -39,13 +47,13 @@ end
 function seldom.prune(set, count, age, most)
   if age >= 0 then
     local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', most)
-    for _, id in ipairs(old) do forget(id) end
+    for _, id in ipairs(old) do forget_child(id) end
     if #old > 0 then redis.call('ZREM', P .. set, unpack(old)) end
   end
   local surplus = count > 0 and math.min(redis.call('ZCARD', P .. set) - count, 1000) or 0
   if surplus > 0 then
     local ids = redis.call('ZRANGE', P .. set, '0', surplus - 1)
-    for _, id in ipairs(ids) do forget(id) end
+    for _, id in ipairs(ids) do forget_child(id) end
     redis.call('ZREM', P .. set, unpack(ids))
   end
 end

@@ -4,7 +4,7 @@
 -- Returns the ids of which something was left.
 local removed = {}
 for _, id in ipairs(ARGV) do
-  if is_stored(id) and not place_of(id) and redis.call('EXISTS', P .. id .. ':lock') == 0 and not is_foreign(id) then
+  if is_stored(id) and not place_of(id) and redis.call('EXISTS', P .. id .. ':lock') == 0 then
     transitions.discard(id)
     removed[#removed + 1] = id
   end

@@ -16,6 +16,7 @@ function transitions.retry(id, set, reset, at)
     redis.call('HDEL', P .. id, 'finishedOn', 'processedOn', set == 'failed' and 'failedReason' or 'returnvalue')
     if reset == '1' then redis.call('HDEL', P .. id, 'atm', 'ats') end
     redis.call('HSET', P .. id, 'retriedOn', at)
+    relink(id, set)
   end
   return exists
 end
@@ -36,10 +37,10 @@ function transitions.stall(id, max_stalls)
   return exists
 end
 
--- Deletes a job, and frees its deduplication id.
-function transitions.discard(id)
-  local deduplication_id = redis.pcall('HGET', P .. id, 'deid')
-  if type(deduplication_id) == 'string' then free_deduplication_id(deduplication_id, id, true) end
-  forget(id)
+-- Deletes a job, frees its deduplication id, and tells its parent. If many are deleted at once (`is_swept`), a parent in
+-- the same queue is deleted with its last child.
+function transitions.discard(id, is_swept)
+  free_deduplication_id_of(id)
+  forget_child(id, is_swept)
 end
 

@@ -1,5 +1,5 @@
 -- Ends the script before it writes if a key of the queue has another type than BullMQ's, which would end it halfway.
-do
+local function check_types()
   local types = {
     meta = 'hash', id = 'string', pc = 'string', events = 'stream', marker = 'zset', wait = 'list', paused = 'list',
     active = 'list', prioritized = 'zset', delayed = 'zset', completed = 'zset', failed = 'zset', stalled = 'set',
@@ -12,4 +12,5 @@ do
     end
   end
 end
+check_types()
 

@@ -207,11 +207,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Removes a job that is not active, with its log.
+    /// Removes a job that is not active, with its log and its children. A parent that waited for no other child is ready.
     ///
     /// # Errors
-    /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is active, [`Error::Foreign`] if
-    /// it belongs to a scheduler or a flow, or [`Error::Redis`].
+    /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it is active,
+    /// [`Error::ActiveChild`] if a child is, [`Error::Foreign`] if it is the next job of a scheduler, or
+    /// [`Error::Redis`].
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
         self.change(&REMOVE, id, vec![id.into()]).await
     }
@@ -272,6 +273,7 @@ impl<T> Queue<T> {
         match (Code::try_from(code)?, State::from_place(&place)) {
             (Code::Done, _) => Ok(()),
             (Code::Foreign, _) => Err(Error::Foreign(id.to_owned())),
+            (Code::PendingChildren, _) => Err(Error::ActiveChild(id.to_owned())),
             (_, Some(state)) => {
                 Err(Error::WrongState { id: id.to_owned(), state, wanted: change.wanted, done: change.done })
             }

@@ -48,9 +48,9 @@ impl<T> NewJob<T> {
 }
 
 /// A validated job, as `add.lua` takes it.
-pub(super) struct Checked {
-    args: [Value; 6],
-    pub(super) bytes: usize,
+pub(crate) struct Checked {
+    pub(crate) args: [Value; 6],
+    pub(crate) bytes: usize,
     /// What its deduplication does besides dropping it: such a job has a script of its own.
     modes: String,
 }
@@ -155,11 +155,11 @@ impl AsRef<Self> for Checked {
 }
 
 /// Returns the time in ms since 1970.
-fn now() -> Value {
+pub(crate) fn now() -> Value {
     now_ms().to_string().into()
 }
 
-fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
+pub(crate) fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
     let options = &job.options;
     check_job(options, now_ms())?;
     let (data, opts) = (serde_json::to_string(&job.data).map_err(Error::payload)?, options.to_json());

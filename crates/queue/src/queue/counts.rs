@@ -13,6 +13,8 @@ pub struct Counts {
     pub prioritized: i64,
     /// Due later.
     pub delayed: i64,
+    /// Waiting for their children.
+    pub waiting_children: i64,
     /// Run by workers.
     pub active: i64,
     /// Done and still stored.
@@ -30,6 +32,7 @@ impl Counts {
             State::Waiting => self.waiting,
             State::Prioritized => self.prioritized,
             State::Delayed => self.delayed,
+            State::WaitingChildren => self.waiting_children,
             State::Active => self.active,
             State::Completed => self.completed,
             State::Failed => self.failed,
@@ -49,10 +52,10 @@ impl<T> Queue<T> {
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn counts(&self) -> Result<Counts, Error> {
         let numbers: Vec<i64> = self.eval(&script::COUNTS, vec![]).await?;
-        let [waiting, prioritized, delayed, active, completed, failed, next_due] =
-            numbers.try_into().map_err(|_| Error::UnexpectedAnswer("counts are not seven numbers"))?;
+        let [waiting, prioritized, delayed, waiting_children, active, completed, failed, next_due] =
+            numbers.try_into().map_err(|_| Error::UnexpectedAnswer("counts are not eight numbers"))?;
         let next_due = Some(next_due).filter(|due| *due > 0);
-        Ok(Counts { waiting, prioritized, delayed, active, completed, failed, next_due })
+        Ok(Counts { waiting, prioritized, delayed, waiting_children, active, completed, failed, next_due })
     }
 
     /// Counts the ready jobs of each of these priorities; 0 is none.

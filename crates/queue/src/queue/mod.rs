@@ -22,6 +22,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use examhall_redis::{FromValue, Script, Value};
 
+pub(crate) use self::add::{check, now};
 use self::batch::Batches;
 pub use self::{
     actions::{Attempts, RetryJobs},

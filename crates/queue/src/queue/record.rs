@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use examhall_redis::{Value as RedisValue, convert};
 use serde_json::Value;
 
-use crate::{Error, JobOptions, State};
+use crate::{Error, JobKey, JobOptions, State};
 
 /// A job with its state and history. Fields that cannot be read count as absent.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub struct JobRecord {
     pub due: Option<i64>,
     /// Name of the worker that ran it last, if that has one.
     pub processed_by: Option<String>,
+    /// The job that waits for it, if it is a child.
+    pub parent: Option<JobKey>,
     /// Progress from its handler.
     pub progress: Option<Value>,
     /// Value from its handler.
@@ -75,6 +77,7 @@ impl JobRecord {
             finished_on: fields.number("finishedOn"),
             due: Some(due).filter(|due| *due > 0),
             processed_by: fields.text("pb"),
+            parent: fields.json("parent").and_then(|parent| JobKey::from_json(&parent)),
             progress: fields.json("progress"),
             returnvalue: fields.json("returnvalue"),
             failed_reason: fields.text("failedReason"),

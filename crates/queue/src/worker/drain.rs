@@ -39,10 +39,10 @@ impl Draining {
     pub(super) fn reported(&mut self, report: &Report) {
         match &report.kind {
             ReportKind::Completed { .. } => self.drained.completed += 1,
-            ReportKind::Failed { .. } | ReportKind::Poisoned { .. } => self.drained.failed.push(report.id.clone()),
+            ReportKind::Failed { .. } | ReportKind::Poisoned { .. } => self.drained.failed.push(report.job.id.clone()),
             _ => {
                 let due = report.runs_again_after().map(|delay| now_ms().saturating_add_unsigned(delay));
-                self.retries.extend(due.map(|due| (report.id.clone(), due)));
+                self.retries.extend(due.map(|due| (report.job.id.clone(), due)));
             }
         }
     }

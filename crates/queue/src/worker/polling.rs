@@ -133,10 +133,13 @@ where
 
     fn accept(&mut self, received: Received, reports: &[Report]) -> Next {
         for (report, code) in reports.iter().zip(received.codes) {
-            if code == Code::BadKey {
-                self.reports.push(report.clone());
-            } else {
-                self.settle(report, code);
+            match code {
+                Code::BadKey => self.reports.push(report.clone()),
+                Code::PendingChildren | Code::FailedChildren => {
+                    let rules = self.options.rules();
+                    self.reports.push(report.clone().refused(code, rules, now_ms(), fastrand::f64()));
+                }
+                code => self.settle(report, code),
             }
         }
         for id in &received.gone {
@@ -172,7 +175,7 @@ where
             return Ok(());
         }
         let known = self.in_flight.all();
-        let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.id.as_str()));
+        let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.job.id.as_str()));
         for job in reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await? {
             tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
             self.start(&job);
@@ -236,15 +239,17 @@ where
     }
 
     fn settle(&mut self, report: &Report, code: Code) {
-        self.in_flight.remove(&report.id, &report.token);
+        self.in_flight.remove(&report.job.id, &report.job.token);
         match (code, report.is_repeated) {
             (Code::Done, _) => {}
             // Most likely the report was received when it was sent first, and the answer was lost.
-            (_, true) => tracing::info!(job_id = report.id, ?code, "The job had ended, or was no longer this worker's"),
+            (_, true) => {
+                tracing::info!(job_id = report.job.id, ?code, "The job had ended, or was no longer this worker's");
+            }
             (_, false) => {
-                tracing::warn!(job_id = report.id, ?code, "The job was no longer this worker's when it ended");
+                tracing::warn!(job_id = report.job.id, ?code, "The job was no longer this worker's when it ended");
                 self.control.counters.lost.add(1);
-                if let Err(error) = code.to_result(&report.id) {
+                if let Err(error) = code.to_result(&report.job.id) {
                     self.hooks.call(&WorkerEvent::Error { error: &error });
                 }
                 return;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     AfterFailure, Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention,
     clock::millis,
+    code::Code,
     hooks::WorkerEvent,
     job::TakenJob,
     options::{LONGEST, Limits},
@@ -16,6 +17,7 @@ use crate::{
 const TRACES: usize = 10;
 
 /// What the decision needs of a job.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct RunningJob {
     pub(super) id: String,
     pub(super) name: String,
@@ -25,6 +27,8 @@ pub(super) struct RunningJob {
     attempts_started: u32,
     deduplication_id: String,
     stacktrace: Vec<String>,
+    /// Whether it is a child of a flow.
+    is_child: bool,
 }
 
 /// What the decision needs of the worker.
@@ -50,12 +54,7 @@ pub(super) enum Run {
 /// Report of an ended run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Report {
-    pub(super) id: String,
-    name: String,
-    pub(super) token: String,
-    /// Attempts with this one.
-    attempts_made: u32,
-    deduplication_id: String,
+    pub(super) job: RunningJob,
     pub(super) kind: ReportKind,
     /// Whether it was sent before and the answer was lost.
     pub(super) is_repeated: bool,
@@ -69,6 +68,7 @@ pub(super) enum ReportKind {
     Retried { reason: String, traces: String, delay: u64, lifo: bool },
     Snoozed { delay: u64, due: i64 },
     Limited { delay: u64 },
+    WaitingChildren,
     Released,
     Poisoned { reason: String, data: Option<String>, opts: String },
 }
@@ -93,6 +93,7 @@ impl RunningJob {
             attempts_started: job.attempts_started(),
             deduplication_id: job.deduplication_id(),
             stacktrace: job.stacktrace(),
+            is_child: job.is_child(),
         }
     }
 
@@ -118,17 +119,10 @@ impl RunningJob {
                 ReportKind::Snoozed { delay, due: now.saturating_add_unsigned(delay) }
             }
             Run::Ended(Outcome::RateLimited(span)) => ReportKind::Limited { delay: millis(span.min(LONGEST)).max(1) },
+            Run::Ended(Outcome::WaitingChildren) => ReportKind::WaitingChildren,
             Run::Ended(Outcome::Released) => ReportKind::Released,
         };
-        Report {
-            id: self.id,
-            name: self.name,
-            token: self.token,
-            attempts_made: self.attempts_made.saturating_add(1),
-            deduplication_id: self.deduplication_id,
-            kind,
-            is_repeated: false,
-        }
+        Report { job: self, kind, is_repeated: false }
     }
 
     fn after_failure(&self, failure: &Failure, rules: Rules<'_>, random: f64) -> AfterFailure {
@@ -174,7 +168,7 @@ impl RunningJob {
 impl Report {
     /// What hooks receive once Redis has stored it.
     pub(super) fn to_event(&self) -> Option<WorkerEvent<'_>> {
-        let (id, name, attempt) = (self.id.as_str(), self.name.as_str(), self.attempts_made);
+        let (id, name, attempt) = (self.job.id.as_str(), self.job.name.as_str(), self.job.attempt());
         let failed = |reason, retried_after| WorkerEvent::Failed { id, name, attempt, reason, retried_after };
         match &self.kind {
             ReportKind::Completed { value, .. } => {
@@ -182,13 +176,29 @@ impl Report {
             }
             ReportKind::Retried { reason, delay, .. } => Some(failed(reason, Some(Duration::from_millis(*delay)))),
             ReportKind::Failed { reason, .. } | ReportKind::Poisoned { reason, .. } => Some(failed(reason, None)),
-            ReportKind::Snoozed { .. } | ReportKind::Limited { .. } | ReportKind::Released => None,
+            ReportKind::Snoozed { .. }
+            | ReportKind::Limited { .. }
+            | ReportKind::WaitingChildren
+            | ReportKind::Released => None,
         }
     }
 
     /// The report to send again after its answer was lost.
     pub(super) fn repeated(self) -> Self {
         Self { is_repeated: true, ..self }
+    }
+
+    /// The report after Redis refused this one: the job has children that have not ended, or that have failed it. What
+    /// BullMQ's workers do: the run has failed.
+    pub(super) fn refused(self, code: Code, rules: Rules<'_>, now: i64, random: f64) -> Self {
+        let id = &self.job.id;
+        let run = if code == Code::FailedChildren {
+            let reason = format!("job {id} cannot end: at least one of its children has failed");
+            Outcome::Unrecoverable(Failure::new(reason))
+        } else {
+            Outcome::Failed(Failure::new(format!("job {id} cannot complete: it has pending children")))
+        };
+        self.job.conclude(Run::Ended(run), rules, now, random)
     }
 
     /// Returns after how many ms the job runs again, if it does.
@@ -204,7 +214,10 @@ impl Report {
     /// The eight arguments of a report, as `poll_head.lua` describes them.
     pub(super) fn to_args(&self) -> [String; 8] {
         let (outcome, [a, b, c]) = match &self.kind {
-            ReportKind::Completed { value, keep } => ("completed", [value.clone(), to_limit(*keep), String::new()]),
+            ReportKind::Completed { value, keep } => {
+                let outcome = if self.job.is_child { "child_completed" } else { "completed" };
+                (outcome, [value.clone(), to_limit(*keep), String::new()])
+            }
             ReportKind::Failed { reason, traces, attempts, keep } => {
                 ("failed", [reason.clone(), traces.clone(), format!("{attempts} {}", to_limit(*keep))])
             }
@@ -214,13 +227,15 @@ impl Report {
             }
             ReportKind::Snoozed { due, .. } => ("snoozed", [due.to_string(), String::new(), String::new()]),
             ReportKind::Limited { delay } => ("limited", [delay.to_string(), String::new(), String::new()]),
+            ReportKind::WaitingChildren => ("waiting_children", Default::default()),
             ReportKind::Released => ("released", Default::default()),
             ReportKind::Poisoned { reason, data, opts } => {
                 ("poisoned", [reason.clone(), data.clone().unwrap_or_default(), opts.clone()])
             }
         };
-        let (id, token, deduplication_id) = (self.id.clone(), self.token.clone(), self.deduplication_id.clone());
-        [id, token, outcome.to_owned(), self.attempts_made.to_string(), deduplication_id, a, b, c]
+        let RunningJob { id, token, deduplication_id, .. } = &self.job;
+        let made = self.job.attempt().to_string();
+        [id.clone(), token.clone(), outcome.to_owned(), made, deduplication_id.clone(), a, b, c]
     }
 }
 
@@ -255,6 +270,7 @@ mod tests {
             attempts_started: attempts_made + 1,
             deduplication_id: "d".into(),
             stacktrace: vec!["Error: before".into()],
+            is_child: false,
         }
     }
 

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::snapshot::{Snapshot, Stored};
 
-const STATES: &[&str] = &["wait", "paused", "active", "prioritized", "delayed", "completed", "failed"];
+const STATES: &[&str] =
+    &["wait", "paused", "active", "prioritized", "delayed", "waiting-children", "completed", "failed"];
 
 /// Keys of a queue that belong to no job.
-const OF_QUEUE: &[&str] =
-    &["pc", "marker", "id", "meta", "events", "stalled", "stalled-check", "limiter", "waiting-children", "repeat"];
+const OF_QUEUE: &[&str] = &["pc", "marker", "id", "meta", "events", "stalled", "stalled-check", "limiter", "repeat"];
 
 /// Suffixes of a job's keys.
 const OF_JOB: &[&str] = &["lock", "logs", "dependencies", "processed", "failed", "unsuccessful"];

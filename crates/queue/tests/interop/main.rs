@@ -12,6 +12,7 @@
 mod board;
 mod dedup;
 mod fleet;
+mod flows;
 mod layout;
 mod limits;
 mod lock;

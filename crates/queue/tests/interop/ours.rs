@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use examhall_queue::{Failure, Job, Outcome, Queue, Worker, WorkerControl, WorkerOptions};
+use examhall_queue::{
+    ChildFailure, Failure, FlowJob, FlowProducer, Job, JobOptions, Outcome, Queue, Worker, WorkerControl, WorkerOptions,
+};
 use examhall_testkit::eventually;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -50,10 +52,24 @@ pub(crate) struct Run {
 
 impl Ours {
     pub(crate) async fn start(url: &str, options: WorkerOptions) -> Self {
-        let queue: Queue<Value> = Queue::new(connect(url).await, "bull", "email").expect("good names");
+        Self::of(url, "bull", "email", options).await
+    }
+
+    /// Starts a worker of another queue.
+    pub(crate) async fn of(url: &str, prefix: &str, queue: &str, options: WorkerOptions) -> Self {
+        let connection = connect(url).await;
+        let flows = FlowProducer::new(connection.clone(), "bull");
+        let queue: Queue<Value> = Queue::new(connection, prefix, queue).expect("good names");
         let ledger = Arc::new(Ledger { runs: Mutex::default(), lost: Mutex::default(), gate: Semaphore::new(0) });
         let (stop, shared) = (CancellationToken::new(), Arc::clone(&ledger));
-        let handler = move |job: Job<Value>| handle(Arc::clone(&shared), job);
+        let handler = move |job: Job<Value>| {
+            let (ledger, flows) = (Arc::clone(&shared), flows.clone());
+            async move {
+                let waits = job.data["children"].is_array() && add_children(&flows, &job).await;
+                let outcome = handle(ledger, job).await;
+                if waits { Outcome::WaitingChildren } else { outcome }
+            }
+        };
         let worker = Worker::new(queue, options, handler).expect("good options");
         let control = worker.control();
         Self { running: tokio::spawn(worker.run(stop.clone())), stop, ledger, control }
@@ -139,4 +155,32 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
         return Outcome::Failed(Failure::new(format!("boom{}", job.attempts_made + 1)));
     }
     Outcome::Completed(job.data["value"].clone())
+}
+
+/// Reads a job of a flow in Node's form.
+pub(crate) fn to_flow(json: &Value) -> FlowJob {
+    let mut options = JobOptions::from_json(&json["opts"]);
+    options.job_id = json["opts"]["jobId"].as_str().map(ToOwned::to_owned);
+    let flags = [
+        ("failParentOnFailure", ChildFailure::FailParent),
+        ("continueParentOnFailure", ChildFailure::ContinueParent),
+        ("ignoreDependencyOnFailure", ChildFailure::Ignore),
+        ("removeDependencyOnFailure", ChildFailure::RemoveDependency),
+    ];
+    let policy = flags.into_iter().find(|(flag, _)| json["opts"][flag] == true).map(|(_, policy)| policy);
+    let text = |name: &str| json[name].as_str().unwrap_or_default();
+    let data = json.get("data").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let job = FlowJob::new(text("queueName"), text("name"), &data).expect("JSON").options(options);
+    let job = job.on_failure(policy.unwrap_or_default());
+    let job = if text("prefix").is_empty() { job } else { job.prefix(text("prefix")) };
+    job.children(json["children"].as_array().into_iter().flatten().map(to_flow))
+}
+
+/// Adds a job's children at its first run, and returns whether it waits for them.
+async fn add_children(flows: &FlowProducer, job: &Job<Value>) -> bool {
+    for child in job.data["children"].as_array().into_iter().flatten().filter(|_| job.attempts_started == 1) {
+        let child = to_flow(child).parent(job.claim.key().expect("a job of a queue"));
+        flows.add(&child).await.expect("added");
+    }
+    job.attempts_started == 1
 }

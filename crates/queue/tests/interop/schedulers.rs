@@ -144,8 +144,6 @@ async fn s3_our_schedulers_are_stored_as_those_of_node(theirs: &Scenario) {
     for (id, repeat, same) in cases {
         upsert(theirs, id, repeat.clone(), template.clone()).await;
         upsert_ours(ours, id, &same).await.expect("added");
-        // Only the producer of Node stores its version.
-        ours.redis.command::<i64>(&["HSET", &format!("{PREFIX}meta"), "version", &version(theirs).await]).await;
         assert_same(theirs, ours, &format!("{id} {repeat}")).await;
     }
     let found = ours.queue.job_scheduler("bounded").await.expect("read").expect("a scheduler");
@@ -165,10 +163,6 @@ async fn s3_our_schedulers_are_stored_as_those_of_node(theirs: &Scenario) {
         assert_same(theirs, ours, &format!("{id} removed")).await;
     }
     ours.check().await;
-}
-
-async fn version(scenario: &Scenario) -> String {
-    scenario.redis.cmd(&format!("HGET {PREFIX}meta version")).await
 }
 
 async fn s4_limit_and_end_stop_a_schedule(scenario: &Scenario) {

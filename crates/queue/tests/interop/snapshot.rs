@@ -37,7 +37,12 @@ pub(crate) struct Event {
 
 impl Snapshot {
     pub(crate) async fn take(redis: &Redis) -> Self {
-        let json: String = redis.command(&["EVAL", include_str!("snapshot.lua"), "0", PREFIX]).await;
+        Self::of(redis, PREFIX).await
+    }
+
+    /// Takes one of the queue whose keys have this prefix.
+    pub(crate) async fn of(redis: &Redis, prefix: &str) -> Self {
+        let json: String = redis.command(&["EVAL", include_str!("snapshot.lua"), "0", prefix]).await;
         let mut snapshot: Self = serde_json::from_str(&json).expect("the script writes this form");
         snapshot.keys.remove("");
         snapshot

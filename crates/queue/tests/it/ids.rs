@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Among, Attempts, Error, JobOptions};
+use examhall_queue::{Among, Attempts, Error, JobOptions, State};
 use serde_json::json;
 
 use crate::{Bench, done, job, named};
@@ -81,14 +81,17 @@ async fn hash_that_is_no_job_is_not_found() {
 }
 
 #[tokio::test]
-async fn parent_that_waits_for_children_stays() {
+async fn getters_leave_a_parent_that_waits_as_it_is() {
     let bench = Bench::start().await;
     bench.redis.cmd::<i64>("HSET bull:email:parent name x data {} opts {} timestamp 1").await;
     bench.redis.cmd::<i64>("SADD bull:email:parent:dependencies bull:email:child").await;
     bench.redis.cmd::<i64>("ZADD bull:email:waiting-children 1 parent").await;
     let before = bench.dump().await;
-    let removed = bench.queue.remove("parent").await;
-    assert!(matches!(removed, Err(Error::Foreign(_))), "{removed:?}");
-    bench.queue.states(&["parent".to_owned()]).await.expect("asked");
+    let states = bench.queue.states(&["parent".to_owned()]).await.expect("asked");
+    assert_eq!(states, [Some(State::WaitingChildren)]);
+    assert_eq!(bench.queue.get("parent").await.expect("read").map(|job| job.state), Some(State::WaitingChildren));
     assert_eq!(bench.dump().await, before);
+    bench.queue.remove("parent").await.expect("removed");
+    let left = "EXISTS bull:email:parent bull:email:parent:dependencies bull:email:waiting-children";
+    assert_eq!(bench.redis.cmd::<i64>(left).await, 0);
 }

@@ -12,8 +12,15 @@ async function only(kind, { version, name = '' }, make) {
   return made.get(key);
 }
 
-export const queueOf = (request) =>
-  only('queue', { version: request.version }, ({ Queue }) => new Queue('email', { connection }));
+export const queueOf = ({ version, queue = 'email', prefix }) =>
+  only('queue', { version, name: `${prefix}:${queue}` }, ({ Queue }) => new Queue(queue, { connection, prefix }));
+
+const flowsOf = ({ version }) => only('flows', { version }, ({ FlowProducer }) => new FlowProducer({ connection }));
+
+/** Calls a method of a FlowProducer. */
+export async function flow({ call, args = [], ...request }) {
+  return (await flowsOf(request))[call](...args);
+}
 
 /** Calls a method of the queue. */
 export async function queue({ call, args = [], ...request }) {
@@ -29,15 +36,16 @@ export async function job({ jobId, call, args = [], ...request }) {
 
 /** Starts a worker that reports each run; it has the backoff `linear`. */
 export async function worker({ options, ...request }) {
-  const { name } = request;
-  const started = await only('worker', request, async ({ Worker, UnrecoverableError }) => {
+  const { name, queue = 'email', prefix } = request;
+  const started = await only('worker', request, async ({ Worker, UnrecoverableError, WaitingChildrenError }) => {
     const run = async (job, _token, signal) => {
       report('run', { worker: name, job });
+      if (job.data?.children && !(await endOfChildren(job, request))) throw new WaitingChildrenError();
       return handle(job, UnrecoverableError, signal);
     };
     const linear = (made, type, _error, job) => (type === 'linear' ? made * job.opts.backoff.delay : -1);
     const settings = { backoffStrategy: linear };
-    const worker = new Worker('email', run, { connection, name, settings, ...options });
+    const worker = new Worker(queue, run, { connection, prefix, name, settings, ...options });
     worker.on('error', (error) => report('worker-error', { worker: name, message: error.message }));
     worker.on('stalled', (jobId) => report('worker-stalled', { worker: name, jobId }));
     return worker;
@@ -69,6 +77,15 @@ async function handle(job, UnrecoverableError, signal) {
   if (unrecoverable) throw new UnrecoverableError(unrecoverable);
   if (job.attemptsMade < failures) throw new Error(`boom${job.attemptsMade + 1}`);
   return value;
+}
+
+// Adds a job's children at its first run, and returns whether all of them have ended.
+async function endOfChildren(job, request) {
+  const parent = { id: job.id, queue: job.queueQualifiedName };
+  for (const child of job.attemptsStarted === 1 ? job.data.children : []) {
+    await (await flowsOf(request)).add({ ...child, opts: { ...child.opts, parent } });
+  }
+  return !(await job.moveToWaitingChildren(job.token));
 }
 
 const eventsOf = (request) =>
