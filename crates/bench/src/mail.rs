@@ -185,7 +185,7 @@ impl World {
         let (redis, smtp) = (Redis::start().await, SmtpServer::start().await);
         smtp.behave(move |phase, _| {
             let wait = match phase {
-                Phase::Dot => delay.final_reply,
+                Phase::EndOfData => delay.final_reply,
                 Phase::Body => Duration::ZERO, // no reply comes before the end of data
                 _ => delay.each_reply,
             };

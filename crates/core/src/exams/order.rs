@@ -17,7 +17,7 @@ pub struct OrderedQuestion {
 
 /// The order of an attempt: questions and choices shuffled by the attempt's id.
 pub fn shuffled(attempt: AttemptId, questions: &[StudentQuestion]) -> Vec<OrderedQuestion> {
-    let mut dice = Dice::new(attempt);
+    let mut shuffler = Shuffler::new(attempt);
     let mut order: Vec<_> = questions
         .iter()
         .map(|question| {
@@ -27,19 +27,19 @@ pub fn shuffled(attempt: AttemptId, questions: &[StudentQuestion]) -> Vec<Ordere
                 }
                 StudentKind::TrueFalse | StudentKind::Numeric | StudentKind::ShortText => Vec::new(),
             };
-            dice.shuffle(&mut choice_ids);
+            shuffler.shuffle(&mut choice_ids);
             OrderedQuestion { question_id: question.id, choice_ids }
         })
         .collect();
-    dice.shuffle(&mut order);
+    shuffler.shuffle(&mut order);
     order
 }
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): good enough to shuffle, and
 /// frozen, so that no update of a library gives a running attempt another order.
-struct Dice(u64);
+struct Shuffler(u64);
 
-impl Dice {
+impl Shuffler {
     fn new(attempt: AttemptId) -> Self {
         let (high, low) = attempt.0.as_u64_pair();
         Self(high.rotate_left(32) ^ low)

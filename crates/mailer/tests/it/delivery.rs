@@ -44,7 +44,7 @@ async fn temporary_refusal_is_retried_after_two_seconds() {
     let post = Post::start().await;
     let refusals = AtomicU32::new(1);
     post.world.smtp.behave(move |phase, _| {
-        let refuse = phase == Phase::Dot
+        let refuse = phase == Phase::EndOfData
             && refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         if refuse { reply("451 4.3.0 try later") } else { Action::Proceed }
     });
@@ -105,7 +105,7 @@ async fn only_2yz_after_end_of_data_is_acceptance() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
     let rounds = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
-        Phase::Dot if rounds.fetch_add(1, Ordering::SeqCst) == 0 => reply("354 go on"),
+        Phase::EndOfData if rounds.fetch_add(1, Ordering::SeqCst) == 0 => reply("354 go on"),
         _ => Action::Proceed,
     });
     let id = post.add(json!("ada@example.com")).await;

@@ -66,7 +66,7 @@ async fn hold_in_doubt_still_sends_verification_and_reset() {
 #[tokio::test]
 async fn hold_in_doubt_holds_a_mail_without_a_reply() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
-    post.world.smtp.behave(at(Phase::Dot, Action::KeepAndClose));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::KeepAndClose));
     let id = post.add_data(mail("result")).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.ambiguous, post.world.smtp.received().len()), (1, 1, 1));
@@ -86,7 +86,7 @@ async fn refused_mail_is_not_in_doubt() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| {
-        let first = phase == Phase::Dot && dots.fetch_add(1, Ordering::SeqCst) == 0;
+        let first = phase == Phase::EndOfData && dots.fetch_add(1, Ordering::SeqCst) == 0;
         if first { reply("451 4.3.0 later") } else { Action::Proceed }
     });
     post.add_data(mail("result")).await;
@@ -99,7 +99,7 @@ async fn mail_in_doubt_stays_in_doubt_after_a_refusal() {
     let post = Post::start().await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
-        Phase::Dot => match dots.fetch_add(1, Ordering::SeqCst) {
+        Phase::EndOfData => match dots.fetch_add(1, Ordering::SeqCst) {
             0 => Action::KeepAndClose,
             1 => reply("451 4.3.0 later"),
             _ => reply("554 5.6.0 no"),

@@ -28,8 +28,16 @@ fn once(phase: Phase, action: Action) -> impl Fn(Phase, &str) -> Action + Send +
     move |now, _| if now == phase && !done.swap(true, Ordering::SeqCst) { action.clone() } else { Action::Proceed }
 }
 
-const PHASES: [Phase; 8] =
-    [Phase::Greeting, Phase::Ehlo, Phase::StartTls, Phase::Auth, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
+const PHASES: [Phase; 8] = [
+    Phase::Greeting,
+    Phase::Ehlo,
+    Phase::StartTls,
+    Phase::Auth,
+    Phase::Mail,
+    Phase::Rcpt,
+    Phase::Data,
+    Phase::EndOfData,
+];
 
 /// Starts with a server that has every phase and this behaviour.
 async fn post_with(
@@ -53,7 +61,7 @@ async fn assert_all_sent_despite(action: Action) {
         let drain = post.drain().await;
         assert_eq!((drain.sent, drain.failed), (5, 0), "{phase:?}");
         assert_eq!(post.world.smtp.received().len(), 5, "{phase:?}");
-        assert_eq!(drain.ambiguous, u64::from(phase == Phase::Dot), "{phase:?}");
+        assert_eq!(drain.ambiguous, u64::from(phase == Phase::EndOfData), "{phase:?}");
         assert!(started.elapsed() < Duration::from_secs(25), "short timeouts apply: {phase:?}");
     }))
     .await;
@@ -122,7 +130,7 @@ async fn garbled_reply_at_any_phase_loses_nothing() {
 #[tokio::test]
 async fn hanging_mail_does_not_block_other_slots() {
     let post = Post::start_set(&[("SMTP_FINAL_TIMEOUT_MS", "50000")]).await;
-    post.world.smtp.behave(once(Phase::Dot, Action::Hang));
+    post.world.smtp.behave(once(Phase::EndOfData, Action::Hang));
     post.add_many(50).await;
     let mailer = post.world.mailer(&[]);
     mailer.line("Mailer running").await;
@@ -136,7 +144,7 @@ async fn late_reply_is_never_read_as_the_next_mails_reply() {
     let post = Post::start_set(&[("MAILER_CONCURRENCY", "1"), ("SMTP_FINAL_TIMEOUT_MS", "2000")]).await;
     let dots = AtomicU32::new(0);
     post.world.smtp.behave(move |phase, _| match phase {
-        Phase::Dot => match dots.fetch_add(1, Ordering::SeqCst) {
+        Phase::EndOfData => match dots.fetch_add(1, Ordering::SeqCst) {
             0 => Action::Wait(Duration::from_secs(3)),
             1 => reply("554 5.6.0 refused"),
             _ => Action::Proceed,
@@ -156,7 +164,7 @@ async fn late_reply_is_never_read_as_the_next_mails_reply() {
 async fn garbled_final_reply_is_ambiguous_and_opens_circuit() {
     for garbage in ["354 go on", "hello", "150 wait", "250-one\r\n451 two"] {
         let post = Post::start_set(&[("SMTP_PROBE_MS", "200")]).await;
-        post.world.smtp.behave(once(Phase::Dot, reply(garbage)));
+        post.world.smtp.behave(once(Phase::EndOfData, reply(garbage)));
         let id = post.add(json!("ada@example.com")).await;
         let drain = post.drain().await;
         assert_eq!((drain.sent, drain.ambiguous), (1, 1), "{garbage}");
@@ -168,7 +176,7 @@ async fn garbled_final_reply_is_ambiguous_and_opens_circuit() {
 #[tokio::test]
 async fn garbled_final_replies_back_off_and_fail_no_mail() {
     let post = Post::start_set(&[("SMTP_PROBE_MS", "100")]).await;
-    post.world.smtp.behave(at(Phase::Dot, reply("354 go on")));
+    post.world.smtp.behave(at(Phase::EndOfData, reply("354 go on")));
     post.add_many(3).await;
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.retried_later, drain.ambiguous), (0, 3, 6), "the second time they back off");
@@ -182,7 +190,7 @@ async fn garbled_final_replies_back_off_and_fail_no_mail() {
 #[tokio::test]
 async fn ambiguous_mail_is_sent_again_with_the_same_bytes() {
     let post = Post::start().await;
-    post.world.smtp.behave(once(Phase::Dot, Action::KeepAndClose));
+    post.world.smtp.behave(once(Phase::EndOfData, Action::KeepAndClose));
     post.add(json!("ada@example.com")).await;
     let drain = post.drain().await;
     assert_eq!((drain.sent, drain.ambiguous), (1, 1));

@@ -32,7 +32,7 @@ async fn killed_between_acceptance_and_ledger_loses_nothing() {
     let post = Post::start_set(&SHORT_LOCKS).await;
     for kill in 0..kills {
         let before = post.world.smtp.received().len();
-        post.world.smtp.behave(at(Phase::Dot, Action::KeepAndHang));
+        post.world.smtp.behave(at(Phase::EndOfData, Action::KeepAndHang));
         post.add(json!(format!("s{kill}@example.com"))).await;
         let mut mailer = post.world.mailer(&[]);
         post.world.smtp.wait_for(before + 1).await;
@@ -88,7 +88,7 @@ async fn killed_during_the_message_sends_nothing_twice() {
 async fn killed_at_random_loses_nothing_and_sends_few_twice() {
     let (kills, mails) = (count(100, 10), count(2_000, 300));
     let post = Post::start_set(&SHORT_LOCKS).await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(20))));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Wait(Duration::from_millis(20))));
     post.add_many(mails).await;
     for _ in 0..kills {
         let before = post.world.smtp.received().len();
@@ -118,7 +118,7 @@ async fn killed_at_random_loses_nothing_and_sends_few_twice() {
 #[tokio::test]
 async fn stopping_mailer_waits_for_the_final_reply() {
     let post = Post::start().await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Hang));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Hang));
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for_command("DATA").await;
@@ -147,7 +147,7 @@ async fn stopping_mailer_records_a_sent_mail_once_redis_is_back() {
     }
     // Redis stops once the whole message was received: the intent is written to it before.
     post.add_many(1).await;
-    let mut mailer = post.mailer_hanging_at(Phase::Dot).await;
+    let mut mailer = post.mailer_hanging_at(Phase::EndOfData).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;
@@ -163,7 +163,7 @@ async fn stopping_mailer_records_a_sent_mail_once_redis_is_back() {
 #[tokio::test]
 async fn second_sigterm_leaves_the_mail_to_the_next_mailer() {
     let post = Post::start_set(&SHORT_LOCKS).await;
-    post.world.smtp.behave(at(Phase::Dot, Action::KeepAndHang));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::KeepAndHang));
     post.add_many(1).await;
     let mut mailer = post.world.mailer(&[]);
     post.world.smtp.wait_for(1).await;

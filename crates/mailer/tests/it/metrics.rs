@@ -71,7 +71,7 @@ async fn metrics_show_outcomes_and_waiting_mails() {
 #[tokio::test]
 async fn slots_are_busy_while_mails_are_in_flight() {
     let post = Post::start().await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Hang));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Hang));
     post.add_many(3).await;
     let mailer = post.world.mailer(&[]);
     metric_is(&mailer, "mailer_slots_busy", 3.0).await;

@@ -59,7 +59,7 @@ async fn exit_code_reports_failed_mails() {
 #[tokio::test]
 async fn exit_code_reports_an_early_stop() {
     let post = Post::start().await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(300))));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Wait(Duration::from_millis(300))));
     post.add_many(60).await;
     let (mailer, code) = once(&post, &["--max-time", "1s"]).await;
     assert_eq!(code, Some(75), "{}", mailer.output());
@@ -112,7 +112,7 @@ async fn exit_code_reports_a_refused_login_without_attempts_spent() {
 #[tokio::test]
 async fn sigterm_finishes_mails_in_flight_and_leaves_the_rest() {
     let post = Post::start().await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(300))));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Wait(Duration::from_millis(300))));
     post.add_many(60).await;
     let mut mailer = post.world.mailer(&["--once", "--json"]);
     post.world.smtp.wait_for(7).await; // some more are in flight
@@ -158,7 +158,7 @@ async fn progress_is_a_bar_on_a_terminal_and_lines_otherwise() {
         .env("PATH", std::env::var_os("PATH").expect("x"));
     command.current_dir(folder.path());
     for shown in ["0 of 3 done", " 0/3 "] {
-        post.world.smtp.behave(at(Phase::Dot, Action::Hang));
+        post.world.smtp.behave(at(Phase::EndOfData, Action::Hang));
         post.add_many(3).await;
         let mut mailer = match shown {
             " 0/3 " => Process::spawn("python3", &mut command),

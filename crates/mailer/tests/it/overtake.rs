@@ -14,7 +14,7 @@ const SLOTS: usize = 5;
 
 /// Makes each delivery slow, so that overtaking can be observed.
 fn slow(post: &Post) {
-    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(20))));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Wait(Duration::from_millis(20))));
 }
 
 /// Adds an urgent mail; returns how many others were begun between its addition and its start.

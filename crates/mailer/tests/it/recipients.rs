@@ -190,7 +190,7 @@ async fn full_mailbox_is_suppressed_after_three_mails_not_tries() {
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("full@") => reply("552 5.2.2 mailbox full"),
         Phase::Rcpt => reply("450 4.3.5 later"),
-        Phase::Dot => reply("552 5.2.2 mailbox full"),
+        Phase::EndOfData => reply("552 5.2.2 mailbox full"),
         _ => Action::Proceed,
     });
     post.add(json!(["full@example.com", "ada@example.com"])).await;
@@ -199,7 +199,7 @@ async fn full_mailbox_is_suppressed_after_three_mails_not_tries() {
     post.add(json!("full@example.com")).await;
     assert_eq!(post.drain().await.failed, 1);
     assert_eq!(post.world.redis.cmd::<i64>("HLEN mail:suppressed").await, 0);
-    post.world.smtp.behave(at(Phase::Dot, reply("552 5.2.2 mailbox full")));
+    post.world.smtp.behave(at(Phase::EndOfData, reply("552 5.2.2 mailbox full")));
     post.add(json!("full@example.com")).await;
     assert_eq!(post.drain().await.failed, 1, "refused after the message");
     assert_eq!(post.world.redis.cmd::<i64>("HEXISTS mail:suppressed full@example.com").await, 1);

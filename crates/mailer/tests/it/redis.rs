@@ -16,7 +16,7 @@ const SLOTS: usize = 5;
 
 async fn under_load(mails: usize) -> Post {
     let post = Post::start_lasting().await;
-    post.world.smtp.behave(at(Phase::Dot, Action::Wait(Duration::from_millis(10))));
+    post.world.smtp.behave(at(Phase::EndOfData, Action::Wait(Duration::from_millis(10))));
     post.add_bulk(mails, Priority::DEFAULT).await;
     post
 }
@@ -67,7 +67,7 @@ async fn mail_accepted_during_a_redis_outage_is_not_sent_again() {
     let mut post = Post::start_lasting().await;
     // Redis stops once the whole message was received: the intent is written to it before.
     post.add_many(1).await;
-    let mailer = post.mailer_hanging_at(Phase::Dot).await;
+    let mailer = post.mailer_hanging_at(Phase::EndOfData).await;
     post.world.redis.kill().await;
     post.world.smtp.behave(|_, _| Action::Proceed);
     post.world.smtp.wait_for(1).await;

@@ -64,8 +64,8 @@ async fn what_a_mail_server_answers_is_escaped() {
         (Phase::Ehlo, "550 5.7.1"),
         (Phase::Mail, "550 5.1.8"),
         (Phase::Rcpt, "550 5.1.1"),
-        (Phase::Dot, "554 5.6.0"),
-        (Phase::Dot, "250 2.0.0"),
+        (Phase::EndOfData, "554 5.6.0"),
+        (Phase::EndOfData, "250 2.0.0"),
     ] {
         post.world.smtp.behave(
             move |at, _| {

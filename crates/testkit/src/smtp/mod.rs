@@ -60,7 +60,7 @@ pub enum Phase {
     /// At the first line of a message: a server that hangs here reads no more of it.
     Body,
     /// After the end of data (`.`).
-    Dot,
+    EndOfData,
     /// After RSET, NOOP, VRFY or QUIT.
     Other,
 }

@@ -170,7 +170,7 @@ impl Session {
             message.push_str("\r\n");
         }
         let mail = Received { message, ..mem::replace(&mut self.mail, no_mail()) };
-        match self.action(Phase::Dot, ".").await? {
+        match self.action(Phase::EndOfData, ".").await? {
             Action::Reply(reply) => {
                 if reply.starts_with('2') {
                     self.keep(mail);

@@ -72,7 +72,7 @@ async fn the_mail_of_an_api_killed_after_its_answer_is_sent() {
 async fn a_mailer_told_to_stop_finishes_the_mail_in_hand() {
     let world = World::start().await;
     let api = Api::start(&world).await;
-    world.smtp.behave(|phase, _| if phase == Phase::Dot { Action::Hang } else { Action::Proceed });
+    world.smtp.behave(|phase, _| if phase == Phase::EndOfData { Action::Hang } else { Action::Proceed });
     let mut mailer = world.mailer(&[]);
     api.sign_up("ada@example.com").await;
     world.smtp.wait_for_command("DATA").await;
