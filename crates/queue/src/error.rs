@@ -3,11 +3,28 @@
 use examhall_redis::Error as RedisError;
 
 /// Why a value cannot be written as JSON; its [source](std::error::Error::source) is the serializer's error.
+/// ```
+/// # use examhall_queue::{Error, Json};
+/// # use std::collections::HashMap;
+/// let keys_are_no_text = HashMap::from([((1, 2), 3)]);
+/// assert!(matches!(Json::new(&keys_are_no_text), Err(Error::Payload(_))));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PayloadError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 /// Error of a call on a queue.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// match queue.retry("guest-7", examhall_queue::Attempts::Reset).await {
+///     Err(Error::NotFound(id)) => println!("there is no job {id}"),
+///     Err(error) if error.is_transient() => println!("try again later: {error}"),
+///     result => result?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

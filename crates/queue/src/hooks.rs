@@ -10,6 +10,17 @@ use std::{
 use crate::Error;
 
 /// What a worker does, as its hooks receive it. `id`, `name` and `attempt` are the job's; `attempt` counts from 1.
+/// ```
+/// # use examhall_queue::WorkerEvent;
+/// fn to_line(event: &WorkerEvent<'_>) -> Option<String> {
+///     match event {
+///         WorkerEvent::Completed { id, attempt, .. } => Some(format!("{id} completed in attempt {attempt}")),
+///         WorkerEvent::Failed { id, reason, retried_after: None, .. } => Some(format!("{id} failed: {reason}")),
+///         _ => None,
+///     }
+/// }
+/// # assert_eq!(to_line(&WorkerEvent::Drained), None);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants describe their fields")]

@@ -12,6 +12,14 @@ use crate::{Claim, Error, JobKey, JobOptions, schedulers::advance::Scheduled};
 pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
 
 /// A job that a worker runs.
+/// ```no_run
+/// # use examhall_queue::{Error, Job};
+/// async fn greet(job: Job<String>) -> Result<String, Error> {
+///     println!("{} of {}, attempt {}", job.id, job.name, job.attempts_made + 1);
+///     job.claim.log("greeted").await?;
+///     Ok(format!("hello {}", job.data))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Job<T> {

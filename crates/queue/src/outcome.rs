@@ -61,6 +61,11 @@ pub enum Outcome {
 
 /// What a handler may return: an [`Outcome`], or a `Result` whose value can be written as JSON and whose error converts
 /// into an outcome, as `anyhow::Error` and every error type do.
+/// ```
+/// # use examhall_queue::{IntoOutcome, Outcome};
+/// let parsed = "7".parse::<u8>();
+/// assert_eq!(parsed.into_outcome(), Outcome::Completed(7.into()));
+/// ```
 pub trait IntoOutcome {
     /// Converts it. A value that cannot be written as JSON is [`Outcome::Unrecoverable`]: another run would not help.
     fn into_outcome(self) -> Outcome;

@@ -22,6 +22,12 @@ pub struct RetryPolicy {
 }
 
 /// Delay between two runs, by BullMQ's formulas.
+/// ```
+/// # use examhall_queue::Backoff;
+/// # use std::time::Duration;
+/// let backoff = Backoff::exponential(Duration::from_secs(2));
+/// assert_eq!(backoff.delay_after(3, 0.0), Duration::from_secs(8));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Backoff {
@@ -34,6 +40,11 @@ pub struct Backoff {
 }
 
 /// How delays grow from one failure to the next.
+/// ```
+/// # use examhall_queue::{Backoff, BackoffKind};
+/// # use std::time::Duration;
+/// assert_eq!(Backoff::fixed(Duration::from_secs(2)).kind, BackoffKind::Fixed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackoffKind {
@@ -44,6 +55,13 @@ pub enum BackoffKind {
 }
 
 /// What to do with a job whose run has failed.
+/// ```
+/// # use examhall_queue::{AfterFailure, Backoff, RetryPolicy};
+/// # use std::time::Duration;
+/// let once_more = RetryPolicy::new(2, Backoff::fixed(Duration::ZERO));
+/// assert_eq!(once_more.after_failure(1, 0.0), AfterFailure::RetryAfter(Duration::ZERO));
+/// assert_eq!(once_more.after_failure(2, 0.0), AfterFailure::GiveUp);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AfterFailure {

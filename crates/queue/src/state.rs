@@ -5,6 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 /// State of a job. A job in BullMQ's `paused` list is waiting.
+/// ```
+/// # use examhall_queue::State;
+/// assert_eq!("failed".parse(), Ok(State::Failed)); // BullMQ's words
+/// assert_eq!(State::Waiting.to_string(), "waiting");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -70,6 +75,13 @@ impl State {
 }
 
 /// State of a job that has ended.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, EndedState};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let per_minute = queue.metrics(EndedState::Completed, 0, -1).await?.per_minute;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndedState {
     /// Done.
@@ -95,6 +107,10 @@ impl fmt::Display for State {
 }
 
 /// Error for a word that names no state.
+/// ```
+/// # use examhall_queue::{State, UnknownState};
+/// assert_eq!("asleep".parse::<State>(), Err(UnknownState));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a state is one of waiting, prioritized, delayed, waiting-children, active, completed, failed")]
 pub struct UnknownState;

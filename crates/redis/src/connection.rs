@@ -64,7 +64,11 @@ impl Connection {
     ///
     /// # Errors
     /// Returns an error for which [`Error::is_bad_url`] is true if `url` has none of the forms `redis://`, `rediss://`
-    /// (TLS), `redis-sentinel://`, `redis-cluster://`, `redis+unix://` (`valkey` may replace `redis`).
+    /// (TLS), `redis-sentinel://`, `redis-cluster://`, `redis+unix://` (`valkey` may replace `redis`), or needs a feature of
+    /// this crate that is not enabled.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime: the connection is made by a task.
     pub fn open(url: &str) -> Result<Self, Error> {
         Self::open_with(url, ConnectionOptions::default())
     }
@@ -72,6 +76,9 @@ impl Connection {
     /// As [`open`](Self::open), with other time limits.
     ///
     /// # Errors
+    /// As of [`open`](Self::open).
+    ///
+    /// # Panics
     /// As of [`open`](Self::open).
     pub fn open_with(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
         // fred takes every other scheme for plain Redis.
@@ -95,6 +102,9 @@ impl Connection {
     ///
     /// # Errors
     /// Returns an error for which [`Error::is_bad_url`] is true if fred cannot use the configuration.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime.
     pub fn from_config(config: Config, options: ConnectionOptions) -> Result<Self, Error> {
         let client = options.build(config).map_err(|error| Error::bad_url(error.details()))?;
         Ok(Self::connect(client, options))

@@ -5,6 +5,16 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 /// Event of a job or of the queue. `id` is the job's.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Event, Position};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let mut events = queue.events(Position::Now).await?;
+/// if let (_, Event::Completed { id, returnvalue }) = events.next().await {
+///     println!("{id}: {returnvalue}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants describe their fields")]

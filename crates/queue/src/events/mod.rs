@@ -21,6 +21,15 @@ use crate::{Error, client::Client};
 const READ_AHEAD: usize = 500;
 
 /// Position in the stream.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Position};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let mut events = queue.events(Position::Start).await?;
+/// let (read_until, _) = events.next().await;
+/// let later = queue.events(Position::After(read_until)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Position {
@@ -35,6 +44,14 @@ pub enum Position {
 
 /// A queue's events, each with its id in the stream, to continue [after](Position::After) it later. A [`Stream`] that never
 /// ends: it goes on by itself after an outage of Redis. It has a connection of its own, which is closed when it is dropped.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Position};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// use futures_util::StreamExt;
+/// let first_ten: Vec<_> = queue.events(Position::Start).await?.take(10).collect().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events {
     entries: mpsc::Receiver<(String, Event)>,

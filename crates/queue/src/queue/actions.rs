@@ -18,6 +18,13 @@ const STEP: u32 = 500;
 const MOST_JOBS: u32 = 5000;
 
 /// What happens to a job's attempts when it is retried by hand.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Attempts};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// queue.retry("guest-7", Attempts::Reset).await?; // as if it had never run
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Attempts {
@@ -29,6 +36,13 @@ pub enum Attempts {
 }
 
 /// Which ended jobs [`Queue::retry_jobs`] runs again; by default those that have failed until now.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, RetryJobs};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// queue.retry_jobs(&RetryJobs::default().reason_contains("connection refused")).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryJobs {

@@ -4,6 +4,14 @@ use super::Queue;
 use crate::{Error, State, script};
 
 /// Number of jobs in each state.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let counts = queue.counts().await?;
+/// println!("{} wait, {} run", counts.waiting + counts.prioritized, counts.active);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -16,6 +16,13 @@ use crate::{
 static CHANGE_DELAY: Change = Change { script: &script::CHANGE_DELAY, wanted: "delayed", done: "given another delay" };
 
 /// Place of a job among those of its priority.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Among};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// queue.change_priority("guest-7", 1, Among::First).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Among {

@@ -12,6 +12,10 @@ use crate::Error;
 const TIMEOUT: Duration = Duration::from_secs(9);
 
 /// A check of the server.
+/// ```
+/// # use examhall_queue::INSPECTIONS;
+/// assert!(INSPECTIONS.iter().any(|check| check.name == "Redis eviction"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerCheck {
@@ -42,9 +46,23 @@ const CLUSTER: ServerCheck = ServerCheck {
 };
 
 /// The checks of an inspection.
+/// ```
+/// for check in examhall_queue::INSPECTIONS {
+///     println!("{}: {}", check.name, check.fix);
+/// }
+/// ```
 pub const INSPECTIONS: &[ServerCheck] = &[LOGIN, VERSION, EVICTION, PERSISTENCE, CLUSTER];
 
 /// Result of one of [`INSPECTIONS`].
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// for one in queue.inspect().await {
+///     println!("{}: {} ({:?})", one.check.name, one.found, one.verdict);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -57,6 +75,13 @@ pub struct Inspection {
 }
 
 /// Whether a server is suitable.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, Suitability};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let is_bad = queue.inspect().await.iter().any(|one| one.verdict == Suitability::Bad);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suitability {

@@ -14,6 +14,12 @@ use crate::{
 const NO_MORE: &str = "9007199254740991";
 
 /// Limit for all workers of a queue together.
+/// ```
+/// # use examhall_queue::RateLimit;
+/// # use std::time::Duration;
+/// let limit = RateLimit::new(100, Duration::from_secs(1));
+/// assert_eq!(limit.jobs, 100);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {

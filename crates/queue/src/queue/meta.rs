@@ -6,6 +6,14 @@ use super::{Queue, RateLimit};
 use crate::Error;
 
 /// Settings of a queue, shared by all its clients. Those that cannot be read count as absent.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let meta = queue.meta().await?;
+/// println!("paused: {}, at most {:?} at once", meta.is_paused, meta.concurrency);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueMeta {

@@ -4,6 +4,14 @@ use super::Queue;
 use crate::{EndedState, Error, script};
 
 /// Numbers of jobs that have ended, as workers with `metrics` have counted them, BullMQ's too.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, EndedState};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let metrics = queue.metrics(EndedState::Failed, 0, 59).await?;
+/// println!("{} failed, in the last hour {:?}", metrics.count, metrics.per_minute);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -41,6 +41,15 @@ pub use self::{
 use crate::{Connection, Error, client::Client, events::Waiters, keys::Keys};
 
 /// One BullMQ queue whose jobs carry a `T`. Cheap to clone.
+/// ```no_run
+/// # use examhall_queue::{Error, NewJob, Queue};
+/// # async fn run() -> Result<(), Error> {
+/// let queue: Queue<String> = Queue::builder("greetings").open("redis://127.0.0.1:6379")?;
+/// queue.initialize().await?; // waits for the connection and checks the server
+/// let id = queue.add(NewJob::new("greet", "Ada".to_owned())).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Queue<T> {
     client: Client,
     batches: Arc<Batches>,

@@ -12,6 +12,13 @@ use crate::{
 };
 
 /// Order of listed jobs.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue, ListOrder, State};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let newest = queue.list(State::Failed, 0, 20, ListOrder::NewestFirst).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListOrder {
@@ -23,6 +30,15 @@ pub enum ListOrder {
 }
 
 /// The job of a priority that has waited longest.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// for oldest in queue.oldest_waiting().await? {
+///     println!("priority {}: waits since {}", oldest.priority, oldest.timestamp);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OldestWaiting {
@@ -33,6 +49,14 @@ pub struct OldestWaiting {
 }
 
 /// Number of jobs that ended within a time and are still stored.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// let last_hour = queue.ended_within(std::time::Duration::from_secs(3600)).await?;
+/// println!("{} completed, {} failed", last_hour.completed, last_hour.failed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndedCounts {

@@ -8,6 +8,15 @@ use serde_json::Value;
 use crate::{Error, JobKey, JobOptions, State};
 
 /// A job with its state and history. Fields that cannot be read count as absent.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// if let Some(job) = queue.get("guest-7").await? {
+///     println!("{} since {:?}: {:?}", job.state, job.finished_on, job.failed_reason);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct JobRecord {

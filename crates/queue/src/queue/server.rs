@@ -11,6 +11,15 @@ const OLDEST_REDIS: (u32, u32) = (6, 2);
 const BACKOFF: Duration = Duration::from_millis(200);
 
 /// Why a server may lose jobs; its text says how to fix that.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// for warning in queue.check_server().await? {
+///     eprintln!("{warning}"); // says how to fix it
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerWarning {
@@ -36,6 +45,15 @@ impl fmt::Display for ServerWarning {
 }
 
 /// A connected worker, of this crate or of BullMQ.
+/// ```no_run
+/// # use examhall_queue::{Error, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// for worker in queue.workers().await? {
+///     println!("{} at {}, for {} s", worker.name, worker.address, worker.age_seconds);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectedWorker {

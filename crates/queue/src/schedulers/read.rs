@@ -9,6 +9,15 @@ use super::Repeat;
 use crate::{Error, JobOptions, ListOrder, Queue, script};
 
 /// A scheduler as it is stored. Fields that cannot be read count as absent.
+/// ```no_run
+/// # use examhall_queue::{Error, ListOrder, Queue};
+/// # async fn run(queue: Queue<serde_json::Value>) -> Result<(), Error> {
+/// for scheduler in queue.job_schedulers(0, 100, ListOrder::OldestFirst).await? {
+///     println!("{}: next at {}", scheduler.id, scheduler.next);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct JobScheduler {

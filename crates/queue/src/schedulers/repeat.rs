@@ -35,6 +35,10 @@ pub struct Repeat {
 }
 
 /// Interval or pattern of a [`Repeat`].
+/// ```
+/// # use examhall_queue::{Repeat, RepeatRule};
+/// assert!(matches!(Repeat::cron("0 9 * * 1").rule, RepeatRule::Cron { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RepeatRule {

@@ -29,6 +29,14 @@ pub struct Backoffs {
 }
 
 /// A failed run of a job that has attempts left.
+/// ```
+/// # use examhall_queue::{AfterFailure, FailedRun};
+/// # use std::time::Duration;
+/// fn busy_later(run: FailedRun<'_>) -> AfterFailure {
+///     let seconds = if run.failure.reason.contains("busy") { 60 } else { 1 };
+///     AfterFailure::RetryAfter(Duration::from_secs(seconds))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FailedRun<'a> {

@@ -13,6 +13,16 @@ use tokio::sync::watch;
 use super::in_flight::InFlight;
 
 /// Controls a running worker. Cheap to clone; has no effect once the worker has ended.
+/// ```no_run
+/// # use examhall_queue::{Error, Job, Queue, Worker, WorkerOptions};
+/// # fn run(queue: Queue<String>) -> Result<(), Error> {
+/// let worker = Worker::new(queue, WorkerOptions::default(), |_: Job<String>| async { Ok::<_, Error>(()) })?;
+/// let control = worker.control();
+/// control.set_concurrency(0); // takes no more jobs
+/// println!("{} completed so far", control.tally().completed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct WorkerControl {
     concurrency: watch::Sender<usize>,
@@ -22,6 +32,13 @@ pub struct WorkerControl {
 }
 
 /// Numbers of jobs since a worker's start.
+/// ```
+/// # use examhall_queue::Tally;
+/// fn ended(tally: Tally) -> u64 {
+///     tally.completed + tally.failed
+/// }
+/// # assert_eq!(ended(Tally::default()), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {

@@ -13,6 +13,13 @@ use super::{
 use crate::clock::{millis, now_ms};
 
 /// Result of [`Worker::drain`].
+/// ```
+/// # use examhall_queue::Drained;
+/// fn exit_code(drained: &Drained) -> i32 {
+///     if drained.failed.is_empty() { 0 } else { 1 }
+/// }
+/// # assert_eq!(exit_code(&Drained::default()), 0);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {

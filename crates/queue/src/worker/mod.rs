@@ -59,6 +59,15 @@ use self::{
 use crate::{Error, Queue, clock::now_ms, hooks::Hooks};
 
 /// Takes jobs of one queue and runs them, several at once.
+/// ```no_run
+/// # use examhall_queue::{Error, Job, Queue, Worker, WorkerOptions};
+/// # async fn run(queue: Queue<String>) -> Result<(), Error> {
+/// let greet = |job: Job<String>| async move { Ok::<_, Error>(format!("hello {}", job.data)) };
+/// let worker = Worker::new(queue, WorkerOptions::default(), greet)?;
+/// worker.run(tokio_util::sync::CancellationToken::new()).await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Worker<T, H> {
     queue: Queue<T>,
     handler: Arc<H>,
