@@ -57,3 +57,16 @@ impl Client {
         Ok(self.0.connection.command(name, self.route(), words).await?)
     }
 }
+
+/// Reads text of any client, which may not be UTF-8.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+}
+
+/// Reads a list of texts of any client.
+pub(crate) fn texts(list: Value) -> Vec<String> {
+    match list {
+        Value::Array(list) => list.iter().map(text).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -6,7 +6,7 @@ use examhall_redis::{Value as RedisValue, convert};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Claim, Error, JobKey, JobOptions, schedulers::advance::Scheduled};
+use crate::{Claim, Error, JobKey, JobOptions, client::text, lenient, schedulers::advance::Scheduled};
 
 /// Longest data of a job that a worker reads, in bytes.
 pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
@@ -95,8 +95,17 @@ pub(crate) struct TakenJob {
 pub(crate) enum Unfit {
     /// Its data has another type.
     Rejected(String),
-    /// Its hash is broken: no reader can parse it until `data` and `opts` (JSON) replace what it holds.
-    Poisoned { reason: String, data: Option<String>, opts: String },
+    /// Its hash is broken.
+    Poisoned(Poison),
+}
+
+/// Fields of a job that no client of BullMQ can read: they are replaced, and what they held is kept next to them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Poison {
+    pub(crate) reason: String,
+    pub(crate) fields: Vec<&'static str>,
+    /// JSON that replaces the data, if that is one of them.
+    pub(crate) data: String,
 }
 
 impl TakenJob {
@@ -108,7 +117,7 @@ impl TakenJob {
         else {
             return Err(Error::UnexpectedAnswer("a job's fields are no list"));
         };
-        Ok(Self { id: convert(id)?, token: convert(token)?, fields, unread: convert(unread)? })
+        Ok(Self { id: text(&id), token: text(&token), fields, unread: convert(unread)? })
     }
 
     /// Why the job must fail without another run, if it must: it stalled too often.
@@ -134,7 +143,7 @@ impl TakenJob {
     }
 
     pub(crate) fn options(&self) -> serde_json::Result<JobOptions> {
-        let opts = self.field("opts").map(serde_json::from_slice).transpose()?;
+        let opts = self.field("opts").map(lenient::read).transpose()?;
         Ok(opts.map_or_else(JobOptions::default, |opts: Value| JobOptions::from_json(&opts)))
     }
 
@@ -164,14 +173,18 @@ impl TakenJob {
         options: serde_json::Result<JobOptions>,
         claim: Claim,
     ) -> Result<Job<T>, Unfit> {
-        if self.unread > 0 {
-            let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
-            return Err(self.poisoned(&reason, None));
+        // Data is not read twice: most of it has the right type.
+        if (options.is_err() || self.is_suspect())
+            && let Some(poison) = self.poison()
+        {
+            return Err(Unfit::Poisoned(poison));
         }
         let data = self.field("data").unwrap_or(b"{}");
-        let data = read(data).map_err(|error| self.unreadable(data, &error))?;
-        let options =
-            options.map_err(|error| self.poisoned(&format!("the job's options cannot be read: {error}"), None))?;
+        let data = read(data).map_err(|error| match self.poison() {
+            Some(poison) => Unfit::Poisoned(poison),
+            None => Unfit::Rejected(unreadable(&error)),
+        })?;
+        let options = options.unwrap_or_default();
         Ok(Job {
             id: self.id.clone(),
             name: self.name(),
@@ -192,18 +205,44 @@ impl TakenJob {
         })
     }
 
-    fn unreadable(&self, data: &[u8], error: &serde_json::Error) -> Unfit {
-        let reason = unreadable(error);
-        if error.is_data() {
-            return Unfit::Rejected(reason);
-        }
-        // Kept as a JSON string, so that the cause can be found.
-        self.poisoned(&reason, Some(Value::from(String::from_utf8_lossy(data)).to_string()))
+    /// Returns whether something besides data and options may be unreadable.
+    fn is_suspect(&self) -> bool {
+        let is_there = |name: &str| self.field(name).is_some();
+        self.unread > 0
+            || !is_there("name")
+            || is_there("progress")
+            || is_there("parent")
+            || self.field("opts") == Some(b"null")
     }
 
-    fn poisoned(&self, reason: &str, data: Option<String>) -> Unfit {
-        let opts = self.json("opts").filter(Value::is_object).unwrap_or_else(|| serde_json::json!({"attempts": 0}));
-        Unfit::Poisoned { reason: reason.to_owned(), data, opts: opts.to_string() }
+    /// Returns what makes the job unreadable, for dashboards too, if anything does.
+    pub(crate) fn poison(&self) -> Option<Poison> {
+        let mut broken = Vec::new();
+        if self.unread > 0 {
+            let reason = format!("the job's data has {} bytes, and {LONGEST_DATA} are read at most", self.unread);
+            broken.push(("data", reason));
+        }
+        for (name, label) in [("data", "data"), ("opts", "options"), ("progress", "progress"), ("parent", "parent")] {
+            let json = self.field(name).filter(|_| name != "data" || self.unread == 0);
+            match json.map(lenient::check) {
+                Some(Err(error)) => broken.push((name, format!("the job's {label} cannot be read: {error}"))),
+                // JavaScript reads it, and then fails on what it has read.
+                _ if name == "opts" && json == Some(b"null") => {
+                    broken.push((name, "the job's options are null".into()));
+                }
+                _ => {}
+            }
+        }
+        if self.field("name").is_none() {
+            broken.push(("name", "the job has no name".into()));
+        }
+        let reason = broken.first()?.1.clone();
+        let fields = broken.into_iter().map(|(name, _)| name).collect();
+        let data = match (self.unread, self.field("data")) {
+            (0, Some(data)) => Value::from(String::from_utf8_lossy(data)).to_string(),
+            _ => String::new(),
+        };
+        Some(Poison { reason, fields, data })
     }
 
     fn field(&self, field: &str) -> Option<&[u8]> {
@@ -225,7 +264,7 @@ impl TakenJob {
 
 /// Reads a job's data.
 pub(crate) fn read<T: DeserializeOwned>(data: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(data)
+    lenient::read(data)
 }
 
 /// Returns why data cannot be read, without any of it.

@@ -133,6 +133,7 @@ mod job;
 mod job_id;
 mod json;
 mod keys;
+mod lenient;
 mod notes;
 mod options;
 mod outcome;

@@ -152,6 +152,9 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
         Command::Show { id, .. } => {
             let job = queue.get(id).await?.ok_or_else(|| Error::NotFound(id.clone()))?;
             let mut json = shown(&job);
+            if !job.unreadable.is_empty() {
+                json["unreadable"] = serde_json::to_value(&job.unreadable)?;
+            }
             json["log"] = queue.logs(id, 0, 1000).await?.into();
             let pretty = serde_json::to_string_pretty(&json)?;
             Answer { lines: vec![pretty], json }

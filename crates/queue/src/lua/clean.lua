@@ -1,12 +1,17 @@
--- Removes old jobs of one state. Jobs that workers have or that schedulers have to come stay.
+-- Removes old jobs of one state, the oldest first. Jobs that workers have or that schedulers have to come stay.
 -- KEYS[1] meta
 -- ARGV    name of the key, time up to which jobs are old (ms since 1970), number of jobs to remove, number to skip,
---         number to read, '1' to write an event
+--         number to read, '' or number of jobs removed before, to write an event after the last step
 -- Returns {ids of removed jobs, number of jobs left as they were, 1 if there may be more}
 local place, before, most = ARGV[1], number(ARGV[2]), number(ARGV[3])
-local from, to = number(ARGV[4]), number(ARGV[4]) + number(ARGV[5]) - 1
-local is_list = place == 'wait' or place == 'paused' or place == 'active'
-local ids = redis.call(is_list and 'LRANGE' or 'ZRANGE', P .. place, from, to)
+local skip, count = number(ARGV[4]), number(ARGV[5])
+local ids = {}
+if place == 'wait' or place == 'paused' or place == 'active' then -- the oldest is the last
+  local found = redis.call('LRANGE', P .. place, -(skip + count), -(skip + 1))
+  for at = #found, 1, -1 do ids[#ids + 1] = found[at] end
+else
+  ids = redis.call('ZRANGE', P .. place, skip, skip + count - 1)
+end
 
 local function age_of(id)
   local times = redis.call('HMGET', P .. id, 'finishedOn', 'processedOn', 'timestamp')
@@ -21,8 +26,9 @@ for _, id in ipairs(ids) do
     removed[#removed + 1] = id
   end
 end
-if #removed > 0 and ARGV[6] == '1' then
-  event('cleaned', 'count', #removed)
+local has_more = #ids == count and #removed < most
+if ARGV[6] ~= '' and not has_more then
+  event('cleaned', 'count', integer(number(ARGV[6]) + #removed))
   trim_events()
 end
-return {removed, #ids - #removed, #ids == number(ARGV[5]) and #removed < most and 1 or 0}
+return {removed, #ids - #removed, has_more and 1 or 0}

@@ -80,11 +80,24 @@ local outcomes = {
     redis.call('SET', P .. 'limiter', NO_MORE, 'PX', span)
     return put_back(run.id, 'first')
   end,
-  -- reason, data as JSON or '', opts as JSON: replaces what no reader can parse, and fails the job
-  poisoned = function(run, reason, data, opts)
-    if data ~= '' then redis.call('HSET', P .. run.id, 'data', data) end
-    redis.call('HSET', P .. run.id, 'opts', opts)
-    return fail(run, '-1 -1 0', reason, '[]')
+  -- reason, data as JSON or '', `count age most field field ...`: replaces fields that no reader can parse, keeps what they
+  -- held in fields `unreadable:...`, and fails the job
+  poisoned = function(run, reason, data, spec)
+    local limit, fields = string.match(spec, '^(%S+ %S+ %S+) (.*)$')
+    local key = P .. run.id
+    local readable = {name = 'unknown', data = data, opts = '{"attempts":0}', progress = '0', parent = '{}'}
+    for field in string.gmatch(fields, '%S+') do
+      local was = redis.call('HGET', key, field)
+      if was and field == 'data' and data == '' then -- it was too long to be read
+        readable.data = pcall(cjson.decode, was) and was or '"too long"'
+      end
+      if was and was ~= readable[field] then redis.call('HSET', key, 'unreadable:' .. field, was) end
+      redis.call('HSET', key, field, readable[field])
+    end
+    for field, value in pairs({name = 'unknown', data = '{}', opts = '{}', timestamp = ARGV[1]}) do
+      redis.call('HSETNX', key, field, value)
+    end
+    return fail(run, limit, reason, '[]')
   end,
 }
 

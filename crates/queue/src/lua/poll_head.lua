@@ -30,6 +30,7 @@ end
 -- Keeps a finished job in `set` within `limit`, which is `count age most`: among the newest `count` jobs, for `age` seconds;
 -- -1 is no limit. `most` is how many old ones a poll removes.
 local function retain(id, set, limit, ...)
+  poll.has_ended = true
   if string.sub(limit, 1, 2) == '0 ' then return forget(id) end
   if not try('HSET', P .. id, 'finishedOn', ARGV[1], ...) then return end
   local finished = poll.kept[set]

@@ -58,6 +58,30 @@ function seldom.prune(set, count, age, most)
   end
 end
 
+-- Returns whether a text is UTF-8.
+function seldom.is_utf8(text)
+  local at = 1
+  while at <= #text do
+    local byte = string.byte(text, at)
+    local more = byte < 128 and 0 or byte >= 194 and byte < 224 and 1 or byte >= 224 and byte < 240 and 2
+      or byte >= 240 and byte < 245 and 3
+    if not more or not string.find(string.sub(text, at + 1, at + more), '^' .. string.rep('[\128-\191]', more) .. '$') then
+      return false
+    end
+    at = at + more + 1
+  end
+  return true
+end
+
+-- Fails a job that is in no state and whose id no worker can name.
+function seldom.isolate(id)
+  local reason = "the job's id is not UTF-8"
+  local stored = try('ZADD', P .. 'failed', ARGV[1], id)
+  if not stored then return end
+  redis.call('HSET', P .. id, 'finishedOn', ARGV[1], 'failedReason', reason, 'stacktrace', '[]')
+  event('failed', 'jobId', id, 'failedReason', reason, 'prev', 'waiting')
+end
+
 -- Counts taken jobs towards the rate limit.
 function seldom.spend(jobs)
   local spent = redis.pcall('INCRBY', P .. 'limiter', jobs)

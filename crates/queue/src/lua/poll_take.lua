@@ -43,6 +43,13 @@ if #ids > 0 then
   if #ids == wanted then poll.has_more = 1 end
   for i, id in ipairs(ids) do
     local job = read_job(id, longest)
+    if string.find(id, '[\128-\255]') and job then
+      poll.seldom = poll.seldom or lazily()
+      if not poll.seldom.is_utf8(id) then
+        poll.seldom.isolate(id)
+        job = nil
+      end
+    end
     if job then
       bytes = bytes + job.bytes
       if bytes > longest and #jobs > 0 then
@@ -91,7 +98,13 @@ end
 
 active = active or redis.call('LLEN', P .. 'active')
 if #taken == 0 and poll.reports > 0 then
-  if active == 0 and redis.call('EXISTS', P .. 'wait', P .. 'prioritized') == 0 then event('drained') end
+  -- BullMQ's rule: not if what a worker asks for is delayed, limited or paused.
+  local is_refused = number(ARGV[5]) > 0 and (is_blocked or limited_for > 0 or earliest)
+  if redis.call('EXISTS', P .. 'wait', P .. 'prioritized', P .. 'paused') == 0 then
+    if poll.has_ended and active == 0 and not is_refused then event('drained') end
+  elseif concurrency and not Q.paused and active < concurrency then
+    try('ZADD', P .. 'marker', '0', '0') -- a slot is free, for another worker
+  end
   redis.pcall('XTRIM', EVENTS, 'MAXLEN', '~', Q.max_events)
 end
 return {poll.codes, taken, earliest or 0, limited_for, active, poll.gone, poll.has_more or 0, failure}

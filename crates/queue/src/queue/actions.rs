@@ -7,6 +7,7 @@ use examhall_redis::{FromValue, Script, Value, convert};
 use super::Queue;
 use crate::{
     EndedState, Error, JobId, State,
+    client::texts,
     clock::{millis, now_ms},
     code::Code,
     script,
@@ -126,7 +127,8 @@ struct Removal<'a> {
     /// Jobs are old up to this time, in ms since 1970.
     before: i64,
     limit: usize,
-    writes_event: bool,
+    /// Number of jobs that the call has removed from other keys, if the last step writes an event.
+    removed: Option<usize>,
 }
 
 impl<T> Queue<T> {
@@ -239,9 +241,11 @@ impl<T> Queue<T> {
     pub async fn clean(&self, state: State, grace: Duration, limit: u32) -> Result<Vec<String>, Error> {
         let before = now_ms().saturating_sub_unsigned(millis(grace));
         let mut removed = Vec::new();
-        for place in state.places() {
+        let places = state.places();
+        for (at, place) in places.iter().enumerate() {
             let limit = (limit as usize).saturating_sub(removed.len());
-            removed.extend(self.clear(Removal { place, before, limit, writes_event: true }).await?);
+            let before_it = (at + 1 == places.len()).then_some(removed.len());
+            removed.extend(self.clear(Removal { place, before, limit, removed: before_it }).await?);
         }
         Ok(removed)
     }
@@ -254,7 +258,7 @@ impl<T> Queue<T> {
         let mut removed = 0;
         let delayed = delayed_too.then_some("delayed");
         for place in ["wait", "paused", "prioritized"].into_iter().chain(delayed) {
-            let all = Removal { place, before: i64::MAX, limit: u32::MAX as usize, writes_event: false };
+            let all = Removal { place, before: i64::MAX, limit: u32::MAX as usize, removed: None };
             removed += self.clear(all).await?.len() as u64;
         }
         Ok(removed)
@@ -270,10 +274,10 @@ impl<T> Queue<T> {
                 left.to_string().into(),
                 skipped.into(),
                 STEP.into(),
-                if jobs.writes_event { "1" } else { "0" }.into(),
+                jobs.removed.map_or_else(String::new, |before| (before + removed.len()).to_string()).into(),
             ];
-            let step: Step<Vec<String>> = self.step(&script::CLEAN, args).await?;
-            removed.extend(step.done);
+            let step: Step<Value> = self.step(&script::CLEAN, args).await?;
+            removed.extend(texts(step.done));
             skipped += step.skipped;
             if step.is_last {
                 return Ok(removed);

@@ -3,7 +3,7 @@
 use super::Queue;
 use crate::{Error, code::Code, script};
 
-/// Jobs that one script removes.
+/// Jobs that one script removes or moves.
 const STEP: u32 = 1000;
 
 impl<T> Queue<T> {
@@ -22,7 +22,11 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.eval(&script::PAUSE, vec![]).await
+        let mut first = "1";
+        while Code::try_from(self.eval::<i64>(&script::PAUSE, vec![STEP.into(), first.into()]).await?)? == Code::More {
+            first = "0";
+        }
+        Ok(())
     }
 
     /// Lets workers take jobs again.
@@ -30,7 +34,8 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.eval(&script::RESUME, vec![]).await
+        while Code::try_from(self.eval::<i64>(&script::RESUME, vec![STEP.into()]).await?)? == Code::More {}
+        Ok(())
     }
 
     /// Returns whether the queue is paused.

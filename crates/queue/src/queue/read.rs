@@ -7,6 +7,7 @@ use examhall_redis::{Value, convert};
 use super::{JobRecord, Queue};
 use crate::{
     Error, JobId, State,
+    client::text,
     clock::{millis, now_ms},
     script,
 };
@@ -79,7 +80,7 @@ impl<T> Queue<T> {
         let Ok([place, Value::Array(hash), due]) = <[Value; 3]>::try_from(parts) else { return Ok(None) };
         let place: String = convert(place)?;
         match State::from_place(&place) {
-            Some(state) if !hash.is_empty() => JobRecord::new(id.to_owned(), state, hash, convert(due)?).map(Some),
+            Some(state) if !hash.is_empty() => Ok(Some(JobRecord::new(id.to_owned(), state, hash, convert(due)?))),
             _ => Ok(None),
         }
     }
@@ -131,7 +132,7 @@ impl<T> Queue<T> {
         jobs.into_iter()
             .map(|job| match job {
                 Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
-                    Ok([id, Value::Array(hash), due]) => JobRecord::new(convert(id)?, state, hash, convert(due)?),
+                    Ok([id, Value::Array(hash), due]) => Ok(JobRecord::new(text(&id), state, hash, convert(due)?)),
                     _ => Err(Error::UnexpectedAnswer("a listed job does not have three parts")),
                 },
                 _ => Err(Error::UnexpectedAnswer("a listed job is not a list")),
@@ -179,6 +180,8 @@ impl<T> Queue<T> {
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn raw(&self, id: &str) -> Result<HashMap<String, String>, Error> {
         JobId::new(id)?;
-        self.client.command("HGETALL", &self.client.keys().of(id), &[]).await
+        let hash: HashMap<Vec<u8>, Vec<u8>> = self.client.command("HGETALL", &self.client.keys().of(id), &[]).await?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(hash.into_iter().map(|(field, value)| (text(field), text(value))).collect())
     }
 }

@@ -1,11 +1,11 @@
 //! A job as operators read it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use examhall_redis::{Value as RedisValue, convert};
+use examhall_redis::Value as RedisValue;
 use serde_json::Value;
 
-use crate::{Error, JobKey, JobOptions, State};
+use crate::{JobKey, JobOptions, State, client::text, lenient};
 
 /// A job with its state and history. Fields that cannot be read count as absent.
 /// ```no_run
@@ -62,17 +62,19 @@ pub struct JobRecord {
     pub returnvalue: Option<Value>,
     /// Why its last failed run failed.
     pub failed_reason: Option<String>,
+    /// What fields held that no client could read, by their names: the job failed for that.
+    pub unreadable: BTreeMap<String, String>,
     /// Traces of failed runs that are still stored, oldest first.
     pub stacktrace: Vec<String>,
 }
 
 impl JobRecord {
     /// Reads what the scripts return for a job.
-    pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Result<Self, Error> {
-        let fields = Fields::new(hash)?;
-        Ok(Self {
+    pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Self {
+        let fields = Fields::new(hash);
+        Self {
             name: fields.text("name").unwrap_or_default(),
-            data: fields.text("data").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(text.into())),
+            data: fields.text("data").map_or(Value::Null, |text| lenient::read(text.as_bytes()).unwrap_or(text.into())),
             options: fields.json("opts").map_or_else(JobOptions::default, |opts| JobOptions::from_json(&opts)),
             priority: fields.number("priority").unwrap_or_default(),
             timestamp: fields.number("timestamp").unwrap_or_default(),
@@ -91,9 +93,10 @@ impl JobRecord {
             returnvalue: fields.json("returnvalue"),
             failed_reason: fields.text("failedReason"),
             stacktrace: fields.json("stacktrace").and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default(),
+            unreadable: fields.unreadable(),
             id,
             state,
-        })
+        }
     }
 }
 
@@ -101,17 +104,25 @@ struct Fields(HashMap<String, Vec<u8>>);
 
 impl Fields {
     /// Reads a hash as Redis lists it: field, value, field, value, ...
-    fn new(hash: Vec<RedisValue>) -> Result<Self, Error> {
+    fn new(hash: Vec<RedisValue>) -> Self {
         let mut fields = HashMap::with_capacity(hash.len() / 2);
         let mut hash = hash.into_iter();
         while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
-            fields.insert(convert(field)?, value.into_owned_bytes().unwrap_or_default());
+            fields.insert(text(&field), value.into_owned_bytes().unwrap_or_default());
         }
-        Ok(Self(fields))
+        Self(fields)
     }
 
     fn text(&self, field: &str) -> Option<String> {
         self.0.get(field).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Returns what fields held that no client could read, by their names.
+    fn unreadable(&self) -> BTreeMap<String, String> {
+        let held = |(name, value): (&String, &Vec<u8>)| {
+            Some((name.strip_prefix("unreadable:")?.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        };
+        self.0.iter().filter_map(held).collect()
     }
 
     fn number<N: std::str::FromStr>(&self, field: &str) -> Option<N> {
@@ -119,6 +130,6 @@ impl Fields {
     }
 
     fn json(&self, field: &str) -> Option<Value> {
-        serde_json::from_slice(self.0.get(field)?).ok()
+        lenient::read(self.0.get(field)?).ok()
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Claim, Error,
-    client::Client,
+    client::{Client, texts},
     clock::now_ms,
     hooks::{Hooks, WorkerEvent},
     script,
@@ -106,7 +106,7 @@ impl Maintenance {
         // Less than the interval, so that a check is not skipped because the one before it was late.
         let pause = (self.options.stalled_interval * 9 / 10).as_millis().to_string();
         let args = vec![now_ms().to_string().into(), pause.into(), self.options.max_stalls.into()];
-        let recovered: Vec<String> = self.client.eval(&script::RECOVER, args).await?;
+        let recovered = texts(self.client.eval(&script::RECOVER, args).await?);
         self.count_recovered(&recovered);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Maintenance {
             }
         }
         if args.len() > 1 {
-            let recovered: Vec<String> = self.client.eval(&script::REAP, args).await?;
+            let recovered = texts(self.client.eval(&script::REAP, args).await?);
             self.count_recovered(&recovered);
         }
         Ok(())

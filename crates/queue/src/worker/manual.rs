@@ -119,12 +119,15 @@ impl<T> ManualWorker<T> {
         if let Some(scheduled) = found.scheduled() {
             keep_schedule(self.client(), &scheduled, &claim).await.map_err(Run::Ended)?;
         }
+        if let Some(poison) = found.poison() {
+            return Err(Run::Poisoned(poison));
+        }
         if let Some(reason) = self.options.rules().final_reason(found) {
             return Err(Run::Ended(Outcome::Unrecoverable(Failure::new(reason))));
         }
         found.open(options, claim).map_err(|unfit| match unfit {
             Unfit::Rejected(reason) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
-            Unfit::Poisoned { reason, data, opts } => Run::Poisoned { reason, data, opts },
+            Unfit::Poisoned(poison) => Run::Poisoned(poison),
         })
     }
 

@@ -7,7 +7,7 @@ use examhall_redis::{Value, convert};
 use super::report::Report;
 use crate::{
     Error, RateLimit,
-    client::Client,
+    client::{Client, text, texts},
     clock::{millis, now_ms},
     code::Code,
     job::{LONGEST_DATA, TakenJob},
@@ -83,12 +83,12 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
         polled_at,
         codes: codes.into_iter().map(Code::try_from).collect::<Result<_, _>>()?,
         taken: to_jobs(taken)?,
-        gone: convert(gone)?,
+        gone: texts(gone),
         next_due: Some(convert(next_due)?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
         active: convert(active)?,
         has_more: convert(has_more)?,
-        failure: Some(convert::<String>(failure)?).filter(|failure| !failure.is_empty()),
+        failure: Some(text(&failure)).filter(|failure| !failure.is_empty()),
     })
 }
 
@@ -107,7 +107,15 @@ pub(super) async fn reclaim(
 
 fn to_jobs(answer: Value) -> Result<Vec<TakenJob>, Error> {
     match answer {
-        Value::Array(jobs) => jobs.into_iter().map(TakenJob::from_answer).collect(),
+        // One that cannot be read stays locked until it counts as stalled; the others are run.
+        Value::Array(jobs) => Ok(jobs
+            .into_iter()
+            .filter_map(|job| {
+                TakenJob::from_answer(job)
+                    .inspect_err(|error| tracing::error!(%error, "A job of a poll cannot be read"))
+                    .ok()
+            })
+            .collect()),
         _ => Err(Error::UnexpectedAnswer("jobs are not a list")),
     }
 }

@@ -41,6 +41,10 @@ pub(super) struct Polls {
     pub(super) reserved: usize,
     /// Number of polls so far.
     sent: u64,
+    /// Number of taken jobs so far.
+    taken: u64,
+    /// What the last poll said about keys that have another type.
+    failure: Option<String>,
     pub(super) next: Next,
     /// Set while the worker may have jobs that it does not know of.
     pub(super) doubt: Option<Doubt>,
@@ -62,7 +66,15 @@ pub(super) struct Answer {
 
 impl Polls {
     pub(super) fn new() -> Self {
-        Self { in_flight: FuturesUnordered::new(), reserved: 0, sent: 0, next: Next::Now, doubt: None }
+        Self {
+            in_flight: FuturesUnordered::new(),
+            reserved: 0,
+            sent: 0,
+            taken: 0,
+            failure: None,
+            next: Next::Now,
+            doubt: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -104,6 +116,10 @@ where
 
     fn poll(&mut self, PollSize { reports, wanted }: PollSize) {
         let (client, identity, options) = (self.queue.client().clone(), self.identity.clone(), self.options.clone());
+        if self.is_stopping {
+            // Jobs that are given back go before their equals: the one taken first comes last.
+            self.reports.sort_by_key(|report| std::cmp::Reverse(report.job.number));
+        }
         let reports: Vec<Report> = self.reports.drain(..reports).collect();
         self.polls.reserved += wanted;
         self.polls.sent += 1;
@@ -150,8 +166,11 @@ where
             self.start(&job);
         }
         self.in_flight.set_active(received.active);
-        if let Some(failure) = received.failure {
-            tracing::error!(failure, "A key of the queue has another type than BullMQ's");
+        let failure = std::mem::replace(&mut self.polls.failure, received.failure);
+        if let Some(now) = &self.polls.failure {
+            if failure.as_ref() != Some(now) {
+                tracing::error!(failure = now, "A key of the queue has another type than BullMQ's");
+            }
             return Next::Retry { at: now_ms() + BACKOFF };
         }
         if !took_none {
@@ -187,7 +206,9 @@ where
     fn start(&mut self, taken: &TakenJob) {
         let options = taken.options();
         let own = options.as_ref().cloned().unwrap_or_default();
-        let job = RunningJob::new(taken, self.options.with_retention(own));
+        self.polls.taken += 1;
+        let mut job = RunningJob::new(taken, self.options.with_retention(own));
+        job.number = self.polls.taken;
         let lease = Lease {
             id: job.id.clone(),
             token: job.token.clone(),
@@ -217,7 +238,7 @@ where
                     None => handler.run(job).await,
                 }),
                 Err(Unfit::Rejected(reason)) => Run::Ended(Outcome::Unrecoverable(Failure::new(reason))),
-                Err(Unfit::Poisoned { reason, data, opts }) => Run::Poisoned { reason, data, opts },
+                Err(Unfit::Poisoned(poison)) => Run::Poisoned(poison),
             }
         };
         let task = self.running.spawn(run.instrument(span));

@@ -9,7 +9,7 @@ use crate::{
     clock::millis,
     code::Code,
     hooks::WorkerEvent,
-    job::TakenJob,
+    job::{Poison, TakenJob},
     options::{LONGEST, Limits},
 };
 
@@ -19,6 +19,8 @@ const TRACES: usize = 10;
 /// What the decision needs of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RunningJob {
+    /// Counts the worker's jobs in the order in which it took them.
+    pub(super) number: u64,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) token: String,
@@ -43,12 +45,8 @@ pub(super) struct Rules<'a> {
 #[derive(Debug)]
 pub(super) enum Run {
     Ended(Outcome),
-    /// Not started: the job's hash is broken, and `data` and `opts` (JSON) replace what it holds.
-    Poisoned {
-        reason: String,
-        data: Option<String>,
-        opts: String,
-    },
+    /// Not started: the job's hash is broken.
+    Poisoned(Poison),
 }
 
 /// Report of an ended run.
@@ -70,7 +68,7 @@ pub(super) enum ReportKind {
     Limited { delay: u64 },
     WaitingChildren,
     Released,
-    Poisoned { reason: String, data: Option<String>, opts: String },
+    Poisoned { poison: Poison, keep: Retention },
 }
 
 impl Rules<'_> {
@@ -85,6 +83,7 @@ impl Rules<'_> {
 impl RunningJob {
     pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {
+            number: 0,
             id: job.id.clone(),
             name: job.name(),
             token: job.token.clone(),
@@ -100,7 +99,7 @@ impl RunningJob {
     /// Decides; `now` is in ms since 1970, `random` a sample of [0, 1) for the jitter.
     pub(super) fn conclude(self, run: Run, rules: Rules<'_>, now: i64, random: f64) -> Report {
         let kind = match run {
-            Run::Poisoned { reason, data, opts } => ReportKind::Poisoned { reason, data, opts },
+            Run::Poisoned(poison) => ReportKind::Poisoned { poison, keep: keep(self.options.remove_on_fail) },
             Run::Ended(Outcome::Completed(value)) => {
                 ReportKind::Completed { value: value.to_string(), keep: keep(self.options.remove_on_complete) }
             }
@@ -175,7 +174,9 @@ impl Report {
                 Some(WorkerEvent::Completed { id, name, attempt, returnvalue: value })
             }
             ReportKind::Retried { reason, delay, .. } => Some(failed(reason, Some(Duration::from_millis(*delay)))),
-            ReportKind::Failed { reason, .. } | ReportKind::Poisoned { reason, .. } => Some(failed(reason, None)),
+            ReportKind::Failed { reason, .. } | ReportKind::Poisoned { poison: Poison { reason, .. }, .. } => {
+                Some(failed(reason, None))
+            }
             ReportKind::Snoozed { .. }
             | ReportKind::Limited { .. }
             | ReportKind::WaitingChildren
@@ -229,8 +230,9 @@ impl Report {
             ReportKind::Limited { delay } => ("limited", [delay.to_string(), String::new(), String::new()]),
             ReportKind::WaitingChildren => ("waiting_children", Default::default()),
             ReportKind::Released => ("released", Default::default()),
-            ReportKind::Poisoned { reason, data, opts } => {
-                ("poisoned", [reason.clone(), data.clone().unwrap_or_default(), opts.clone()])
+            ReportKind::Poisoned { poison, keep } => {
+                let fields = poison.fields.join(" ");
+                ("poisoned", [poison.reason.clone(), poison.data.clone(), format!("{} {fields}", to_limit(*keep))])
             }
         };
         let RunningJob { id, token, deduplication_id, .. } = &self.job;
@@ -262,6 +264,7 @@ mod tests {
         let retry = RetryPolicy { attempts, backoff: Backoff::exponential(Duration::from_secs(2)) };
         let options = JobOptions { retry, remove_on_fail: Some(Retention::Newest(5)), ..JobOptions::default() };
         RunningJob {
+            number: 0,
             id: "7".into(),
             name: "greet".into(),
             token: "t:1".into(),

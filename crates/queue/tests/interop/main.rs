@@ -11,6 +11,7 @@
 
 mod board;
 mod dedup;
+mod events;
 mod fleet;
 mod flows;
 mod layout;
@@ -20,6 +21,7 @@ mod manual;
 mod node;
 mod ours;
 mod pause;
+mod poison;
 mod process;
 mod producer;
 mod retry;

@@ -11,6 +11,7 @@ mod gone;
 mod ids;
 mod library;
 mod locks;
+mod poison;
 mod runs;
 mod survival;
 mod wake;

@@ -103,3 +103,8 @@ const eventsOf = (request) =>
 export async function events(request) {
   await eventsOf(request);
 }
+
+/** Stops a worker. */
+export async function stop(request) {
+  await (await made.get(`worker ${request.version} ${request.name}`)).close();
+}

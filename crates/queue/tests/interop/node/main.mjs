@@ -2,10 +2,10 @@
 // answer {id, ok} or {id, error}, or a message: {event, at, ...}. Exits when stdin ends.
 import { createInterface } from 'node:readline';
 import { board } from './board.mjs';
-import { cancel, events, flow, job, queue, take, worker } from './bullmq.mjs';
+import { cancel, events, flow, job, queue, stop, take, worker } from './bullmq.mjs';
 import { report, write } from './wire.mjs';
 
-const operations = { board, cancel, events, flow, job, queue, take, worker };
+const operations = { board, cancel, events, flow, job, queue, stop, take, worker };
 
 process.on('unhandledRejection', (error) => report('unhandled', { message: String(error) }));
 
