@@ -76,7 +76,8 @@ impl<T> Queue<T> {
     /// state has the priority when it is ready the next time.
     ///
     /// # Errors
-    /// Returns [`Error::BadPriority`] if it is above [`JobOptions::MAX_PRIORITY`](crate::JobOptions::MAX_PRIORITY), [`Error::NotFound`] if there is no such
+    /// Returns [`Error::BadPriority`] if it is above [`JobOptions::MAX_PRIORITY`](crate::JobOptions::MAX_PRIORITY),
+    /// [`Error::NotFound`] if there is no such
     /// job, or [`Error::Redis`].
     pub async fn change_priority(&self, id: &str, priority: u32, among: Among) -> Result<(), Error> {
         check_priority(priority)?;
