@@ -60,9 +60,21 @@ if poll.points and poll.reports > 0 then
   poll.seldom = poll.seldom or lazily()
   poll.seldom.collect_metrics()
 end
+-- What the limits no longer allow: up to `most` old jobs, and up to 1000 that are too many.
 for key, set in pairs(poll.limits) do
   local count, age, most = string.match(key, '(%S+) (%S+) (%S+)$')
-  poll.seldom = poll.seldom or lazily()
-  poll.seldom.prune(set, number(count), number(age), number(most))
+  count, age = number(count), number(age)
+  if age >= 0 then
+    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', most)
+    if #old > 0 then
+      poll.seldom = poll.seldom or lazily()
+      poll.seldom.remove(set, old)
+    end
+  end
+  local surplus = count > 0 and math.min(redis.call('ZCARD', P .. set) - count, 1000) or 0
+  if surplus > 0 then
+    poll.seldom = poll.seldom or lazily()
+    poll.seldom.remove(set, redis.call('ZRANGE', P .. set, '0', surplus - 1))
+  end
 end
 

@@ -43,19 +43,10 @@ function seldom.promote_due(is_blocked)
   return next_due()
 end
 
--- Removes jobs that a limit no longer allows in `set`: up to `most` old ones, and up to 1000 that are too many.
-function seldom.prune(set, count, age, most)
-  if age >= 0 then
-    local old = redis.call('ZRANGEBYSCORE', P .. set, '-inf', poll.now - age * 1000, 'LIMIT', '0', most)
-    for _, id in ipairs(old) do forget_child(id) end
-    if #old > 0 then redis.call('ZREM', P .. set, unpack(old)) end
-  end
-  local surplus = count > 0 and math.min(redis.call('ZCARD', P .. set) - count, 1000) or 0
-  if surplus > 0 then
-    local ids = redis.call('ZRANGE', P .. set, '0', surplus - 1)
-    for _, id in ipairs(ids) do forget_child(id) end
-    redis.call('ZREM', P .. set, unpack(ids))
-  end
+-- Removes jobs from a set that a limit no longer allows.
+function seldom.remove(set, ids)
+  for _, id in ipairs(ids) do forget_child(id) end
+  redis.call('ZREM', P .. set, unpack(ids))
 end
 
 -- Returns whether a text is UTF-8.
