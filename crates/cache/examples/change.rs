@@ -1,14 +1,11 @@
 //! A change that two processes read before and after: `cargo run --example change -- redis://127.0.0.1:6379`
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{convert::Infallible, error::Error, sync::Arc};
 
 use examhall_cache::{Cache, Fresh};
 use examhall_core::{CacheKey, KEY_SPACES, Profile, ProfileKey, Role, UserId};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -18,12 +15,12 @@ struct Table(Arc<Mutex<(i64, String)>>);
 
 impl Table {
     fn read(&self, key: ProfileKey) -> Fresh<ProfileKey> {
-        let (version, name) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (version, name) = self.0.lock().clone();
         Fresh { version, head: (), value: Profile { id: key.0, name, role: Role::Student }, pin: None }
     }
 
     fn commit(&self, name: &str) {
-        let mut row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut row = self.0.lock();
         *row = (row.0 + 1, name.to_owned());
     }
 }

@@ -70,22 +70,10 @@ fn class_of(priority: u32) -> MailClass {
     }
 }
 
-/// Returns the number of jobs in each state, by the state's name.
-pub(crate) fn by_state(counts: &Counts) -> [(&'static str, i64); 6] {
-    [
-        ("waiting", counts.waiting),
-        ("prioritized", counts.prioritized),
-        ("delayed", counts.delayed),
-        ("active", counts.active),
-        ("completed", counts.completed),
-        ("failed", counts.failed),
-    ]
-}
-
 fn publish_counts(counts: &Counts, queue: &str) {
-    for (state, count) in by_state(counts) {
+    for (state, count) in counts.by_state() {
         #[expect(clippy::cast_precision_loss, reason = "a gauge needs no precision")]
-        metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state).set(count as f64);
+        metrics::gauge!("bullmq_job_count", "queue" => queue.to_owned(), "state" => state.as_str()).set(count as f64);
     }
 }
 

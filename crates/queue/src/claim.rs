@@ -1,10 +1,11 @@
 //! A worker's lease on a job.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -202,11 +203,11 @@ impl Claim {
     }
 
     pub(crate) fn renew(&self, until: Instant) {
-        *self.state.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.state.until.lock() = until;
     }
 
     fn until(&self) -> Instant {
-        *self.state.until.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.until.lock()
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     app::Mailer,
-    gauges::by_state,
     payload::Payload,
     removal::{self, CleanOptions},
 };
@@ -194,7 +193,7 @@ async fn status(queue: &Queue<Payload>) -> Result<Answer, Error> {
     let (counts, paused) = (queue.counts().await?, queue.is_paused().await?);
     let oldest = queue.oldest_waiting().await?;
     let workers = queue.workers().await?;
-    let states = by_state(&counts);
+    let states: Vec<_> = counts.by_state().map(|(state, count)| (state.as_str(), count)).collect();
     let oldest_at = oldest.iter().map(|one| one.timestamp).min().map(Timestamp::from_millis);
     let next_at = counts.next_due.map(Timestamp::from_millis);
     let mut lines: Vec<_> = states.iter().map(|(state, count)| format!("{state:<12} {count}")).collect();

@@ -47,6 +47,18 @@ impl Counts {
         }
     }
 
+    /// Returns the number of jobs in each state, in the order of [`State::ALL`].
+    /// ```
+    /// # use examhall_queue::Counts;
+    /// fn to_text(counts: &Counts) -> String {
+    ///     counts.by_state().map(|(state, count)| format!("{state} {count}\n")).collect()
+    /// }
+    /// # assert!(to_text(&Counts::default()).starts_with("waiting 0\n"));
+    /// ```
+    pub fn by_state(&self) -> impl Iterator<Item = (State, i64)> {
+        State::ALL.iter().map(|state| (*state, self.of(*state)))
+    }
+
     /// Returns the number of jobs in these states; BullMQ's `getJobCountByTypes`.
     pub fn sum(&self, states: &[State]) -> i64 {
         states.iter().map(|state| self.of(*state)).sum()

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::in_flight::InFlight;
@@ -95,7 +96,7 @@ impl WorkerControl {
     /// Returns the time since the last iteration of its loop: a few seconds at most while it runs, even if Redis is
     /// unreachable or its jobs take long.
     pub fn since_iteration(&self) -> Duration {
-        self.iterated.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.iterated.lock().elapsed()
     }
 
     /// Notifies the handler of a running job that it should end, by [`Claim::cancelled`](crate::Claim::cancelled), and
@@ -115,7 +116,7 @@ impl WorkerControl {
     }
 
     pub(super) fn iterate(&self) {
-        *self.iterated.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.iterated.lock() = Instant::now();
     }
 
     /// Returns the numbers of jobs so far.

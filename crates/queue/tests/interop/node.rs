@@ -3,11 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use examhall_testkit::{Redis, eventually};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -63,7 +64,7 @@ impl Node {
         tokio::spawn(async move {
             while let Ok(Some(line)) = output.next_line().await {
                 let line = serde_json::from_str(&line).expect("every line is JSON");
-                keep.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                keep.lock().push(line);
             }
         });
         Self { version, child: AsyncMutex::new(child), stdin, lines, requests: Mutex::new(0) }
@@ -77,7 +78,7 @@ impl Node {
     /// Runs `op`, and returns its result or the message of its exception.
     pub(crate) async fn request(&self, op: &str, mut request: Value) -> Result<Value, String> {
         let id = {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut requests = self.requests.lock();
             *requests += 1;
             *requests
         };
@@ -155,7 +156,7 @@ impl Node {
     }
 
     fn find(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock();
         lines.iter().filter(|line| wanted(line)).cloned().collect()
     }
 }

@@ -1,14 +1,12 @@
 //! Our worker, and a ledger of what it ran.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use examhall_queue::{
     ChildFailure, Failure, FlowJob, FlowProducer, Job, JobOptions, Outcome, Queue, Worker, WorkerControl, WorkerOptions,
 };
 use examhall_testkit::eventually;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -77,7 +75,7 @@ impl Ours {
 
     /// Returns the runs so far.
     pub(crate) fn runs(&self) -> Vec<Run> {
-        self.ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ledger.runs.lock().clone()
     }
 
     /// Returns the job ids of the runs so far, in order.
@@ -94,7 +92,7 @@ impl Ours {
     /// Waits until a gated job has lost its lease.
     pub(crate) async fn after_loss_of(&self, id: &str) {
         let is_lost = || async {
-            let lost = self.ledger.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            let lost = self.ledger.lost.lock();
             lost.iter().any(|lost| lost == id).then_some(())
         };
         eventually(&format!("job {id} has lost its lease"), TIMEOUT, is_lost).await;
@@ -120,7 +118,7 @@ impl Ours {
 /// Does what a job's data says, in the terms of `node/bullmq.mjs`.
 async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
     let run = Run { id: job.id.clone(), at: now_ms(), attempts_made: job.attempts_made };
-    ledger.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+    ledger.runs.lock().push(run);
     let number = |name: &str| job.data[name].as_u64().unwrap_or(0);
     if u64::from(job.attempts_started) <= number("hangs") {
         std::future::pending::<()>().await;
@@ -134,7 +132,7 @@ async fn handle(ledger: Arc<Ledger>, job: Job<Value>) -> Outcome {
     if number("gated") > 0 {
         let loss = async {
             job.claim.lost().await;
-            ledger.lost.lock().unwrap_or_else(PoisonError::into_inner).push(job.id.clone());
+            ledger.lost.lock().push(job.id.clone());
             std::future::pending::<()>().await;
         };
         tokio::select! {

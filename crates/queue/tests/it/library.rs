@@ -1,11 +1,6 @@
 //! What a program builds on: hooks, spans, routers, its own client, errors.
 
-use std::{
-    error::Error as _,
-    io::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{error::Error as _, io::Write, sync::Arc, time::Duration};
 
 use examhall_queue::{
     Backoff, Connection, Error, Event, Failure, Handler, Job, JobOptions, Json, NewJob, Outcome, Position, Queue,
@@ -16,6 +11,7 @@ use examhall_queue::{
     },
 };
 use examhall_testkit::eventually;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +24,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn read(&self) -> Vec<String> {

@@ -4,9 +4,10 @@
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use examhall_core::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager};
 
@@ -145,8 +146,7 @@ async fn apply(tx: &DatabaseTransaction, step: &dyn MigrationTrait, is_up: bool)
     };
     if is_up {
         step.up(&manager).await?;
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let now = Timestamp::from(SystemTime::now()).as_millis() / 1000;
         let sql = "INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, $2)";
         execute(sql, vec![name.into(), now.into()]).await?;
         if BREAKING.contains(&name) {
