@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     load_test::LoadTest,
-    queue::{Peer, Plan},
+    queue::{Fsync, Peer, Plan},
 };
 
 /// Measures hot paths and prints a table.
@@ -23,7 +23,7 @@ use crate::{
 #[command(
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  scripts/bench\n  scripts/bench queue --rounds 9 --aof\n  scripts/bench cache --count 50000"
+    after_help = "Examples:\n  scripts/bench\n  scripts/bench queue --rounds 9 --aof always\n  scripts/bench queue --scale --peers ours\n  scripts/bench cache --count 50000"
 )]
 struct Args {
     /// What to measure; everything where nothing is given
@@ -37,9 +37,12 @@ struct Args {
     /// Peers that the queue is measured with
     #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official", "minimal"])]
     peers: Vec<Peer>,
-    /// Redis keeps an append-only file, synced every second
+    /// Redis keeps an append-only file, and syncs it then
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "everysec")]
+    aof: Option<Fsync>,
+    /// Also measure how late jobs start, a million jobs in wait, and ten processes
     #[arg(long)]
-    aof: bool,
+    scale: bool,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -83,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(Part::Peer { port, work, count, width, minimal }) = args.part {
         // Jobs that do nothing gain nothing from more threads than one, which is what Node has, and wake them for it.
-        let runtime = if work == "run" {
+        let runtime = if work == "run" || work == "share" {
             Builder::new_current_thread().enable_all().build()?
         } else {
             Builder::new_multi_thread().enable_all().build()?
@@ -102,7 +105,13 @@ async fn measure(args: Args) -> anyhow::Result<()> {
         http::measure().await?;
     }
     if wants(What::Queue) {
-        let plan = Plan { count: args.count, rounds: args.rounds, peers: args.peers, append_only: args.aof };
+        let plan = Plan {
+            count: args.count,
+            rounds: args.rounds,
+            peers: args.peers,
+            append_only: args.aof,
+            scale: args.scale,
+        };
         queue::measure(&plan).await?;
     }
     if wants(What::Mail) {

@@ -4,13 +4,15 @@
 //!   measure ── for each round, for each work, for each peer, in turns
 //!      ├── Peer::measure   a child process of the peer does the work and reports how long it took
 //!      ├── Usage           what Redis has been asked and has spent, before and after
-//!      └── table           medians, ratios, targets
+//!      ├── table           medians, ratios, targets
+//!      └── scale           ours alone: how late jobs start, a million in wait, ten processes
 //! ```
 //! Every peer is a process of its own with the same command line: `<port> <work> <count> <width>`.
 
 mod minimal;
 mod ours;
 mod peer;
+mod scale;
 mod table;
 mod target;
 mod usage;
@@ -19,6 +21,7 @@ mod work;
 use std::{collections::BTreeMap, io::Read};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use examhall_testkit::{Redis, RedisOptions};
 use serde_json::json;
 
@@ -33,16 +36,36 @@ pub(crate) struct Plan {
     pub(crate) count: u32,
     pub(crate) rounds: u32,
     pub(crate) peers: Vec<Peer>,
-    /// Redis writes an append-only file, synced every second.
-    pub(crate) append_only: bool,
+    /// Also how late jobs start, a million in wait, and ten processes.
+    pub(crate) scale: bool,
+    /// When Redis syncs its append-only file, if it keeps one.
+    pub(crate) append_only: Option<Fsync>,
+}
+
+/// Redis's `appendfsync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fsync {
+    /// Every second
+    Everysec,
+    /// Before each answer
+    Always,
+}
+
+impl Fsync {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Everysec => "everysec",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// Every sample there is of a work by a peer.
 type Samples = BTreeMap<(Work, Peer), Vec<Sample>>;
 
 pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
-    let args = if plan.append_only { &["--appendonly", "yes", "--appendfsync", "everysec"][..] } else { &[] };
-    let args = args.iter().map(ToString::to_string).collect();
+    let fsync = plan.append_only.map(|fsync| ["--appendonly", "yes", "--appendfsync", fsync.name()]);
+    let args = fsync.into_iter().flatten().map(str::to_owned).collect();
     let redis = Redis::start_with(RedisOptions { args, ..RedisOptions::default() }).await;
     let mut samples = Samples::new();
     for round in 0..plan.rounds as usize {
@@ -57,13 +80,16 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
         }
     }
     table::print(plan, &samples);
-    Ok(())
+    if plan.scale { scale::measure(&redis, plan.count, plan.rounds).await } else { Ok(()) }
 }
 
 /// Does one work as our queue does it, or the yardstick; prints how long it took, and ends when stdin does.
 pub(crate) async fn be_a_peer(minimal: bool, port: u16, work: &str, count: u32, width: u32) -> anyhow::Result<()> {
-    let work = Work::from_args(work, width).context("add, bulk or run")?;
     let url = format!("redis://127.0.0.1:{port}");
+    if work == "share" {
+        return scale::be_one(&url, width).await;
+    }
+    let work = Work::from_args(work, width).context("add, bulk, run or share")?;
     let seconds =
         if minimal { minimal::measure(&url, work, count).await? } else { ours::measure(&url, work, count).await? };
     println!("{}", json!({ "seconds": seconds }));

@@ -1,6 +1,12 @@
 //! The work as our queue does it, in a process of its own like every peer's.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use examhall_queue::{Connection, Error, Job, NewJob, Outcome, Queue, Worker, WorkerOptions};
 use serde_json::{Value, json};
@@ -21,13 +27,13 @@ pub(super) async fn measure(url: &str, work: Work, count: u32) -> anyhow::Result
     }
 }
 
-async fn connect(url: &str) -> Result<Connection, Error> {
+pub(super) async fn connect(url: &str) -> Result<Connection, Error> {
     let connection = Connection::open(url)?;
     connection.ready().await?;
     Ok(connection)
 }
 
-async fn add(queue: &Queue<Value>, count: u32, in_flight: u32) -> anyhow::Result<f64> {
+pub(super) async fn add(queue: &Queue<Value>, count: u32, in_flight: u32) -> anyhow::Result<f64> {
     let started = Instant::now();
     let callers: Vec<_> = (0..in_flight)
         .map(|_| {
@@ -65,6 +71,22 @@ async fn run(queue: &Queue<Value>, count: u32, slots: u32) -> anyhow::Result<f64
     let seconds = started.elapsed().as_secs_f64();
     anyhow::ensure!(drained.completed == u64::from(count), "{} of {count} jobs were run", drained.completed);
     Ok(seconds)
+}
+
+/// Runs `count` of the jobs that wait; returns the seconds it took. A few more are run meanwhile.
+pub(super) async fn run_some(queue: &Queue<Value>, count: u32, slots: usize) -> anyhow::Result<f64> {
+    let (stop, left) = (CancellationToken::new(), Arc::new(AtomicU32::new(count)));
+    let stopped = stop.clone();
+    let handler = move |_: Job<Value>| {
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            stopped.cancel();
+        }
+        std::future::ready(Outcome::Completed(Value::Null))
+    };
+    let worker = Worker::new(queue.clone(), WorkerOptions::default().concurrency(slots), handler)?;
+    let started = Instant::now();
+    worker.run(stop).await;
+    Ok(started.elapsed().as_secs_f64())
 }
 
 /// A job of 1 KB.

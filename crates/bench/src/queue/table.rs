@@ -1,7 +1,7 @@
 //! What was measured, for people.
 
 use super::{
-    Plan, Samples,
+    Fsync, Plan, Samples,
     peer::{Peer, Sample},
     target::{Figure, MEMORY_MB, TARGETS},
     work::{WORKS, Work},
@@ -18,7 +18,11 @@ const FIGURES: &[Column] = &[
 ];
 
 pub(crate) fn print(plan: &Plan, samples: &Samples) {
-    let disk = if plan.append_only { "append-only file, synced every second" } else { "no persistence" };
+    let disk = match plan.append_only {
+        Some(Fsync::Everysec) => "append-only file, synced every second",
+        Some(Fsync::Always) => "append-only file, synced before each answer",
+        None => "no persistence",
+    };
     println!("\n{} jobs of 1 KB, medians of {} rounds, Redis with {disk}\n", plan.count, plan.rounds);
     print!("{:<24} {:<16}", "work", "peer");
     for (heading, _) in FIGURES {

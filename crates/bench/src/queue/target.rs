@@ -27,15 +27,22 @@ pub(crate) struct Target {
 pub(crate) const MEMORY_MB: f64 = 20.0;
 
 pub(crate) const TARGETS: &[Target] = &[
-    rate(Work::Add(50), Peer::Bullmq5, 1.9),
-    rate(Work::Add(50), Peer::BullmqOfficial, 1.3),
-    rate(Work::Bulk(100), Peer::Bullmq5, 3.5),
-    rate(Work::Bulk(100), Peer::BullmqOfficial, 2.1),
-    rate(Work::Run(5), Peer::Bullmq5, 1.25),
-    rate(Work::Run(5), Peer::BullmqOfficial, 1.25),
-    rate(Work::Run(50), Peer::Bullmq5, 2.1),
-    rate(Work::Run(50), Peer::BullmqOfficial, 1.5),
-    Target { work: Work::Run(50), figure: Figure::Cpu, peer: Peer::BullmqOfficial, ratio: 0.65 },
+    rate(Work::Add(1), Peer::Bullmq5, 1.4),
+    rate(Work::Add(1), Peer::Bullmq6, 1.4),
+    rate(Work::Add(1), Peer::BullmqOfficial, 1.15),
+    rate(Work::Add(50), Peer::Bullmq5, 2.5),
+    rate(Work::Add(50), Peer::Bullmq6, 2.5),
+    rate(Work::Add(50), Peer::BullmqOfficial, 1.4),
+    rate(Work::Bulk(100), Peer::Bullmq5, 4.0),
+    rate(Work::Bulk(100), Peer::Bullmq6, 4.0),
+    rate(Work::Bulk(100), Peer::BullmqOfficial, 2.7),
+    rate(Work::Run(5), Peer::Bullmq5, 1.4),
+    rate(Work::Run(5), Peer::Bullmq6, 1.4),
+    rate(Work::Run(5), Peer::BullmqOfficial, 1.4),
+    rate(Work::Run(50), Peer::Bullmq5, 2.5),
+    rate(Work::Run(50), Peer::Bullmq6, 2.5),
+    rate(Work::Run(50), Peer::BullmqOfficial, 1.9),
+    Target { work: Work::Run(50), figure: Figure::Cpu, peer: Peer::BullmqOfficial, ratio: 0.5 },
 ];
 
 const fn rate(work: Work, peer: Peer, ratio: f64) -> Target {
