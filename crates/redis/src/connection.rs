@@ -15,7 +15,7 @@ use fred::{
 };
 use parking_lot::Mutex;
 
-use crate::{ConnectionOptions, Error, route::Route};
+use crate::{ConnectionOptions, Error, owner::Owner, route::Route};
 
 /// Longest time for which a connection that was just made can be missed.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -34,7 +34,8 @@ const SCHEMES: [(&str, bool); 10] = [
     ("valkey+unix", cfg!(feature = "unix-sockets")),
 ];
 
-/// A connection to Redis: one server, TLS, a unix socket, Sentinel or Cluster. Cheap to clone; clones share it.
+/// A connection to Redis: one server, TLS, a unix socket, Sentinel or Cluster. Cheap to clone; clones share it, and it is
+/// closed when the last one is dropped.
 ///
 /// While Redis is away every call fails at once: nothing waits in a buffer to be written later. No command is ever
 /// written twice.
@@ -43,6 +44,8 @@ pub struct Connection {
     pub(crate) client: Client,
     link: Arc<Link>,
     pub(crate) options: ConnectionOptions,
+    /// None for a client of the caller's own.
+    _owner: Option<Arc<Owner>>,
 }
 
 /// What is known of the link to the server.
@@ -124,9 +127,9 @@ impl Connection {
             tracing::debug!(%error, "Redis connection lost");
             Ok(())
         });
-        let connection = Self::around(client, options);
-        drop(connection.client.connect()); // runs on by itself
-        connection
+        let connection = Self::around(client.clone(), options);
+        let task = client.connect().abort_handle();
+        Self { _owner: Some(Arc::new(Owner { client, task })), ..connection }
     }
 
     /// Shares a fred client of the caller's own, who connects it. It must speak RESP3 for
@@ -146,7 +149,7 @@ impl Connection {
             made.note();
             std::future::ready(Ok(()))
         });
-        Self { client, link, options }
+        Self { client, link, options, _owner: None }
     }
 
     /// Waits until Redis is connected, for as long as that takes.

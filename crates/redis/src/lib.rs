@@ -38,6 +38,7 @@ mod connection;
 mod error;
 mod events;
 mod options;
+mod owner;
 mod route;
 mod script;
 

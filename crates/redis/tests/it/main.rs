@@ -110,3 +110,29 @@ async fn a_client_of_the_callers_own_can_be_shared() {
     let answer: Value = shared.command("STRLEN", Route::Key("greeting"), vec!["greeting".into()]).await.expect("run");
     assert_eq!(answer.as_i64(), Some(5));
 }
+
+#[tokio::test]
+async fn dropped_connection_leaves_no_socket_and_no_task() {
+    let mut redis = Redis::start().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let sockets = async |redis: &Redis| redis.cmd::<String>("CLIENT LIST").await.lines().count();
+    let (tasks_before, sockets_before) = (tasks(), sockets(&redis).await);
+    for _ in 0..5 {
+        let connection = connect(&redis).await;
+        let clone = connection.clone();
+        drop(connection);
+        clone.ping().await.expect("a clone keeps it");
+        drop((clone.duplicate(), clone));
+    }
+    let closed = async || (sockets(&redis).await == sockets_before).then_some(());
+    eventually("the sockets are closed", TIMEOUT, closed).await;
+    eventually("the tasks have ended", TIMEOUT, async || (tasks() <= tasks_before).then_some(())).await;
+    // While the server is away.
+    let connection = connect(&redis).await;
+    redis.kill().await;
+    eventually("Redis to be away", TIMEOUT, async || connection.ping().await.err()).await;
+    let with_connection = tasks();
+    drop(connection);
+    eventually("the task of the connection has ended", TIMEOUT, async || (tasks() < with_connection).then_some(()))
+        .await;
+}
