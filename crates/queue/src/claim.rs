@@ -1,11 +1,14 @@
 //! A worker's lease on a job.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +18,9 @@ use crate::{
     hooks::{Hooks, WorkerEvent},
     notes,
 };
+
+/// How long [`Claim::lost`] waits for a late heartbeat: a process that was frozen sends one at once.
+const CONFIRMS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A worker's lease on one job: the job's lock, which holds a fencing token and which the worker renews.
 ///
@@ -49,6 +55,10 @@ pub(crate) struct Lease {
     /// Log lines to keep; 0 keeps all.
     pub(crate) keep_logs: u32,
     pub(crate) duration: Duration,
+    /// When the poll was sent that took the job, or reclaimed it: before the lock was set.
+    pub(crate) since: Instant,
+    /// Silence of the worker after which others may take it for dead.
+    pub(crate) fence: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -60,8 +70,17 @@ struct State {
     cancelled: CancellationToken,
     /// Why it was cancelled.
     reason: OnceLock<String>,
+    /// Whether the run has ended: its report releases the lock.
+    has_ended: AtomicBool,
+    times: Mutex<Times>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
     /// Until when the lock is known to hold.
-    until: Mutex<Instant>,
+    lock_until: Instant,
+    /// Since when the worker may have been silent, as the server sees it.
+    silent_since: Instant,
 }
 
 impl Claim {
@@ -72,25 +91,41 @@ impl Claim {
     /// A claim on no job, which is never lost, for tests of handlers. Progress and log lines are discarded.
     pub fn detached() -> Self {
         let duration = Duration::from_secs(365 * 24 * 3600);
-        Self::with(Lease { id: String::new(), token: String::new(), keep_logs: 0, duration }, None, Hooks::default())
+        let (id, token, since) = (String::new(), String::new(), Instant::now());
+        Self::with(Lease { id, token, keep_logs: 0, duration, since, fence: None }, None, Hooks::default())
     }
 
     fn with(lease: Lease, client: Option<Client>, hooks: Hooks) -> Self {
-        let until = Mutex::new(Instant::now() + lease.duration);
+        let times = Times { lock_until: lease.since + lease.duration, silent_since: lease.since };
         let (revoked, cancelled) = (CancellationToken::new(), CancellationToken::new());
-        Self { state: Arc::new(State { lease, client, hooks, revoked, cancelled, reason: OnceLock::new(), until }) }
+        let (reason, has_ended, times) = (OnceLock::new(), AtomicBool::new(false), Mutex::new(times));
+        Self { state: Arc::new(State { lease, client, hooks, revoked, cancelled, reason, has_ended, times }) }
     }
 
-    /// Returns whether another worker may have the job: its lock is gone, or was not renewed in time.
+    /// Returns whether another worker may have the job: its lock is gone or was not renewed in time, or the worker has
+    /// been cut off from Redis for so long (3.5 s) that others may soon take it for dead. The latter may end again, once
+    /// the worker has learned that it has kept the job.
     pub fn is_lost(&self) -> bool {
-        self.state.revoked.is_cancelled() || self.until() <= Instant::now()
+        self.state.revoked.is_cancelled() || self.ends_at() <= Instant::now()
     }
 
-    /// Waits until the lease [is lost](Self::is_lost).
+    /// Waits until the lease [is lost](Self::is_lost). After a silence it waits for a second more, in which a worker that
+    /// was frozen learns that it has kept the job.
     pub async fn lost(&self) {
-        while !self.is_lost() {
-            let until = tokio::time::Instant::from_std(self.until());
-            let _ = tokio::time::timeout_at(until, self.state.revoked.cancelled()).await;
+        let revoked = &self.state.revoked;
+        loop {
+            let (now, ends_at) = (Instant::now(), self.ends_at());
+            if revoked.is_cancelled() || self.times().lock_until <= now {
+                return;
+            }
+            if ends_at > now {
+                let _ = tokio::time::timeout_at(ends_at.into(), revoked.cancelled()).await;
+            } else {
+                let _ = tokio::time::timeout(CONFIRMS_WITHIN, revoked.cancelled()).await;
+                if self.is_lost() {
+                    return;
+                }
+            }
         }
     }
 
@@ -136,10 +171,10 @@ impl Claim {
     /// used; or [`Error::Redis`].
     pub async fn extend(&self, duration: Duration) -> Result<(), Error> {
         let Some(client) = &self.state.client else { return Ok(()) };
-        let until = Instant::now() + duration;
+        let sent = Instant::now();
         let extended = notes::extend_lock(client, self.id(), self.token(), duration).await;
         match &extended {
-            Ok(()) => self.renew(until),
+            Ok(()) => self.renew(sent, duration),
             Err(Error::NotFound(_) | Error::LockMissing(_) | Error::LockMismatch(_)) => self.revoke(),
             Err(_) => {}
         }
@@ -202,12 +237,40 @@ impl Claim {
         self.state.revoked.cancel();
     }
 
-    pub(crate) fn renew(&self, until: Instant) {
-        *self.state.until.lock() = until;
+    /// Notes that the lock was set to `duration`, by a command that was sent at this time.
+    pub(crate) fn renew(&self, sent: Instant, duration: Duration) {
+        let mut times = self.lock_times();
+        times.lock_until = sent + duration;
+        times.silent_since = times.silent_since.max(sent);
     }
 
-    fn until(&self) -> Instant {
-        *self.state.until.lock()
+    /// Notes that the server has received a heartbeat that was sent at this time.
+    pub(crate) fn beaten(&self, sent: Instant) {
+        let mut times = self.lock_times();
+        times.silent_since = times.silent_since.max(sent);
+    }
+
+    /// Notes that the run has ended.
+    pub(crate) fn end(&self) {
+        self.state.has_ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Returns until when no other worker can have the job, as far as is known.
+    fn ends_at(&self) -> Instant {
+        let Times { lock_until, silent_since } = self.times();
+        self.state.lease.fence.map_or(lock_until, |fence| lock_until.min(silent_since + fence))
+    }
+
+    fn times(&self) -> Times {
+        *self.lock_times()
+    }
+
+    fn lock_times(&self) -> MutexGuard<'_, Times> {
+        self.state.times.lock()
     }
 }
 
@@ -215,13 +278,14 @@ impl Claim {
 mod tests {
     use super::*;
 
-    fn claim(duration: Duration) -> Claim {
-        Claim::with(Lease { id: "7".into(), token: "t:1".into(), keep_logs: 0, duration }, None, Hooks::default())
+    fn claim(duration: Duration, fence: Option<Duration>) -> Claim {
+        let (id, token, since) = ("7".into(), "t:1".into(), Instant::now());
+        Claim::with(Lease { id, token, keep_logs: 0, duration, since, fence }, None, Hooks::default())
     }
 
     #[tokio::test]
     async fn claim_is_lost_once_it_is_revoked() {
-        let claim = claim(Duration::from_secs(60));
+        let claim = claim(Duration::from_secs(60), None);
         assert!(!claim.is_lost());
         claim.revoke();
         assert!(claim.is_lost());
@@ -230,10 +294,28 @@ mod tests {
 
     #[tokio::test]
     async fn claim_is_lost_unless_it_is_renewed_in_time() {
-        let claim = claim(Duration::from_millis(30));
-        let renewed_until = Instant::now() + Duration::from_millis(60);
-        claim.renew(renewed_until);
+        let claim = claim(Duration::from_millis(30), None);
+        let (sent, duration) = (Instant::now(), Duration::from_millis(60));
+        claim.renew(sent, duration);
         claim.lost().await;
-        assert!(Instant::now() >= renewed_until);
+        assert!(Instant::now() >= sent + duration);
+    }
+
+    #[tokio::test]
+    async fn silent_worker_has_lost_its_claims_until_it_is_heard() {
+        let fence = Duration::from_millis(20);
+        let claim = claim(Duration::from_secs(60), Some(fence));
+        tokio::time::sleep(fence).await;
+        assert!(claim.is_lost(), "although its lock lasts");
+        {
+            let mut lost = std::pin::pin!(claim.lost());
+            let waited = tokio::time::timeout(fence, &mut lost).await;
+            assert!(waited.is_err(), "a late heartbeat may come");
+            claim.beaten(Instant::now() + Duration::from_secs(2));
+            assert!(tokio::time::timeout(CONFIRMS_WITHIN + fence, lost).await.is_err());
+        }
+        assert!(!claim.is_lost());
+        claim.lost().await;
+        assert!(claim.is_lost());
     }
 }

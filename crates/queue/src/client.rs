@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Runs a command without a key.
-    pub(crate) async fn at_server(&self, name: &'static str, words: &[&str]) -> Result<String, Error> {
+    pub(crate) async fn at_server<R: FromValue>(&self, name: &'static str, words: &[&str]) -> Result<R, Error> {
         let words = words.iter().copied().map(Value::from).collect();
         Ok(self.0.connection.command(name, self.route(), words).await?)
     }

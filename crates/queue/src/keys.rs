@@ -40,7 +40,13 @@ impl Keys {
 
     /// Connection name by which BullMQ's dashboards find the queue's clients.
     pub(crate) fn client_name(&self) -> String {
-        format!("{}:{}", self.prefix, STANDARD.encode(&self.queue))
+        format!("{}:{}", printable(&self.prefix), STANDARD.encode(&self.queue))
+    }
+
+    /// Connection name of a worker, which may have a name of its own.
+    pub(crate) fn worker_client_name(&self, worker: &str) -> String {
+        let client = self.client_name();
+        if worker.is_empty() { client } else { format!("{client}:w:{}", printable(worker)) }
     }
 
     /// Returns whether all keys of the queue are in one slot of a cluster.
@@ -65,6 +71,11 @@ impl Keys {
     }
 }
 
+/// Replaces characters that Redis refuses in the name of a connection.
+fn printable(name: &str) -> String {
+    name.chars().map(|char| if char.is_ascii_graphic() { char } else { '_' }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +95,10 @@ mod tests {
     #[test]
     fn client_name_is_the_one_of_bull_board() {
         assert_eq!(keys("bull", "email").client_name(), "bull:ZW1haWw=");
+    }
+
+    #[test]
+    fn client_names_have_no_character_that_redis_refuses() {
+        assert_eq!(keys("my büll\n", "email").worker_client_name("rüst 1"), "my_b_ll_:ZW1haWw=:w:r_st_1");
     }
 }

@@ -109,8 +109,9 @@
 //!
 //! # Differences from BullMQ
 //! - Jobs that stalled or that are retried by hand keep their priority; BullMQ puts them ahead of all others.
-//! - Jobs of a dead worker of this crate are reaped within about 5 s, after a missed heartbeat and the end of its
-//!   connection, not after lock and stalled interval. A frozen worker keeps its jobs until their locks expire.
+//! - Jobs of a dead worker of this crate are reaped after about 5 s without a heartbeat, if its connection is closed, and not
+//!   after lock and stalled interval. A frozen worker keeps its jobs until their locks expire. One that is cut off from Redis
+//!   counts its claims as lost after 3.5 s, before others can take its jobs ([`Claim::is_lost`]).
 //! - Broken jobs (no JSON, more than 8 MB) fail with a reason, and dashboards can show them.
 //! - Adding many jobs is atomic per script. Callers that add at the same time share scripts.
 //! - A flow is added whole or not at all, also if one of its jobs is a child of another parent.

@@ -65,6 +65,7 @@ script!(LOG = "head" "codes" "log");
 script!(METRICS = "head" "metrics");
 transition!(OBLITERATE = "obliterate");
 script!(OLDEST_WAITING = "head" "settings" "lib" "oldest_waiting");
+script!(PASS_ON = "head" "settings" "lib" "pass_on");
 transition!(PAUSE = "pause");
 script!(
     with TIMEOUT_WITH_DATA,
@@ -76,7 +77,7 @@ script!(PROGRESS = "head" "codes" "settings" "lib" "progress");
 transition!(PROMOTE = "promote");
 transition!(PROMOTE_ALL = "promote_all");
 script!(READ_FIELDS = "head" "read_lib" "read_fields");
-transition!(REAP = "reap");
+transition!(REAP = "silence" "reap");
 script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
 transition!(RECOVER = "recover");
 transition!(REMOVE = "remove");
@@ -88,6 +89,6 @@ transition!(RETRY = "retry");
 transition!(RETRY_JOBS = "retry_jobs");
 transition!(REMOVE_ORPHANED = "remove_orphaned");
 script!(STATES = "head" "place" "states");
-script!(SUSPECTS = "head" "suspects");
+script!(SUSPECTS = "head" "silence" "suspects");
 script!(UPDATE_DATA = "head" "codes" "update_data");
 transition!(UPSERT_SCHEDULER = "schedule_lib" "upsert_scheduler");

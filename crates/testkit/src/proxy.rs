@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ struct State {
     cue: Mutex<&'static [&'static str]>,
     /// One up with every cut.
     cuts: watch::Sender<u64>,
+    /// Whether new connections are closed at once.
+    refuses: AtomicBool,
 }
 
 impl Proxy {
@@ -44,10 +49,14 @@ impl Proxy {
             holds: watch::Sender::new(false),
             cue: Mutex::default(),
             cuts: watch::Sender::new(0),
+            refuses: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if shared.refuses.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let state = Arc::clone(&shared);
                 tokio::spawn(async move {
                     // A server that is away refuses: so does this.
@@ -88,6 +97,17 @@ impl Proxy {
     /// What was held back arrives.
     pub fn release(&self) {
         self.state.holds.send_replace(false);
+    }
+
+    /// Ends all connections, and closes new ones at once until [`accept`](Self::accept).
+    pub fn sever(&self) {
+        self.state.refuses.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// New connections are taken again.
+    pub fn accept(&self) {
+        self.state.refuses.store(false, Ordering::SeqCst);
     }
 
     /// Ends all connections; new ones are taken.

@@ -11,6 +11,11 @@ for _, id in ipairs(active) do
   if token and string.match(token, ':([^:]+):%d+$') == ARGV[1] then
     redis.call('PEXPIRE', lock, ARGV[2])
     local job = read_job(id, number(ARGV[3]))
+    if job and job.started then
+      for field = 1, #job[1], 2 do -- as before the poll, which counted this run
+        if job[1][field] == 'ats' then job[1][field + 1] = string.format('%.0f', number(job.started) - 1) end
+      end
+    end
     if job then reclaimed[#reclaimed + 1] = {id, token, job[1], job[2]} end
   end
 end

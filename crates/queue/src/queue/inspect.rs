@@ -100,7 +100,7 @@ impl<T> Queue<T> {
         let info = async {
             self.connection().check_login().await?;
             self.connection().ready().await?;
-            Ok::<_, Error>(self.client.at_server("INFO", &[]).await)
+            Ok::<_, Error>(self.client.at_server::<String>("INFO", &[]).await)
         };
         match tokio::time::timeout(TIMEOUT, info).await {
             Ok(Ok(info)) => {

@@ -101,7 +101,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NeedsHashTag`] if it is a cluster and the queue's keys would be spread over its servers, or
     /// [`Error::Redis`].
     pub async fn check_server(&self) -> Result<Vec<ServerWarning>, Error> {
-        let info = self.client.at_server("INFO", &[]).await?;
+        let info: String = self.client.at_server("INFO", &[]).await?;
         let keys = self.client.keys();
         if info_field(&info, "cluster_enabled") == Some("1") && !keys.has_hash_tag() {
             return Err(Error::NeedsHashTag { prefix: keys.prefix().to_owned() });
@@ -118,7 +118,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn workers(&self) -> Result<Vec<ConnectedWorker>, Error> {
-        let list = self.client.at_server("CLIENT", &["LIST"]).await?;
+        let list: String = self.client.at_server("CLIENT", &["LIST"]).await?;
         let own = self.client.keys().client_name();
         let named = format!("{own}:w:");
         let worker = |line: &str| {

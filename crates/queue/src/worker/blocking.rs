@@ -1,12 +1,12 @@
 //! Blocks on BullMQ's marker, over a connection of its own, until there may be jobs.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use examhall_redis::{Route, Value};
+use examhall_redis::{Route, Value, convert};
 use tokio::sync::mpsc;
 
 use super::plan::Marker;
-use crate::{Connection, Error, client::Client};
+use crate::{Connection, Error, client::Client, script};
 
 /// Longest block, so that a dead connection is noticed.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -14,22 +14,34 @@ const LONGEST: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(2);
 /// Backoff after an error.
 const BACKOFF: Duration = Duration::from_millis(200);
-/// The marker's member for ready jobs.
-const READY: &str = "0";
+/// Interval at which the block of a stopped worker is ended: the command may not have reached Redis yet.
+const UNBLOCK: Duration = Duration::from_millis(50);
+/// How long a worker that stops waits for the end of its block.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A worker's side of its blocking connection. It blocks only on request, so it consumes no wake-up that other workers
 /// could use.
 pub(super) struct Blocking {
     requests: mpsc::Sender<Duration>,
-    wakes: mpsc::Receiver<()>,
+    blocks: mpsc::Receiver<Option<Popped>>,
     is_blocked: bool,
     client: Client,
-    marker: String,
+}
+
+type Ends = mpsc::Sender<Option<Popped>>;
+
+/// A member of the marker, which is nobody else's wake-up any more, with its score: `0` for ready jobs; `1` for a delayed
+/// job, with the time at which it is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Popped {
+    member: String,
+    score: String,
 }
 
 /// The task that blocks.
 struct Task {
     connection: Connection,
+    client: Client,
     marker: String,
     name: String,
     /// Which link to the server has been given the name.
@@ -40,63 +52,122 @@ impl Blocking {
     /// Blocks over `connection`, which dashboards see as `name`; `client` is for other commands.
     pub(super) fn new(connection: Connection, client: Client, name: String) -> Self {
         let (requests, mut requested) = mpsc::channel::<Duration>(1);
-        let (answers, wakes) = mpsc::channel(1);
+        let (ends, blocks) = mpsc::channel(1);
         let marker = client.keys().of("marker");
-        let mut task = Task { connection, marker: marker.clone(), name, named: 0 };
+        let mut task = Task { connection, client: client.clone(), marker, name, named: 0 };
         tokio::spawn(async move {
             while let Some(span) = requested.recv().await {
-                // The popped member is not used: the next poll sees which jobs are ready and when others are due.
-                if let Err(error) = task.block(span).await {
-                    tracing::debug!(%error, "Cannot block on the marker");
-                    tokio::time::sleep(BACKOFF).await;
-                }
-                if answers.send(()).await.is_err() {
+                let popped = match task.block(span, &ends).await {
+                    Ok(popped) => popped,
+                    Err(error) => {
+                        tracing::debug!(%error, "Cannot block on the marker");
+                        // A server that refuses would do so at once again.
+                        let pause = if is_unanswered(&error) { BACKOFF } else { span };
+                        let _ = tokio::time::timeout(pause, ends.closed()).await;
+                        None
+                    }
+                };
+                if let Err(mpsc::error::SendError(popped)) = ends.send(popped).await {
+                    pass_on(&task.client, popped).await;
                     break;
                 }
             }
             task.connection.close().await;
         });
-        Self { requests, wakes, is_blocked: false, client, marker }
+        Self { requests, blocks, is_blocked: false, client }
     }
 
-    /// Waits for the end of a block, which it begins for [`Marker::Block`] unless one is in progress. Cancel safe: the same
-    /// block continues.
-    pub(super) async fn wait(&mut self, marker: Marker) {
+    /// Waits for the end of a block, which it begins for [`Marker::Block`] unless one is in progress, and returns what it
+    /// has popped. Cancel safe: the same block continues.
+    pub(super) async fn wait(&mut self, marker: Marker) -> Option<Popped> {
         if let (Marker::Block(span), false) = (marker, self.is_blocked) {
             self.is_blocked = self.requests.send(span.clamp(SHORTEST, LONGEST)).await.is_ok();
         }
         if marker == Marker::Ignore || !self.is_blocked {
             return std::future::pending().await;
         }
-        let _ = self.wakes.recv().await; // `None` only if the task ended with the runtime
+        let popped = self.blocks.recv().await; // `None` only if the task ended with the runtime
         self.is_blocked = false;
+        popped.flatten()
     }
 
     /// Wakes another worker if this one was woken.
     pub(super) async fn pass_on(&mut self) {
-        if self.is_blocked && self.wakes.try_recv().is_ok() {
+        if self.is_blocked
+            && let Ok(popped) = self.blocks.try_recv()
+        {
             self.is_blocked = false;
-            self.wake_another().await;
+            self.wake_another(popped).await;
         }
     }
 
-    /// Wakes the worker that has been blocked longest.
-    pub(super) async fn wake_another(&self) {
-        if let Err(error) = self.client.command::<()>("ZADD", &self.marker, &["0", READY]).await {
-            tracing::debug!(%error, "A wake-up was not passed on");
+    /// Wakes the worker that has been blocked longest, if this one was woken.
+    pub(super) async fn wake_another(&self, popped: Option<Popped>) {
+        pass_on(&self.client, popped).await;
+    }
+
+    /// Ends the block, and wakes another worker if this one was woken.
+    pub(super) async fn stop(&mut self) {
+        if !self.is_blocked {
+            return;
+        }
+        self.blocks.close();
+        // What was popped before; what is popped now is passed on by the task.
+        if let Ok(Some(popped)) = tokio::time::timeout(STOPS_WITHIN, self.blocks.recv()).await {
+            self.wake_another(popped).await;
         }
     }
 }
 
+fn is_unanswered(error: &Error) -> bool {
+    matches!(error, Error::Redis(error) if error.is_unanswered())
+}
+
+/// Puts back what was popped; nothing that wakes workers while the queue is paused.
+async fn pass_on(client: &Client, popped: Option<Popped>) {
+    let Some(Popped { member, score }) = popped else { return };
+    if let Err(error) = client.eval::<()>(&script::PASS_ON, vec![member.into(), score.into()]).await {
+        tracing::debug!(%error, "A wake-up was not passed on");
+    }
+}
+
 impl Task {
-    async fn block(&mut self, span: Duration) -> Result<(), Error> {
-        let made = self.connection.times_made();
+    /// Blocks, and returns what was popped. The block ends early if the worker no longer waits for it.
+    async fn block(&mut self, span: Duration, ends: &Ends) -> Result<Option<Popped>, Error> {
+        let id = self.prepare().await?;
+        let mut popping = pin!(self.pop(span));
+        loop {
+            let stopped = async {
+                ends.closed().await;
+                let _ = self.client.at_server::<i64>("CLIENT", &["UNBLOCK", &id.to_string()]).await;
+                tokio::time::sleep(UNBLOCK).await;
+            };
+            tokio::select! {
+                popped = &mut popping => return popped,
+                () = stopped => {}
+            }
+        }
+    }
+
+    /// Names the link to the server, and returns the server's id of it.
+    async fn prepare(&mut self) -> Result<u64, Error> {
+        let (made, route) = (self.connection.times_made(), Route::Key(&self.marker));
         if self.named != made {
             let args = vec!["SETNAME".into(), self.name.as_str().into()];
-            self.connection.command::<()>("CLIENT", Route::Key(&self.marker), args).await?;
+            match self.connection.command::<()>("CLIENT", route, args).await {
+                Err(error) if error.is_unanswered() => return Err(error.into()),
+                Err(error) => tracing::debug!(%error, "The blocking connection has no name"),
+                Ok(()) => {}
+            }
             self.named = made;
         }
+        Ok(self.connection.client_id(route).await?)
+    }
+
+    async fn pop(&self, span: Duration) -> Result<Option<Popped>, Error> {
         let args = vec![Value::from(self.marker.as_str()), Value::from(format!("{:.3}", span.as_secs_f64()))];
-        Ok(self.connection.blocking("BZPOPMIN", Route::Key(&self.marker), args, span).await?)
+        let answer: Value = self.connection.blocking("BZPOPMIN", Route::Key(&self.marker), args, span).await?;
+        let popped: Option<(Value, String, f64)> = convert(answer).unwrap_or_default();
+        Ok(popped.map(|(_, member, score)| Popped { member, score: score.to_string() }))
     }
 }

@@ -69,7 +69,7 @@ where
     H: Handler<T>,
 {
     /// Runs until there is nothing left to take, and the retries of its jobs that are due within `timeout` have run too,
-    /// or until `stop`.
+    /// or until `stop`. With a concurrency of 0 it ends once running jobs have.
     /// ```no_run
     /// # use std::time::Duration;
     /// # use examhall_queue::{Error, Job, Outcome, Queue, Worker, WorkerOptions};
@@ -99,6 +99,9 @@ where
     /// Returns whether there is nothing left to do; if there is only a retry, plans to wait for it.
     fn is_drained(&mut self, timeout: Duration) -> bool {
         let is_idle = self.state().is_idle();
+        if is_idle && *self.concurrency.borrow() == 0 && self.polls.doubt.is_none() {
+            return true; // it can take nothing
+        }
         // There may be more jobs after a rate limit, and among those of a poll whose answer was lost.
         let (Next::Wait { until, polled_at, is_limited: false }, true, None) =
             (&mut self.polls.next, is_idle, self.polls.doubt)

@@ -6,7 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
+
+use tokio::sync::Notify;
 
 use crate::Claim;
 use parking_lot::{Mutex, MutexGuard};
@@ -16,11 +19,33 @@ use parking_lot::{Mutex, MutexGuard};
 pub(super) struct InFlight {
     claims: Arc<Mutex<HashMap<String, Claim>>>,
     others: Arc<AtomicBool>,
+    first: Arc<Notify>,
 }
 
 impl InFlight {
     pub(super) fn add(&self, claim: Claim) {
-        self.lock().insert(claim.id().to_owned(), claim);
+        let mut claims = self.lock();
+        if claims.is_empty() {
+            self.first.notify_one();
+        }
+        claims.insert(claim.id().to_owned(), claim);
+    }
+
+    /// Waits until a worker without jobs has one.
+    pub(super) async fn first_added(&self) {
+        self.first.notified().await;
+    }
+
+    /// Notes that the run of a job has ended, which is not reported yet.
+    pub(super) fn end(&self, id: &str, token: &str) {
+        if let Some(claim) = self.lock().get(id).filter(|claim| claim.token() == token) {
+            claim.end();
+        }
+    }
+
+    /// Notes that the server has received a heartbeat that was sent at this time.
+    pub(super) fn beaten(&self, sent: Instant) {
+        self.lock().values().for_each(|claim| claim.beaten(sent));
     }
 
     /// Removes a job, unless it was taken again with another token.

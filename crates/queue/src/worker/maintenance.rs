@@ -6,31 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_redis::{ConnectionOptions, Value};
-use tokio::time::{MissedTickBehavior, interval};
+use examhall_redis::{LinkEvents, Value};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    WorkerOptions,
-    control::Counters,
-    identity::{Identity, TOKEN_PREFIX, client_id_of},
-    in_flight::InFlight,
-};
+use super::{WorkerOptions, control::Counters, heartbeat, identity::Identity, in_flight::InFlight, outage::Outage};
 use crate::{
     Claim, Error,
     client::{Client, texts},
-    clock::now_ms,
+    clock::{millis, now_ms},
     hooks::{Hooks, WorkerEvent},
     script,
 };
 
-/// Interval of heartbeats, and of the search for dead workers.
-const BEAT: Duration = Duration::from_secs(1);
-/// Time to live of a heartbeat: a worker without one and without its connection is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(4);
-/// Time that a link must have been up before its worker reaps others: after a restart of Redis they need time to reconnect
-/// and to send a heartbeat.
-const REAP_AFTER: Duration = Duration::from_secs(2 * ConnectionOptions::MAX_BACKOFF.as_secs() + 2);
+/// Shortest period: the shortest lock has one millisecond.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Shared by the tasks of one worker.
 pub(super) struct Maintenance {
@@ -64,93 +54,97 @@ impl Maintenance {
     }
 
     async fn repeat(self: Arc<Self>, task: Periodic, stop: CancellationToken) {
-        let (period, warning) = match task {
-            Periodic::RenewLocks => (self.options.lock / 4, "Locks could not be renewed"),
-            Periodic::RecoverStalled => (self.options.stalled_interval, "Stalled jobs could not be recovered"),
-            Periodic::Heartbeat => (BEAT, "Heartbeats could not be sent or read"),
+        let (period, begins, ends) = match task {
+            Periodic::RenewLocks => (self.options.lock / 4, "Locks could not be renewed", "Locks are renewed again"),
+            Periodic::RecoverStalled => {
+                let interval = self.options.stalled_interval;
+                (interval, "Stalled jobs could not be recovered", "Stalled jobs are recovered again")
+            }
+            Periodic::Heartbeat => {
+                (heartbeat::BEAT, "Heartbeats could not be sent or read", "Heartbeats are sent and read again")
+            }
         };
-        let mut clock = interval(period);
+        let mut outage = Outage::default();
+        let mut clock = interval(period.max(SHORTEST));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(clock.tick()).await.is_some() {
+        let mut links = self.client.connection().link_events();
+        while stop.run_until_cancelled(self.due(task, &mut clock, &mut links)).await.is_some() {
             let done = match task {
                 Periodic::RenewLocks => self.renew_locks().await,
                 Periodic::RecoverStalled => self.recover_stalled().await,
                 Periodic::Heartbeat => self.beat().await,
             };
-            if let Err(error) = done {
-                tracing::warn!(%error, "{warning}");
-                self.hooks.call(&WorkerEvent::Error { error: &error });
+            match done {
+                Ok(was_asked) => {
+                    if was_asked && let Some(lasted) = outage.end() {
+                        tracing::info!(outage_ms = millis(lasted), "{ends}");
+                    }
+                }
+                Err(error) => {
+                    if outage.fail() {
+                        tracing::warn!(%error, "{begins}");
+                    }
+                    self.hooks.call(&WorkerEvent::Error { error: &error });
+                }
             }
         }
     }
 
-    async fn renew_locks(&self) -> Result<(), Error> {
+    /// Waits until a task is due: by its clock, and as soon as the server can be reached again or there is a first job.
+    async fn due(&self, task: Periodic, clock: &mut Interval, links: &mut LinkEvents) {
+        tokio::select! {
+            _ = clock.tick() => {}
+            () = links.reconnected(), if !matches!(task, Periodic::RecoverStalled) => {}
+            () = self.in_flight.first_added(), if matches!(task, Periodic::Heartbeat) => {}
+        }
+    }
+
+    /// As all tasks do, returns whether it had to ask Redis.
+    async fn renew_locks(&self) -> Result<bool, Error> {
         let claims = self.in_flight.all();
         if claims.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let until = Instant::now() + self.options.lock;
+        let sent = Instant::now();
         let lost = self.extend(&claims).await?;
         for claim in claims {
-            if lost.contains(claim.id()) {
+            if !lost.contains(claim.id()) {
+                claim.renew(sent, self.options.lock);
+            } else if !claim.has_ended() {
                 tracing::warn!(job_id = claim.id(), "Lock lost: another worker may run the job too");
                 claim.revoke();
-            } else {
-                claim.renew(until);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn recover_stalled(&self) -> Result<(), Error> {
+    async fn recover_stalled(&self) -> Result<bool, Error> {
         // Less than the interval, so that a check is not skipped because the one before it was late.
         let pause = (self.options.stalled_interval * 9 / 10).as_millis().to_string();
         let args = vec![now_ms().to_string().into(), pause.into(), self.options.max_stalls.into()];
         let recovered = texts(self.client.eval(&script::RECOVER, args).await?);
         self.count_recovered(&recovered);
-        Ok(())
+        Ok(true)
     }
 
-    async fn beat(&self) -> Result<(), Error> {
-        if !self.in_flight.is_empty() {
-            let key = self.client.keys().heartbeats() + self.identity.uuid();
-            let args = ["1", "PX", &DEAD_AFTER.as_millis().to_string()];
-            self.client.command::<()>("SET", &key, &args).await?;
-        }
-        if self.in_flight.others_have_jobs() && self.client.connection().up_for() >= REAP_AFTER {
-            self.reap_dead_workers().await?;
-        }
-        Ok(())
-    }
-
-    async fn reap_dead_workers(&self) -> Result<(), Error> {
-        let args = vec![TOKEN_PREFIX.into(), self.client.keys().heartbeats().into(), self.identity.uuid().into()];
-        let suspects: Vec<String> = self.client.eval(&script::SUSPECTS, args).await?;
-        let ids: HashSet<u64> = suspects.iter().skip(1).step_by(2).filter_map(|token| client_id_of(token)).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        // A frozen worker sends no heartbeat either, but the kernel keeps its connection.
-        let connected = self.connected(&ids).await?;
-        let mut args: Vec<Value> = vec![self.options.max_stalls.into()];
-        for job in suspects.chunks_exact(2) {
-            if client_id_of(&job[1]).is_some_and(|id| !connected.contains(&id)) {
-                args.extend([job[0].as_str().into(), job[1].as_str().into()]);
+    async fn beat(&self) -> Result<bool, Error> {
+        let has_jobs = !self.in_flight.is_empty();
+        if has_jobs {
+            let sent = Instant::now();
+            let is_stored = heartbeat::send(&self.client, self.identity.uuid(), self.options.lock).await?;
+            self.in_flight.beaten(sent);
+            if !is_stored {
+                return Ok(true); // a worker judges nobody while its own heartbeat fails
             }
         }
-        if args.len() > 1 {
-            let recovered = texts(self.client.eval(&script::REAP, args).await?);
+        let judges = self.in_flight.others_have_jobs();
+        if judges {
+            let (connection, max_stalls) = (self.client.connection(), self.options.max_stalls);
+            let up_for = (connection.times_made() > 1).then(|| connection.up_for());
+            let recovered = heartbeat::reap(&self.client, self.identity.uuid(), max_stalls, up_for).await?;
             self.count_recovered(&recovered);
         }
-        Ok(())
-    }
-
-    /// Returns which of these connections the server has.
-    async fn connected(&self, ids: &HashSet<u64>) -> Result<HashSet<u64>, Error> {
-        let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-        let words: Vec<&str> = ["LIST", "ID"].into_iter().chain(ids.iter().map(String::as_str)).collect();
-        let list = self.client.at_server("CLIENT", &words).await?;
-        Ok(list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next()?.parse().ok()).collect())
+        Ok(has_jobs || judges)
     }
 
     async fn extend(&self, claims: &[Claim]) -> Result<HashSet<String>, Error> {

@@ -1,6 +1,6 @@
 //! Single steps of a worker, for programs with a loop of their own: takes a job, extends its lock, ends it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -26,7 +26,7 @@ use crate::{
 /// `moveToCompleted`, `moveToFailed`, `moveToDelayed` and `extendLock`. A token is any text that no other taker uses, and
 /// a job may be ended by another process that knows it.
 /// ```no_run
-/// # use std::time::Duration;
+/// # use std::time::{Duration, Instant};
 /// # use examhall_queue::{ManualWorker, Outcome, Queue, WorkerOptions};
 /// # async fn run(queue: Queue<String>) -> Result<(), examhall_queue::Error> {
 /// let worker = ManualWorker::new(queue, WorkerOptions::default())?;
@@ -70,7 +70,7 @@ impl<T> ManualWorker<T> {
             match received.taken.first() {
                 None if received.gone.is_empty() => return Ok(None),
                 None => {}
-                Some(found) => match self.open(found).await {
+                Some(found) => match self.open(found, received.sent).await {
                     Ok(job) => return Ok(Some(job)),
                     Err(run) => self.end(found, run).await?,
                 },
@@ -107,14 +107,14 @@ impl<T> ManualWorker<T> {
     }
 
     /// Returns the job, or how its run ends without one.
-    async fn open(&self, found: &TakenJob) -> Result<Job<T>, Run>
+    async fn open(&self, found: &TakenJob, sent: Instant) -> Result<Job<T>, Run>
     where
         T: DeserializeOwned,
     {
         let options = found.options();
         let keep_logs = options.as_ref().ok().and_then(|options| options.keep_logs).unwrap_or_default();
         let (id, token) = (found.id.clone(), found.token.clone());
-        let lease = Lease { id, token, keep_logs, duration: self.options.lock };
+        let lease = Lease { id, token, keep_logs, duration: self.options.lock, since: sent, fence: None };
         let claim = Claim::new(lease, self.client().clone(), Hooks::default());
         if let Some(scheduled) = found.scheduled() {
             keep_schedule(self.client(), &scheduled, &claim).await.map_err(Run::Ended)?;

@@ -17,11 +17,13 @@ mod control;
 mod drain;
 #[cfg(feature = "metrics")]
 mod export;
+mod heartbeat;
 mod identity;
 mod in_flight;
 mod maintenance;
 mod manual;
 mod options;
+mod outage;
 mod plan;
 mod poll;
 mod polling;
@@ -31,6 +33,7 @@ pub(crate) mod sequences;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use examhall_redis::LinkEvents;
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
@@ -87,6 +90,7 @@ pub struct Worker<T, H> {
     is_drained: bool,
     hooks: Hooks,
     blocking: Blocking,
+    links: LinkEvents,
     _maintenance: DropGuard,
 }
 
@@ -117,10 +121,7 @@ where
         let WorkerBuilder { queue, options, hooks, blocking } = builder;
         options.check()?;
         let client = queue.client().clone();
-        let client_name = match options.name.as_str() {
-            "" => client.keys().client_name(),
-            name => format!("{}:w:{name}", client.keys().client_name()),
-        };
+        let client_name = client.keys().worker_client_name(&options.name);
         let (identity, in_flight) = (Identity::new(), InFlight::default());
         let (control, concurrency) = WorkerControl::new(options.concurrency, in_flight.clone());
         let maintenance = Maintenance {
@@ -131,6 +132,7 @@ where
             options: options.clone(),
             hooks: hooks.clone(),
         };
+        let links = queue.connection().link_events();
         let blocking = blocking.unwrap_or_else(|| queue.connection().duplicate());
         let blocking = Blocking::new(blocking, client, client_name);
         Ok(Self {
@@ -150,6 +152,7 @@ where
             is_drained: false,
             hooks,
             blocking,
+            links,
             _maintenance: maintenance.start(),
         })
     }
@@ -193,10 +196,11 @@ where
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
             Ok(()) = self.concurrency.changed() => self.polls.next = Next::Now,
-            () = self.blocking.wait(wait.marker) => match wait.marker {
-                Marker::PassOn => self.blocking.wake_another().await,
+            popped = self.blocking.wait(wait.marker) => match wait.marker {
+                Marker::PassOn => self.blocking.wake_another(popped).await,
                 Marker::Block(_) | Marker::Ignore => self.polls.next = Next::Now,
             },
+            () = self.links.reconnected(), if matches!(self.polls.next, Next::Retry { .. }) => self.polls.next = Next::Now,
             () = elapsed(wait.timer) => self.polls.next = Next::Now,
         }
         // The first run that ends wakes this task before others that are about to end: reporting them together costs Redis
@@ -230,7 +234,7 @@ where
             self.answered(answer);
         }
         self.control.counters.lost.add(self.reports.len());
-        self.blocking.pass_on().await;
+        self.blocking.stop().await;
     }
 }
 

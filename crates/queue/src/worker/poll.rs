@@ -1,6 +1,6 @@
 //! One poll: a round trip that reports ended runs and takes jobs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use examhall_redis::{Value, convert};
 
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Received {
     /// The worker's time when it polled, in ms since 1970: jobs that were due by then are ready.
     pub(super) polled_at: i64,
+    /// The same moment, for the durations of locks.
+    pub(super) sent: Instant,
     /// One for each report.
     pub(super) codes: Vec<Code>,
     pub(super) taken: Vec<TakenJob>,
@@ -58,7 +60,7 @@ impl Taking<'_> {
 }
 
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
-    let polled_at = now_ms();
+    let (polled_at, sent) = (now_ms(), Instant::now());
     let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
     args.extend([
         polled_at.to_string().into(),
@@ -81,6 +83,7 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
     }
     Ok(Received {
         polled_at,
+        sent,
         codes: codes.into_iter().map(Code::try_from).collect::<Result<_, _>>()?,
         taken: to_jobs(taken)?,
         gone: texts(gone),

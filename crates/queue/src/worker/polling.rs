@@ -13,6 +13,8 @@ use tracing::Instrument;
 
 use super::{
     Handler, Worker,
+    heartbeat::FENCE,
+    outage::Outage,
     plan::{Next, PollSize},
     poll::{Received, poll, reclaim},
     report::{Report, ReportKind, Run, RunningJob},
@@ -31,7 +33,7 @@ use crate::{
 const DOUBT: Duration = Duration::from_secs(5);
 /// Interval of reclaims.
 const RECLAIM: Duration = Duration::from_millis(500);
-/// Backoff after Redis was unreachable, in ms.
+/// Backoff in ms after a poll that a key of another type kept from something: it did the rest.
 const BACKOFF: i64 = 200;
 
 /// The polls of a worker.
@@ -48,6 +50,7 @@ pub(super) struct Polls {
     pub(super) next: Next,
     /// Set while the worker may have jobs that it does not know of.
     pub(super) doubt: Option<Doubt>,
+    outage: Outage,
 }
 
 /// The answer to a poll was lost.
@@ -74,6 +77,7 @@ impl Polls {
             failure: None,
             next: Next::Now,
             doubt: None,
+            outage: Outage::default(),
         }
     }
 
@@ -89,10 +93,19 @@ impl Polls {
     /// Backs off after an error. A script may have run all the same: the worker may have its jobs, and its reports may
     /// have been received.
     fn fail(&mut self, error: &Error, hooks: &Hooks) {
-        tracing::warn!(%error, "Queue not reached");
+        if self.outage.fail() {
+            tracing::warn!(%error, "Queue not reached");
+        }
         hooks.call(&WorkerEvent::Error { error });
         self.doubt = Some(Doubt { until: Instant::now() + DOUBT, next_reclaim: Instant::now() });
-        self.next = Next::Retry { at: now_ms() + BACKOFF };
+        self.next = Next::Retry { at: now_ms().saturating_add_unsigned(millis(self.outage.backoff(fastrand::f64()))) };
+    }
+
+    /// Notes the end of an outage.
+    fn succeed(&mut self) {
+        if let Some(lasted) = self.outage.end() {
+            tracing::info!(outage_ms = millis(lasted), "Queue reached again");
+        }
     }
 }
 
@@ -139,7 +152,10 @@ where
     pub(super) fn answered(&mut self, Answer { reports, wanted, received }: Answer) {
         self.polls.reserved -= wanted;
         match received {
-            Ok(received) => self.polls.next = self.accept(received, &reports),
+            Ok(received) => {
+                self.polls.succeed();
+                self.polls.next = self.accept(received, &reports);
+            }
             Err(error) => {
                 self.reports.extend(reports.into_iter().map(Report::repeated));
                 self.polls.fail(&error, &self.hooks);
@@ -163,7 +179,7 @@ where
         }
         let (polled_at, took_none) = (received.polled_at, received.taken.is_empty());
         for job in received.taken {
-            self.start(&job);
+            self.start(&job, received.sent);
         }
         self.in_flight.set_active(received.active);
         let failure = std::mem::replace(&mut self.polls.failure, received.failure);
@@ -193,17 +209,18 @@ where
         if now < doubt.next_reclaim {
             return Ok(());
         }
-        let known = self.in_flight.all();
+        let (known, sent) = (self.in_flight.all(), Instant::now());
         let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.job.id.as_str()));
         for job in reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await? {
             tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
-            self.start(&job);
+            self.start(&job, sent);
         }
         self.polls.doubt = (now < doubt.until).then_some(Doubt { next_reclaim: now + RECLAIM, ..doubt });
         Ok(())
     }
 
-    fn start(&mut self, taken: &TakenJob) {
+    /// Starts a job that was taken by a poll that was sent at this time.
+    fn start(&mut self, taken: &TakenJob, sent: Instant) {
         let options = taken.options();
         let own = options.as_ref().cloned().unwrap_or_default();
         self.polls.taken += 1;
@@ -214,6 +231,8 @@ where
             token: job.token.clone(),
             keep_logs: job.options.keep_logs.unwrap_or_default(),
             duration: self.options.lock,
+            since: sent,
+            fence: Some(FENCE),
         };
         let claim = Claim::new(lease, self.queue.client().clone(), self.hooks.clone());
         self.in_flight.add(claim.clone());
@@ -255,6 +274,7 @@ where
             }
         };
         if let Some(job) = self.jobs.remove(&id) {
+            self.in_flight.end(&job.id, &job.token);
             self.reports.push(job.conclude(run, self.options.rules(), now_ms(), fastrand::f64()));
         }
     }

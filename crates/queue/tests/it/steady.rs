@@ -1,0 +1,128 @@
+//! What a worker writes to its log, and what it remembers, through outages.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use examhall_queue::{Connection, Job, NewJob, Outcome, Queue, Worker};
+use examhall_testkit::{Proxy, eventually};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::subscriber::DefaultGuard;
+
+use crate::{Bench, TIMEOUT, done, gated, job, named, quick};
+
+/// The log of this thread, and with it of a test's runtime.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn count(&self, text: &str) -> usize {
+        self.text().matches(text).count()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
+    }
+}
+
+const BEGINS: [&str; 3] = ["Queue not reached", "Locks could not be renewed", "Heartbeats could not be sent or read"];
+const ENDS: [&str; 3] = ["Queue reached again", "Locks are renewed again", "Heartbeats are sent and read again"];
+
+#[tokio::test]
+async fn outage_has_one_line_at_its_begin_and_one_at_its_end() {
+    let mut bench = Bench::start().await;
+    let (gate, handler) = gated();
+    let (_stop, _running) = bench.run_with(quick().drain_delay(Duration::from_millis(200)), handler);
+    let (log, _guard) = Log::start();
+    for outages in 1..=2 {
+        bench.add(named(&format!("job-{outages}"))).await;
+        bench.active(1).await;
+        bench.redis.kill().await;
+        let all = async || BEGINS.iter().all(|line| log.count(line) == outages).then_some(());
+        eventually("each kind fails", TIMEOUT, all).await;
+        tokio::time::sleep(Duration::from_secs(3)).await; // time for more lines
+        for line in BEGINS {
+            assert_eq!(log.count(line), outages, "{}", log.text());
+        }
+        bench.redis.restart().await;
+        // The server has forgotten the first one.
+        eventually("a job is added", TIMEOUT, async || bench.queue.add(job(named("next"))).await.ok()).await;
+        let all = async || ENDS.iter().all(|line| log.count(line) == outages).then_some(());
+        eventually("the outage ends", TIMEOUT, all).await;
+        gate.add_permits(2);
+        bench.in_state("completed", 1).await;
+    }
+    assert!(log.text().contains("outage_ms="), "{}", log.text());
+}
+
+#[tokio::test]
+async fn report_in_flight_is_no_lost_lock() {
+    let bench = Bench::start().await;
+    let (log, _guard) = Log::start();
+    let jobs: Vec<_> = (0..12_000).map(|_| NewJob::new("x", Value::Null)).collect();
+    bench.queue.add_all(&jobs).await.expect("added");
+    let options = quick().concurrency(50).lock(Duration::from_secs(2));
+    let (_stop, _running) = bench.run_with(options, done);
+    bench.in_state("completed", 12_000).await;
+    assert_eq!(log.count("Lock lost"), 0, "{}", log.text());
+}
+
+#[tokio::test]
+async fn reclaimed_job_knows_how_often_it_was_started() {
+    let bench = Bench::start().await;
+    let proxy = Proxy::start(bench.redis.port()).await;
+    let connection = Connection::open(&format!("redis://127.0.0.1:{}", proxy.port())).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    let handler = |job: Job<Value>| async move { Outcome::Completed(job.attempts_started.into()) };
+    let worker = Worker::new(queue, quick(), handler).expect("good options");
+    tokio::spawn(worker.run(CancellationToken::new()));
+    bench.blocked(1).await;
+    proxy.hold_from(&["send-email"]); // the answer of the poll that takes the job
+    bench.queue.add(job(named("a"))).await.expect("added");
+    eventually("the answer is held back", TIMEOUT, async || proxy.holds().then_some(())).await;
+    proxy.cut();
+    proxy.release();
+    bench.in_state("completed", 1).await;
+    assert_eq!(bench.field("a", "returnvalue").await.as_deref(), Some("1"));
+    assert_eq!(bench.field("a", "ats").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn drain_without_slots_ends() {
+    let bench = Bench::start().await;
+    for id in ["a", "b", "c"] {
+        bench.add(named(id)).await;
+    }
+    let drained = bench.worker(quick().concurrency(0), done).drain(TIMEOUT, CancellationToken::new()).await;
+    assert_eq!(drained.completed, 0);
+    let (gate, handler) = gated();
+    let worker = bench.worker(quick().concurrency(1), handler);
+    let control = worker.control();
+    let draining = tokio::spawn(worker.drain(TIMEOUT, CancellationToken::new()));
+    bench.active(1).await;
+    control.set_concurrency(0);
+    gate.add_permits(1);
+    assert_eq!(draining.await.expect("ends").completed, 1);
+}
