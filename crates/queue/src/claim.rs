@@ -57,8 +57,15 @@ pub(crate) struct Lease {
     pub(crate) duration: Duration,
     /// When the poll was sent that took the job, or reclaimed it: before the lock was set.
     pub(crate) since: Instant,
-    /// Silence of the worker after which others may take it for dead.
-    pub(crate) fence: Option<Duration>,
+    pub(crate) fence: Option<Fence>,
+}
+
+/// Silence of a worker after which others may take it for dead.
+#[derive(Clone, Debug)]
+pub(crate) struct Fence {
+    pub(crate) after: Duration,
+    /// Whether others may know a heartbeat of it: without one they judge by the lock only.
+    pub(crate) is_up: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -262,7 +269,8 @@ impl Claim {
     /// Returns until when no other worker can have the job, as far as is known.
     fn ends_at(&self) -> Instant {
         let Times { lock_until, silent_since } = self.times();
-        self.state.lease.fence.map_or(lock_until, |fence| lock_until.min(silent_since + fence))
+        let fence = self.state.lease.fence.as_ref().filter(|fence| fence.is_up.load(Ordering::Acquire));
+        fence.map_or(lock_until, |fence| lock_until.min(silent_since + fence.after))
     }
 
     fn times(&self) -> Times {
@@ -279,6 +287,7 @@ mod tests {
     use super::*;
 
     fn claim(duration: Duration, fence: Option<Duration>) -> Claim {
+        let fence = fence.map(|after| Fence { after, is_up: Arc::new(AtomicBool::new(true)) });
         let (id, token, since) = ("7".into(), "t:1".into(), Instant::now());
         Claim::with(Lease { id, token, keep_logs: 0, duration, since, fence }, None, Hooks::default())
     }

@@ -9,10 +9,11 @@ use std::{
     time::Instant,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::Claim;
-use parking_lot::{Mutex, MutexGuard};
+use super::heartbeat::{BEAT, FENCE};
+use crate::{Claim, claim::Fence};
 
 /// Claims of the jobs in flight, by job id.
 #[derive(Clone, Debug, Default)]
@@ -20,18 +21,22 @@ pub(super) struct InFlight {
     claims: Arc<Mutex<HashMap<String, Claim>>>,
     others: Arc<AtomicBool>,
     first: Arc<Notify>,
+    /// When the last heartbeat was sent that the server has received.
+    beaten: Arc<Mutex<Option<Instant>>>,
+    /// Whether the server may have a heartbeat of the worker.
+    has_heartbeat: Arc<AtomicBool>,
 }
 
 impl InFlight {
     pub(super) fn add(&self, claim: Claim) {
         let mut claims = self.lock();
-        if claims.is_empty() {
+        if claims.is_empty() && self.beaten.lock().is_none_or(|sent| sent.elapsed() >= BEAT) {
             self.first.notify_one();
         }
         claims.insert(claim.id().to_owned(), claim);
     }
 
-    /// Waits until a worker without jobs has one.
+    /// Waits until a worker without jobs has one, and has sent no heartbeat of late.
     pub(super) async fn first_added(&self) {
         self.first.notified().await;
     }
@@ -45,7 +50,18 @@ impl InFlight {
 
     /// Notes that the server has received a heartbeat that was sent at this time.
     pub(super) fn beaten(&self, sent: Instant) {
+        *self.beaten.lock() = Some(sent);
         self.lock().values().for_each(|claim| claim.beaten(sent));
+    }
+
+    /// Notes that the server may have a heartbeat: from now on, others may judge the worker by it.
+    pub(super) fn set_heartbeat(&self) {
+        self.has_heartbeat.store(true, Ordering::Release);
+    }
+
+    /// Returns when a worker that is cut off counts its leases as lost.
+    pub(super) fn fence(&self) -> Fence {
+        Fence { after: FENCE, is_up: Arc::clone(&self.has_heartbeat) }
     }
 
     /// Removes a job, unless it was taken again with another token.

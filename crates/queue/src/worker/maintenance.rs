@@ -120,7 +120,7 @@ impl Maintenance {
 
     async fn recover_stalled(&self) -> Result<bool, Error> {
         // Less than the interval, so that a check is not skipped because the one before it was late.
-        let pause = (self.options.stalled_interval * 9 / 10).as_millis().to_string();
+        let pause = (self.options.stalled_interval * 9 / 10).as_millis().max(1).to_string();
         let args = vec![now_ms().to_string().into(), pause.into(), self.options.max_stalls.into()];
         let recovered = texts(self.client.eval(&script::RECOVER, args).await?);
         self.count_recovered(&recovered);
@@ -131,7 +131,11 @@ impl Maintenance {
         let has_jobs = !self.in_flight.is_empty();
         if has_jobs {
             let sent = Instant::now();
-            let is_stored = heartbeat::send(&self.client, self.identity.uuid(), self.options.lock).await?;
+            let stored = heartbeat::send(&self.client, self.identity.uuid(), self.options.lock).await;
+            if !stored.as_ref().is_err_and(|error| !error.is_transient()) {
+                self.in_flight.set_heartbeat();
+            }
+            let is_stored = stored?;
             self.in_flight.beaten(sent);
             if !is_stored {
                 return Ok(true); // a worker judges nobody while its own heartbeat fails

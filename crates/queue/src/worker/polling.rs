@@ -13,7 +13,6 @@ use tracing::Instrument;
 
 use super::{
     Handler, Worker,
-    heartbeat::FENCE,
     outage::Outage,
     plan::{Next, PollSize},
     poll::{Received, poll, reclaim},
@@ -232,7 +231,7 @@ where
             keep_logs: job.options.keep_logs.unwrap_or_default(),
             duration: self.options.lock,
             since: sent,
-            fence: Some(FENCE),
+            fence: Some(self.in_flight.fence()),
         };
         let claim = Claim::new(lease, self.queue.client().clone(), self.hooks.clone());
         self.in_flight.add(claim.clone());
