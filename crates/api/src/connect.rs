@@ -36,9 +36,11 @@ pub(crate) async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<
         tracing::info!("Email queue initialized");
         Ok(())
     };
-    await_dependency("Redis", connected)
-        .await
-        .map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))
+    let is_there = await_dependency("Redis", connected).await;
+    if !is_there.map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))? {
+        tracing::warn!("Redis unavailable, retrying");
+    }
+    Ok(())
 }
 
 /// Connects to the database, and brings its tables up to date if the settings say so.

@@ -132,22 +132,19 @@ where
     runtime.enable_all().build().context("no threads")?.block_on(work(settings))
 }
 
-/// Waits up to 2 s for a dependency that the program can do without for a time; then `connecting` continues in the
-/// background.
+/// Waits up to 2 s for a dependency that the program can do without for a time, and returns whether it is there; if not,
+/// `connecting` continues in the background.
 ///
 /// # Errors
 /// Returns an error of `connecting` within that time: the dependency cannot be used at all. Later ones are logged.
 pub async fn await_dependency<E: Display + Send + 'static>(
     name: &'static str,
     connecting: impl Future<Output = Result<(), E>> + Send + 'static,
-) -> Result<(), E> {
-    let mut connecting =
-        tokio::spawn(
-            async move { connecting.await.inspect_err(|error| tracing::error!(%error, "{name} cannot be used")) },
-        );
-    let Ok(done) = tokio::time::timeout(DEPENDENCY_TIMEOUT, &mut connecting).await else {
-        tracing::warn!("{name} unavailable, retrying");
-        return Ok(());
-    };
-    done.unwrap_or(Ok(())) // it ends with the runtime only
+) -> Result<bool, E> {
+    let refused = move |error: &E| tracing::error!(dependency = name, %error, "A dependency cannot be used");
+    let mut connecting = tokio::spawn(async move { connecting.await.inspect_err(refused) });
+    match tokio::time::timeout(DEPENDENCY_TIMEOUT, &mut connecting).await {
+        Ok(done) => done.unwrap_or(Ok(())).map(|()| true), // it ends with the runtime only
+        Err(_) => Ok(false),
+    }
 }

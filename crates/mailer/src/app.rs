@@ -108,9 +108,11 @@ impl Mailer {
             tracing::info!("Email queue initialized");
             Ok(())
         };
-        await_dependency("Redis", connected)
-            .await
-            .map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))
+        let is_there = await_dependency("Redis", connected).await;
+        if !is_there.map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))? {
+            tracing::warn!("Redis unavailable, retrying");
+        }
+        Ok(())
     }
 
     /// Returns the number of mails that are due.
