@@ -1,7 +1,7 @@
 //! Heartbeats of workers, and the reaping of jobs whose worker is dead.
 //!
-//! A worker is dead if none of its connections is open at the server and it has given no sign of life for [`DEAD_AFTER`]:
-//! no heartbeat, no new lock and no renewed one. The server measures that by its own clock. A live worker that cannot
+//! A worker is dead if none of its connections is open at the server and it has been silent for [`DEAD_AFTER`]: no
+//! heartbeat, no new lock and no renewed one. The server measures that by its own clock. A live worker that cannot
 //! reach the server counts its leases as lost before that, after [`FENCE`]. A frozen one keeps its connection, since the
 //! kernel does.
 

@@ -43,6 +43,24 @@ enum Periodic {
     Heartbeat,
 }
 
+impl Periodic {
+    fn log_outage(self, error: &Error) {
+        match self {
+            Self::RenewLocks => tracing::warn!(%error, "Locks could not be renewed"),
+            Self::RecoverStalled => tracing::warn!(%error, "Stalled jobs could not be recovered"),
+            Self::Heartbeat => tracing::warn!(%error, "Heartbeats could not be sent or read"),
+        }
+    }
+
+    fn log_end(self, outage_ms: u64) {
+        match self {
+            Self::RenewLocks => tracing::info!(outage_ms, "Locks are renewed again"),
+            Self::RecoverStalled => tracing::info!(outage_ms, "Stalled jobs are recovered again"),
+            Self::Heartbeat => tracing::info!(outage_ms, "Heartbeats are sent and read again"),
+        }
+    }
+}
+
 impl Maintenance {
     /// Runs the tasks until the guard is dropped.
     pub(super) fn start(self) -> DropGuard {
@@ -54,15 +72,10 @@ impl Maintenance {
     }
 
     async fn repeat(self: Arc<Self>, task: Periodic, stop: CancellationToken) {
-        let (period, begins, ends) = match task {
-            Periodic::RenewLocks => (self.options.lock / 4, "Locks could not be renewed", "Locks are renewed again"),
-            Periodic::RecoverStalled => {
-                let interval = self.options.stalled_interval;
-                (interval, "Stalled jobs could not be recovered", "Stalled jobs are recovered again")
-            }
-            Periodic::Heartbeat => {
-                (heartbeat::BEAT, "Heartbeats could not be sent or read", "Heartbeats are sent and read again")
-            }
+        let period = match task {
+            Periodic::RenewLocks => self.options.lock / 4,
+            Periodic::RecoverStalled => self.options.stalled_interval,
+            Periodic::Heartbeat => heartbeat::BEAT,
         };
         let mut outage = Outage::default();
         let mut clock = interval(period.max(SHORTEST));
@@ -77,12 +90,12 @@ impl Maintenance {
             match done {
                 Ok(was_asked) => {
                     if was_asked && let Some(lasted) = outage.end() {
-                        tracing::info!(outage_ms = millis(lasted), "{ends}");
+                        task.log_end(millis(lasted));
                     }
                 }
                 Err(error) => {
                     if outage.fail() {
-                        tracing::warn!(%error, "{begins}");
+                        task.log_outage(&error);
                     }
                     self.hooks.call(&WorkerEvent::Error { error: &error });
                 }

@@ -85,7 +85,10 @@ async fn a30_bull_board_lists_our_worker(scenario: &Scenario) {
     let ours = scenario.ours(quick()).await;
     scenario.add(json!({}), JobOptions::default()).await;
     scenario.once_in("completed", 1).await;
-    assert_eq!(tab(scenario, "latest").await["hasWorkers"], true);
+    eventually("the worker is listed", TIMEOUT, || async {
+        (tab(scenario, "latest").await["hasWorkers"] == true).then_some(())
+    })
+    .await;
     let params = json!({"queueName": "email"});
     let request = json!({"method": "get", "route": "/api/queues/:queueName/workers", "params": params});
     let answer = scenario.node.request("board", request).await.expect("the board answers");

@@ -227,7 +227,9 @@ async fn f4_parent_waits_for_children_that_it_adds(theirs: &Scenario) {
     let ours = &Scenario::start(theirs.node.version()).await;
     start_node(theirs).await;
     let workers = start_ours(ours).await;
-    let children = json!([child("a", json!({"value": 1}), json!({})), child("b", json!({"value": 2}), json!({}))]);
+    // Later than the parent begins to wait: it would not wait for children that have ended.
+    let later = || json!({"delay": 500});
+    let children = json!([child("a", json!({"value": 1}), later()), child("b", json!({"value": 2}), later())]);
     for scenario in [theirs, ours] {
         let args = json!(["parent", {"children": children, "value": "up"}, {"jobId": "top"}]);
         scenario.node.request("queue", json!({"queue": "up", "call": "add", "args": args})).await.expect("added");
