@@ -56,12 +56,6 @@ impl Blocking {
         let marker = client.keys().of("marker");
         let mut task = Task { connection, client: client.clone(), marker, name, named: 0 };
         tokio::spawn(async move {
-            // Named before the first block, so that dashboards list a busy worker, too.
-            let _ = tokio::select! {
-                ready = task.connection.ready() => ready,
-                () = ends.closed() => Ok(()),
-            };
-            let _ = task.prepare().await;
             while let Some(span) = requested.recv().await {
                 let popped = match task.block(span, &ends).await {
                     Ok(popped) => popped,

@@ -12,7 +12,7 @@ async function only(kind, { version, name = '' }, make) {
   return made.get(key);
 }
 
-export const queueOf = ({ version, queue = 'email', prefix }) =>
+export const queueOf = ({ version, queue = 'email', prefix = 'bull' }) =>
   only('queue', { version, name: `${prefix}:${queue}` }, ({ Queue }) => new Queue(queue, { connection, prefix }));
 
 const flowsOf = ({ version }) => only('flows', { version }, ({ FlowProducer }) => new FlowProducer({ connection }));
