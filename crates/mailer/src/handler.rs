@@ -6,11 +6,10 @@
 //! The ledger is written before the message is sent and after it, so that a worker that gets the job later knows whether the
 //! mail was sent, was not, or may have been.
 
+mod failure;
+
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt::{Attempt, is_in_doubt, is_of},
-    attempt_outcome::{AttemptOutcome, greylist_backoff},
+    attempt_outcome::AttemptOutcome,
     body_wiper::BodyWiper,
     clock::now,
     expiry::{has_expired, last_moment},
@@ -34,7 +33,7 @@ use crate::{
     ledger_writer::LedgerWriter,
     message::{Author, PreparedMail, prepare},
     payload::Payload,
-    smtp::{Delivered, DeliveryError, FailureClass, Transport},
+    smtp::{Delivered, Transport},
     suppressions::{Suppressed, Suppressions},
 };
 
@@ -212,73 +211,6 @@ impl SendMail {
         self.ledger_writer.write(&job.id, None, entry).await;
         self.suppressions.record(&job.id, &delivered.rejected).await;
         result
-    }
-
-    /// No server accepted the mail, or it is unknown whether one did.
-    async fn failed(&self, attempt: &Attempt<'_>, error: DeliveryError) -> AttemptOutcome {
-        let job = attempt.job;
-        self.report_failure(job, &error).await;
-        let DeliveryError { class, mut reason, .. } = error;
-        if attempt.in_doubt && !class.is_ambiguous() {
-            reason.push_str("; an earlier try may have been delivered");
-        }
-        let outcome = match class {
-            _ if class.is_ambiguous() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
-            FailureClass::Ambiguous => {
-                return AttemptOutcome::Ambiguous(format!("{reason}: it may have been delivered"));
-            }
-            // The first retry comes soon, the others with backoff: recipients do not get a copy with each of them.
-            FailureClass::GarbledReply => {
-                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), greylist_backoff);
-                return self.defer(attempt, DeliveryState::Intent, wait).await;
-            }
-            FailureClass::Greylisted => {
-                return self.defer(attempt, DeliveryState::Deferred, greylist_backoff(attempt.deferrals)).await;
-            }
-            FailureClass::Provider(_) => AttemptOutcome::Snoozed(self.next_try()),
-            FailureClass::Transient => AttemptOutcome::Deferred(reason),
-            FailureClass::Permanent(_) => AttemptOutcome::Failed(reason),
-        };
-        self.not_sent(attempt, outcome).await
-    }
-
-    /// Time until a provider is expected to take mails.
-    fn next_try(&self) -> Duration {
-        self.transport.next_probe().unwrap_or(Duration::from_secs(1))
-    }
-
-    /// Defers the mail without spending an attempt, and counts the deferral.
-    async fn defer(&self, attempt: &Attempt<'_>, state: DeliveryState, wait: Duration) -> AttemptOutcome {
-        let entry = LedgerEntry { deferrals: attempt.deferrals + 1, ..attempt.entry(state) };
-        self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), entry).await;
-        AttemptOutcome::Snoozed(wait)
-    }
-
-    /// Replaces the intent, if it was or may have been written, so that the mail is not in doubt.
-    async fn not_sent(&self, attempt: &Attempt<'_>, outcome: AttemptOutcome) -> AttemptOutcome {
-        if attempt.has_intent() {
-            let state = if matches!(outcome, AttemptOutcome::Failed(_)) {
-                DeliveryState::Refused
-            } else {
-                DeliveryState::Deferred
-            };
-            self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), attempt.entry(state)).await;
-        }
-        outcome
-    }
-
-    async fn report_failure(&self, job: &Job<Payload>, error: &DeliveryError) {
-        let is_provider = error.class.provider_failure().is_some();
-        self.health.report("smtp", if is_provider { Err(error.label.clone()) } else { Ok(()) });
-        let possible_duplicate = error.class.is_ambiguous();
-        if possible_duplicate {
-            metrics::counter!("mailer_ambiguous_total").increment(1);
-            self.ambiguous.fetch_add(1, Ordering::Relaxed);
-            flag(job, "the server did not say whether it took the mail").await;
-        }
-        let attempt = job.attempts_made + 1;
-        tracing::warn!(job_id = job.id, attempt, reason = error.label, possible_duplicate, "Mail not accepted");
-        self.suppressions.record(&job.id, &error.rejected).await;
     }
 }
 

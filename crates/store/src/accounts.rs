@@ -95,18 +95,18 @@ impl Accounts {
     /// # Errors
     /// [`Error::EmailTaken`], [`Error::Unavailable`].
     pub async fn create(&self, accounts: &[NewAccount], now: Timestamp) -> Result<Vec<UserId>, Error> {
-        self.db.retry(|| self.create_once(accounts, now)).await
-    }
-
-    async fn create_once(&self, accounts: &[NewAccount], now: Timestamp) -> Result<Vec<UserId>, Error> {
-        let tx = self.db.begin().await?;
-        let ids: Vec<UserId> = accounts.iter().map(|_| UserId(Uuid::now_v7())).collect();
-        let rows: Vec<_> = ids.iter().zip(accounts).map(|(id, account)| to_row(*id, account, now)).collect();
-        for rows in rows.chunks(1000) {
-            user::Entity::insert_many(rows.to_vec()).exec_without_returning(&tx).await.map_err(taken)?;
-        }
-        tx.commit().await?;
-        Ok(ids)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let ids: Vec<UserId> = accounts.iter().map(|_| UserId(Uuid::now_v7())).collect();
+                let rows: Vec<_> = ids.iter().zip(accounts).map(|(id, account)| to_row(*id, account, now)).collect();
+                for rows in rows.chunks(1000) {
+                    user::Entity::insert_many(rows.to_vec()).exec_without_returning(&tx).await.map_err(taken)?;
+                }
+                tx.commit().await?;
+                Ok(ids)
+            })
+            .await
     }
 
     /// The account of this name, if there is one.
@@ -139,30 +139,25 @@ impl Accounts {
         expected: Option<i64>,
         now: Timestamp,
     ) -> Result<Versioned<Account>, Error> {
-        self.db.retry(|| self.rename_once(id, name, expected, now)).await
-    }
-
-    async fn rename_once(
-        &self,
-        id: UserId,
-        name: &str,
-        expected: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Versioned<Account>, Error> {
-        let tx = self.db.begin().await?;
-        let row = user::Entity::find_by_id(id.0).lock(LockType::Update).one(&tx).await?.ok_or(Error::NotFound)?;
-        let version = row.version + 1;
-        if expected.is_some_and(|expected| expected != row.version) {
-            return Err(Error::VersionMismatch { current: row.version });
-        }
-        let mut row = row.into_active_model();
-        row.name = Set(name.to_owned());
-        row.version = Set(version);
-        row.updated_at = Set(now.as_millis());
-        let row = row.update(&tx).await?;
-        let value = to_account(row)?; // what is committed can be answered
-        self.db.commit(tx, &[Change::Profile(id)], now).await?;
-        Ok(Versioned { version, value })
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let row =
+                    user::Entity::find_by_id(id.0).lock(LockType::Update).one(&tx).await?.ok_or(Error::NotFound)?;
+                let version = row.version + 1;
+                if expected.is_some_and(|expected| expected != row.version) {
+                    return Err(Error::VersionMismatch { current: row.version });
+                }
+                let mut row = row.into_active_model();
+                row.name = Set(name.to_owned());
+                row.version = Set(version);
+                row.updated_at = Set(now.as_millis());
+                let row = row.update(&tx).await?;
+                let value = to_account(row)?; // what is committed can be answered
+                self.db.commit(tx, &[Change::Profile(id)], now).await?;
+                Ok(Versioned { version, value })
+            })
+            .await
     }
 }
 

@@ -1,21 +1,20 @@
 //! Exams and their questions.
 
+mod create;
 pub(crate) mod row;
 
 use std::time::Duration;
 
-use examhall_core::{
-    Change, Exam, ExamId, ExamStatus, Patch, Question, QuestionSheet, Role, Timestamp, UserId, Viewer,
-};
+use examhall_core::{Change, Exam, ExamId, ExamStatus, Patch, QuestionSheet, Role, Timestamp, Viewer};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
     IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
-use uuid::Uuid;
 
-use self::row::{apply, lock, to_exam, to_i32};
+pub use self::create::NewExam;
+use self::row::{apply, lock, to_exam};
 use crate::{
-    Error, FirstAnswer, IdempotentRequest, Listed, Page, Versioned,
+    Error, Listed, Page, Versioned,
     db::Db,
     entity::{attempt, exam, question},
     questions::row as question_row,
@@ -25,33 +24,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Exams {
     db: Db,
-}
-
-/// An exam to be made, with its questions in order.
-#[derive(Clone, Debug)]
-pub struct NewExam {
-    /// Whose it is.
-    pub author_id: UserId,
-    /// Title.
-    pub title: String,
-    /// What it is about.
-    pub description: String,
-    /// Time that a student has, in minutes.
-    pub duration_minutes: u32,
-    /// How often a student may sit it.
-    pub max_attempts: u32,
-    /// Percentage of the points from which it is passed.
-    pub pass_mark: u8,
-    /// From then on students may start.
-    pub opens_at: Option<Timestamp>,
-    /// From then on nobody may start.
-    pub closes_at: Option<Timestamp>,
-    /// Whether each attempt has an order of its own.
-    pub shuffle: bool,
-    /// How far it has come.
-    pub status: ExamStatus,
-    /// How each question is asked, what it is worth, and its key.
-    pub questions: Vec<Question>,
 }
 
 /// What to change of an exam; what is `None` stays as it is.
@@ -78,51 +50,6 @@ pub struct ExamChange {
 impl Exams {
     pub(crate) fn new(db: Db) -> Self {
         Self { db }
-    }
-
-    /// Makes an exam with its questions.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn create(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
-        self.db.retry(|| self.create_once(new, now)).await
-    }
-
-    async fn create_once(&self, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
-        let tx = self.db.begin().await?;
-        let made = insert(&tx, new, now).await?;
-        tx.commit().await?; // its id is new: nobody has asked for it, so nothing is cached
-        Ok(made)
-    }
-
-    /// Makes an exam with its questions, once for all repetitions of `request`; returns the answer to the first.
-    ///
-    /// # Errors
-    /// [`Error::KeyReused`], [`Error::Unavailable`].
-    pub async fn create_idempotent(
-        &self,
-        new: &NewExam,
-        request: &IdempotentRequest,
-        now: Timestamp,
-    ) -> Result<FirstAnswer, Error> {
-        self.db.retry(|| self.create_idempotent_once(new, request, now)).await
-    }
-
-    async fn create_idempotent_once(
-        &self,
-        new: &NewExam,
-        request: &IdempotentRequest,
-        now: Timestamp,
-    ) -> Result<FirstAnswer, Error> {
-        let tx = self.db.begin().await?;
-        if let Some(first) = request.reserve(&tx, now).await? {
-            return Ok(first);
-        }
-        let made = insert(&tx, new, now).await?;
-        let first = FirstAnswer::new(made.value.id.0, made.version, serde_json::to_string(&made.value))?;
-        request.store(&tx, &first).await?;
-        tx.commit().await?;
-        Ok(first)
     }
 
     /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
@@ -198,28 +125,16 @@ impl Exams {
         expected: Option<i64>,
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
-        self.db.retry(|| self.change_once(id, change, expected, now)).await
-    }
-
-    async fn change_once(
-        &self,
-        id: ExamId,
-        change: &ExamChange,
-        expected: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Versioned<Exam>, Error> {
-        let tx = self.db.begin().await?;
-        let row = lock(&tx, id, expected).await?;
-        let version = row.version + 1;
-        let mut changed = row.into_active_model();
-        apply(&mut changed, change);
-        changed.version = Set(version);
-        changed.updated_at = Set(now.as_millis());
-        let row = changed.update(&tx).await?;
-        let changed = to_exam(row)?; // what is committed can be answered
-        let stale = [changed_with_questions(&tx, id).await?];
-        self.db.commit(tx, &stale, now).await?;
-        Ok(changed)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let row = lock(&tx, id, expected).await?;
+                let version = row.version;
+                let mut changed = row.into_active_model();
+                apply(&mut changed, change);
+                self.save(tx, changed, version, now).await
+            })
+            .await
     }
 
     /// Takes an exam a step on: publishes a draft that has questions, or closes what is published. Where it has come
@@ -234,36 +149,42 @@ impl Exams {
         expected: Option<i64>,
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
-        self.db.retry(|| self.advance_once(id, to, expected, now)).await
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let row = lock(&tx, id, expected).await?;
+                let Versioned { version, value: Exam { status, .. } } = to_exam(row.clone())?;
+                match (status, to) {
+                    (from, to) if from == to => return to_exam(row),
+                    (ExamStatus::Draft, ExamStatus::Published) => {
+                        let of_exam = question::Column::ExamId.eq(id.0);
+                        if question::Entity::find().filter(of_exam).count(&tx).await? == 0 {
+                            return Err(Error::WrongState("the exam has no questions yet"));
+                        }
+                    }
+                    (ExamStatus::Published, ExamStatus::Closed) => {}
+                    (ExamStatus::Closed, _) => return Err(Error::WrongState("the exam is closed")),
+                    _ => return Err(Error::WrongState("the exam is not published")),
+                }
+                let mut changed = row.into_active_model();
+                changed.status = Set(to.as_str().to_owned());
+                self.save(tx, changed, version, now).await
+            })
+            .await
     }
 
-    async fn advance_once(
+    /// Writes a changed row as the version after `version`, and commits.
+    async fn save(
         &self,
-        id: ExamId,
-        to: ExamStatus,
-        expected: Option<i64>,
+        tx: DatabaseTransaction,
+        mut changed: exam::ActiveModel,
+        version: i64,
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
-        let tx = self.db.begin().await?;
-        let row = lock(&tx, id, expected).await?;
-        let Versioned { version, value: Exam { status, .. } } = to_exam(row.clone())?;
-        match (status, to) {
-            (from, to) if from == to => return to_exam(row),
-            (ExamStatus::Draft, ExamStatus::Published) => {
-                let of_exam = question::Column::ExamId.eq(id.0);
-                if question::Entity::find().filter(of_exam).count(&tx).await? == 0 {
-                    return Err(Error::WrongState("the exam has no questions yet"));
-                }
-            }
-            (ExamStatus::Published, ExamStatus::Closed) => {}
-            (ExamStatus::Closed, _) => return Err(Error::WrongState("the exam is closed")),
-            _ => return Err(Error::WrongState("the exam is not published")),
-        }
-        let mut changed = row.into_active_model();
-        changed.status = Set(to.as_str().to_owned());
         changed.version = Set(version + 1);
         changed.updated_at = Set(now.as_millis());
         let row = changed.update(&tx).await?;
+        let id = ExamId(row.id);
         let changed = to_exam(row)?; // what is committed can be answered
         let stale = [changed_with_questions(&tx, id).await?];
         self.db.commit(tx, &stale, now).await?;
@@ -275,42 +196,19 @@ impl Exams {
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn delete(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.delete_once(id, expected, now)).await
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock(&tx, id, expected).await?;
+                if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
+                    return Err(Error::WrongState("students have begun this exam: close it instead"));
+                }
+                let stale = [changed_with_questions(&tx, id).await?];
+                exam::Entity::delete_by_id(id.0).exec(&tx).await?;
+                self.db.commit(tx, &stale, now).await
+            })
+            .await
     }
-
-    async fn delete_once(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        lock(&tx, id, expected).await?;
-        if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
-            return Err(Error::WrongState("students have begun this exam: close it instead"));
-        }
-        let stale = [changed_with_questions(&tx, id).await?];
-        exam::Entity::delete_by_id(id.0).exec(&tx).await?;
-        self.db.commit(tx, &stale, now).await
-    }
-}
-
-async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Result<Versioned<Exam>, Error> {
-    let id = ExamId(Uuid::now_v7());
-    let row = exam::ActiveModel {
-        id: Set(id.0),
-        author_id: Set(new.author_id.0),
-        title: Set(new.title.clone()),
-        description: Set(new.description.clone()),
-        duration_minutes: Set(to_i32(new.duration_minutes)),
-        max_attempts: Set(to_i32(new.max_attempts)),
-        pass_mark: Set(i32::from(new.pass_mark)),
-        opens_at: Set(new.opens_at.map(Timestamp::as_millis)),
-        closes_at: Set(new.closes_at.map(Timestamp::as_millis)),
-        shuffle: Set(new.shuffle),
-        status: Set(new.status.as_str().to_owned()),
-        version: Set(1),
-        created_at: Set(now.as_millis()),
-        updated_at: Set(now.as_millis()),
-    };
-    let row = row.insert(tx).await?;
-    question_row::insert(tx, id, 0, &new.questions).await?;
-    to_exam(row) // what is committed can be answered
 }
 
 /// A change of an exam and of the questions that it has now.

@@ -69,17 +69,17 @@ impl Invalidations {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_cleared(&self, commits: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.mark_cleared_once(commits, now)).await
-    }
-
-    async fn mark_cleared_once(&self, commits: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        cache_outbox::Entity::update_many()
-            .col_expr(cache_outbox::Column::ClearedAt, Expr::value(now.as_millis()))
-            .filter(cache_outbox::Column::Id.is_in(commits.iter().copied()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                cache_outbox::Entity::update_many()
+                    .col_expr(cache_outbox::Column::ClearedAt, Expr::value(now.as_millis()))
+                    .filter(cache_outbox::Column::Id.is_in(commits.iter().copied()))
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Forgets commits older than `age` that the cache has processed.
@@ -87,17 +87,17 @@ impl Invalidations {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn prune(&self, age: Duration, now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.prune_once(age, now)).await
-    }
-
-    async fn prune_once(&self, age: Duration, now: Timestamp) -> Result<(), Error> {
-        let old = cache_outbox::Column::CreatedAt.lt(now.minus(age).as_millis());
-        let tx = self.db.begin().await?;
-        cache_outbox::Entity::delete_many()
-            .filter(old.and(cache_outbox::Column::ClearedAt.is_not_null()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let old = cache_outbox::Column::CreatedAt.lt(now.minus(age).as_millis());
+                let tx = self.db.begin().await?;
+                cache_outbox::Entity::delete_many()
+                    .filter(old.and(cache_outbox::Column::ClearedAt.is_not_null()))
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 }
 

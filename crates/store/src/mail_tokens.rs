@@ -35,34 +35,28 @@ impl Accounts {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let name = name.into();
-        self.db.retry(|| self.mail_token_once(&name, token, &mail, now)).await
-    }
-
-    async fn mail_token_once(
-        &self,
-        name: &AccountName,
-        token: &NewMailToken,
-        mail: &(impl Fn(&Account) -> NewMail + Sync),
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let tx = self.db.begin().await?;
-        let found = user::Entity::find().filter(is_named(name)).lock(LockType::Update).all(&tx).await?;
-        let Some(account) = best(name, found).map(to_account).transpose()? else { return Ok(false) };
-        if token.purpose == TokenPurpose::Verification && account.verified {
-            return Ok(false);
-        }
-        let since = now.as_millis() - i64::try_from(PAUSE.as_millis()).unwrap_or(0);
-        let recent = mail_token::Column::UserId
-            .eq(account.id.0)
-            .and(mail_token::Column::Purpose.eq(token.purpose.as_str()))
-            .and(mail_token::Column::CreatedAt.gt(since));
-        if mail_token::Entity::find().filter(recent).count(&tx).await? > 0 {
-            return Ok(false);
-        }
-        insert(&tx, account.id, token, now).await?;
-        outbox::insert(&tx, &mail(&account), now).await?;
-        tx.commit().await?;
-        Ok(true)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let found = user::Entity::find().filter(is_named(&name)).lock(LockType::Update).all(&tx).await?;
+                let Some(account) = best(&name, found).map(to_account).transpose()? else { return Ok(false) };
+                if token.purpose == TokenPurpose::Verification && account.verified {
+                    return Ok(false);
+                }
+                let since = now.as_millis() - i64::try_from(PAUSE.as_millis()).unwrap_or(0);
+                let recent = mail_token::Column::UserId
+                    .eq(account.id.0)
+                    .and(mail_token::Column::Purpose.eq(token.purpose.as_str()))
+                    .and(mail_token::Column::CreatedAt.gt(since));
+                if mail_token::Entity::find().filter(recent).count(&tx).await? > 0 {
+                    return Ok(false);
+                }
+                insert(&tx, account.id, token, now).await?;
+                outbox::insert(&tx, &mail(&account), now).await?;
+                tx.commit().await?;
+                Ok(true)
+            })
+            .await
     }
 
     /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
@@ -79,36 +73,33 @@ impl Accounts {
         password_hash: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.db.retry(|| self.verify_once(token_hash, password_hash, now)).await
-    }
-
-    async fn verify_once(
-        &self,
-        token_hash: &[u8; 32],
-        password_hash: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let tx = self.db.begin().await?;
-        lock_owner(&tx, token_hash).await?;
-        let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else { return Ok(false) };
-        let mut change = user::Entity::update_many();
-        if let Some(password_hash) = password_hash {
-            // A mail for a new password may have been requested by the one that signed up.
-            void(&tx, user, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
-            revoke_all(&tx, user, now).await?;
-            change = change.col_expr(user::Column::PasswordHash, Expr::value(password_hash));
-        } else {
-            void(&tx, user, &[TokenPurpose::Verification], now).await?;
-        }
-        change
-            .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
-            .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
-            .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
-            .filter(user::Column::Id.eq(user.0))
-            .exec(&tx)
-            .await?;
-        self.db.commit(tx, &[Change::Profile(user)], now).await?;
-        Ok(true)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock_owner(&tx, token_hash).await?;
+                let Some(user) = use_up(&tx, token_hash, TokenPurpose::Verification, now).await? else {
+                    return Ok(false);
+                };
+                let mut change = user::Entity::update_many();
+                if let Some(password_hash) = password_hash {
+                    // A mail for a new password may have been requested by the one that signed up.
+                    void(&tx, user, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
+                    revoke_all(&tx, user, now).await?;
+                    change = change.col_expr(user::Column::PasswordHash, Expr::value(password_hash));
+                } else {
+                    void(&tx, user, &[TokenPurpose::Verification], now).await?;
+                }
+                change
+                    .col_expr(user::Column::VerifiedAt, Expr::value(now.as_millis()))
+                    .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
+                    .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
+                    .filter(user::Column::Id.eq(user.0))
+                    .exec(&tx)
+                    .await?;
+                self.db.commit(tx, &[Change::Profile(user)], now).await?;
+                Ok(true)
+            })
+            .await
     }
 
     /// Whether a verification token can be used now, and its account has more than one sign-up: then the one that
@@ -145,34 +136,28 @@ impl Accounts {
         mail: impl Fn(&Account) -> NewMail + Send + Sync,
         now: Timestamp,
     ) -> Result<Option<UserId>, Error> {
-        self.db.retry(|| self.reset_password_once(token_hash, password_hash, &mail, now)).await
-    }
-
-    async fn reset_password_once(
-        &self,
-        token_hash: &[u8; 32],
-        password_hash: &str,
-        mail: &(impl Fn(&Account) -> NewMail + Sync),
-        now: Timestamp,
-    ) -> Result<Option<UserId>, Error> {
-        let tx = self.db.begin().await?;
-        lock_owner(&tx, token_hash).await?;
-        let Some(id) = use_up(&tx, token_hash, TokenPurpose::Reset, now).await? else { return Ok(None) };
-        let verified_at = Func::coalesce([Expr::col(user::Column::VerifiedAt), Expr::value(now.as_millis())]);
-        let changed = user::Entity::update_many()
-            .col_expr(user::Column::PasswordHash, Expr::value(password_hash))
-            .col_expr(user::Column::VerifiedAt, verified_at.into())
-            .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
-            .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
-            .filter(user::Column::Id.eq(id.0))
-            .exec_with_returning(&tx)
-            .await?;
-        let account = to_account(changed.into_iter().next().ok_or(Error::NotFound)?)?;
-        revoke_all(&tx, id, now).await?;
-        void(&tx, id, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
-        outbox::insert(&tx, &mail(&account), now).await?;
-        self.db.commit(tx, &[Change::Profile(id)], now).await?;
-        Ok(Some(id))
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock_owner(&tx, token_hash).await?;
+                let Some(id) = use_up(&tx, token_hash, TokenPurpose::Reset, now).await? else { return Ok(None) };
+                let verified_at = Func::coalesce([Expr::col(user::Column::VerifiedAt), Expr::value(now.as_millis())]);
+                let changed = user::Entity::update_many()
+                    .col_expr(user::Column::PasswordHash, Expr::value(password_hash))
+                    .col_expr(user::Column::VerifiedAt, verified_at.into())
+                    .col_expr(user::Column::UpdatedAt, Expr::value(now.as_millis()))
+                    .col_expr(user::Column::Version, Expr::col(user::Column::Version).add(1))
+                    .filter(user::Column::Id.eq(id.0))
+                    .exec_with_returning(&tx)
+                    .await?;
+                let account = to_account(changed.into_iter().next().ok_or(Error::NotFound)?)?;
+                revoke_all(&tx, id, now).await?;
+                void(&tx, id, &[TokenPurpose::Verification, TokenPurpose::Reset], now).await?;
+                outbox::insert(&tx, &mail(&account), now).await?;
+                self.db.commit(tx, &[Change::Profile(id)], now).await?;
+                Ok(Some(id))
+            })
+            .await
     }
 }
 

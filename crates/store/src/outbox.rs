@@ -43,13 +43,13 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn add(&self, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.add_once(mail, now)).await
-    }
-
-    async fn add_once(&self, mail: &NewMail, now: Timestamp) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        insert(&tx, mail, now).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                insert(&tx, mail, now).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Releases claimed mails that could not be queued for no fault of theirs: another relay may claim them at once.
@@ -57,18 +57,18 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn release(&self, ids: &[Uuid]) -> Result<(), Error> {
-        self.db.retry(|| self.release_once(ids)).await
-    }
-
-    async fn release_once(&self, ids: &[Uuid]) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
-            .col_expr(mail_outbox::Column::Claims, Expr::value(0))
-            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                mail_outbox::Entity::update_many()
+                    .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
+                    .col_expr(mail_outbox::Column::Claims, Expr::value(0))
+                    .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Notes that mails are in the queue.
@@ -76,17 +76,17 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_queued(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.mark_queued_once(ids, now)).await
-    }
-
-    async fn mark_queued_once(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
-            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                mail_outbox::Entity::update_many()
+                    .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(now.as_millis()))
+                    .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()))
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Commits a mail that the caller takes to the queue itself: no relay gets it for `hold`. Where a request of the same
@@ -101,34 +101,28 @@ impl Outbox {
         hold: Duration,
         now: Timestamp,
     ) -> Result<Option<MailRecord>, Error> {
-        self.db.retry(|| self.add_claimed_once(mail, key, hold, now)).await
-    }
-
-    async fn add_claimed_once(
-        &self,
-        mail: &NewMail,
-        key: Option<&[u8]>,
-        hold: Duration,
-        now: Timestamp,
-    ) -> Result<Option<MailRecord>, Error> {
-        if let Some(record) = self.of_key(key).await? {
-            return Ok(Some(record));
-        }
-        let row = mail_outbox::ActiveModel {
-            claimed_until: Set(Some(now.plus(hold).as_millis())),
-            request_key: Set(key.map(Into::into)),
-            ..to_row(mail, now)
-        };
-        let tx = self.db.begin().await?;
-        let added = mail_outbox::Entity::insert(row).exec_without_returning(&tx).await.map_err(Error::from);
-        match added {
-            Ok(_) => tx.commit().await.map(|()| None).map_err(Error::from),
-            Err(error) if error.is_duplicate() => {
-                drop(tx); // another request with the same key came first
-                self.of_key(key).await?.map(Some).ok_or(Error::NotFound)
-            }
-            Err(error) => Err(error),
-        }
+        self.db
+            .retry(|| async {
+                if let Some(record) = self.of_key(key).await? {
+                    return Ok(Some(record));
+                }
+                let row = mail_outbox::ActiveModel {
+                    claimed_until: Set(Some(now.plus(hold).as_millis())),
+                    request_key: Set(key.map(Into::into)),
+                    ..to_row(mail, now)
+                };
+                let tx = self.db.begin().await?;
+                let added = mail_outbox::Entity::insert(row).exec_without_returning(&tx).await.map_err(Error::from);
+                match added {
+                    Ok(_) => tx.commit().await.map(|()| None).map_err(Error::from),
+                    Err(error) if error.is_duplicate() => {
+                        drop(tx); // another request with the same key came first
+                        self.of_key(key).await?.map(Some).ok_or(Error::NotFound)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+            .await
     }
 
     async fn of_key(&self, key: Option<&[u8]>) -> Result<Option<MailRecord>, Error> {
@@ -169,16 +163,16 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.close_once(ids, outcome, now)).await
-    }
-
-    async fn close_once(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let tx = self.db.begin().await?;
-        set_outcome(&tx, ids, outcome, now).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                let tx = self.db.begin().await?;
+                set_outcome(&tx, ids, outcome, now).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Notes that failed mails are in the queue once more: until it is known again what becomes of them, they are missed
@@ -187,21 +181,21 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_retried(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.mark_retried_once(ids, now)).await
-    }
-
-    async fn mark_retried_once(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
-        use mail_outbox::Column;
-        let has_failed = Column::Outcome.eq(MailOutcome::Failed.as_str());
-        let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(Column::Outcome, Expr::value(None::<String>))
-            .col_expr(Column::OutcomeAt, Expr::value(None::<i64>))
-            .col_expr(Column::EnqueuedAt, Expr::value(now.as_millis()))
-            .filter(Column::Id.is_in(ids.iter().copied()).and(has_failed))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                use mail_outbox::Column;
+                let has_failed = Column::Outcome.eq(MailOutcome::Failed.as_str());
+                let tx = self.db.begin().await?;
+                mail_outbox::Entity::update_many()
+                    .col_expr(Column::Outcome, Expr::value(None::<String>))
+                    .col_expr(Column::OutcomeAt, Expr::value(None::<i64>))
+                    .col_expr(Column::EnqueuedAt, Expr::value(now.as_millis()))
+                    .filter(Column::Id.is_in(ids.iter().copied()).and(has_failed))
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Makes mails wait again whose jobs the queue has lost: the next relay queues them.
@@ -209,19 +203,21 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn reopen(&self, ids: &[Uuid]) -> Result<(), Error> {
-        self.db.retry(|| self.reopen_once(ids)).await
-    }
-
-    async fn reopen_once(&self, ids: &[Uuid]) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        mail_outbox::Entity::update_many()
-            .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(None::<i64>))
-            .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
-            .col_expr(mail_outbox::Column::Claims, Expr::value(0))
-            .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                mail_outbox::Entity::update_many()
+                    .col_expr(mail_outbox::Column::EnqueuedAt, Expr::value(None::<i64>))
+                    .col_expr(mail_outbox::Column::ClaimedUntil, Expr::value(None::<i64>))
+                    .col_expr(mail_outbox::Column::Claims, Expr::value(0))
+                    .filter(
+                        mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()),
+                    )
+                    .exec(&tx)
+                    .await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 
     /// Deletes mails whose outcome was recorded before `before`; returns how many.
@@ -229,15 +225,15 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
-        self.db.retry(|| self.prune_once(before)).await
-    }
-
-    async fn prune_once(&self, before: Timestamp) -> Result<u64, Error> {
-        let tx = self.db.begin().await?;
-        let is_old = mail_outbox::Column::OutcomeAt.lt(before.as_millis());
-        let deleted = mail_outbox::Entity::delete_many().filter(is_old).exec(&tx).await?.rows_affected;
-        tx.commit().await?;
-        Ok(deleted)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let is_old = mail_outbox::Column::OutcomeAt.lt(before.as_millis());
+                let deleted = mail_outbox::Entity::delete_many().filter(is_old).exec(&tx).await?.rows_affected;
+                tx.commit().await?;
+                Ok(deleted)
+            })
+            .await
     }
 
     /// What waits to be queued.

@@ -137,14 +137,14 @@ impl Questions {
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::QuestionsLocked`] once students have begun,
     /// [`Error::IdTaken`] where a new question has the id of another exam's, [`Error::Unavailable`].
     pub async fn edit(&self, exam: ExamId, edit: Edit, editor: Editor, now: Timestamp) -> Result<Edited, Error> {
-        self.db.retry(|| self.edit_once(exam, edit.clone(), editor, now)).await
-    }
-
-    async fn edit_once(&self, exam: ExamId, edit: Edit, editor: Editor, now: Timestamp) -> Result<Edited, Error> {
-        let tx = self.db.begin().await?;
-        let (edited, change) = edit_within(&tx, exam, edit, editor, now).await?;
-        self.db.commit(tx, &[change], now).await?;
-        Ok(edited)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let (edited, change) = edit_within(&tx, exam, edit.clone(), editor, now).await?;
+                self.db.commit(tx, &[change], now).await?;
+                Ok(edited)
+            })
+            .await
     }
 
     /// Adds a question at the end, once for all repetitions of `request`; returns the answer to the first.
@@ -159,27 +159,20 @@ impl Questions {
         request: &IdempotentRequest,
         now: Timestamp,
     ) -> Result<FirstAnswer, Error> {
-        self.db.retry(|| self.add_idempotent_once(exam, question, editor, request, now)).await
-    }
-
-    async fn add_idempotent_once(
-        &self,
-        exam: ExamId,
-        question: &Question,
-        editor: Editor,
-        request: &IdempotentRequest,
-        now: Timestamp,
-    ) -> Result<FirstAnswer, Error> {
-        let tx = self.db.begin().await?;
-        // Before the version is compared: the request's own first run has raised it.
-        if let Some(first) = request.reserve(&tx, now).await? {
-            return Ok(first);
-        }
-        let (edited, change) = edit_within(&tx, exam, Edit::Add(question.clone()), editor, now).await?;
-        let first = FirstAnswer::new(question.id.0, edited.version, serde_json::to_string(question))?;
-        request.store(&tx, &first).await?;
-        self.db.commit(tx, &[change], now).await?;
-        Ok(first)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                // Before the version is compared: the request's own first run has raised it.
+                if let Some(first) = request.reserve(&tx, now).await? {
+                    return Ok(first);
+                }
+                let (edited, change) = edit_within(&tx, exam, Edit::Add(question.clone()), editor, now).await?;
+                let first = FirstAnswer::new(question.id.0, edited.version, serde_json::to_string(question))?;
+                request.store(&tx, &first).await?;
+                self.db.commit(tx, &[change], now).await?;
+                Ok(first)
+            })
+            .await
     }
 
     /// How often questions were changed though students had begun.

@@ -108,56 +108,50 @@ impl Results {
         trace: Option<String>,
         now: Timestamp,
     ) -> Result<u64, Error> {
-        self.db.retry(|| self.publish_once(exam, template, trace.clone(), now)).await
-    }
-
-    async fn publish_once(
-        &self,
-        exam: ExamId,
-        template: &str,
-        trace: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64, Error> {
-        let tx = self.db.begin().await?;
-        lock(&tx, exam, None).await?; // callers at the same time waits, and finds nothing left
-        let backend = tx.get_database_backend();
-        let (object, fresh) = match backend {
-            // One statement sees one moment: a result committed meanwhile is not marked without a mail.
-            DbBackend::Postgres => (
-                "jsonb_build_object",
-                "UPDATE results SET published_at = $4 WHERE exam_id = $5 AND published_at IS NULL \
-                 RETURNING id, exam_id, user_id, score, max_score, percent, passed",
-            ),
-            _ => ("json_object", "SELECT * FROM results WHERE exam_id = $5 AND published_at IS NULL"),
-        };
-        // The mail's id is the result's: so it cannot be mailed twice.
-        let sql = format!(
-            "WITH fresh AS ({fresh}) \
-             INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at, trace) \
-             SELECT id, 'result', $1, email, {object}('name', name, 'exam', title, 'score', score, \
-             'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4, $6 \
-             FROM (SELECT r.*, u.email, u.name, e.title, \
-             ROW_NUMBER() OVER (PARTITION BY r.user_id ORDER BY r.percent DESC, r.id DESC) AS place \
-             FROM fresh r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id) new WHERE place = 1"
-        );
-        let values: [Value; 6] = [
-            template.into(),
-            Vec::<u8>::new().into(),
-            i32::from(Priority::LOWEST.level()).into(),
-            now.as_millis().into(),
-            exam.0.into(),
-            trace.into(),
-        ];
-        let queued = tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
-        if backend == DbBackend::Sqlite {
-            result::Entity::update_many()
-                .col_expr(result::Column::PublishedAt, Expr::value(now.as_millis()))
-                .filter(result::Column::ExamId.eq(exam.0).and(result::Column::PublishedAt.is_null()))
-                .exec(&tx)
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(queued)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock(&tx, exam, None).await?; // a caller at the same time waits, and finds nothing left
+                let backend = tx.get_database_backend();
+                let (object, fresh) = match backend {
+                    // One statement sees one moment: a result committed meanwhile is not marked without a mail.
+                    DbBackend::Postgres => (
+                        "jsonb_build_object",
+                        "UPDATE results SET published_at = $4 WHERE exam_id = $5 AND published_at IS NULL \
+                         RETURNING id, exam_id, user_id, score, max_score, percent, passed",
+                    ),
+                    _ => ("json_object", "SELECT * FROM results WHERE exam_id = $5 AND published_at IS NULL"),
+                };
+                // The mail's id is the result's: so it cannot be mailed twice.
+                let sql = format!(
+                    "WITH fresh AS ({fresh}) \
+                     INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at, trace) \
+                     SELECT id, 'result', $1, email, {object}('name', name, 'exam', title, 'score', score, \
+                     'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4, $6 \
+                     FROM (SELECT r.*, u.email, u.name, e.title, \
+                     ROW_NUMBER() OVER (PARTITION BY r.user_id ORDER BY r.percent DESC, r.id DESC) AS place \
+                     FROM fresh r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id) new WHERE place = 1"
+                );
+                let values: [Value; 6] = [
+                    template.into(),
+                    Vec::<u8>::new().into(),
+                    i32::from(Priority::LOWEST.level()).into(),
+                    now.as_millis().into(),
+                    exam.0.into(),
+                    trace.clone().into(),
+                ];
+                let queued = tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
+                if backend == DbBackend::Sqlite {
+                    result::Entity::update_many()
+                        .col_expr(result::Column::PublishedAt, Expr::value(now.as_millis()))
+                        .filter(result::Column::ExamId.eq(exam.0).and(result::Column::PublishedAt.is_null()))
+                        .exec(&tx)
+                        .await?;
+                }
+                tx.commit().await?;
+                Ok(queued)
+            })
+            .await
     }
 }
 

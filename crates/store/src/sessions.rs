@@ -55,19 +55,21 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
-        self.db.retry(|| self.begin_session_once(new, now)).await
-    }
-
-    async fn begin_session_once(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
-        let (id, next) = (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
-        let owner = user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
-        let tx = self.db.begin().await?;
-        if lock_user(&tx, owner).await?.is_none() {
-            return Ok(false);
-        }
-        insert(&tx, id, id, new.user, next, Some(new.network.clone()), now).await?;
-        tx.commit().await?;
-        Ok(true)
+        self.db
+            .retry(|| async {
+                let (id, next) =
+                    (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
+                let owner =
+                    user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
+                let tx = self.db.begin().await?;
+                if lock_user(&tx, owner).await?.is_none() {
+                    return Ok(false);
+                }
+                insert(&tx, id, id, new.user, next, Some(new.network.clone()), now).await?;
+                tx.commit().await?;
+                Ok(true)
+            })
+            .await
     }
 
     /// Uses a refresh token and puts the next one in its place. `None` where it is unknown, expired or revoked; and
@@ -82,37 +84,32 @@ impl Accounts {
         next: NextSession,
         now: Timestamp,
     ) -> Result<Option<Account>, Error> {
-        self.db.retry(|| self.rotate_session_once(token_hash, next, now)).await
-    }
-
-    async fn rotate_session_once(
-        &self,
-        token_hash: &[u8; 32],
-        next: NextSession,
-        now: Timestamp,
-    ) -> Result<Option<Account>, Error> {
-        let tx = self.db.begin().await?;
-        let Some((owner, row)) = find(&tx, token_hash).await? else { return Ok(None) };
-        if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
-            return Ok(None);
-        }
-        let this = session::Entity::update_many().filter(session::Column::Id.eq(row.id));
-        match row.rotated_at {
-            None => this.col_expr(session::Column::RotatedAt, Expr::value(now.as_millis())).exec(&tx).await?,
-            Some(at) if is_within_grace(at, now) && row.reuses < MAX_REUSES => {
-                this.col_expr(session::Column::Reuses, Expr::value(row.reuses + 1)).exec(&tx).await?
-            }
-            Some(_) => {
-                revoke_family(&tx, row.family, now).await?;
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let Some((owner, row)) = find(&tx, token_hash).await? else { return Ok(None) };
+                if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
+                    return Ok(None);
+                }
+                let this = session::Entity::update_many().filter(session::Column::Id.eq(row.id));
+                match row.rotated_at {
+                    None => this.col_expr(session::Column::RotatedAt, Expr::value(now.as_millis())).exec(&tx).await?,
+                    Some(at) if is_within_grace(at, now) && row.reuses < MAX_REUSES => {
+                        this.col_expr(session::Column::Reuses, Expr::value(row.reuses + 1)).exec(&tx).await?
+                    }
+                    Some(_) => {
+                        revoke_family(&tx, row.family, now).await?;
+                        tx.commit().await?;
+                        tracing::warn!(user_id = %row.user_id, "A refresh token was used twice: its sessions are ended");
+                        return Ok(None);
+                    }
+                };
+                let owner = to_account(owner)?; // what is committed can be answered
+                insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, row.network, now).await?;
                 tx.commit().await?;
-                tracing::warn!(user_id = %row.user_id, "A refresh token was used twice: its sessions are ended");
-                return Ok(None);
-            }
-        };
-        let owner = to_account(owner)?; // what is committed can be answered
-        insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, row.network, now).await?;
-        tx.commit().await?;
-        Ok(Some(owner))
+                Ok(Some(owner))
+            })
+            .await
     }
 
     /// Whether somebody has logged in to an account from a network, in a session that is not over, or was ended before its
@@ -133,15 +130,15 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn end_session(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
-        self.db.retry(|| self.end_session_once(token_hash, now)).await
-    }
-
-    async fn end_session_once(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), Error> {
-        let tx = self.db.begin().await?;
-        if let Some((_, row)) = find(&tx, token_hash).await? {
-            revoke_family(&tx, row.family, now).await?;
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                if let Some((_, row)) = find(&tx, token_hash).await? {
+                    revoke_family(&tx, row.family, now).await?;
+                }
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 }
 

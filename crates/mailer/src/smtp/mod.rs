@@ -25,6 +25,7 @@ pub(crate) mod fuzzing;
 mod lease;
 mod pool;
 mod provider;
+mod refusals;
 mod reply;
 mod retry_policy;
 mod session;

@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     circuit_breaker::{CircuitBreaker, CircuitState},
-    delivery::{Delivered, DeliveryError, RejectedRecipient},
-    dialogue::{Envelope, EnvelopeError, RcptRefusal},
-    error::{ErrorKind, Phase, SmtpError},
+    delivery::{Delivered, DeliveryError},
+    dialogue::{Envelope, EnvelopeError},
+    error::{ErrorKind, SmtpError},
     pool::Pool,
-    reply::Reply,
-    retry_policy::{FailureClass, ProviderFailure, Suppression, classify, is_policy},
+    refusals::{all_refused, count_refusal, only_recipient, rejected_recipient},
+    retry_policy::{ProviderFailure, classify},
     session::{Session, Timeouts},
     url::{Security, Server},
 };
@@ -249,7 +249,7 @@ impl Transaction {
     pub(super) async fn finish(mut self, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
         let answer = self.session.message(mail).await;
         let refusals = self.envelope.rejected.into_iter();
-        let rejected = refusals.map(|refusal| ClassifiedRefusal::of(refusal, mail.sender).recipient);
+        let rejected = refusals.map(|refusal| rejected_recipient(refusal, mail.sender));
         self.provider.pool.put_back(self.session);
         match answer {
             Ok(reply) => {
@@ -263,53 +263,5 @@ impl Transaction {
                 Err(DeliveryError { rejected, ..error })
             }
         }
-    }
-}
-
-/// The recipient that a refusal of the message concerns, if it is the only one.
-fn only_recipient(accepted: &[String], error: &DeliveryError) -> Option<RejectedRecipient> {
-    match (accepted, error.class) {
-        ([address], FailureClass::Permanent(suppression @ (Suppression::Now | Suppression::WhenRepeated))) => {
-            Some(RejectedRecipient { address: address.clone(), reason: error.reason.clone(), suppression })
-        }
-        _ => None,
-    }
-}
-
-/// A refused recipient and the class of its refusal.
-struct ClassifiedRefusal {
-    class: FailureClass,
-    recipient: RejectedRecipient,
-}
-
-impl ClassifiedRefusal {
-    fn of(RcptRefusal { address, reply }: RcptRefusal, sender: SenderOrigin) -> Self {
-        count_refusal(Phase::Rcpt, &reply);
-        let reason = reply.to_string();
-        let class = classify(&SmtpError::new(Phase::Rcpt, ErrorKind::Refusal(reply)), sender);
-        let suppression = match class {
-            FailureClass::Permanent(suppression) => suppression,
-            _ => Suppression::No,
-        };
-        Self { class, recipient: RejectedRecipient { address, reason, suppression } }
-    }
-}
-
-/// The error if all recipients were refused: the least final refusal counts.
-fn all_refused(refusals: Vec<RcptRefusal>, sender: SenderOrigin) -> DeliveryError {
-    let label = refusals.first().map(|one| format!("{} at rcpt", one.reply.codes())).unwrap_or_default();
-    let refusals: Vec<_> = refusals.into_iter().map(|refusal| ClassifiedRefusal::of(refusal, sender)).collect();
-    let (class, reason) = refusals
-        .iter()
-        .min_by_key(|one| one.class.finality())
-        .map_or((FailureClass::Transient, String::new()), |one| (one.class, one.recipient.reason.clone()));
-    DeliveryError { class, reason, label, rejected: refusals.into_iter().map(|one| one.recipient).collect() }
-}
-
-fn count_refusal(phase: Phase, reply: &Reply) {
-    let code = reply.code.to_string();
-    metrics::counter!("mailer_refusals_total", "phase" => phase.as_str(), "code" => code).increment(1);
-    if is_policy(phase, reply) {
-        metrics::counter!("mailer_policy_refusals_total").increment(1);
     }
 }

@@ -78,35 +78,29 @@ impl Attempts {
         grading: &impl Grading,
         now: Timestamp,
     ) -> Result<Submitted, Error> {
-        self.db.retry(|| self.submit_once(id, user, grading, now)).await
-    }
-
-    async fn submit_once(
-        &self,
-        id: AttemptId,
-        user: UserId,
-        grading: &impl Grading,
-        now: Timestamp,
-    ) -> Result<Submitted, Error> {
-        let tx = self.db.begin().await?;
-        let sitting = Sitting::lock(&tx, id).await?;
-        if sitting.user_id != user.0 {
-            return Err(Error::NotFound);
-        }
-        let Some(paper) = grading.paper(sitting.exam(), sitting.version) else {
-            return Ok(Submitted::Needs(sitting.exam(), sitting.version));
-        };
-        let answers = sitting.answers()?;
-        let ungraded = paper.key.ungraded(&answers);
-        if sitting.submitted_at.is_some() {
-            let found = result::Entity::find().filter(result::Column::AttemptId.eq(id.0)).one(&tx).await?;
-            let result = found.map(|row| to_result(&row)).ok_or(Error::NotFound)?;
-            return Ok(Submitted::Done { result, ungraded });
-        }
-        let graded = Graded::of(&sitting, &answers, &paper, grading, now)?;
-        insert(&tx, std::slice::from_ref(&graded), now).await?;
-        tx.commit().await?;
-        Ok(Submitted::Done { result: graded.shown, ungraded })
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let sitting = Sitting::lock(&tx, id).await?;
+                if sitting.user_id != user.0 {
+                    return Err(Error::NotFound);
+                }
+                let Some(paper) = grading.paper(sitting.exam(), sitting.version) else {
+                    return Ok(Submitted::Needs(sitting.exam(), sitting.version));
+                };
+                let answers = sitting.answers()?;
+                let ungraded = paper.key.ungraded(&answers);
+                if sitting.submitted_at.is_some() {
+                    let found = result::Entity::find().filter(result::Column::AttemptId.eq(id.0)).one(&tx).await?;
+                    let result = found.map(|row| to_result(&row)).ok_or(Error::NotFound)?;
+                    return Ok(Submitted::Done { result, ungraded });
+                }
+                let graded = Graded::of(&sitting, &answers, &paper, grading, now)?;
+                insert(&tx, std::slice::from_ref(&graded), now).await?;
+                tx.commit().await?;
+                Ok(Submitted::Done { result: graded.shown, ungraded })
+            })
+            .await
     }
 }
 

@@ -46,36 +46,30 @@ impl Attempts {
         grading: &impl Grading,
         now: Timestamp,
     ) -> Result<Swept, Error> {
-        self.db.retry(|| self.sweep_once(after, limit, grading, now)).await
-    }
-
-    async fn sweep_once(
-        &self,
-        after: Place,
-        limit: u64,
-        grading: &impl Grading,
-        now: Timestamp,
-    ) -> Result<Swept, Error> {
-        let last_deadline = now.as_millis() - i64::try_from(Attempt::GRACE.as_millis()).unwrap_or(0);
-        let tx = self.db.begin().await?;
-        let sittings = Sitting::claim(&tx, (after.0, after.1), limit, last_deadline).await?;
-        let mut swept = Swept::default();
-        if sittings.len() as u64 >= limit {
-            swept.next = sittings.last().map(|last| Place(last.deadline, last.id));
-        }
-        let mut graded = Vec::new();
-        for sitting in &sittings {
-            match grading.paper(sitting.exam(), sitting.version) {
-                None => swept.needs.push((AttemptId(sitting.id), sitting.exam(), sitting.version)),
-                Some(paper) => match grade(sitting, &paper, grading, now) {
-                    Ok(one) => graded.push(one),
-                    Err(error) => swept.stuck.push((AttemptId(sitting.id), error)),
-                },
-            }
-        }
-        insert_each(&tx, &graded, now, &mut swept).await?;
-        tx.commit().await?;
-        Ok(swept)
+        self.db
+            .retry(|| async {
+                let last_deadline = now.as_millis() - i64::try_from(Attempt::GRACE.as_millis()).unwrap_or(0);
+                let tx = self.db.begin().await?;
+                let sittings = Sitting::claim(&tx, (after.0, after.1), limit, last_deadline).await?;
+                let mut swept = Swept::default();
+                if sittings.len() as u64 >= limit {
+                    swept.next = sittings.last().map(|last| Place(last.deadline, last.id));
+                }
+                let mut graded = Vec::new();
+                for sitting in &sittings {
+                    match grading.paper(sitting.exam(), sitting.version) {
+                        None => swept.needs.push((AttemptId(sitting.id), sitting.exam(), sitting.version)),
+                        Some(paper) => match grade(sitting, &paper, grading, now) {
+                            Ok(one) => graded.push(one),
+                            Err(error) => swept.stuck.push((AttemptId(sitting.id), error)),
+                        },
+                    }
+                }
+                insert_each(&tx, &graded, now, &mut swept).await?;
+                tx.commit().await?;
+                Ok(swept)
+            })
+            .await
     }
 }
 
