@@ -205,7 +205,7 @@ async fn print_plan(store: &Store, to: Option<&str>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Tells a step that does not exist from a database that refuses.
+/// Distinguishes a step that does not exist from a database that refuses.
 fn not_migrated(error: examhall_store::Error) -> StartError {
     let is_unknown = matches!(error, examhall_store::Error::UnknownStep(_));
     let error = anyhow::Error::from(error).context("the database cannot be migrated");

@@ -62,7 +62,7 @@ pub(crate) async fn open_store(settings: &ApiSettings) -> Result<Store, StartErr
     Ok(store)
 }
 
-/// Tells a URL that can never be used from a database that is down.
+/// Distinguishes a URL that can never be used from a database that is down.
 pub(crate) fn unusable_database(error: examhall_store::Error) -> StartError {
     match error {
         examhall_store::Error::BadUrl => StartError::setting("DATABASE_URL", error),

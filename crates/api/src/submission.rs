@@ -84,7 +84,7 @@ async fn sweep_all(state: &State, stop: &CancellationToken) -> Result<(), Error>
         place = sweep_batch(state, from, &mut stuck).await?;
     }
     if let Some((attempt, error)) = stuck.first {
-        tracing::error!(attempts = stuck.count, attempt_id = %attempt, %error, "Attempts cannot be handed in");
+        tracing::error!(attempts = stuck.count, attempt_id = %attempt, %error, "Attempts cannot be submitted");
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Op
     let sweep = async || {
         let swept = state.store.attempts.sweep(from, BATCH, &Grader { state, at }, at).await?;
         for attempt in &swept.done {
-            tracing::info!(attempt_id = %attempt, "Attempt handed in at its deadline");
+            tracing::info!(attempt_id = %attempt, "Attempt submitted at its deadline");
         }
         if !swept.done.is_empty() {
             state.wake.notify_one();

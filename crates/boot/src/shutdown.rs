@@ -23,7 +23,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             }
         };
         let name = next().await;
-        tracing::info!(signal = name, "Stopping: finishing what is in hand");
+        tracing::info!(signal = name, "Stopping: finishing what is in flight");
         stop.cancel();
         let name = next().await;
         tracing::warn!(signal = name, "Stopping at once");

@@ -36,6 +36,6 @@ pub async fn feed_watchdog(liveness: Liveness, stop: CancellationToken) {
 
 fn notify(states: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "The supervisor is not told");
+        tracing::warn!(%error, "The supervisor is not notified");
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// Stands for a table with one row, whose changes are whole or not at all: version and name.
+/// A table with one row, version and name; a change is atomic.
 #[derive(Clone)]
 struct Table(Arc<Mutex<(i64, String)>>);
 
@@ -25,14 +25,14 @@ impl Table {
     }
 }
 
-/// Changes the row, and lets no process go on with what it was before.
+/// Changes the row, and removes its old value from all caches.
 async fn rename(cache: &Cache, table: &Table, key: ProfileKey, name: &str) {
     let (commit, keys) = (Uuid::new_v4(), [key.redis_key()]);
     // Within the transaction, alongside the change, goes a row that names the commit and its keys: the cache outbox.
     cache.before_commit(commit, &keys).await;
     table.commit(name);
     if cache.after_commit(commit, &keys).await {
-        // Every process that Redis reaches has let go of the old value: the row of the outbox may be deleted.
+        // No process that Redis reaches has the old value any more: the row of the outbox may be deleted.
     }
 }
 

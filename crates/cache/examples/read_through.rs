@@ -38,7 +38,7 @@ impl CacheKey for TurnoutKey {
     }
 }
 
-/// Stands for a query.
+/// A query, as of a database.
 async fn count(key: TurnoutKey) -> Result<Option<Fresh<TurnoutKey>>, Infallible> {
     static QUERIES: AtomicU32 = AtomicU32::new(0);
     println!("query {} for {}", QUERIES.fetch_add(1, Ordering::Relaxed) + 1, key.redis_key());

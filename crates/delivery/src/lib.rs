@@ -5,8 +5,8 @@
 //!                               v                        v
 //!            Ledger             mail:sent:<job id>   intent, accepted, deferred, refused, held
 //!            Suppressions       addresses that no mail goes to, with the reason
-//!            RateLimiter        so many per period, over all processes
-//!            ConnectionLeases   so many connections to a provider, over all processes
+//!            RateLimiter        N per period, over all processes
+//!            ConnectionLeases   N connections to a provider, over all processes
 //! ```
 //!
 //! | pattern | where |

@@ -100,7 +100,7 @@ impl<T: JsonSchema> Input for Id<T> {
     }
 }
 
-/// What stands behind the question mark.
+/// The parameters in the query string.
 pub(crate) struct Parameters<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest for Parameters<T> {
@@ -112,7 +112,7 @@ impl<T: DeserializeOwned> FromRequest for Parameters<T> {
     }
 }
 
-/// Reads what stands behind the question mark.
+/// Reads the parameters in the query string.
 pub(super) fn parameters<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));

@@ -1,4 +1,4 @@
-//! `/attempts`: start, save, hand in.
+//! `/attempts`: start, save, submit.
 
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, web};
 use examhall_cache::Cached;

@@ -1,4 +1,4 @@
-//! Attempts that students left open at the end of an exam, handed in by the sweeper of one process, and then of three.
+//! Attempts that students left open at the end of an exam, submitted by the sweeper of one process, and then of three.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,7 +27,7 @@ pub(crate) async fn drive(system: &System, students: u32, questions: u32, report
 
 /// Returns how many attempts a second the sweepers of so many processes hand in.
 async fn hand_in(system: &System, processes: usize, students: u32, questions: u32) -> anyhow::Result<f64> {
-    crate::progress(&format!("{students} attempts, to be handed in by {processes} ..."));
+    crate::progress(&format!("{students} attempts, to be submitted by {processes} ..."));
     let seeded = system.seed(questions, students).await?;
     let exam: ExamId = serde_json::from_value(seeded["examId"].clone())?;
     let ids: Vec<UserId> = serde_json::from_value(seeded["studentIds"].clone())?;
@@ -42,7 +42,7 @@ async fn hand_in(system: &System, processes: usize, students: u32, questions: u3
     system.thaw_apis(processes);
     begun?;
     let started = Instant::now();
-    examhall_testkit::eventually("all attempts handed in", TIMEOUT, async || {
+    examhall_testkit::eventually("all attempts submitted", TIMEOUT, async || {
         (store.results.count(exam).await.ok()? == u64::from(students)).then_some(())
     })
     .await;

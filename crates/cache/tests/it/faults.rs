@@ -121,12 +121,12 @@ async fn restored_redis_is_invalidated_before_it_is_read() {
     redis.restart().await;
     assert_eq!(redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await, 1, "the old value has come back");
     proxy.release();
-    let told = async || {
+    let has_new_value = async || {
         let read = read(&cache, &row).await;
         assert_ne!(read, (0, Source::Redis), "it is not read before it has been notified");
         (read.0 == 1 && matches!(read.1, Source::Redis | Source::Loaded)).then_some(())
     };
-    eventually("the new value in Redis", TIMEOUT, told).await;
+    eventually("the new value in Redis", TIMEOUT, has_new_value).await;
 }
 
 #[tokio::test]
@@ -155,16 +155,17 @@ async fn recent_invalidations_are_repeated_after_a_disconnect() {
     let redis = Redis::start().await;
     let (cache, row) = (cache(&redis).await, Row::new());
     let keys: Vec<_> = (1..=20_000).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect();
-    eventually("all to be told", TIMEOUT, async || cache.delete_many(&keys).await.ok()).await;
-    let told = async || {
+    eventually("all to be invalidated", TIMEOUT, async || cache.delete_many(&keys).await.ok()).await;
+    let scripts = async || {
         let stats: String = redis.cmd("INFO commandstats").await;
         let line =
             stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).expect("scripts have run");
         line.split(',').next().expect("a number").parse::<usize>().expect("a number")
     };
-    let before = told().await;
+    let before = scripts().await;
     redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
-    eventually("all to be told again", TIMEOUT, async || (told().await >= before + keys.len()).then_some(())).await;
+    eventually("all to be invalidated again", TIMEOUT, async || (scripts().await >= before + keys.len()).then_some(()))
+        .await;
     eventually("Redis to be read again", TIMEOUT, async || {
         cache.delete(&KEY).await.ok()?;
         (read(&cache, &row).await.1 == Source::Loaded).then_some(())

@@ -22,10 +22,10 @@ async fn change_is_seen_at_once_in_all_processes() {
         row.change();
         forget(&one).await;
         assert_eq!(read(&one, &row).await.0, version);
-        let told = Instant::now();
+        let invalidated = Instant::now();
         let seen = async || (read(&other, &row).await.0 == version).then_some(());
         eventually("the other process to see it", LATE, seen).await;
-        lags.push(told.elapsed());
+        lags.push(invalidated.elapsed());
     }
     mostly_within(Duration::from_millis(500), lags);
 }
@@ -82,8 +82,8 @@ async fn between_mark_and_clear_nothing_is_stored() {
     assert_eq!(read(&other, &row).await, (1, Source::Bypass), "nobody waits for the one that died");
     let life: i64 = redis.cmd(&format!("PTTL cm:{{exam:{}}}", KEY.0)).await;
     assert!((1..=10_000).contains(&life), "{life}");
-    let told = async || one.after_commit(commit, &keys()).await.then_some(());
-    eventually("Redis to be told", TIMEOUT, told).await;
+    let notified = async || one.after_commit(commit, &keys()).await.then_some(());
+    eventually("Redis to be notified", TIMEOUT, notified).await;
     assert_eq!(read(&other, &row).await, (1, Source::Loaded));
 }
 

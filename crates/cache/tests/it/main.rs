@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 const KEY: ExamKey = ExamKey(ExamId(uuid::Uuid::nil()));
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// How late another process may show a change. Two seconds are promised, where the machine has time; a memory that was
-/// not told of it would show the old value for most of a minute.
+/// not notified of it would show the old value for most of a minute.
 const LATE: Duration = Duration::from_secs(15);
 
 /// Why the database of these tests fails.
@@ -136,7 +136,7 @@ async fn at(url: &str) -> Cache {
 
 /// Invalidates [`KEY`]. A busy machine may exceed the time limit of 50 ms; then it is retried.
 async fn forget(cache: &Cache) {
-    examhall_testkit::eventually("Redis to be told", TIMEOUT, async || cache.delete(&KEY).await.ok()).await;
+    examhall_testkit::eventually("Redis to be notified", TIMEOUT, async || cache.delete(&KEY).await.ok()).await;
 }
 
 /// Checks that most are below the bound: a busy machine is late at times.

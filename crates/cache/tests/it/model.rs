@@ -1,7 +1,7 @@
 //! The protocol in a small model, all interleavings of it: two flights, in one process or in two, that may fail at any
-//! step and begin again; a writer, in the first process, that may die after its commit; fills that arrive late; a caller
-//! a reader that comes after the change, to either process, and joins whatever is in flight there. Time passes where it may: leases
-//! and the mark end at any moment that the protocol allows for.
+//! step and begin again; a writer, in the first process, that may die after its commit; fills that arrive late; a
+//! reader that comes after the change, to either process, and joins what is in flight there. Time passes: leases and the
+//! mark expire whenever the protocol allows for it.
 //!
 //! It is a model of the scripts in `src/lua/` and of the rules for the memory and the flights of a process; each step of
 //! it is one script, or what a process does under one lock. What must hold in every state:
@@ -20,7 +20,7 @@ const NEW: u8 = 1;
 /// The process of the writer.
 const ITS_OWN: usize = 0;
 
-/// Whether it is that of the lease that stands. None is ever drawn twice: who has lost its lease does not get it back.
+/// Whether it is that of the current lease. None is drawn twice: a holder that has lost its lease does not get it back.
 type Token = bool;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ enum At {
     Keeps(u8),
     /// Only without the lock: it has seen that it is clean, and keeps next.
     WasClean(u8),
-    /// It tells who waits.
+    /// It notifies its callers.
     Lands(u8),
 }
 
@@ -78,7 +78,7 @@ enum Writer {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     database: u8,
-    /// What Redis holds: value, lease, whether the mark stands.
+    /// What Redis holds: value, lease, whether the mark is set.
     value: Option<u8>,
     lease: bool,
     mark: bool,
@@ -86,9 +86,9 @@ struct World {
     flights: [Flight; 2],
     caller: Caller,
     /// Per process: what its memory holds, whether an invalidation is in flight to it, and whether it has tainted
-    /// its flights for what it heard and not yet emptied its memory.
+    /// its flights for what it received and not yet emptied its memory.
     memory: [Option<u8>; 2],
-    told: [bool; 2],
+    is_notified: [bool; 2],
     is_tainting: [bool; 2],
     /// Fills of flights that failed or gave up, still in flight: token and value.
     late: BTreeSet<(Token, u8)>,
@@ -108,7 +108,7 @@ struct Without {
     strike: bool,
     /// Between the look at the taint and the keeping nothing is tainted.
     lock: bool,
-    /// The writer's process does not wait to be told.
+    /// The writer's process does not wait to be notified.
     own: bool,
 }
 
@@ -124,7 +124,7 @@ impl World {
             flights: processes.map(flight),
             caller: Caller::Away,
             memory: [None; 2],
-            told: [false; 2],
+            is_notified: [false; 2],
             is_tainting: [false; 2],
             late: BTreeSet::new(),
         }
@@ -134,7 +134,7 @@ impl World {
     fn invalidate(&mut self) {
         self.value = None;
         self.end_lease();
-        self.told = [true; 2];
+        self.is_notified = [true; 2];
     }
 
     fn end_lease(&mut self) {
@@ -154,7 +154,7 @@ impl World {
             return false;
         }
         self.value = Some(value);
-        self.told = [true; 2];
+        self.is_notified = [true; 2];
         if token {
             self.end_lease();
         }
@@ -178,8 +178,8 @@ impl World {
     }
 
     /// Whether this process has acted on all that it was notified.
-    fn has_heard(&self, process: usize) -> bool {
-        !self.told[process] && !self.is_tainting[process]
+    fn has_received(&self, process: usize) -> bool {
+        !self.is_notified[process] && !self.is_tainting[process]
     }
 
     fn fault(&self) -> Option<&'static str> {
@@ -187,7 +187,7 @@ impl World {
         if is_over && self.value == Some(OLD) {
             return Some("Redis holds the old value");
         }
-        if is_over && (0..2).any(|n| self.has_heard(n) && self.memory[n] == Some(OLD)) {
+        if is_over && (0..2).any(|n| self.has_received(n) && self.memory[n] == Some(OLD)) {
             return Some("a memory holds the old value, and nobody will tell it");
         }
         (self.caller == Caller::Got(OLD)).then_some("who came after the change got the old value")

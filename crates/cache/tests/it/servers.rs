@@ -17,7 +17,7 @@ async fn slow_redis_opens_the_circuit_until_it_is_fast() {
     read(&cache, &row).await;
     proxy.delay(Duration::from_secs(5));
     // Only the first ones wait: once the breaker is open, a read that memory does not answer goes to the database.
-    eventually("Redis to be left alone", TIMEOUT, async || {
+    eventually("the circuit of Redis to open", TIMEOUT, async || {
         cache.delete(&KEY).await.err()?;
         (read(&cache, &row).await.1 == Source::Bypass).then_some(())
     })
@@ -89,8 +89,8 @@ async fn cluster_loads_once_and_shows_changes_within_2_s() {
     for n in keys.clone() {
         let (commit, names) = (uuid::Uuid::new_v4(), [format!("exam:{}", uuid::Uuid::from_u128(n))]);
         one.before_commit(commit, &names).await;
-        let told = async || one.after_commit(commit, &names).await.then_some(());
-        eventually("Redis to be told", TIMEOUT, told).await;
+        let notified = async || one.after_commit(commit, &names).await.then_some(());
+        eventually("Redis to be notified", TIMEOUT, notified).await;
         assert_eq!(read(&one, n).await, 1, "an own write is seen");
     }
     // Nodes send no messages: entries in memory expire.

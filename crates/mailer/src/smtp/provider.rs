@@ -161,7 +161,7 @@ impl Provider {
         metrics::counter!("mailer_provider_trouble_total", "provider" => provider.clone(), "trouble" => trouble)
             .increment(1);
         if failure == ProviderFailure::Unavailable {
-            tracing::warn!(provider, reason, "Provider is left alone for a while");
+            tracing::warn!(provider, reason, "Provider's circuit is open");
         } else {
             tracing::error!(provider, trouble, reason, "Provider needs an operator");
         }

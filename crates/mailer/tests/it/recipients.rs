@@ -89,7 +89,7 @@ async fn mail_that_expires_during_an_outage_is_counted() {
     post.world.smtp.behave(at(Phase::Greeting, Action::Close));
     let mailer = post.world.mailer(&[]);
     post.add(json!("ada@example.com")).await;
-    mailer.line("Provider is left alone for a while").await;
+    mailer.line("Provider's circuit is open").await;
     let end = now() + 1_000;
     let expires_at = examhall_core::Timestamp::from_millis(end);
     let reset = json!({"to": "bob@example.com", "subject": "x", "html": "", "class": "reset", "expiresAt": expires_at});

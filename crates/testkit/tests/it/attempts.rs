@@ -37,7 +37,7 @@ async fn attempts_that_cannot_be_handed_in_hold_up_no_other(database: DatabaseKi
         (sql(&world, "SELECT count(*) FROM results").await == "1").then_some(())
     })
     .await;
-    let line = api.process.line("Attempts cannot be handed in").await;
+    let line = api.process.line("Attempts cannot be submitted").await;
     assert!(line.contains("\"attempts\":250") && line.contains("attempts holds a bad answers"), "{line}");
 }
 

@@ -70,11 +70,11 @@ impl World {
         for n in 0..2 {
             if self.is_tainting[n] {
                 may(&|world| (world.memory[n], world.is_tainting[n]) = (None, false));
-            } else if self.told[n] {
+            } else if self.is_notified[n] {
                 // Of all its notifications, or of one and not yet of the next.
-                for is_told_more in [false, true] {
+                for is_notified_again in [false, true] {
                     may(&|world| {
-                        (world.told[n], world.is_tainting[n]) = (is_told_more, true);
+                        (world.is_notified[n], world.is_tainting[n]) = (is_notified_again, true);
                         world.taint(n, without);
                     });
                 }
@@ -159,8 +159,8 @@ impl World {
     /// Somebody asks this process, to which the change has been made.
     fn call(&self, process: usize, may: &mut May<'_>) {
         let is_answered = process == ITS_OWN && self.writer == Writer::Answered;
-        let has_been_told = self.is_cleared() && self.has_heard(process);
-        if !is_answered && !has_been_told {
+        let is_notified = self.is_cleared() && self.has_received(process);
+        if !is_answered && !is_notified {
             return;
         }
         if let Some(value) = self.memory[process] {
