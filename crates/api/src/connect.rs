@@ -34,10 +34,9 @@ pub(crate) async fn await_redis(cache: Cache, queue: Queue<EmailJob>) -> Result<
     let connected = async move {
         tokio::try_join!(cached, queue.initialize())?;
         tracing::info!("Email queue initialized");
-        Ok(())
+        Ok::<_, examhall_queue::Error>(())
     };
-    let is_there = await_dependency("Redis", connected).await;
-    if !is_there.map_err(|error: examhall_queue::Error| StartError::setting("QUEUE_PREFIX", error))? {
+    if !await_dependency("Redis", "QUEUE_PREFIX", connected).await? {
         tracing::warn!("Redis unavailable, retrying");
     }
     Ok(())

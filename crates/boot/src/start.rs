@@ -136,15 +136,18 @@ where
 /// `connecting` continues in the background.
 ///
 /// # Errors
-/// Returns an error of `connecting` within that time: the dependency cannot be used at all. Later ones are logged.
-pub async fn await_dependency<E: Display + Send + 'static>(
+/// Returns an error of `connecting` within that time: with this `setting` the dependency cannot be used at all. Later ones
+/// are logged.
+pub async fn await_dependency<E: Into<anyhow::Error> + Display + Send + 'static>(
     name: &'static str,
+    setting: &'static str,
     connecting: impl Future<Output = Result<(), E>> + Send + 'static,
-) -> Result<bool, E> {
+) -> Result<bool, StartError> {
     let refused = move |error: &E| tracing::error!(dependency = name, %error, "A dependency cannot be used");
     let mut connecting = tokio::spawn(async move { connecting.await.inspect_err(refused) });
     match tokio::time::timeout(DEPENDENCY_TIMEOUT, &mut connecting).await {
-        Ok(done) => done.unwrap_or(Ok(())).map(|()| true), // it ends with the runtime only
+        // The task ends early with the runtime only.
+        Ok(done) => done.unwrap_or(Ok(())).map(|()| true).map_err(|error| StartError::setting(setting, error)),
         Err(_) => Ok(false),
     }
 }

@@ -111,7 +111,7 @@ fn push_string(readable: &mut String, token: &str) {
     readable.push_str(rest);
 }
 
-/// Returns the UTF-16 unit of an escape `\uXXXX` at the start of a text.
+/// Returns the UTF-16 unit of an escape, `\u` and four hexadecimal digits, at the start of a text.
 fn unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }

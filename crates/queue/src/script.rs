@@ -18,8 +18,9 @@ macro_rules! script {
     };
 }
 
-/// A file, in parentheses a function and the files that it is made of, or in brackets those of the function `lazily`: Lua creates the functions of a script each time it
-/// runs, which costs more than some commands do, but those within a function only when that is called.
+/// A file; in parentheses, a function and the files that it is made of; or in brackets, the files of the function `lazily`.
+/// Lua creates the functions of a script each time it runs, which costs more than some commands do, but those within a
+/// function only when that is called.
 macro_rules! source {
     ([$($part:tt)+]) => {
         source!(("lazily" $($part)+))

@@ -44,7 +44,8 @@ async fn starved_process_loads_once() {
     let busy = Busy::begin();
     let readers: Vec<_> = (0..2_000).map(|n| reader(&caches[n % 2], &row)).collect();
     row.loading().await;
-    // The threads that readers run on, all of them, for longer than a lease: it is renewed elsewhere.
+    // The threads that readers run on, all of them, for longer than a lease: it is renewed elsewhere. A thread that sleeps
+    // is a blocked one: that is what is tested.
     let times = 12 * std::thread::available_parallelism().expect("a number").get();
     let blocked = (0..times).map(|_| tokio::spawn(async { std::thread::sleep(Duration::from_millis(100)) }));
     for blocked in blocked.collect::<Vec<_>>() {

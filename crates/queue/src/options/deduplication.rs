@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::duration;
 use crate::clock::millis;
 
 /// BullMQ's names of the modes.
@@ -108,6 +107,10 @@ impl Deduplication {
             reschedule: mode(3),
         })
     }
+}
+
+pub(super) fn duration(value: &Value) -> Option<Duration> {
+    value.as_f64().and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok())
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// [`Claim::lost`](crate::Claim::lost) waits for a late heartbeat, this is less than [`DEAD_AFTER`].
 pub(super) const FENCE: Duration = Duration::from_millis(3500);
 /// Time that workers may need to connect again after a restart of the server and to send a heartbeat: the longest backoff
-/// of a second, three seconds each for the connection and the login, and some to spare. As long, no worker is judged that has not been heard of since.
+/// of a second, three seconds each for the connection and the login, and some to spare. Until then no worker is judged that
+/// has been silent since the restart.
 const RECONNECTS_WITHIN: Duration = Duration::from_secs(10);
 /// How much longer a heartbeat is stored than a lock.
 const MARGIN: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@ mod board;
 mod dedup;
 mod events;
 mod fleet;
+mod flow_changes;
 mod flows;
 mod layout;
 mod limits;
