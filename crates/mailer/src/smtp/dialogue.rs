@@ -2,6 +2,8 @@
 //!
 //! With pipelining (RFC 2920) each half is one round trip: `MAIL, RCPT, DATA`, then the message.
 
+use std::time::Duration;
+
 use lettre::{
     Address,
     transport::smtp::{
@@ -17,6 +19,9 @@ use super::{
     session::{Dialogue, Session},
 };
 use crate::message::PreparedMail;
+
+/// Longest wait for a reply to a message that could not be sent to its end.
+const EARLY_REPLY: Duration = Duration::from_secs(1);
 
 /// The recipients of a mail, once the server waits for the message.
 #[derive(Debug, Default)]
@@ -108,15 +113,21 @@ impl Session {
     /// Sends the message and waits for the reply; only 2yz is acceptance.
     pub(super) async fn message(&mut self, mail: &PreparedMail) -> Result<Reply, SmtpError> {
         let message = dot_stuffed(&mail.bytes);
-        let sent = Phase::Body.timed(self.wire.write(&message, self.timeouts.step)).await;
-        sent.map_err(|kind| SmtpError::new(Phase::Body, kind))?;
+        if let Err(kind) = Phase::Body.timed(self.wire.write(&message, self.timeouts.step)).await {
+            // A server that does not want the rest may have replied before it closed the connection.
+            return Err(match self.wire.reply(self.timeouts.step.min(EARLY_REPLY)).await {
+                Ok(reply) if reply.is_refusal() => SmtpError::unexpected(Phase::Body, reply),
+                _ => SmtpError::new(Phase::Body, kind),
+            });
+        }
         let answer = Phase::EndOfData.timed(self.wire.reply(self.timeouts.end_of_data)).await;
-        let reply = Reply::from(&answer.map_err(|kind| SmtpError::new(Phase::EndOfData, kind))?);
+        let reply = answer.map_err(|kind| SmtpError::new(Phase::EndOfData, kind))?;
         self.mails += 1;
-        if (reply.is_done() || reply.is_refusal()) && !reply.closes() {
+        let is_clear = !reply.is_contradictory && (reply.is_done() || reply.is_refusal());
+        if is_clear && !reply.closes() {
             self.dialogue = Dialogue::Ready;
         }
-        if reply.is_done() { Ok(reply) } else { Err(SmtpError::unexpected(Phase::EndOfData, reply)) }
+        if is_clear && reply.is_done() { Ok(reply) } else { Err(SmtpError::unexpected(Phase::EndOfData, reply)) }
     }
 
     /// Asks whether the server accepts mails from this address.
@@ -176,8 +187,7 @@ impl Session {
     }
 
     async fn read(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
-        let answer = phase.timed(self.wire.reply(self.timeouts.step)).await;
-        Ok(Reply::from(&answer.map_err(|kind| SmtpError::new(phase, kind))?))
+        phase.timed(self.wire.reply(self.timeouts.step)).await.map_err(|kind| SmtpError::new(phase, kind))
     }
 
     async fn write(&mut self, phase: Phase, text: &str) -> Result<(), SmtpError> {

@@ -82,10 +82,11 @@ impl SmtpError {
         Self { phase, kind }
     }
 
-    /// An error for a reply that is not the expected one.
+    /// An error for a reply that is not the expected one. A reply to the message that contradicts itself may say that it
+    /// was accepted.
     pub(super) fn unexpected(phase: Phase, reply: Reply) -> Self {
-        let kind =
-            if reply.is_refusal() { ErrorKind::Refusal(reply) } else { ErrorKind::UnexpectedReply(reply.to_string()) };
+        let refuses = reply.is_refusal() && !(phase == Phase::EndOfData && reply.is_contradictory);
+        let kind = if refuses { ErrorKind::Refusal(reply) } else { ErrorKind::UnexpectedReply(reply.to_string()) };
         Self { phase, kind }
     }
 

@@ -10,9 +10,9 @@
 //! [`PendingDelivery::finish`]. What the caller does between the two steps, or during the first one, is done before
 //! any byte of the message is sent.
 //!
-//! lettre provides the message, the commands and the replies. Its connection is not used: it hides the server's
-//! extensions, so commands could not be pipelined; it keeps reading after STARTTLS what was sent before; and it does not
-//! report whether a message was cut off. A connection belongs to one mail until the server has replied to the end of data,
+//! lettre provides the message and the commands. Its connection is not used: it hides the server's extensions, so commands
+//! could not be pipelined; it keeps reading after STARTTLS what was sent before; and it does not report whether a message
+//! was cut off. Nor are its replies: it understands a part of the codes. A connection belongs to one mail until the server has replied to the end of data,
 //! and is closed whenever its state is in doubt.
 
 mod circuit_breaker;
@@ -27,6 +27,7 @@ mod pool;
 mod provider;
 mod refusals;
 mod reply;
+mod reply_parser;
 mod retry_policy;
 mod session;
 mod tls;

@@ -1,16 +1,21 @@
 //! SMTP replies: a basic code (RFC 5321, section 4.2) and often an enhanced one (RFC 3463).
 
-use lettre::transport::smtp::response::Response;
+use std::fmt::Write;
+
+/// Characters of a reply's text that are shown and stored.
+const SHOWN: usize = 1_000;
 
 /// One reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    /// The basic code, 200 to 559.
+    /// The basic code, 200 to 599; only its first digit has a meaning of its own (RFC 5321, section 4.2.1).
     pub(crate) code: u16,
     /// The enhanced code, if there is one.
     pub(crate) enhanced: Option<Enhanced>,
-    /// The server's own text, in one line, enhanced code included.
+    /// The server's own text, enhanced code included; lines are separated by LF.
     pub(crate) text: String,
+    /// Whether its lines differ in what they say: the last one decides, but nothing final follows from it.
+    pub(crate) is_contradictory: bool,
 }
 
 /// `class.subject.detail`, such as 5.1.1.
@@ -22,11 +27,25 @@ pub(crate) struct Enhanced {
 }
 
 impl Reply {
-    /// Parses the enhanced code from the text.
-    pub(crate) fn new(code: u16, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let enhanced = text.split_whitespace().next().and_then(Enhanced::parse);
-        Self { code, enhanced, text }
+    /// A reply of one or more lines; the enhanced code is that of the first line that has one.
+    pub(super) fn from_lines(code: u16, is_contradictory: bool, text: String) -> Self {
+        let first = |line: &str| line.split_whitespace().next().map(ToOwned::to_owned);
+        let found = text.lines().find_map(|line| first(line).and_then(|word| Some((Enhanced::parse(&word)?, word))));
+        let Some((enhanced, word)) = found else { return Self { code, enhanced: None, text, is_contradictory } };
+        // Each line has the code, which is shown once.
+        let text = match text.split_once('\n') {
+            Some((line, rest)) if line.starts_with(&word) => {
+                let rest = rest.lines().map(|line| line.strip_prefix(&word).unwrap_or(line).trim_start());
+                [line].into_iter().chain(rest).collect::<Vec<_>>().join("\n")
+            }
+            _ => text,
+        };
+        Self { code, enhanced: Some(enhanced), text, is_contradictory }
+    }
+
+    /// The lines of the text.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
     }
 
     /// Returns whether the command succeeded (2yz).
@@ -44,9 +63,9 @@ impl Reply {
         matches!(self.code / 100, 4 | 5)
     }
 
-    /// Returns whether the refusal is permanent. If the two codes contradict each other, it is not.
+    /// Returns whether the refusal is permanent. If codes contradict each other, it is not.
     pub(crate) fn is_final(&self) -> bool {
-        self.code / 100 == 5 && self.enhanced.is_none_or(|enhanced| enhanced.class == 5)
+        self.code / 100 == 5 && !self.is_contradictory && self.enhanced.is_none_or(|enhanced| enhanced.class == 5)
     }
 
     /// Returns whether the server closes the connection: 421, after any command (RFC 5321, section 3.8).
@@ -69,24 +88,30 @@ impl Reply {
     }
 }
 
+/// In one line.
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.code, self.text)
-    }
-}
-
-impl From<&Response> for Reply {
-    fn from(response: &Response) -> Self {
-        Self::new(response.code().into(), response.message().collect::<Vec<_>>().join(" "))
+        write!(f, "{} ", self.code)?;
+        self.text.chars().take(SHOWN).try_for_each(|c| f.write_char(if c == '\n' { ' ' } else { c }))
     }
 }
 
 impl Enhanced {
+    /// Parses a word, also as some servers write it: `#5.1.0`, `5.1.1:`.
     fn parse(word: &str) -> Option<Self> {
+        let word = word.trim_start_matches(['#', '(', '[']).trim_end_matches([':', ',', ';', '.', ')', ']']);
         let mut parts = word.splitn(3, '.');
         let class = parts.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
         let mut number = || parts.next()?.parse().ok().filter(|number| *number <= 999);
         Some(Self { class, subject: number()?, detail: number()? })
+    }
+}
+
+#[cfg(test)]
+impl Reply {
+    /// A reply of one line.
+    pub(super) fn new(code: u16, text: &str) -> Self {
+        Self::from_lines(code, false, text.to_owned())
     }
 }
 
@@ -98,6 +123,9 @@ mod tests {
     fn enhanced_code_is_read_from_the_first_word() {
         assert_eq!(Reply::new(550, "5.1.1 no such user").detail(), Some((1, 1)));
         assert_eq!(Reply::new(556, "5.1.10 null MX").detail(), Some((1, 10)));
+        assert_eq!(Reply::new(550, "#5.1.0 refused").detail(), Some((1, 0)));
+        assert_eq!(Reply::new(550, "5.1.1: refused").detail(), Some((1, 1)));
+        assert_eq!(Reply::new(550, "first\n5.7.1 second").detail(), Some((7, 1)), "of the first line that has one");
         for text in ["no such user", "", "5.1 x", "5.1.x y", "3.1.1 x", "5.1.1.1 x", "55.1.1 x"] {
             assert_eq!(Reply::new(550, text).detail(), None, "{text:?}");
         }

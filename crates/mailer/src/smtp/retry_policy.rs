@@ -133,7 +133,7 @@ fn classify_refusal(phase: Phase, reply: &Reply, sender: SenderOrigin) -> Failur
         },
         Phase::Rcpt if reply.is_final() => Permanent(suppression(reply)),
         Phase::Rcpt if is_mailbox_busy(reply) => FailureClass::Greylisted,
-        Phase::EndOfData if is_mailbox_full(reply) => Permanent(Suppression::WhenRepeated),
+        Phase::Body | Phase::EndOfData if is_mailbox_full(reply) => Permanent(Suppression::WhenRepeated),
         _ if reply.is_final() => Permanent(Suppression::No),
         _ => Transient,
     }

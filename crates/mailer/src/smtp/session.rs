@@ -6,7 +6,7 @@ use lettre::transport::smtp::{
     authentication::{Credentials, Mechanism},
     commands::{Auth, Ehlo, Quit, Starttls},
     extension::{ClientId, Extension, ServerInfo},
-    response::Response,
+    response::{Category, Code, Detail, Response, Severity},
 };
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
@@ -78,13 +78,13 @@ impl Session {
         }
         let greeting =
             Phase::Greeting.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(Phase::Greeting, kind))?;
-        expect_done(Phase::Greeting, &greeting)?;
+        expect_done(Phase::Greeting, greeting)?;
         let mut features = say_hello(&mut wire, &client, limit).await?;
         if let Security::StartTls(tls) = &server.security {
             if !features.offers(Extension::StartTls) {
                 return Err(SmtpError::new(Phase::Tls, ErrorKind::NotOffered("STARTTLS, which SMTP_URL requires")));
             }
-            expect_done(Phase::Tls, &ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
+            expect_done(Phase::Tls, ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
             wire = encrypt(wire, tls, server, limit).await?;
             features = say_hello(&mut wire, &client, limit).await?;
         }
@@ -134,13 +134,13 @@ impl Session {
 }
 
 impl Features {
-    fn read(response: &Response) -> Result<Self, SmtpError> {
-        let unreadable = || SmtpError::new(Phase::Ehlo, ErrorKind::UnexpectedReply(Reply::from(response).to_string()));
+    fn read(reply: &Reply) -> Result<Self, SmtpError> {
+        let unreadable = || SmtpError::new(Phase::Ehlo, ErrorKind::UnexpectedReply(reply.to_string()));
         let words = |line: &str| line.split_whitespace().map(str::to_ascii_uppercase).collect::<Vec<_>>();
-        let lines: Vec<_> = response.message().map(words).collect();
+        let lines: Vec<_> = reply.lines().map(words).collect();
         let has = |keyword: &str| lines.iter().find(|line| line.first().is_some_and(|word| word == keyword));
         Ok(Self {
-            info: ServerInfo::from_response(response).map_err(|_| unreadable())?,
+            info: ServerInfo::from_response(&as_response(reply)).map_err(|_| unreadable())?,
             pipelining: has("PIPELINING").is_some(),
             size: has("SIZE").and_then(|line| line.get(1)?.parse().ok()).filter(|size| *size > 0),
         })
@@ -166,9 +166,8 @@ async fn encrypt(wire: Wire, tls: &TlsConnector, server: &Server, limit: Duratio
 }
 
 async fn say_hello(wire: &mut Wire, client: &ClientId, limit: Duration) -> Result<Features, SmtpError> {
-    let response = ask(wire, Phase::Ehlo, &Ehlo::new(client.clone()).to_string(), limit).await?;
-    expect_done(Phase::Ehlo, &response)?;
-    Features::read(&response)
+    let reply = ask(wire, Phase::Ehlo, &Ehlo::new(client.clone()).to_string(), limit).await?;
+    Features::read(&expect_done(Phase::Ehlo, reply)?)
 }
 
 async fn log_in(
@@ -182,21 +181,27 @@ async fn log_in(
     let mechanism = mechanism.ok_or(SmtpError::new(Phase::Auth, ErrorKind::NotOffered("AUTH PLAIN or LOGIN")))?;
     let mut command = Auth::new(mechanism, credentials.clone(), None).map_err(unreadable)?;
     for _ in 0..3 {
-        let response = ask(wire, Phase::Auth, &command.to_string(), limit).await?;
-        if !Reply::from(&response).is_go_on() {
-            return expect_done(Phase::Auth, &response);
+        let reply = ask(wire, Phase::Auth, &command.to_string(), limit).await?;
+        if !reply.is_go_on() {
+            return expect_done(Phase::Auth, reply).map(drop);
         }
-        command = Auth::new_from_response(mechanism, credentials.clone(), &response).map_err(unreadable)?;
+        command = Auth::new_from_response(mechanism, credentials.clone(), &as_response(&reply)).map_err(unreadable)?;
     }
     Err(SmtpError::new(Phase::Auth, ErrorKind::UnexpectedReply("too many challenges".to_owned())))
 }
 
-async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Response, SmtpError> {
+async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Reply, SmtpError> {
     wire.write(command.as_bytes(), limit).await.map_err(|kind| SmtpError::new(phase, kind))?;
     phase.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(phase, kind))
 }
 
-fn expect_done(phase: Phase, response: &Response) -> Result<(), SmtpError> {
-    let reply = Reply::from(response);
-    if reply.is_done() { Ok(()) } else { Err(SmtpError::unexpected(phase, reply)) }
+fn expect_done(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
+    if reply.is_done() { Ok(reply) } else { Err(SmtpError::unexpected(phase, reply)) }
+}
+
+/// A reply as lettre reads extensions and challenges from it.
+fn as_response(reply: &Reply) -> Response {
+    let severity = if reply.is_go_on() { Severity::PositiveIntermediate } else { Severity::PositiveCompletion };
+    let code = Code::new(severity, Category::Unspecified3, Detail::Four);
+    Response::new(code, reply.lines().map(ToOwned::to_owned).collect())
 }

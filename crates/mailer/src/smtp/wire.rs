@@ -2,17 +2,18 @@
 
 use std::{io, time::Duration};
 
-use lettre::transport::smtp::response::Response;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::error::ErrorKind;
+use super::{
+    error::ErrorKind,
+    reply::Reply,
+    reply_parser::{Malformed, ReplyParser},
+};
 
-/// Longest reply, in bytes.
-const LONGEST_REPLY: usize = 100_000;
 /// Bytes of one write, which has the timeout of one step.
 const CHUNK: usize = 64 * 1024;
 
@@ -55,7 +56,7 @@ impl Wire {
     }
 
     /// Reads the next reply, all its lines.
-    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Response, ErrorKind> {
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, ErrorKind> {
         timeout(limit, self.read_reply())
             .await
             .map_err(|_| ErrorKind::ConnectionLost("no answer in time".to_owned()))?
@@ -66,31 +67,27 @@ impl Wire {
         let _ = timeout(limit, tokio::io::copy(&mut self.stream, &mut tokio::io::sink())).await; // any end will do
     }
 
-    async fn read_reply(&mut self) -> Result<Response, ErrorKind> {
-        let mut reply = String::new();
+    async fn read_reply(&mut self) -> Result<Reply, ErrorKind> {
+        let mut parser = ReplyParser::default();
         loop {
-            let mut line = Vec::new();
-            let rest = (LONGEST_REPLY - reply.len().min(LONGEST_REPLY)) as u64;
-            let read = (&mut self.stream).take(rest).read_until(b'\n', &mut line).await;
-            read.map_err(|error| broken(&error))?;
-            if line.is_empty() && rest > 0 {
-                return Err(ErrorKind::ConnectionLost("the server closed the connection".to_owned()));
+            let part = self.stream.fill_buf().await.map_err(|error| broken(&error))?;
+            if part.is_empty() {
+                let closed = || ErrorKind::ConnectionLost("the server closed the connection".to_owned());
+                return parser.end()?.ok_or_else(closed);
             }
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\r', '\n']);
-            let ends = !line.get(3..).is_some_and(|text| text.starts_with('-'));
-            reply.push_str(line);
-            reply.push_str(if line.len() == 3 { " \r\n" } else { "\r\n" });
-            if ends {
-                return reply.parse().map_err(|_| ErrorKind::UnexpectedReply(shown(&reply)));
+            let (reply, used) = parser.push(part)?;
+            self.stream.consume(used);
+            if let Some(reply) = reply {
+                return Ok(reply);
             }
         }
     }
 }
 
-/// The start of a reply, without control characters.
-fn shown(reply: &str) -> String {
-    reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim_end().to_owned()
+impl From<Malformed> for ErrorKind {
+    fn from(Malformed(shown): Malformed) -> Self {
+        Self::UnexpectedReply(shown)
+    }
 }
 
 fn too_slow() -> ErrorKind {

@@ -14,6 +14,7 @@ mod postfix;
 mod provider;
 mod recipients;
 mod redis;
+mod replies;
 mod terminal;
 
 use std::{

@@ -70,7 +70,8 @@ pub enum Phase {
 pub enum Action {
     /// What a good server does.
     Proceed,
-    /// Answers this instead, for example `"452 4.2.2 mailbox full"`. A mail so answered is kept only if it is a 2yz.
+    /// Answers this instead, for example `"452 4.2.2 mailbox full"`. A mail so answered is kept only if it is a 2yz. In the
+    /// middle of a message the server then reads no more of it, and closes the connection.
     Reply(String),
     /// Closes the connection without an answer.
     Close,

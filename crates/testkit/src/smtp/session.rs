@@ -160,8 +160,11 @@ impl Session {
         let mut message = String::new();
         loop {
             let line = self.line().await?;
-            if message.is_empty() {
-                self.action(Phase::Body, &line).await?;
+            if message.is_empty()
+                && let Action::Reply(reply) = self.action(Phase::Body, &line).await?
+            {
+                self.send(&reply);
+                return Err(Gone);
             }
             if line == "." {
                 break;
