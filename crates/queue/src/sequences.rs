@@ -216,6 +216,33 @@ async fn holds(redis: &Redis, connection: &Connection, steps: &[Step]) -> Result
     Ok(())
 }
 
+#[tokio::test]
+async fn jobs_are_reclaimed_in_bounded_answers() {
+    let redis = Redis::start().await;
+    let connection = Connection::open(&redis.url()).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    let (mut poller, mut known) = (Poller::new(), Vec::new());
+    for _ in 0..7 {
+        let large = NewJob { data: "x".repeat(3 << 20).into(), ..job(JobOptions::default()) };
+        queue.add(large).await.expect("added");
+        let taken: Vec<_> = poller.poll(&queue, None, 1).await.expect("taken").collect();
+        assert_eq!(taken.len(), 1);
+    }
+    redis.cmd::<i64>("DEL bull:email:3:lock").await;
+    redis.cmd::<i64>("RPUSH bull:email:3:lock of another type").await;
+    let mut answers = Vec::new();
+    loop {
+        let (jobs, has_more) = poller.reclaim(&queue, &known).await.expect("reclaimed");
+        answers.push(jobs.len());
+        known.extend(jobs.into_iter().map(Arc::new));
+        if !has_more {
+            break;
+        }
+    }
+    assert_eq!(answers, [2, 2, 2], "8 MiB at once, and one job has lost its lock");
+}
+
 #[test]
 fn no_sequence_of_steps_loses_or_duplicates_a_job() {
     let runtime =

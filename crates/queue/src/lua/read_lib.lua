@@ -1,6 +1,8 @@
+local LONGEST_FIELD = 8388608
+
 -- Reads a job for a worker. Returns its fields as Redis lists them, its bytes, and the length of its data if that has more
--- than `longest` bytes and is left out, else 0; and what the caller needs: name, attempts started, deferred failure.
--- Returns nothing if the id is no job's.
+-- than `longest` bytes and is left out, else 0; and what the caller needs: name, attempts started, deferred failure. Other
+-- fields that are as long are left out too. Returns nothing if the id is no job's.
 local function read_job(id, longest)
   local fields = redis.pcall('HGETALL', P .. id)
   if fields.err then return end
@@ -15,6 +17,9 @@ local function read_job(id, longest)
         unread = #value
         fields[at + 1] = ''
       end
+    elseif #value > LONGEST_FIELD then
+      bytes = bytes - #value
+      fields[at + 1] = ''
     elseif name == 'name' or name == 'opts' or name == 'timestamp' then is_job = true
     elseif name == 'ats' then started = value
     elseif name == 'defa' then deferred = value end

@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use examhall_redis::{Route, Value, convert};
 use tokio::sync::mpsc;
 
-use super::plan::Marker;
+use super::plan::{BlockEnd, Marker};
 use crate::{Connection, Error, client::Client, script};
 
 /// Longest block, so that a dead connection is noticed.
@@ -23,12 +23,28 @@ const STOPS_WITHIN: Duration = Duration::from_secs(1);
 /// could use.
 pub(super) struct Blocking {
     requests: mpsc::Sender<Duration>,
-    blocks: mpsc::Receiver<Option<Popped>>,
+    blocks: mpsc::Receiver<Block>,
     is_blocked: bool,
     client: Client,
 }
 
-type Ends = mpsc::Sender<Option<Popped>>;
+impl Block {
+    /// Returns what it means for the next poll.
+    pub(super) fn end(&self) -> BlockEnd {
+        if *self == Self::TimedOut { BlockEnd::TimedOut } else { BlockEnd::Woken }
+    }
+}
+
+type Ends = mpsc::Sender<Block>;
+
+/// What came of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    Popped(Popped),
+    TimedOut,
+    /// There was no answer: what was popped, if anything was, is lost.
+    Lost,
+}
 
 /// A member of the marker, which is nobody else's wake-up any more, with its score: `0` for ready jobs; `1` for a delayed
 /// job, with the time at which it is due.
@@ -57,18 +73,19 @@ impl Blocking {
         let mut task = Task { connection, client: client.clone(), marker, name, named: 0 };
         tokio::spawn(async move {
             while let Some(span) = requested.recv().await {
-                let popped = match task.block(span, &ends).await {
-                    Ok(popped) => popped,
+                let block = match task.block(span, &ends).await {
+                    Ok(popped) => popped.map_or(Block::TimedOut, Block::Popped),
                     Err(error) => {
                         tracing::debug!(%error, "Cannot block on the marker");
                         // A server that refuses would do so at once again.
-                        let pause = if is_unanswered(&error) { BACKOFF } else { span };
+                        let (pause, block) =
+                            if is_unanswered(&error) { (BACKOFF, Block::Lost) } else { (span, Block::TimedOut) };
                         let _ = tokio::time::timeout(pause, ends.closed()).await;
-                        None
+                        block
                     }
                 };
-                if let Err(mpsc::error::SendError(popped)) = ends.send(popped).await {
-                    pass_on(&task.client, popped).await;
+                if let Err(mpsc::error::SendError(block)) = ends.send(block).await {
+                    pass_on(&task.client, block).await;
                     break;
                 }
             }
@@ -77,33 +94,33 @@ impl Blocking {
         Self { requests, blocks, is_blocked: false, client }
     }
 
-    /// Waits for the end of a block, which it begins for [`Marker::Block`] unless one is in progress, and returns what it
-    /// has popped. Cancel safe: the same block continues.
-    pub(super) async fn wait(&mut self, marker: Marker) -> Option<Popped> {
+    /// Waits for the end of a block, which it begins for [`Marker::Block`] unless one is in progress. Cancel safe: the same
+    /// block continues.
+    pub(super) async fn wait(&mut self, marker: Marker) -> Block {
         if let (Marker::Block(span), false) = (marker, self.is_blocked) {
             self.is_blocked = self.requests.send(span.clamp(SHORTEST, LONGEST)).await.is_ok();
         }
         if marker == Marker::Ignore || !self.is_blocked {
             return std::future::pending().await;
         }
-        let popped = self.blocks.recv().await; // `None` only if the task ended with the runtime
+        let block = self.blocks.recv().await; // `None` only if the task ended with the runtime
         self.is_blocked = false;
-        popped.flatten()
+        block.unwrap_or(Block::TimedOut)
     }
 
     /// Wakes another worker if this one was woken.
     pub(super) async fn pass_on(&mut self) {
         if self.is_blocked
-            && let Ok(popped) = self.blocks.try_recv()
+            && let Ok(block) = self.blocks.try_recv()
         {
             self.is_blocked = false;
-            self.wake_another(popped).await;
+            self.wake_another(block).await;
         }
     }
 
     /// Wakes the worker that has been blocked longest, if this one was woken.
-    pub(super) async fn wake_another(&self, popped: Option<Popped>) {
-        pass_on(&self.client, popped).await;
+    pub(super) async fn wake_another(&self, block: Block) {
+        pass_on(&self.client, block).await;
     }
 
     /// Ends the block, and wakes another worker if this one was woken.
@@ -113,8 +130,8 @@ impl Blocking {
         }
         self.blocks.close();
         // What was popped before; what is popped now is passed on by the task.
-        if let Ok(Some(popped)) = tokio::time::timeout(STOPS_WITHIN, self.blocks.recv()).await {
-            self.wake_another(popped).await;
+        if let Ok(Some(block)) = tokio::time::timeout(STOPS_WITHIN, self.blocks.recv()).await {
+            self.wake_another(block).await;
         }
     }
 }
@@ -124,8 +141,8 @@ fn is_unanswered(error: &Error) -> bool {
 }
 
 /// Puts back what was popped; nothing that wakes workers while the queue is paused.
-async fn pass_on(client: &Client, popped: Option<Popped>) {
-    let Some(Popped { member, score }) = popped else { return };
+async fn pass_on(client: &Client, block: Block) {
+    let Block::Popped(Popped { member, score }) = block else { return };
     if let Err(error) = client.eval::<()>(&script::PASS_ON, vec![member.into(), score.into()]).await {
         tracing::debug!(%error, "A wake-up was not passed on");
     }

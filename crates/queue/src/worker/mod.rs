@@ -196,9 +196,9 @@ where
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
             Ok(()) = self.concurrency.changed() => self.polls.next = Next::Now,
-            popped = self.blocking.wait(wait.marker) => match wait.marker {
-                Marker::PassOn => self.blocking.wake_another(popped).await,
-                Marker::Block(_) | Marker::Ignore => self.polls.next = Next::Now,
+            block = self.blocking.wait(wait.marker) => match wait.marker {
+                Marker::PassOn => self.blocking.wake_another(block).await,
+                Marker::Block(_) | Marker::Ignore => self.polls.next = self.state().after_block(block.end(), now_ms()),
             },
             () = self.links.reconnected(), if matches!(self.polls.next, Next::Retry { .. }) => self.polls.next = Next::Now,
             () = elapsed(wait.timer) => self.polls.next = Next::Now,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::millis;
+
 /// Largest number of jobs that one poll reports, and that it takes: fred parses a long answer from its start each time
 /// another part of it arrives.
 const MAX_BATCH: usize = 64;
@@ -55,6 +57,14 @@ pub(super) struct Wait {
     pub(super) timer: Option<Duration>,
 }
 
+/// How a block on the marker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BlockEnd {
+    /// The marker was there, or may have been: the answer was lost.
+    Woken,
+    TimedOut,
+}
+
 /// Use of the connection that blocks on BullMQ's marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marker {
@@ -69,6 +79,25 @@ pub(super) enum Marker {
 impl State {
     fn free_slots(&self) -> usize {
         if self.is_stopping { 0 } else { self.concurrency.saturating_sub(self.running + self.reserved) }
+    }
+
+    /// Decides when to poll after a block on the marker; `now` is in ms since 1970. One that ended before the next poll is
+    /// due was asked for before the last poll.
+    pub(super) fn after_block(&self, end: BlockEnd, now: i64) -> Next {
+        match (end, self.next) {
+            (BlockEnd::TimedOut, Next::Wait { until, polled_at, .. }) if self.due_at(until, polled_at, now) > now => {
+                self.next
+            }
+            (_, Next::Retry { .. }) => self.next,
+            _ => Next::Now,
+        }
+    }
+
+    /// Returns when a waiting worker polls without an event, in ms since 1970.
+    fn due_at(&self, until: Option<i64>, polled_at: i64, now: i64) -> i64 {
+        // An idle worker polls now and then, so that dashboards and the watchdog see that it is alive.
+        let longest = polled_at.saturating_add_unsigned(millis(self.longest_wait));
+        if polled_at > now { now } else { until.map_or(longest, |at| at.min(longest)) } // the clock was set back
     }
 
     /// Returns whether there is nothing to run, to report or to receive.
@@ -95,14 +124,13 @@ impl State {
 
 /// Decides what to wait for; `now` is in ms since 1970.
 pub(super) fn plan(state: &State, now: i64) -> Wait {
-    let until = match state.next {
-        Next::Now | Next::WhenFree => None,
-        Next::Wait { until, .. } => until,
-        Next::Retry { at } => Some(at),
-    };
-    // An idle worker polls now and then, so that dashboards and the watchdog see that it is alive.
     let longest = state.longest_wait;
-    let span = until.map_or(longest, |at| Duration::from_millis((at - now).try_into().unwrap_or(0)).min(longest));
+    let (is_timed, due_at) = match state.next {
+        Next::Now | Next::WhenFree => (false, None),
+        Next::Wait { until, polled_at, .. } => (until.is_some(), Some(state.due_at(until, polled_at, now))),
+        Next::Retry { at } => (true, Some(at)),
+    };
+    let span = due_at.map_or(longest, |at| Duration::from_millis((at - now).try_into().unwrap_or(0)).min(longest));
     // A limit may be the worker's own, and others have none: it leaves the marker to them.
     let is_held = matches!(state.next, Next::Retry { .. } | Next::Wait { is_limited: true, .. });
     let may_take = state.free_slots() > 0 && !is_held;
@@ -111,7 +139,7 @@ pub(super) fn plan(state: &State, now: i64) -> Wait {
         (true, 0) => Marker::Block(span),
         (true, _) => Marker::Ignore,
     };
-    let timer = (state.polls == 0 && (until.is_some() || !may_take)).then_some(span);
+    let timer = (state.polls == 0 && (is_timed || !may_take)).then_some(span);
     Wait { marker, timer }
 }
 
@@ -124,6 +152,10 @@ mod tests {
 
     fn waits(until: Option<i64>) -> State {
         state(Next::Wait { until, polled_at: NOW, is_limited: false })
+    }
+
+    fn waits_since(polled_at: i64) -> State {
+        state(Next::Wait { until: None, polled_at, is_limited: false })
     }
 
     fn state(next: Next) -> State {
@@ -161,6 +193,29 @@ mod tests {
         ] {
             assert_eq!(plan(&state, NOW), Wait { marker, timer }, "{name}");
         }
+    }
+
+    #[test]
+    fn block_that_times_out_early_costs_no_poll() {
+        use BlockEnd::{TimedOut, Woken};
+        let since = |polled_at| waits_since(polled_at).next;
+        let delayed = |at| waits(Some(at)).next;
+        let retry = Next::Retry { at: NOW + 200 };
+        for (name, next, end, expected) in [
+            ("idle", since(NOW - 5_000), TimedOut, Next::Now),
+            ("idle, polled since", since(NOW - 4_999), TimedOut, since(NOW - 4_999)),
+            ("idle, woken", since(NOW), Woken, Next::Now),
+            ("delayed job", delayed(NOW), TimedOut, Next::Now),
+            ("delayed job, not due yet", delayed(NOW + 1), TimedOut, delayed(NOW + 1)),
+            ("the clock was set back", since(NOW + 1), TimedOut, Next::Now),
+            ("more jobs", Next::WhenFree, TimedOut, Next::Now),
+            ("Redis unreachable", retry, TimedOut, retry),
+        ] {
+            assert_eq!(state(next).after_block(end, NOW), expected, "{name}");
+        }
+        let polled_before = |ms| plan(&waits_since(NOW - ms), NOW).marker;
+        assert_eq!(polled_before(4_000), Marker::Block(Duration::from_secs(1)), "the rest of the wait");
+        assert_eq!(polled_before(9_000), Marker::Block(Duration::ZERO));
     }
 
     #[test]

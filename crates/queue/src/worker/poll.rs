@@ -96,16 +96,17 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
 }
 
 /// Returns the jobs that the worker `uuid` has locked, other than the `known` ones: it took them by a poll whose answer
-/// was lost.
+/// was lost. Returns also whether there are more: an answer has no more bytes than one job may have.
 pub(super) async fn reclaim(
     client: &Client,
     uuid: &str,
     lock: Duration,
     known: impl Iterator<Item = &str>,
-) -> Result<Vec<TakenJob>, Error> {
+) -> Result<(Vec<TakenJob>, bool), Error> {
     let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into(), LONGEST_DATA.to_string().into()];
     args.extend(known.map(Value::from));
-    to_jobs(client.eval(&script::RECLAIM, args).await?)
+    let (jobs, has_more): (Value, bool) = client.eval(&script::RECLAIM, args).await?;
+    Ok((to_jobs(jobs)?, has_more))
 }
 
 fn to_jobs(answer: Value) -> Result<Vec<TakenJob>, Error> {

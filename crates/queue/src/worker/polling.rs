@@ -208,11 +208,17 @@ where
         if now < doubt.next_reclaim {
             return Ok(());
         }
-        let (known, sent) = (self.in_flight.all(), Instant::now());
-        let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.job.id.as_str()));
-        for job in reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await? {
-            tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
-            self.start(&job, sent);
+        loop {
+            let (known, sent) = (self.in_flight.all(), Instant::now());
+            let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.job.id.as_str()));
+            let (jobs, has_more) = reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await?;
+            for job in &jobs {
+                tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
+                self.start(job, sent);
+            }
+            if !has_more || jobs.is_empty() {
+                break;
+            }
         }
         self.polls.doubt = (now < doubt.until).then_some(Doubt { next_reclaim: now + RECLAIM, ..doubt });
         Ok(())

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     identity::Identity,
-    poll::{Taking, poll},
+    poll::{Taking, poll, reclaim},
     report::{Rules, Run, RunningJob},
 };
 use crate::{Backoffs, Error, Outcome, Queue, clock::now_ms, job::TakenJob};
@@ -36,5 +36,15 @@ impl Poller {
         let received = poll(queue.client(), report.as_slice(), &taking).await?;
         self.polls += 1;
         Ok(received.taken.into_iter().map(Arc::new))
+    }
+
+    /// Reclaims jobs that it has locked, other than the `known` ones. Returns also whether there are more.
+    pub(crate) async fn reclaim<T>(
+        &self,
+        queue: &Queue<T>,
+        known: &[Arc<TakenJob>],
+    ) -> Result<(Vec<TakenJob>, bool), Error> {
+        let known = known.iter().map(|job| job.id.as_str());
+        reclaim(queue.client(), self.identity.uuid(), Duration::from_secs(60), known).await
     }
 }

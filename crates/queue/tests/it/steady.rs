@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use examhall_queue::{Connection, Job, NewJob, Outcome, Queue, Worker};
@@ -107,6 +107,40 @@ async fn reclaimed_job_knows_how_often_it_was_started() {
     bench.in_state("completed", 1).await;
     assert_eq!(bench.field("a", "returnvalue").await.as_deref(), Some("1"));
     assert_eq!(bench.field("a", "ats").await.as_deref(), Some("1"));
+}
+
+/// Returns how often a command was called.
+async fn calls(bench: &Bench, command: &str) -> u64 {
+    let stats = bench.redis.cmd::<String>("INFO commandstats").await;
+    let counted = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    counted.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn idle_worker_polls_once_per_drain_delay() {
+    const DELAY: Duration = Duration::from_millis(250);
+    let bench = Bench::start().await;
+    let options = quick().drain_delay(DELAY).stalled_interval(TIMEOUT).lock(TIMEOUT);
+    let (gate, handler) = gated();
+    let (_stop, _running) = bench.run_with(options, handler);
+    bench.add(named("held")).await; // a slot is in use, the others are free
+    bench.active(1).await;
+    for (state, adds) in [("idle", None), ("a job is delayed", Some(named("later").delay(TIMEOUT)))] {
+        if let Some(options) = adds {
+            bench.add(options).await;
+        }
+        // One that the marker wakes meanwhile, at another time within the delay.
+        bench.redis.cmd::<i64>("ZADD bull:email:marker 0 0").await;
+        bench.blocked(1).await;
+        bench.redis.cmd::<String>("CONFIG RESETSTAT").await;
+        let started = Instant::now();
+        eventually("some blocks", TIMEOUT, async || (calls(&bench, "bzpopmin").await >= 8).then_some(())).await;
+        let (polls, delays) = (calls(&bench, "evalsha").await, started.elapsed().as_millis() / DELAY.as_millis());
+        assert!(u128::from(polls) <= delays + 1, "{state}: {polls} polls in {delays} drain delays");
+        assert!(polls > 0, "{state}");
+    }
+    gate.add_permits(1);
+    bench.in_state("completed", 1).await;
 }
 
 #[tokio::test]
