@@ -19,7 +19,6 @@ pub(crate) struct Breaker {
     open_until: Option<Instant>,
     is_probing: bool,
     backoff: Duration,
-    last_silence: Option<Instant>,
 }
 
 /// Calls since a moment.
@@ -38,7 +37,6 @@ impl Breaker {
             open_until: None,
             is_probing: false,
             backoff: MIN_BACKOFF,
-            last_silence: None,
         }
     }
 
@@ -67,26 +65,30 @@ impl Breaker {
 
     pub(crate) fn failed(&mut self, now: Instant) {
         self.consecutive += 1;
-        self.is_probing = false;
         self.note(now, 1);
         let Window { calls, failures, .. } = self.window;
-        if self.is_open() {
-            self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-            self.open_until = Some(now + self.backoff);
-        } else if self.consecutive >= MAX_CONSECUTIVE || calls >= MIN_CALLS && failures * 2 >= calls {
-            self.open_until = Some(now + self.backoff);
+        if self.is_open() || self.consecutive >= MAX_CONSECUTIVE || calls >= MIN_CALLS && failures * 2 >= calls {
+            self.open(now);
         }
     }
 
-    /// Records that a call has waited for `span`, or another such span, without an answer. One silence of Redis, or one
-    /// stall of this process, counts once for all calls that wait. Returns whether calls are rejected.
-    pub(crate) fn silent(&mut self, now: Instant, span: Duration) -> bool {
-        let is_new = self.last_silence.is_none_or(|last| now.duration_since(last) >= span);
-        if is_new && (!self.is_open() || self.is_probing) {
-            self.last_silence = Some(now);
-            self.failed(now);
+    /// Records that Redis answers nobody: it opens at once, since to wait for more silences would cost readers as much
+    /// again each time.
+    pub(crate) fn silent(&mut self, now: Instant) {
+        self.consecutive += 1;
+        self.note(now, 1);
+        self.open(now);
+    }
+
+    /// Opens, or stays open for longer after a probe that failed. Calls that still wait when it opens change nothing.
+    fn open(&mut self, now: Instant) {
+        if self.is_probing {
+            self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        } else if self.is_open() {
+            return;
         }
-        self.is_open()
+        self.is_probing = false;
+        self.open_until = Some(now + self.backoff);
     }
 
     fn note(&mut self, now: Instant, failures: u32) {
@@ -121,20 +123,21 @@ mod tests {
     }
 
     #[test]
-    fn one_silence_counts_once_for_all_waiters() {
-        let (start, span) = (Instant::now(), Duration::from_millis(50));
-        let mut breaker = Breaker::new(start);
-        for nth in 1..=4 {
-            for _ in 0..100 {
-                assert!(!breaker.silent(start + span * nth, span));
-            }
+    fn one_silence_opens_it_however_many_wait() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(now);
+        for _ in 0..100 {
+            breaker.silent(now);
+            breaker.failed(now);
         }
-        assert!(breaker.silent(start + span * 5, span), "a quarter of a second is enough");
-        assert!(breaker.silent(start + span * 6, span));
-        let probed = start + span * 5 + SECOND;
+        assert!(!breaker.admits(now + SECOND / 2));
+        let probed = now + SECOND;
         assert!(breaker.admits(probed), "calls that still wait have not made the backoff longer");
-        assert!(breaker.silent(probed + span, span));
-        assert!(!breaker.admits(probed + span + SECOND) && breaker.admits(probed + span + SECOND * 2));
+        breaker.silent(probed);
+        assert!(!breaker.admits(probed + SECOND) && breaker.admits(probed + SECOND * 2));
+        breaker.succeeded(probed + SECOND * 2);
+        breaker.silent(probed + SECOND * 2);
+        assert!(breaker.admits(probed + SECOND * 3), "its backoff is short again");
     }
 
     #[test]

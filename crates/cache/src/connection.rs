@@ -1,6 +1,6 @@
 //! Connections with the cache's time limits, which allow for a busy process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use examhall_redis::{Connection, ConnectionOptions, FromValue, Route, Value};
 
@@ -8,6 +8,8 @@ use crate::Error;
 
 /// Time limit of large values and of background work.
 pub(crate) const BULK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest pause between attempts to connect: Redis is used again within 2 s of its return.
+const MAX_BACKOFF: Duration = Duration::from_millis(500);
 /// Longest wait for an answer, even if the process is busy.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -15,7 +17,7 @@ pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
     let options = ConnectionOptions::default()
         .command_timeout(BULK_TIMEOUT)
         .unresponsive_after(Duration::from_secs(2))
-        .max_backoff(Duration::from_secs(2))
+        .max_backoff(MAX_BACKOFF)
         .command_buffer(10_000)
         .push_capacity(8192);
     Ok(Connection::open_with(url, options)?)
@@ -44,11 +46,15 @@ pub(crate) async fn within<R>(
     }
 }
 
-/// Sleeps for `timeout` in ten steps, each of which takes longer if the runtime is busy. Otherwise a process with ten
-/// thousand readers would take its own delay for one of Redis.
+/// Sleeps for `timeout` in ten steps. A step counts little more than what was asked for, however long it took: a process
+/// with ten thousand readers would take its own delay for one of Redis otherwise.
 pub(crate) async fn busy_aware_sleep(timeout: Duration) {
-    for _ in 0..10 {
-        tokio::time::sleep(timeout / 10).await;
+    let step = timeout / 10;
+    let mut slept = Duration::ZERO;
+    while slept < timeout {
+        let began = Instant::now();
+        tokio::time::sleep(step).await;
+        slept += began.elapsed().min(step * 3 / 2); // a timer has a resolution of 1 ms
     }
 }
 

@@ -68,14 +68,19 @@ impl Inner {
     async fn read_through(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) -> Outcome {
         // The holder of the lease is alive while it lasts, and gives up first.
         let (keys, give_up) = (self.redis_keys(&request.name), Instant::now() + HARD_LIMIT + LEASE);
-        let mut pause = FIRST_POLL;
+        let (mut pause, mut is_loading_elsewhere) = (FIRST_POLL, false);
         loop {
             if let Some(redis) = &self.redis {
                 redis.wait_if_just_replaced().await;
             }
             let ticket = self.flights.enter(&flight, self.epoch());
             let Some(redis) = self.trusted_redis(&request.name) else { return self.load_alone(request, &ticket).await };
-            let (mut acquired, mut stale) = (redis.acquire(&keys, Refresh::Never).await, None);
+            let asked = if is_loading_elsewhere {
+                redis.acquire_patiently(&keys).await
+            } else {
+                redis.acquire(&keys, Refresh::Never).await
+            };
+            let (mut acquired, mut stale) = (asked, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let (ttl, Some(entry)) = (*ttl, (request.decode)(bytes)) else {
                     metrics::counter!("cache_decode_errors_total", "ns" => keys.space).increment(1);
@@ -98,9 +103,10 @@ impl Inner {
                     if Instant::now() > give_up {
                         return self.load_unleased(request, None, &ticket).await;
                     }
+                    is_loading_elsewhere = true;
                     tokio::select! {
                         () = flight.woken.notified() => {}
-                        () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())) => {}
+                        () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
                     }
                     pause = (pause * 2).min(MAX_POLL);
                 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use examhall_redis::{Connection, FromValue, Route, Value};
+use examhall_redis::{Connection, Route, Value};
 use parking_lot::Mutex;
 
 use crate::{
@@ -12,12 +12,18 @@ use crate::{
     breaker::Breaker,
     connection::{BULK_TIMEOUT, busy_aware_sleep, command, connect, is_absence},
     keys::RedisKeys,
-    script::{self, Step},
+    script,
     trust::Trust,
 };
 
-/// Silence of Redis that counts as a failure.
+/// Time limit of a small command.
 const TIMEOUT: Duration = Duration::from_millis(50);
+/// How long Redis may answer nobody until it counts as away: a reader waits 50 ms for it at most.
+const SILENCE: Duration = Duration::from_millis(40);
+/// Such spans that a call waits while Redis answers others.
+const MAX_SPANS: u32 = 6;
+/// How long a reader waits for Redis that knows that another process loads.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Larger values use a connection of their own, so that small ones do not wait behind them; in bytes.
 const BULK: usize = 32 * 1024;
 /// Duration of a lease, unless renewed.
@@ -51,6 +57,8 @@ pub(crate) struct Redis {
     commands: Connection,
     bulk: Connection,
     breaker: Mutex<Breaker>,
+    /// When a heartbeat was answered last, on a connection of its own.
+    heard: Mutex<Option<Instant>>,
     trust: Trust,
 }
 
@@ -60,6 +68,7 @@ impl Redis {
             commands: connect(url)?,
             bulk: connect(url)?,
             breaker: Mutex::new(Breaker::new(Instant::now())),
+            heard: Mutex::new(None),
             trust: Trust::new(),
         };
         redis.publish(false);
@@ -101,7 +110,12 @@ impl Redis {
     /// Reads its values again, unless trust was lost again after `losses` was read.
     pub(crate) fn trust(&self, losses: u64) {
         self.trust.regain(losses);
-        self.publish(self.breaker.lock().is_open());
+        self.close_circuit();
+    }
+
+    /// Reads it again at once: it has just shown that it answers.
+    fn close_circuit(&self) {
+        self.count(Breaker::succeeded);
     }
 
     fn publish(&self, is_open: bool) {
@@ -117,12 +131,14 @@ impl Redis {
 
     /// Reads a value without loading it.
     pub(crate) async fn peek(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        command(&self.commands, TIMEOUT, "GET", Route::Key(name), vec![name.into()]).await
+        let args = vec![name.into()];
+        self.guarded(command(&self.commands, BULK_TIMEOUT, "GET", Route::Key(name), args)).await
     }
 
     /// Returns the remaining time to live of a value; zero if there is none.
     pub(crate) async fn ttl(&self, name: &str) -> Result<Duration, Error> {
-        let ttl: i64 = command(&self.commands, TIMEOUT, "PTTL", Route::Key(name), vec![name.into()]).await?;
+        let args = vec![name.into()];
+        let ttl: i64 = self.guarded(command(&self.commands, BULK_TIMEOUT, "PTTL", Route::Key(name), args)).await?;
         Ok(Duration::from_millis(ttl.try_into().unwrap_or(0)))
     }
 
@@ -133,8 +149,34 @@ impl Redis {
     /// Returns the value, or the lease with which to load it.
     pub(crate) async fn acquire(&self, keys: &RedisKeys, refresh: Refresh) -> Result<Acquired, Error> {
         let token = LeaseToken::draw();
+        let answer = self.guarded(self.ask(keys, &token, refresh, BULK_TIMEOUT)).await;
+        self.acquired(keys, token, answer)
+    }
+
+    /// Asks again while another process loads. It waits longer, even if the circuit is open: that load goes on meanwhile,
+    /// and a second one would take as long.
+    pub(crate) async fn acquire_patiently(&self, keys: &RedisKeys) -> Result<Acquired, Error> {
+        let token = LeaseToken::draw();
+        let answer = self.ask(keys, &token, Refresh::Never, PATIENCE).await;
+        if answer.is_ok() {
+            self.note(&answer);
+        }
+        self.acquired(keys, token, answer)
+    }
+
+    async fn ask(
+        &self,
+        keys: &RedisKeys,
+        token: &LeaseToken,
+        refresh: Refresh,
+        timeout: Duration,
+    ) -> Result<Value, Error> {
         let args = vec![token.to_arg(), ms(LEASE), refresh.to_arg()];
-        match self.guarded(&script::ACQUIRE, keys, args).await {
+        script::ACQUIRE.run(&self.commands, timeout, &keys.names, args).await
+    }
+
+    fn acquired(&self, keys: &RedisKeys, token: LeaseToken, answer: Result<Value, Error>) -> Result<Acquired, Error> {
+        match answer {
             Ok(answer) => Ok(Acquired::of(answer, token, keys.space)),
             Err(Error::Bypassed) => Err(Error::Bypassed),
             Err(error) => {
@@ -205,39 +247,62 @@ impl Redis {
     ) -> Result<HeartbeatReply, Error> {
         let (keys, args) = ([canary.to_owned()], vec![ms(CANARY), number.into()]);
         let answer = script::HEARTBEAT.run::<(i64, i64)>(connection, BULK_TIMEOUT, &keys, args).await?;
+        *self.heard.lock() = Some(Instant::now());
+        self.close_circuit_if_answered().await;
         Ok(HeartbeatReply { canary: answer.0, takes_writes: answer.1 == 1 })
     }
 
-    /// Runs a step unless the circuit is open. While Redis is silent it waits until the circuit opens: to give up after one
-    /// silence, on a machine that is merely busy, would load what another process is loading.
-    async fn guarded<R: FromValue>(&self, step: &'static Step, keys: &RedisKeys, args: Vec<Value>) -> Result<R, Error> {
+    /// Closes the circuit if commands are answered as fast as they should be.
+    async fn close_circuit_if_answered(&self) {
+        if !self.breaker.lock().is_open() {
+            return;
+        }
+        if command::<()>(&self.commands, SILENCE, "PING", Route::Any, vec![]).await.is_ok() {
+            self.close_circuit();
+        }
+    }
+
+    /// Waits for an answer unless the circuit is open, and opens it if Redis answers nobody. While it answers others a
+    /// call waits longer: to give up on a server that is merely busy would load what another process is loading.
+    async fn guarded<R>(&self, answer: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
         if !self.breaker.lock().admits(Instant::now()) {
             return Err(Error::Bypassed);
         }
-        let answer = step.run(&self.commands, BULK_TIMEOUT, &keys.names, args);
         tokio::pin!(answer);
-        let mut is_late = false;
-        let answer = loop {
+        for _ in 0..MAX_SPANS {
+            let began = Instant::now();
             tokio::select! {
                 biased;
-                answer = &mut answer => break answer,
-                () = busy_aware_sleep(TIMEOUT) => {
-                    is_late = true;
-                    if self.breaker.lock().silent(Instant::now(), TIMEOUT) {
-                        break Err(Error::Slow);
-                    }
+                answer = &mut answer => {
+                    self.note(&answer);
+                    return answer;
                 }
+                () = busy_aware_sleep(SILENCE) => {}
             }
-        };
-        let is_failure = answer.as_ref().is_err_and(is_absence);
-        let mut breaker = self.breaker.lock();
-        match (is_failure, is_late) {
-            (false, false) => breaker.succeeded(Instant::now()),
-            (true, false) => breaker.failed(Instant::now()),
-            (_, true) => {} // its silence was counted
+            if !self.has_answered_since(began) {
+                self.count(Breaker::silent);
+                return Err(Error::Slow);
+            }
         }
+        self.count(Breaker::failed);
+        Err(Error::Slow)
+    }
+
+    fn note<R>(&self, answer: &Result<R, Error>) {
+        let is_failure = answer.as_ref().is_err_and(is_absence);
+        self.count(if is_failure { Breaker::failed } else { Breaker::succeeded });
+    }
+
+    fn count(&self, result: fn(&mut Breaker, Instant)) {
+        let mut breaker = self.breaker.lock();
+        result(&mut breaker, Instant::now());
         self.publish(breaker.is_open());
-        answer
+    }
+
+    /// Returns whether Redis has answered anything, on any connection.
+    fn has_answered_since(&self, moment: Instant) -> bool {
+        let is_since = |connection: &Connection| connection.answered_within(moment.elapsed());
+        self.heard.lock().is_some_and(|heard| heard >= moment) || is_since(&self.commands) || is_since(&self.bulk)
     }
 }
 

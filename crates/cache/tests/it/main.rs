@@ -2,6 +2,7 @@
 
 mod faults;
 mod freshness;
+mod frozen;
 mod loads;
 mod metrics_list;
 mod model;

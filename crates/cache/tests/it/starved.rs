@@ -63,15 +63,22 @@ async fn pauses_of_redis_cause_no_second_load() {
     assert_eq!(loads, 1);
 }
 
-/// Returns `None` if a pause lasted so long that it opened the circuit.
+/// Returns `None` if a pause lasted longer than that.
 async fn loads_with_pauses() -> Option<u32> {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
     let mut readers = vec![reader(&one, &row)];
     row.loading().await;
     readers.extend((0..500).map(|n| reader([&one, &other][n % 2], &row)));
+    // Each acquisition that finds no value looks for marks.
+    let both_have_asked = async || {
+        let calls: String = redis.cmd("INFO commandstats").await;
+        let looks = calls.split("cmdstat_zcount:calls=").nth(1)?.split(',').next()?.parse::<u32>().ok()?;
+        (looks >= 2).then_some(())
+    };
+    eventually("the other process to know of the load", TIMEOUT, both_have_asked).await;
     for _ in 0..5 {
-        // Longer than one silence, shorter than what counts as broken: others ask while it lasts.
+        // Longer than a silence that opens the circuit, shorter than what those wait who know of the load.
         let frozen = Instant::now();
         redis.process().freeze();
         tokio::time::sleep(Duration::from_millis(110)).await; // the pause, which is part of the same rhythm
