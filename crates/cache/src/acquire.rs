@@ -9,12 +9,17 @@ use examhall_redis::Value;
 #[derive(Clone)]
 pub(crate) struct LeaseToken(String);
 
+/// Bytes by which an unreadable value is recognized: a first line with its checksum.
+const BEGINNING: usize = 128;
+
 /// When a value that is cached is loaded again.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Refresh {
     Never,
     /// If its remaining time to live is at most this: nobody has refreshed it since the caller read that.
     IfTtlAtMost(Duration),
+    /// If it still begins with these bytes: nobody has replaced it since the caller found that it cannot be read.
+    IfUnreadable(Bytes),
     Always,
 }
 
@@ -74,12 +79,19 @@ impl LeaseToken {
 }
 
 impl Refresh {
-    /// Returns the remaining time to live up to which a value is loaded again, in ms.
-    pub(crate) fn to_arg(self) -> Value {
+    /// Returns the refresh of a value that cannot be read.
+    pub(crate) fn of_unreadable(value: &Bytes) -> Self {
+        Self::IfUnreadable(value.slice(..value.len().min(BEGINNING)))
+    }
+
+    /// Returns the remaining time to live up to which a value is loaded again, in ms, and the first bytes of one that
+    /// cannot be read.
+    pub(crate) fn into_args(self) -> (Value, Option<Value>) {
         match self {
-            Self::Never => "-1".into(),
-            Self::IfTtlAtMost(ttl) => ttl.as_millis().to_string().into(),
-            Self::Always => (i64::from(u32::MAX) * 1_000).to_string().into(),
+            Self::Never => ("-1".into(), None),
+            Self::IfTtlAtMost(ttl) => (ttl.as_millis().to_string().into(), None),
+            Self::IfUnreadable(beginning) => ("-1".into(), Some(Value::Bytes(beginning))),
+            Self::Always => ((i64::from(u32::MAX) * 1_000).to_string().into(), None),
         }
     }
 }

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use examhall_core::CacheKey;
 use serde_json::Error as JsonError;
 
-/// First word of every entry. An entry with another one was written by another release, and counts as absent.
-const FORMAT: &str = "2";
+/// First word of every entry: number of its layout. The second word is the [`CacheKey::SHAPE`].
+const FORMAT: u32 = 3;
+/// Bytes that hold both words of any entry.
+pub(crate) const RELEASE_BYTES: usize = 22;
 /// Largest entry that is stored, in bytes.
 const MAX_SIZE: usize = 1024 * 1024;
 /// Shorter bodies fit into one packet, and are not compressed; in bytes.
@@ -49,6 +51,15 @@ pub(crate) struct Entry {
     head: Option<Box<dyn Any + Send + Sync>>,
     head_json: Vec<u8>,
     bodies: [Bytes; 2],
+}
+
+/// Bytes from Redis, read as an entry.
+pub(crate) enum Decoded {
+    Entry(Entry),
+    /// Damaged, or written by an older release: it is loaded again and replaced.
+    Unreadable,
+    /// Written by a newer release. It is left alone: otherwise two releases would replace each other's entries in turns.
+    Newer,
 }
 
 /// A cached value, ready to be sent. Cheap to clone; clones share the bytes.
@@ -142,11 +153,11 @@ impl Entry {
         OVERHEAD + self.head_json.len() + self.bodies.iter().map(Bytes::len).sum::<usize>()
     }
 
-    pub(crate) fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self, shape: u32) -> Bytes {
         let content = [&self.head_json[..], &self.bodies[0], &self.bodies[1]];
         let (kind, pinned) = (u8::from(self.head.is_some()), u8::from(self.pin.is_some()));
         let (took, grace) = (self.took.as_millis(), self.grace.as_millis());
-        let mut line = format!("{FORMAT} {kind} {pinned} {} {took} {grace}", self.version);
+        let mut line = format!("{FORMAT} {shape} {kind} {pinned} {} {took} {grace}", self.version);
         for part in content {
             let _ = write!(line, " {}", part.len()); // writing to a String cannot fail
         }
@@ -155,17 +166,21 @@ impl Entry {
         [line.as_bytes(), &content].concat().into()
     }
 
-    /// Reads an entry; `None` if it is damaged or was written by another release.
-    pub(crate) fn decode<K: CacheKey>(bytes: &Bytes) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (line, sum) = std::str::from_utf8(&bytes[..end]).ok()?.rsplit_once(' ')?;
-        if u32::from_str_radix(sum, 16).ok()? != checksum(line, &bytes[end + 1..]) {
-            return None;
+    /// Reads an entry.
+    pub(crate) fn decode<K: CacheKey>(bytes: &Bytes) -> Decoded {
+        match release(bytes) {
+            Some((format, _)) if format > FORMAT => return Decoded::Newer,
+            Some((FORMAT, shape)) if is_whole(bytes) && shape > K::SHAPE => return Decoded::Newer,
+            Some((FORMAT, shape)) if is_whole(bytes) && shape == K::SHAPE => {}
+            _ => return Decoded::Unreadable,
         }
-        let mut words = line.split(' ');
-        if words.next() != Some(FORMAT) {
-            return None;
-        }
+        Self::parse::<K>(bytes).map_or(Decoded::Unreadable, Decoded::Entry)
+    }
+
+    /// Reads an entry of this format and shape.
+    fn parse<K: CacheKey>(bytes: &Bytes) -> Option<Self> {
+        let (line, end) = header(bytes)?;
+        let mut words = line.split(' ').skip(2);
         let mut number = || words.next()?.parse::<i64>().ok();
         let (kind, pinned, version) = (number()?, number()?, number()?);
         let mut span = || Some(Duration::from_millis(number()?.unsigned_abs()));
@@ -182,6 +197,32 @@ impl Entry {
         let pin = (pinned == 1).then_some(Duration::ZERO);
         Some(Self { version, took, pin, grace, head, head_json: head_json.to_vec(), bodies })
     }
+}
+
+/// Returns whether an entry that begins with these bytes was written by an older release, or by something else.
+pub(crate) fn is_outdated<K: CacheKey>(beginning: &[u8]) -> bool {
+    release(beginning).is_none_or(|release| release < (FORMAT, K::SHAPE))
+}
+
+/// Returns format and shape of an entry. A format that is not this one need not have a shape.
+fn release(bytes: &[u8]) -> Option<(u32, u32)> {
+    let beginning = &bytes[..bytes.len().min(RELEASE_BYTES)];
+    let mut words = beginning.split(u8::is_ascii_whitespace);
+    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
+    let format = number()?;
+    Some((format, if format == FORMAT { number()? } else { 0 }))
+}
+
+/// Returns the words before the checksum, and the end of their line.
+fn header(bytes: &[u8]) -> Option<(&str, usize)> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?.rsplit_once(' ')?.0, end))
+}
+
+/// Returns whether the checksum is right.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some((line, end)) = header(bytes) else { return false };
+    bytes[line.len() + 1..end] == *format!("{:08x}", checksum(line, &bytes[end + 1..])).as_bytes()
 }
 
 fn checksum(line: &str, content: &[u8]) -> u32 {
@@ -218,7 +259,9 @@ pub(crate) mod tests {
     #[test]
     fn an_entry_survives_encoding_and_decoding() {
         for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing(Duration::ZERO)] {
-            let back = Entry::decode::<ProfileKey>(&entry.encode()).expect("reads back");
+            let Decoded::Entry(back) = Entry::decode::<ProfileKey>(&entry.encode(1)) else {
+                panic!("does not read back")
+            };
             assert_eq!((back.version, back.took, back.grace), (entry.version, entry.took, entry.grace));
             assert_eq!((&back.bodies, back.pin.is_some()), (&entry.bodies, entry.pin.is_some()));
             assert_eq!(back.is_nothing(), entry.is_nothing());
@@ -226,15 +269,42 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn damaged_or_foreign_entries_count_as_absent() {
-        let entry = profile("Ada").encode();
-        assert!(Entry::decode::<ProfileKey>(&entry).is_some());
+    fn damaged_entries_are_unreadable() {
+        let entry = profile("Ada").encode(1);
+        assert!(matches!(Entry::decode::<ProfileKey>(&entry), Decoded::Entry(_)));
         for at in 0..entry.len() {
-            let mut bad = entry.to_vec();
-            bad[at] ^= 1;
-            assert!(Entry::decode::<ProfileKey>(&bad.into()).is_none(), "a flipped bit at {at}");
-            assert!(Entry::decode::<ProfileKey>(&entry.slice(..at)).is_none(), "cut at {at}");
+            for bit in 0..8 {
+                let mut bad = entry.to_vec();
+                bad[at] ^= 1 << bit;
+                // As if of another format, whose checksum this release does not know.
+                let is_newer = at < 2 && release(&bad).is_some_and(|(format, _)| format > FORMAT);
+                let decoded = Entry::decode::<ProfileKey>(&bad.into());
+                assert_eq!(matches!(decoded, Decoded::Newer), is_newer, "bit {bit} flipped at {at}");
+                assert!(!matches!(decoded, Decoded::Entry(_)), "bit {bit} flipped at {at}");
+            }
+            let cut = Entry::decode::<ProfileKey>(&entry.slice(..at));
+            assert!(matches!(cut, Decoded::Unreadable), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn only_newer_entries_are_left_alone() {
+        let check = |bytes: &[u8], is_newer: bool| {
+            let decoded = Entry::decode::<ProfileKey>(&Bytes::copy_from_slice(bytes));
+            let name = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned();
+            assert!(!matches!(decoded, Decoded::Entry(_)), "{name}");
+            assert_eq!(matches!(decoded, Decoded::Newer), is_newer, "{name}");
+            assert_eq!(is_outdated::<ProfileKey>(bytes), !is_newer, "{name}");
+        };
+        for newer in ["4 of the next release", "4\n", "4294967295 x", "4"] {
+            check(newer.as_bytes(), true);
+        }
+        for other in ["", " ", "x", "2 1 0 7 3 0 0 2 0 00000000\n{}", "-4 1", "4294967296 1", "{\"id\":1}"] {
+            check(other.as_bytes(), false);
+        }
+        check(&profile("Ada").encode(2), true);
+        check(&profile("Ada").encode(u32::MAX), true);
+        check(&profile("Ada").encode(0), false);
     }
 
     #[test]

@@ -95,6 +95,8 @@
 //! | Redis is slow for some | they wait 250 ms while it answers others; so do readers who know of a load elsewhere |
 //! | Redis takes no writes | it is not read until recent invalidations have been repeated |
 //! | Redis is full | hits and invalidations work, nothing is stored |
+//! | an entry is damaged, or of an older release | one process loads and replaces it |
+//! | an entry is of a newer release | it is left alone; this process loads, and keeps the value in its own memory |
 //! | Redis comes back, maybe older | all invalidations of the last minute are repeated before it is read |
 //!
 //! # Threads

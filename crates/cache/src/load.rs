@@ -14,7 +14,7 @@ use crate::{
     ReadError, Source,
     acquire::{Acquired, LeaseToken, Refresh},
     cache::Inner,
-    entry::Entry,
+    entry::{Decoded, Entry},
     error::Panicked,
     flight::{Flight, FlightTicket, Outcome},
     keys::RedisKeys,
@@ -82,15 +82,22 @@ impl Inner {
             };
             let (mut acquired, mut stale) = (asked, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
-                let (ttl, Some(entry)) = (*ttl, (request.decode)(bytes)) else {
+                let (ttl, decoded) = (*ttl, (request.decode)(bytes));
+                if !matches!(decoded, Decoded::Entry(_)) {
                     metrics::counter!("cache_decode_errors_total", "ns" => keys.space).increment(1);
-                    return self.load_unleased(request, Some(Basis::Link), &ticket).await;
+                }
+                let refresh = match decoded {
+                    Decoded::Newer => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
+                    Decoded::Unreadable => Refresh::of_unreadable(bytes),
+                    Decoded::Entry(entry) => {
+                        let Some(ttl) = ttl.filter(|ttl| *ttl <= entry.grace) else {
+                            return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
+                        };
+                        stale = Some(StaleValue { age: entry.grace.saturating_sub(ttl), entry: Arc::new(entry) });
+                        Refresh::IfTtlAtMost(ttl)
+                    }
                 };
-                let Some(ttl) = ttl.filter(|ttl| *ttl <= entry.grace) else {
-                    return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
-                };
-                stale = Some(StaleValue { age: entry.grace.saturating_sub(ttl), entry: Arc::new(entry) });
-                acquired = redis.acquire(&keys, Refresh::IfTtlAtMost(ttl)).await;
+                acquired = redis.acquire(&keys, refresh).await;
             }
             match acquired {
                 Ok(Acquired::Value { .. }) => {} // another caller has loaded it meanwhile
@@ -175,7 +182,8 @@ impl Inner {
         token: LeaseToken,
         ticket: Option<FlightTicket>,
     ) -> Result<Arc<Entry>, ReadError> {
-        let (keys, life) = (self.redis_keys(&request.name), request.life);
+        let ReadRequest { life, shape, .. } = request;
+        let keys = self.redis_keys(&request.name);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let began = Instant::now();
         let loaded = tokio::select! {
@@ -194,7 +202,7 @@ impl Inner {
             redis.release(&keys, &token).await;
             return Ok(entry);
         }
-        let retention = match redis.fill(&keys, token, entry.encode(), redis_ttl(&entry, life.hard)).await {
+        let retention = match redis.fill(&keys, token, entry.encode(shape), redis_ttl(&entry, life.hard)).await {
             Ok(true) => Some(Retention { ttl: life.local, basis: Basis::Link }),
             Ok(false) => None,
             // An invalidation might not arrive: the value is good for 2 s from when it was read.

@@ -6,7 +6,7 @@ use examhall_core::CacheKey;
 
 use crate::{
     Cache, Cached, Fresh, ReadError, Source,
-    entry::Entry,
+    entry::{Decoded, Entry},
     flight::WaiterGuard,
     request::{Load, ReadRequest, to_load},
 };
@@ -88,7 +88,8 @@ impl Cache {
             return Cached::of(entry);
         }
         let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
-        Cached::of(Arc::new(Entry::decode::<K>(&bytes)?))
+        let Decoded::Entry(entry) = Entry::decode::<K>(&bytes) else { return None };
+        Cached::of(Arc::new(entry))
     }
 }
 

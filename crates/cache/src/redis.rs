@@ -142,6 +142,12 @@ impl Redis {
         Ok(Duration::from_millis(ttl.try_into().unwrap_or(0)))
     }
 
+    /// Returns the first bytes of a value; none if there is no value.
+    pub(crate) async fn beginning(&self, name: &str, bytes: usize) -> Result<Bytes, Error> {
+        let args = vec![name.into(), "0".into(), (bytes - 1).to_string().into()];
+        command(&self.commands, TIMEOUT, "GETRANGE", Route::Key(name), args).await
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         command(&self.commands, BULK_TIMEOUT, "PING", Route::Any, vec![]).await
     }
@@ -171,7 +177,8 @@ impl Redis {
         refresh: Refresh,
         timeout: Duration,
     ) -> Result<Value, Error> {
-        let args = vec![token.to_arg(), ms(LEASE), refresh.to_arg()];
+        let (longest_ttl, unreadable) = refresh.into_args();
+        let args = [token.to_arg(), ms(LEASE), longest_ttl].into_iter().chain(unreadable).collect();
         script::ACQUIRE.run(&self.commands, timeout, &keys.names, args).await
     }
 

@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use examhall_core::{CacheKey, Life};
 
-use crate::{Fresh, ReadError, entry::Entry};
+use crate::{
+    Fresh, ReadError,
+    entry::{Decoded, Entry},
+};
 
 /// A loader with its type erased.
 pub(crate) type Load = Pin<Box<dyn Future<Output = Result<Entry, ReadError>> + Send>>;
@@ -18,13 +21,14 @@ pub(crate) type Load = Pin<Box<dyn Future<Output = Result<Entry, ReadError>> + S
 pub(crate) struct ReadRequest {
     pub(crate) name: Arc<str>,
     pub(crate) life: Life,
-    pub(crate) decode: fn(&Bytes) -> Option<Entry>,
+    pub(crate) shape: u32,
+    pub(crate) decode: fn(&Bytes) -> Decoded,
     pub(crate) load: Load,
 }
 
 impl ReadRequest {
     pub(crate) fn of<K: CacheKey>(name: &str, load: Load) -> Self {
-        Self { name: name.into(), life: K::LIFE, decode: Entry::decode::<K>, load }
+        Self { name: name.into(), life: K::LIFE, shape: K::SHAPE, decode: Entry::decode::<K>, load }
     }
 
     /// Returns whether to refresh the entry early (XFetch): the slower its load and the nearer its end, the likelier

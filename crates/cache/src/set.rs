@@ -35,7 +35,7 @@ impl Cache {
         };
         let keys = self.0.redis_keys(&name);
         let Ok(Acquired::Lease(token)) = redis.acquire(&keys, Refresh::Always).await else { return Ok(false) };
-        let filled = redis.fill(&keys, token, entry.encode(), ttl).await;
+        let filled = redis.fill(&keys, token, entry.encode(K::SHAPE), ttl).await;
         self.0.drop_local(&name); // before the invalidation message arrives
         Ok(filled.unwrap_or(false))
     }

@@ -7,12 +7,13 @@ use examhall_core::CacheKey;
 use crate::{
     Cache, Fresh, ReadError,
     acquire::Refresh,
+    entry::{RELEASE_BYTES, is_outdated},
     request::{ReadRequest, to_load},
 };
 
 impl Cache {
     /// Makes sure that `key` can be served from Redis for at least `lasting`, for example for an exam that opens soon. If
-    /// its value ends earlier or is absent, runs `load`, which sets by [`Fresh::pin`] how long the value stays. Returns
+    /// its value ends earlier, is absent or of an older release, runs `load`, which sets by [`Fresh::pin`] how long the value stays. Returns
     /// whether this call has loaded.
     ///
     /// One of all processes loads. A repeated call costs next to nothing, and makes up for a load that failed, for a
@@ -25,10 +26,14 @@ impl Cache {
     {
         let (name, lasting) = (self.0.name(key), lasting + K::LIFE.stale_on_error);
         let Some(redis) = self.0.trusted_redis(&name) else { return false };
+        let mut refresh = Refresh::IfTtlAtMost(lasting);
         if redis.ttl(&name).await.is_ok_and(|ttl| ttl > lasting) {
-            return false;
+            match redis.beginning(&name, RELEASE_BYTES).await {
+                Ok(beginning) if is_outdated::<K>(&beginning) => refresh = Refresh::IfUnreadable(beginning),
+                _ => return false,
+            }
         }
         let load = to_load(async move { load().await.map_err(ReadError::loader) });
-        Arc::clone(&self.0).refresh(ReadRequest::of::<K>(&name, load), Refresh::IfTtlAtMost(lasting)).await
+        Arc::clone(&self.0).refresh(ReadRequest::of::<K>(&name, load), refresh).await
     }
 }

@@ -15,6 +15,11 @@ pub trait CacheKey: Clone + Send + Sync + 'static {
     /// How long a value may be served.
     const LIFE: Life;
 
+    /// Number of the JSON form of `Value` and `Head`. Increase it with every change of it after which a release cannot read
+    /// what the other one has stored: during a rolling deployment both run. An entry of a lower number is loaded again and
+    /// replaced; one of a higher number is left alone, and this process loads for itself.
+    const SHAPE: u32 = 1;
+
     /// Returns the key in Redis, without prefix. It begins with one of the key spaces of the cache.
     fn redis_key(&self) -> String;
 }

@@ -13,6 +13,7 @@
 //! shipped.
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
+mod cache_entry;
 mod cluster;
 mod database;
 mod net;
@@ -27,6 +28,7 @@ mod smtp;
 mod wait;
 mod world;
 
+pub use cache_entry::CacheEntry;
 pub use cluster::RedisCluster;
 pub use database::{Database, DatabaseKind};
 pub use net::free_port;

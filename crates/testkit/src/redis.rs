@@ -117,6 +117,13 @@ impl Redis {
         let args: Vec<Value> = words[1..].iter().map(|word| Value::from(*word)).collect();
         self.client.custom(command, args).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
+
+    /// Stores bytes under a key, without an end.
+    pub async fn set(&self, key: &str, bytes: Vec<u8>) {
+        let (command, bytes) = (CustomCommand::new("SET", None, false), Value::Bytes(bytes.into()));
+        let stored: Result<String, _> = self.client.custom(command, vec![key.into(), bytes]).await;
+        stored.unwrap_or_else(|error| panic!("SET {key}: {error}"));
+    }
 }
 
 impl Drop for Redis {

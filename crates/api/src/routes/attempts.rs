@@ -1,10 +1,9 @@
 //! `/attempts`: start, save, submit.
 
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, web};
-use examhall_cache::Cached;
 use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, Choice, ExamId, MAX_QUESTIONS, OrderedQuestion, Question,
-    QuestionSheetKey, Timestamp, Ungraded, Viewer, Visibility, shuffled,
+    Answer, AnswerValue, Attempt, AttemptId, Choice, ExamId, MAX_QUESTIONS, Question, StudentQuestion, Timestamp,
+    Ungraded, Viewer, Visibility, shuffled,
 };
 use examhall_store::{Error, SaveReceipt};
 use garde::Validate;
@@ -99,7 +98,7 @@ impl openapi::Answer for Started {
 }
 
 async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<ExamId>) -> Result<Started, Problem> {
-    let (sheet, _) = cached_sheet(&state, id).await?; // first: what is committed must be answered
+    let questions = sheet_questions(&state, id).await?; // first: what is committed must be answered
     let mut started = state.store.attempts.start(id, viewer.id, now()).await;
     if let Err(Error::AttemptOpen(open)) = started {
         let (open, _) = state.store.attempts.get(open).await?;
@@ -118,15 +117,23 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
     let (exam, mut attempt) = started?;
     if exam.shuffle {
         // Read again: until the attempt was there, questions could be changed.
-        let sheet = cached_sheet(&state, id).await.map_or(sheet, |(sheet, _)| sheet);
-        attempt.order = Some(order(attempt.id, &sheet)?);
+        let questions = sheet_questions(&state, id).await.unwrap_or(questions);
+        attempt.order = Some(shuffled(attempt.id, &questions));
     }
     Ok(Started(Created { location: format!("/api/v1/attempts/{}", attempt.id), body: attempt }))
 }
 
-fn order(attempt: AttemptId, sheet: &Cached<QuestionSheetKey>) -> Result<Vec<OrderedQuestion>, Problem> {
-    let sheet = sheet.value().map_err(|error| Problem::internal(&error))?;
-    Ok(shuffled(attempt, &sheet.questions))
+/// Returns the questions of an exam, from the database if another release has cached them in a form that this one cannot
+/// read.
+async fn sheet_questions(state: &web::Data<State>, id: ExamId) -> Result<Vec<StudentQuestion>, Problem> {
+    let (sheet, _) = cached_sheet(state, id).await?;
+    match sheet.value() {
+        Ok(sheet) => Ok(sheet.questions),
+        Err(error) => {
+            tracing::debug!(exam_id = %id, %error, "A cached question sheet is of another release");
+            Ok(state.store.exams.sheet(id).await?.1.questions)
+        }
+    }
 }
 
 async fn mine(
@@ -149,8 +156,7 @@ async fn read(
         return Err(another_students());
     }
     if exam.shuffle {
-        let (sheet, _) = cached_sheet(&state, attempt.exam_id).await?;
-        attempt.order = Some(order(attempt.id, &sheet)?);
+        attempt.order = Some(shuffled(attempt.id, &sheet_questions(&state, attempt.exam_id).await?));
     }
     Ok(web::Json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
 }

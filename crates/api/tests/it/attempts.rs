@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_testkit::{DatabaseKind, eventually};
+use examhall_testkit::{CacheEntry, DatabaseKind, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -211,6 +211,28 @@ async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
     let sheet =
         hall.api.expect(200, Method::GET, &format!("{}/questions", hall.exam), &hall.students[1], NOTHING).await;
     assert_eq!(sheet["questions"][0]["id"], hall.questions[0]["id"], "the sheet is one for all");
+    hall.api.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_starts_though_the_cached_sheet_is_unreadable() {
+    let hall = Hall::open(DatabaseKind::usual(), json!({"shuffle": true})).await;
+    let sheet = format!("{}/questions", hall.exam);
+    hall.api.expect(200, Method::GET, &sheet, &hall.students[0], NOTHING).await;
+    let (redis, key) = (&hall.api.world.redis, format!("exam:{}:questions", hall.exam.trim_start_matches("/exams/")));
+    let cached: Vec<u8> = redis.cmd(&format!("GET {key}")).await;
+    let renamed = CacheEntry::of(&cached).replace("\"questions\"", "\"questionz\"").bytes();
+    redis.set(&key, renamed).await; // by another release that has not changed the shape number
+    let is_served = async || {
+        let served = hall.api.expect(200, Method::GET, &sheet, &hall.students[0], NOTHING).await;
+        served.get("questionz").map(|_| ())
+    };
+    eventually("the other release's sheet to be served", TIMEOUT, is_served).await;
+    let (status, attempt) = hall.start(0).await;
+    assert_eq!((status, attempt["order"].as_array().map(Vec::len)), (201, Some(2)), "{attempt}");
+    let path = format!("/attempts/{}", attempt["id"].as_str().expect("an id"));
+    let again = hall.api.expect(200, Method::GET, &path, &hall.students[0], NOTHING).await;
+    assert_eq!(again["order"], attempt["order"]);
     hall.api.stop().await;
 }
 

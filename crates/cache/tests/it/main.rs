@@ -8,6 +8,7 @@ mod metrics_list;
 mod model;
 mod operations;
 mod race;
+mod releases;
 mod servers;
 mod starved;
 

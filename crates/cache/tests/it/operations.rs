@@ -176,17 +176,6 @@ async fn keys_carry_their_prefix() {
 }
 
 #[tokio::test]
-async fn unreadable_entry_counts_as_absent_and_is_kept() {
-    let redis = Redis::start().await;
-    let (cache, row) = (cache(&redis).await, Row::new());
-    redis.command::<String>(&["SET", &format!("exam:{}", KEY.0), "9 of the next release"]).await;
-    assert_eq!(read(&cache, &row).await, (0, Source::Bypass));
-    assert_eq!(redis.cmd::<String>(&format!("STRLEN exam:{}", KEY.0)).await, "21");
-    eventually("the memory to answer", TIMEOUT, async || (read(&cache, &row).await.1 == Source::Local).then_some(()))
-        .await;
-}
-
-#[tokio::test]
 async fn key_is_warmed_by_one_process_and_stays_pinned() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
