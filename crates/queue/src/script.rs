@@ -37,7 +37,7 @@ macro_rules! source {
 macro_rules! transition {
     ($name:ident = $($part:tt)+) => {
         script!(
-            $name = "head" "codes" "types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "flow_lib" "transitions" $($part)+
+            $name = "head" "codes" "types" "check_types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "flow_lib" "transitions" $($part)+
         );
     };
 }
@@ -54,6 +54,7 @@ transition!(CHANGE_PRIORITY = "change_priority");
 transition!(CLEAN = "clean");
 script!(COUNTS = "head" "delay_lib" "counts");
 script!(COUNTS_PER_PRIORITY = "head" "lib" "counts_per_priority");
+script!(DIAGNOSE = "head" "types" "diagnose");
 script!(EXTEND = "head" "extend");
 script!(EXTEND_LOCK = "head" "codes" "extend_lock");
 script!(FREE_DEDUPLICATION_ID = "head" "free_deduplication_id");
@@ -71,7 +72,7 @@ transition!(PAUSE = "pause");
 script!(
     with TIMEOUT_WITH_DATA,
     POLL = "head" "codes" "settings" "job_lib" "read_lib" "poll_head"
-        ["lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
+        ["types" "lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
         "poll_report" "poll_take"
 );
 script!(PROGRESS = "head" "codes" "settings" "lib" "progress");

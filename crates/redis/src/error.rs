@@ -3,7 +3,7 @@
 use fred::error::{Error as FredError, ErrorKind};
 
 /// First words of answers by which a server says that it cannot do it yet, or that another server can.
-const TRANSIENT: [&str; 6] = ["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "BUSY"];
+const TRANSIENT: [&str; 7] = ["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "BUSY", "NOREPLICAS"];
 
 /// Why Redis did not do what it was asked. A command without an answer may or may not have been run.
 #[derive(Clone, Debug, thiserror::Error)]

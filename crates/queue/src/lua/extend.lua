@@ -6,9 +6,9 @@ local lost = {}
 for at = 2, #ARGV, 2 do
   local id, token = ARGV[at], ARGV[at + 1]
   local key = P .. id .. ':lock'
-  if redis.call('GET', key) == token then
+  if redis.call('MGET', key)[1] == token then
     redis.call('PEXPIRE', key, ARGV[1])
-    redis.call('SREM', P .. 'stalled', id)
+    try('SREM', P .. 'stalled', id)
   else
     lost[#lost + 1] = id
   end

@@ -47,6 +47,19 @@ local function parent_of(id)
   return parent
 end
 
+-- Returns whether the keys of a parent, and of its queue, have their types: a child's end changes them one after the other.
+local function is_sound(parent)
+  local types = {[''] = 'hash', [':dependencies'] = 'set', [':processed'] = 'hash', [':failed'] = 'hash',
+    [':unsuccessful'] = 'zset'}
+  for suffix, expected in pairs(types) do
+    if not has_type(parent.key .. suffix, expected) then return false end
+  end
+  for _, name in ipairs({'waiting-children', 'prioritized', 'delayed', 'failed', 'wait', 'paused', 'meta'}) do
+    if not has_type(parent.prefix .. name, TYPES[name]) then return false end
+  end
+  return true
+end
+
 -- Makes a parent ready that waits for its children, or if it has a delay, delayed from `now` on. Without `now`, since a
 -- child was removed, the delay does not count, as in BullMQ. Returns whether it did.
 local function release(parent, now)

@@ -35,7 +35,7 @@ else
 end
 local jobs = {}
 for _, id in ipairs(ids) do
-  local hash = redis.call('HGETALL', P .. id)
+  local hash = redis.pcall('HGETALL', P .. id)
   if #hash > 0 then jobs[#jobs + 1] = {id, hash, due[id] or 0} end
 end
 return jobs

@@ -3,7 +3,7 @@
 -- Returns priority, timestamp, priority, timestamp, ...; priority 0 is none.
 local oldest = {}
 local function note(priority, id)
-  local timestamp = redis.call('HGET', P .. id, 'timestamp')
+  local timestamp = try('HGET', P .. id, 'timestamp')
   if timestamp then
     oldest[#oldest + 1] = priority
     oldest[#oldest + 1] = number(timestamp)

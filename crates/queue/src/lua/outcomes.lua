@@ -101,3 +101,12 @@ local outcomes = {
   end,
 }
 
+-- Does to a job what an outcome says. Returns nil if a key has another type: then the job is not changed, but for what an
+-- unforeseen error may leave.
+local function conclude(outcome, run, ...)
+  if run.parent and not is_sound(run.parent) then return end
+  local is_done, exists = pcall(outcomes[outcome], run, ...)
+  if is_done then return exists end
+  failure = P .. run.id .. ': ' .. (type(exists) == 'table' and exists.err or tostring(exists))
+end
+

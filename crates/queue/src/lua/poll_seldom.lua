@@ -12,11 +12,12 @@ end
 -- Does to a job what a report says. Returns nil if a key has another type.
 function seldom.conclude(outcome, id, made, deduplication_id, ...)
   if not try('HLEN', P .. id) then return false end
-  return outcomes[outcome]({id = id, made = made, deduplication_id = deduplication_id, parent = parent_of(id)}, ...)
+  return conclude(outcome, {id = id, made = made, deduplication_id = deduplication_id, parent = parent_of(id)}, ...)
 end
 
 -- Leaves a job with its worker, which reports it again later.
 function seldom.keep_active(id)
+  poll.limits = {} -- of a set that has another type
   for i = 1, poll.reports do
     local at = HEAD + (i - 1) * WIDTH
     if ARGV[at + 1] == id then

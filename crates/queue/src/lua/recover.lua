@@ -9,7 +9,7 @@ local suspects = redis.call('SMEMBERS', P .. 'stalled')
 redis.call('DEL', P .. 'stalled')
 local recovered = {}
 for _, id in ipairs(suspects) do
-  if redis.call('EXISTS', P .. id .. ':lock') == 0 and redis.call('LREM', P .. 'active', 1, id) > 0 then
+  if not redis.call('MGET', P .. id .. ':lock')[1] and redis.call('LREM', P .. 'active', 1, id) > 0 then
     if transitions.stall(id, number(ARGV[3])) then recovered[#recovered + 1] = id end
   end
 end

@@ -20,6 +20,7 @@ mod export;
 mod heartbeat;
 mod identity;
 mod in_flight;
+mod isolation;
 mod maintenance;
 mod manual;
 mod options;
@@ -27,6 +28,7 @@ mod outage;
 mod plan;
 mod poll;
 mod polling;
+mod refusals;
 mod report;
 #[cfg(test)]
 pub(crate) mod sequences;

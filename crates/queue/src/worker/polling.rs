@@ -13,9 +13,11 @@ use tracing::Instrument;
 
 use super::{
     Handler, Worker,
+    isolation::{GivenUp, next_batch},
     outage::Outage,
     plan::{Next, PollSize},
     poll::{Received, poll, reclaim},
+    refusals::{TWICE, may_be_of_one},
     report::{Report, ReportKind, Run, RunningJob},
 };
 use crate::{
@@ -50,6 +52,13 @@ pub(super) struct Polls {
     /// Set while the worker may have jobs that it does not know of.
     pub(super) doubt: Option<Doubt>,
     outage: Outage,
+    /// Number of refusals in a row.
+    pub(super) refusals: u32,
+    /// What the last one was.
+    pub(super) refusal: String,
+    pub(super) given_up: GivenUp,
+    /// Whether a key of the queue was found to have another type.
+    pub(super) is_blocked: bool,
 }
 
 /// The answer to a poll was lost.
@@ -77,6 +86,10 @@ impl Polls {
             next: Next::Now,
             doubt: None,
             outage: Outage::default(),
+            refusals: 0,
+            refusal: String::new(),
+            given_up: GivenUp::default(),
+            is_blocked: false,
         }
     }
 
@@ -92,16 +105,52 @@ impl Polls {
     /// Backs off after an error. A script may have run all the same: the worker may have its jobs, and its reports may
     /// have been received.
     fn fail(&mut self, error: &Error, hooks: &Hooks) {
-        if self.outage.fail() {
+        let is_first = self.outage.fail();
+        if !error.is_transient() {
+            self.refusals = self.refusals.saturating_add(1);
+            self.refusal = error.to_string();
+            if !may_be_of_one(error) {
+                self.log_refusal();
+            }
+        } else if is_first {
             tracing::warn!(%error, "Queue not reached");
         }
         hooks.call(&WorkerEvent::Error { error });
         self.doubt = Some(Doubt { until: Instant::now() + DOUBT, next_reclaim: Instant::now() });
-        self.next = Next::Retry { at: now_ms().saturating_add_unsigned(millis(self.outage.backoff(fastrand::f64()))) };
+        self.back_off();
+    }
+
+    fn back_off(&mut self) {
+        let pause = millis(self.outage.backoff(fastrand::f64()));
+        self.next = Next::Retry { at: now_ms().saturating_add_unsigned(pause) };
+    }
+
+    /// Backs off since a key of the queue has another type.
+    pub(super) fn blocked(&mut self, failure: String) {
+        self.outage.fail();
+        self.is_blocked = true;
+        self.note_failure(Some(failure));
+        self.back_off();
+    }
+
+    /// Logs once that Redis refuses all polls.
+    pub(super) fn log_refusal(&self) {
+        if self.refusals == TWICE {
+            tracing::error!(error = self.refusal, "Redis refuses the worker's polls");
+        }
+    }
+
+    /// Notes which key has another type, and logs each once.
+    fn note_failure(&mut self, failure: Option<String>) {
+        if failure.is_some() && failure != self.failure {
+            tracing::error!(failure, "A key of the queue has another type than BullMQ's: delete or rename it");
+        }
+        self.failure = failure;
     }
 
     /// Notes the end of an outage.
     fn succeed(&mut self) {
+        self.refusals = 0;
         if let Some(lasted) = self.outage.end() {
             tracing::info!(outage_ms = millis(lasted), "Queue reached again");
         }
@@ -115,24 +164,29 @@ where
 {
     /// Sends the polls that are due.
     pub(super) async fn send(&mut self) {
-        if self.polls.len() == 0
-            && !matches!(self.polls.next, Next::Retry { .. })
-            && let Err(error) = self.reclaim().await
-        {
-            return self.polls.fail(&error, &self.hooks);
+        if self.polls.len() == 0 && !matches!(self.polls.next, Next::Retry { .. }) {
+            let prepared = match self.isolate().await {
+                Ok(true) => self.reclaim().await.map(|()| true),
+                other => other,
+            };
+            match prepared {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.polls.fail(&error, &self.hooks),
+            }
         }
         while let Some(size) = self.state().next_poll() {
             self.poll(size);
         }
     }
 
-    fn poll(&mut self, PollSize { reports, wanted }: PollSize) {
+    fn poll(&mut self, size: PollSize) {
         let (client, identity, options) = (self.queue.client().clone(), self.identity.clone(), self.options.clone());
         if self.is_stopping {
             // Jobs that are given back go before their equals: the one taken first comes last.
             self.reports.sort_by_key(|report| std::cmp::Reverse(report.job.number));
         }
-        let reports: Vec<Report> = self.reports.drain(..reports).collect();
+        let (reports, wanted) = next_batch(&mut self.reports, size);
         self.polls.reserved += wanted;
         self.polls.sent += 1;
         let number = self.polls.sent;
@@ -156,7 +210,12 @@ where
                 self.polls.next = self.accept(received, &reports);
             }
             Err(error) => {
-                self.reports.extend(reports.into_iter().map(Report::repeated));
+                let (is_refusal, was_alone) = (may_be_of_one(&error), reports.len() == 1 && wanted == 0);
+                let again = |report: Report| {
+                    let report = report.repeated();
+                    if is_refusal { report.refused_once_more(was_alone) } else { report }
+                };
+                self.reports.extend(reports.into_iter().map(again));
                 self.polls.fail(&error, &self.hooks);
             }
         }
@@ -165,7 +224,10 @@ where
     fn accept(&mut self, received: Received, reports: &[Report]) -> Next {
         for (report, code) in reports.iter().zip(received.codes) {
             match code {
-                Code::BadKey => self.reports.push(report.clone()),
+                Code::BadKey => {
+                    self.polls.refusal = received.failure.clone().unwrap_or_default();
+                    self.reports.push(report.clone().refused_once_more(true));
+                }
                 Code::PendingChildren | Code::FailedChildren => {
                     let rules = self.options.rules();
                     self.reports.push(report.clone().refused(code, rules, now_ms(), fastrand::f64()));
@@ -181,11 +243,8 @@ where
             self.start(&job, received.sent);
         }
         self.in_flight.set_active(received.active);
-        let failure = std::mem::replace(&mut self.polls.failure, received.failure);
-        if let Some(now) = &self.polls.failure {
-            if failure.as_ref() != Some(now) {
-                tracing::error!(failure = now, "A key of the queue has another type than BullMQ's");
-            }
+        self.polls.note_failure(received.failure);
+        if self.polls.failure.is_some() {
             return Next::Retry { at: now_ms() + BACKOFF };
         }
         if !took_none {
@@ -210,7 +269,9 @@ where
         }
         loop {
             let (known, sent) = (self.in_flight.all(), Instant::now());
-            let known = known.iter().map(Claim::id).chain(self.reports.iter().map(|report| report.job.id.as_str()));
+            let reported = self.reports.iter().map(|report| report.job.id.as_str());
+            let given_up = self.polls.given_up.ids(self.options.lock);
+            let known = known.iter().map(Claim::id).chain(reported).chain(given_up);
             let (jobs, has_more) = reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await?;
             for job in &jobs {
                 tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");

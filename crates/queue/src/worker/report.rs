@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::refusals::Refusals;
 use crate::{
     AfterFailure, Backoffs, FailedRun, Failure, JobOptions, Outcome, Retention,
     clock::millis,
@@ -13,6 +14,10 @@ use crate::{
     options::{LONGEST, Limits},
 };
 
+/// Largest value that a job may return, in bytes of JSON.
+const LONGEST_VALUE: usize = 64 * 1024 * 1024;
+/// Longest reason and longest stack of a failure, in bytes; the rest is cut off.
+const LONGEST_TEXT: usize = 1024 * 1024;
 /// Number of traces to keep for a job whose options have none.
 const TRACES: usize = 10;
 
@@ -56,6 +61,7 @@ pub(super) struct Report {
     pub(super) kind: ReportKind,
     /// Whether it was sent before and the answer was lost.
     pub(super) is_repeated: bool,
+    pub(super) refusals: Refusals,
 }
 
 /// What happens to the job, with the arguments of `poll_head.lua` and `outcomes.lua`. Delays are in ms.
@@ -100,19 +106,23 @@ impl RunningJob {
     pub(super) fn conclude(self, run: Run, rules: Rules<'_>, now: i64, random: f64) -> Report {
         let kind = match run {
             Run::Poisoned(poison) => ReportKind::Poisoned { poison, keep: keep(self.options.remove_on_fail) },
-            Run::Ended(Outcome::Completed(value)) => {
-                ReportKind::Completed { value: value.to_string(), keep: keep(self.options.remove_on_complete) }
-            }
-            Run::Ended(Outcome::Failed(failure)) => match self.after_failure(&failure, rules, random) {
-                AfterFailure::RetryAfter(delay) => ReportKind::Retried {
-                    traces: self.traces(&failure),
-                    reason: failure.reason,
-                    delay: millis(delay.min(LONGEST)),
-                    lifo: self.options.lifo,
-                },
-                _ => self.failed(failure),
+            Run::Ended(Outcome::Completed(value)) => match value.to_string() {
+                value if value.len() > LONGEST_VALUE => self.failed(too_long(&value)),
+                value => ReportKind::Completed { value, keep: keep(self.options.remove_on_complete) },
             },
-            Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(failure),
+            Run::Ended(Outcome::Failed(failure)) => match self.after_failure(&failure, rules, random) {
+                AfterFailure::RetryAfter(delay) => {
+                    let failure = shortened(failure);
+                    ReportKind::Retried {
+                        traces: self.traces(&failure),
+                        reason: failure.reason,
+                        delay: millis(delay.min(LONGEST)),
+                        lifo: self.options.lifo,
+                    }
+                }
+                _ => self.failed(shortened(failure)),
+            },
+            Run::Ended(Outcome::Unrecoverable(failure)) => self.failed(shortened(failure)),
             Run::Ended(Outcome::Snoozed(span)) => {
                 let delay = millis(span.min(LONGEST));
                 ReportKind::Snoozed { delay, due: now.saturating_add_unsigned(delay) }
@@ -121,7 +131,27 @@ impl RunningJob {
             Run::Ended(Outcome::WaitingChildren) => ReportKind::WaitingChildren,
             Run::Ended(Outcome::Released) => ReportKind::Released,
         };
-        Report { job: self, kind, is_repeated: false }
+        self.reported(kind)
+    }
+
+    pub(super) fn reported(self, kind: ReportKind) -> Report {
+        Report { job: self, kind, is_repeated: false, refusals: Refusals::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn example(id: &str) -> Self {
+        Self {
+            number: 0,
+            id: id.into(),
+            name: "greet".into(),
+            token: "t:1".into(),
+            options: JobOptions::default(),
+            attempts_made: 0,
+            attempts_started: 1,
+            deduplication_id: String::new(),
+            stacktrace: Vec::new(),
+            is_child: false,
+        }
     }
 
     fn after_failure(&self, failure: &Failure, rules: Rules<'_>, random: f64) -> AfterFailure {
@@ -189,6 +219,23 @@ impl Report {
         Self { is_repeated: true, ..self }
     }
 
+    /// The report to send again after Redis refused it, with others or because of it.
+    pub(super) fn refused_once_more(self, was_alone: bool) -> Self {
+        Self { refusals: self.refusals.one_more(was_alone), ..self }
+    }
+
+    /// Returns about how many bytes it has.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.kind {
+            ReportKind::Completed { value, .. } => value.len(),
+            ReportKind::Failed { reason, traces, .. } | ReportKind::Retried { reason, traces, .. } => {
+                reason.len() + traces.len()
+            }
+            ReportKind::Poisoned { poison, .. } => poison.reason.len() + poison.data.len(),
+            _ => 0,
+        }
+    }
+
     /// The report after Redis refused this one: the job has children that have not ended, or that have failed it. What
     /// BullMQ's workers do: the run has failed.
     pub(super) fn refused(self, code: Code, rules: Rules<'_>, now: i64, random: f64) -> Self {
@@ -239,6 +286,21 @@ impl Report {
         let made = self.job.attempt().to_string();
         [id.clone(), token.clone(), outcome.to_owned(), made, deduplication_id.clone(), a, b, c]
     }
+}
+
+/// Cuts long texts off.
+fn shortened(mut failure: Failure) -> Failure {
+    for text in [Some(&mut failure.reason), failure.name.as_mut(), failure.stack.as_mut()].into_iter().flatten() {
+        if text.len() > LONGEST_TEXT {
+            let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            text.truncate(end);
+        }
+    }
+    failure
+}
+
+fn too_long(value: &str) -> Failure {
+    Failure::new(format!("the job's value has {} bytes, and {LONGEST_VALUE} are stored at most", value.len()))
 }
 
 fn keep(retention: Option<Retention>) -> Retention {

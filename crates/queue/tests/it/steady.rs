@@ -1,50 +1,17 @@
 //! What a worker writes to its log, and what it remembers, through outages.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use examhall_queue::{Connection, Job, NewJob, Outcome, Queue, Worker};
 use examhall_testkit::{Proxy, eventually};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tracing::subscriber::DefaultGuard;
 
-use crate::{Bench, TIMEOUT, done, gated, job, named, quick};
-
-/// The log of this thread, and with it of a test's runtime.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn count(&self, text: &str) -> usize {
-        self.text().matches(text).count()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
-    }
-}
+use crate::{
+    Bench, TIMEOUT, done, gated, job,
+    log::{Log, calls},
+    named, quick,
+};
 
 const BEGINS: [&str; 3] = ["Queue not reached", "Locks could not be renewed", "Heartbeats could not be sent or read"];
 const ENDS: [&str; 3] = ["Queue reached again", "Locks are renewed again", "Heartbeats are sent and read again"];
@@ -107,13 +74,6 @@ async fn reclaimed_job_knows_how_often_it_was_started() {
     bench.in_state("completed", 1).await;
     assert_eq!(bench.field("a", "returnvalue").await.as_deref(), Some("1"));
     assert_eq!(bench.field("a", "ats").await.as_deref(), Some("1"));
-}
-
-/// Returns how often a command was called.
-async fn calls(bench: &Bench, command: &str) -> u64 {
-    let stats = bench.redis.cmd::<String>("INFO commandstats").await;
-    let counted = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-    counted.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
 }
 
 #[tokio::test]

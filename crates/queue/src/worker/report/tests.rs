@@ -10,16 +10,12 @@ fn job(attempts: u32, attempts_made: u32) -> RunningJob {
     let retry = RetryPolicy { attempts, backoff: Backoff::exponential(Duration::from_secs(2)) };
     let options = JobOptions { retry, remove_on_fail: Some(Retention::Newest(5)), ..JobOptions::default() };
     RunningJob {
-        number: 0,
-        id: "7".into(),
-        name: "greet".into(),
-        token: "t:1".into(),
         options,
         attempts_made,
         attempts_started: attempts_made + 1,
         deduplication_id: "d".into(),
         stacktrace: vec!["Error: before".into()],
-        is_child: false,
+        ..RunningJob::example("7")
     }
 }
 
@@ -35,6 +31,20 @@ fn failure_is_retried_after_its_backoff() {
     let report = job(3, 1).conclude(failed("boom"), RULES, 0, 0.0);
     assert_eq!(report.runs_again_after(), Some(4000));
     assert_eq!(report.to_args(), ["7", "t:1", "retried", "2", "d", "boom", TRACES, "4000"]);
+}
+
+#[test]
+fn values_and_texts_are_limited() {
+    let value = Outcome::Completed("x".repeat(LONGEST_VALUE).into());
+    let report = job(3, 0).conclude(Run::Ended(value), RULES, 0, 0.0);
+    let expected = "the job's value has 67108866 bytes, and 67108864 are stored at most";
+    assert!(
+        matches!(&report.kind, ReportKind::Failed { reason, .. } if reason == expected),
+        "no retry makes it shorter"
+    );
+    let long = "\u{fc}".repeat(LONGEST_TEXT / 2 + 9);
+    let report = job(3, 1).conclude(failed(&format!("x{long}")), RULES, 0, 0.0);
+    assert!(matches!(&report.kind, ReportKind::Retried { reason, .. } if reason.len() == LONGEST_TEXT - 1));
 }
 
 #[test]
