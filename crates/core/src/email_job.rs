@@ -1,16 +1,28 @@
 //! Payload of an e-mail job, as stored in Redis.
 
+mod attachment;
+mod calendar;
+mod content;
+mod headers;
+mod list_headers;
+mod node_mail;
+mod recipients;
 mod rules;
+mod scalars;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
-pub use self::rules::BadMail;
+use self::node_mail::NodeMail;
+pub use self::{attachment::Attachment, headers::MailHeaders, recipients::Recipients, rules::BadMail};
 use crate::Timestamp;
 
-/// One mail to send. In JSON it is what the Node system's nodemailer takes, so a worker of either kind can send it;
+/// One mail to send. In JSON it is the data that Node programs give to nodemailer, so a worker of either kind can send it;
 /// `{to, subject, html}` is enough.
+///
+/// It is written in one form, and read in every form that nodemailer takes: `null` for what is absent, lists of addresses
+/// with commas, `{name, address}`, Buffers, numbers. A field of nodemailer that the mailer cannot obey is an error.
 ///
 /// ```
 /// use examhall_core::{EmailJob, MailClass};
@@ -20,7 +32,7 @@ use crate::Timestamp;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "NodeMail")]
 pub struct EmailJob {
     /// Who gets it; shown in the mail.
     pub to: Recipients,
@@ -29,34 +41,43 @@ pub struct EmailJob {
     /// HTML body.
     pub html: String,
     /// Plain body, for readers that show no HTML.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Author, as `Name <local@domain>` or `local@domain`; `MAIL_FROM` where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    /// Author; `MAIL_FROM` where absent.
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    pub from: Recipients,
+    /// Who sent it for the author (RFC 5322, section 3.6.2).
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    pub sender: Recipients,
     /// Where answers go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
+    pub reply_to: Recipients,
     /// Who gets a copy; shown in the mail.
-    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
     pub cc: Recipients,
     /// Who gets a copy without being shown.
-    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    #[serde(skip_serializing_if = "Recipients::is_empty")]
     pub bcc: Recipients,
-    /// Further header fields, name to value.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    /// Further header fields.
+    #[serde(skip_serializing_if = "MailHeaders::is_empty")]
+    pub headers: MailHeaders,
     /// Files that go with it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// `Message-ID` (RFC 5322, section 3.6.4) with its angle brackets; made from the job's id where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The same text in other media types, such as an invitation to a meeting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Attachment>,
+    /// `Message-ID` (RFC 5322, section 3.6.4); made from the job's id where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
+    /// `Date`; the time of the first attempt where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
     /// From then on it is not sent any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// What kind of mail it is.
-    #[serde(default, skip_serializing_if = "MailClass::is_other")]
+    #[serde(skip_serializing_if = "MailClass::is_other")]
     pub class: MailClass,
 }
 
@@ -82,7 +103,7 @@ impl EmailJob {
     /// Recipients that one job may have in `to`, `cc` and `bcc` together.
     pub const MAX_RECIPIENTS: usize = 50;
 
-    /// Checks that the mail has recipients, and not too many.
+    /// Checks that the mail has recipients, and not too many. An entry may be a list with commas, which counts as one here.
     ///
     /// # Errors
     /// Where `to` is empty, or `to`, `cc` and `bcc` together name more than [`MAX_RECIPIENTS`](Self::MAX_RECIPIENTS).
@@ -121,7 +142,7 @@ pub enum BadRecipients {
 }
 
 /// What kind of mail it is: metrics and the policy for doubtful deliveries go by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MailClass {
     /// Proves that an address belongs to the account.
@@ -132,7 +153,6 @@ pub enum MailClass {
     Result,
     /// Everything else, and every class that this version does not know.
     #[default]
-    #[serde(other)]
     Other,
 }
 
@@ -157,93 +177,6 @@ impl MailClass {
     fn is_other(&self) -> bool {
         *self == Self::Other
     }
-}
-
-/// One address or several, each as `local@domain` or `Name <local@domain>`. In JSON: a string, or a list of strings.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Recipients(pub Vec<String>);
-
-impl Recipients {
-    /// Returns whether there is no recipient.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<&str> for Recipients {
-    fn from(one: &str) -> Self {
-        Self(vec![one.to_owned()])
-    }
-}
-
-/// Shows how many: addresses do not belong in logs.
-impl fmt::Debug for Recipients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recipients({})", self.0.len())
-    }
-}
-
-impl Serialize for Recipients {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.as_slice() {
-            [one] => serializer.serialize_str(one),
-            several => several.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Recipients {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecipientsVisitor)
-    }
-}
-
-struct RecipientsVisitor;
-
-impl<'de> de::Visitor<'de> for RecipientsVisitor {
-    type Value = Recipients;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address or a list of addresses")
-    }
-
-    fn visit_str<E: de::Error>(self, one: &str) -> Result<Recipients, E> {
-        Ok(one.into())
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Recipients, A::Error> {
-        Vec::deserialize(de::value::SeqAccessDeserializer::new(list)).map(Recipients)
-    }
-}
-
-/// A file that goes with a mail, in nodemailer's form.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attachment {
-    /// Name that the reader sees.
-    pub filename: String,
-    /// The file itself, in the encoding named below.
-    pub content: String,
-    /// Always `base64`.
-    pub encoding: AttachmentEncoding,
-    /// Media type; `application/octet-stream` where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-}
-
-/// Shows the size and not the file.
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Attachment({} bytes of base64)", self.content.len())
-    }
-}
-
-/// How an attachment's content is written: RFC 4648, section 4, and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttachmentEncoding {
-    /// Base64 with padding.
-    Base64,
 }
 
 #[cfg(test)]

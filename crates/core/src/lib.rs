@@ -28,7 +28,7 @@ mod timestamp;
 
 pub use cache_key::{CacheKey, Life};
 pub use email_address::{AccountName, BadEmailAddress, EmailAddress};
-pub use email_job::{Attachment, AttachmentEncoding, BadMail, BadRecipients, EmailJob, MailClass, Recipients};
+pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, MailHeaders, Recipients};
 #[cfg(feature = "exam")]
 pub use exams::*;
 pub use priority::{BadPriority, Priority};

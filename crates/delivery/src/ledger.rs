@@ -62,10 +62,13 @@ pub struct LedgerEntry {
     pub message_id: String,
     /// Time of writing, in ms since 1970.
     pub at: i64,
-    /// Time at which the job was added, in ms since 1970, if its id is a number: BullMQ counts ids from 1 again after a
-    /// queue was obliterated, and an entry of the earlier job says nothing of the later one.
+    /// Time at which the job was added, in ms since 1970, unless its id names only one effect: BullMQ lets an id be used
+    /// again once its job was removed, and an entry of the earlier job says nothing of the later one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_timestamp: Option<i64>,
+    /// Time that the effect bears, in ms since 1970: a mail's `Date`. Further attempts keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<i64>,
     /// Whether it may have happened in an earlier run, whatever became of this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_doubt: bool,

@@ -15,7 +15,6 @@ use examhall_boot::{
 use examhall_core::EmailJob;
 use examhall_delivery::Ledger;
 use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
-use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +24,7 @@ use crate::{
     gauges::Gauges,
     handler::SendMail,
     ledger_writer::LedgerWriter,
-    message::Author,
+    message::{Author, mailbox},
     payload::Payload,
     smtp::{CircuitState, ProviderOptions, Timeouts, Transport},
     suppressions::Suppressions,
@@ -212,7 +211,8 @@ async fn report_stopping(liveness: Liveness, stop: CancellationToken) {
 }
 
 fn author(settings: &MailerSettings) -> anyhow::Result<Author> {
-    let from: Mailbox = settings.mail_from.parse().context("MAIL_FROM must be like Examhall <no-reply@example.com>")?;
+    let from =
+        mailbox("MAIL_FROM", &settings.mail_from).context("MAIL_FROM must be like Examhall <no-reply@example.com>")?;
     let signer = |dkim: &DkimSettings| {
         let domain = dkim.domain.clone().unwrap_or_else(|| from.email.domain().to_owned());
         Signer::new(dkim.key.expose_secret(), domain, dkim.selector.clone()).context("DKIM_KEY").map(Arc::new)

@@ -47,6 +47,7 @@ impl<'a> Attempt<'a> {
             message_id: self.mail.message_id.clone(),
             at: now(),
             job_timestamp: self.mail.job_timestamp,
+            date: Some(self.mail.date),
             in_doubt: self.in_doubt,
             deferrals: self.deferrals,
             stalls: 0,
@@ -94,7 +95,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Returns whether an entry is of this very job: numeric ids start again after the queue was obliterated.
+/// Returns whether an entry is of this very job: an id may be used again once its job was removed.
 pub(crate) fn is_of(job: &Job<Payload>, entry: &LedgerEntry) -> bool {
     entry.job_timestamp.is_none_or(|then| then == job.timestamp)
 }

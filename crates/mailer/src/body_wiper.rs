@@ -174,7 +174,7 @@ fn until_expired(mail: &EmailJob) -> Duration {
 }
 
 fn has_body(mail: &EmailJob) -> bool {
-    !mail.html.is_empty() || mail.text.is_some() || !mail.attachments.is_empty()
+    !mail.html.is_empty() || mail.text.is_some() || !mail.attachments.is_empty() || !mail.alternatives.is_empty()
 }
 
 fn without_body(mail: &EmailJob) -> EmailJob {
@@ -182,11 +182,13 @@ fn without_body(mail: &EmailJob) -> EmailJob {
         to: mail.to.clone(),
         subject: mail.subject.clone(),
         from: mail.from.clone(),
+        sender: mail.sender.clone(),
         reply_to: mail.reply_to.clone(),
         cc: mail.cc.clone(),
         bcc: mail.bcc.clone(),
         headers: mail.headers.clone(),
         message_id: mail.message_id.clone(),
+        date: mail.date,
         expires_at: mail.expires_at,
         class: mail.class,
         ..EmailJob::default()

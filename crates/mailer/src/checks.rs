@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use crate::{
     app::Mailer,
     clock::now,
-    message::prepare,
+    message::{Addresses, Identity, prepare},
     smtp::{DeliveryError, Phase, Provider},
 };
 
@@ -92,7 +92,8 @@ impl Mailer {
     pub async fn send_directly(&self, job: &EmailJob) -> anyhow::Result<TestDelivery> {
         let millis = now();
         let id = format!("test-{millis}");
-        let mail = prepare(job, &id, millis, &self.handler.author)?;
+        let (identity, author) = (Identity { id: &id, timestamp: millis }, &self.handler.author);
+        let mail = prepare(job, &identity, &Addresses::of(job, &author.from)?, millis, author)?;
         let refused = |error: DeliveryError| anyhow!("not accepted: {}", error.reason);
         let pending = self.handler.transport.begin(&mail, async || {}).await.map_err(refused)?;
         let delivered = pending.finish(&id, &mail).await.map_err(refused)?;

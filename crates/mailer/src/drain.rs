@@ -216,7 +216,7 @@ impl Handler<Payload> for LimitedHandler {
                 Err(_) => return Outcome::Released,
             }
         }
-        let outcome = self.handler.run(job).await;
+        let outcome = Box::pin(self.handler.run(job)).await;
         self.progress.0.fetch_add(1, Ordering::Relaxed);
         outcome
     }

@@ -2,7 +2,7 @@
 
 pub use crate::smtp::fuzzing::smtp_reply;
 use crate::{
-    message::{self, Author},
+    message::{self, Addresses, Author, Identity},
     payload::Payload,
 };
 
@@ -15,7 +15,9 @@ pub fn email_job(data: &[u8]) {
     let json = serde_json::to_string(&job).expect("what was read can be written");
     assert_eq!(serde_json::from_str::<Payload>(&json).expect("what was written can be read").0, job);
     let author = Author { from: "Examhall <no-reply@example.com>".parse().expect("a mailbox"), dkim: None };
-    let Ok(prepared) = message::prepare(&job, "m-018f4e3a-0000-7000-8000-000000000001", 0, &author) else { return };
+    let identity = Identity { id: "m-018f4e3a-0000-7000-8000-000000000001", timestamp: 0 };
+    let Ok(addresses) = Addresses::of(&job, &author.from) else { return };
+    let Ok(prepared) = message::prepare(&job, &identity, &addresses, 0, &author) else { return };
     let text = std::str::from_utf8(&prepared.bytes).expect("UTF-8");
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
     assert!(head.split("\r\n").all(|line| line.len() <= 998), "a header line is too long");

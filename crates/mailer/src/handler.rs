@@ -31,11 +31,14 @@ use crate::{
     expiry::{has_expired, last_moment},
     gauges::BusySlot,
     ledger_writer::LedgerWriter,
-    message::{Author, PreparedMail, prepare},
+    message::{Addresses, Author, Identity, InvalidMail, PreparedMail, prepare},
     payload::Payload,
     smtp::{Delivered, Transport},
     suppressions::{Suppressed, Suppressions},
 };
+
+/// Size of a mail, in bytes, from which it is composed in another thread: about a millisecond of work.
+const LARGE: usize = 128 * 1024;
 
 /// Sends mails.
 #[derive(Clone)]
@@ -113,12 +116,15 @@ impl SendMail {
         if has_expired(job) {
             return Err(AttemptOutcome::Expired);
         }
-        let mut mail = prepare(data, &job.id, job.timestamp, &self.author)
-            .map_err(|error| AttemptOutcome::Failed(error.to_string()))?;
+        let invalid = |error: InvalidMail| AttemptOutcome::Failed(error.to_string());
+        let addresses = Addresses::of(data, &self.author.from).map_err(invalid)?;
+        let recipients = addresses.recipients();
         // Both before a connection is opened, and in one round trip.
-        let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&mail.to));
+        let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients));
         let known = known.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
         let suppressed = suppressed.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
+        let sent_at = known.entry().filter(|entry| is_of(job, entry)).and_then(|entry| entry.date).unwrap_or_else(now);
+        let mut mail = composed(job, addresses, sent_at, &self.author).await.map_err(invalid)?;
         let recipients_left = exclude_suppressed(&mut mail, suppressed);
         let attempt = Attempt::new(job, &mail, &self.ledger, known);
         self.check_ledger(&attempt).await?;
@@ -212,6 +218,30 @@ impl SendMail {
         self.suppressions.record(&job.id, &delivered.rejected).await;
         result
     }
+}
+
+/// Composes the mail; a large one in another thread, so that it does not delay the other mails and the heartbeat.
+async fn composed(
+    job: &Job<Payload>,
+    addresses: Addresses,
+    sent_at: i64,
+    author: &Author,
+) -> Result<PreparedMail, InvalidMail> {
+    let (Payload(data), timestamp) = (&job.data, job.timestamp);
+    if size(data) < LARGE {
+        return prepare(data, &Identity { id: &job.id, timestamp }, &addresses, sent_at, author);
+    }
+    let (data, id, author) = (data.clone(), job.id.clone(), author.clone());
+    let composing = tokio::task::spawn_blocking(move || {
+        prepare(&data, &Identity { id: &id, timestamp }, &addresses, sent_at, &author)
+    });
+    composing.await.unwrap_or_else(|error| Err(InvalidMail::new("mail", format!("it could not be composed: {error}"))))
+}
+
+/// Size of a mail's content in bytes.
+fn size(job: &EmailJob) -> usize {
+    let files = job.attachments.iter().chain(&job.alternatives).map(|file| file.content.len());
+    job.html.len() + job.text.as_ref().map_or(0, String::len) + files.sum::<usize>()
 }
 
 /// Sets the attributes of the semantic conventions for messaging. A server's text may contain an address, so it is left out.

@@ -25,11 +25,14 @@ mod tests {
     #[test]
     fn error_names_the_field() {
         let error = |data: &str| serde_json::from_str::<Payload>(data).expect_err("must be refused").to_string();
-        assert!(error(r#"{"subject":"s","html":"h"}"#).starts_with("missing field `to`"));
-        let wrong = error(r#"{"to":"a@b.example","subject":7,"html":"h"}"#);
+        let wrong = error(r#"{"to":"a@b.example","subject":{},"html":"h"}"#);
         assert!(wrong.starts_with("subject: invalid type"), "{wrong}");
         let deep = error(r#"{"to":["a@b.example",7],"subject":"s","html":"h"}"#);
-        assert!(deep.starts_with("to"), "{deep}");
+        assert!(deep.starts_with("to[1]: invalid type"), "{deep}");
+        assert_eq!(
+            error(r#"{"to":"a@b.example","attachments":[{"path":"/x"}]}"#).split(':').next(),
+            Some("attachments[0].path")
+        );
         assert!(error("[").contains("EOF"));
         assert!(serde_json::from_str::<Payload>(r#"{"to":"a@b.example","subject":"s","html":"h"}"#).is_ok());
     }

@@ -39,6 +39,45 @@ pub(super) fn subject(text: &str) -> Result<HeaderValue, InvalidMail> {
     Ok(HeaderValue::new(name, if is_encoded { encoded(text) } else { text.to_owned() }))
 }
 
+/// Returns a custom header. Headers that the mailer sets itself are refused.
+pub(super) fn custom_header(field: &'static str, name: &str, value: &str) -> Result<HeaderValue, InvalidMail> {
+    const OURS: &[&str] = &[
+        "from",
+        "sender",
+        "to",
+        "cc",
+        "bcc",
+        "subject",
+        "date",
+        "message-id",
+        "reply-to",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "return-path",
+        "dkim-signature",
+    ];
+    let name = name.trim_matches([' ', '\t']);
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(InvalidMail::new(field, format!("{name:?} cannot be set here")));
+    }
+    // RFC 5322, section 3.6.8; lettre takes control characters.
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    let name = is_name
+        .then(|| HeaderName::new_from_ascii(name.to_owned()).ok())
+        .flatten()
+        .ok_or_else(|| InvalidMail::new(field, format!("{name:?} is not a header name")))?;
+    let value = one_line(field, value)?.trim();
+    Ok(HeaderValue::new(name, if value.is_ascii() { value.to_owned() } else { encoded(value) }))
+}
+
+/// Returns whether a text is a message id (RFC 5322, section 3.6.4), with or without angle brackets.
+pub(super) fn is_message_id(text: &str) -> bool {
+    let id = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b',' | b';');
+    (1..=LONGEST_WORD).contains(&id.len()) && id.bytes().all(is_allowed)
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ')
 }

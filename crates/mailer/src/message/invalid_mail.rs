@@ -1,7 +1,7 @@
 //! Error of a job that is not a mail.
 
 /// Why no mail can be composed from a job, at any provider. Its text names the field.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub(crate) struct InvalidMail {
     field: &'static str,
@@ -9,7 +9,7 @@ pub(crate) struct InvalidMail {
 }
 
 impl InvalidMail {
-    pub(super) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
 }

@@ -1,25 +1,79 @@
 //! Mailboxes: addresses of jobs, with or without a display name.
 
-use examhall_core::{EmailAddress, Recipients};
+use std::collections::HashSet;
+
+use examhall_core::{EmailAddress, EmailJob, Recipients, is_header_text};
 use lettre::{
     Address,
     message::{
-        Mailbox,
+        Mailbox, Mailboxes,
         header::{HeaderName, HeaderValue, Headers, To},
     },
 };
 
-use super::{header_text::one_line, invalid_mail::InvalidMail};
+use super::{address_list, header_text::one_line, invalid_mail::InvalidMail};
 
-pub(super) fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, InvalidMail> {
-    recipients.0.iter().map(|one| mailbox(field, one)).collect()
+/// The address fields of a mail.
+#[derive(Clone)]
+pub(crate) struct Addresses {
+    /// The authors, at least one; the first is the sender of the envelope.
+    pub(super) from: Vec<Mailbox>,
+    pub(super) sender: Option<Mailbox>,
+    pub(super) reply_to: Vec<Mailbox>,
+    pub(super) to: Vec<Mailbox>,
+    pub(super) cc: Vec<Mailbox>,
+    bcc: Vec<Mailbox>,
+}
+
+impl Addresses {
+    /// Parses the address fields of a job, whose author is `from` unless it names one.
+    pub(crate) fn of(job: &EmailJob, from: &Mailbox) -> Result<Self, InvalidMail> {
+        let mut authors = mailboxes("from", &job.from)?;
+        if authors.is_empty() {
+            authors.push(from.clone());
+        }
+        let addresses = Self {
+            from: authors,
+            sender: mailboxes("sender", &job.sender)?.into_iter().next(),
+            reply_to: mailboxes("replyTo", &job.reply_to)?,
+            to: mailboxes("to", &job.to)?,
+            cc: mailboxes("cc", &job.cc)?,
+            bcc: mailboxes("bcc", &job.bcc)?,
+        };
+        let count = addresses.to.len() + addresses.cc.len() + addresses.bcc.len();
+        match count {
+            0 => Err(InvalidMail::new("to", "`to` names nobody")),
+            1..=EmailJob::MAX_RECIPIENTS => Ok(addresses),
+            _ => Err(InvalidMail::new(
+                "to",
+                format!(
+                    "{count} recipients over `to`, `cc` and `bcc`; at most {} are allowed",
+                    EmailJob::MAX_RECIPIENTS
+                ),
+            )),
+        }
+    }
+
+    /// The addresses that get the mail, each once however often and in whatever case the fields name it.
+    pub(crate) fn recipients(&self) -> Vec<Address> {
+        let mut known = HashSet::new();
+        let all = [&self.to, &self.cc, &self.bcc].into_iter().flatten().map(|mailbox| &mailbox.email);
+        all.filter(|address| known.insert(EmailAddress::from_stored(address.to_string()).canonical()))
+            .cloned()
+            .collect()
+    }
+}
+
+fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, InvalidMail> {
+    let lists = recipients.0.iter().map(|one| mailbox_list(field, one)).collect::<Result<Vec<_>, _>>()?;
+    Ok(lists.concat())
 }
 
 /// Returns an address header with one mailbox per line, since fifty may exceed the longest line.
-pub(super) fn address_list(name: &'static str, mailboxes: &[Mailbox]) -> HeaderValue {
+pub(super) fn address_header(name: &'static str, mailboxes: &[Mailbox]) -> HeaderValue {
     let encoded = |mailbox: &Mailbox| {
         let mut headers = Headers::new();
-        headers.set(To::from(lettre::message::Mailboxes::from(mailbox.clone())));
+        headers.set(To::from(Mailboxes::from(mailbox.clone())));
         headers.to_string().trim_start_matches("To: ").trim_end().to_owned()
     };
     let encoded: Vec<_> = mailboxes.iter().map(encoded).collect();
@@ -27,32 +81,47 @@ pub(super) fn address_list(name: &'static str, mailboxes: &[Mailbox]) -> HeaderV
     HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), shown, encoded.join(",\r\n "))
 }
 
-/// Parses every address that the API accepts, in the same form, and what else lettre accepts.
-pub(super) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, InvalidMail> {
-    let text = one_line(field, text)?;
-    if let Ok(address) = EmailAddress::parse(text) {
-        return Ok(Mailbox::new(None, to_lettre(&address)));
+/// Parses a setting or field that names one mailbox.
+///
+/// # Errors
+/// Returns an error that names the field.
+pub(crate) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, InvalidMail> {
+    match <[Mailbox; 1]>::try_from(mailbox_list(field, text)?) {
+        Ok([mailbox]) => Ok(mailbox),
+        Err(_) => Err(InvalidMail::new(field, "not a mailbox: it must name exactly one")),
     }
-    if let Some(mailbox) = named(text) {
-        return Ok(mailbox);
-    }
-    let wrong = |error: &dyn std::fmt::Display| InvalidMail::new(field, format!("not a mailbox: {error}"));
-    let mut mailbox: Mailbox = text.parse().map_err(|error| wrong(&error))?;
-    let domain = mailbox.email.domain();
-    if !domain.is_ascii() {
-        // In ASCII (RFC 5891), so that every server can take it.
-        let ascii = url::Host::parse(domain).map_err(|error| wrong(&error))?;
-        mailbox.email = Address::new(mailbox.email.user(), ascii.to_string()).map_err(|error| wrong(&error))?;
-    }
-    Ok(mailbox)
 }
 
-/// Parses `Name <local@domain>`.
-fn named(text: &str) -> Option<Mailbox> {
-    let (name, address) = text.trim_end().strip_suffix('>')?.rsplit_once('<')?;
-    let address = EmailAddress::parse(address).ok()?;
-    let mailbox: Mailbox = format!("{name}<name@only.example>").parse().ok()?;
-    Some(Mailbox::new(mailbox.name, to_lettre(&address)))
+fn mailbox_list(field: &'static str, text: &str) -> Result<Vec<Mailbox>, InvalidMail> {
+    if !is_header_text(text) {
+        return Err(InvalidMail::new(field, "contains a line break or control character"));
+    }
+    if let Ok(address) = EmailAddress::parse(text) {
+        return Ok(vec![Mailbox::new(None, to_lettre(&address))]);
+    }
+    let entries = address_list::parse(text).map_err(|problem| InvalidMail::new(field, problem))?;
+    let mailbox = |entry: address_list::Entry| {
+        if let Some(name) = &entry.name {
+            one_line(field, name)?;
+        }
+        Ok(Mailbox::new(entry.name, address(field, &entry.address)?))
+    };
+    entries.into_iter().map(mailbox).collect()
+}
+
+/// Parses every address that the API accepts, in the same form, and what else lettre accepts.
+fn address(field: &'static str, text: &str) -> Result<Address, InvalidMail> {
+    if let Ok(address) = EmailAddress::parse(text) {
+        return Ok(to_lettre(&address));
+    }
+    let wrong = |error: &dyn std::fmt::Display| InvalidMail::new(field, format!("not a mailbox: {error}"));
+    let address: Address = text.parse().map_err(|error| wrong(&error))?;
+    if address.domain().is_ascii() {
+        return Ok(address);
+    }
+    // In ASCII (RFC 5891), so that every server can take it.
+    let ascii = url::Host::parse(address.domain()).map_err(|error| wrong(&error))?;
+    Address::new(address.user(), ascii.to_string()).map_err(|error| wrong(&error))
 }
 
 /// Skips lettre's validation, which refuses characters of Hindi, Thai and other scripts.

@@ -8,7 +8,10 @@ use super::*;
 
 fn composed(job: &EmailJob) -> PreparedMail {
     let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
-    prepare(job, "m-7", 1_795_424_400_000, &Author { from, dkim: None }).expect("a queued mail can be sent")
+    let author = Author { from, dkim: None };
+    let identity = Identity { id: "m-018f4e3a-0000-7000-8000-000000000001", timestamp: 1_795_424_400_000 };
+    let addresses = Addresses::of(job, &author.from).expect("addresses");
+    prepare(job, &identity, &addresses, 1_795_424_400_000, &author).expect("a queued mail can be sent")
 }
 
 /// Checks a message against RFC 5322 and RFC 5321, and that a reader sees the queued content.
