@@ -113,7 +113,7 @@ impl<K: CacheKey> Cached<K> {
 impl Entry {
     pub(crate) fn of_fresh<K: CacheKey>(fresh: Fresh<K>, took: Duration) -> Result<Self, JsonError> {
         let (head_json, body) = (serde_json::to_vec(&fresh.head)?, serde_json::to_vec(&fresh.value)?);
-        let gzip = shorter(gzip(&body), &body);
+        let gzip = compressed(&body);
         Ok(Self {
             version: fresh.version,
             took,
@@ -189,7 +189,8 @@ impl Entry {
         let mut part = || {
             let from = at;
             at = from.checked_add(usize::try_from(number()?).ok()?).filter(|end| *end <= bytes.len())?;
-            Some(bytes.slice(from..at))
+            // Copied: a slice would keep the client's whole read buffer, with what else was received in it.
+            Some(Bytes::copy_from_slice(&bytes[from..at]))
         };
         let (head_json, bodies) = (part()?, [part()?, part()?]);
         let head = serde_json::from_slice::<K::Head>(&head_json);
@@ -232,9 +233,12 @@ fn checksum(line: &str, content: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Returns no bytes if compression does not pay.
-fn shorter(compressed: std::io::Result<Vec<u8>>, body: &[u8]) -> Bytes {
-    let compressed = compressed.ok().filter(|bytes| body.len() >= MIN_COMPRESSED && bytes.len() < body.len());
+/// Returns the body compressed; no bytes if that does not pay.
+fn compressed(body: &[u8]) -> Bytes {
+    if body.len() < MIN_COMPRESSED {
+        return Bytes::new();
+    }
+    let compressed = gzip(body).ok().filter(|bytes| bytes.len() < body.len());
     compressed.unwrap_or_default().into()
 }
 

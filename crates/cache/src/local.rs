@@ -8,12 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::sync::Cache;
+use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
 use crate::entry::Entry;
 
 /// How long memory may answer after the link to Redis was last proven.
 pub(crate) const PROOF: Duration = Duration::from_secs(2);
+
+/// Size from which an inserted entry makes room for itself at once, in bytes.
+const LARGE: usize = 16 * 1024;
 
 pub(crate) struct Local {
     entries: Cache<Arc<str>, LocalEntry>,
@@ -42,6 +45,25 @@ pub(crate) struct LocalEntry {
     pub(crate) basis: Basis,
 }
 
+/// Frees the memory of entries that have ended.
+struct UntilEnd;
+
+impl Expiry<Arc<str>, LocalEntry> for UntilEnd {
+    fn expire_after_create(&self, _: &Arc<str>, kept: &LocalEntry, now: Instant) -> Option<Duration> {
+        Some(kept.until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Arc<str>,
+        kept: &LocalEntry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.until.saturating_duration_since(now))
+    }
+}
+
 impl Local {
     /// Creates a level of at most this many bytes.
     pub(crate) fn new(bytes: u64) -> Self {
@@ -51,8 +73,9 @@ impl Local {
             entries: Cache::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
+                .expire_after(UntilEnd)
                 .eviction_listener(|_, _, cause| {
-                    if cause.was_evicted() {
+                    if cause == RemovalCause::Size {
                         metrics::counter!("cache_l1_evictions").increment(1);
                     }
                 })
@@ -73,6 +96,13 @@ impl Local {
 
     pub(crate) fn insert(&self, key: Arc<str>, entry: LocalEntry) {
         self.entries.insert(key, entry);
+    }
+
+    /// Makes room for a large entry that was inserted; for small ones that is done for many at once.
+    pub(crate) fn make_room_for(&self, entry: &Entry) {
+        if entry.size() >= LARGE {
+            self.entries.run_pending_tasks();
+        }
     }
 
     pub(crate) fn remove(&self, key: &str) {
@@ -109,12 +139,16 @@ impl Local {
 
     /// Publishes its size as metrics.
     pub(crate) fn publish(&self) {
-        self.entries.run_pending_tasks();
-        for (name, number) in
-            [("cache_l1_bytes", self.entries.weighted_size()), ("cache_l1_entries", self.entries.entry_count())]
-        {
+        let (entries, bytes) = self.size();
+        for (name, number) in [("cache_l1_bytes", bytes), ("cache_l1_entries", entries)] {
             metrics::gauge!(name).set(f64::from(u32::try_from(number).unwrap_or(u32::MAX)));
         }
+    }
+
+    /// Returns the number of living entries, and their bytes.
+    fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
@@ -135,5 +169,23 @@ mod tests {
         assert!(local.entries.weighted_size() <= 1024 * 1024);
         let kept = (0..1_000).filter(|n| local.get(&format!("exam:{n}")).is_some()).count();
         assert!((20..=52).contains(&kept), "{kept} of 20 KB each");
+    }
+
+    #[test]
+    fn ended_entries_leave_memory() {
+        let local = Local::new(1024 * 1024);
+        let keep = |key: &str, span| {
+            let until = Instant::now() + span;
+            let entry = LocalEntry { entry: Arc::new(profile("Ada")), until, epoch: 0, basis: Basis::Ttl };
+            local.insert(key.into(), entry);
+        };
+        (0..100).for_each(|n| keep(&format!("exam:{n}"), Duration::from_millis(1)));
+        keep("exam:0", PROOF * 30); // replaced by one that lasts
+        keep("exam:long", PROOF * 30);
+        let began = Instant::now();
+        while local.size() != (2, local.get("exam:0").map_or(0, |entry| 2 * entry.size() as u64 + 15)) {
+            assert!(began.elapsed() < PROOF * 30, "{:?}", local.size());
+            std::thread::sleep(Duration::from_millis(50)); // the interval of a poll
+        }
     }
 }

@@ -36,8 +36,9 @@ impl Inner {
         }
         if !ttl.is_zero() {
             let until = Instant::now() + ttl.mul_f64(0.8 + fastrand::f64() / 5.0);
-            let entry = LocalEntry { entry: Arc::clone(entry), until, epoch: ticket.epoch, basis };
-            self.flights.if_untainted(ticket, || local.insert(Arc::clone(name), entry));
+            let kept = LocalEntry { entry: Arc::clone(entry), until, epoch: ticket.epoch, basis };
+            self.flights.if_untainted(ticket, || local.insert(Arc::clone(name), kept));
+            local.make_room_for(entry);
         }
     }
 }

@@ -35,7 +35,7 @@ pub use net::free_port;
 pub use pgbouncer::PgBouncer;
 pub use postfix::Postfix;
 pub use postgres::Postgres;
-pub use process::{Process, binary, example};
+pub use process::{Process, alone, binary, example};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions, redis_server};
 pub use sentinel::Sentinel;

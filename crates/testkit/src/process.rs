@@ -38,6 +38,22 @@ pub fn example(name: &str) -> PathBuf {
     built(&format!("examples/{name}"))
 }
 
+/// Whether the test of this path runs alone in its process. If not, runs it in one of its own, and fails if it does: for
+/// tests that count the threads, descriptors or memory of the process.
+pub fn alone(test: &str) -> bool {
+    const ALONE: &str = "EXAMHALL_TEST_ALONE";
+    // nextest runs each test in a process of its own.
+    if std::env::var_os(ALONE).or_else(|| std::env::var_os("NEXTEST")).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().expect("a running test has a path");
+    let mut command = std::process::Command::new(program);
+    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().expect("started");
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "{test}:\n{text}");
+    false
+}
+
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let target = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(|deps| deps.parent());

@@ -4,6 +4,7 @@ mod faults;
 mod freshness;
 mod frozen;
 mod loads;
+mod memory;
 mod metrics_list;
 mod model;
 mod operations;
