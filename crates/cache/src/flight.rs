@@ -42,6 +42,13 @@ pub(crate) struct FlightTicket {
     pub(crate) epoch: u64,
 }
 
+impl FlightTicket {
+    /// Returns a ticket with which nothing is kept.
+    pub(crate) fn void() -> Self {
+        Self { flight: Arc::new(Flight::of("".into())), taints: 0, epoch: 0 }
+    }
+}
+
 impl Flights {
     /// Returns the flight of a key, and whether the caller is to run it.
     pub(crate) fn join(&self, key: &str) -> (Arc<Flight>, bool) {
@@ -49,10 +56,8 @@ impl Flights {
         if let Some(flight) = flights.get(key) {
             return (Arc::clone(flight), false);
         }
-        let (key, outcome) = (Arc::<str>::from(key), watch::Sender::new(None));
-        let flight =
-            Arc::new(Flight { key: Arc::clone(&key), taints: AtomicU64::new(0), woken: Notify::new(), outcome });
-        flights.insert(key, Arc::clone(&flight));
+        let flight = Arc::new(Flight::of(key.into()));
+        flights.insert(Arc::clone(&flight.key), Arc::clone(&flight));
         (flight, true)
     }
 
@@ -97,6 +102,10 @@ impl Flights {
 }
 
 impl Flight {
+    fn of(key: Arc<str>) -> Self {
+        Self { key, taints: AtomicU64::new(0), woken: Notify::new(), outcome: watch::Sender::new(None) }
+    }
+
     fn taint(&self) {
         self.taints.fetch_add(1, Ordering::SeqCst);
         self.woken.notify_one();

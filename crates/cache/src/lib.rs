@@ -1,7 +1,7 @@
 //! A read-through cache over Redis: one load per key for all processes, and no value older than the last change.
 //!
 //! ```
-//! # use std::{convert::Infallible, time::Duration};
+//! # use std::convert::Infallible;
 //! use examhall_cache::{Cache, Fresh};
 //! use examhall_core::{KEY_SPACES, Profile, ProfileKey, Role, UserId};
 //!
@@ -27,9 +27,8 @@
 //!
 //! cache.delete(&key).await?; // delete_many for several
 //! assert!(cache.get(&key).await.is_none());
-//! let value = Profile { id: key.0, name: "Bob".into(), role: Role::Student };
-//! cache.set(&key, Fresh { version: 2, head: (), value, pin: None }, Duration::from_secs(60)).await?;
-//! assert_eq!(cache.get(&key).await.expect("set").value()?.name, "Bob");
+//! cache.reload(&key, from_database).await?; // loads now, whatever is cached
+//! assert_eq!(cache.get(&key).await.expect("loaded").value()?.name, "Ada");
 //! # Ok(())
 //! # }
 //! ```
@@ -127,11 +126,11 @@ mod metric_names;
 mod pending;
 mod read;
 mod redis;
+mod reload;
 mod request;
 mod retention;
 mod runtime;
 mod script;
-mod set;
 mod source;
 mod trust;
 mod warm;

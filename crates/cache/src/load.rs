@@ -25,12 +25,12 @@ use crate::{
 };
 
 /// Time limit of a loader if no stale value can be served.
-const HARD_LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const HARD_LIMIT: Duration = Duration::from_secs(3);
 /// Time limit of a loader if a stale value can be served.
 const SOFT_LIMIT: Duration = Duration::from_millis(100);
 /// First and longest pause of a process that waits for another's load and receives no message about it.
-const FIRST_POLL: Duration = Duration::from_millis(5);
-const MAX_POLL: Duration = Duration::from_millis(50);
+pub(crate) const FIRST_POLL: Duration = Duration::from_millis(5);
+pub(crate) const MAX_POLL: Duration = Duration::from_millis(50);
 /// How long a failure is the answer to all readers of the key.
 const FAILURE_LASTS: Duration = Duration::from_millis(250);
 
@@ -176,7 +176,7 @@ impl Inner {
         }
     }
 
-    async fn load_and_fill(
+    pub(crate) async fn load_and_fill(
         &self,
         request: ReadRequest,
         token: LeaseToken,
@@ -221,7 +221,12 @@ impl Inner {
 
     /// Loads without a lease and stores nothing in Redis; memory keeps the value if there is a `basis`. Only a few such
     /// loads run at once; a reader that waits longer than a load may take is rejected.
-    async fn load_unleased(&self, request: ReadRequest, basis: Option<Basis>, ticket: &FlightTicket) -> Outcome {
+    pub(crate) async fn load_unleased(
+        &self,
+        request: ReadRequest,
+        basis: Option<Basis>,
+        ticket: &FlightTicket,
+    ) -> Outcome {
         let permit = tokio::time::timeout(HARD_LIMIT, self.unleased.acquire()).await;
         let Ok(_permit) = permit else { return Err(ReadError::crowded()) };
         let began = Instant::now();

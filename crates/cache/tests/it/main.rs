@@ -10,6 +10,7 @@ mod model;
 mod operations;
 mod race;
 mod releases;
+mod reloads;
 mod servers;
 mod starved;
 

@@ -41,51 +41,6 @@ async fn each_level_works_alone() {
 }
 
 #[tokio::test]
-async fn get_loads_nothing_and_set_uses_the_given_ttl() {
-    let redis = Redis::start().await;
-    let (one, other) = (cache(&redis).await, cache(&redis).await);
-    assert!(one.get(&KEY).await.is_none());
-    let fresh = || Fresh { version: 7, head: access(), value: exam(7), pin: None };
-    set(&one, fresh, Duration::from_secs(20)).await;
-    assert_eq!(other.get(&KEY).await.expect("stored").version(), 7);
-    let life: i64 = redis.cmd(&format!("PTTL exam:{}", KEY.0)).await;
-    assert!((1..=20_000).contains(&life), "{life}");
-    forget(&other).await;
-    assert!(one.get(&KEY).await.is_none());
-}
-
-/// Sets a value, and retries if a busy machine made Redis seem to be down.
-async fn set(cache: &Cache, fresh: impl Fn() -> Fresh<ExamKey>, life: Duration) {
-    let set = async || cache.set(&KEY, fresh(), life).await.expect("JSON").then_some(());
-    eventually("it to be set", TIMEOUT, set).await;
-}
-
-#[tokio::test]
-async fn set_value_replaces_the_old_one_in_memory_at_once() {
-    let redis = Redis::start().await;
-    let (cache, row) = (cache(&redis).await, Row::new());
-    for version in 1..100 {
-        let local = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
-        eventually("the memory to answer", TIMEOUT, local).await;
-        let fresh = || Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
-        set(&cache, fresh, Duration::from_mins(1)).await;
-        assert_eq!(read(&cache, &row).await.0, i64::from(version));
-    }
-}
-
-#[tokio::test]
-async fn oversize_value_is_not_set_and_blocks_no_load() {
-    let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
-        let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
-        let fresh = Fresh { version: 7, head: access(), value, pin: None };
-        assert!(!cache.set(&KEY, fresh, Duration::from_secs(20)).await.expect("JSON"));
-        assert!(cache.get(&KEY).await.is_none());
-    }
-    assert_eq!(redis.cmd::<i64>(&format!("EXISTS cl:{{exam:{}}}", KEY.0)).await, 0, "nobody has a lease");
-}
-
-#[tokio::test]
 async fn oversize_value_is_served_and_not_stored() {
     let redis = Redis::start().await;
     let cache = cache(&redis).await;
@@ -101,18 +56,6 @@ async fn oversize_value_is_served_and_not_stored() {
             "nor has anybody a lease"
         );
     }
-}
-
-#[tokio::test]
-async fn set_during_a_load_is_not_stored() {
-    let redis = Redis::start().await;
-    let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::gated());
-    let waiting = reader(&one, &row);
-    row.loading().await;
-    let fresh = Fresh { version: 7, head: access(), value: exam(7), pin: None };
-    assert!(!other.set(&KEY, fresh, Duration::from_secs(20)).await.expect("JSON"));
-    row.open();
-    assert_eq!(waiting.await.expect("no panic").expect("read").0, Some(0));
 }
 
 #[tokio::test]

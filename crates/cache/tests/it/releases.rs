@@ -20,13 +20,14 @@ impl CacheKey for NextKey {
     }
 }
 
+fn of_the_next(Fresh { version, head, value, pin }: Fresh<ExamKey>) -> Fresh<NextKey> {
+    Fresh { version, head, value, pin }
+}
+
 /// Reads as the next release does.
 async fn read_next(cache: &Cache, row: &Row) -> Source {
     let row = row.clone();
-    let load = move || async move {
-        let fresh = row.load().await?;
-        Ok::<_, Away>(fresh.map(|Fresh { version, head, value, pin }| Fresh::<NextKey> { version, head, value, pin }))
-    };
+    let load = move || async move { Ok::<_, Away>(row.load().await?.map(of_the_next)) };
     let (cached, source) = cache.get_or_load(&NextKey, load).await.expect("read");
     assert!(cached.expect("there is a row").value().is_ok());
     source
@@ -110,12 +111,12 @@ async fn two_releases_do_not_replace_each_others_entries_in_turns() {
     let (old, new, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     assert_eq!(read(&old, &row).await, (0, Source::Loaded));
     assert_eq!(read_next(&new, &row).await, Source::Loaded, "an older entry is replaced");
-    let of_the_next = stored(&redis).await;
+    let newer = stored(&redis).await;
     for _ in 0..20 {
         read(&old, &row).await;
         assert!(read_next(&new, &row).await.is_hit());
     }
-    assert_eq!(stored(&redis).await, of_the_next);
+    assert_eq!(stored(&redis).await, newer);
     row.change();
     forget(&old).await;
     assert_eq!(read(&old, &row).await.0, 1);

@@ -1,0 +1,99 @@
+//! Reloads: a load now, whatever is cached.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use examhall_core::CacheKey;
+
+use crate::{
+    Cache, Cached, Fresh, ReadError, Source,
+    acquire::{Acquired, LeaseToken, Refresh},
+    cache::Inner,
+    error::Panicked,
+    flight::{FlightTicket, Outcome},
+    keys::RedisKeys,
+    load::{FIRST_POLL, HARD_LIMIT, MAX_POLL},
+    redis::LEASE,
+    request::{ReadRequest, to_load},
+};
+
+impl Cache {
+    /// Loads the value of `key` now, whatever is cached, and caches it instead: for a value that has changed without an
+    /// invalidation, such as a count or a rate. Other processes read it within milliseconds. Until it is loaded, and if
+    /// `load` fails, the cached value is served on.
+    ///
+    /// `load` begins after the call, and under the key's lease: if a change of the key is invalidated meanwhile, the value
+    /// that was read before it is returned here and stored nowhere. So there is no way to store a value that was read
+    /// before a change, after it. [`Source::Bypass`] means that nothing was stored, since Redis is down or a change is
+    /// being committed.
+    ///
+    /// # Errors
+    /// As [`get_or_load`](Self::get_or_load).
+    pub async fn reload<K, E, F>(
+        &self,
+        key: &K,
+        load: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(Option<Cached<K>>, Source), ReadError>
+    where
+        K: CacheKey,
+        E: std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
+    {
+        let load = to_load(async move { load().await.map_err(ReadError::loader) });
+        let request = ReadRequest::of::<K>(&self.0.name(key), load);
+        // A task: the load goes on if the caller is cancelled.
+        let reload = self.0.runtime.handle().spawn(Arc::clone(&self.0).reload(request));
+        let (entry, source) = reload.await.unwrap_or_else(|_| Err(ReadError::loader(Panicked)))?;
+        Ok((Cached::of(entry), source))
+    }
+}
+
+impl Inner {
+    async fn reload(self: Arc<Self>, request: ReadRequest) -> Outcome {
+        let name = Arc::clone(&request.name);
+        if self.redis.is_none() {
+            return self.reload_local(request).await;
+        }
+        let keys = self.redis_keys(&name);
+        let reloaded = match self.lease_now(&keys, &name).await {
+            Some(token) => self.load_and_fill(request, token, None).await.map(|entry| (entry, Source::Loaded)),
+            None => self.load_unleased(request, None, &FlightTicket::void()).await,
+        };
+        let result = if reloaded.is_ok() { "ok" } else { "error" };
+        metrics::counter!("cache_refreshes_total", "result" => result).increment(1);
+        if reloaded.is_ok() {
+            self.drop_local(&name); // before the message of the fill arrives
+        }
+        reloaded
+    }
+
+    /// Reloads in memory alone, as a flight of its own: one that is in flight may have read before.
+    async fn reload_local(self: Arc<Self>, request: ReadRequest) -> Outcome {
+        let flight = loop {
+            self.flights.taint(&request.name);
+            if let (flight, true) = self.flights.join(&request.name) {
+                break flight;
+            }
+        };
+        self.runtime.handle().spawn(Arc::clone(&self).run_flight(Arc::clone(&flight), request));
+        flight.landed().await
+    }
+
+    /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
+    /// read before. Returns `None` if nothing can be stored now.
+    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<LeaseToken> {
+        let (give_up, mut pause): (_, Duration) = (Instant::now() + HARD_LIMIT + LEASE, FIRST_POLL);
+        while Instant::now() < give_up {
+            match self.trusted_redis(name)?.acquire(keys, Refresh::Always).await {
+                Ok(Acquired::Lease(token)) => return Some(token),
+                Ok(Acquired::Busy) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await,
+                Ok(Acquired::Marked | Acquired::Value { .. }) | Err(_) => return None,
+            }
+            pause = (pause * 2).min(MAX_POLL);
+        }
+        None
+    }
+}
