@@ -44,6 +44,8 @@ pub struct Mailer {
     pub(crate) handler: SendMail,
     pub(crate) settings: MailerSettings,
     health: Health,
+    /// Cancelled once the mailer stops: then no mail waits long for a reply.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Mailer {
@@ -54,10 +56,12 @@ impl Mailer {
     pub fn new(settings: MailerSettings) -> anyhow::Result<Self> {
         let redis = Connection::open(settings.redis_url.expose_secret()).context("REDIS_URL")?;
         let queue = Queue::new(redis.clone(), &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
+        let stopping = CancellationToken::new();
         let options = ProviderOptions {
             timeouts: Timeouts { step: settings.smtp_timeout, end_of_data: settings.smtp_final_timeout },
             probe_interval: settings.probe_interval,
             redis: redis.clone(),
+            stopping: stopping.clone(),
         };
         let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let health = Health::default();
@@ -80,7 +84,7 @@ impl Mailer {
             .name("mailer")
             .remove_on_complete(Retention::age(EmailJob::KEEP_COMPLETED))
             .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED));
-        Ok(Self { queue, options, handler, settings, health })
+        Ok(Self { queue, options, handler, settings, health, stopping })
     }
 
     /// As [`new`](Self::new), and waits up to 2 s for Redis, which may be unavailable.
@@ -145,11 +149,11 @@ impl Mailer {
         let worker = Worker::new(self.queue.clone(), self.options, self.handler)?;
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
-        tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, background.clone()));
+        tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, self.health, background.clone()));
         let control = worker.control();
         liveness.follow("worker", move || control.since_iteration());
         tokio::spawn(supervisor::feed_watchdog(liveness.clone(), background.clone()));
-        tokio::spawn(report_stopping(liveness, stop.clone()));
+        tokio::spawn(report_stopping(liveness, stop.clone(), self.stopping));
         supervisor::ready();
         worker.run(stop).await;
         handler.finish(&background).await;
@@ -180,21 +184,31 @@ impl Mailer {
     }
 }
 
-/// Sets the worker's concurrency by the providers' circuits: while all are open, no mail is taken.
+/// Sets the worker's concurrency by the providers' circuits: while all are open, no mail is taken. A provider that answers
+/// again is healthy, even if there is no mail to send.
 ///
 /// BullMQ's pause would stop all workers of the queue.
 async fn limit_concurrency(
     transport: Arc<Transport>,
     control: WorkerControl,
     concurrency: usize,
+    health: Health,
     stop: CancellationToken,
 ) {
     let mut changes = transport.changes();
+    let mut was_open = false;
     loop {
-        control.set_concurrency(match transport.circuit_state() {
+        let state = transport.circuit_state();
+        let is_open = !state.allows_mail();
+        if std::mem::replace(&mut was_open, is_open) && !is_open {
+            health.report("smtp", Ok(()));
+        }
+        // A message whose reply is late, perhaps by minutes, is no reason to let other mails wait.
+        let late = transport.late().min(concurrency);
+        control.set_concurrency(match state {
             CircuitState::NeedsOperator | CircuitState::Open => 0,
-            CircuitState::HalfOpen => 1,
-            CircuitState::Closed => concurrency,
+            CircuitState::HalfOpen => 1 + late,
+            CircuitState::Closed => concurrency + late,
         });
         match stop.run_until_cancelled(changes.changed()).await {
             Some(Ok(())) => {}
@@ -204,8 +218,9 @@ async fn limit_concurrency(
 }
 
 /// Ends the liveness checks at `stop`: a stopping process polls no more.
-async fn report_stopping(liveness: Liveness, stop: CancellationToken) {
+async fn report_stopping(liveness: Liveness, stop: CancellationToken, stopping: CancellationToken) {
     stop.cancelled().await;
+    stopping.cancel();
     supervisor::stopping();
     liveness.release();
 }

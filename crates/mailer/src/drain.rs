@@ -158,6 +158,11 @@ impl Mailer {
             stop: stop.clone(),
         };
         let worker = Worker::new(self.queue, self.options, handler)?;
+        let (stopped, stopping) = (stop.clone(), self.stopping);
+        tokio::spawn(async move {
+            stopped.cancelled().await;
+            stopping.cancel();
+        });
         tokio::spawn(stop_early(transport, options.max_time, stop.clone(), background.clone()));
         let drained = worker.drain(RETRY_WINDOW, stop.clone()).await;
         sender.finish(&background).await;

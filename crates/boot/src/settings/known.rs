@@ -71,7 +71,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          file.",
     ),
     plain("SMTP_TIMEOUT_MS", "30000", "Longest wait for one step of an SMTP dialogue."),
-    plain("SMTP_FINAL_TIMEOUT_MS", "50000", "Longest wait for the reply to a message; a stopping mailer waits 60 s."),
+    plain(
+        "SMTP_FINAL_TIMEOUT_MS",
+        "600000",
+        "Longest wait for the reply to a message: 10 minutes, as RFC 5321 asks; a stopping mailer waits 50 s.",
+    ),
     plain(
         "SMTP_PROBE_MS",
         "30000",

@@ -189,7 +189,7 @@ impl MailerSettings {
             mail_from: values.text("MAIL_FROM").to_owned(),
             smtp_url,
             smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,
-            smtp_final_timeout: values.millis("SMTP_FINAL_TIMEOUT_MS", 1..=55_000)?,
+            smtp_final_timeout: values.millis("SMTP_FINAL_TIMEOUT_MS", 1..=600_000)?,
             probe_interval: values.millis("SMTP_PROBE_MS", 10..=3_600_000)?,
             hold_in_doubt: match values.text("MAIL_IN_DOUBT") {
                 "resend" => false,

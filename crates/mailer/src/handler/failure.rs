@@ -13,6 +13,9 @@ use crate::{
     smtp::{DeliveryError, FailureClass},
 };
 
+/// Shortest wait of a mail that may hinder others; the longest is twice that.
+const SOON: Duration = Duration::from_secs(1);
+
 impl SendMail {
     /// No server accepted the mail, or it is unknown whether one did.
     pub(super) async fn failed(&self, attempt: &Attempt<'_>, error: DeliveryError) -> AttemptOutcome {
@@ -27,10 +30,11 @@ impl SendMail {
             FailureClass::Ambiguous => {
                 return AttemptOutcome::Ambiguous(format!("{reason}: it may have been delivered"));
             }
-            // The first retry comes soon, the others with backoff: recipients do not get a copy with each of them.
-            FailureClass::GarbledReply => {
-                let wait = attempt.deferrals.checked_sub(1).map_or(self.next_try(), greylist_backoff);
-                return self.defer(attempt, DeliveryState::Intent, wait).await;
+            FailureClass::AmbiguousDeferred => {
+                return self.defer(attempt, DeliveryState::Intent, self.soon_then_greylisted(attempt)).await;
+            }
+            FailureClass::BrokeOff => {
+                return self.defer(attempt, DeliveryState::Deferred, self.soon_then_greylisted(attempt)).await;
             }
             FailureClass::Greylisted => {
                 return self.defer(attempt, DeliveryState::Deferred, greylist_backoff(attempt.deferrals)).await;
@@ -40,6 +44,15 @@ impl SendMail {
             FailureClass::Permanent(_) => AttemptOutcome::Failed(reason),
         };
         self.not_sent(attempt, outcome).await
+    }
+
+    /// Wait of a mail that may hinder others. The first retry comes soon, but not just when a probe of the provider has
+    /// succeeded; the others with backoff: recipients do not get a copy with each of them.
+    fn soon_then_greylisted(&self, attempt: &Attempt<'_>) -> Duration {
+        match attempt.deferrals.checked_sub(1) {
+            None => self.next_try() + SOON.mul_f64(1.0 + fastrand::f64()),
+            Some(deferrals) => greylist_backoff(deferrals),
+        }
     }
 
     /// Time until a provider is expected to take mails.
@@ -68,8 +81,7 @@ impl SendMail {
     }
 
     async fn report_failure(&self, job: &Job<Payload>, error: &DeliveryError) {
-        let is_provider = error.class.provider_failure().is_some();
-        self.health.report("smtp", if is_provider { Err(error.label.clone()) } else { Ok(()) });
+        self.health.report("smtp", if error.is_providers { Err(error.label.clone()) } else { Ok(()) });
         let possible_duplicate = error.class.is_ambiguous();
         if possible_duplicate {
             metrics::counter!("mailer_ambiguous_total").increment(1);

@@ -7,7 +7,7 @@
 //!                          └───┴───────── failure ─────────────┘
 //! ```
 //! A probe is a login without a mail. Refused logins and senders are probed at a fixed interval: an operator fixes those,
-//! time does not.
+//! time does not. An outage ends with an accepted mail; each of its failures is reported once, and once more each day.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,16 @@ use super::retry_policy::ProviderFailure;
 const BACKOFF: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20), Duration::from_secs(30)];
 
+/// Time after which a failure that lasts is reported again.
+const REPORT_AGAIN: Duration = Duration::from_hours(24);
+
 /// The circuit breaker of one provider.
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
     state: State,
     step: usize,
+    /// The failures of this outage that were reported, and when.
+    reported: Vec<(ProviderFailure, Instant)>,
     /// Interval between probes of a refused login, and the longest backoff.
     probe_interval: Duration,
 }
@@ -29,8 +34,17 @@ pub(crate) struct CircuitBreaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed,
-    HalfOpen,
+    HalfOpen { since: Instant },
     Open { since: Instant, probe_at: Instant, failure: ProviderFailure },
+}
+
+/// What a failure means for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Whether the state has changed.
+    pub(crate) is_new_state: bool,
+    /// Whether the failure is to be reported.
+    pub(crate) is_news: bool,
 }
 
 /// The next probe of a provider.
@@ -72,40 +86,50 @@ impl CircuitState {
 
 impl CircuitBreaker {
     pub(crate) fn new(probe_interval: Duration) -> Self {
-        Self { state: State::Closed, step: 0, probe_interval }
+        Self { state: State::Closed, step: 0, reported: Vec::new(), probe_interval }
     }
 
     pub(crate) fn state(&self) -> CircuitState {
         match self.state {
             State::Closed => CircuitState::Closed,
-            State::HalfOpen => CircuitState::HalfOpen,
+            State::HalfOpen { .. } => CircuitState::HalfOpen,
             State::Open { failure, .. } if failure.needs_operator() => CircuitState::NeedsOperator,
             State::Open { .. } => CircuitState::Open,
         }
     }
 
-    /// Records a failure; returns whether it changes the state. Concurrent mails with the same failure count as one.
-    pub(crate) fn failed(&mut self, failure: ProviderFailure, now: Instant) -> bool {
+    /// Records a failure. Concurrent mails with the same failure count as one.
+    pub(crate) fn failed(&mut self, failure: ProviderFailure, now: Instant) -> Change {
         let since = match self.state {
-            State::Open { failure: known, .. } if known == failure || known.needs_operator() => return false,
+            State::Open { failure: known, .. } if known == failure || known.needs_operator() => {
+                return Change { is_new_state: false, is_news: false };
+            }
             State::Open { since, .. } => since,
-            State::Closed | State::HalfOpen => now,
+            State::Closed | State::HalfOpen { .. } => now,
         };
         self.open(since, failure, now);
-        true
+        Change { is_new_state: true, is_news: self.is_news(failure, now) }
     }
 
-    /// Records a failed probe.
-    pub(crate) fn probe_failed(&mut self, failure: ProviderFailure, now: Instant) {
-        if let State::Open { since, .. } = self.state {
-            self.open(since, failure, now);
-        }
+    /// Records a failed probe; returns whether the failure is to be reported.
+    pub(crate) fn probe_failed(&mut self, failure: ProviderFailure, now: Instant) -> bool {
+        let State::Open { since, .. } = self.state else { return false };
+        self.open(since, failure, now);
+        self.is_news(failure, now)
     }
 
     /// Records a successful probe.
-    pub(crate) fn probe_succeeded(&mut self) {
+    pub(crate) fn probe_succeeded(&mut self, now: Instant) {
         if matches!(self.state, State::Open { .. }) {
-            self.state = State::HalfOpen;
+            self.state = State::HalfOpen { since: now };
+        }
+    }
+
+    /// How long the circuit has been half-open, if it is.
+    pub(crate) fn half_open_for(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::HalfOpen { since } => Some(now.saturating_duration_since(since)),
+            State::Closed | State::Open { .. } => None,
         }
     }
 
@@ -113,6 +137,7 @@ impl CircuitBreaker {
     pub(crate) fn accepted(&mut self) -> bool {
         let changes = self.state != State::Closed;
         (self.state, self.step) = (State::Closed, 0);
+        self.reported.clear();
         changes
     }
 
@@ -120,7 +145,7 @@ impl CircuitBreaker {
     pub(crate) fn next_probe(&self) -> Option<Probe> {
         match self.state {
             State::Open { probe_at, failure, .. } => Some(Probe { at: probe_at, failure }),
-            State::Closed | State::HalfOpen => None,
+            State::Closed | State::HalfOpen { .. } => None,
         }
     }
 
@@ -128,8 +153,19 @@ impl CircuitBreaker {
     pub(crate) fn open_since(&self) -> Option<Instant> {
         match self.state {
             State::Open { since, .. } => Some(since),
-            State::Closed | State::HalfOpen => None,
+            State::Closed | State::HalfOpen { .. } => None,
         }
+    }
+
+    fn is_news(&mut self, failure: ProviderFailure, now: Instant) -> bool {
+        let is_known =
+            |(known, at): &(_, Instant)| *known == failure && now.saturating_duration_since(*at) < REPORT_AGAIN;
+        if self.reported.iter().any(is_known) {
+            return false;
+        }
+        self.reported.retain(|(known, _)| *known != failure);
+        self.reported.push((failure, now));
+        true
     }
 
     fn open(&mut self, since: Instant, failure: ProviderFailure, now: Instant) {
@@ -150,10 +186,33 @@ mod tests {
         (breaker.next_probe().expect("open").at - now).as_secs()
     }
 
+    fn opens(breaker: &mut CircuitBreaker, failure: ProviderFailure, now: Instant) -> bool {
+        breaker.failed(failure, now).is_new_state
+    }
+
+    #[test]
+    fn each_failure_of_an_outage_is_reported_once_a_day() {
+        let (mut breaker, start) = (CircuitBreaker::new(INTERVAL), Instant::now());
+        let mut reports = Vec::new();
+        for hour in 0..49 {
+            let now = start + Duration::from_hours(hour);
+            // The login works, and the next mail is refused again.
+            breaker.probe_succeeded(now);
+            reports.push(breaker.failed(ProviderFailure::SenderRefused, now).is_news);
+        }
+        let at: Vec<_> = reports.iter().enumerate().filter_map(|(hour, is_news)| is_news.then_some(hour)).collect();
+        assert_eq!(at, [0, 24, 48]);
+        assert!(breaker.probe_failed(ProviderFailure::LoginRefused, start), "another failure, which a probe meets");
+        assert!(!breaker.probe_failed(ProviderFailure::LoginRefused, start));
+        breaker.probe_succeeded(start);
+        breaker.accepted();
+        assert!(breaker.failed(ProviderFailure::SenderRefused, start).is_news, "a new outage");
+    }
+
     #[test]
     fn failed_probes_back_off_up_to_thirty_seconds() {
         let (mut breaker, now) = (CircuitBreaker::new(INTERVAL), Instant::now());
-        assert!(breaker.failed(ProviderFailure::Unavailable, now));
+        assert!(opens(&mut breaker, ProviderFailure::Unavailable, now));
         assert_eq!((breaker.state(), wait(&breaker, now)), (CircuitState::Open, 5));
         let mut waits = Vec::new();
         for _ in 0..4 {
@@ -167,8 +226,8 @@ mod tests {
     #[test]
     fn concurrent_failures_of_one_kind_count_once() {
         let (mut breaker, now) = (CircuitBreaker::new(INTERVAL), Instant::now());
-        assert!(breaker.failed(ProviderFailure::Unavailable, now));
-        assert!(!breaker.failed(ProviderFailure::Unavailable, now));
+        assert!(opens(&mut breaker, ProviderFailure::Unavailable, now));
+        assert!(!opens(&mut breaker, ProviderFailure::Unavailable, now));
         assert_eq!(wait(&breaker, now), 5);
     }
 
@@ -176,11 +235,11 @@ mod tests {
     fn good_probe_half_opens_and_accepted_mail_closes() {
         let (mut breaker, now) = (CircuitBreaker::new(INTERVAL), Instant::now());
         breaker.failed(ProviderFailure::Unavailable, now);
-        breaker.probe_succeeded();
+        breaker.probe_succeeded(now);
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
         breaker.failed(ProviderFailure::Unavailable, now);
         assert_eq!(wait(&breaker, now), 10, "the outage goes on");
-        breaker.probe_succeeded();
+        breaker.probe_succeeded(now);
         assert!(breaker.accepted() && !breaker.accepted());
         assert_eq!(breaker.state(), CircuitState::Closed);
         breaker.failed(ProviderFailure::Unavailable, now);
@@ -191,10 +250,10 @@ mod tests {
     fn refused_login_needs_operator_and_is_probed_steadily() {
         let (mut breaker, now) = (CircuitBreaker::new(INTERVAL), Instant::now());
         breaker.failed(ProviderFailure::Unavailable, now);
-        assert!(breaker.failed(ProviderFailure::LoginRefused, now), "worse than the known failure");
+        assert!(opens(&mut breaker, ProviderFailure::LoginRefused, now), "worse than the known failure");
         for _ in 0..3 {
             assert_eq!((breaker.state(), wait(&breaker, now)), (CircuitState::NeedsOperator, 30));
-            assert!(!breaker.failed(ProviderFailure::Unavailable, now), "a mail in flight changes nothing");
+            assert!(!opens(&mut breaker, ProviderFailure::Unavailable, now), "a mail in flight changes nothing");
             breaker.probe_failed(ProviderFailure::LoginRefused, now);
         }
         breaker.probe_failed(ProviderFailure::Unavailable, now);

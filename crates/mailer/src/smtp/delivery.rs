@@ -19,6 +19,8 @@ pub(crate) struct DeliveryError {
     /// The reason for logs, without the server's text, which may contain an address.
     pub(crate) label: String,
     pub(crate) rejected: Vec<RejectedRecipient>,
+    /// Whether it is the provider's fault.
+    pub(crate) is_providers: bool,
 }
 
 /// A recipient that was rejected, and what that means for its address.
@@ -33,6 +35,6 @@ impl DeliveryError {
     /// No server was tried: the provider is unavailable.
     pub(super) fn unavailable(reason: String) -> Self {
         let class = FailureClass::Provider(ProviderFailure::Unavailable);
-        Self { class, label: reason.clone(), reason, rejected: Vec::new() }
+        Self { class, label: reason.clone(), reason, rejected: Vec::new(), is_providers: true }
     }
 }

@@ -11,6 +11,7 @@ use lettre::{
         extension::{Extension, MailBodyParameter, MailParameter},
     },
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{ErrorKind, Phase, SmtpError},
@@ -22,6 +23,9 @@ use crate::message::PreparedMail;
 
 /// Longest wait for a reply to a message that could not be sent to its end.
 const EARLY_REPLY: Duration = Duration::from_secs(1);
+
+/// How long a stopping mailer waits for the reply to a message; its worker waits 60 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The recipients of a mail, once the server waits for the message.
 #[derive(Debug, Default)]
@@ -77,7 +81,7 @@ impl Session {
         if !answer.is_done() {
             let closes = answer.closes();
             let error = SmtpError::unexpected(Phase::Mail, answer);
-            if error.is_refusal() && !closes && self.skip_replies(recipients.len()).await {
+            if error.refusal().is_some() && !closes && self.skip_replies(recipients.len()).await {
                 self.dialogue = Dialogue::Ready;
             }
             return Err(error.into());
@@ -111,7 +115,14 @@ impl Session {
     }
 
     /// Sends the message and waits for the reply; only 2yz is acceptance.
-    pub(super) async fn message(&mut self, mail: &PreparedMail) -> Result<Reply, SmtpError> {
+    ///
+    /// The reply may take 10 minutes (RFC 5321, section 4.5.3.2.6): once it is late, a server may well deliver the mail. A
+    /// mailer that is `stopping` cannot wait as long.
+    pub(super) async fn message(
+        &mut self,
+        mail: &PreparedMail,
+        stopping: &CancellationToken,
+    ) -> Result<Reply, SmtpError> {
         let message = dot_stuffed(&mail.bytes);
         if let Err(kind) = Phase::Body.timed(self.wire.write(&message, self.timeouts.step)).await {
             // A server that does not want the rest may have replied before it closed the connection.
@@ -120,7 +131,17 @@ impl Session {
                 _ => SmtpError::new(Phase::Body, kind),
             });
         }
-        let answer = Phase::EndOfData.timed(self.wire.reply(self.timeouts.end_of_data)).await;
+        let stopped = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
+        };
+        let answer = Phase::EndOfData.timed(async {
+            tokio::select! {
+                answer = self.wire.reply(self.timeouts.end_of_data) => answer,
+                () = stopped => Err(ErrorKind::ConnectionLost("no answer before the mailer stopped".to_owned())),
+            }
+        });
+        let answer = answer.await;
         let reply = answer.map_err(|kind| SmtpError::new(Phase::EndOfData, kind))?;
         self.mails += 1;
         let is_clear = !reply.is_contradictory && (reply.is_done() || reply.is_refusal());

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use super::reply::Reply;
 
+/// Characters of a server's words that are logged.
+const SHOWN: usize = 300;
+
 /// A phase of the SMTP dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
@@ -47,6 +50,8 @@ pub(crate) enum ErrorKind {
     ConnectionLost(String),
     /// The server's certificate was not accepted.
     Untrusted(String),
+    /// All connections that the server may have are in use.
+    NoConnectionFree,
     /// The server does not offer a required extension.
     NotOffered(&'static str),
 }
@@ -58,6 +63,11 @@ impl Phase {
         let done = step.await;
         metrics::histogram!("mailer_smtp_phase_seconds", "phase" => self.as_str()).record(started.elapsed());
         done
+    }
+
+    /// Returns whether the phase is a part of one mail: what goes wrong may be due to this mail.
+    pub(crate) fn is_of_mail(self) -> bool {
+        matches!(self, Self::Mail | Self::Rcpt | Self::Data | Self::Body | Self::EndOfData)
     }
 
     /// Name in logs and metrics.
@@ -111,13 +121,34 @@ impl SmtpError {
         match &self.kind {
             ErrorKind::Refusal(reply) => format!("{} at {phase}", reply.codes()),
             ErrorKind::UnexpectedReply(_) => format!("unexpected reply at {phase}"),
-            ErrorKind::ConnectionLost(_) | ErrorKind::Untrusted(_) | ErrorKind::NotOffered(_) => self.to_string(),
+            _ => self.to_string(),
         }
     }
 
-    /// Returns whether the server replied 4yz or 5yz.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.kind, ErrorKind::Refusal(_))
+    /// The server's words for the log of its operator: without addresses, and none about a login, which may hold its name.
+    pub(super) fn words(&self) -> Option<String> {
+        let text = match &self.kind {
+            _ if self.phase == Phase::Auth => return None,
+            ErrorKind::Refusal(reply) => &reply.text,
+            ErrorKind::UnexpectedReply(text) => text,
+            _ => return None,
+        };
+        let hidden = |word: &str| if word.contains('@') { "(address)".to_owned() } else { word.to_owned() };
+        let words = text.split_whitespace().map(hidden).collect::<Vec<_>>().join(" ");
+        Some(words.chars().take(SHOWN).collect())
+    }
+
+    /// The server's 4yz or 5yz reply, if it is one.
+    pub(super) fn refusal(&self) -> Option<&Reply> {
+        match &self.kind {
+            ErrorKind::Refusal(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the server took nothing and closes the connection (421).
+    pub(super) fn closes(&self) -> bool {
+        self.refusal().is_some_and(Reply::closes)
     }
 }
 
@@ -130,7 +161,25 @@ impl std::fmt::Display for SmtpError {
             ErrorKind::UnexpectedReply(text) => write!(f, "unexpected reply at {phase}: {text}"),
             ErrorKind::ConnectionLost(reason) => write!(f, "{reason} ({phase})"),
             ErrorKind::Untrusted(reason) => write!(f, "certificate refused: {reason}"),
+            ErrorKind::NoConnectionFree => f.write_str("all its connections are in use"),
             ErrorKind::NotOffered(what) => write!(f, "the server does not offer {what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(phase: Phase, text: &str) -> Option<String> {
+        SmtpError::new(phase, ErrorKind::Refusal(Reply::new(550, text))).words()
+    }
+
+    #[test]
+    fn words_for_the_log_hold_no_address() {
+        let text = "5.7.1 <ada@example.com>:\nRelay access denied for ada@b.example";
+        assert_eq!(words(Phase::Rcpt, text).expect("words"), "5.7.1 (address) Relay access denied for (address)");
+        assert_eq!(words(Phase::Auth, "5.7.8 user ada is unknown"), None);
+        assert_eq!(words(Phase::Mail, &"no ".repeat(1_000)).map(|words| words.len()), Some(SHOWN));
     }
 }

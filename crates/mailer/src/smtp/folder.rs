@@ -51,6 +51,7 @@ impl Folder {
             reason: format!("{}: {error}", file.display()),
             label: error.to_string(),
             rejected: Vec::new(),
+            is_providers: true,
         })?;
         Ok(Delivered {
             response: format!("written to {}", file.display()),

@@ -3,6 +3,7 @@
 //! ```text
 //!   Transport ── Provider ── Pool ── Session ── Wire      first provider whose circuit is not open
 //!       │            ├────── RetryPolicy                  classifies an SMTP error
+//!       │            ├────── Evidence                     whose fault: the mail's or the provider's
 //!       │            └────── CircuitBreaker               stops sending during an outage
 //!       └─────── Folder                                   for development
 //! ```
@@ -19,6 +20,7 @@ mod circuit_breaker;
 mod delivery;
 mod dialogue;
 mod error;
+mod evidence;
 mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;

@@ -28,7 +28,7 @@ const LEASE_RETRY: Duration = Duration::from_millis(50);
 
 pub(super) struct Pool {
     server: Arc<Server>,
-    timeouts: Timeouts,
+    pub(super) timeouts: Timeouts,
     /// Leases of the connections that all mailers together may have open, if those are limited.
     leases: Option<ConnectionLeases>,
     idle: Mutex<Vec<Session>>,
@@ -49,10 +49,7 @@ impl Pool {
 
     /// Opens a connection that sends no mail: it waits for a lease at most for the timeout of a step.
     pub(super) async fn open_for_probe(&self) -> Result<Session, SmtpError> {
-        let busy = |_| {
-            let kind = ErrorKind::ConnectionLost("all its connections are in use".to_owned());
-            SmtpError::new(Phase::Connect, kind)
-        };
+        let busy = |_| SmtpError::new(Phase::Connect, ErrorKind::NoConnectionFree);
         let lease = timeout(self.timeouts.step, self.lease()).await.map_err(busy)?;
         self.open_with(lease).await
     }

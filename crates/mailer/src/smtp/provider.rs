@@ -1,7 +1,15 @@
-//! One SMTP server: its connection pool, its rate limit, and its circuit breaker.
+//! One SMTP server: its connection pool, its rate limit, its circuit breaker, and the evidence of whose fault its failures
+//! are.
+
+mod judge;
+mod transaction;
+mod trial;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,18 +20,23 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::transaction::Transaction;
+use self::trial::{Trial, TrialPermit};
 use super::{
     circuit_breaker::{CircuitBreaker, CircuitState},
-    delivery::{Delivered, DeliveryError},
+    delivery::DeliveryError,
     dialogue::{Envelope, EnvelopeError},
-    error::{ErrorKind, SmtpError},
+    error::SmtpError,
+    evidence::{Evidence, MailKey},
     pool::Pool,
-    refusals::{all_refused, count_refusal, only_recipient, rejected_recipient},
     retry_policy::{ProviderFailure, classify},
     session::{Session, Timeouts},
     url::{Security, Server},
 };
 use crate::message::{PreparedMail, SenderOrigin};
+
+/// Time for which mails that may hinder others do not try a provider out.
+const PASSED_OVER_FOR: Duration = Duration::from_secs(2);
 
 /// Options shared by all providers.
 pub(crate) struct ProviderOptions {
@@ -32,6 +45,8 @@ pub(crate) struct ProviderOptions {
     pub(crate) probe_interval: Duration,
     /// Where limits shared by all processes are counted.
     pub(crate) redis: Connection,
+    /// Whether the mailer is stopping, and does not wait long for replies.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// A server and its state.
@@ -40,14 +55,12 @@ pub(crate) struct Provider {
     pool: Pool,
     limiter: RateLimiter,
     breaker: Mutex<CircuitBreaker>,
+    evidence: Mutex<Evidence>,
+    trial: Trial,
+    /// Messages whose reply is late: they do not count as busy slots.
+    late: AtomicUsize,
+    stopping: CancellationToken,
     changes: watch::Sender<()>,
-}
-
-/// A mail transaction whose server waits for the message. Dropping it closes the connection; nothing is sent.
-pub(crate) struct Transaction {
-    provider: Arc<Provider>,
-    session: Session,
-    envelope: Envelope,
 }
 
 impl Provider {
@@ -63,6 +76,10 @@ impl Provider {
             server,
             limiter,
             breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
+            evidence: Mutex::default(),
+            trial: Trial::default(),
+            late: AtomicUsize::new(0),
+            stopping: options.stopping.clone(),
             changes,
         };
         provider.publish_state();
@@ -85,23 +102,59 @@ impl Provider {
         self.breaker.lock().open_since().map(|since| since.elapsed())
     }
 
+    /// Timeout of one step.
+    fn step(&self) -> Duration {
+        self.pool.timeouts.step
+    }
+
+    /// Number of messages whose reply is late.
+    pub(super) fn late(&self) -> usize {
+        self.late.load(Ordering::Relaxed)
+    }
+
     /// Sends the envelope, after which the server waits for the message; `during_envelope` runs meanwhile.
     pub(super) async fn begin<F: Future<Output = ()>>(
         self: &Arc<Self>,
         mail: &PreparedMail,
         during_envelope: impl Fn() -> F,
     ) -> Result<Transaction, DeliveryError> {
+        let trial = self.admit(mail)?;
         self.wait_for_rate().await?;
         if let Some(mut session) = self.pool.take() {
             match tokio::join!(session.envelope(mail), during_envelope()).0 {
                 // The server had closed the idle connection, or does so now: this does not concern the mail.
                 Err(EnvelopeError::Smtp(error)) if error.is_stale_connection() => {}
-                answer => return self.begun(session, answer, mail),
+                answer => return self.begun(session, answer, mail, trial).await,
             }
         }
-        let mut session = self.pool.open().await.map_err(|error| self.delivery_error(&error, mail.sender))?;
+        self.begin_on_new(mail, during_envelope, trial).await
+    }
+
+    async fn begin_on_new<F: Future<Output = ()>>(
+        self: &Arc<Self>,
+        mail: &PreparedMail,
+        during_envelope: impl Fn() -> F,
+        trial: Option<TrialPermit>,
+    ) -> Result<Transaction, DeliveryError> {
+        let mut session = match self.pool.open().await {
+            Ok(session) => session,
+            Err(error) => return Err(self.judge(&error, mail).await),
+        };
         let (answer, ()) = tokio::join!(session.envelope(mail), during_envelope());
-        self.begun(session, answer, mail)
+        self.begun(session, answer, mail, trial).await
+    }
+
+    /// Lets a mail pass if the circuit does. While it is half-open one mail at a time tries the provider out, and those that
+    /// may hinder others wait.
+    fn admit(&self, mail: &PreparedMail) -> Result<Option<TrialPermit>, DeliveryError> {
+        self.check_circuit()?;
+        let Some(half_open_for) = self.breaker.lock().half_open_for(Instant::now()) else { return Ok(None) };
+        let is_suspect = || self.evidence.lock().is_suspect(MailKey::of(mail));
+        let busy = || DeliveryError::unavailable(format!("another mail tries {} out", self.name()));
+        if half_open_for < PASSED_OVER_FOR && is_suspect() {
+            return Err(busy());
+        }
+        self.trial.begin().map(Some).ok_or_else(busy)
     }
 
     fn check_circuit(&self) -> Result<(), DeliveryError> {
@@ -111,20 +164,21 @@ impl Provider {
         Err(DeliveryError::unavailable(format!("the circuit of {} is open", self.name())))
     }
 
-    fn begun(
+    async fn begun(
         self: &Arc<Self>,
         session: Session,
         answer: Result<Envelope, EnvelopeError>,
         mail: &PreparedMail,
+        trial: Option<TrialPermit>,
     ) -> Result<Transaction, DeliveryError> {
         let error = match answer {
-            Ok(envelope) => return Ok(Transaction { provider: Arc::clone(self), session, envelope }),
+            Ok(envelope) => return Ok(Transaction { provider: Arc::clone(self), session, envelope, trial }),
             Err(error) => error,
         };
         self.pool.put_back(session);
         Err(match error {
-            EnvelopeError::Smtp(error) => self.delivery_error(&error, mail.sender),
-            EnvelopeError::AllRefused(refusals) => all_refused(refusals, mail.sender),
+            EnvelopeError::Smtp(error) => self.judge(&error, mail).await,
+            EnvelopeError::AllRefused(refusals) => self.judge_refused_recipients(refusals, mail),
         })
     }
 
@@ -138,40 +192,6 @@ impl Provider {
                 return self.check_circuit();
             };
             let _ = tokio::time::timeout(wait, changes.changed()).await;
-        }
-    }
-
-    /// Classifies an error, and opens the circuit if it is the provider's.
-    fn delivery_error(&self, error: &SmtpError, sender: SenderOrigin) -> DeliveryError {
-        let class = classify(error, sender);
-        if let ErrorKind::Refusal(reply) = &error.kind {
-            count_refusal(error.phase, reply);
-        }
-        if let Some(failure) = class.provider_failure() {
-            self.record_failure(failure, error);
-        }
-        DeliveryError { class, reason: error.to_string(), label: error.label(), rejected: Vec::new() }
-    }
-
-    fn record_failure(&self, failure: ProviderFailure, error: &SmtpError) {
-        if !self.breaker.lock().failed(failure, Instant::now()) {
-            return;
-        }
-        let (provider, trouble, reason) = (self.name(), failure.as_str(), error.label());
-        metrics::counter!("mailer_provider_trouble_total", "provider" => provider.clone(), "trouble" => trouble)
-            .increment(1);
-        if failure == ProviderFailure::Unavailable {
-            tracing::warn!(provider, reason, "Provider's circuit is open");
-        } else {
-            tracing::error!(provider, trouble, reason, "Provider needs an operator");
-        }
-        self.publish_state();
-    }
-
-    fn record_accepted(&self) {
-        if self.breaker.lock().accepted() {
-            tracing::info!(provider = self.name(), "Provider takes mails again");
-            self.publish_state();
         }
     }
 
@@ -210,14 +230,17 @@ impl Provider {
         match probed.await {
             Ok(session) => {
                 self.pool.put_back(session);
-                self.breaker.lock().probe_succeeded();
+                self.evidence.lock().logged_in();
+                self.breaker.lock().probe_succeeded(Instant::now());
                 tracing::info!(provider = self.name(), "Provider answers again");
             }
             Err(error) => {
                 let class = classify(&error, SenderOrigin::Settings);
                 tracing::debug!(provider = self.name(), reason = error.label(), "Probe of a provider failed");
                 let failure = class.provider_failure().unwrap_or(ProviderFailure::Unavailable);
-                self.breaker.lock().probe_failed(failure, Instant::now());
+                if self.breaker.lock().probe_failed(failure, Instant::now()) {
+                    self.report(failure, &error);
+                }
             }
         }
         self.publish_state();
@@ -242,26 +265,5 @@ impl Provider {
     /// Closes idle connections with QUIT.
     pub(super) async fn close_idle(&self) {
         self.pool.close_idle().await;
-    }
-}
-
-impl Transaction {
-    pub(super) async fn finish(mut self, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
-        let answer = self.session.message(mail).await;
-        let refusals = self.envelope.rejected.into_iter();
-        let rejected = refusals.map(|refusal| rejected_recipient(refusal, mail.sender));
-        self.provider.pool.put_back(self.session);
-        match answer {
-            Ok(reply) => {
-                self.provider.record_accepted();
-                let (accepted, provider) = (self.envelope.accepted, self.provider.name());
-                Ok(Delivered { response: reply.to_string(), accepted, rejected: rejected.collect(), provider })
-            }
-            Err(error) => {
-                let error = self.provider.delivery_error(&error, mail.sender);
-                let rejected = only_recipient(&self.envelope.accepted, &error).into_iter().chain(rejected).collect();
-                Err(DeliveryError { rejected, ..error })
-            }
-        }
     }
 }

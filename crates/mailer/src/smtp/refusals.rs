@@ -43,15 +43,16 @@ pub(super) fn rejected_recipient(refusal: RcptRefusal, sender: SenderOrigin) -> 
     ClassifiedRefusal::of(refusal, sender).recipient
 }
 
-/// The error if all recipients were refused: the least final refusal counts.
-pub(super) fn all_refused(refusals: Vec<RcptRefusal>, sender: SenderOrigin) -> DeliveryError {
-    let label = refusals.first().map(|one| format!("{} at rcpt", one.reply.codes())).unwrap_or_default();
+/// The refusal that decides if all recipients were refused: the least final one; and all of them.
+pub(super) fn all_refused(refusals: Vec<RcptRefusal>, sender: SenderOrigin) -> (SmtpError, Vec<RejectedRecipient>) {
+    let replies: Vec<_> = refusals.iter().map(|refusal| refusal.reply.clone()).collect();
     let refusals: Vec<_> = refusals.into_iter().map(|refusal| ClassifiedRefusal::of(refusal, sender)).collect();
-    let (class, reason) = refusals
-        .iter()
-        .min_by_key(|one| one.class.finality())
-        .map_or((FailureClass::Transient, String::new()), |one| (one.class, one.recipient.reason.clone()));
-    DeliveryError { class, reason, label, rejected: refusals.into_iter().map(|one| one.recipient).collect() }
+    let decides = refusals.iter().zip(replies).min_by_key(|(one, _)| one.class.finality());
+    let kind = match decides {
+        Some((_, reply)) => ErrorKind::Refusal(reply),
+        None => ErrorKind::NotOffered("to take a mail without recipients"),
+    };
+    (SmtpError::new(Phase::Rcpt, kind), refusals.into_iter().map(|one| one.recipient).collect())
 }
 
 pub(super) fn count_refusal(phase: Phase, reply: &Reply) {

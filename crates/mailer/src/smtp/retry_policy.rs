@@ -4,10 +4,13 @@
 //! |---|---|
 //! | the provider: unreachable, overloaded, refuses our login or our address | no attempt is spent; its circuit opens |
 //! | the recipient's mailbox, temporarily | greylist backoff: no attempt is spent |
+//! | the dialogue broke off between MAIL and the end of data | one soon retry, then greylist backoff |
 //! | the recipient's mailbox or the mail, permanently | the job fails; the address may be suppressed |
 //! | anything else, temporarily | an attempt is spent |
 //! | unknown whether the mail was accepted | an attempt is spent; flagged as a possible duplicate |
-//! | the same, and the reply is garbled | no attempt is spent; the circuit opens; flagged, too |
+//! | the same, and the reply is garbled | no attempt is spent: one soon retry, then greylist backoff; flagged, too |
+//!
+//! Whether a failure that may have either cause is the provider's, follows from what others met: see `evidence`.
 
 use super::{
     error::{ErrorKind, Phase, SmtpError},
@@ -22,14 +25,16 @@ pub(crate) enum FailureClass {
     Provider(ProviderFailure),
     /// Try again after 5, 15, 30, 60 minutes, without spending an attempt.
     Greylisted,
+    /// The dialogue broke off before the message was sent: try again soon, then as if greylisted.
+    BrokeOff,
     /// Try again as the job's options say.
     Transient,
     /// No further attempt can help.
     Permanent(Suppression),
     /// The mail may have been accepted: try again with the same bytes.
     Ambiguous,
-    /// The mail may have been accepted, and the provider fails: every mail would get such a reply.
-    GarbledReply,
+    /// As above, without spending an attempt: soon, then as if greylisted.
+    AmbiguousDeferred,
 }
 
 /// Failure of a provider.
@@ -45,6 +50,8 @@ pub(crate) enum ProviderFailure {
     LoginRefused,
     /// It refuses `MAIL_FROM`: as above.
     SenderRefused,
+    /// It refuses one mail after the other, to whomever, with the same codes: as above.
+    RefusesAll,
 }
 
 /// Whether a refusal suppresses the address.
@@ -61,7 +68,7 @@ pub(crate) enum Suppression {
 impl ProviderFailure {
     /// Returns whether an operator has to fix it.
     pub(crate) fn needs_operator(self) -> bool {
-        matches!(self, Self::LoginRefused | Self::SenderRefused)
+        matches!(self, Self::LoginRefused | Self::SenderRefused | Self::RefusesAll)
     }
 
     /// Name in logs and metrics.
@@ -72,6 +79,7 @@ impl ProviderFailure {
             Self::Insecure => "insecure",
             Self::LoginRefused => "login_refused",
             Self::SenderRefused => "sender_refused",
+            Self::RefusesAll => "refuses_all",
         }
     }
 }
@@ -81,8 +89,8 @@ impl FailureClass {
     pub(crate) fn finality(self) -> u8 {
         match self {
             Self::Provider(_) => 0,
-            Self::Greylisted => 1,
-            Self::Ambiguous | Self::GarbledReply | Self::Transient => 2,
+            Self::Greylisted | Self::BrokeOff => 1,
+            Self::Ambiguous | Self::AmbiguousDeferred | Self::Transient => 2,
             Self::Permanent(_) => 3,
         }
     }
@@ -91,27 +99,29 @@ impl FailureClass {
     pub(crate) fn provider_failure(self) -> Option<ProviderFailure> {
         match self {
             Self::Provider(failure) => Some(failure),
-            Self::GarbledReply => Some(ProviderFailure::Unavailable),
             _ => None,
         }
     }
 
     /// Returns whether the mail may have been accepted.
     pub(crate) fn is_ambiguous(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::GarbledReply)
+        matches!(self, Self::Ambiguous | Self::AmbiguousDeferred)
     }
 }
 
 /// Classifies an error of a mail with this sender.
 pub(crate) fn classify(error: &SmtpError, sender: SenderOrigin) -> FailureClass {
-    use FailureClass::{Ambiguous, GarbledReply, Permanent, Provider};
+    use FailureClass::{Ambiguous, AmbiguousDeferred, BrokeOff, Permanent, Provider};
     match (&error.kind, error.phase) {
         (ErrorKind::Untrusted(_), _) | (ErrorKind::NotOffered(_), Phase::Tls) => Provider(ProviderFailure::Insecure),
         (ErrorKind::NotOffered(_), Phase::Auth) => Provider(ProviderFailure::LoginRefused),
         (ErrorKind::NotOffered(_), _) => Permanent(Suppression::No),
         (ErrorKind::ConnectionLost(_), Phase::EndOfData) => Ambiguous,
-        (ErrorKind::UnexpectedReply(_), Phase::EndOfData) => GarbledReply,
-        (ErrorKind::ConnectionLost(_) | ErrorKind::UnexpectedReply(_), _) => Provider(ProviderFailure::Unavailable),
+        (ErrorKind::UnexpectedReply(_), Phase::EndOfData) => AmbiguousDeferred,
+        (ErrorKind::ConnectionLost(_) | ErrorKind::UnexpectedReply(_), phase) if phase.is_of_mail() => BrokeOff,
+        (ErrorKind::ConnectionLost(_) | ErrorKind::UnexpectedReply(_) | ErrorKind::NoConnectionFree, _) => {
+            Provider(ProviderFailure::Unavailable)
+        }
         (ErrorKind::Refusal(reply), phase) => classify_refusal(phase, reply, sender),
     }
 }
@@ -165,6 +175,11 @@ pub(crate) fn is_policy(phase: Phase, reply: &Reply) -> bool {
 /// Returns whether the server greylists, or mailbox or route are temporarily unavailable.
 fn is_mailbox_busy(reply: &Reply) -> bool {
     reply.code / 10 == 45 && matches!(reply.detail(), Some((2, 0..=2) | (7, 1) | (4, _)))
+}
+
+/// Returns whether a refusal can only concern the message: its size, its content.
+pub(crate) fn concerns_message(reply: &Reply) -> bool {
+    reply.code == 552 || matches!(reply.detail(), Some((2, 3) | (3, 4) | (6, _)))
 }
 
 fn is_mailbox_full(reply: &Reply) -> bool {

@@ -109,6 +109,11 @@ impl Session {
         self.dialogue != Dialogue::Lost
     }
 
+    /// Returns whether the connection has taken a mail.
+    pub(super) fn is_reused(&self) -> bool {
+        self.mails > 0
+    }
+
     /// Returns whether the connection can take another mail.
     pub(super) fn is_reusable(&self) -> bool {
         self.is_in_sync() && self.mails < Self::MOST_MAILS && self.opened_at.elapsed() < Self::LONGEST_LIFE

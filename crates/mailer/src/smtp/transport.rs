@@ -71,7 +71,7 @@ impl Transport {
                 Ok(transaction) => return Ok(PendingDelivery::Server(Box::new(transaction), span)),
                 Err(error) => {
                     span.fail(error.label.clone());
-                    if !matches!(error.class, FailureClass::Provider(_)) {
+                    if !matches!(error.class, FailureClass::Provider(_) | FailureClass::BrokeOff) {
                         return Err(error);
                     }
                     last = Some(error);
@@ -94,6 +94,11 @@ impl Transport {
     /// How long no provider has taken mails; `None` if one does.
     pub(crate) fn unavailable_for(&self) -> Option<Duration> {
         (!self.circuit_state().allows_mail()).then(|| self.providers().filter_map(|one| one.open_for()).min())?
+    }
+
+    /// Number of messages whose reply is late.
+    pub(crate) fn late(&self) -> usize {
+        self.providers().map(|provider| provider.late()).sum()
     }
 
     /// Notifies of each change of [`circuit_state`](Self::circuit_state).

@@ -10,6 +10,7 @@ mod kill;
 mod metrics;
 mod node_jobs;
 mod once;
+mod one_bad;
 mod operate;
 mod overtake;
 mod postfix;

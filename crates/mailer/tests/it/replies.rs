@@ -1,10 +1,16 @@
 //! Replies of every form: codes that RFC 5321 does not list, and replies in the middle of a message.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
-use examhall_testkit::{Action, Phase};
+use examhall_queue::{ListOrder, State};
+use examhall_testkit::{Action, Phase, eventually};
 use serde_json::json;
 
-use crate::{Post, at, at_rcpt, reply};
+use crate::{Post, TIMEOUT, at, at_rcpt, reply};
 
 #[tokio::test]
 async fn unlisted_codes_go_by_their_first_digit() {
@@ -62,4 +68,66 @@ async fn long_replies_are_read_to_their_end() {
     assert_eq!((drain.sent, drain.failed), (3, 1));
     let reason = post.reason(&drain.failed_ids[0]).await;
     assert!(reason.starts_with("550 no such user here no such") && reason.len() <= 1_100, "{}", reason.len());
+}
+
+#[tokio::test]
+async fn closing_server_gets_the_mail_on_a_new_connection() {
+    for phase in [Phase::EndOfData, Phase::Data, Phase::Rcpt] {
+        let post = Post::start_set(&[("MAILER_CONCURRENCY", "1")]).await;
+        let seen = AtomicUsize::new(0);
+        post.world.smtp.behave(move |now, _| match now {
+            Phase::Greeting => {
+                seen.store(0, Ordering::SeqCst);
+                Action::Proceed
+            }
+            // The third mail of each connection.
+            _ if now == phase && seen.fetch_add(1, Ordering::SeqCst) == 2 => reply("421 4.7.0 too many messages"),
+            _ => Action::Proceed,
+        });
+        post.add_many(10).await;
+        let drain = post.drain().await;
+        assert_eq!((drain.sent, drain.retried_later, drain.ambiguous), (10, 0, 0), "{phase:?}");
+        for job in post.queue.list(State::Completed, 0, 20, ListOrder::OldestFirst).await.expect("read") {
+            assert_eq!((job.attempts_made, job.attempts_started), (1, 1), "each was sent at once");
+        }
+        assert!(post.world.smtp.count("EHLO") >= 5, "{phase:?}");
+    }
+}
+
+#[tokio::test]
+async fn late_replies_are_waited_for_and_hold_no_slot() {
+    let post = Post::start_set(&[("SMTP_TIMEOUT_MS", "300"), ("MAILER_CONCURRENCY", "2")]).await;
+    post.world.smtp.treat("slow", Phase::EndOfData, Action::Hang);
+    let slow = post.add(json!("slow@example.com")).await;
+    let mailer = post.world.mailer(&[]);
+    post.world.smtp.wait_for_command("DATA").await;
+    // All the time one mail after the other is sent, with the other slot; once the first is late, with two.
+    post.add_many(30).await;
+    post.world.smtp.wait_for(30).await;
+    tokio::time::sleep(Duration::from_millis(700)).await; // it is late after 600 ms
+    post.add_many(10).await;
+    post.world.smtp.wait_for(40).await;
+    assert!(!mailer.output().contains("circuit is open"), "{}", mailer.output());
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    post.completed(41).await;
+    assert_eq!(post.job(&slow).await["ats"], "1", "waited for, and not sent again");
+    assert_eq!(post.world.smtp.received().len(), 41);
+}
+
+#[tokio::test]
+async fn server_that_never_replies_to_messages_is_at_fault() {
+    let post = Post::start_set(&[("SMTP_FINAL_TIMEOUT_MS", "400"), ("SMTP_PROBE_MS", "5000")]).await;
+    post.world.smtp.behave(at(Phase::EndOfData, Action::KeepAndHang));
+    post.add_many(10).await;
+    let mailer = post.world.mailer(&[]);
+    mailer.line("Provider's circuit is open").await;
+    eventually("all ended", TIMEOUT, async || {
+        (mailer.output().matches("Mail not accepted").count() >= 5).then_some(())
+    })
+    .await;
+    let counts = post.counts().await;
+    assert_eq!((counts.failed, counts.prioritized), (0, 5), "the others were not touched: {counts:?}");
+    let spent = post.queue.list(State::Delayed, 0, 20, ListOrder::OldestFirst).await.expect("read");
+    let spent = spent.iter().filter(|job| job.attempts_made > 0).count();
+    assert!(spent <= 1, "the first was taken for one mail's fault: {spent}");
 }

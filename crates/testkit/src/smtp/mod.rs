@@ -127,7 +127,8 @@ impl Default for SmtpOptions {
 /// Bytes that the system takes for a session that does not read.
 const RECEIVES: usize = 64 * 1024;
 
-type Behaviour = Arc<dyn Fn(Phase, &str) -> Action + Send + Sync>;
+/// Given the phase, the line that led there, and the recipients that the mail has so far.
+type Behaviour = Arc<dyn Fn(Phase, &str, &[String]) -> Action + Send + Sync>;
 
 /// The server; ends with the test.
 #[derive(Clone)]
@@ -154,7 +155,7 @@ impl SmtpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         // Small, so that a server that reads no more of a message has not got the rest of it all the same.
         SockRef::from(&listener).set_recv_buffer_size(RECEIVES).expect("a TCP socket");
-        let good: Behaviour = Arc::new(|_, _| Action::Proceed);
+        let good: Behaviour = Arc::new(|_, _, _| Action::Proceed);
         let certificate = match options.encryption {
             Encryption::None => None,
             _ => Some(Arc::new(Certificate::make(&options.certificate_for).await)),
@@ -227,7 +228,15 @@ impl SmtpServer {
 
     /// From now on `behaviour` says what to do at each phase, given the line that led there.
     pub fn behave(&self, behaviour: impl Fn(Phase, &str) -> Action + Send + Sync + 'static) {
-        self.behaviour.send_replace(Arc::new(behaviour));
+        self.behaviour.send_replace(Arc::new(move |phase, line, _: &[String]| behaviour(phase, line)));
+    }
+
+    /// From now on it does `action` at `phase` of a mail to an address with this part, and is good to all others.
+    pub fn treat(&self, part: &'static str, phase: Phase, action: Action) {
+        self.behaviour.send_replace(Arc::new(move |now, line, to: &[String]| {
+            let is_meant = now == phase && (line.contains(part) || to.iter().any(|to| to.contains(part)));
+            if is_meant { action.clone() } else { Action::Proceed }
+        }));
     }
 
     /// What it has accepted so far, in order.

@@ -172,8 +172,9 @@ impl Session {
             message.push_str(line.strip_prefix('.').unwrap_or(&line));
             message.push_str("\r\n");
         }
+        let action = self.action(Phase::EndOfData, ".").await?;
         let mail = Received { message, ..mem::replace(&mut self.mail, no_mail()) };
-        match self.action(Phase::EndOfData, ".").await? {
+        match action {
             Action::Reply(reply) => {
                 if reply.starts_with('2') {
                     self.keep(mail);
@@ -218,7 +219,7 @@ impl Session {
     async fn action(&mut self, phase: Phase, line: &str) -> Result<Action, Gone> {
         loop {
             let behaviour = Arc::clone(&self.behaviour.borrow_and_update());
-            match behaviour(phase, line) {
+            match behaviour(phase, line, &self.mail.to) {
                 Action::Close => return Err(Gone),
                 Action::Hang => {
                     self.flush().await?;

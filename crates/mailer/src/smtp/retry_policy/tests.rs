@@ -144,10 +144,10 @@ fn mail_that_needs_a_missing_extension_fails() {
 }
 
 #[test]
-fn lost_connection_before_end_of_data_was_not_sent() {
+fn dialogue_that_breaks_off_during_a_mail_is_to_be_judged() {
     for phase in [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Body] {
-        assert_eq!(class(phase, ErrorKind::ConnectionLost("reset".into())), UNAVAILABLE);
-        assert_eq!(class(phase, ErrorKind::UnexpectedReply("?".into())), UNAVAILABLE);
+        assert_eq!(class(phase, ErrorKind::ConnectionLost("reset".into())), FailureClass::BrokeOff);
+        assert_eq!(class(phase, ErrorKind::UnexpectedReply("?".into())), FailureClass::BrokeOff);
     }
 }
 
@@ -167,10 +167,9 @@ fn missing_reply_to_end_of_data_is_ambiguous() {
 }
 
 #[test]
-fn garbled_final_reply_is_ambiguous_and_unavailable() {
+fn garbled_final_reply_is_ambiguous_and_spends_no_attempt() {
     let class = class(Phase::EndOfData, ErrorKind::UnexpectedReply("354 go on".into()));
-    assert_eq!(class, FailureClass::GarbledReply);
-    assert_eq!((class.provider_failure(), class.is_ambiguous()), (Some(ProviderFailure::Unavailable), true));
+    assert_eq!((class, class.is_ambiguous()), (FailureClass::AmbiguousDeferred, true));
 }
 
 #[test]
