@@ -1,6 +1,6 @@
 //! Commands, with a time limit each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::{
     clients::Client,
@@ -38,7 +38,8 @@ impl Connection {
         let command = CustomCommand::new_static(name, route.hash(), false);
         let client = self.client.with_options(&limited_to(timeout));
         // fred's futures have several kilobytes, which every caller's would have too.
-        Ok(self.answered(Box::pin(client.custom(command, args)).await.map_err(Error::of)?))
+        let sent = Instant::now();
+        self.note(sent, Box::pin(client.custom(command, args)).await)
     }
 
     /// Runs a command that waits on the server for up to `wait`. Blocks the connection: for one that does nothing else.
@@ -74,7 +75,8 @@ impl Connection {
     /// # Errors
     /// Returns an error if Redis refuses (`WRONGTYPE`) or does not answer.
     pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
-        Ok(self.answered(self.limited().get(key).await.map_err(Error::of)?))
+        let sent = Instant::now();
+        self.note(sent, self.limited().get(key).await)
     }
 
     /// The values of fields of a hash.
@@ -82,7 +84,8 @@ impl Connection {
     /// # Errors
     /// As of [`get`](Self::get).
     pub async fn hmget(&self, key: &str, fields: &[String]) -> Result<Vec<Option<String>>, Error> {
-        Ok(self.answered(self.limited().hmget(key, fields.to_vec()).await.map_err(Error::of)?))
+        let sent = Instant::now();
+        self.note(sent, self.limited().hmget(key, fields.to_vec()).await)
     }
 
     /// Sets a key for a number of seconds.
@@ -90,10 +93,9 @@ impl Connection {
     /// # Errors
     /// Returns an error if Redis refuses or does not answer: it may have been set then.
     pub async fn set(&self, key: &str, value: String, seconds: i64) -> Result<(), Error> {
-        let life = Some(Expiration::EX(seconds));
-        let answer: Value = self.limited().set(key, value, life, None, false).await.map_err(Error::of)?;
-        drop(self.answered(answer));
-        Ok(())
+        let (life, sent) = (Some(Expiration::EX(seconds)), Instant::now());
+        let answer: Result<Value, _> = self.limited().set(key, value, life, None, false).await;
+        self.note(sent, answer).map(drop)
     }
 
     fn limited(&self) -> fred::clients::WithOptions<Client> {

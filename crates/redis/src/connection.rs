@@ -57,6 +57,8 @@ struct Link {
     since: Mutex<Option<Instant>>,
     /// When the server answered last.
     answered: Mutex<Option<Instant>>,
+    /// When the first command was sent that has timed out since the last answer.
+    silent_since: Mutex<Option<Instant>>,
     /// The server's number for it, and for which making of it that was asked.
     id: Mutex<(u64, u64)>,
 }
@@ -173,7 +175,9 @@ impl Connection {
     /// # Errors
     /// Returns what went wrong, after 3 s at most for each step.
     pub async fn check_login(&self) -> Result<(), Error> {
-        ConnectionOptions::login(self.client.client_config()).await.map_err(Error::of)
+        // A task of its own closes the connection also if the caller waits no longer.
+        let login = tokio::spawn(ConnectionOptions::login(self.client.client_config()));
+        login.await.map_err(|_| Error::of(fred::error::Error::new_canceled()))?.map_err(Error::of)
     }
 
     /// Sends a `PING`.
@@ -242,16 +246,37 @@ impl Connection {
         Ok(id)
     }
 
-    /// Notes that the server has answered.
-    pub(crate) fn answered<T>(&self, answer: T) -> T {
-        *self.link.answered.lock() = Some(Instant::now());
+    /// Notes whether the server has answered a command that was sent at this time. Replaces a link that has been silent for
+    /// too long: fred would wait until nothing more is sent over it.
+    pub(crate) fn note<T>(&self, sent: Instant, answer: Result<T, fred::error::Error>) -> Result<T, Error> {
+        let answer = answer.map_err(Error::of);
+        match &answer {
+            Err(error) if error.is_timeout() => {
+                if self.link.silence(sent) > self.options.unresponsive_after {
+                    *self.link.silent_since.lock() = None; // once
+                    let client = self.client.clone();
+                    drop(tokio::spawn(async move { client.force_reconnection().await }));
+                }
+            }
+            Err(error) if error.is_unanswered() => {}
+            _ => {
+                *self.link.answered.lock() = Some(Instant::now());
+                *self.link.silent_since.lock() = None;
+            }
+        }
         answer
     }
 }
 
 impl Link {
+    /// Returns how long the server has been silent, of which the command that was sent at this time is a sign.
+    fn silence(&self, sent: Instant) -> Duration {
+        self.silent_since.lock().get_or_insert(sent).elapsed()
+    }
+
     fn note(&self) {
         *self.since.lock() = Some(Instant::now());
+        *self.silent_since.lock() = None;
         self.made.fetch_add(1, Ordering::AcqRel);
     }
 }

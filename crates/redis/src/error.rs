@@ -37,6 +37,11 @@ impl Error {
         self.is_unanswered() || self.code().is_some_and(|code| TRANSIENT.contains(&code))
     }
 
+    /// Returns whether an answer did not come in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(&self.0, Kind::Fred(error) if *error.kind() == ErrorKind::Timeout)
+    }
+
     /// Returns whether there was no answer, as opposed to a refusal.
     pub fn is_unanswered(&self) -> bool {
         use ErrorKind::{Canceled, IO, Routing, Timeout, Unknown};

@@ -66,9 +66,15 @@ impl Connection {
 }
 
 impl LinkEvents {
-    /// Waits for a reconnect.
+    /// Waits for a reconnect. Several that nobody has waited for count as one.
     pub async fn reconnected(&mut self) {
         closes(self.reconnects.recv().await).await;
+        self.skip_reconnects();
+    }
+
+    /// Forgets the reconnects so far: a caller that has failed since then waits for another.
+    pub fn skip_reconnects(&mut self) {
+        while matches!(self.reconnects.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
     }
 
     /// Waits until the connection is lost or was made again.

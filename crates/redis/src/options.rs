@@ -19,7 +19,7 @@ const FIRST_BACKOFF_MS: u32 = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionOptions {
     pub(crate) command_timeout: Duration,
-    unresponsive_after: Duration,
+    pub(crate) unresponsive_after: Duration,
     max_backoff: Duration,
     push_capacity: usize,
     command_buffer: usize,

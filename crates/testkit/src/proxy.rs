@@ -35,6 +35,8 @@ struct State {
     cue: Mutex<&'static [&'static str]>,
     /// One up with every cut.
     cuts: watch::Sender<u64>,
+    /// One up with every silence.
+    silences: watch::Sender<u64>,
     /// Whether new connections are closed at once.
     refuses: AtomicBool,
 }
@@ -49,6 +51,7 @@ impl Proxy {
             holds: watch::Sender::new(false),
             cue: Mutex::default(),
             cuts: watch::Sender::new(0),
+            silences: watch::Sender::new(0),
             refuses: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
@@ -116,6 +119,13 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Makes all connections half-open: they stay, but neither side receives anything any more. New ones work.
+    pub fn silence(&self) {
+        self.state.silences.send_modify(|silences| *silences += 1);
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
@@ -125,16 +135,24 @@ impl Drop for Proxy {
 
 impl State {
     async fn carry(&self, client: TcpStream, server: TcpStream) {
-        let mut cuts = self.cuts.subscribe();
+        let (mut cuts, mut silences) = (self.cuts.subscribe(), self.silences.subscribe());
         cuts.mark_unchanged();
+        silences.mark_unchanged();
         for stream in [&client, &server] {
             drop(stream.set_nodelay(true)); // only makes tests slower
         }
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let both = async {
+            tokio::select! {
+                () = Self::forward(from_client, to_server) => {}
+                () = self.hold_back(from_server, to_client) => {}
+            }
+        };
+        tokio::pin!(both); // not dropped, and with it the sockets, while it is silent
         tokio::select! {
-            () = Self::forward(from_client, to_server) => {}
-            () = self.hold_back(from_server, to_client) => {}
+            () = &mut both => {}
             _ = cuts.changed() => {}
+            _ = silences.changed() => drop(cuts.changed().await),
         }
     }
 

@@ -102,3 +102,46 @@ async fn read_into(sender: mpsc::Sender<(String, Event)>, mut reader: Reader) {
     }
     reader.close().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use examhall_redis::ConnectionOptions;
+    use examhall_testkit::Redis;
+
+    use super::*;
+    use crate::{Connection, keys::Keys};
+
+    const BLOCK: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn connection_is_kept_while_nothing_happens() {
+        let redis = Redis::start().await;
+        // A read that waits behind another one is given up after block and timeout, and its connection replaced.
+        let options = ConnectionOptions::default().command_timeout(BLOCK);
+        let connection = Connection::open_with(&redis.url(), options).expect("a good URL");
+        connection.ready().await.expect("connected");
+        let client = Client::new(connection.clone(), Keys::new("bull", "email").expect("good names"));
+        let (sender, entries) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(read_into(sender, Reader::new(&client, "0-0".to_owned()).block(BLOCK)));
+        let mut events = Events { entries };
+        let ids = async || -> Vec<String> {
+            let list: String = client.at_server("CLIENT", &["LIST"]).await.expect("listed");
+            list.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+        };
+        let blocked = async || redis.cmd::<String>("INFO clients").await.contains("blocked_clients:1\r").then_some(());
+        examhall_testkit::eventually("a read blocks", Duration::from_secs(30), blocked).await;
+        let before = ids().await;
+        for _ in 0..15 {
+            // As of a caller that waits for other things, too.
+            let event = tokio::time::timeout(BLOCK / 2, events.next()).await;
+            assert!(event.is_err(), "{event:?}");
+        }
+        assert_eq!(ids().await, before);
+        redis.cmd::<String>("XADD bull:email:events * event drained").await;
+        let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await.expect("in time");
+        assert!(matches!(event, (_, Event::Drained)), "{event:?}");
+        assert_eq!(ids().await, before);
+    }
+}

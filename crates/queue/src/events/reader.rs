@@ -20,12 +20,20 @@ pub(super) struct Reader {
     connection: Connection,
     key: String,
     after: String,
+    /// How long one read blocks.
+    block: Duration,
 }
 
 impl Reader {
     /// Reads the entries after the one with the id `after`.
     pub(super) fn new(client: &Client, after: String) -> Self {
-        Self { connection: client.connection().duplicate(), key: client.keys().of("events"), after }
+        let (connection, key) = (client.connection().duplicate(), client.keys().of("events"));
+        Self { connection, key, after, block: BLOCK }
+    }
+
+    #[cfg(test)]
+    pub(super) fn block(self, block: Duration) -> Self {
+        Self { block, ..self }
     }
 
     /// Returns the next entries: none if there are none for some seconds, or Redis is unreachable.
@@ -50,11 +58,18 @@ impl Reader {
     }
 
     async fn read(&self) -> Result<Vec<(String, Event)>, Error> {
-        let words =
-            ["BLOCK", &BLOCK.as_millis().to_string(), "COUNT", &COUNT.to_string(), "STREAMS", &self.key, &self.after];
+        let words = [
+            "BLOCK",
+            &self.block.as_millis().to_string(),
+            "COUNT",
+            &COUNT.to_string(),
+            "STREAMS",
+            &self.key,
+            &self.after,
+        ];
         let args = words.into_iter().map(Value::from).collect();
         let server = Route::Key(&self.key);
-        match self.connection.blocking("XREAD", server, args, BLOCK).await? {
+        match self.connection.blocking("XREAD", server, args, self.block).await? {
             Value::Map(streams) => streams.inner().into_values().next().map_or(Ok(Vec::new()), to_entries),
             // A caller's own client may speak RESP2: `[[key, entries]]`.
             streams @ Value::Array(_) => {

@@ -187,6 +187,13 @@ where
         }
     }
 
+    /// A reconnect before a failure does not end the backoff after it.
+    fn skip_reconnects(&mut self) {
+        if matches!(self.polls.next, Next::Retry { .. }) {
+            self.links.skip_reconnects();
+        }
+    }
+
     async fn wait(&mut self, stop: &CancellationToken) {
         self.control.iterate();
         let wait = plan(&self.state(), now_ms());
@@ -194,7 +201,10 @@ where
             self.blocking.pass_on().await;
         }
         tokio::select! {
-            Some(answer) = self.polls.answer() => self.answered(answer),
+            Some(answer) = self.polls.answer() => {
+                self.answered(answer);
+                self.skip_reconnects();
+            }
             Some(ended) = self.running.join_next_with_id() => self.ended(ended),
             () = stop.cancelled() => {}
             Ok(()) = self.concurrency.changed() => self.polls.next = Next::Now,

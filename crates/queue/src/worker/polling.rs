@@ -172,7 +172,10 @@ where
             match prepared {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => return self.polls.fail(&error, &self.hooks),
+                Err(error) => {
+                    self.polls.fail(&error, &self.hooks);
+                    return self.skip_reconnects();
+                }
             }
         }
         while let Some(size) = self.state().next_poll() {

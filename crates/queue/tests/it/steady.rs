@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use examhall_queue::{Connection, Job, NewJob, Outcome, Queue, Worker};
+use examhall_redis::ConnectionOptions;
 use examhall_testkit::{Proxy, eventually};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -101,6 +102,29 @@ async fn idle_worker_polls_once_per_drain_delay() {
     }
     gate.add_permits(1);
     bench.in_state("completed", 1).await;
+}
+
+#[tokio::test]
+async fn worker_survives_a_link_that_falls_silent() {
+    let bench = Bench::start().await;
+    let proxy = Proxy::start(bench.redis.port()).await;
+    let (timeout, unresponsive) = (Duration::from_millis(500), Duration::from_secs(1));
+    let options = ConnectionOptions::default().command_timeout(timeout).unresponsive_after(unresponsive);
+    let connection =
+        Connection::open_with(&format!("redis://127.0.0.1:{}", proxy.port()), options).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let queue: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    let (gate, handler) = gated();
+    let worker = Worker::new(queue, quick().drain_delay(timeout), handler).expect("good options");
+    tokio::spawn(worker.run(CancellationToken::new()));
+    bench.add(named("held")).await;
+    bench.active(1).await;
+    bench.blocked(1).await;
+    proxy.silence();
+    gate.add_permits(2);
+    bench.add(named("next")).await;
+    bench.in_state("completed", 2).await;
+    assert_eq!(bench.field("held", "ats").await.as_deref(), Some("1"));
 }
 
 #[tokio::test]

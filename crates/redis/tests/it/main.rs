@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_redis::{Connection, ConnectionOptions, Invalidated, Route, Script, Value};
-use examhall_testkit::{Redis, eventually};
+use examhall_testkit::{Proxy, Redis, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -109,6 +109,72 @@ async fn a_client_of_the_callers_own_can_be_shared() {
     assert_eq!(shared.get("greeting").await.expect("read").as_deref(), Some("hello"));
     let answer: Value = shared.command("STRLEN", Route::Key("greeting"), vec!["greeting".into()]).await.expect("run");
     assert_eq!(answer.as_i64(), Some(5));
+}
+
+#[tokio::test]
+async fn reconnects_of_the_past_wake_nobody() {
+    let redis = Redis::start().await;
+    let connection = connect(&redis).await;
+    let (mut links, mut waiting) = (connection.link_events(), connection.link_events());
+    for times in 2..=4 {
+        redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+        let made = async || (connection.times_made() == times && connection.is_connected()).then_some(());
+        eventually("the link is back", TIMEOUT, made).await;
+    }
+    let soon = Duration::from_millis(50);
+    tokio::time::timeout(TIMEOUT, waiting.reconnected()).await.expect("it has reconnected");
+    assert!(tokio::time::timeout(soon, waiting.reconnected()).await.is_err(), "three of them count once");
+    links.skip_reconnects();
+    assert!(tokio::time::timeout(soon, links.reconnected()).await.is_err(), "none since then");
+    redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    tokio::time::timeout(TIMEOUT, links.reconnected()).await.expect("another");
+}
+
+#[tokio::test]
+async fn checked_login_leaves_no_connection() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.port()).await;
+    let connection = Connection::open(&format!("redis://127.0.0.1:{}", proxy.port())).expect("a good URL");
+    connection.ready().await.expect("connected");
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let sockets = async || redis.cmd::<String>("CLIENT LIST").await.lines().count();
+    let (tasks_before, sockets_before) = (tasks(), sockets().await);
+    connection.check_login().await.expect("a good login");
+    for _ in 0..3 {
+        proxy.hold_from(&["redis"]); // which the answer to HELLO contains
+        let dropped = tokio::time::timeout(Duration::from_millis(100), connection.check_login()).await;
+        assert!(dropped.is_err(), "the login is held back");
+        proxy.release();
+    }
+    let wrong = Connection::open(&format!("redis://nobody:wrong@127.0.0.1:{}", proxy.port())).expect("a good URL");
+    wrong.check_login().await.expect_err("a wrong password");
+    drop(wrong);
+    let closed = async || (sockets().await == sockets_before).then_some(());
+    eventually("the sockets are closed", TIMEOUT, closed).await;
+    eventually("the tasks have ended", TIMEOUT, async || (tasks() <= tasks_before).then_some(())).await;
+}
+
+#[tokio::test]
+async fn silent_link_is_replaced_in_bounded_time() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.port()).await;
+    let (timeout, unresponsive) = (Duration::from_millis(200), Duration::from_secs(1));
+    let options = ConnectionOptions::default().command_timeout(timeout).unresponsive_after(unresponsive);
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let connection = Connection::open_with(&url, options).expect("a good URL");
+    let blocking = connection.duplicate();
+    for connection in [&connection, &blocking] {
+        connection.ready().await.expect("connected");
+    }
+    proxy.silence();
+    let wait = Duration::from_millis(100);
+    let args = || vec!["list".into(), "0.1".into()];
+    let blocked = blocking.blocking::<Value>("BLPOP", Route::Any, args(), wait).await.expect_err("no answer");
+    assert!(blocked.is_transient(), "{blocked}");
+    eventually("the main link is replaced", TIMEOUT, async || connection.ping().await.ok()).await;
+    let pops = async || blocking.blocking::<Value>("BLPOP", Route::Any, args(), wait).await.ok();
+    eventually("the blocking link is replaced", TIMEOUT, pops).await;
+    assert_eq!((connection.times_made(), blocking.times_made()), (2, 2));
 }
 
 #[tokio::test]
