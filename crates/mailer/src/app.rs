@@ -26,7 +26,7 @@ use crate::{
     ledger_writer::LedgerWriter,
     message::{Author, mailbox},
     payload::Payload,
-    smtp::{CircuitState, ProviderOptions, Timeouts, Transport},
+    smtp::{CircuitState, EhloName, ProviderOptions, Timeouts, Transport},
     suppressions::Suppressions,
 };
 
@@ -60,6 +60,7 @@ impl Mailer {
         let options = ProviderOptions {
             timeouts: Timeouts { step: settings.smtp_timeout, end_of_data: settings.smtp_final_timeout },
             probe_interval: settings.probe_interval,
+            ehlo_name: EhloName::new(settings.ehlo_name.as_deref()).context("SMTP_EHLO_NAME")?,
             redis: redis.clone(),
             stopping: stopping.clone(),
         };

@@ -10,9 +10,15 @@ use crate::{
     app::Mailer,
     clock::now,
     message::{Addresses, Identity, prepare},
-    smtp::{DeliveryError, Phase, Provider},
+    smtp::{DeliveryError, EhloName, Phase, Provider},
 };
 
+/// The name that the mailer gives itself.
+const EHLO_NAME: Check = Check {
+    name: "EHLO name",
+    fix: "many servers refuse a name that is not fully qualified: set SMTP_EHLO_NAME to the name that DNS has for this \
+          machine's address",
+};
 /// The login at a mail server.
 const SMTP_LOGIN: Check = Check {
     name: "SMTP login",
@@ -34,7 +40,7 @@ const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a wri
 /// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
     let redis = INSPECTIONS.iter().map(|one| Check { name: one.name, fix: one.fix });
-    check::COMMON.into_iter().chain(redis).chain([SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
+    check::COMMON.into_iter().chain(redis).chain([EHLO_NAME, SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
 }
 
 /// A test mail that was accepted.
@@ -104,11 +110,13 @@ impl Mailer {
 
 async fn check_provider(report: &mut Report, provider: &Provider) {
     let name = provider.name();
-    if let Some((host, port)) = name.rsplit_once(':')
-        && !report.reach(&name, host, port.parse().unwrap_or(25)).await
-    {
+    let (host, port) = provider.address();
+    if !report.reach(&name, host, port).await {
         return;
     }
+    let ehlo_name = provider.ehlo_name();
+    let state = if *ehlo_name == EhloName::Address { State::Warning } else { State::Ok };
+    report.add(EHLO_NAME, name.as_str(), state, ehlo_name.to_string());
     match provider.check().await {
         Ok(()) => {
             let tls = if provider.is_encrypted() { "certificate trusted" } else { "not used: SMTP_URL says tls=none" };

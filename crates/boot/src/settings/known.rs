@@ -70,6 +70,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          over all mailers, and ca=FILE (PEM), the authority of its certificate. file:DIR writes each mail as an .eml \
          file.",
     ),
+    unset(
+        "SMTP_EHLO_NAME",
+        "Name of this machine for mail servers, as DNS has it. Default: its fully qualified host name, else the address of \
+         the connection, such as [192.0.2.1].",
+    ),
     plain("SMTP_TIMEOUT_MS", "30000", "Longest wait for one step of an SMTP dialogue."),
     plain(
         "SMTP_FINAL_TIMEOUT_MS",

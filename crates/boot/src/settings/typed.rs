@@ -103,6 +103,8 @@ pub struct MailerSettings {
     pub mail_from: String,
     /// `SMTP_URL`.
     pub smtp_url: SecretString,
+    /// `SMTP_EHLO_NAME`.
+    pub ehlo_name: Option<String>,
     /// `SMTP_TIMEOUT_MS`.
     pub smtp_timeout: Duration,
     /// `SMTP_FINAL_TIMEOUT_MS`.
@@ -188,6 +190,7 @@ impl MailerSettings {
             queue: queue(values)?,
             mail_from: values.text("MAIL_FROM").to_owned(),
             smtp_url,
+            ehlo_name: values.get("SMTP_EHLO_NAME").map(ToOwned::to_owned),
             smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,
             smtp_final_timeout: values.millis("SMTP_FINAL_TIMEOUT_MS", 1..=600_000)?,
             probe_interval: values.millis("SMTP_PROBE_MS", 10..=3_600_000)?,

@@ -8,7 +8,7 @@ use lettre::{
     Address,
     transport::smtp::{
         commands::{Data, Mail, Rcpt, Rset},
-        extension::{Extension, MailBodyParameter, MailParameter},
+        extension::{MailBodyParameter, MailParameter},
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -172,13 +172,13 @@ impl Session {
             parameters.push(MailParameter::Size(mail.bytes.len()));
         }
         if [&mail.from].into_iter().chain(&mail.to).any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
-            if !self.features.offers(Extension::SmtpUtfEight) {
+            if !self.features.smtputf8 {
                 return Err(not_offered("SMTPUTF8, which a non-ASCII address needs"));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
         if !mail.bytes.is_ascii() {
-            if !self.features.offers(Extension::EightBitMime) {
+            if !self.features.eight_bit {
                 return Err(not_offered("8BITMIME, which non-ASCII text needs"));
             }
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));

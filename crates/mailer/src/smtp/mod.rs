@@ -13,18 +13,23 @@
 //!
 //! lettre provides the message and the commands. Its connection is not used: it hides the server's extensions, so commands
 //! could not be pipelined; it keeps reading after STARTTLS what was sent before; and it does not report whether a message
-//! was cut off. Nor are its replies: it understands a part of the codes. A connection belongs to one mail until the server has replied to the end of data,
-//! and is closed whenever its state is in doubt.
+//! was cut off. Nor are its replies, extensions and login: it understands a part of the codes, and keywords in one case. A
+//! connection belongs to one mail until the server has replied to the end of data, and is closed whenever its state is in
+//! doubt.
 
 mod circuit_breaker;
+mod connect;
 mod delivery;
 mod dialogue;
+mod ehlo_name;
 mod error;
 mod evidence;
+mod features;
 mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod lease;
+mod login;
 mod pool;
 mod provider;
 mod refusals;
@@ -40,6 +45,7 @@ mod wire;
 pub(crate) use self::{
     circuit_breaker::CircuitState,
     delivery::{Delivered, DeliveryError, RejectedRecipient},
+    ehlo_name::EhloName,
     error::Phase,
     provider::{Provider, ProviderOptions},
     retry_policy::{FailureClass, Suppression},

@@ -121,12 +121,14 @@ mod tests {
     use examhall_testkit::SmtpServer;
 
     use super::*;
-    use crate::smtp::url::Endpoint;
+    use crate::smtp::{ehlo_name::EhloName, url::Endpoint};
 
     #[tokio::test]
     async fn old_connection_is_closed_and_not_reused() {
         let smtp = SmtpServer::start().await;
-        let Ok(Endpoint::Server(server)) = Endpoint::parse(&smtp.url()) else { panic!("it is a server") };
+        let Ok(Endpoint::Server(server)) = Endpoint::parse(&smtp.url(), &EhloName::Address) else {
+            panic!("it is a server")
+        };
         let timeouts = Timeouts { step: Duration::from_secs(10), end_of_data: Duration::from_secs(10) };
         let pool = Pool { server: Arc::new(server), timeouts, leases: None, idle: Mutex::default() };
         let aged = |mut session: Session, by: Duration| {

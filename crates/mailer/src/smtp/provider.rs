@@ -26,6 +26,7 @@ use super::{
     circuit_breaker::{CircuitBreaker, CircuitState},
     delivery::DeliveryError,
     dialogue::{Envelope, EnvelopeError},
+    ehlo_name::EhloName,
     error::SmtpError,
     evidence::{Evidence, MailKey},
     pool::Pool,
@@ -43,6 +44,8 @@ pub(crate) struct ProviderOptions {
     pub(crate) timeouts: Timeouts,
     /// Interval between probes of a refused login.
     pub(crate) probe_interval: Duration,
+    /// The mailer's own name.
+    pub(crate) ehlo_name: EhloName,
     /// Where limits shared by all processes are counted.
     pub(crate) redis: Connection,
     /// Whether the mailer is stopping, and does not wait long for replies.
@@ -244,6 +247,16 @@ impl Provider {
             }
         }
         self.publish_state();
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        (&self.server.host, self.server.port)
+    }
+
+    /// The name that the mailer gives itself.
+    pub(crate) fn ehlo_name(&self) -> &EhloName {
+        &self.server.ehlo_name
     }
 
     /// Returns whether the connection uses TLS.

@@ -1,19 +1,18 @@
 //! SMTP session: a connection on which mails can be sent, with EHLO, TLS and login done as `SMTP_URL` says.
 
-use std::time::{Duration, Instant};
-
-use lettre::transport::smtp::{
-    authentication::{Credentials, Mechanism},
-    commands::{Auth, Ehlo, Quit, Starttls},
-    extension::{ClientId, Extension, ServerInfo},
-    response::{Category, Code, Detail, Response, Severity},
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, time::timeout};
+
 use tokio_rustls::TlsConnector;
 
 use super::{
+    connect::connect,
     error::{ErrorKind, Phase, SmtpError},
+    features::Features,
     lease::Lease,
+    login::{Credentials, Mechanism, refuses_mechanism},
     reply::Reply,
     url::{Security, Server},
     wire::Wire,
@@ -53,15 +52,6 @@ pub(super) struct Session {
     pub(super) opened_at: Instant,
 }
 
-/// The extensions that the server offers.
-pub(super) struct Features {
-    info: ServerInfo,
-    /// Pipelining (RFC 2920).
-    pub(super) pipelining: bool,
-    /// Largest message in bytes (RFC 1870).
-    pub(super) size: Option<usize>,
-}
-
 impl Session {
     /// Limits after which a connection is closed, since servers and load balancers close them as well.
     const MOST_MAILS: u32 = 100;
@@ -70,23 +60,26 @@ impl Session {
     const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
     pub(super) async fn open(server: &Server, timeouts: Timeouts) -> Result<Self, SmtpError> {
-        let client = ClientId::default();
         let limit = timeouts.step;
-        let mut wire = Phase::Connect.timed(connect(server, limit)).await?;
+        let silent = |reason: String| SmtpError::new(Phase::Connect, ErrorKind::ConnectionLost(reason));
+        let stream = Phase::Connect.timed(connect(&server.host, server.port, limit)).await;
+        let stream = stream.map_err(|error| silent(error.to_string()))?;
+        let from = stream.local_addr().ok().map(|address| address.ip());
+        let mut wire = Wire::new(stream);
         if let Security::Implicit(tls) = &server.security {
             wire = encrypt(wire, tls, server, limit).await?;
         }
         let greeting =
             Phase::Greeting.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(Phase::Greeting, kind))?;
         expect_done(Phase::Greeting, greeting)?;
-        let mut features = say_hello(&mut wire, &client, limit).await?;
+        let mut features = say_hello(&mut wire, server, from, limit).await?;
         if let Security::StartTls(tls) = &server.security {
-            if !features.offers(Extension::StartTls) {
+            if !features.starttls {
                 return Err(SmtpError::new(Phase::Tls, ErrorKind::NotOffered("STARTTLS, which SMTP_URL requires")));
             }
-            expect_done(Phase::Tls, ask(&mut wire, Phase::Tls, &Starttls.to_string(), limit).await?)?;
+            expect_done(Phase::Tls, ask(&mut wire, Phase::Tls, "STARTTLS", limit).await?)?;
             wire = encrypt(wire, tls, server, limit).await?;
-            features = say_hello(&mut wire, &client, limit).await?;
+            features = say_hello(&mut wire, server, from, limit).await?;
         }
         if let Some(credentials) = &server.credentials {
             log_in(&mut wire, &features, credentials, limit).await?;
@@ -127,7 +120,7 @@ impl Session {
     /// Sends QUIT, waits until the server has closed the connection or the timeout has passed, and only then releases the
     /// lease: otherwise the next connection could exceed the server's limit.
     pub(super) async fn quit(mut self) {
-        if self.wire.write(Quit.to_string().as_bytes(), Self::QUIT_TIMEOUT).await.is_ok() {
+        if self.wire.write(b"QUIT\r\n", Self::QUIT_TIMEOUT).await.is_ok() {
             self.wire.closed(Self::QUIT_TIMEOUT).await;
         }
         let Self { wire, lease, .. } = self;
@@ -138,41 +131,33 @@ impl Session {
     }
 }
 
-impl Features {
-    fn read(reply: &Reply) -> Result<Self, SmtpError> {
-        let unreadable = || SmtpError::new(Phase::Ehlo, ErrorKind::UnexpectedReply(reply.to_string()));
-        let words = |line: &str| line.split_whitespace().map(str::to_ascii_uppercase).collect::<Vec<_>>();
-        let lines: Vec<_> = reply.lines().map(words).collect();
-        let has = |keyword: &str| lines.iter().find(|line| line.first().is_some_and(|word| word == keyword));
-        Ok(Self {
-            info: ServerInfo::from_response(&as_response(reply)).map_err(|_| unreadable())?,
-            pipelining: has("PIPELINING").is_some(),
-            size: has("SIZE").and_then(|line| line.get(1)?.parse().ok()).filter(|size| *size > 0),
-        })
-    }
-
-    pub(super) fn offers(&self, extension: Extension) -> bool {
-        self.info.supports_feature(extension)
-    }
-}
-
-async fn connect(server: &Server, limit: Duration) -> Result<Wire, SmtpError> {
-    let silent = |reason: String| SmtpError::new(Phase::Connect, ErrorKind::ConnectionLost(reason));
-    let connecting = timeout(limit, TcpStream::connect((server.host.as_str(), server.port))).await;
-    let stream = connecting.map_err(|_| silent("no connection in time".to_owned()))?;
-    let stream = stream.map_err(|error| silent(error.to_string()))?;
-    // Without TCP_NODELAY each command waits for the acknowledgement of the last one: 40 ms.
-    stream.set_nodelay(true).map_err(|error| silent(error.to_string()))?;
-    Ok(Wire::new(stream))
-}
-
 async fn encrypt(wire: Wire, tls: &TlsConnector, server: &Server, limit: Duration) -> Result<Wire, SmtpError> {
     Phase::Tls.timed(wire.encrypt(tls, &server.host, limit)).await.map_err(|kind| SmtpError::new(Phase::Tls, kind))
 }
 
-async fn say_hello(wire: &mut Wire, client: &ClientId, limit: Duration) -> Result<Features, SmtpError> {
-    let reply = ask(wire, Phase::Ehlo, &Ehlo::new(client.clone()).to_string(), limit).await?;
-    Features::read(&expect_done(Phase::Ehlo, reply)?)
+/// Says EHLO, or HELO to a server that refuses EHLO (RFC 5321, section 3.2), unless an extension is needed. If both are
+/// refused, the refusal of EHLO is the error.
+async fn say_hello(
+    wire: &mut Wire,
+    server: &Server,
+    from: Option<IpAddr>,
+    limit: Duration,
+) -> Result<Features, SmtpError> {
+    let name = server.ehlo_name.on(from);
+    let reply = ask(wire, Phase::Ehlo, &format!("EHLO {name}"), limit).await?;
+    let is_refused = reply.code / 100 == 5;
+    let refusal = match expect_done(Phase::Ehlo, reply) {
+        Ok(reply) => return Ok(Features::read(&reply)),
+        Err(refusal) => refusal,
+    };
+    let needs_extension = server.credentials.is_some() || matches!(server.security, Security::StartTls(_));
+    if !is_refused || needs_extension {
+        return Err(refusal);
+    }
+    match ask(wire, Phase::Ehlo, &format!("HELO {name}"), limit).await {
+        Ok(reply) if reply.is_done() => Ok(Features::default()),
+        _ => Err(refusal),
+    }
 }
 
 async fn log_in(
@@ -181,32 +166,47 @@ async fn log_in(
     credentials: &Credentials,
     limit: Duration,
 ) -> Result<(), SmtpError> {
-    let mechanism = features.info.get_auth_mechanism(&[Mechanism::Plain, Mechanism::Login]);
-    let unreadable = |_| SmtpError::new(Phase::Auth, ErrorKind::UnexpectedReply("a malformed challenge".to_owned()));
-    let mechanism = mechanism.ok_or(SmtpError::new(Phase::Auth, ErrorKind::NotOffered("AUTH PLAIN or LOGIN")))?;
-    let mut command = Auth::new(mechanism, credentials.clone(), None).map_err(unreadable)?;
-    for _ in 0..3 {
-        let reply = ask(wire, Phase::Auth, &command.to_string(), limit).await?;
-        if !reply.is_go_on() {
-            return expect_done(Phase::Auth, reply).map(drop);
+    let mut error = SmtpError::new(Phase::Auth, ErrorKind::NotOffered("AUTH PLAIN or LOGIN"));
+    for mechanism in Mechanism::ALL.into_iter().filter(|mechanism| features.offers_login(mechanism.as_str())) {
+        let reply = log_in_by(mechanism, wire, credentials, limit).await?;
+        let may_try_another = refuses_mechanism(reply.code);
+        match expect_done(Phase::Auth, reply) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => error = refusal,
         }
-        command = Auth::new_from_response(mechanism, credentials.clone(), &as_response(&reply)).map_err(unreadable)?;
+        if !may_try_another {
+            break;
+        }
     }
-    Err(SmtpError::new(Phase::Auth, ErrorKind::UnexpectedReply("too many challenges".to_owned())))
+    Err(error)
+}
+
+/// Returns the reply that ends the login.
+async fn log_in_by(
+    mechanism: Mechanism,
+    wire: &mut Wire,
+    credentials: &Credentials,
+    limit: Duration,
+) -> Result<Reply, SmtpError> {
+    let mut reply = ask(wire, Phase::Auth, &mechanism.command(credentials), limit).await?;
+    for n in 0.. {
+        if !reply.is_go_on() {
+            break;
+        }
+        let Some(answer) = mechanism.answer(credentials, n) else {
+            let kind = ErrorKind::UnexpectedReply("too many challenges".to_owned());
+            return Err(SmtpError::new(Phase::Auth, kind));
+        };
+        reply = ask(wire, Phase::Auth, &answer, limit).await?;
+    }
+    Ok(reply)
 }
 
 async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Reply, SmtpError> {
-    wire.write(command.as_bytes(), limit).await.map_err(|kind| SmtpError::new(phase, kind))?;
+    wire.write(format!("{command}\r\n").as_bytes(), limit).await.map_err(|kind| SmtpError::new(phase, kind))?;
     phase.timed(wire.reply(limit)).await.map_err(|kind| SmtpError::new(phase, kind))
 }
 
 fn expect_done(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
     if reply.is_done() { Ok(reply) } else { Err(SmtpError::unexpected(phase, reply)) }
-}
-
-/// A reply as lettre reads extensions and challenges from it.
-fn as_response(reply: &Reply) -> Response {
-    let severity = if reply.is_go_on() { Severity::PositiveIntermediate } else { Severity::PositiveCompletion };
-    let code = Code::new(severity, Category::Unspecified3, Detail::Four);
-    Response::new(code, reply.lines().map(ToOwned::to_owned).collect())
 }

@@ -38,7 +38,10 @@ pub(crate) enum PendingDelivery<'a> {
 impl Transport {
     /// Parses `SMTP_URL`.
     pub(crate) fn from_url(urls: &str, options: &ProviderOptions) -> Result<Self, BadSmtpUrl> {
-        let endpoints = urls.split(',').map(|url| Endpoint::parse(url.trim())).collect::<Result<Vec<_>, _>>()?;
+        let endpoints = urls
+            .split(',')
+            .map(|url| Endpoint::parse(url.trim(), &options.ehlo_name))
+            .collect::<Result<Vec<_>, _>>()?;
         let changes = watch::Sender::new(());
         if let [Endpoint::Folder(path)] = endpoints.as_slice() {
             return Ok(Self { destination: Destination::Folder(Folder::new(path.clone())), changes });

@@ -3,12 +3,16 @@
 use std::{path::PathBuf, time::Duration};
 
 use examhall_delivery::Rate;
-use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
+use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
-use url::Url;
+use url::{Host, Url};
 
-use super::tls::{BadTls, connector};
+use super::{
+    ehlo_name::EhloName,
+    login::Credentials,
+    tls::{BadTls, connector},
+};
 
 /// The destination that one URL names.
 pub(super) enum Endpoint {
@@ -18,9 +22,12 @@ pub(super) enum Endpoint {
 
 /// An SMTP server and how to connect to it.
 pub(super) struct Server {
+    /// Its name or address; an IPv6 address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) security: Security,
+    /// The mailer's own name.
+    pub(super) ehlo_name: EhloName,
     pub(super) credentials: Option<Credentials>,
     /// Rate limit of all processes together.
     pub(super) rate: Option<Rate>,
@@ -71,7 +78,8 @@ pub(crate) enum BadSmtpUrl {
 }
 
 impl Endpoint {
-    pub(super) fn parse(text: &str) -> Result<Self, BadSmtpUrl> {
+    /// Parses one URL. `ehlo_name` is the mailer's own name.
+    pub(super) fn parse(text: &str, ehlo_name: &EhloName) -> Result<Self, BadSmtpUrl> {
         if let Some(path) = text.strip_prefix("file:") {
             return Ok(Self::Folder(PathBuf::from(path.strip_prefix("//").unwrap_or(path))));
         }
@@ -81,7 +89,7 @@ impl Endpoint {
             "smtps" => (465, true),
             _ => return Err(BadSmtpUrl::Scheme),
         };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(BadSmtpUrl::NoHost)?.to_owned();
+        let host = host(&url)?;
         let (mut wants_tls, mut authority, mut rate, mut connections) = (true, None, None, None);
         for (name, value) in url.query_pairs() {
             match (name.as_ref(), value.as_ref()) {
@@ -105,14 +113,32 @@ impl Endpoint {
             (true, true) => Security::Implicit(tls()?),
         };
         let port = url.port().unwrap_or(default_port);
-        Ok(Self::Server(Server { host, port, security, credentials, rate, connections }))
+        let ehlo_name = ehlo_name.clone();
+        Ok(Self::Server(Server { host, port, security, ehlo_name, credentials, rate, connections }))
     }
 }
 
 impl Server {
     /// `host:port`.
     pub(super) fn name(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Returns the host; a Unicode name in ASCII, which `url` does only for the web's schemes.
+fn host(url: &Url) -> Result<String, BadSmtpUrl> {
+    match url.host() {
+        Some(Host::Ipv4(address)) => Ok(address.to_string()),
+        Some(Host::Ipv6(address)) => Ok(address.to_string()),
+        Some(Host::Domain(name)) if !name.is_empty() => {
+            let name = percent_decode_str(name).decode_utf8_lossy();
+            Ok(Host::parse(&name)?.to_string())
+        }
+        _ => Err(BadSmtpUrl::NoHost),
     }
 }
 
@@ -129,22 +155,25 @@ fn per_second(count: u32) -> Rate {
 fn credentials(url: &Url) -> Option<Credentials> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let password = decoded(url.password().unwrap_or_default());
-    (!url.username().is_empty()).then(|| Credentials::new(decoded(url.username()), password))
+    let password = SecretString::from(password);
+    (!url.username().is_empty()).then(|| Credentials { user: decoded(url.username()), password })
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn server(text: &str) -> Server {
-        match Endpoint::parse(text) {
+        match Endpoint::parse(text, &EhloName::Address) {
             Ok(Endpoint::Server(server)) => server,
             _ => panic!("{text} is a server"),
         }
     }
 
     fn refused(text: &str) -> String {
-        Endpoint::parse(text).err().expect("must be refused").to_string()
+        Endpoint::parse(text, &EhloName::Address).err().expect("must be refused").to_string()
     }
 
     #[test]
@@ -155,14 +184,26 @@ mod tests {
         let submission = server("smtp://user:p%40ss%2B@mail.example.com");
         assert_eq!(submission.port, 587);
         assert!(matches!(submission.security, Security::StartTls(_)));
-        assert_eq!(submission.credentials, Some(Credentials::new("user".into(), "p@ss+".into())));
+        let login = submission.credentials.expect("a login");
+        assert_eq!((login.user.as_str(), login.password.expose_secret()), ("user", "p@ss+"));
         let implicit = server("smtps://mail.example.com");
         assert!(implicit.port == 465 && matches!(implicit.security, Security::Implicit(_)));
         let limited = server("smtps://mail.example.com?rate=14&connections=10");
         assert_eq!((limited.rate, limited.connections), (Some(per_second(14)), Some(10)));
         for (text, path) in [("file:data/mail", "data/mail"), ("file:/var/mail", "/var/mail"), ("file:///x", "/x")] {
-            assert!(matches!(Endpoint::parse(text), Ok(Endpoint::Folder(found)) if found == *path));
+            assert!(matches!(Endpoint::parse(text, &EhloName::Address), Ok(Endpoint::Folder(found)) if found == *path));
         }
+    }
+
+    #[test]
+    fn host_is_a_name_or_an_address() {
+        let host = |text: &str| (server(text).host, server(text).name());
+        for scheme in ["smtp", "smtps"] {
+            let (host, name) = host(&format!("{scheme}://[2001:db8::1]:25"));
+            assert_eq!((host.as_str(), name.as_str()), ("2001:db8::1", "[2001:db8::1]:25"));
+        }
+        assert_eq!(host("smtp://192.0.2.1").0, "192.0.2.1");
+        assert_eq!(host("smtp://Mail.Prüfung.example").0, "mail.xn--prfung-4ya.example");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod provider;
 mod recipients;
 mod redis;
 mod replies;
+mod servers;
 mod terminal;
 
 use std::{

@@ -108,6 +108,8 @@ pub struct SmtpOptions {
     pub log_in: Option<(String, String)>,
     /// AUTH mechanisms that are offered.
     pub mechanisms: &'static str,
+    /// AUTH LOGIN's challenges, in base64.
+    pub challenges: [&'static str; 2],
     /// Lines of the answer to EHLO.
     pub extensions: Vec<&'static str>,
 }
@@ -119,6 +121,7 @@ impl Default for SmtpOptions {
             certificate_for: "IP:127.0.0.1".to_owned(),
             log_in: None,
             mechanisms: "PLAIN LOGIN",
+            challenges: ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"],
             extensions: vec!["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"],
         }
     }

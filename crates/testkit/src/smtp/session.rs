@@ -140,8 +140,8 @@ impl Session {
             [_, "PLAIN", response] => vec![(*response).to_owned()],
             [_, "LOGIN"] => {
                 let mut answers = Vec::new();
-                for question in ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"] {
-                    self.send(question);
+                for challenge in self.server.options.challenges {
+                    self.send(&format!("334 {challenge}"));
                     answers.push(self.line().await?);
                 }
                 answers
