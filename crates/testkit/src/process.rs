@@ -49,8 +49,8 @@ pub fn alone(test: &str) -> bool {
     let program = std::env::current_exe().expect("a running test has a path");
     let mut command = std::process::Command::new(program);
     let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().expect("started");
-    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(output.status.success() && text.contains("1 passed"), "{test}:\n{text}");
+    let written = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success() && written.contains("1 passed"), "{test}:\n{written}");
     false
 }
 
