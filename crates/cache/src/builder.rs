@@ -6,8 +6,8 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Cache, Error, cache::Inner, flight::Flights, link, local::Local, metric_names, pending::PendingInvalidations,
-    redis::Redis, runtime::CacheRuntime,
+    Cache, Error, cache::Inner, flight::Flights, link, local::Local, metric_names, nested::CacheId,
+    pending::PendingInvalidations, redis::Redis, runtime::CacheRuntime,
 };
 
 /// Default limit of the process's own memory, in bytes.
@@ -80,6 +80,7 @@ impl Builder {
         let local = self.local_bytes.map(Local::new);
         let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().is_clustered());
         let inner = Arc::new(Inner {
+            id: CacheId::next(),
             spaces: self.spaces,
             prefix: self.prefix,
             is_linked: url.is_some() && local.is_some() && !is_cluster,
@@ -95,6 +96,7 @@ impl Builder {
         if let Some(url) = url {
             link::start(&inner, url)?;
         }
-        Ok(Cache(inner))
+        let stop = inner.stop.clone().drop_guard();
+        Ok(Cache(inner, Arc::new(stop)))
     }
 }

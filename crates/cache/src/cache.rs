@@ -7,23 +7,30 @@ use std::{
 
 use examhall_core::CacheKey;
 use tokio::{runtime::Handle, sync::Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Error,
     flight::Flights,
     keys::{RedisKeys, key_space},
     local::Local,
+    nested::CacheId,
     pending::PendingInvalidations,
     redis::Redis,
     runtime::CacheRuntime,
 };
 
-/// The cache. Cheap to clone; clones share everything.
+/// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
+/// loads in flight end first.
 #[derive(Clone)]
-pub struct Cache(pub(crate) Arc<Inner>);
+pub struct Cache(
+    pub(crate) Arc<Inner>,
+    #[expect(dead_code, reason = "stops the cache's tasks, which share the rest, when the last clone is dropped")]
+    pub(crate) Arc<DropGuard>,
+);
 
 pub(crate) struct Inner {
+    pub(crate) id: CacheId,
     pub(crate) spaces: &'static [&'static str],
     pub(crate) prefix: String,
     pub(crate) local: Option<Local>,

@@ -30,13 +30,19 @@ pub enum ReadError {
     #[error("{0}")]
     Load(Arc<dyn std::error::Error + Send + Sync>),
     /// The loader exceeded its time limit.
-    #[error("loading took longer than {} s", .0.as_secs())]
+    #[error("loading took longer than {0:?}")]
     TooSlow(Duration),
     /// Too many readers wait, or this one waited too long: while Redis is down, only a few loads run at once.
     #[error("too many readers wait; retry in {} s", .retry_after.as_secs())]
     Crowded {
         /// When to retry, with jitter.
         retry_after: Duration,
+    },
+    /// A loader asked for its own key, or for one whose loader waits for it. For the developers.
+    #[error("the loader of {key} waits for itself")]
+    Circular {
+        /// The key in Redis.
+        key: String,
     },
 }
 
@@ -53,7 +59,7 @@ impl ReadError {
     pub fn of_loader<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match self {
             Self::Load(error) => error.downcast_ref(),
-            Self::TooSlow(_) | Self::Crowded { .. } => None,
+            Self::TooSlow(_) | Self::Crowded { .. } | Self::Circular { .. } => None,
         }
     }
 }

@@ -30,13 +30,15 @@ pub(crate) struct Flight {
     taints: AtomicU64,
     /// Notified when a value was stored or invalidated under its key: ask Redis again.
     pub(crate) woken: Notify,
+    /// Notified when another load waits for it, which has a permit: it needs none then.
+    pub(crate) needed: Notify,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
 /// Shows that a flight was listed, and so receives invalidations, from this moment on: what is read from now on may be
 /// kept in memory while the flight is untainted.
 pub(crate) struct FlightTicket {
-    flight: Arc<Flight>,
+    pub(crate) flight: Arc<Flight>,
     taints: u64,
     /// Epoch of memory, read before.
     pub(crate) epoch: u64,
@@ -103,12 +105,24 @@ impl Flights {
 
 impl Flight {
     fn of(key: Arc<str>) -> Self {
-        Self { key, taints: AtomicU64::new(0), woken: Notify::new(), outcome: watch::Sender::new(None) }
+        Self {
+            key,
+            taints: AtomicU64::new(0),
+            woken: Notify::new(),
+            needed: Notify::new(),
+            outcome: watch::Sender::new(None),
+        }
     }
 
     fn taint(&self) {
         self.taints.fetch_add(1, Ordering::SeqCst);
         self.woken.notify_one();
+    }
+
+    /// Waits until another load waits for it.
+    pub(crate) async fn is_needed(&self) {
+        self.needed.notified().await;
+        self.needed.notify_one(); // it stays so
     }
 
     /// Reports the outcome to all waiters.

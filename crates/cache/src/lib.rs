@@ -90,6 +90,7 @@
 //! | the caller is cancelled | the load goes on |
 //! | the load fails | one error for all waiters and for readers within 250 ms; a stale value if the key allows it |
 //! | Redis is down | none for readers; each process loads once in 2 s per key |
+//! | a loader asks for its own key | an error at once, also through other loaders and for a key of its batch |
 //! | Redis is silent | the first reader waits 50 ms, then the circuit opens, as if Redis were down; it closes with the next heartbeat that is answered, within 2 s of Redis's return |
 //! | Redis is slow for some | they wait 250 ms while it answers others; so do readers who know of a load elsewhere |
 //! | Redis takes no writes | it is not read until recent invalidations have been repeated |
@@ -123,6 +124,7 @@ mod load;
 mod local;
 mod many;
 mod metric_names;
+mod nested;
 mod pending;
 mod read;
 mod redis;

@@ -19,6 +19,7 @@ use crate::{
     flight::{Flight, FlightTicket, Outcome},
     keys::RedisKeys,
     local::{Basis, PROOF},
+    nested,
     redis::{LEASE, RENEW_EVERY, Redis},
     request::{Load, ReadRequest},
     retention::{Retention, redis_ttl},
@@ -167,7 +168,7 @@ impl Inner {
         let loaded = match tokio::time::timeout(timeout, load).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(_)) => Err(ReadError::loader(Panicked)),
-            Err(_) => Err(ReadError::TooSlow(SOFT_LIMIT)), // the load goes on
+            Err(_) => Err(ReadError::TooSlow(timeout)), // the load goes on
         };
         match (loaded, stale) {
             (Ok(entry), _) => Ok((entry, Source::Loaded)),
@@ -187,7 +188,7 @@ impl Inner {
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let began = Instant::now();
         let loaded = tokio::select! {
-            loaded = self.load_limited(keys.space, request.load) => loaded,
+            loaded = self.load_limited(&request.name, request.load) => loaded,
             never = keep_lease(redis, &keys, &token) => match never {},
         };
         let entry = match loaded {
@@ -227,10 +228,16 @@ impl Inner {
         basis: Option<Basis>,
         ticket: &FlightTicket,
     ) -> Outcome {
-        let permit = tokio::time::timeout(HARD_LIMIT, self.unleased.acquire()).await;
-        let Ok(_permit) = permit else { return Err(ReadError::crowded()) };
+        let _permit = tokio::select! {
+            biased;
+            () = ticket.flight.is_needed() => None,
+            permit = tokio::time::timeout(HARD_LIMIT, self.unleased.acquire()) => {
+                let Ok(permit) = permit else { return Err(ReadError::crowded()) };
+                Some(permit)
+            }
+        };
         let began = Instant::now();
-        let entry = Arc::new(self.load_limited(self.space(&request.name), request.load).await?);
+        let entry = Arc::new(self.load_limited(&request.name, request.load).await?);
         if let Some(basis) = basis.filter(|_| entry.is_storable()) {
             // Without Redis this process is the only one that changes anything.
             let is_alone = self.redis.is_none();
@@ -243,8 +250,9 @@ impl Inner {
     }
 
     /// Runs a loader on the program's own runtime, within its time limit.
-    async fn load_limited(&self, space: &'static str, load: Load) -> Result<Entry, ReadError> {
-        let began = Instant::now();
+    async fn load_limited(&self, name: &Arc<str>, load: Load) -> Result<Entry, ReadError> {
+        let (began, space) = (Instant::now(), self.space(name));
+        let load = nested::run(vec![self.id.load(name)], load);
         let load = AbortOnDropHandle::new(self.loads.spawn(load));
         let loaded = match tokio::time::timeout(HARD_LIMIT, load).await {
             Ok(Ok(loaded)) => loaded,

@@ -14,7 +14,13 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Cache, Cached, Fresh, ReadError, Source, connection::busy_aware_sleep, error::Panicked, request::to_load};
+use crate::{
+    Cache, Cached, Fresh, ReadError, Source,
+    connection::busy_aware_sleep,
+    error::Panicked,
+    nested::{self, LoadId},
+    request::to_load,
+};
 
 /// How long due loads wait for keys of which it is not known yet whether they are cached.
 const GATHER: Duration = Duration::from_millis(30);
@@ -59,10 +65,18 @@ impl Cache {
 /// Keys that are loaded together.
 struct Batch<K: CacheKey, L> {
     load: L,
-    due: Mutex<Vec<(K, oneshot::Sender<Answer<K>>)>>,
+    due: Mutex<Vec<Due<K>>>,
     /// Number of keys of which it is not known yet whether they must be loaded.
     undecided: AtomicUsize,
     decided: Notify,
+}
+
+/// A key that must be loaded.
+struct Due<K: CacheKey> {
+    key: K,
+    /// Its load.
+    load: Option<Arc<[LoadId]>>,
+    answer: oneshot::Sender<Answer<K>>,
 }
 
 /// A key's place in a batch; dropped unused if the key is cached.
@@ -83,11 +97,11 @@ where
     F: Future<Output = Result<Vec<(K, Fresh<K>)>, ReadError>> + Send,
 {
     async fn load(self, key: K) -> Answer<K> {
-        let (sender, answer) = oneshot::channel();
+        let (to_answer, answer) = oneshot::channel();
         let batch = Arc::clone(&self.0);
         let is_first = {
             let mut due = batch.due.lock();
-            due.push((key, sender));
+            due.push(Due { key, load: nested::running(), answer: to_answer });
             due.len() == 1
         };
         drop(self); // decided
@@ -113,14 +127,15 @@ where
             }
         }
         let due = std::mem::take(&mut *self.due.lock());
-        let (keys, senders): (Vec<K>, Vec<_>) = due.into_iter().unzip();
-        let mut found = (self.load)(keys.clone()).await;
-        for (key, sender) in keys.iter().zip(senders) {
-            let answer = match &mut found {
-                Ok(found) => Ok(found.iter().position(|(of, _)| of == key).map(|at| found.swap_remove(at).1)),
+        let loads = due.iter().filter_map(|due| due.load.as_deref()).flatten().cloned().collect();
+        let keys: Vec<K> = due.iter().map(|due| due.key.clone()).collect();
+        let mut found = nested::run(loads, (self.load)(keys)).await;
+        for Due { key, answer, .. } in due {
+            let loaded = match &mut found {
+                Ok(found) => Ok(found.iter().position(|(of, _)| *of == key).map(|at| found.swap_remove(at).1)),
                 Err(error) => Err(error.clone()),
             };
-            drop(sender.send(answer)); // the receiver is gone if the load took too long
+            drop(answer.send(loaded)); // the receiver is gone if the load took too long
         }
     }
 }

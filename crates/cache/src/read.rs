@@ -8,6 +8,7 @@ use crate::{
     Cache, Cached, Fresh, ReadError, Source,
     entry::{Decoded, Entry},
     flight::WaiterGuard,
+    nested::{self, NestedWait},
     request::{Load, ReadRequest, to_load},
 };
 
@@ -22,8 +23,8 @@ impl Cache {
     /// end even if its callers are cancelled.
     ///
     /// # Errors
-    /// Returns the error of `load`, shared by all who waited for it, or [`ReadError::TooSlow`], [`ReadError::Crowded`]. An
-    /// outage of Redis is no error: every process then loads for itself.
+    /// Returns the error of `load`, shared by all who waited for it, or [`ReadError::TooSlow`], [`ReadError::Crowded`],
+    /// [`ReadError::Circular`]. An outage of Redis is no error: every process then loads for itself.
     pub async fn get_or_load<K, E, F>(
         &self,
         key: &K,
@@ -63,7 +64,11 @@ impl Cache {
     ) -> Result<(Arc<Entry>, Source), ReadError> {
         let waiter = WaiterGuard::begin(&self.0.flights.waiting, MAX_WAITERS);
         let Some(_waiter) = waiter else { return Err(ReadError::crowded()) };
+        let nested = self.nested_wait(name)?;
         let (flight, is_ours) = self.0.flights.join(name);
+        if nested.is_some() {
+            flight.needed.notify_one();
+        }
         if is_ours {
             self.0.runtime.handle().spawn(Arc::clone(&self.0).run_flight(Arc::clone(&flight), request()));
         }
@@ -79,6 +84,13 @@ impl Cache {
             });
         }
         outcome
+    }
+
+    /// Records, if a loader reads, that its load waits for this key.
+    pub(crate) fn nested_wait(&self, name: &str) -> Result<Option<NestedWait>, ReadError> {
+        let Some(loads) = nested::running() else { return Ok(None) };
+        let wait = NestedWait::begin(loads, self.0.id.load(&name.into()));
+        wait.map(Some).ok_or_else(|| ReadError::Circular { key: name.to_owned() })
     }
 
     /// Returns the cached value of `key`, and loads nothing.

@@ -44,23 +44,29 @@ impl Cache {
     {
         let load = to_load(async move { load().await.map_err(ReadError::loader) });
         let request = ReadRequest::of::<K>(&self.0.name(key), load);
+        let nested = self.nested_wait(&request.name)?;
         // A task: the load goes on if the caller is cancelled.
-        let reload = self.0.runtime.handle().spawn(Arc::clone(&self.0).reload(request));
+        let reload = self.0.runtime.handle().spawn(Arc::clone(&self.0).reload(request, nested.is_some()));
         let (entry, source) = reload.await.unwrap_or_else(|_| Err(ReadError::loader(Panicked)))?;
         Ok((Cached::of(entry), source))
     }
 }
 
 impl Inner {
-    async fn reload(self: Arc<Self>, request: ReadRequest) -> Outcome {
+    async fn reload(self: Arc<Self>, request: ReadRequest, is_nested: bool) -> Outcome {
         let name = Arc::clone(&request.name);
         if self.redis.is_none() {
             return self.reload_local(request).await;
         }
         let keys = self.redis_keys(&name);
-        let reloaded = match self.lease_now(&keys, &name).await {
-            Some(token) => self.load_and_fill(request, token, None).await.map(|entry| (entry, Source::Loaded)),
-            None => self.load_unleased(request, None, &FlightTicket::void()).await,
+        let reloaded = if let Some(token) = self.lease_now(&keys, &name).await {
+            self.load_and_fill(request, token, None).await.map(|entry| (entry, Source::Loaded))
+        } else {
+            let ticket = FlightTicket::void();
+            if is_nested {
+                ticket.flight.needed.notify_one();
+            }
+            self.load_unleased(request, None, &ticket).await
         };
         let result = if reloaded.is_ok() { "ok" } else { "error" };
         metrics::counter!("cache_refreshes_total", "result" => result).increment(1);

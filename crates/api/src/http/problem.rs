@@ -218,7 +218,7 @@ impl From<ReadError> for Problem {
                 problem
             }
             (ReadError::TooSlow(_), _) => Self::unavailable("the database takes too long"),
-            (ReadError::Load(_), None) => Self::internal(&error),
+            (ReadError::Load(_) | ReadError::Circular { .. }, _) => Self::internal(&error),
         }
     }
 }

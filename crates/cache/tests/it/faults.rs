@@ -210,7 +210,7 @@ async fn overload_without_redis_returns_retry_after() {
                 crowded += 1;
             }
             ReadError::TooSlow(_) => slow += 1,
-            error @ ReadError::Load(_) => panic!("{error}"),
+            error => panic!("{error}"),
         }
     }
     // Eight load at once; those who come next may have taken their places in the moment in which they were given up.

@@ -3,10 +3,12 @@
 mod faults;
 mod freshness;
 mod frozen;
+mod lifetime;
 mod loads;
 mod memory;
 mod metrics_list;
 mod model;
+mod nested;
 mod operations;
 mod race;
 mod releases;
