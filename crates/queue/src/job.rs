@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Claim, Error, JobKey, JobOptions, client::text, lenient, schedulers::advance::Scheduled};
 
 /// Longest data of a job that a worker reads, in bytes.
-pub(crate) const LONGEST_DATA: u64 = 8 * 1024 * 1024;
+pub(crate) const LONGEST_DATA: u64 = crate::script::longest_data!();
 
 /// A job that a worker runs.
 /// ```no_run
@@ -85,11 +85,21 @@ impl<T> Job<T> {
 pub(crate) struct TakenJob {
     pub(crate) id: String,
     pub(crate) token: String,
-    /// Field, value, field, value, ...
-    fields: Vec<RedisValue>,
+    fields: Fields,
     /// Length of data that is too long to be read, or 0.
     unread: u64,
 }
+
+/// A job's hash.
+enum Fields {
+    /// Of a job that has never run, as `poll_take.lua` returns it: the values of [`NEW`].
+    New(Vec<RedisValue>),
+    /// Field, value, field, value, ...
+    Listed(Vec<RedisValue>),
+}
+
+/// Fields of a job that has never run, and has no parent, scheduler or deduplication id.
+const NEW: [&str; 6] = ["name", "data", "opts", "timestamp", "delay", "priority"];
 
 /// Why a job cannot be run.
 pub(crate) enum Unfit {
@@ -109,15 +119,39 @@ pub(crate) struct Poison {
 }
 
 impl TakenJob {
-    /// Reads `{id, token, {field, value, field, value, ...}, bytes unread}`.
-    pub(crate) fn from_answer(answer: RedisValue) -> Result<Self, Error> {
+    /// Reads `{id, {field, value, field, value, ...}, bytes unread}`.
+    pub(crate) fn from_answer(answer: RedisValue, token: &str) -> Result<Self, Error> {
         let RedisValue::Array(parts) = answer else { return Err(Error::UnexpectedAnswer("a job is no list")) };
-        let [id, token, RedisValue::Array(fields), unread] =
-            <[RedisValue; 4]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a job has four parts"))?
+        let [id, RedisValue::Array(fields), unread] =
+            <[RedisValue; 3]>::try_from(parts).map_err(|_| Error::UnexpectedAnswer("a job has three parts"))?
         else {
             return Err(Error::UnexpectedAnswer("a job's fields are no list"));
         };
-        Ok(Self { id: text(&id), token: text(&token), fields, unread: convert(unread)? })
+        Ok(Self { id: text(&id), token: token.to_owned(), fields: Fields::Listed(fields), unread: convert(unread)? })
+    }
+
+    /// As [`from_answer`](Self::from_answer), if that is possible. A job that cannot be read stays locked until it counts as
+    /// stalled; the others are run.
+    pub(crate) fn if_readable(answer: RedisValue, token: &str) -> Option<Self> {
+        let job = Self::from_answer(answer, token);
+        job.inspect_err(|error| tracing::error!(%error, "A job of a poll cannot be read")).ok()
+    }
+
+    /// Reads the jobs of a poll: lists as of [`from_answer`](Self::from_answer), or the values of [`NEW`] and the id.
+    pub(crate) fn all_from_poll(mut answer: impl Iterator<Item = RedisValue>, token: &str) -> Result<Vec<Self>, Error> {
+        let mut jobs = Vec::new();
+        while let Some(first) = answer.next() {
+            if let RedisValue::Array(_) = first {
+                jobs.extend(Self::if_readable(first, token));
+                continue;
+            }
+            let mut fields = Vec::with_capacity(NEW.len());
+            fields.push(first);
+            fields.extend(answer.by_ref().take(NEW.len() - 1));
+            let id = answer.next().ok_or(Error::UnexpectedAnswer("a poll's answer ends within a job"))?;
+            jobs.push(Self { id: text(&id), token: token.to_owned(), fields: Fields::New(fields), unread: 0 });
+        }
+        Ok(jobs)
     }
 
     /// Why the job must fail without another run, if it must: it stalled too often.
@@ -246,7 +280,12 @@ impl TakenJob {
     }
 
     fn field(&self, field: &str) -> Option<&[u8]> {
-        self.fields.chunks_exact(2).find(|pair| pair[0].as_bytes() == Some(field.as_bytes()))?[1].as_bytes()
+        match &self.fields {
+            Fields::New(values) => values[NEW.iter().position(|name| *name == field)?].as_bytes(),
+            Fields::Listed(fields) => {
+                fields.chunks_exact(2).find(|pair| pair[0].as_bytes() == Some(field.as_bytes()))?[1].as_bytes()
+            }
+        }
     }
 
     fn text(&self, field: &str) -> String {

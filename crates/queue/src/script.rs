@@ -9,6 +9,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// For answers with the data of jobs, which may have many megabytes.
 const TIMEOUT_WITH_DATA: Duration = Duration::from_secs(10);
 
+/// Longest data of a job that a worker reads, in bytes.
+macro_rules! longest_data {
+    () => {
+        8_388_608
+    };
+}
+pub(crate) use longest_data;
+
 macro_rules! script {
     ($name:ident = $($part:tt)+) => {
         script!(with TIMEOUT, $name = $($part)+);
@@ -18,12 +26,15 @@ macro_rules! script {
     };
 }
 
-/// A file; in parentheses, a function and the files that it is made of; or in brackets, the files of the function `lazily`.
-/// Lua creates the functions of a script each time it runs, which costs more than some commands do, but those within a
-/// function only when that is called.
+/// A file; in braces, a constant; in parentheses, a function and the files that it is made of; or in brackets, the files of
+/// the function `lazily`. Lua creates the functions of a script each time it runs, which costs more than some commands do,
+/// but those within a function only when that is called.
 macro_rules! source {
     ([$($part:tt)+]) => {
         source!(("lazily" $($part)+))
+    };
+    ({ $constant:literal $macro:ident }) => {
+        concat!("local ", $constant, " = ", $macro!(), "\n")
     };
     (($function:literal $($part:tt)+)) => {
         concat!("local function ", $function, "()\n", $(source!($part),)+ "end\n")
@@ -42,9 +53,9 @@ macro_rules! transition {
     };
 }
 
-script!(ADD = "head" "settings" "lib" "exists_lib" ["delay_lib" "add_delay"] "add");
+script!(ADD = "head" "settings" ["lib" "exists_lib" "delay_lib" "add_seldom"] "add");
 script!(
-    ADD_DEDUPLICATED = "head" "settings" "lib" "exists_lib" "job_lib" ["delay_lib" "add_delay"] ("add" "add")
+    ADD_DEDUPLICATED = "head" "settings" "lib" "exists_lib" "job_lib" "delay_lib" ["add_seldom"] ("add" "add")
         "add_deduplicated"
 );
 transition!(ADD_FLOW = "add_flow");
@@ -71,16 +82,19 @@ script!(PASS_ON = "head" "settings" "lib" "pass_on");
 transition!(PAUSE = "pause");
 script!(
     with TIMEOUT_WITH_DATA,
-    POLL = "head" "codes" "settings" "job_lib" "read_lib" "poll_head"
-        ["types" "lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "outcomes" "poll_seldom" "poll_metrics"]
+    POLL = "head" "codes" "settings" "job_lib" { "LONGEST" longest_data } "read_lib" "poll_head"
+        [
+            "types" "lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "poll_keep" "outcomes"
+            "poll_seldom" "poll_metrics"
+        ]
         "poll_report" "poll_take"
 );
 script!(PROGRESS = "head" "codes" "settings" "lib" "progress");
 transition!(PROMOTE = "promote");
 transition!(PROMOTE_ALL = "promote_all");
-script!(READ_FIELDS = "head" "read_lib" "read_fields");
+script!(READ_FIELDS = "head" { "LONGEST" longest_data } "read_lib" "read_taken" "read_fields");
 transition!(REAP = "silence" "reap");
-script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" "read_lib" "reclaim");
+script!(with TIMEOUT_WITH_DATA, RECLAIM = "head" { "LONGEST" longest_data } "read_lib" "read_taken" "reclaim");
 transition!(RECOVER = "recover");
 transition!(REMOVE = "remove");
 transition!(REMOVE_SCHEDULER = "remove_scheduler");

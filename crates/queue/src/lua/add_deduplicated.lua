@@ -50,7 +50,7 @@ if is_kept then
   redis.call('HSET', kept, 'name', name, 'data', data, 'opts', opts, 'jid', id)
   redis.call('PERSIST', key)
 elseif does('replace') then
-  return {0, {owner}} -- without an event, as in BullMQ
+  return {0, owner} -- without an event, as in BullMQ
 elseif does('extend') and ttl ~= '0' then
   redis.call('SET', key, owner, 'PX', ttl)
 elseif does('extend') and does('keepLastIfActive') then
@@ -58,7 +58,6 @@ elseif does('extend') and does('keepLastIfActive') then
 end
 event('deduplicated', 'jobId', owner, 'deduplicationId', deduplication_id, 'deduplicatedJobId', id)
 if not is_kept and does('reschedule') and due then
-  local score_at, announce_next_due = lazily()
   local at = number(timestamp) + number(delay)
   redis.call('HSET', P .. owner, 'delay', delay)
   redis.call('ZADD', P .. 'delayed', score_at(at), owner)
@@ -66,4 +65,4 @@ if not is_kept and does('reschedule') and due then
   announce_next_due()
 end
 trim_events()
-return {0, {owner}}
+return {0, owner}

@@ -1,7 +1,7 @@
--- Shared by scripts that end or remove jobs.
+-- Shared by scripts that end or remove jobs. Returns 0 if there was none.
 local function forget(id)
   local key = P .. id
-  redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed',
+  return redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed',
     key .. ':unsuccessful')
 end
 

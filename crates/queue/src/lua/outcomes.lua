@@ -1,4 +1,4 @@
--- Transitions of jobs whose run did not complete. `run` has the job's id, the attempts made and the deduplication id.
+-- Transitions of jobs whose run did not complete. `run` has the job's id, the attempts made and its parent.
 local function put_back(id, at)
   local exists = enter(id, 'ready', 'active', at)
   if exists then wake_up() end
@@ -17,11 +17,11 @@ end
 -- Keeps a finished job. One that is not kept is removed from those that its parent waits for.
 local function retain_child(run, set, limit, ...)
   retain(run.id, set, limit, ...)
-  if run.parent and string.sub(limit, 1, 2) == '0 ' then lose_child(run.parent, P .. run.id) end
+  if run.parent and limit == '0' then lose_child(run.parent, P .. run.id) end
 end
 
-local function fail(run, limit, reason, stacktrace)
-  if run.deduplication_id ~= '' then end_deduplication(run.deduplication_id, run.id) end
+local function fail(run, limit, deduplication_id, reason, stacktrace)
+  if deduplication_id ~= '' then end_deduplication(deduplication_id, run.id) end
   redis.call('HDEL', P .. run.id, 'defa')
   if run.parent then fail_child(run.parent, P .. run.id, reason, poll.now) end
   retain_child(run, 'failed', limit, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', run.made)
@@ -31,9 +31,9 @@ end
 
 -- They return whether there is such a job, or nil if a key has another type.
 local outcomes = {
-  -- returnvalue as JSON, `count age most`
-  child_completed = function(run, value, limit)
-    if run.deduplication_id ~= '' then end_deduplication(run.deduplication_id, run.id) end
+  -- returnvalue as JSON, limit, deduplication id or ''
+  child_completed = function(run, value, limit, deduplication_id)
+    if deduplication_id ~= '' then end_deduplication(deduplication_id, run.id) end
     if run.parent then complete_child(run.parent, P .. run.id, value, poll.now) end
     retain_child(run, 'completed', limit, 'returnvalue', value, 'atm', run.made)
     event('completed', 'jobId', run.id, 'returnvalue', value, 'prev', 'active')
@@ -46,10 +46,10 @@ local outcomes = {
     event('waiting-children', 'jobId', run.id, 'prev', 'active')
     return true
   end,
-  -- reason, stacktrace as JSON, `attempts count age most`
+  -- reason, stacktrace as JSON, `attempts limit deduplication-id`
   failed = function(run, reason, stacktrace, spec)
-    local attempts, limit = string.match(spec, '^(%S+) (.*)$')
-    fail(run, limit, reason, stacktrace)
+    local attempts, limit, deduplication_id = string.match(spec, '^(%S+) (%S*) (.*)$')
+    fail(run, limit, deduplication_id, reason, stacktrace)
     if number(run.made) >= number(attempts) then
       event('retries-exhausted', 'jobId', run.id, 'attemptsMade', run.made)
     end
@@ -80,13 +80,13 @@ local outcomes = {
     redis.call('SET', P .. 'limiter', NO_MORE, 'PX', span)
     return put_back(run.id, 'first')
   end,
-  -- reason, data as JSON or '', `count age most field field ...`: replaces fields that no reader can parse, keeps what they
-  -- held in fields `unreadable:...`, and fails the job
+  -- reason, data as JSON or '', `limit field,field,... deduplication-id`: replaces fields that no reader can parse, keeps
+  -- what they held in fields `unreadable:...`, and fails the job
   poisoned = function(run, reason, data, spec)
-    local limit, fields = string.match(spec, '^(%S+ %S+ %S+) (.*)$')
+    local limit, fields, deduplication_id = string.match(spec, '^(%S*) (%S+) (.*)$')
     local key = P .. run.id
     local readable = {name = 'unknown', data = data, opts = '{"attempts":0}', progress = '0', parent = '{}'}
-    for field in string.gmatch(fields, '%S+') do
+    for field in string.gmatch(fields, '[^,]+') do
       local was = redis.call('HGET', key, field)
       if was and field == 'data' and data == '' then -- it was too long to be read
         readable.data = pcall(cjson.decode, was) and was or '"too long"'
@@ -97,7 +97,7 @@ local outcomes = {
     for field, value in pairs({name = 'unknown', data = '{}', opts = '{}', timestamp = ARGV[1]}) do
       redis.call('HSETNX', key, field, value)
     end
-    return fail(run, limit, reason, '[]')
+    return fail(run, limit, deduplication_id, reason, '[]')
   end,
 }
 

@@ -25,7 +25,7 @@ function seldom.collect_metrics()
   for i = 1, poll.reports do
     local outcome = ARGV[HEAD + (i - 1) * WIDTH + 3]
     local set = outcome == 'poisoned' and 'failed' or outcome
-    if ended[set] and poll.codes[i] == DONE then ended[set] = ended[set] + 1 end
+    if ended[set] and answer[CODES + i] == DONE then ended[set] = ended[set] + 1 end
   end
   for set, jobs in pairs(ended) do
     if jobs > 0 then collect(P .. 'metrics:' .. set, jobs) end

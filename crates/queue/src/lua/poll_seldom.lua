@@ -1,29 +1,43 @@
 -- What a poll seldom needs.
 local seldom = {end_deduplication = end_deduplication}
+poll.now = number(ARGV[1])
 
 -- Returns why a job cannot complete or wait: its children have not ended, or have failed it.
 function seldom.refusal(id, outcome)
   local is_complete = outcome == 'completed' or outcome == 'child_completed'
   if not is_complete and outcome ~= 'waiting_children' then return end
+  if redis.call('EXISTS', P .. id) == 0 then return NOT_FOUND end
   if try('ZCARD', P .. id .. ':unsuccessful') ~= 0 then return FAILED_CHILDREN end
   if is_complete and try('SCARD', P .. id .. ':dependencies') ~= 0 then return PENDING_CHILDREN end
 end
 
--- Does to a job what a report says. Returns nil if a key has another type.
-function seldom.conclude(outcome, id, made, deduplication_id, ...)
-  if not try('HLEN', P .. id) then return false end
-  return conclude(outcome, {id = id, made = made, deduplication_id = deduplication_id, parent = parent_of(id)}, ...)
+-- Does to a job what the `i`th report says.
+function seldom.conclude(i)
+  local id, _, outcome, made, _, a, b, c = unpack(ARGV, HEAD + (i - 1) * WIDTH + 1, HEAD + i * WIDTH)
+  local length = try('HLEN', P .. id)
+  if length == 0 then answer[CODES + i] = NOT_FOUND end
+  if not length or length == 0 then return end
+  if conclude(outcome, {id = id, made = made, parent = parent_of(id)}, a, b, c) == nil then seldom.keep_active(id) end
+end
+
+-- Adds the jobs that `retain` keeps to their sets.
+function seldom.store_kept()
+  for set, finished in pairs(kept) do
+    if #finished > 0 and not try('ZADD', P .. set, unpack(finished)) then
+      for at = 2, #finished, 2 do seldom.keep_active(finished[at]) end
+    end
+  end
 end
 
 -- Leaves a job with its worker, which reports it again later.
 function seldom.keep_active(id)
-  poll.limits = {} -- of a set that has another type
+  poll.limits = nil -- of a set that has another type
   for i = 1, poll.reports do
     local at = HEAD + (i - 1) * WIDTH
     if ARGV[at + 1] == id then
       redis.call('LPUSH', P .. 'active', id)
       redis.call('SET', P .. id .. ':lock', ARGV[at + 2], 'PX', ARGV[2])
-      poll.codes[i] = BAD_KEY
+      answer[CODES + i] = BAD_KEY
     end
   end
 end
@@ -32,13 +46,14 @@ end
 function seldom.promote_due(is_blocked)
   local last = integer((poll.now + 1) * ALL_OF_MS - 1)
   local due = redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', last, 'LIMIT', '0', '1000')
-  local left = {}
+  local left, gone = {}, poll.gone or {}
   for _, id in ipairs(due) do
     local exists = transitions.promote(id)
     if exists == nil then break end
-    if not exists then poll.gone[#poll.gone + 1] = id end
+    if not exists then gone[#gone + 1] = id end
     left[#left + 1] = id
   end
+  if #gone > 0 then poll.gone = gone end
   if #left > 0 then redis.call('ZREM', P .. 'delayed', unpack(left)) end
   if not is_blocked then wake_up() end
   return next_due()

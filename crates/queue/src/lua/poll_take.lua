@@ -1,29 +1,32 @@
 -- The taking.
-local concurrency, limited_for, taken = Q.concurrency, 0, {}
+local function first_due()
+  local first = try('ZRANGE', P .. 'delayed', '0', '0', 'WITHSCORES')
+  return first and first[2] and math.floor(tonumber(first[2]) / ALL_OF_MS)
+end
+local concurrency = Q.concurrency
 local active = concurrency and redis.call('LLEN', P .. 'active')
 local is_blocked = Q.paused or (concurrency and active >= concurrency)
-local first_delayed = try('ZRANGE', P .. 'delayed', '0', '0', 'WITHSCORES')
-local earliest = first_delayed and first_delayed[2] and math.floor(tonumber(first_delayed[2]) / ALL_OF_MS)
-if earliest and earliest <= poll.now then
+local earliest = ARGV[5] ~= '' and first_due()
+if earliest and earliest <= tonumber(ARGV[1]) then
   poll.seldom = poll.seldom or lazily()
   earliest = poll.seldom.promote_due(is_blocked)
 end
 
 -- How many jobs the concurrency and the rate limit allow.
-local wanted = is_blocked and 0 or number(ARGV[5])
+local wanted = is_blocked and 0 or tonumber(ARGV[4])
 if concurrency and wanted > 0 then wanted = math.min(wanted, concurrency - active) end
 if wanted > 0 then
-  if poll.reports == 0 or poll.has_moved then
-    poll.spent = try('GET', P .. 'limiter')
+  if reports == 0 or poll.has_moved then poll.spent = try('GET', P .. 'limiter') end
+  if poll.spent or Q.max then
+    local left = (Q.max or NO_MORE) - number(poll.spent)
+    if left <= 0 then
+      local lasts = redis.call('PTTL', P .. 'limiter')
+      if lasts == -1 then redis.call('DEL', P .. 'limiter') end -- it would never expire
+      answer[2] = math.max(lasts, 1) -- 0 would be no limit
+      left = 0
+    end
+    wanted = math.min(wanted, left)
   end
-  local left = (Q.max or NO_MORE) - number(poll.spent)
-  if left <= 0 then
-    local lasts = redis.call('PTTL', P .. 'limiter')
-    if lasts == -1 then redis.call('DEL', P .. 'limiter') end -- it would never expire
-    limited_for = math.max(lasts, 1) -- 0 would be no limit
-    left = 0
-  end
-  wanted = math.min(wanted, left)
 end
 
 -- Removes ids from `wait` and then from `prioritized`.
@@ -38,68 +41,93 @@ if #ids < wanted then
 end
 
 -- Reads the jobs, as long as they have together no more bytes than one job may have.
+local taken, counted = 0, 0
 if #ids > 0 then
-  local jobs, bytes, longest, counted = {}, 0, number(ARGV[6]), 0
-  if #ids == wanted then poll.has_more = 1 end
-  for i, id in ipairs(ids) do
-    local job = read_job(id, longest)
-    if string.find(id, '[\128-\255]') and job then
+  local starts = {} -- of jobs that have run before
+  local bytes, size = 0, #answer
+  if #ids == wanted then answer[4] = 1 end
+  for i = 1, #ids do
+    local id = ids[i]
+    local key = P .. id
+    -- A new job has these fields and no others.
+    local job = redis.pcall('HLEN', key) == 6
+      and redis.call('HMGET', key, 'name', 'data', 'opts', 'timestamp', 'delay', 'priority')
+    local is_new = job and job[1] and job[2] and job[3] and job[4] and job[5] and job[6]
+      and #job[1] + #job[2] + #job[3] + #job[4] <= LONGEST
+    if not is_new then job = read_job(id, LONGEST) end
+    bytes = bytes + (is_new and #job[2] + #job[3] or job and job.bytes or 0)
+    if job and string.find(id, '[\128-\255]') then
       poll.seldom = poll.seldom or lazily()
       if not poll.seldom.is_utf8(id) then
         poll.seldom.isolate(id)
         job = nil
       end
     end
-    if job then
-      bytes = bytes + job.bytes
-      if bytes > longest and #jobs > 0 then
-        poll.seldom = poll.seldom or lazily()
-        poll.seldom.unpop(ids, scores or {}, i)
-        poll.has_more = 1
-        break
-      end
-      jobs[#jobs + 1], ids[#jobs + 1] = job, id
-    else
+    if not job then
+      poll.gone = poll.gone or {}
       poll.gone[#poll.gone + 1] = id
+    elseif bytes > LONGEST and taken > 0 then
+      poll.seldom = poll.seldom or lazily()
+      poll.seldom.unpop(ids, scores or {}, i)
+      answer[4] = 1
+      break
+    else
+      taken = taken + 1
+      ids[taken] = id
+      if scores then scores[taken] = scores[i] end
+      if is_new then
+        counted = counted + 1
+        local at = #answer
+        answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = job[1], job[2], job[3], job[4]
+        answer[at + 5], answer[at + 6], answer[at + 7] = job[5], job[6], id
+      else
+        if not job.deferred then counted = counted + 1 end
+        starts[taken] = job.started
+        answer[#answer + 1] = job
+      end
     end
   end
-  local length = #jobs > 0 and try('LPUSH', P .. 'active', unpack(ids, 1, #jobs))
+  for i = #ids, taken + 1, -1 do ids[i] = nil end
+  local length = taken > 0 and try('LPUSH', P .. 'active', unpack(ids))
   if length then
     active = length
-  elseif #jobs > 0 then
+  elseif taken > 0 then
     poll.seldom = poll.seldom or lazily()
-    for i = #jobs + 1, #ids do ids[i] = nil end
     poll.seldom.unpop(ids, scores or {}, 1)
-    jobs = {}
+    for i = #answer, size + 1, -1 do answer[i] = nil end
+    taken = 0
   end
-  for i, job in ipairs(jobs) do
-    local id, started = ids[i], job.started and string.format('%.0f', number(job.started) + 1) or '1'
+  for i = 1, taken do
+    local id, started = ids[i], '1'
     local key = P .. id
-    redis.call('SET', key .. ':lock', ARGV[4], 'PX', ARGV[2])
+    if starts[i] then started = string.format('%.0f', number(starts[i]) + 1) end
+    redis.call('SET', key .. ':lock', ARGV[3], 'PX', ARGV[2])
     if i == 1 then
       redis.pcall('XADD', EVENTS, 'MAXLEN', '~', Q.max_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
     else
-      event('active', 'jobId', id, 'prev', 'waiting')
+      redis.pcall('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
     end
-    if ARGV[3] == '' then
+    if poll.name == '' then
       redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started)
     else
-      redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started, 'pb', ARGV[3])
+      redis.call('HSET', key, 'processedOn', ARGV[1], 'ats', started, 'pb', poll.name)
     end
-    if not job.deferred then counted = counted + 1 end
-    taken[i] = {id, ARGV[4], job[1], job[2]}
   end
   try('ZADD', P .. 'marker', '0', '0') -- there may be more, for other workers
-  if Q.max and counted > 0 then
+  if Q.max and taken > 0 and counted > 0 then
     poll.seldom = poll.seldom or lazily()
     poll.seldom.spend(counted)
   end
 end
 
 active = active or redis.call('LLEN', P .. 'active')
-if #taken == 0 and poll.reports > 0 then
+if ARGV[5] == '' and taken < tonumber(ARGV[4]) then
+  earliest = first_due()
+  if earliest and earliest <= tonumber(ARGV[1]) then answer[4] = 1 end
+end
+if taken == 0 and reports > 0 then
   -- BullMQ's rule: not if what a worker asks for is delayed, limited or paused.
-  local is_refused = number(ARGV[5]) > 0 and (is_blocked or limited_for > 0 or earliest)
+  local is_refused = ARGV[4] ~= '0' and (is_blocked or answer[2] > 0 or earliest)
   if redis.call('EXISTS', P .. 'wait', P .. 'prioritized', P .. 'paused') == 0 then
     if poll.has_ended and active == 0 and not is_refused then event('drained') end
   elseif concurrency and not Q.paused and active < concurrency then
@@ -107,4 +135,9 @@ if #taken == 0 and poll.reports > 0 then
   end
   redis.pcall('XTRIM', EVENTS, 'MAXLEN', '~', Q.max_events)
 end
-return {poll.codes, taken, earliest or 0, limited_for, active, poll.gone, poll.has_more or 0, failure}
+answer[1], answer[3], answer[5] = earliest or 0, active, failure
+if poll.gone then
+  answer[6] = #poll.gone
+  for _, id in ipairs(poll.gone) do answer[#answer + 1] = id end
+end
+return answer

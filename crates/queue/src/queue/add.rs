@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Queue;
 use crate::{
     Deduplication, Error, JobOptions,
-    client::Client,
+    client::{Client, text},
     clock::{millis, now_ms},
     options::check_job,
     script,
@@ -134,18 +134,19 @@ pub(super) async fn add(client: &Client, jobs: &[Checked]) -> Result<Vec<String>
     let modes = jobs.iter().find(|job| job.is_alone()).map(|job| job.modes.clone());
     let script = if modes.is_some() { &script::ADD_DEDUPLICATED } else { &script::ADD };
     let args = jobs.iter().flat_map(|job| job.args.iter().cloned()).chain(modes.map(Value::from)).collect();
-    let answer = async {
-        let (refused, answer): (i64, Value) = client.eval(script, args).await?;
-        Ok::<_, Error>(if refused == 0 { Ok(convert(answer)?) } else { Err((refused, convert(answer)?)) })
-    };
-    match answer.await {
-        Ok(Ok(ids)) => Ok(ids),
-        Ok(Err((refused, key))) => {
-            let culprit = usize::try_from(refused).ok().and_then(|number| number.checked_sub(1));
-            Err(NotAdded { error: Error::BadKey(key), culprit })
-        }
-        Err(error) => Err(NotAdded { error, culprit: None }),
+    let not_added = |error| NotAdded { error, culprit: None };
+    let answer: Vec<Value> = client.eval(script, args).await.map_err(not_added)?;
+    let mut answer = answer.into_iter();
+    let refused: i64 = answer.next().map_or(Ok(-1), convert).map_err(|error| not_added(error.into()))?;
+    if refused == 0 && answer.len() == jobs.len() {
+        return Ok(answer.map(|id| text(&id)).collect());
     }
+    let culprit = usize::try_from(refused).ok().and_then(|number| number.checked_sub(1));
+    let error = match answer.next() {
+        Some(why) if refused != 0 => Error::BadKey(text(&why)),
+        _ => Error::UnexpectedAnswer("not one id for each added job"),
+    };
+    Err(NotAdded { error, culprit })
 }
 
 impl AsRef<Self> for Checked {

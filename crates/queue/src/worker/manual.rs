@@ -87,8 +87,8 @@ impl<T> ManualWorker<T> {
     pub async fn finish_job(&self, id: &str, token: &str, outcome: Outcome) -> Result<(), Error> {
         JobId::new(id)?;
         check_token(token)?;
-        let answer = self.queue.eval(&script::READ_FIELDS, vec![id.into(), token.into()]).await?;
-        self.end(&TakenJob::from_answer(answer)?, Run::Ended(outcome)).await
+        let answer = self.queue.eval(&script::READ_FIELDS, vec![id.into()]).await?;
+        self.end(&TakenJob::from_answer(answer, token)?, Run::Ended(outcome)).await
     }
 
     /// Sets the time until the lock of a job expires that was taken with `token`.

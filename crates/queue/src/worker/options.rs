@@ -165,7 +165,8 @@ impl WorkerOptions {
 
     pub(super) fn taking<'a>(&'a self, wanted: usize, token: &'a str) -> Taking<'a> {
         let Self { lock, name, metrics, limiter, .. } = self;
-        Taking { wanted, lock: *lock, worker_name: name, token, metrics: *metrics, limiter: *limiter }
+        let (lock, metrics, limiter) = (*lock, *metrics, *limiter);
+        Taking { wanted, lock, worker_name: name, token, looks_for_delayed: true, metrics, limiter }
     }
 
     pub(super) fn rules(&self) -> Rules<'_> {

@@ -12,6 +12,9 @@ const MAX_POLLS: usize = 2;
 /// Number of ended runs below which they are not divided among polls: a poll has a fixed price.
 const MIN_SHARE: usize = 8;
 
+/// Interval in which a worker looks for delayed jobs that are due, as long as there are others.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// When to poll next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -122,6 +125,12 @@ impl State {
     }
 }
 
+/// Returns whether a poll for `wanted` jobs looks for delayed ones that are due; `since` is the time since one did, or nothing
+/// if the last poll took fewer jobs than it wanted.
+pub(super) fn looks_for_delayed(wanted: usize, since: Option<Duration>) -> bool {
+    wanted == 0 || since.is_none_or(|since| since >= LOOK)
+}
+
 /// Decides what to wait for; `now` is in ms since 1970.
 pub(super) fn plan(state: &State, now: i64) -> Wait {
     let longest = state.longest_wait;
@@ -216,6 +225,19 @@ mod tests {
         let polled_before = |ms| plan(&waits_since(NOW - ms), NOW).marker;
         assert_eq!(polled_before(4_000), Marker::Block(Duration::from_secs(1)), "the rest of the wait");
         assert_eq!(polled_before(9_000), Marker::Block(Duration::ZERO));
+    }
+
+    #[test]
+    fn busy_worker_seldom_looks_for_delayed_jobs() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for (name, wanted, since, expected) in [
+            ("first poll", 5, None, true),
+            ("just looked", 5, ms(0), false),
+            ("looked long ago", 5, ms(2), true),
+            ("only reports: its answer says when the next is due", 0, ms(0), true),
+        ] {
+            assert_eq!(looks_for_delayed(wanted, since), expected, "{name}");
+        }
     }
 
     #[test]

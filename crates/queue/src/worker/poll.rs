@@ -7,10 +7,10 @@ use examhall_redis::{Value, convert};
 use super::report::Report;
 use crate::{
     Error, RateLimit,
-    client::{Client, text, texts},
+    client::{Client, text},
     clock::{millis, now_ms},
     code::Code,
-    job::{LONGEST_DATA, TakenJob},
+    job::TakenJob,
     script,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Taking<'a> {
     pub(super) worker_name: &'a str,
     /// Fencing token of the locks: a new one for each poll.
     pub(super) token: &'a str,
+    /// Whether delayed jobs that are due are made ready.
+    pub(super) looks_for_delayed: bool,
     pub(super) metrics: Option<u32>,
     pub(super) limiter: Option<RateLimit>,
 }
@@ -51,42 +53,46 @@ pub(super) struct Taking<'a> {
 impl Taking<'_> {
     /// What few workers have, as `poll_head.lua` takes it.
     fn extras(&self) -> Value {
-        if self.metrics.is_none() && self.limiter.is_none() {
+        if self.metrics.is_none() && self.limiter.is_none() && self.worker_name.is_empty() {
             return Value::from_static_str("");
         }
         let (jobs, period) = self.limiter.map_or((0, 0), |limit| (limit.jobs, millis(limit.period)));
-        format!("{} {jobs} {period}", self.metrics.unwrap_or_default()).into()
+        format!("{} {jobs} {period} {}", self.metrics.unwrap_or_default(), self.worker_name).into()
     }
 }
 
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
     let (polled_at, sent) = (now_ms(), Instant::now());
-    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
+    let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
     args.extend([
         polled_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
-        taking.worker_name.into(),
         taking.token.into(),
         taking.wanted.to_string().into(),
-        LONGEST_DATA.to_string().into(),
+        Value::from_static_str(if taking.looks_for_delayed { "1" } else { "" }),
         taking.extras(),
     ]);
     args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
     let Value::Array(answer) = client.eval(&script::POLL, args).await? else {
         return Err(Error::UnexpectedAnswer("a poll's answer is not a list"));
     };
-    let [codes, taken, next_due, limited, active, gone, has_more, failure] = <[Value; 8]>::try_from(answer)
-        .map_err(|_| Error::UnexpectedAnswer("a poll's answer does not have eight parts"))?;
-    let (codes, limited): (Vec<i64>, u64) = (convert(codes)?, convert(limited)?);
-    if codes.len() != reports.len() {
+    if answer.len() < 6 + reports.len() {
         return Err(Error::UnexpectedAnswer("a poll's answer does not have a code for each report"));
     }
+    let mut answer = answer.into_iter();
+    let [next_due, limited, active, has_more, failure, gone] =
+        std::array::from_fn(|_| answer.next().unwrap_or(Value::Null));
+    let (limited, gone): (u64, usize) = (convert(limited)?, convert(gone)?);
+    let codes = answer.by_ref().take(reports.len()).map(|code| Code::try_from(convert::<i64>(code)?));
+    let codes = codes.collect::<Result<_, _>>()?;
+    let mut taken: Vec<Value> = answer.collect();
+    let gone = taken.split_off(taken.len().saturating_sub(gone));
     Ok(Received {
         polled_at,
         sent,
-        codes: codes.into_iter().map(Code::try_from).collect::<Result<_, _>>()?,
-        taken: to_jobs(taken)?,
-        gone: texts(gone),
+        codes,
+        taken: TakenJob::all_from_poll(taken.into_iter(), taking.token)?,
+        gone: gone.iter().map(text).collect(),
         next_due: Some(convert(next_due)?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
         active: convert(active)?,
@@ -103,23 +109,13 @@ pub(super) async fn reclaim(
     lock: Duration,
     known: impl Iterator<Item = &str>,
 ) -> Result<(Vec<TakenJob>, bool), Error> {
-    let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into(), LONGEST_DATA.to_string().into()];
+    let mut args: Vec<Value> = vec![uuid.into(), lock.as_millis().to_string().into()];
     args.extend(known.map(Value::from));
-    let (jobs, has_more): (Value, bool) = client.eval(&script::RECLAIM, args).await?;
-    Ok((to_jobs(jobs)?, has_more))
-}
-
-fn to_jobs(answer: Value) -> Result<Vec<TakenJob>, Error> {
-    match answer {
-        // One that cannot be read stays locked until it counts as stalled; the others are run.
-        Value::Array(jobs) => Ok(jobs
-            .into_iter()
-            .filter_map(|job| {
-                TakenJob::from_answer(job)
-                    .inspect_err(|error| tracing::error!(%error, "A job of a poll cannot be read"))
-                    .ok()
-            })
-            .collect()),
-        _ => Err(Error::UnexpectedAnswer("jobs are not a list")),
+    let answer: Vec<Value> = client.eval(&script::RECLAIM, args).await?;
+    let (mut jobs, mut answer) = (Vec::new(), answer.into_iter());
+    let has_more = answer.next().is_some_and(|more| convert(more).unwrap_or_default());
+    while let (Some(token), Some(job)) = (answer.next(), answer.next()) {
+        jobs.extend(TakenJob::if_readable(job, &text(&token)));
     }
+    Ok((jobs, has_more))
 }

@@ -15,8 +15,8 @@ use super::{
     Handler, Worker,
     isolation::{GivenUp, next_batch},
     outage::Outage,
-    plan::{Next, PollSize},
-    poll::{Received, poll, reclaim},
+    plan::{Next, PollSize, looks_for_delayed},
+    poll::{Received, Taking, poll, reclaim},
     refusals::{TWICE, may_be_of_one},
     report::{Report, ReportKind, Run, RunningJob},
 };
@@ -46,6 +46,8 @@ pub(super) struct Polls {
     sent: u64,
     /// Number of taken jobs so far.
     taken: u64,
+    /// When a poll last looked for delayed jobs that are due, unless the next one is to look.
+    looked: Option<Instant>,
     /// What the last poll said about keys that have another type.
     failure: Option<String>,
     pub(super) next: Next,
@@ -82,6 +84,7 @@ impl Polls {
             reserved: 0,
             sent: 0,
             taken: 0,
+            looked: None,
             failure: None,
             next: Next::Now,
             doubt: None,
@@ -193,11 +196,16 @@ where
         self.polls.reserved += wanted;
         self.polls.sent += 1;
         let number = self.polls.sent;
+        let now = Instant::now();
+        let looks_for_delayed = looks_for_delayed(wanted, self.polls.looked.map(|looked| now - looked));
+        if looks_for_delayed {
+            self.polls.looked = Some(now);
+        }
         self.polls.in_flight.push(Box::pin(async move {
             let received = async {
                 let client_id = client.connection().client_id(client.route()).await?;
                 let token = &identity.token(client_id, number);
-                let taking = options.taking(wanted, token);
+                let taking = Taking { looks_for_delayed, ..options.taking(wanted, token) };
                 poll(&client, &reports, &taking).await
             };
             let received = received.await;
@@ -210,6 +218,9 @@ where
         match received {
             Ok(received) => {
                 self.polls.succeed();
+                if received.taken.len() < wanted {
+                    self.polls.looked = None;
+                }
                 self.polls.next = self.accept(received, &reports);
             }
             Err(error) => {

@@ -259,15 +259,17 @@ impl Report {
         }
     }
 
-    /// The eight arguments of a report, as `poll_head.lua` describes them.
+    /// The arguments of a report, as `poll_head.lua` describes them.
     pub(super) fn to_args(&self) -> [String; 8] {
+        let RunningJob { id, token, deduplication_id, attempts_started, .. } = &self.job;
         let (outcome, [a, b, c]) = match &self.kind {
             ReportKind::Completed { value, keep } => {
                 let outcome = if self.job.is_child { "child_completed" } else { "completed" };
-                (outcome, [value.clone(), to_limit(*keep), String::new()])
+                (outcome, [value.clone(), to_limit(*keep), deduplication_id.clone()])
             }
             ReportKind::Failed { reason, traces, attempts, keep } => {
-                ("failed", [reason.clone(), traces.clone(), format!("{attempts} {}", to_limit(*keep))])
+                let spec = format!("{attempts} {} {deduplication_id}", to_limit(*keep));
+                ("failed", [reason.clone(), traces.clone(), spec])
             }
             ReportKind::Retried { reason, traces, delay, lifo } => {
                 let delay = if *delay == 0 && *lifo { "-1".to_owned() } else { delay.to_string() };
@@ -278,13 +280,12 @@ impl Report {
             ReportKind::WaitingChildren => ("waiting_children", Default::default()),
             ReportKind::Released => ("released", Default::default()),
             ReportKind::Poisoned { poison, keep } => {
-                let fields = poison.fields.join(" ");
-                ("poisoned", [poison.reason.clone(), poison.data.clone(), format!("{} {fields}", to_limit(*keep))])
+                let spec = format!("{} {} {deduplication_id}", to_limit(*keep), poison.fields.join(","));
+                ("poisoned", [poison.reason.clone(), poison.data.clone(), spec])
             }
         };
-        let RunningJob { id, token, deduplication_id, .. } = &self.job;
-        let made = self.job.attempt().to_string();
-        [id.clone(), token.clone(), outcome.to_owned(), made, deduplication_id.clone(), a, b, c]
+        let (made, started) = (self.job.attempt().to_string(), attempts_started.to_string());
+        [id.clone(), token.clone(), outcome.to_owned(), made, started, a, b, c]
     }
 }
 
@@ -307,9 +308,16 @@ fn keep(retention: Option<Retention>) -> Retention {
     retention.unwrap_or(Retention::KeepAll)
 }
 
+/// A limit, as `poll_head.lua` describes it.
 fn to_limit(keep: Retention) -> String {
-    let Limits { count, age, removed } = keep.limits();
-    format!("{count} {age} {removed}")
+    match keep {
+        Retention::KeepAll => String::new(),
+        Retention::Remove => "0".to_owned(),
+        _ => {
+            let Limits { count, age, removed } = keep.limits();
+            format!("{count},{age},{removed}")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     identity::Identity,
-    poll::{Taking, poll, reclaim},
+    poll::{poll, reclaim},
     report::{Rules, Run, RunningJob},
 };
-use crate::{Backoffs, Error, Outcome, Queue, clock::now_ms, job::TakenJob};
+use crate::{Backoffs, Error, Outcome, Queue, WorkerOptions, clock::now_ms, job::TakenJob};
 
 pub(crate) struct Poller {
     identity: Identity,
@@ -31,9 +31,8 @@ impl Poller {
             RunningJob::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), rules, now_ms(), 0.0)
         });
         let token = &self.identity.token(0, self.polls);
-        let taking =
-            Taking { wanted, lock: Duration::from_secs(60), worker_name: "", token, metrics: None, limiter: None };
-        let received = poll(queue.client(), report.as_slice(), &taking).await?;
+        let options = WorkerOptions::default().lock(Duration::from_secs(60));
+        let received = poll(queue.client(), report.as_slice(), &options.taking(wanted, token)).await?;
         self.polls += 1;
         Ok(received.taken.into_iter().map(Arc::new))
     }

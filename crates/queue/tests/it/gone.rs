@@ -1,6 +1,8 @@
 //! Jobs of which an eviction or another client has deleted a part.
 
-use examhall_queue::{Error, JobOptions, State};
+use std::time::Duration;
+
+use examhall_queue::{Error, Failure, JobOptions, ManualWorker, Outcome, Retention, State, WorkerOptions};
 use examhall_testkit::eventually;
 
 use crate::{Bench, TIMEOUT, done, named};
@@ -64,4 +66,35 @@ async fn only_what_is_left_of_jobs_in_no_state_is_deleted() {
     assert_eq!(bench.redis.cmd::<i64>("EXISTS bull:email:orphan").await, 0, "its id can be added again");
     let kept = "EXISTS bull:email:waits bull:email:held bull:email:meta bull:email:events bull:email:parent";
     assert_eq!(bench.redis.cmd::<i64>(kept).await, 5);
+}
+
+#[tokio::test]
+async fn job_that_is_gone_when_its_run_ends_leaves_nothing() {
+    let bench = Bench::start().await;
+    let worker = |options| ManualWorker::new(bench.queue.clone(), options).expect("good options");
+    let kept = worker(WorkerOptions::default());
+    let removed = worker(WorkerOptions::default().remove_on_complete(Retention::Remove));
+    for (name, worker, outcome) in [
+        ("completed", &kept, Outcome::Completed(1.into())),
+        ("completed and removed", &removed, Outcome::Completed(1.into())),
+        ("failed", &kept, Outcome::Unrecoverable(Failure::new("boom"))),
+        ("snoozed", &kept, Outcome::Snoozed(Duration::from_mins(1))),
+        ("released", &kept, Outcome::Released),
+    ] {
+        bench.add(named("x")).await;
+        worker.get_next_job("t").await.expect("asked").expect("a job");
+        bench.redis.cmd::<i64>("DEL bull:email:x").await;
+        let ended = worker.finish_job("x", "t", outcome).await;
+        assert!(matches!(ended, Err(Error::NotFound(_))), "{name}: {ended:?}");
+        let left = "EXISTS bull:email:x bull:email:x:lock bull:email:active bull:email:completed bull:email:failed \
+                    bull:email:delayed bull:email:wait";
+        assert_eq!(bench.redis.cmd::<i64>(left).await, 0, "{name}");
+    }
+
+    // Only a part is gone, by which the script could take the job for gone.
+    bench.add(named("x")).await;
+    kept.get_next_job("t").await.expect("asked").expect("a job");
+    bench.redis.cmd::<i64>("HDEL bull:email:x ats").await;
+    kept.finish_job("x", "t", Outcome::Completed(1.into())).await.expect("ended");
+    assert_eq!(bench.queue.get("x").await.expect("read").expect("kept").state, State::Completed);
 }

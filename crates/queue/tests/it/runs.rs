@@ -6,7 +6,8 @@ use std::{
 };
 
 use examhall_queue::{
-    AfterFailure, Backoffs, Deduplication, Error, Failure, Job, JobOptions, ManualWorker, Outcome, Worker, WorkerEvent,
+    AfterFailure, Backoffs, Deduplication, Error, Failure, Job, JobOptions, ManualWorker, Outcome, State, Worker,
+    WorkerEvent,
 };
 use examhall_testkit::eventually;
 use serde_json::Value;
@@ -130,6 +131,18 @@ async fn claim_of_a_manual_job_is_extended() {
     bench.redis.cmd::<String>("SET bull:email:a:lock another").await;
     let lost = job.claim.extend(Duration::from_mins(10)).await;
     assert!(matches!(lost, Err(Error::LockMismatch(_))) && job.claim.is_lost(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn manual_job_is_retried_up_to_its_last_allowed_start() {
+    let bench = Bench::start().await;
+    bench.add(named("a").attempts(9)).await;
+    let worker = ManualWorker::new(bench.queue.clone(), quick().max_started_attempts(2)).expect("good options");
+    for expected in [State::Waiting, State::Failed] {
+        worker.get_next_job("t").await.expect("asked").expect("a job");
+        worker.finish_job("a", "t", Outcome::Failed(Failure::new("boom"))).await.expect("ended");
+        assert_eq!(bench.queue.get("a").await.expect("read").expect("kept").state, expected);
+    }
 }
 
 #[tokio::test]

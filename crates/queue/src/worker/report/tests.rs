@@ -30,7 +30,7 @@ fn failed(reason: &str) -> Run {
 fn failure_is_retried_after_its_backoff() {
     let report = job(3, 1).conclude(failed("boom"), RULES, 0, 0.0);
     assert_eq!(report.runs_again_after(), Some(4000));
-    assert_eq!(report.to_args(), ["7", "t:1", "retried", "2", "d", "boom", TRACES, "4000"]);
+    assert_eq!(report.to_args(), ["7", "t:1", "retried", "2", "2", "boom", TRACES, "4000"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn values_and_texts_are_limited() {
 #[test]
 fn last_failure_fails_the_job() {
     let report = job(3, 2).conclude(failed("boom"), RULES, 0, 0.0);
-    assert_eq!(report.to_args()[2..], ["failed", "3", "d", "boom", TRACES, "3 5 -1 1000"]);
+    assert_eq!(report.to_args()[2..], ["failed", "3", "3", "boom", TRACES, "3 5,-1,1000 d"]);
     assert_eq!(report.runs_again_after(), None);
 }
 
@@ -78,7 +78,7 @@ fn snoozed_job_is_due_after_its_span() {
 #[test]
 fn completed_job_keeps_its_value_as_json() {
     let report = job(3, 0).conclude(Run::Ended(Outcome::Completed(Value::Null)), RULES, 0, 0.0);
-    assert_eq!(report.to_args()[2..], ["completed", "1", "d", "null", "-1 -1 1000", ""]);
+    assert_eq!(report.to_args()[2..], ["completed", "1", "1", "null", "", "d"]);
 }
 
 #[test]

@@ -1,1 +1,0 @@
-return score_at, announce_next_due
