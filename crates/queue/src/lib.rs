@@ -152,7 +152,7 @@ pub use claim::Claim;
 pub use error::{Error, PayloadError};
 pub use events::{Event, Events, Position};
 pub use examhall_redis::{Connection, ConnectionOptions, Error as RedisError, fred};
-pub use flows::{AddedFlow, ChildFailure, Dependencies, DependencyCounts, FlowJob, FlowProducer, JobKey};
+pub use flows::{AddedFlow, ChildFailure, Dependencies, DependencyCounts, FlowJob, FlowNode, FlowProducer, JobKey};
 pub use hooks::WorkerEvent;
 pub use job::Job;
 pub use job_id::JobId;

@@ -48,7 +48,7 @@ macro_rules! source {
 macro_rules! transition {
     ($name:ident = $($part:tt)+) => {
         script!(
-            $name = "head" "codes" "types" "check_types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "flow_lib" "transitions" $($part)+
+            $name = "head" "codes" "types" "check_types" "settings" "lib" "delay_lib" "job_lib" "dedup_lib" "place" "split_key" "flow_lib" "transitions" $($part)+
         );
     };
 }
@@ -68,6 +68,7 @@ script!(COUNTS_PER_PRIORITY = "head" "lib" "counts_per_priority");
 script!(DIAGNOSE = "head" "types" "diagnose");
 script!(EXTEND = "head" "extend");
 script!(EXTEND_LOCK = "head" "codes" "extend_lock");
+script!(with TIMEOUT_WITH_DATA, FLOW_NODE = "head" "place" "split_key" "flow_node");
 script!(FREE_DEDUPLICATION_ID = "head" "free_deduplication_id");
 script!(with TIMEOUT_WITH_DATA, GET = "head" "place" "get");
 script!(IS_MAXED = "head" "is_maxed");
@@ -84,7 +85,7 @@ script!(
     with TIMEOUT_WITH_DATA,
     POLL = "head" "codes" "settings" "job_lib" { "LONGEST" longest_data } "read_lib" "poll_head"
         [
-            "types" "lib" "delay_lib" "dedup_lib" "place" "flow_lib" "transitions" "dedup_next" "poll_keep" "outcomes"
+            "types" "lib" "delay_lib" "dedup_lib" "place" "split_key" "flow_lib" "transitions" "dedup_next" "poll_keep" "outcomes"
             "poll_seldom" "poll_metrics"
         ]
         "poll_report" "poll_take"

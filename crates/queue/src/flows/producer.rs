@@ -52,6 +52,10 @@ impl FlowProducer {
         Self { connection, prefix: prefix.into() }
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Adds a flow, all of its jobs or none. A child whose id exists is not added again but becomes a child of its parent,
     /// which is ready at once if all children have completed already.
     ///

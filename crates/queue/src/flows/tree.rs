@@ -163,6 +163,11 @@ impl JobKey {
         Self { queue: queue.trim_end_matches(':').to_owned(), id: id.into() }
     }
 
+    /// A job of the queue whose keys have this prefix.
+    pub(super) fn at(prefix: &str, id: &str) -> Self {
+        Self { queue: prefix.trim_end_matches(':').to_owned(), id: id.to_owned() }
+    }
+
     /// Reads the JSON that a child has in its hash.
     pub(crate) fn from_json(parent: &Value) -> Option<Self> {
         let text = |name: &str| parent.get(name).and_then(Value::as_str).map(ToOwned::to_owned);

@@ -14,22 +14,6 @@ local function within(prefix, act)
   return result
 end
 
--- Splits a job's key into its queue's prefix and its id, which may have colons too.
-local function split_key(key)
-  local at, best = #key, nil
-  while true do
-    local prefix = string.match(string.sub(key, 1, at), '^(.*:)')
-    if not prefix then break end
-    if redis.call('EXISTS', prefix .. 'meta') == 1 then
-      best = prefix
-      break
-    end
-    best, at = best or prefix, #prefix - 1
-  end
-  best = best or ''
-  return best, string.sub(key, #best + 1)
-end
-
 -- Returns a job's parent, or nil: its key, prefix and id, and what the job's failure means to it.
 local function parent_of(id)
   local job = try('HMGET', P .. id, 'parentKey', 'parent')

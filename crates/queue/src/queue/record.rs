@@ -70,7 +70,7 @@ pub struct JobRecord {
 
 impl JobRecord {
     /// Reads what the scripts return for a job.
-    pub(super) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Self {
+    pub(crate) fn new(id: String, state: State, hash: Vec<RedisValue>, due: i64) -> Self {
         let fields = Fields::new(hash);
         Self {
             name: fields.text("name").unwrap_or_default(),

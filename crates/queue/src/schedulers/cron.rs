@@ -99,7 +99,8 @@ fn translate(pattern: &str) -> Result<String, String> {
     }
     let fields: Vec<&str> = pattern.split_whitespace().collect();
     if fields.is_empty() || pattern.trim().starts_with('@') {
-        return Ok(pattern.to_owned());
+        let is_known = !pattern.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if is_known { Ok(pattern.to_owned()) } else { Err(format!("there is no pattern {pattern:?}")) };
     }
     let absent = ABSENT.len().checked_sub(fields.len()).ok_or("a pattern has at most six fields")?;
     let fields = ABSENT.iter().take(absent).copied().chain(fields);
@@ -172,6 +173,7 @@ mod tests {
             ("* * * * * * *", "UTC"),
             ("nonsense", "UTC"),
             ("@never", "UTC"),
+            ("@DAILY", "UTC"),
             ("* * * * *", "Mars/Olympus"),
         ] {
             let parsed = check_dialect(pattern).and_then(|()| Pattern::parse(pattern, Some(zone)).map(drop));

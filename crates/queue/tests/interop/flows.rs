@@ -17,6 +17,7 @@ scenarios![
     f2_node_worker_runs_our_flows,
     f3_our_flows_are_stored_as_those_of_node,
     f4_parent_waits_for_children_that_it_adds,
+    f10_flow_is_read_as_by_node,
 ];
 
 const UP: &str = "bull:up:";
@@ -244,4 +245,47 @@ async fn f4_parent_waits_for_children_that_it_adds(theirs: &Scenario) {
         assert_eq!((values["bull:email:a"].as_str(), values["bull:email:b"].as_str()), ("1", "2"));
     }
     stop(workers).await;
+}
+
+async fn f10_flow_is_read_as_by_node(scenario: &Scenario) {
+    let fails = |id: &str, flag: &str| child(id, json!({"failures": 9}), json!({flag: true}));
+    let mut middle = child("middle", json!({"value": {"pages": 3}}), json!({}));
+    middle["children"] = json!([child("leaf", json!({"value": 7}), json!({}))]);
+    let later = child("later", json!({}), json!({"delay": 60_000}));
+    let others =
+        vec![middle, later, fails("ignored", "ignoreDependencyOnFailure"), fails("gone", "removeDependencyOnFailure")];
+    add_by_node(scenario, &parent(json!({}), others)).await;
+    let workers = start_ours(scenario).await;
+    scenario.once_in("completed", 2).await;
+    scenario.once_in("failed", 2).await;
+    let producer = producer(scenario).await;
+    let top = JobKey::new("bull", "up", "top").expect("good names");
+    for (depth, children) in [(10, 20), (2, 20), (1, 20)] {
+        let request = json!({"queueName": "up", "id": "top", "depth": depth, "maxChildren": children});
+        let theirs = scenario.node.request("flow", json!({"call": "getFlow", "args": [request]})).await.expect("read");
+        let ours = producer.get_flow(&top, depth, children).await.expect("read").expect("stored");
+        assert_eq!(of_ours(&ours), of_node(&theirs), "{depth} levels");
+    }
+    let top = JobKey::new("bull", "up", "none").expect("good names");
+    assert_eq!(producer.get_flow(&top, 10, 20).await.expect("read"), None);
+    stop(workers).await;
+}
+
+/// What of a flow's jobs counts, in the order of their ids.
+fn tree(id: Value, parts: [Value; 3], mut children: Vec<Value>) -> Value {
+    children.sort_by_key(|child| child["id"].to_string());
+    json!({"id": id, "parts": parts, "children": children})
+}
+
+fn of_ours(node: &examhall_queue::FlowNode) -> Value {
+    let job = &node.job;
+    let parts = [job.data.clone(), job.returnvalue.clone().unwrap_or_default(), json!(job.failed_reason)];
+    tree(json!(job.id), parts, node.children.iter().map(of_ours).collect())
+}
+
+fn of_node(node: &Value) -> Value {
+    let job = &node["job"];
+    let parts = ["data", "returnvalue", "failedReason"].map(|part| job[part].clone());
+    let children = node["children"].as_array().map(|all| all.iter().map(of_node).collect());
+    tree(job["id"].clone(), parts, children.unwrap_or_default())
 }

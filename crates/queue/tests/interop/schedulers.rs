@@ -22,6 +22,7 @@ scenarios![
     s6_stalled_job_of_a_scheduler_runs_again,
     s7_next_job_of_a_scheduler_is_kept,
     s8_repeatable_jobs_of_older_versions_go_on,
+    s9_patterns_mean_what_they_mean_to_node,
 ];
 
 /// Far enough from now for a scheduler to do nothing more.
@@ -254,4 +255,96 @@ async fn s8_repeatable_jobs_of_older_versions_go_on(scenario: &Scenario) {
     scenario
         .once("nothing is left to do", |now| now.members("delayed").is_empty() && now.members("active").is_empty())
         .await;
+}
+
+/// Patterns without seconds, or with fixed ones, so that a moment later they mean the same time.
+const PATTERNS: [&str; 62] = [
+    "30 9 * * *",
+    "0 30 9 * * *",
+    "15 30 9 * * *",
+    "0 0 1 1 *",
+    "0 0 29 2 *",
+    "0 12 L * *",
+    "0 0 L 2 *",
+    "0 9 * * 5L",
+    "0 9 * * 1#2",
+    "0 9 * * MON#1",
+    "0 9 * * 5#5",
+    "0 9 * * mon-fri",
+    "0 9 * * Mon,WED,fri",
+    "0 9 1 JAN *",
+    "0 9 1 jan-mar *",
+    "0 9 1 feb,DEC *",
+    "0 9 * * 0",
+    "0 9 * * 7",
+    "0 9 * * 0-7",
+    "0 9 * * 5-7",
+    "0 9 * * SUN",
+    "0 9 * * 1-5/2",
+    "0 */6 * * *",
+    "5/15 3 * * *",
+    "0 8-18/5 * * *",
+    "10,20,50 4 * * *",
+    "0 9 ? * 1",
+    "0 9 1 * ?",
+    "0 9 13 * 5",
+    "0 9 1,15 * 1",
+    "00 05 * * *",
+    "  0  9\t* * *  ",
+    "1 * *",
+    "@yearly",
+    "@annually",
+    "@monthly",
+    "@weekly",
+    "@daily",
+    "@hourly",
+    "@midnight",
+    "@weekdays",
+    "@weekends",
+    "@reboot",
+    "@DAILY",
+    "",
+    "5",
+    "60 * * * *",
+    "0 24 * * *",
+    "0 0 0 * *",
+    "0 0 32 * *",
+    "0 0 * 13 *",
+    "0 0 * * 8",
+    "*/0 * * * *",
+    "50-10 4 * * *",
+    "0 22-2 * * *",
+    "1,, * * * *",
+    "0 0 15W * *",
+    "0 0 31 4 *",
+    "0 0 * * FRI-MON",
+    "0 9 * * L",
+    "0 9 * * 1,5L",
+    "-1 * * * *",
+];
+
+/// Names that BullMQ 5 does not know.
+const NEW_NAMES: [&str; 3] = ["@annually", "@weekdays", "@weekends"];
+
+async fn s9_patterns_mean_what_they_mean_to_node(scenario: &Scenario) {
+    let next = async |id: &str| -> Option<f64> { scenario.redis.cmd(&format!("ZSCORE {PREFIX}repeat {id}")).await };
+    let mut differences = Vec::new();
+    for pattern in PATTERNS {
+        if scenario.node.version() == 5 && NEW_NAMES.contains(&pattern) {
+            continue;
+        }
+        let request =
+            json!({"call": "upsertJobScheduler", "args": ["node", {"pattern": pattern, "tz": "Europe/Berlin"}]});
+        let theirs = scenario.node.request("queue", request).await.is_ok().then_some(());
+        let ours = upsert_ours(scenario, "ours", &Repeat::cron(pattern).time_zone("Europe/Berlin")).await;
+        let (node, own) =
+            (next("node").await.filter(|_| theirs.is_some()), next("ours").await.filter(|_| ours.is_ok()));
+        if node != own {
+            differences.push(format!("{pattern:?}: Node {node:?}, ours {own:?} {ours:?}"));
+        }
+        for id in ["node", "ours"] {
+            scenario.queue.remove_job_scheduler(id).await.expect("removed");
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

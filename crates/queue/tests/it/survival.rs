@@ -73,10 +73,12 @@ impl Linked {
     }
 
     /// Cuts its link, or freezes it for some time.
-    async fn disturb(&self, longest_freeze: u64) {
+    async fn disturb(&self, longest_freeze: u64, figures: &mut Figures) {
         if fastrand::bool() {
+            figures.cuts += 1;
             self.link.cut();
         } else {
+            figures.freezes += 1;
             self.process.freeze();
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..longest_freeze))).await;
             self.process.thaw();
@@ -84,10 +86,23 @@ impl Linked {
     }
 }
 
+/// What a test of faults did, and what came of it. A lost job fails the test.
+#[derive(Debug, Default)]
+struct Figures {
+    jobs: u32,
+    kills: u32,
+    cuts: u32,
+    freezes: u32,
+    /// Jobs that ran more than once, each after a stall.
+    run_twice: usize,
+}
+
 /// Kills workers at random times while they run 2,000 jobs, and cuts and freezes others. Returns for each job that a kill
 /// interrupted the time from the kill to its next run, in ms.
-async fn kill_workers(kills: u32) -> Vec<i64> {
+async fn kill_workers(kills: u32, figures: &mut Figures) -> Vec<i64> {
     const JOBS: u32 = 2000;
+    figures.jobs += JOBS;
+    figures.kills += kills;
     let bench = Bench::start().await;
     add_many(&bench, JOBS).await;
     let mut workers = vec![];
@@ -97,7 +112,7 @@ async fn kill_workers(kills: u32) -> Vec<i64> {
     let mut killed = Vec::new();
     for _ in 0..kills {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(100..600))).await; // a random time
-        fastrand::choice(&workers).expect("some").disturb(500).await;
+        fastrand::choice(&workers).expect("some").disturb(500, figures).await;
         let mut victim = workers.remove(0);
         victim.process.kill().await;
         killed.push((now(), victim.process));
@@ -115,6 +130,7 @@ async fn kill_workers(kills: u32) -> Vec<i64> {
         assert!(times.len() <= 1 + stalls as usize, "job {id} ran {} times with {stalls} stalls", times.len());
     }
     assert_eq!(started.len(), JOBS as usize);
+    figures.run_twice += started.values().filter(|times| times.len() > 1).count();
     let next_run = |killed_at: i64, id: &str| started[id].iter().copied().filter(|at| *at > killed_at).min();
     killed
         .iter()
@@ -126,13 +142,13 @@ async fn kill_workers(kills: u32) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_killed_workers_run_again_within_seconds() {
-    let mut waits = Vec::new();
+    let (mut waits, mut figures) = (Vec::new(), Figures::default());
     for _ in 0..if is_long() { 10 } else { 1 } {
-        waits.extend(kill_workers(10).await);
+        waits.extend(kill_workers(10, &mut figures).await);
     }
     waits.sort_unstable();
     let median = waits[waits.len() / 2];
-    println!("{} jobs were interrupted; they ran again after {median} ms (median)", waits.len());
+    println!("{figures:?}: {} jobs were interrupted; they ran again after {median} ms (median)", waits.len());
     assert!(median < 30_000, "sooner than their locks of 30 s expire: {median} ms");
 }
 
@@ -149,8 +165,9 @@ async fn cut_and_frozen_workers_lose_no_job() {
         Linked::start(&bench.redis, 10, 1000).await,
         Linked::start(&bench.redis, 10, 1000).await,
     ];
+    let mut figures = Figures { jobs, ..Figures::default() };
     for _ in 0..rounds {
-        fastrand::choice(&workers).expect("some").disturb(9000).await;
+        fastrand::choice(&workers).expect("some").disturb(9000, &mut figures).await;
         // One whose link was cut has connected again and sent a heartbeat: frozen before that, it would look dead.
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
@@ -163,7 +180,7 @@ async fn cut_and_frozen_workers_lose_no_job() {
         again += job.attempts_started.saturating_sub(1);
     }
     println!(
-        "{} runs of {jobs} jobs; {again} were released by a worker that could not know that it kept them",
+        "{figures:?}: {} runs of {jobs} jobs; {again} were released by a worker that could not know that it kept them",
         started.len()
     );
 }
