@@ -1,7 +1,7 @@
 //! Invalidation: before a commit, after it, or without one; repeated where Redis did not confirm it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,14 +12,18 @@ use futures_util::future::join_all;
 use crate::{
     Cache, Error,
     cache::Inner,
-    redis::{InvalidationKind, Redis},
+    connection::{busy_aware_sleep, is_absence},
+    redis::{InvalidationKind, Redis, SILENCE},
 };
 
 /// First and longest pause between attempts to deliver an unconfirmed invalidation.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keys invalidated concurrently: with more, the last answers would come after their time limit.
+/// Keys that one script invalidates, for which Redis serves nobody else for some milliseconds.
+const KEYS_PER_SCRIPT: usize = 512;
+/// Scripts that run concurrently, each on a slot of its own of a cluster: with more, the last answers would come after
+/// their time limit.
 const CONCURRENCY: usize = 256;
 
 impl Cache {
@@ -42,10 +46,22 @@ impl Cache {
 
     /// Removes the values of these keys, given without prefix, which `commit` is about to change. Until
     /// [`after_commit`](Self::after_commit), or for 10 s if that never comes, nothing is stored under them.
+    ///
+    /// It takes 50 ms at most, however many keys there are: a transaction is open meanwhile. While the circuit to Redis is
+    /// open it does not wait at all.
     pub async fn before_commit(&self, commit: uuid::Uuid, keys: &[String]) {
+        let (commit, names, began) = (commit.to_string(), self.names(keys), Instant::now());
+        let is_away = self.0.redis.as_ref().is_some_and(Redis::is_circuit_open);
+        let announced = tokio::select! {
+            biased; // it is sent in any case
+            result = self.0.invalidate(&names, InvalidationKind::Mark(&commit), "mark") => result,
+            () = busy_aware_sleep(if is_away { Duration::ZERO } else { SILENCE }) => Err(Error::Slow),
+        };
         // A failure is made up for after the commit; until then the old value is still true.
-        let commit = commit.to_string();
-        if let Err(error) = self.0.invalidate(&self.names(keys), InvalidationKind::Mark(&commit), "mark").await {
+        if let Err(error) = announced {
+            if let Some(redis) = self.0.redis.as_ref().filter(|_| !is_away) {
+                redis.waited_in_vain(began);
+            }
             tracing::debug!(%error, "a commit was not announced to the cache");
         }
     }
@@ -92,30 +108,54 @@ impl Inner {
         kind: InvalidationKind<'_>,
         origin: &'static str,
     ) -> Result<(), Error> {
-        let mut results = Vec::with_capacity(names.len());
-        for names in names.chunks(CONCURRENCY) {
-            results.extend(join_all(names.iter().map(|name| self.invalidate_one(name, kind))).await);
-        }
-        let result = if results.iter().all(Result::is_ok) { "ok" } else { "failed" };
-        metrics::counter!("cache_invalidations_total", "origin" => origin, "result" => result)
-            .increment(names.len() as u64);
-        results.into_iter().collect()
-    }
-
-    async fn invalidate_one(&self, name: &str, kind: InvalidationKind<'_>) -> Result<(), Error> {
         let (began, is_final) = (Instant::now(), !matches!(kind, InvalidationKind::Mark(_)));
-        self.drop_local(name);
+        names.iter().for_each(|name| self.drop_local(name));
         let Some(redis) = &self.redis else { return Ok(()) };
         if is_final {
-            self.pending.add_recent(name);
+            names.iter().for_each(|name| self.pending.add_recent(name));
         }
-        let result = redis.invalidate(&self.redis_keys(name), kind).await;
+        let result = self.send(redis, names, kind, |names, is_confirmed| {
+            let result = if is_confirmed { "ok" } else { "failed" };
+            metrics::counter!("cache_invalidations_total", "origin" => origin, "result" => result)
+                .increment(names.len() as u64);
+            if is_final {
+                names.iter().for_each(|name| self.pending.record(name, is_confirmed));
+            }
+        });
+        let result = result.await;
         if is_final {
-            self.pending.record(name, result.is_ok());
             metrics::histogram!("cache_invalidation_lag_seconds").record(began.elapsed());
         }
         // Again: a load that began meanwhile may have found the old value in Redis.
-        self.drop_local(name);
+        names.iter().for_each(|name| self.drop_local(name));
+        result
+    }
+
+    /// Sends one kind of invalidation for keys, many in one script, and calls `ended` with the keys of each script and
+    /// whether Redis has confirmed it. Once Redis does not answer the rest fails at once.
+    async fn send(
+        &self,
+        redis: &Redis,
+        names: &[String],
+        kind: InvalidationKind<'_>,
+        mut ended: impl FnMut(&[String], bool),
+    ) -> Result<(), Error> {
+        let is_cluster = redis.commands().is_clustered();
+        let (scripts, mut result) = (scripts(names, is_cluster), Ok(()));
+        for scripts in scripts.chunks(if is_cluster { CONCURRENCY } else { 1 }) {
+            if result.as_ref().is_err_and(is_absence) {
+                scripts.iter().for_each(|names| ended(names, false));
+                continue;
+            }
+            let run = async |names: &Vec<String>| {
+                let keys: Vec<_> = names.iter().map(|name| self.redis_keys(name)).collect();
+                redis.invalidate_all(&keys, kind).await
+            };
+            for (names, answer) in scripts.iter().zip(join_all(scripts.iter().map(run)).await) {
+                ended(names, answer.is_ok());
+                result = result.and(answer);
+            }
+        }
         result
     }
 
@@ -132,15 +172,14 @@ impl Inner {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
-            for name in names {
-                let is_confirmed = redis.invalidate(&self.redis_keys(&name), InvalidationKind::Delete).await.is_ok();
-                self.pending.record(&name, is_confirmed);
-                if !is_confirmed {
-                    break;
+            let sent = self.send(redis, &names, InvalidationKind::Delete, |names, is_confirmed| {
+                for name in names.iter().filter(|_| is_confirmed) {
+                    self.pending.record(name, true);
+                    self.drop_local(name);
+                    metrics::counter!("cache_invalidations_total", "origin" => "retry", "result" => "ok").increment(1);
                 }
-                self.drop_local(&name);
-                metrics::counter!("cache_invalidations_total", "origin" => "retry", "result" => "ok").increment(1);
-            }
+            });
+            drop(sent.await); // what has failed stays unconfirmed
         }
     }
 
@@ -167,5 +206,41 @@ impl Inner {
             }
         }
         true
+    }
+}
+
+/// Distributes keys to scripts: in a cluster, each takes keys of one slot.
+fn scripts(names: &[String], is_cluster: bool) -> Vec<Vec<String>> {
+    let mut by_slot: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for name in names {
+        let slot = if is_cluster { examhall_redis::slot(name) } else { 0 };
+        by_slot.entry(slot).or_default().push(name.clone());
+    }
+    by_slot.values().flat_map(|names| names.chunks(KEYS_PER_SCRIPT).map(<[_]>::to_vec)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_take_512_keys_or_a_slot_of_a_cluster() {
+        let names: Vec<String> = (0..1_500).map(|n| format!("exam:{n}")).collect();
+        let sizes: Vec<_> = scripts(&names, false).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [512, 512, 476]);
+        let in_cluster = scripts(&names, true);
+        assert!(in_cluster.iter().all(|names| names.iter().all(|name| slot(name) == slot(&names[0]))));
+        let mut sent = in_cluster.concat();
+        sent.sort();
+        let mut all = names.clone();
+        all.sort();
+        assert_eq!(sent, all);
+        assert_eq!(scripts(&[], false), Vec::<Vec<String>>::new());
+        let same = ["exam:{a}:1", "exam:{a}:2", "exam:{b}:1"].map(String::from);
+        assert_eq!(scripts(&same, true).len(), 2, "a tag in braces keeps keys together");
+    }
+
+    fn slot(name: &str) -> u16 {
+        examhall_redis::slot(name)
     }
 }

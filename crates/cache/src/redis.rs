@@ -19,7 +19,7 @@ use crate::{
 /// Time limit of a small command.
 const TIMEOUT: Duration = Duration::from_millis(50);
 /// How long Redis may answer nobody until it counts as away: a reader waits 50 ms for it at most.
-const SILENCE: Duration = Duration::from_millis(40);
+pub(crate) const SILENCE: Duration = Duration::from_millis(40);
 /// Such spans that a call waits while Redis answers others.
 const MAX_SPANS: u32 = 6;
 /// How long a reader waits for Redis that knows that another process loads.
@@ -89,6 +89,11 @@ impl Redis {
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         self.commands.ready().await?;
         Ok(self.bulk.ready().await?)
+    }
+
+    /// Returns whether the circuit is open.
+    pub(crate) fn is_circuit_open(&self) -> bool {
+        self.breaker.lock().is_open()
     }
 
     /// Returns whether its values may be read.
@@ -237,13 +242,24 @@ impl Redis {
 
     /// Removes a value, and the lease under which an older one could be stored.
     pub(crate) async fn invalidate(&self, keys: &RedisKeys, kind: InvalidationKind<'_>) -> Result<(), Error> {
+        self.invalidate_all(std::slice::from_ref(keys), kind).await
+    }
+
+    /// As [`invalidate`](Self::invalidate), for keys that one script may take.
+    pub(crate) async fn invalidate_all(&self, keys: &[RedisKeys], kind: InvalidationKind<'_>) -> Result<(), Error> {
         let (kind, commit) = match kind {
             InvalidationKind::Mark(commit) => ("mark", commit),
             InvalidationKind::Clear(commit) => ("clear", commit),
             InvalidationKind::Delete => ("delete", ""),
         };
         let args = vec![kind.into(), commit.into(), ms(MARK)];
-        script::INVALIDATE.run(&self.commands, TIMEOUT, &keys.names, args).await
+        let names: Vec<&str> = keys.iter().flat_map(|keys| &keys.names).map(String::as_str).collect();
+        let began = Instant::now();
+        let answer = script::INVALIDATE.run(&self.commands, TIMEOUT, &names, args).await;
+        if matches!(answer, Err(Error::Slow)) {
+            self.waited_in_vain(began);
+        }
+        answer
     }
 
     pub(crate) async fn heartbeat(
@@ -293,6 +309,13 @@ impl Redis {
         }
         self.count(Breaker::failed);
         Err(Error::Slow)
+    }
+
+    /// Opens the circuit if Redis has answered nobody since this call began, which has waited long enough.
+    pub(crate) fn waited_in_vain(&self, began: Instant) {
+        if !self.has_answered_since(began) {
+            self.count(Breaker::silent);
+        }
     }
 
     fn note<R>(&self, answer: &Result<R, Error>) {

@@ -32,11 +32,11 @@ impl Step {
         &'static self,
         connection: &Connection,
         timeout: Duration,
-        keys: &[String],
+        keys: &[impl AsRef<str>],
         args: Vec<Value>,
     ) -> Result<R, Error> {
         let began = Instant::now();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let answer = within(timeout, connection.eval(&self.script, &keys, args)).await;
         metrics::histogram!("cache_redis_seconds", "cmd" => self.name).record(began.elapsed());
         if let Err(error) = &answer {

@@ -48,7 +48,7 @@ pub use events::{Invalidated, Invalidations, LinkEvents};
 pub use fred;
 pub use fred::types::{FromValue, Value};
 pub use options::ConnectionOptions;
-pub use route::Route;
+pub use route::{Route, slot};
 pub use script::Script;
 
 /// Reads a part of an answer as a type of Rust.
