@@ -26,6 +26,7 @@ use crate::{
     ledger_writer::LedgerWriter,
     message::{Author, mailbox},
     payload::Payload,
+    redis_outage::RedisOutage,
     smtp::{CircuitState, EhloName, ProviderOptions, Timeouts, Transport},
     suppressions::Suppressions,
 };
@@ -76,6 +77,7 @@ impl Mailer {
             suppressions: Suppressions::new(redis),
             hold_in_doubt: settings.hold_in_doubt,
             body_wiper: (!settings.keep_bodies).then(|| BodyWiper::new(queue.clone())),
+            redis_outage: RedisOutage::default(),
             ambiguous: Arc::default(),
         };
         let options = WorkerOptions::default()

@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
             // It may have been written, and the answer lost or late.
             Err(error) => IntentRecord {
                 version: LedgerVersion::of(&intent).unwrap_or_else(|_| self.known.clone()),
-                abort: Some(AttemptOutcome::redis_unavailable(&error)),
+                abort: Some(error.into()),
             },
         }
     }

@@ -17,6 +17,8 @@ pub(crate) enum AttemptOutcome {
     Ambiguous(String),
     /// To be tried again after this time without spending an attempt.
     Snoozed(Duration),
+    /// Redis does not answer, or takes no writes. Without the ledger nothing is sent: the mail waits a second.
+    NoRedis(String),
     /// Given back to the queue unchanged.
     Released,
     /// Permanently refused.
@@ -27,20 +29,20 @@ pub(crate) enum AttemptOutcome {
     Expired,
 }
 
-impl AttemptOutcome {
-    /// Without the ledger nothing is sent: the mail waits a second.
-    pub(crate) fn redis_unavailable(error: &Error) -> Self {
-        tracing::warn!(%error, "Ledger or suppressions not reached: the mail waits");
-        Self::Snoozed(Duration::from_secs(1))
+impl From<Error> for AttemptOutcome {
+    fn from(error: Error) -> Self {
+        Self::NoRedis(error.to_string())
     }
+}
 
+impl AttemptOutcome {
     /// Name in metrics.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Sent(_) => "sent",
             Self::Deferred(_) => "deferred",
             Self::Ambiguous(_) => "ambiguous",
-            Self::Snoozed(_) => "parked",
+            Self::Snoozed(_) | Self::NoRedis(_) => "parked",
             Self::Released => "returned",
             Self::Failed(_) => "failed",
             Self::Suppressed(_) => "suppressed",
@@ -54,6 +56,7 @@ impl AttemptOutcome {
             Self::Sent(result) => Outcome::Completed(result),
             Self::Deferred(reason) | Self::Ambiguous(reason) => Outcome::Failed(Failure::new(reason)),
             Self::Snoozed(span) => Outcome::Snoozed(span),
+            Self::NoRedis(_) => Outcome::Snoozed(Duration::from_secs(1)),
             Self::Released => Outcome::Released,
             Self::Failed(reason) | Self::Suppressed(reason) => Outcome::Unrecoverable(Failure::new(reason)),
             Self::Expired => Outcome::Unrecoverable(Failure::new("expired")),

@@ -3,15 +3,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use examhall_core::Timestamp;
-use examhall_queue::{Counts, Drained, Handler, Job, Outcome, Worker};
+use examhall_queue::{Connection, Counts, Drained, Handler, Job, Outcome, Worker};
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// Time that draining waits for retries of its mails, and for a provider to recover.
 const RETRY_WINDOW: Duration = Duration::from_secs(15);
+
+/// Interval at which Redis is checked.
+const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// Limits of draining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,8 +159,10 @@ impl Mailer {
             handler: self.handler,
             left: options.limit.map(AtomicU64::new),
             progress,
+            running: Arc::default(),
             stop: stop.clone(),
         };
+        let (redis, running) = (self.queue.connection().clone(), Arc::clone(&handler.running));
         let worker = Worker::new(self.queue, self.options, handler)?;
         let (stopped, stopping) = (stop.clone(), self.stopping);
         tokio::spawn(async move {
@@ -164,9 +170,40 @@ impl Mailer {
             stopping.cancel();
         });
         tokio::spawn(stop_early(transport, options.max_time, stop.clone(), background.clone()));
-        let drained = worker.drain(RETRY_WINDOW, stop.clone()).await;
+        let draining = worker.drain(RETRY_WINDOW, stop.clone());
+        tokio::pin!(draining);
+        let drained = tokio::select! {
+            drained = &mut draining => Some(drained),
+            () = lost(redis) => {
+                stop.cancel();
+                // Mails in flight finish. Redis cannot be told how they did; the ledger's writer tries to the last.
+                tokio::select! {
+                    drained = &mut draining => Some(drained),
+                    () = idle(&running) => None,
+                }
+            }
+        };
         sender.finish(&background).await;
+        let drained = drained.context("Redis does not answer any more: mails may be left")?;
         Ok((drained, stop.is_cancelled().then_some(EarlyStop::Stopped)))
+    }
+}
+
+/// Waits until Redis has not answered for [`RETRY_WINDOW`].
+async fn lost(redis: Connection) {
+    let mut answered = Instant::now();
+    while answered.elapsed() < RETRY_WINDOW {
+        if redis.answered_within(PING_AFTER) || timeout(PING_AFTER, redis.ping()).await.is_ok_and(|pong| pong.is_ok()) {
+            answered = Instant::now();
+        }
+        tokio::time::sleep(PING_AFTER).await;
+    }
+}
+
+/// Waits until no mail is in flight.
+async fn idle(running: &AtomicUsize) {
+    while running.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -202,6 +239,8 @@ struct LimitedHandler {
     handler: SendMail,
     left: Option<AtomicU64>,
     progress: Progress,
+    /// Number of mails in flight.
+    running: Arc<AtomicUsize>,
     stop: CancellationToken,
 }
 

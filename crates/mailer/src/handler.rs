@@ -33,6 +33,7 @@ use crate::{
     ledger_writer::LedgerWriter,
     message::{Addresses, Author, Identity, InvalidMail, PreparedMail, prepare},
     payload::Payload,
+    redis_outage::RedisOutage,
     smtp::{Delivered, Transport},
     suppressions::{Suppressed, Suppressions},
 };
@@ -53,6 +54,8 @@ pub(crate) struct SendMail {
     pub(crate) hold_in_doubt: bool,
     /// Removes the bodies of sent mails from Redis, unless they are to be kept.
     pub(crate) body_wiper: Option<BodyWiper>,
+    /// Whether Redis is missing.
+    pub(crate) redis_outage: RedisOutage,
     /// Number of ambiguous deliveries.
     pub(crate) ambiguous: Arc<AtomicU64>,
 }
@@ -62,6 +65,7 @@ impl Handler<Payload> for SendMail {
         let _busy = BusySlot::new();
         let span = Span::begin(SpanKind::Consumer, "process", || Parent::from_json(job.options.telemetry.as_deref()));
         let outcome = span.around(self.attempt(&job)).await;
+        self.redis_outage.note(&outcome);
         describe(&span, &job, &outcome);
         if let (AttemptOutcome::Sent(_), Some(wiper)) = (&outcome, &self.body_wiper) {
             wiper.wipe(&job.id, &job.data.0);
@@ -80,7 +84,11 @@ impl Handler<Payload> for SendMail {
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
             }
             Ok(_) => Outcome::Unrecoverable(Failure::new(reason)),
-            Err(error) => AttemptOutcome::redis_unavailable(&error).into_job_outcome(),
+            Err(error) => {
+                let outcome = error.into();
+                self.redis_outage.note(&outcome);
+                outcome.into_job_outcome()
+            }
         }
     }
 }
@@ -121,8 +129,8 @@ impl SendMail {
         let recipients = addresses.recipients();
         // Both before a connection is opened, and in one round trip.
         let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients));
-        let known = known.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
-        let suppressed = suppressed.map_err(|error| AttemptOutcome::redis_unavailable(&error))?;
+        let known = known?;
+        let suppressed = suppressed?;
         let sent_at = known.entry().filter(|entry| is_of(job, entry)).and_then(|entry| entry.date).unwrap_or_else(now);
         let mut mail = composed(job, addresses, sent_at, &self.author).await.map_err(invalid)?;
         let recipients_left = exclude_suppressed(&mut mail, suppressed);

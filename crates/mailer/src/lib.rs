@@ -26,6 +26,7 @@ mod handler;
 mod ledger_writer;
 mod message;
 mod payload;
+mod redis_outage;
 mod removal;
 mod smtp;
 mod suppressions;

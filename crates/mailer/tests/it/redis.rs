@@ -7,9 +7,11 @@ use std::{
 };
 
 use examhall_core::Priority;
-use examhall_testkit::{Action, Phase};
+use examhall_queue::JobOptions;
+use examhall_testkit::{Action, Phase, eventually};
+use serde_json::json;
 
-use crate::{Post, at, count};
+use crate::{Post, TIMEOUT, at, count, is_long};
 
 /// Mails that a mailer has in flight: each outage may duplicate as many.
 const SLOTS: usize = 5;
@@ -74,4 +76,38 @@ async fn mail_accepted_during_a_redis_outage_is_not_sent_again() {
     mailer.line("Outcome could not be written to the ledger").await; // the job's lock has expired
     post.world.redis.restart().await;
     assert_all_sent(&post, 1, 0).await;
+}
+
+#[tokio::test]
+async fn outage_of_the_ledger_is_one_warning() {
+    let post = Post::start().await;
+    let ids = ["m-1", "m-2", "m-3"];
+    for id in ids {
+        post.world.redis.cmd::<i64>(&format!("LPUSH mail:sent:{id} x")).await; // it cannot be replaced with an entry
+        post.add_with(json!({"to": "ada@example.com", "subject": "x", "html": ""}), JobOptions::default().job_id(id))
+            .await;
+    }
+    let mailer = post.world.mailer(&[]);
+    eventually("each mail was tried twice", TIMEOUT, async || (post.world.smtp.count("MAIL") >= 6).then_some(())).await;
+    assert_eq!(mailer.output().matches("Ledger or suppressions not reached").count(), 1, "{}", mailer.output());
+    for id in ids {
+        post.world.redis.cmd::<i64>(&format!("DEL mail:sent:{id}")).await;
+    }
+    mailer.line("Ledger and suppressions reached again").await;
+    post.completed(3).await;
+}
+
+#[tokio::test]
+async fn drain_ends_once_redis_is_gone() {
+    if !is_long() {
+        return; // Redis is waited for for 15 s
+    }
+    let mut post = under_load(1_000).await;
+    let mut mailer = post.world.mailer(&["--once"]);
+    post.world.smtp.wait_for(10).await;
+    post.world.redis.kill().await;
+    let gone = Instant::now();
+    assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(69), "{}", mailer.output());
+    println!("ended {} s after Redis", gone.elapsed().as_secs());
+    assert!(mailer.output().contains("Redis does not answer"), "{}", mailer.output());
 }
