@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::retry_policy::ProviderFailure;
+use super::provider_failure::ProviderFailure;
 
 /// Backoff before a probe, by number of failures in a row.
 const BACKOFF: [Duration; 4] =

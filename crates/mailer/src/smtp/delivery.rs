@@ -1,6 +1,9 @@
 //! Results of a delivery.
 
-use super::retry_policy::{FailureClass, ProviderFailure, Suppression};
+use super::{
+    provider_failure::ProviderFailure,
+    retry_policy::{FailureClass, Suppression},
+};
 
 /// What the server replied when it accepted the mail.
 pub(crate) struct Delivered {

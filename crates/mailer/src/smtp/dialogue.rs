@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::{ErrorKind, Phase, SmtpError},
     reply::Reply,
-    retry_policy::refuses_sender,
     session::{Dialogue, Session},
 };
 use crate::message::PreparedMail;
@@ -221,7 +220,7 @@ impl Envelope {
         let address = address.to_string();
         if reply.is_done() {
             self.accepted.push(address);
-        } else if reply.is_refusal() && !reply.closes() && reply.code != 530 && !refuses_sender(Phase::Rcpt, &reply) {
+        } else if reply.is_refusal() && !reply.closes() {
             self.rejected.push(RcptRefusal { address, reply });
         } else {
             return Err(SmtpError::unexpected(Phase::Rcpt, reply));

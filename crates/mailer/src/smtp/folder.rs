@@ -12,7 +12,8 @@ use tokio::{
 
 use super::{
     delivery::{Delivered, DeliveryError},
-    retry_policy::{FailureClass, ProviderFailure},
+    provider_failure::ProviderFailure,
+    retry_policy::FailureClass,
 };
 use crate::message::PreparedMail;
 

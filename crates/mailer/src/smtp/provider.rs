@@ -30,7 +30,8 @@ use super::{
     error::SmtpError,
     evidence::{Evidence, MailKey},
     pool::Pool,
-    retry_policy::{ProviderFailure, classify},
+    provider_failure::ProviderFailure,
+    retry_policy::classify,
     session::{Session, Timeouts},
     url::{Security, Server},
 };
@@ -38,6 +39,9 @@ use crate::message::{PreparedMail, SenderOrigin};
 
 /// Time for which mails that may hinder others do not try a provider out.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(2);
+
+/// How long the trial of a provider is waited for; a mail that takes longer holds up no other.
+const TRIAL: Duration = Duration::from_secs(2);
 
 /// Options shared by all providers.
 pub(crate) struct ProviderOptions {
@@ -121,7 +125,7 @@ impl Provider {
         mail: &PreparedMail,
         during_envelope: impl Fn() -> F,
     ) -> Result<Transaction, DeliveryError> {
-        let trial = self.admit(mail)?;
+        let trial = self.admit(mail).await?;
         self.wait_for_rate().await?;
         if let Some(mut session) = self.pool.take() {
             match tokio::join!(session.envelope(mail), during_envelope()).0 {
@@ -147,17 +151,27 @@ impl Provider {
         self.begun(session, answer, mail, trial).await
     }
 
-    /// Lets a mail pass if the circuit does. While it is half-open one mail at a time tries the provider out, and those that
-    /// may hinder others wait.
-    fn admit(&self, mail: &PreparedMail) -> Result<Option<TrialPermit>, DeliveryError> {
-        self.check_circuit()?;
-        let Some(half_open_for) = self.breaker.lock().half_open_for(Instant::now()) else { return Ok(None) };
-        let is_suspect = || self.evidence.lock().is_suspect(MailKey::of(mail));
+    /// Lets a mail pass if the circuit does. While it is half-open one mail at a time tries the provider out: others wait a
+    /// moment for the result, and those that may hinder others let them go first.
+    async fn admit(&self, mail: &PreparedMail) -> Result<Option<TrialPermit>, DeliveryError> {
+        let mut changes = self.changes.subscribe();
         let busy = || DeliveryError::unavailable(format!("another mail tries {} out", self.name()));
-        if half_open_for < PASSED_OVER_FOR && is_suspect() {
-            return Err(busy());
+        loop {
+            self.check_circuit()?;
+            let Some(half_open_for) = self.breaker.lock().half_open_for(Instant::now()) else { return Ok(None) };
+            if half_open_for < PASSED_OVER_FOR && self.evidence.lock().is_suspect(MailKey::of(mail)) {
+                return Err(busy());
+            }
+            let since = match self.trial.begin() {
+                Ok(permit) => return Ok(Some(permit)),
+                Err(since) => since,
+            };
+            let left = TRIAL.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(busy());
+            }
+            let _ = tokio::time::timeout(left.min(TRIAL / 10), changes.changed()).await; // or the permit is free again
         }
-        self.trial.begin().map(Some).ok_or_else(busy)
     }
 
     fn check_circuit(&self) -> Result<(), DeliveryError> {

@@ -14,6 +14,8 @@
 
 use super::{
     error::{ErrorKind, Phase, SmtpError},
+    our_trouble::{our_trouble, speaks_of_greylisting},
+    provider_failure::ProviderFailure,
     reply::Reply,
 };
 use crate::message::SenderOrigin;
@@ -37,23 +39,6 @@ pub(crate) enum FailureClass {
     AmbiguousDeferred,
 }
 
-/// Failure of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProviderFailure {
-    /// It is unreachable, too slow or overloaded.
-    Unavailable,
-    /// It refuses the connection.
-    Blocked,
-    /// TLS or the certificate is missing or not trusted.
-    Insecure,
-    /// It refuses our login: nothing is sent until an operator fixes it.
-    LoginRefused,
-    /// It refuses `MAIL_FROM`: as above.
-    SenderRefused,
-    /// It refuses one mail after the other, to whomever, with the same codes: as above.
-    RefusesAll,
-}
-
 /// Whether a refusal suppresses the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suppression {
@@ -63,25 +48,6 @@ pub(crate) enum Suppression {
     Now,
     /// The mailbox is full: nothing is sent to it again if that is repeated.
     WhenRepeated,
-}
-
-impl ProviderFailure {
-    /// Returns whether an operator has to fix it.
-    pub(crate) fn needs_operator(self) -> bool {
-        matches!(self, Self::LoginRefused | Self::SenderRefused | Self::RefusesAll)
-    }
-
-    /// Name in logs and metrics.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Blocked => "blocked",
-            Self::Insecure => "insecure",
-            Self::LoginRefused => "login_refused",
-            Self::SenderRefused => "sender_refused",
-            Self::RefusesAll => "refuses_all",
-        }
-    }
 }
 
 impl FailureClass {
@@ -135,41 +101,37 @@ fn classify_refusal(phase: Phase, reply: &Reply, sender: SenderOrigin) -> Failur
         Phase::Auth => {
             Provider(if reply.is_final() { ProviderFailure::LoginRefused } else { ProviderFailure::Unavailable })
         }
-        Phase::Mail | Phase::Data if is_throttle(reply) => Provider(ProviderFailure::Unavailable),
-        Phase::Mail | Phase::Rcpt | Phase::Data if reply.code == 530 => Provider(ProviderFailure::LoginRefused),
-        Phase::Mail | Phase::Rcpt if refuses_sender(phase, reply) => match sender {
-            SenderOrigin::Settings => Provider(ProviderFailure::SenderRefused),
-            SenderOrigin::Job => Permanent(Suppression::No),
+        phase => match our_trouble(phase, reply) {
+            Some(ProviderFailure::SenderRefused) if sender == SenderOrigin::Job => {
+                if reply.is_final() {
+                    Permanent(Suppression::No)
+                } else {
+                    Transient
+                }
+            }
+            Some(failure) => Provider(failure),
+            None => classify_others(phase, reply),
         },
+    }
+}
+
+/// Classifies a refusal that concerns this mail.
+fn classify_others(phase: Phase, reply: &Reply) -> FailureClass {
+    use FailureClass::{Greylisted, Permanent, Transient};
+    match phase {
         Phase::Rcpt if reply.is_final() => Permanent(suppression(reply)),
-        Phase::Rcpt if is_mailbox_busy(reply) => FailureClass::Greylisted,
+        _ if !reply.is_final() && speaks_of_greylisting(reply) => Greylisted,
+        Phase::Rcpt if is_mailbox_busy(reply) => Greylisted,
         Phase::Body | Phase::EndOfData if is_mailbox_full(reply) => Permanent(Suppression::WhenRepeated),
         _ if reply.is_final() => Permanent(Suppression::No),
         _ => Transient,
     }
 }
 
-/// Returns whether the server is overloaded or throttles us. Amazon SES replies 454 without an enhanced code.
-fn is_throttle(reply: &Reply) -> bool {
-    reply.code == 454 || (reply.code / 10 == 45 && matches!(reply.detail(), Some((3, 1 | 2) | (7, _))))
-}
-
-/// Returns whether the server refuses the sender. Without an enhanced code, 550 and 553 after MAIL can only mean the
-/// sender. Postfix refuses a sender only after RCPT (`smtpd_delay_reject`), with this text and 5.1.8 or 5.7.1.
-pub(crate) fn refuses_sender(phase: Phase, reply: &Reply) -> bool {
-    let is_delayed = || reply.text.to_ascii_lowercase().contains("sender address rejected");
-    reply.is_final()
-        && match (reply.detail(), phase) {
-            (Some((1, 7 | 8)), _) | (Some((7, _)), Phase::Mail) => true,
-            (None, Phase::Mail) => matches!(reply.code, 550 | 553),
-            _ => phase == Phase::Rcpt && is_delayed(),
-        }
-}
-
 /// Returns whether mail or sender violate a policy: spam, SPF, DMARC, a bad reputation.
 pub(crate) fn is_policy(phase: Phase, reply: &Reply) -> bool {
     matches!((phase, reply.code, reply.detail()), (Phase::Rcpt | Phase::EndOfData, 550 | 554, Some((7, _))))
-        && !refuses_sender(phase, reply)
+        && our_trouble(phase, reply).is_none()
 }
 
 /// Returns whether the server greylists, or mailbox or route are temporarily unavailable.

@@ -12,6 +12,7 @@ mod node_jobs;
 mod once;
 mod one_bad;
 mod operate;
+mod our_trouble;
 mod overtake;
 mod postfix;
 mod provider;

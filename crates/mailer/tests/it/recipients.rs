@@ -189,7 +189,7 @@ async fn full_mailbox_is_suppressed_after_three_mails_not_tries() {
     let post = Post::start().await;
     post.world.smtp.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains("full@") => reply("552 5.2.2 mailbox full"),
-        Phase::Rcpt => reply("450 4.3.5 later"),
+        Phase::Rcpt => reply("450 4.5.0 later"),
         Phase::EndOfData => reply("552 5.2.2 mailbox full"),
         _ => Action::Proceed,
     });

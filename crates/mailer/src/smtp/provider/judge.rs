@@ -13,8 +13,9 @@ use crate::{
         dialogue::RcptRefusal,
         error::{ErrorKind, Phase, SmtpError},
         evidence::MailKey,
+        provider_failure::ProviderFailure,
         refusals::{all_refused, count_refusal},
-        retry_policy::{FailureClass, ProviderFailure, Suppression, classify, concerns_message},
+        retry_policy::{FailureClass, Suppression, classify, concerns_message},
     },
 };
 
@@ -68,7 +69,10 @@ impl Provider {
             (FailureClass::Ambiguous | FailureClass::AmbiguousDeferred, _) if evidence.left_unanswered(key) => {
                 (FailureClass::AmbiguousDeferred, Some(ProviderFailure::Unavailable))
             }
-            (FailureClass::Provider(failure), ErrorKind::Refusal(_)) if error.phase.is_of_mail() => {
+            // Before the recipients nothing but the sender can be special about this mail.
+            (FailureClass::Provider(failure), ErrorKind::Refusal(_))
+                if error.phase.is_of_mail() && (error.phase != Phase::Mail || mail.sender == SenderOrigin::Job) =>
+            {
                 let is_believed = evidence.blamed_us(key, now);
                 (if is_believed { class } else { FailureClass::Greylisted }, is_believed.then_some(failure))
             }
