@@ -15,7 +15,9 @@ use examhall_boot::{
 use examhall_core::EmailJob;
 use examhall_delivery::Ledger;
 use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
+use parking_lot::RwLock;
 use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,19 +60,13 @@ impl Mailer {
         let redis = Connection::open(settings.redis_url.expose_secret()).context("REDIS_URL")?;
         let queue = Queue::new(redis.clone(), &settings.queue.prefix, &settings.queue.name).context("QUEUE_NAME")?;
         let stopping = CancellationToken::new();
-        let options = ProviderOptions {
-            timeouts: Timeouts { step: settings.smtp_timeout, end_of_data: settings.smtp_final_timeout },
-            probe_interval: settings.probe_interval,
-            ehlo_name: EhloName::new(settings.ehlo_name.as_deref()).context("SMTP_EHLO_NAME")?,
-            redis: redis.clone(),
-            stopping: stopping.clone(),
-        };
+        let options = provider_options(&settings, &redis, &stopping)?;
         let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let health = Health::default();
         let ledger = Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER);
         let handler = SendMail {
             transport: Arc::new(transport),
-            author: author(&settings)?,
+            author: Arc::new(RwLock::new(Arc::new(author(&settings)?))),
             health: health.clone(),
             ledger_writer: LedgerWriter::new(ledger.clone()),
             ledger,
@@ -147,7 +143,7 @@ impl Mailer {
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let (handler, concurrency) = (self.handler.clone(), self.options.concurrency);
         let transport = Arc::clone(&handler.transport);
-        transport.watch(&self.handler.author.from.email, &background);
+        transport.watch(&self.handler.author().from.email, &background);
         self.wipe_leftovers(&background);
         let worker = Worker::new(self.queue.clone(), self.options, self.handler)?;
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
@@ -172,6 +168,31 @@ impl Mailer {
         }
     }
 
+    /// Reloads sender, DKIM keys, mail servers and their certificates at each SIGHUP, from the settings that `load` returns.
+    ///
+    /// # Errors
+    /// Returns an error if the signal's handler cannot be installed.
+    pub fn reload_on_hangup(
+        &self,
+        load: impl Fn() -> Result<MailerSettings, StartError> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let (handler, redis, stopping) = (self.handler.clone(), self.queue.connection().clone(), self.stopping.clone());
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                let settings = load().map_err(StartError::into_error);
+                let reloaded = async { reload(&handler, &settings?, &redis, &stopping).await };
+                match reloaded.await {
+                    Ok(()) => tracing::info!("Settings reloaded: sender, DKIM keys, mail servers, certificates"),
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "Settings not reloaded: the old ones stay")
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
     fn watch(&self, stop: &CancellationToken) {
         self.health.expect("smtp"); // reported with the first mail
         let connection = self.queue.connection().clone();
@@ -185,6 +206,21 @@ impl Mailer {
             }
         });
     }
+}
+
+/// Replaces what [`Mailer::reload_on_hangup`] names. If one setting is invalid, nothing changes.
+async fn reload(
+    handler: &SendMail,
+    settings: &MailerSettings,
+    redis: &Connection,
+    stopping: &CancellationToken,
+) -> anyhow::Result<()> {
+    let author = author(settings)?;
+    let options = provider_options(settings, redis, stopping)?;
+    let from = author.from.email.clone();
+    handler.transport.reload(settings.smtp_url.expose_secret(), &options, &from).await.context("SMTP_URL")?;
+    *handler.author.write() = Arc::new(author);
+    Ok(())
 }
 
 /// Sets the worker's concurrency by the providers' circuits: while all are open, no mail is taken. A provider that answers
@@ -228,12 +264,29 @@ async fn report_stopping(liveness: Liveness, stop: CancellationToken, stopping: 
     liveness.release();
 }
 
+fn provider_options(
+    settings: &MailerSettings,
+    redis: &Connection,
+    stopping: &CancellationToken,
+) -> anyhow::Result<ProviderOptions> {
+    Ok(ProviderOptions {
+        timeouts: Timeouts { step: settings.smtp_timeout, end_of_data: settings.smtp_final_timeout },
+        probe_interval: settings.probe_interval,
+        ehlo_name: EhloName::new(settings.ehlo_name.as_deref()).context("SMTP_EHLO_NAME")?,
+        redis: redis.clone(),
+        stopping: stopping.clone(),
+    })
+}
+
 fn author(settings: &MailerSettings) -> anyhow::Result<Author> {
     let from =
         mailbox("MAIL_FROM", &settings.mail_from).context("MAIL_FROM must be like Examhall <no-reply@example.com>")?;
     let signer = |dkim: &DkimSettings| {
-        let domain = dkim.domain.clone().unwrap_or_else(|| from.email.domain().to_owned());
-        Signer::new(dkim.key.expose_secret(), domain, dkim.selector.clone()).context("DKIM_KEY").map(Arc::new)
+        let domain = match &dkim.domain {
+            Some(domain) => url::Host::parse(domain).context("DKIM_DOMAIN")?.to_string(),
+            None => from.email.domain().to_owned(),
+        };
+        Signer::new(dkim.key.expose_secret(), domain, &dkim.selector).context("DKIM_KEY").map(Arc::new)
     };
     let dkim = settings.dkim.as_ref().map(signer).transpose()?;
     Ok(Author { from, dkim })

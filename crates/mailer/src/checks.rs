@@ -61,7 +61,7 @@ impl Mailer {
         report.add(check::SETTINGS, "mailer", State::Ok, "read");
         self.check_redis(&mut report).await;
         for provider in self.handler.transport.providers() {
-            check_provider(&mut report, provider).await;
+            check_provider(&mut report, &provider).await;
         }
         if let Some(folder) = self.handler.transport.folder() {
             let written = folder.check().await.map(|()| "writable".to_owned());
@@ -98,8 +98,8 @@ impl Mailer {
     pub async fn send_directly(&self, job: &EmailJob) -> anyhow::Result<TestDelivery> {
         let millis = now();
         let id = format!("test-{millis}");
-        let (identity, author) = (Identity { id: &id, timestamp: millis }, &self.handler.author);
-        let mail = prepare(job, &identity, &Addresses::of(job, &author.from)?, millis, author)?;
+        let (identity, author) = (Identity { id: &id, timestamp: millis }, self.handler.author());
+        let mail = prepare(job, &identity, &Addresses::of(job, &author.from)?, millis, &author)?;
         let refused = |error: DeliveryError| anyhow!("not accepted: {}", error.reason);
         let pending = self.handler.transport.begin(&mail, async || {}).await.map_err(refused)?;
         let delivered = pending.finish(&id, &mail).await.map_err(refused)?;

@@ -20,6 +20,7 @@ use examhall_boot::{
 use examhall_core::{EmailJob, MailClass};
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
 use examhall_queue::{Failure, Handler, Job, Outcome};
+use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +46,8 @@ const LARGE: usize = 128 * 1024;
 #[derive(Clone)]
 pub(crate) struct SendMail {
     pub(crate) transport: Arc<Transport>,
-    pub(crate) author: Author,
+    /// Replaced when settings are reloaded.
+    pub(crate) author: Arc<RwLock<Arc<Author>>>,
     pub(crate) health: Health,
     pub(crate) ledger: Ledger,
     pub(crate) ledger_writer: LedgerWriter,
@@ -94,6 +96,11 @@ impl Handler<Payload> for SendMail {
 }
 
 impl SendMail {
+    /// The sender and the DKIM keys.
+    pub(crate) fn author(&self) -> Arc<Author> {
+        Arc::clone(&self.author.read())
+    }
+
     /// Waits for writes in the background, cancels `background`, and closes idle connections.
     pub(crate) async fn finish(self, background: &CancellationToken) {
         self.ledger_writer.finish().await;
@@ -125,14 +132,15 @@ impl SendMail {
             return Err(AttemptOutcome::Expired);
         }
         let invalid = |error: InvalidMail| AttemptOutcome::Failed(error.to_string());
-        let addresses = Addresses::of(data, &self.author.from).map_err(invalid)?;
+        let author = self.author();
+        let addresses = Addresses::of(data, &author.from).map_err(invalid)?;
         let recipients = addresses.recipients();
         // Both before a connection is opened, and in one round trip.
         let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients));
         let known = known?;
         let suppressed = suppressed?;
         let sent_at = known.entry().filter(|entry| is_of(job, entry)).and_then(|entry| entry.date).unwrap_or_else(now);
-        let mut mail = composed(job, addresses, sent_at, &self.author).await.map_err(invalid)?;
+        let mut mail = composed(job, addresses, sent_at, &author).await.map_err(invalid)?;
         let recipients_left = exclude_suppressed(&mut mail, suppressed);
         let attempt = Attempt::new(job, &mail, &self.ledger, known);
         self.check_ledger(&attempt).await?;

@@ -93,8 +93,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         "resend or hold: what happens to a mail that may have been delivered although no reply arrived. Verification and \
          reset mails are always sent again; a held mail waits for `mailer queue retry`.",
     ),
-    secret("DKIM_KEY", None, "RSA private key (PEM) that mails are signed with. Default: none, as the relay signs."),
-    plain("DKIM_SELECTOR", "mail", "DNS name of the DKIM key: SELECTOR._domainkey.DOMAIN."),
+    secret(
+        "DKIM_KEY",
+        None,
+        "Private keys (PEM) that mails are signed with: RSA, Ed25519, or both one after the other. Default: none, as the relay \
+         signs.",
+    ),
+    plain(
+        "DKIM_SELECTOR",
+        "mail",
+        "DNS names of the DKIM keys, comma-separated in their order: SELECTOR._domainkey.DOMAIN.",
+    ),
     unset("DKIM_DOMAIN", "Signing domain. Default: that of MAIL_FROM."),
     unset(
         "MAIL_KEEP_BODIES",

@@ -87,7 +87,7 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
         let mailer = Mailer::new(settings).map_err(StartError::Setting)?;
         match &args.command {
             _ if args.once => once::run(mailer, &args.drain).await,
-            None | Some(Command::Run) => serve(mailer).await,
+            None | Some(Command::Run) => serve(mailer, &args.settings).await,
             Some(Command::Check(command)) => Ok(check::check(mailer, command).await?),
             Some(Command::SendTest(command)) => Ok(check::send_test(mailer, command).await?),
             Some(Command::Queue(command)) => queue::run(&mailer, command).await,
@@ -96,8 +96,10 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
     })
 }
 
-async fn serve(mailer: Mailer) -> Result<ExitCode, StartError> {
+async fn serve(mailer: Mailer, args: &SettingsArgs) -> Result<ExitCode, StartError> {
     let stop = shutdown::on_signal()?;
+    let args = args.clone();
+    mailer.reload_on_hangup(move || start::settings(&args))?;
     mailer.await_redis().await?;
     mailer.run(stop).await?;
     tracing::info!("Stopped");

@@ -44,6 +44,7 @@ const PASSED_OVER_FOR: Duration = Duration::from_secs(2);
 const TRIAL: Duration = Duration::from_secs(2);
 
 /// Options shared by all providers.
+#[derive(Clone)]
 pub(crate) struct ProviderOptions {
     pub(crate) timeouts: Timeouts,
     /// Interval between probes of a refused login.
@@ -287,6 +288,12 @@ impl Provider {
     pub(crate) async fn check(&self) -> Result<(), SmtpError> {
         self.pool.open_for_probe().await?.quit().await;
         Ok(())
+    }
+
+    /// Closes idle connections: no further mail comes.
+    pub(super) async fn retire(&self) {
+        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(CircuitState::Closed.metric());
+        self.close_idle().await;
     }
 
     /// Closes idle connections with QUIT.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use examhall_boot::traces::{Parent, Span, SpanKind};
 use examhall_delivery::RateLimiter;
 use lettre::Address;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,38 +21,86 @@ use crate::message::PreparedMail;
 
 /// The destination of all mails: servers in order of preference, or a folder.
 pub(crate) struct Transport {
-    destination: Destination,
+    /// Replaced by [`reload`](Self::reload).
+    destination: RwLock<Arc<Destination>>,
     changes: watch::Sender<()>,
+    probes: Mutex<Option<Probes>>,
 }
 
 enum Destination {
     Servers(Vec<Arc<Provider>>),
-    Folder(Folder),
+    Folder(Arc<Folder>),
+}
+
+/// The tasks that probe the servers.
+struct Probes {
+    /// Ends those of all servers.
+    stop: CancellationToken,
+    /// Ends those of the current servers.
+    stop_current: CancellationToken,
 }
 
 /// A server or folder that waits for the message.
-pub(crate) enum PendingDelivery<'a> {
+pub(crate) enum PendingDelivery {
     Server(Box<Transaction>, Span),
-    Folder(&'a Folder),
+    Folder(Arc<Folder>),
 }
 
-impl Transport {
-    /// Parses `SMTP_URL`.
-    pub(crate) fn from_url(urls: &str, options: &ProviderOptions) -> Result<Self, BadSmtpUrl> {
+impl Destination {
+    fn from_urls(urls: &str, options: &ProviderOptions, changes: &watch::Sender<()>) -> Result<Self, BadSmtpUrl> {
         let endpoints = urls
             .split(',')
             .map(|url| Endpoint::parse(url.trim(), &options.ehlo_name))
             .collect::<Result<Vec<_>, _>>()?;
-        let changes = watch::Sender::new(());
         if let [Endpoint::Folder(path)] = endpoints.as_slice() {
-            return Ok(Self { destination: Destination::Folder(Folder::new(path.clone())), changes });
+            return Ok(Self::Folder(Arc::new(Folder::new(path.clone()))));
         }
         let limiter = RateLimiter::new(options.redis.clone(), "mail:rate:");
         let providers = endpoints.into_iter().map(|endpoint| match endpoint {
             Endpoint::Server(server) => Ok(Arc::new(Provider::new(server, options, limiter.clone(), changes.clone()))),
             Endpoint::Folder(_) => Err(BadSmtpUrl::FolderAmongServers),
         });
-        Ok(Self { destination: Destination::Servers(providers.collect::<Result<_, _>>()?), changes })
+        Ok(Self::Servers(providers.collect::<Result<_, _>>()?))
+    }
+
+    fn providers(&self) -> &[Arc<Provider>] {
+        match self {
+            Self::Servers(providers) => providers,
+            Self::Folder(_) => &[],
+        }
+    }
+}
+
+impl Transport {
+    /// Parses `SMTP_URL`.
+    pub(crate) fn from_url(urls: &str, options: &ProviderOptions) -> Result<Self, BadSmtpUrl> {
+        let changes = watch::Sender::new(());
+        let destination = RwLock::new(Arc::new(Destination::from_urls(urls, options, &changes)?));
+        Ok(Self { destination, changes, probes: Mutex::default() })
+    }
+
+    /// Replaces the servers by those of `SMTP_URL`, with their certificates. Mails in flight end with the old ones.
+    /// `from` is `MAIL_FROM`.
+    ///
+    /// # Errors
+    /// Returns an error if the text is invalid: then nothing changes.
+    pub(crate) async fn reload(&self, urls: &str, options: &ProviderOptions, from: &Address) -> Result<(), BadSmtpUrl> {
+        let new = Arc::new(Destination::from_urls(urls, options, &self.changes)?);
+        let old = std::mem::replace(&mut *self.destination.write(), new);
+        let probes = self.probes.lock().take();
+        if let Some(Probes { stop, stop_current }) = probes {
+            stop_current.cancel();
+            self.watch(from, &stop);
+        }
+        for provider in old.providers() {
+            provider.retire().await;
+        }
+        self.changes.send_replace(());
+        Ok(())
+    }
+
+    fn destination(&self) -> Arc<Destination> {
+        Arc::clone(&self.destination.read())
     }
 
     /// Begins the delivery at the first provider without a failure of its own.
@@ -61,10 +110,10 @@ impl Transport {
         &self,
         mail: &PreparedMail,
         during_envelope: impl Fn() -> F,
-    ) -> Result<PendingDelivery<'_>, DeliveryError> {
+    ) -> Result<PendingDelivery, DeliveryError> {
         let mut last = None;
-        for provider in match &self.destination {
-            Destination::Folder(folder) => return Ok(PendingDelivery::Folder(folder)),
+        for provider in match &*self.destination() {
+            Destination::Folder(folder) => return Ok(PendingDelivery::Folder(Arc::clone(folder))),
             Destination::Servers(providers) => providers,
         } {
             let span = Span::begin(SpanKind::Client, "deliver", Parent::current);
@@ -86,22 +135,23 @@ impl Transport {
 
     /// Circuit state of the provider that can take most.
     pub(crate) fn circuit_state(&self) -> CircuitState {
-        self.providers().map(|provider| provider.circuit_state()).max().unwrap_or(CircuitState::Closed)
+        self.providers().iter().map(|provider| provider.circuit_state()).max().unwrap_or(CircuitState::Closed)
     }
 
     /// Time until the next probe of a provider; `None` if one takes mails.
     pub(crate) fn next_probe(&self) -> Option<Duration> {
-        (!self.circuit_state().allows_mail()).then(|| self.providers().filter_map(|one| one.next_probe()).min())?
+        (!self.circuit_state().allows_mail())
+            .then(|| self.providers().iter().filter_map(|one| one.next_probe()).min())?
     }
 
     /// How long no provider has taken mails; `None` if one does.
     pub(crate) fn unavailable_for(&self) -> Option<Duration> {
-        (!self.circuit_state().allows_mail()).then(|| self.providers().filter_map(|one| one.open_for()).min())?
+        (!self.circuit_state().allows_mail()).then(|| self.providers().iter().filter_map(|one| one.open_for()).min())?
     }
 
     /// Number of messages whose reply is late.
     pub(crate) fn late(&self) -> usize {
-        self.providers().map(|provider| provider.late()).sum()
+        self.providers().iter().map(|provider| provider.late()).sum()
     }
 
     /// Notifies of each change of [`circuit_state`](Self::circuit_state).
@@ -111,9 +161,11 @@ impl Transport {
 
     /// Probes providers whose circuit is open, until `stop`. `from` is `MAIL_FROM`.
     pub(crate) fn watch(&self, from: &Address, stop: &CancellationToken) {
+        let stop_current = stop.child_token();
         for provider in self.providers() {
-            tokio::spawn(Arc::clone(provider).watch(from.clone(), stop.clone()));
+            tokio::spawn(provider.watch(from.clone(), stop_current.clone()));
         }
+        *self.probes.lock() = Some(Probes { stop: stop.clone(), stop_current });
     }
 
     /// Closes idle connections with QUIT. Mails in flight continue.
@@ -124,24 +176,20 @@ impl Transport {
     }
 
     /// The folder that mails are written into, if `SMTP_URL` names one.
-    pub(crate) fn folder(&self) -> Option<&Folder> {
-        match &self.destination {
-            Destination::Folder(folder) => Some(folder),
+    pub(crate) fn folder(&self) -> Option<Arc<Folder>> {
+        match &*self.destination() {
+            Destination::Folder(folder) => Some(Arc::clone(folder)),
             Destination::Servers(_) => None,
         }
     }
 
     /// The servers that mails are sent to.
-    pub(crate) fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
-        match &self.destination {
-            Destination::Servers(providers) => providers.as_slice(),
-            Destination::Folder(_) => &[],
-        }
-        .iter()
+    pub(crate) fn providers(&self) -> Vec<Arc<Provider>> {
+        self.destination().providers().to_vec()
     }
 }
 
-impl PendingDelivery<'_> {
+impl PendingDelivery {
     /// Sends the message.
     pub(crate) async fn finish(self, job_id: &str, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
         match self {

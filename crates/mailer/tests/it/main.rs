@@ -18,6 +18,7 @@ mod postfix;
 mod provider;
 mod recipients;
 mod redis;
+mod reload;
 mod replies;
 mod servers;
 mod terminal;
