@@ -24,7 +24,7 @@ function seldom.collect_metrics()
   local ended = {completed = 0, failed = 0}
   for i = 1, poll.reports do
     local outcome = ARGV[HEAD + (i - 1) * WIDTH + 3]
-    local set = outcome == 'poisoned' and 'failed' or outcome
+    local set = outcome == 'poisoned' and 'failed' or outcome == 'child_completed' and 'completed' or outcome
     if ended[set] and answer[CODES + i] == DONE then ended[set] = ended[set] + 1 end
   end
   for set, jobs in pairs(ended) do

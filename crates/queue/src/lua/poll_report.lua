@@ -1,6 +1,6 @@
 -- The reports. A job whose children have not ended cannot complete.
 -- Releases each job's lock and removes it from `active`, or sets a code that says why not; such a job is not changed.
-local reports = poll.reports
+local reports, may_be_children = poll.reports, nil
 if reports > 0 then
   local locks, children, released, refusal = {}, {}, {}, nil
   for i = 1, reports do
@@ -13,9 +13,11 @@ if reports > 0 then
     poll.seldom = lazily()
     refusal = poll.seldom.refusal
   end
-  locks[reports + 1] = P .. 'limiter'
+  locks[reports + 1], locks[reports + 2] = P .. 'limiter', P .. 'id'
   local owners = redis.call('MGET', unpack(locks))
-  poll.spent = owners[reports + 1]
+  poll.spent, answer[7] = owners[reports + 1], owners[reports + 2] or ''
+  -- An active job becomes the child of another if a flow with its id is added. Each add counts up `id`.
+  may_be_children = ARGV[7] == '' or ARGV[7] ~= answer[7]
   for i = 1, reports do
     local at = HEAD + (i - 1) * WIDTH
     local id, owner = ARGV[at + 1], owners[i]
@@ -44,7 +46,7 @@ for i = 1, reports do
   local id = ARGV[at + 1]
   if answer[CODES + i] ~= DONE then
     -- It stays as it is.
-  elseif ARGV[at + 3] == 'completed' then
+  elseif ARGV[at + 3] == 'completed' and not (may_be_children and try('HGET', P .. id, 'parentKey')) then
     local value, limit, key = ARGV[at + 6], ARGV[at + 7], P .. id
     local is_gone
     if limit == '0' then
@@ -80,6 +82,7 @@ for i = 1, reports do
   else
     poll.seldom = poll.seldom or lazily()
     poll.has_moved = true
+    if ARGV[at + 3] == 'completed' then ARGV[at + 3] = 'child_completed' end
     poll.seldom.conclude(i)
   end
 end

@@ -29,6 +29,8 @@ pub(super) struct Received {
     pub(super) next_due: Option<i64>,
     /// For how long the queue's rate limit allows no job.
     pub(super) limited: Option<Duration>,
+    /// Number of jobs that were ever added, or 0 if that is not known.
+    pub(super) added: u64,
     /// Number of active jobs, of all workers.
     pub(super) active: usize,
     /// Whether there may be more jobs to take.
@@ -63,7 +65,7 @@ impl Taking<'_> {
 
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
     let (polled_at, sent) = (now_ms(), Instant::now());
-    let mut args: Vec<Value> = Vec::with_capacity(6 + 8 * reports.len());
+    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
     args.extend([
         polled_at.to_string().into(),
         taking.lock.as_millis().to_string().into(),
@@ -71,16 +73,24 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
         taking.wanted.to_string().into(),
         Value::from_static_str(if taking.looks_for_delayed { "1" } else { "" }),
         taking.extras(),
+        reports
+            .iter()
+            .map(|report| report.job.added)
+            .min()
+            .filter(|added| *added > 0)
+            .map(|added| added.to_string())
+            .unwrap_or_default()
+            .into(),
     ]);
     args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
     let Value::Array(answer) = client.eval(&script::POLL, args).await? else {
         return Err(Error::UnexpectedAnswer("a poll's answer is not a list"));
     };
-    if answer.len() < 6 + reports.len() {
+    if answer.len() < 7 + reports.len() {
         return Err(Error::UnexpectedAnswer("a poll's answer does not have a code for each report"));
     }
     let mut answer = answer.into_iter();
-    let [next_due, limited, active, has_more, failure, gone] =
+    let [next_due, limited, active, has_more, failure, gone, added] =
         std::array::from_fn(|_| answer.next().unwrap_or(Value::Null));
     let (limited, gone): (u64, usize) = (convert(limited)?, convert(gone)?);
     let codes = answer.by_ref().take(reports.len()).map(|code| Code::try_from(convert::<i64>(code)?));
@@ -96,6 +106,7 @@ pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_
         next_due: Some(convert(next_due)?).filter(|due| *due > 0),
         limited: (limited > 0).then(|| Duration::from_millis(limited)),
         active: convert(active)?,
+        added: text(&added).parse().unwrap_or_default(),
         has_more: convert(has_more)?,
         failure: Some(text(&failure)).filter(|failure| !failure.is_empty()),
     })

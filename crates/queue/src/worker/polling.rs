@@ -254,7 +254,7 @@ where
         }
         let (polled_at, took_none) = (received.polled_at, received.taken.is_empty());
         for job in received.taken {
-            self.start(&job, received.sent);
+            self.start(&job, received.sent, received.added);
         }
         self.in_flight.set_active(received.active);
         self.polls.note_failure(received.failure);
@@ -289,7 +289,7 @@ where
             let (jobs, has_more) = reclaim(self.queue.client(), self.identity.uuid(), self.options.lock, known).await?;
             for job in &jobs {
                 tracing::debug!(job_id = job.id, "Reclaimed a job of a poll whose answer was lost");
-                self.start(job, sent);
+                self.start(job, sent, 0);
             }
             if !has_more || jobs.is_empty() {
                 break;
@@ -299,13 +299,13 @@ where
         Ok(())
     }
 
-    /// Starts a job that was taken by a poll that was sent at this time.
-    fn start(&mut self, taken: &TakenJob, sent: Instant) {
+    /// Starts a job that was taken by a poll that was sent at this time, after `added` jobs had been added.
+    fn start(&mut self, taken: &TakenJob, sent: Instant, added: u64) {
         let options = taken.options();
         let own = options.as_ref().cloned().unwrap_or_default();
         self.polls.taken += 1;
         let mut job = RunningJob::new(taken, self.options.with_retention(own));
-        job.number = self.polls.taken;
+        (job.number, job.added) = (self.polls.taken, added);
         let lease = Lease {
             id: job.id.clone(),
             token: job.token.clone(),

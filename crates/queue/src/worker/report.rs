@@ -26,6 +26,8 @@ const TRACES: usize = 10;
 pub(super) struct RunningJob {
     /// Counts the worker's jobs in the order in which it took them.
     pub(super) number: u64,
+    /// Number of jobs that had been added when it was taken, or 0: it has become a child since then only if one was added.
+    pub(super) added: u64,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) token: String,
@@ -90,6 +92,7 @@ impl RunningJob {
     pub(super) fn new(job: &TakenJob, options: JobOptions) -> Self {
         Self {
             number: 0,
+            added: 0,
             id: job.id.clone(),
             name: job.name(),
             token: job.token.clone(),
@@ -142,6 +145,7 @@ impl RunningJob {
     pub(super) fn example(id: &str) -> Self {
         Self {
             number: 0,
+            added: 0,
             id: id.into(),
             name: "greet".into(),
             token: "t:1".into(),

@@ -18,6 +18,7 @@ scenarios![
     f3_our_flows_are_stored_as_those_of_node,
     f4_parent_waits_for_children_that_it_adds,
     f10_flow_is_read_as_by_node,
+    f11_active_job_that_becomes_a_child_moves_its_parent,
 ];
 
 const UP: &str = "bull:up:";
@@ -243,6 +244,48 @@ async fn f4_parent_waits_for_children_that_it_adds(theirs: &Scenario) {
         assert_eq!((now.hash("top")["atm"].as_str(), now.hash("top")["ats"].as_str()), ("1", "2"));
         let values = now.hash("top:processed");
         assert_eq!((values["bull:email:a"].as_str(), values["bull:email:b"].as_str()), ("1", "2"));
+    }
+    stop(workers).await;
+}
+
+/// Whichever side adds the flow, and however the job ends.
+async fn f11_active_job_that_becomes_a_child_moves_its_parent(scenario: &Scenario) {
+    let gated = |id: &str, data: Value, opts: Value| {
+        let mut job = child(id, data, opts);
+        job["data"]["gated"] = 1.into();
+        job
+    };
+    let kept = json!({"value": {"pages": 3}});
+    let workers = start_ours(scenario).await;
+    let (producer, queue) = (producer(scenario).await, up_queue(scenario).await);
+    for (name, by_node, data, opts) in [
+        ("completes", true, kept.clone(), json!({})),
+        ("completes, added by us", false, kept.clone(), json!({})),
+        ("is removed", true, kept.clone(), json!({"removeOnComplete": true})),
+        ("fails", true, json!({"unrecoverable": "boom"}), json!({"failParentOnFailure": true})),
+    ] {
+        scenario.redis.cmd::<String>("FLUSHALL").await;
+        // The second is taken by the poll that reports the first, and so knows how many jobs were added.
+        let jobs = [gated("first", json!({}), json!({})), gated("x", data.clone(), opts.clone())];
+        for job in &jobs {
+            scenario.node.add(job["data"].clone(), job["opts"].clone()).await;
+        }
+        scenario.once("one is active", |now| now.members("active").len() == 1).await;
+        workers[0].release(1);
+        scenario.once("the other one is active", |now| now.members("active") == ["x"]).await;
+        let flow = parent(json!({}), vec![child("x", data, opts)]);
+        if by_node {
+            add_by_node(scenario, &flow).await;
+        } else {
+            producer.add(&to_flow(&flow)).await.expect("added");
+        }
+        workers[0].release(1);
+        let ended = if name == "fails" { State::Failed } else { State::Completed };
+        let up = async || queue.get("top").await.ok()?.filter(|job| job.state == ended);
+        eventually(&format!("the parent of a child that {name} ends"), TIMEOUT, up).await;
+        let values = queue.children_values("top").await.expect("read");
+        let expected = (ended == State::Completed).then(|| json!({"pages": 3}));
+        assert_eq!(values.get("bull:email:x").cloned(), expected, "{name}");
     }
     stop(workers).await;
 }
