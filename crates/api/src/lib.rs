@@ -15,6 +15,7 @@
 mod app;
 mod auth;
 mod background;
+mod cache_keys;
 mod check;
 pub mod cli;
 mod connect;

@@ -1,12 +1,13 @@
 //! Loaders of the cached values, from the database.
 
 use examhall_cache::Fresh;
-use examhall_core::{
-    ExamId, ExamKey, Profile, ProfileKey, QuestionId, QuestionKey, QuestionSheetKey, ResultId, ResultKey, UserId,
-};
+use examhall_core::{ExamId, Profile, QuestionId, ResultId, UserId};
 use examhall_store::{Account, Error, Store, Versioned};
 
-use crate::state::now;
+use crate::{
+    cache_keys::{ExamKey, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey},
+    state::now,
+};
 
 type Loaded<K> = Result<Option<Fresh<K>>, Error>;
 

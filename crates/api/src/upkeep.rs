@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use examhall_cache::Cache;
-use examhall_core::{ExamAccess, ExamId, ExamKey, QuestionSheetKey};
+use examhall_core::{ExamAccess, ExamId};
 use examhall_store::{CommitHook, Error, Store};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::revocations::REVOCATION_LIFE,
+    cache_keys::{ExamKey, QuestionSheetKey},
     loaders::{load_exam, load_sheet},
     state::{State, now},
 };
@@ -153,7 +154,7 @@ async fn warm(store: Store, cache: Cache, exam: ExamId) {
         cache.warm(&exam_key, lasting, move || load_exam(for_exam, exam)),
         cache.warm(&sheet_key, lasting, move || load_sheet(for_sheet, exam)),
     );
-    if one || other {
+    if one == Ok(true) || other == Ok(true) {
         tracing::info!(exam_id = %exam, "Exam warmed");
     }
 }

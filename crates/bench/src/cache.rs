@@ -9,15 +9,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_cache::{Cache, Fresh, Source};
-use examhall_core::{KEY_SPACES, Profile, ProfileKey, Role, UserId};
+use examhall_cache::{Cache, CacheKey, Fresh, Life, Source};
+use examhall_core::{KEY_SPACES, Profile, Role, UserId};
 use examhall_testkit::Redis;
 
 /// Cold readers over two processes.
 const HERD: usize = 10_000;
 /// How long the database takes for one of them.
 const LOAD: Duration = Duration::from_millis(200);
-const KEY: ProfileKey = ProfileKey(UserId(uuid::Uuid::nil()));
+const KEY: ProfileKey = ProfileKey;
+
+/// `user:profile`.
+#[derive(Clone)]
+struct ProfileKey;
+
+impl CacheKey for ProfileKey {
+    type Value = Profile;
+    type Head = ();
+    const LIFE: Life = Life::hours(1);
+
+    fn redis_key(&self) -> String {
+        "user:profile".to_owned()
+    }
+}
 
 pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
     let mut redis = Redis::start().await;

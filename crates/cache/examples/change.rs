@@ -3,20 +3,38 @@
 
 use std::{convert::Infallible, error::Error, sync::Arc};
 
-use examhall_cache::{Cache, Fresh};
-use examhall_core::{CacheKey, KEY_SPACES, Profile, ProfileKey, Role, UserId};
+use examhall_cache::{Cache, CacheKey, Fresh, Life};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use uuid::Uuid;
+
+#[derive(Serialize, Deserialize)]
+struct Customer {
+    name: String,
+}
+
+/// `customer:{id}`.
+#[derive(Clone, Copy)]
+struct CustomerKey(u64);
+
+impl CacheKey for CustomerKey {
+    type Value = Customer;
+    type Head = ();
+    const LIFE: Life = Life::hours(1);
+
+    fn redis_key(&self) -> String {
+        format!("customer:{}", self.0)
+    }
+}
 
 /// A table with one row, version and name; a change is atomic.
 #[derive(Clone)]
 struct Table(Arc<Mutex<(i64, String)>>);
 
 impl Table {
-    fn read(&self, key: ProfileKey) -> Fresh<ProfileKey> {
+    fn read(&self) -> Fresh<CustomerKey> {
         let (version, name) = self.0.lock().clone();
-        Fresh { version, head: (), value: Profile { id: key.0, name, role: Role::Student }, pin: None }
+        Fresh { version, head: (), value: Customer { name }, pin: None }
     }
 
     fn commit(&self, name: &str) {
@@ -26,34 +44,34 @@ impl Table {
 }
 
 /// Changes the row, and removes its old value from all caches.
-async fn rename(cache: &Cache, table: &Table, key: ProfileKey, name: &str) {
-    let (commit, keys) = (Uuid::new_v4(), [key.redis_key()]);
-    // Within the transaction, alongside the change, goes a row that names the commit and its keys: the cache outbox.
-    cache.before_commit(commit, &keys).await;
+async fn rename(cache: &Cache, table: &Table, key: CustomerKey, name: &str) -> Result<(), examhall_cache::Error> {
+    // Within the transaction, alongside the change, goes a row with the keys: the cache outbox.
+    let invalidation = cache.invalidation(&[key]).await?;
     table.commit(name);
-    if cache.after_commit(commit, &keys).await {
+    if invalidation.committed().await {
         // No process that Redis reaches has the old value any more: the row of the outbox may be deleted.
     }
+    Ok(())
 }
 
-async fn name(cache: &Cache, table: &Table, key: ProfileKey) -> Result<String, Box<dyn Error>> {
+async fn name(cache: &Cache, table: &Table, key: CustomerKey) -> Result<String, Box<dyn Error>> {
     let table = table.clone();
-    let load = move || async move { Ok::<_, Infallible>(Some(table.read(key))) };
-    let (profile, source) = cache.get_or_load(&key, load).await?;
-    Ok(format!("{} ({source:?})", profile.ok_or("nobody")?.value()?.name))
+    let load = move || async move { Ok::<_, Infallible>(Some(table.read())) };
+    let (customer, source) = cache.get_or_load(&key, load).await?;
+    Ok(format!("{} ({source:?})", customer.ok_or("nobody")?.value()?.name))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
     let (one, other) = (
-        Cache::builder(KEY_SPACES).prefix("example-").open(&url)?,
-        Cache::builder(KEY_SPACES).prefix("example-").open(&url)?,
+        Cache::builder(["customer:"]).prefix("example-").open(&url)?,
+        Cache::builder(["customer:"]).prefix("example-").open(&url)?,
     ); // as in two processes
     one.ready().await?;
     other.ready().await?;
     let table = Table(Arc::new(Mutex::new((1, "Ada".to_owned()))));
-    let key = ProfileKey(UserId("018f4e3a-0000-7000-8000-000000000002".parse()?));
+    let key = CustomerKey(7);
     one.delete(&key).await?; // what an earlier run has left
 
     // A reader of the other process has read the row, and is slow to store it.
@@ -62,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (other, table) = (other.clone(), table.clone());
         async move {
             let load = move || async move {
-                let old = table.read(key);
+                let old = table.read();
                 let _ = has_read.send(());
                 let _ = goes_on.await;
                 Ok::<_, Infallible>(Some(old))
@@ -71,15 +89,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     was_read.await?;
-    rename(&one, &table, key, "Grace").await;
+    rename(&one, &table, key, "Grace").await?;
     let _ = go_on.send(());
     let (old, _) = slow.await??;
     println!("asked before the change: {}", old.ok_or("nobody")?.value()?.name);
     println!("the same process afterwards: {}", name(&other, &table, key).await?);
     println!("the one that changed it: {}", name(&one, &table, key).await?);
 
-    // A process that dies between the commit and `after_commit` leaves its row in the outbox. Another one finds it.
-    one.before_commit(Uuid::new_v4(), &[key.redis_key()]).await;
+    // A process that dies between the commit and `committed` leaves its row in the outbox. Another one finds it.
+    std::mem::forget(one.invalidation(&[key]).await?);
     table.commit("Joan");
     other.replay(&[key.redis_key()]).await;
     println!("after a death: {}", name(&other, &table, key).await?);

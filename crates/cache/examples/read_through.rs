@@ -8,23 +8,23 @@ use std::{
     time::Duration,
 };
 
-use examhall_cache::{Cache, Fresh};
-use examhall_core::{CacheKey, ExamId, KEY_SPACES, Life};
+use examhall_cache::{Cache, CacheKey, Fresh, Life};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-/// How many have submitted an exam.
+/// What customers think of a product.
 #[derive(Serialize, Deserialize)]
-struct Turnout {
-    handed_in: u32,
+struct Rating {
+    stars: f64,
+    votes: u32,
 }
 
-/// `exam:{id}:turnout`.
+/// `product:{id}:rating`.
 #[derive(Clone, PartialEq)]
-struct TurnoutKey(ExamId);
+struct RatingKey(u64);
 
-impl CacheKey for TurnoutKey {
-    type Value = Turnout; // what is sent, as JSON
+impl CacheKey for RatingKey {
+    type Value = Rating; // what is sent, as JSON
     type Head = (); // what decides who may see it, and is never sent
     const LIFE: Life = Life {
         hard: Duration::from_mins(10),
@@ -34,25 +34,25 @@ impl CacheKey for TurnoutKey {
     };
 
     fn redis_key(&self) -> String {
-        format!("exam:{}:turnout", self.0)
+        format!("product:{}:rating", self.0)
     }
 }
 
 /// A query, as of a database.
-async fn count(key: TurnoutKey) -> Result<Option<Fresh<TurnoutKey>>, Infallible> {
+async fn count(key: RatingKey) -> Result<Option<Fresh<RatingKey>>, Infallible> {
     static QUERIES: AtomicU32 = AtomicU32::new(0);
     println!("query {} for {}", QUERIES.fetch_add(1, Ordering::Relaxed) + 1, key.redis_key());
     tokio::time::sleep(Duration::from_millis(100)).await;
-    Ok(Some(Fresh { version: 7, head: (), value: Turnout { handed_in: 118 }, pin: None }))
+    Ok(Some(Fresh { version: 7, head: (), value: Rating { stars: 4.5, votes: 118 }, pin: None }))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-    let cache = Cache::builder(KEY_SPACES).prefix("example-").open(&url)?; // every key in Redis begins so
+    let cache = Cache::builder(["product:"]).prefix("example-").open(&url)?; // every key in Redis begins so
     cache.ready().await?; // not needed: without Redis it loads, and keeps what it has for 2 s
 
-    let key = TurnoutKey(ExamId("018f4e3a-0000-7000-8000-000000000001".parse()?));
+    let key = RatingKey(7);
     cache.delete(&key).await?; // what an earlier run has left
     let readers = (0..1000).map(|_| {
         let wanted = key.clone();
@@ -62,9 +62,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{} have read", read.len());
 
     let wanted = key.clone();
-    let (turnout, source) = cache.get_or_load(&key, move || count(wanted)).await?;
-    let turnout = turnout.ok_or("there is no such exam")?;
-    println!("{source:?}: {} with ETag \"{}\"", std::str::from_utf8(turnout.body())?, turnout.version());
-    println!("as a value: {}", turnout.value()?.handed_in);
+    let (rating, source) = cache.get_or_load(&key, move || count(wanted)).await?;
+    let rating = rating.ok_or("there is no such product")?;
+    println!("{source:?}: {} with ETag \"{}\"", std::str::from_utf8(rating.body())?, rating.version());
+    println!("as a value: {}", rating.value()?.votes);
     Ok(())
 }

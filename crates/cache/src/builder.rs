@@ -1,13 +1,13 @@
 //! Configures and opens a cache.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Cache, Error, cache::Inner, flight::Flights, link, local::Local, metric_names, nested::CacheId,
-    pending::PendingInvalidations, redis::Redis, runtime::CacheRuntime,
+    pending::PendingInvalidations, redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
 };
 
 /// Default limit of the process's own memory, in bytes.
@@ -18,30 +18,77 @@ const UNLEASED_LOADS: usize = 8;
 /// Settings of a [`Cache`]; see [`Cache::builder`].
 /// ```no_run
 /// # fn run() -> Result<(), examhall_cache::Error> {
-/// let cache = examhall_cache::Cache::builder(&["user:", "order:"]).prefix("shop:").open("redis://127.0.0.1:6379")?;
+/// let cache = examhall_cache::Cache::builder(["user:", "order:"]).prefix("shop:").open("redis://127.0.0.1:6379")?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
-    spaces: &'static [&'static str],
+    spaces: Vec<String>,
     prefix: String,
+    settings: Settings,
     local_bytes: Option<u64>,
 }
 
 impl Cache {
-    /// Returns a builder for a cache whose keys begin with one of `spaces`, such as `exam:`: Redis reports changes under
-    /// these. A space's name without its colon is the label `ns` of metrics.
-    pub fn builder(spaces: &'static [&'static str]) -> Builder {
-        Builder { spaces, prefix: String::new(), local_bytes: Some(LOCAL_BYTES) }
+    /// Returns a builder for a cache whose keys begin with one of `spaces`, such as `user:`: Redis reports changes under
+    /// these, and a key outside of them is refused. No space may begin with another one. A space's name without its colon
+    /// is the label `ns` of metrics.
+    pub fn builder(spaces: impl IntoIterator<Item = impl AsRef<str>>) -> Builder {
+        Builder {
+            spaces: spaces.into_iter().map(|space| space.as_ref().to_owned()).collect(),
+            prefix: String::new(),
+            settings: Settings::default(),
+            local_bytes: Some(LOCAL_BYTES),
+        }
     }
 }
 
 impl Builder {
-    /// Begins all keys in Redis with `prefix`.
+    /// Begins all keys in Redis with `prefix`; none by default.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the time after which a stale value is served while its load goes on; 100 ms by default.
+    pub fn soft_load_limit(mut self, limit: Duration) -> Self {
+        self.settings.soft_load_limit = limit;
+        self
+    }
+
+    /// Sets the time after which a load without a stale value fails with [`ReadError::TooSlow`](crate::ReadError::TooSlow);
+    /// 3 s by default.
+    pub fn hard_load_limit(mut self, limit: Duration) -> Self {
+        self.settings.hard_load_limit = limit;
+        self
+    }
+
+    /// Sets the time for which a failure is the answer to all readers of its key in this process; 250 ms by default.
+    pub fn failure_ttl(mut self, ttl: Duration) -> Self {
+        self.settings.failure_ttl = ttl;
+        self
+    }
+
+    /// Sets the time for which the fact that there is no value is cached; 5 s by default, 1 ms at least.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.settings.negative_ttl = ttl.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets the part of a life that is cut off at random, so that values stored together do not expire together: of a life
+    /// in Redis (0.1 by default), and in memory (0.2). Below 0 counts as 0, above 0.9 as 0.9.
+    pub fn jitter(mut self, in_redis: f64, in_memory: f64) -> Self {
+        (self.settings.redis_jitter, self.settings.local_jitter) =
+            (in_redis.clamp(0.0, 0.9), in_memory.clamp(0.0, 0.9));
+        self
+    }
+
+    /// Sets how many readers of this process may wait at once; 20,000 by default. More are rejected with
+    /// [`ReadError::Crowded`](crate::ReadError::Crowded).
+    pub fn max_waiters(mut self, readers: usize) -> Self {
+        self.settings.max_waiters = readers;
         self
     }
 
@@ -61,8 +108,10 @@ impl Builder {
     /// runtime, on which its loads will run.
     ///
     /// # Errors
-    /// Returns [`Error::Redis`] if the URL cannot be used, [`Error::Thread`] if no thread can be started.
+    /// Returns [`Error::Spaces`] if the key spaces overlap, [`Error::Redis`] if the URL cannot be used, [`Error::Thread`] if
+    /// no thread can be started.
     pub fn open(self, url: &str) -> Result<Cache, Error> {
+        Spaces::new(&self.prefix, &self.spaces).check()?;
         self.build(Some(url))
     }
 
@@ -81,7 +130,8 @@ impl Builder {
         let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().is_clustered());
         let inner = Arc::new(Inner {
             id: CacheId::next(),
-            spaces: self.spaces,
+            spaces: Spaces::new(&self.prefix, &self.spaces),
+            settings: self.settings,
             prefix: self.prefix,
             is_linked: url.is_some() && local.is_some() && !is_cluster,
             local,

@@ -5,19 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_core::CacheKey;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    Error,
-    flight::Flights,
-    keys::{RedisKeys, key_space},
-    local::Local,
-    nested::CacheId,
-    pending::PendingInvalidations,
-    redis::Redis,
-    runtime::CacheRuntime,
+    CacheKey, Error, flight::Flights, keys::RedisKeys, local::Local, nested::CacheId, pending::PendingInvalidations,
+    redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
 };
 
 /// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
@@ -31,7 +24,8 @@ pub struct Cache(
 
 pub(crate) struct Inner {
     pub(crate) id: CacheId,
-    pub(crate) spaces: &'static [&'static str],
+    pub(crate) spaces: Spaces,
+    pub(crate) settings: Settings,
     pub(crate) prefix: String,
     pub(crate) local: Option<Local>,
     pub(crate) redis: Option<Redis>,
@@ -93,16 +87,20 @@ impl Inner {
     /// Returns the key's name in Redis.
     pub(crate) fn name<K: CacheKey>(&self, key: &K) -> String {
         let name = key.redis_key();
-        if self.prefix.is_empty() { name } else { format!("{}{name}", self.prefix) }
+        if self.prefix.is_empty() { name } else { self.with_prefix(&name) }
+    }
+
+    pub(crate) fn with_prefix(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     pub(crate) fn redis_keys(&self, name: &str) -> RedisKeys {
-        RedisKeys::of(name, self.spaces)
+        RedisKeys::of(name, &self.spaces)
     }
 
     /// Returns the kind of a key, as the label `ns` of metrics.
     pub(crate) fn space(&self, name: &str) -> &'static str {
-        key_space(name, self.spaces)
+        self.spaces.label(name)
     }
 
     /// Returns Redis if it may be read for this key.

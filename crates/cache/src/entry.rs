@@ -1,10 +1,18 @@
 //! A cache entry: a header line, the head that authorizes readers, the bytes to send in each content coding.
 
-use std::{any::Any, fmt::Write as _, io::Write as _, marker::PhantomData, sync::Arc, time::Duration};
+use std::{
+    any::{Any, TypeId},
+    fmt::Write as _,
+    io::Write as _,
+    marker::PhantomData,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use examhall_core::CacheKey;
 use serde_json::Error as JsonError;
+
+use crate::{CacheKey, ReadError};
 
 /// First word of every entry: number of its layout. The second word is the [`CacheKey::SHAPE`].
 const FORMAT: u32 = 3;
@@ -40,6 +48,8 @@ pub enum Coding {
 
 /// An entry with its type erased; its readers know the type.
 pub(crate) struct Entry {
+    /// Type of its key.
+    key_type: TypeId,
     version: i64,
     /// Duration of its load: the slower, the earlier it is refreshed.
     pub(crate) took: Duration,
@@ -75,9 +85,12 @@ impl<K: CacheKey> Clone for Cached<K> {
 }
 
 impl<K: CacheKey> Cached<K> {
-    /// Returns `None` for a negative entry.
-    pub(crate) fn of(entry: Arc<Entry>) -> Option<Self> {
-        entry.head.as_ref()?.is::<K::Head>().then_some(Self { entry, key: PhantomData })
+    /// Returns `None` for a negative entry, and an error for one of another key type.
+    pub(crate) fn of(entry: Arc<Entry>, name: &str) -> Result<Option<Self>, ReadError> {
+        if entry.key_type != TypeId::of::<K>() {
+            return Err(ReadError::OtherType(name.into()));
+        }
+        Ok((!entry.is_nothing()).then_some(Self { entry, key: PhantomData }))
     }
 
     /// Returns the version of the row it was read from.
@@ -115,6 +128,7 @@ impl Entry {
         let (head_json, body) = (serde_json::to_vec(&fresh.head)?, serde_json::to_vec(&fresh.value)?);
         let gzip = compressed(&body);
         Ok(Self {
+            key_type: TypeId::of::<K>(),
             version: fresh.version,
             took,
             pin: fresh.pin,
@@ -126,9 +140,10 @@ impl Entry {
     }
 
     /// Creates a negative entry.
-    pub(crate) fn nothing(took: Duration) -> Self {
+    pub(crate) fn nothing<K: CacheKey>(took: Duration) -> Self {
         let bodies = [Bytes::new(), Bytes::new()];
         Self {
+            key_type: TypeId::of::<K>(),
             version: 0,
             took,
             pin: Some(Duration::ZERO),
@@ -196,7 +211,8 @@ impl Entry {
         let head = serde_json::from_slice::<K::Head>(&head_json);
         let head: Option<Box<dyn Any + Send + Sync>> = if kind == 1 { Some(Box::new(head.ok()?)) } else { None };
         let pin = (pinned == 1).then_some(Duration::ZERO);
-        Some(Self { version, took, pin, grace, head, head_json: head_json.to_vec(), bodies })
+        let key_type = TypeId::of::<K>();
+        Some(Self { key_type, version, took, pin, grace, head, head_json: head_json.to_vec(), bodies })
     }
 }
 
@@ -251,18 +267,17 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use examhall_core::{Profile, ProfileKey, Role, UserId};
+    use crate::key::tests::{Profile, ProfileKey};
 
     pub(crate) fn profile(name: &str) -> Entry {
-        let id: UserId = "018f4e3a-0000-7000-8000-000000000001".parse().expect("a UUID");
-        let value = Profile { id, name: name.into(), role: Role::Student };
+        let value = Profile { name: name.into() };
         Entry::of_fresh::<ProfileKey>(Fresh { version: 7, head: (), value, pin: None }, Duration::from_millis(3))
             .expect("JSON")
     }
 
     #[test]
     fn an_entry_survives_encoding_and_decoding() {
-        for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing(Duration::ZERO)] {
+        for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing::<ProfileKey>(Duration::ZERO)] {
             let Decoded::Entry(back) = Entry::decode::<ProfileKey>(&entry.encode(1)) else {
                 panic!("does not read back")
             };
@@ -311,14 +326,18 @@ pub(crate) mod tests {
         check(&profile("Ada").encode(0), false);
     }
 
+    fn cached(entry: Entry) -> Cached<ProfileKey> {
+        Cached::of(entry.into(), "user:ada").expect("the same type").expect("something")
+    }
+
     #[test]
     fn only_long_bodies_are_compressed() {
-        let long = Cached::<ProfileKey>::of(profile(&"long ".repeat(1000)).into()).expect("something");
+        let long = cached(profile(&"long ".repeat(1000)));
         let mut plain = Vec::new();
         let gzip = long.compressed(Coding::Gzip).expect("compressed");
         std::io::copy(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain).expect("gzip");
         assert_eq!(plain, long.body()[..]);
-        let short = Cached::<ProfileKey>::of(profile("Ada").into()).expect("something");
+        let short = cached(profile("Ada"));
         assert_eq!(short.compressed(Coding::Gzip), None);
     }
 }

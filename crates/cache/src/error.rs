@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::{KeyError, SpaceError};
+
 /// Error of a call on the cache.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No thread could be started. For the operator.
     #[error("cannot start a thread for the cache: {0}")]
@@ -18,13 +21,17 @@ pub enum Error {
     /// The circuit to Redis is open after too many failures. Transient.
     #[error("the circuit to Redis is open")]
     Bypassed,
-    /// A value cannot be serialized as JSON. For the developers.
-    #[error("cannot be serialized as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    /// A key cannot be kept coherent. For the developers.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The key spaces cannot be used. For the developers.
+    #[error(transparent)]
+    Spaces(#[from] SpaceError),
 }
 
 /// Error of a read, shared by all who waited for the same load.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// The loader's own error; see [`ReadError::of_loader`].
     #[error("{0}")]
@@ -32,6 +39,15 @@ pub enum ReadError {
     /// The loader exceeded its time limit.
     #[error("loading took longer than {0:?}")]
     TooSlow(Duration),
+    /// The loader panicked; the log has its message.
+    #[error("the load panicked")]
+    Panicked,
+    /// The key cannot be kept coherent. For the developers.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The cached value is of another key type with the same name. For the developers.
+    #[error("the key `{0}` has a value of another key type")]
+    OtherType(Arc<str>),
     /// Too many readers wait, or this one waited too long: while Redis is down, only a few loads run at once.
     #[error("too many readers wait; retry in {} s", .retry_after.as_secs())]
     Crowded {
@@ -47,24 +63,19 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    pub(crate) fn loader(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Load(Arc::new(error))
+    pub(crate) fn loader(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Load(error.into().into())
     }
 
     pub(crate) fn crowded() -> Self {
         Self::Crowded { retry_after: Duration::from_millis(fastrand::u64(1000..=3000)) }
     }
 
-    /// Returns the loader's own error if it is of this type.
+    /// Returns the loader's own error, or the first of its sources, that is of this type. An `anyhow::Error` keeps its
+    /// type only if it was made with context, or passed through `reallocate_into_boxed_dyn_error_without_backtrace`.
     pub fn of_loader<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        match self {
-            Self::Load(error) => error.downcast_ref(),
-            Self::TooSlow(_) | Self::Crowded { .. } | Self::Circular { .. } => None,
-        }
+        let Self::Load(error) = self else { return None };
+        let error: &(dyn std::error::Error + 'static) = &**error;
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 }
-
-/// The loader panicked; the log has its message.
-#[derive(Debug, thiserror::Error)]
-#[error("the load panicked")]
-pub(crate) struct Panicked;

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_core::CacheKey;
 use futures_util::future::join_all;
 
 use crate::{
-    Cache, Error,
+    Cache, CacheKey, Error,
     cache::Inner,
     connection::{busy_aware_sleep, is_absence},
     redis::{InvalidationKind, Redis, SILENCE},
@@ -30,7 +29,8 @@ impl Cache {
     /// Removes the value of a key in all processes, and keeps values that were read before from being stored.
     ///
     /// # Errors
-    /// Returns [`Error::Redis`] if other processes may still serve the old value; it is retried in the background.
+    /// Returns [`Error::Key`] if the key is outside the key spaces, [`Error::Redis`] if other processes may still serve the
+    /// old value; it is retried in the background.
     pub async fn delete<K: CacheKey>(&self, key: &K) -> Result<(), Error> {
         self.delete_many(std::slice::from_ref(key)).await
     }
@@ -41,6 +41,9 @@ impl Cache {
     /// As [`delete`](Self::delete).
     pub async fn delete_many<K: CacheKey>(&self, keys: &[K]) -> Result<(), Error> {
         let names: Vec<String> = keys.iter().map(|key| self.0.name(key)).collect();
+        for name in &names {
+            self.0.spaces.check_key(name)?;
+        }
         self.0.invalidate(&names, InvalidationKind::Delete, "delete").await
     }
 
@@ -50,7 +53,7 @@ impl Cache {
     /// It takes 50 ms at most, however many keys there are: a transaction is open meanwhile. While the circuit to Redis is
     /// open it does not wait at all.
     pub async fn before_commit(&self, commit: uuid::Uuid, keys: &[String]) {
-        let (commit, names, began) = (commit.to_string(), self.names(keys), Instant::now());
+        let (commit, names, began) = (commit.to_string(), self.0.names(keys), Instant::now());
         let is_away = self.0.redis.as_ref().is_some_and(Redis::is_circuit_open);
         let announced = tokio::select! {
             biased; // it is sent in any case
@@ -70,13 +73,12 @@ impl Cache {
     /// reaches has dropped them. If not, this process has, retries in the background, and does not read these keys from
     /// Redis meanwhile.
     pub async fn after_commit(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
-        let commit = commit.to_string();
-        self.0.invalidate(&self.names(keys), InvalidationKind::Clear(&commit), "commit").await.is_ok()
+        self.0.clear(commit, keys).await
     }
 
     /// Removes the values of these keys, given without prefix, for commits of a process that could not do so.
     pub async fn replay(&self, keys: &[String]) -> bool {
-        self.0.invalidate(&self.names(keys), InvalidationKind::Delete, "outbox").await.is_ok()
+        self.0.invalidate(&self.0.names(keys), InvalidationKind::Delete, "outbox").await.is_ok()
     }
 
     /// Sets the source of the keys, without prefix, that any process has changed within the last minute. It is read now,
@@ -95,13 +97,19 @@ impl Cache {
             self.0.pending.distrust();
         }
     }
-
-    fn names(&self, keys: &[String]) -> Vec<String> {
-        keys.iter().map(|key| format!("{}{key}", self.0.prefix)).collect()
-    }
 }
 
 impl Inner {
+    /// Removes the values of these keys, given without prefix, after a commit.
+    pub(crate) async fn clear(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
+        let commit = commit.to_string();
+        self.invalidate(&self.names(keys), InvalidationKind::Clear(&commit), "commit").await.is_ok()
+    }
+
+    fn names(&self, keys: &[String]) -> Vec<String> {
+        keys.iter().map(|key| self.with_prefix(key)).collect()
+    }
+
     async fn invalidate(
         &self,
         names: &[String],

@@ -1,6 +1,11 @@
 //! Names of keys in Redis.
 
-/// The three Redis keys of one cache key: value, lease, marks. The braces put all into one slot of a cluster.
+use crate::spaces::Spaces;
+
+/// Beginnings of the cache's own keys: leases, marks, canaries.
+pub(crate) const OWN_KEYS: [&str; 3] = ["cl:", "cm:", "cc:"];
+
+/// The three Redis keys of one cache key: value, lease, marks. All are in one slot of a cluster.
 pub(crate) struct RedisKeys {
     pub(crate) names: [String; 3],
     /// The kind of key, as the label `ns` of metrics.
@@ -8,14 +13,34 @@ pub(crate) struct RedisKeys {
 }
 
 impl RedisKeys {
-    pub(crate) fn of(name: &str, spaces: &[&'static str]) -> Self {
-        let names = [name.to_owned(), format!("cl:{{{name}}}"), format!("cm:{{{name}}}")];
-        Self { names, space: key_space(name, spaces) }
+    pub(crate) fn of(name: &str, spaces: &Spaces) -> Self {
+        let names = if hash_tag(name).is_some() {
+            [name.to_owned(), format!("cl:{name}"), format!("cm:{name}")]
+        } else {
+            [name.to_owned(), format!("cl:{{{name}}}"), format!("cm:{{{name}}}")]
+        };
+        Self { names, space: spaces.label(name) }
     }
 }
 
-/// Returns the kind of a key, as the label `ns` of metrics: its space without the colon.
-pub(crate) fn key_space(name: &str, spaces: &[&'static str]) -> &'static str {
-    let space = spaces.iter().find(|space| name.contains(**space));
-    space.map_or("other", |space| space.trim_end_matches(':'))
+/// Returns the part of a key that determines its slot, if it is not all of it (Redis Cluster specification, "Hash tags").
+pub(crate) fn hash_tag(name: &str) -> Option<&str> {
+    let (_, behind) = name.split_once('{')?;
+    let (tag, _) = behind.split_once('}')?;
+    Some(tag).filter(|tag| !tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_value_are_in_one_slot() {
+        let spaces = Spaces::new("", &["user:".to_owned()]);
+        for name in ["user:1", "user:{1}", "{user:1}:x", "user:{1", "user:{1}}", "user:{{1}", "user:{1}{2}"] {
+            assert_eq!(spaces.check_key(name).is_ok(), name.starts_with("user:"), "{name}");
+            let tags = RedisKeys::of(name, &spaces).names.map(|key| hash_tag(&key).unwrap_or(&key).to_owned());
+            assert_eq!(tags, [0; 3].map(|_| hash_tag(name).unwrap_or(name).to_owned()), "{name}");
+        }
+    }
 }

@@ -2,33 +2,53 @@
 //!
 //! ```
 //! # use std::convert::Infallible;
-//! use examhall_cache::{Cache, Fresh};
-//! use examhall_core::{KEY_SPACES, Profile, ProfileKey, Role, UserId};
+//! use examhall_cache::{Cache, CacheKey, Fresh, Life};
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Product {
+//!     name: String,
+//! }
+//!
+//! #[derive(Clone, PartialEq)]
+//! struct ProductKey(u64);
+//!
+//! impl CacheKey for ProductKey {
+//!     type Value = Product;
+//!     type Head = ();
+//!     const LIFE: Life = Life::hours(1);
+//!
+//!     fn redis_key(&self) -> String {
+//!         format!("product:{}", self.0)
+//!     }
+//! }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let cache = Cache::builder(KEY_SPACES).local_only(); // or Cache::builder(KEY_SPACES).open("redis://127.0.0.1:6379")?
-//! let key = ProfileKey(UserId("018f4e3a-0000-7000-8000-000000000001".parse()?));
-//! let from_database = move || async move {
-//!     let value = Profile { id: key.0, name: "Ada".into(), role: Role::Student };
+//! let cache = Cache::builder(["product:"]).local_only(); // or .open("redis://127.0.0.1:6379")?
+//! let key = ProductKey(7);
+//! let from_database = || async {
+//!     let value = Product { name: "Lamp".into() };
 //!     Ok::<_, Infallible>(Some(Fresh { version: 1, head: (), value, pin: None }))
 //! };
 //!
-//! let (profile, source) = cache.get_or_load(&key, from_database).await?;
+//! let (product, source) = cache.get_or_load(&key, from_database).await?;
 //! assert!(!source.is_hit());
-//! assert_eq!(profile.expect("there is one").body(), r#"{"id":"018f4e3a-0000-7000-8000-000000000001","name":"Ada","role":"student"}"#);
+//! assert_eq!(product.expect("there is one").body(), r#"{"name":"Lamp"}"#);
 //! assert!(cache.get_or_load(&key, from_database).await?.1.is_hit());
 //!
-//! let nothing_more = |keys: Vec<ProfileKey>| async move {
+//! let nothing_more = |keys: Vec<ProductKey>| async move {
 //!     assert!(keys.is_empty(), "called only for keys that are not cached");
 //!     Ok::<_, Infallible>(Vec::new())
 //! };
-//! assert_eq!(cache.get_many_or_load(&[key], nothing_more).await?.len(), 1);
+//! assert_eq!(cache.get_many_or_load(&[ProductKey(7)], nothing_more).await?.len(), 1);
 //!
-//! cache.delete(&key).await?; // delete_many for several
+//! let change = cache.invalidation(&[key.clone()]).await?; // just before the commit
+//! change.committed().await;
 //! assert!(cache.get(&key).await.is_none());
+//! cache.delete(&key).await?; // without a transaction; delete_many for several
+//!
 //! cache.reload(&key, from_database).await?; // loads now, whatever is cached
-//! assert_eq!(cache.get(&key).await.expect("loaded").value()?.name, "Ada");
+//! assert_eq!(cache.get(&key).await.expect("loaded").value()?.name, "Lamp");
 //! # Ok(())
 //! # }
 //! ```
@@ -44,7 +64,7 @@
 //!                     ├─── marked: a change is being committed ── load, store nothing ────> bypass
 //!                     └─── Redis does not answer ── load, keep it 2 s in memory ──────────> bypass
 //!
-//!   a change:  before_commit ─ mark ──  COMMIT  ── after_commit ─ clear ── every process is notified of both
+//!   a change:  invalidation ─ mark ──  COMMIT  ── committed ─ clear ── every process is notified of both
 //! ```
 //!
 //! | Redis key | holds |
@@ -113,11 +133,13 @@ mod acquire;
 mod breaker;
 mod builder;
 mod cache;
+mod commit;
 mod connection;
 mod entry;
 mod error;
 mod flight;
 mod invalidate;
+mod key;
 mod keys;
 mod link;
 mod load;
@@ -133,13 +155,17 @@ mod request;
 mod retention;
 mod runtime;
 mod script;
+mod settings;
 mod source;
+mod spaces;
 mod trust;
 mod warm;
 
 pub use builder::Builder;
 pub use cache::Cache;
+pub use commit::{Invalidation, KeyName};
 pub use entry::{Cached, Coding, Fresh};
 pub use error::{Error, ReadError};
-pub use examhall_core::{CacheKey, Life};
+pub use key::{CacheKey, Life};
 pub use source::Source;
+pub use spaces::{KeyError, SpaceError};

@@ -149,8 +149,7 @@ impl Link {
 
     /// Turns on invalidation messages for all keys of the cache. Returns whether that succeeded.
     async fn track(&self) -> bool {
-        let prefixes = self.cache.spaces.iter().map(|space| format!("{}{space}", self.cache.prefix));
-        self.connection.track(prefixes.collect()).await.is_ok()
+        self.connection.track(self.cache.spaces.beginnings()).await.is_ok()
     }
 
     async fn heartbeat(&self) -> Result<Heartbeat, Error> {

@@ -15,25 +15,18 @@ use crate::{
     acquire::{Acquired, LeaseToken, Refresh},
     cache::Inner,
     entry::{Decoded, Entry},
-    error::Panicked,
     flight::{Flight, FlightTicket, Outcome},
     keys::RedisKeys,
     local::{Basis, PROOF},
     nested,
     redis::{LEASE, RENEW_EVERY, Redis},
     request::{Load, ReadRequest},
-    retention::{Retention, redis_ttl},
+    retention::Retention,
 };
 
-/// Time limit of a loader if no stale value can be served.
-pub(crate) const HARD_LIMIT: Duration = Duration::from_secs(3);
-/// Time limit of a loader if a stale value can be served.
-const SOFT_LIMIT: Duration = Duration::from_millis(100);
 /// First and longest pause of a process that waits for another's load and receives no message about it.
 pub(crate) const FIRST_POLL: Duration = Duration::from_millis(5);
 pub(crate) const MAX_POLL: Duration = Duration::from_millis(50);
-/// How long a failure is the answer to all readers of the key.
-const FAILURE_LASTS: Duration = Duration::from_millis(250);
 
 /// A value past its time to live that was never invalidated.
 struct StaleValue {
@@ -53,12 +46,12 @@ impl Inner {
     /// Runs a flight to its end, and reports its outcome to all waiters.
     pub(crate) async fn run_flight(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) {
         let read = AssertUnwindSafe(Arc::clone(&self).read_through(Arc::clone(&flight), request));
-        let panicked = |_| Err(ReadError::loader(Panicked));
+        let panicked = |_| Err(ReadError::Panicked);
         let outcome = read.catch_unwind().await.unwrap_or_else(panicked);
         let has_failed = matches!(&outcome, Err(_) | Ok((_, Source::Stale)));
-        if has_failed {
+        if has_failed && !self.settings.failure_ttl.is_zero() {
             flight.land(outcome);
-            tokio::time::sleep(FAILURE_LASTS).await;
+            tokio::time::sleep(self.settings.failure_ttl).await;
             self.flights.leave(&flight);
         } else {
             self.flights.leave(&flight);
@@ -68,7 +61,7 @@ impl Inner {
 
     async fn read_through(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) -> Outcome {
         // The holder of the lease is alive while it lasts, and gives up first.
-        let (keys, give_up) = (self.redis_keys(&request.name), Instant::now() + HARD_LIMIT + LEASE);
+        let (keys, give_up) = (self.redis_keys(&request.name), Instant::now() + self.settings.hard_load_limit + LEASE);
         let (mut pause, mut is_loading_elsewhere) = (FIRST_POLL, false);
         loop {
             if let Some(redis) = &self.redis {
@@ -164,10 +157,10 @@ impl Inner {
     ) -> Outcome {
         let (cache, space) = (Arc::clone(&self), self.space(&request.name));
         let load = self.runtime.handle().spawn(async move { cache.load_and_fill(request, token, Some(ticket)).await });
-        let timeout = if stale.is_some() { SOFT_LIMIT } else { HARD_LIMIT * 2 };
+        let timeout = if stale.is_some() { self.settings.soft_load_limit } else { self.settings.hard_load_limit * 2 };
         let loaded = match tokio::time::timeout(timeout, load).await {
             Ok(Ok(loaded)) => loaded,
-            Ok(Err(_)) => Err(ReadError::loader(Panicked)),
+            Ok(Err(_)) => Err(ReadError::Panicked),
             Err(_) => Err(ReadError::TooSlow(timeout)), // the load goes on
         };
         match (loaded, stale) {
@@ -203,7 +196,7 @@ impl Inner {
             redis.release(&keys, &token).await;
             return Ok(entry);
         }
-        let retention = match redis.fill(&keys, token, entry.encode(shape), redis_ttl(&entry, life.hard)).await {
+        let retention = match redis.fill(&keys, token, entry.encode(shape), self.redis_ttl(&entry, life.hard)).await {
             Ok(true) => Some(Retention { ttl: life.local, basis: Basis::Link }),
             Ok(false) => None,
             // An invalidation might not arrive: the value is good for 2 s from when it was read.
@@ -231,7 +224,7 @@ impl Inner {
         let _permit = tokio::select! {
             biased;
             () = ticket.flight.is_needed() => None,
-            permit = tokio::time::timeout(HARD_LIMIT, self.unleased.acquire()) => {
+            permit = tokio::time::timeout(self.settings.hard_load_limit, self.unleased.acquire()) => {
                 let Ok(permit) = permit else { return Err(ReadError::crowded()) };
                 Some(permit)
             }
@@ -254,10 +247,10 @@ impl Inner {
         let (began, space) = (Instant::now(), self.space(name));
         let load = nested::run(vec![self.id.load(name)], load);
         let load = AbortOnDropHandle::new(self.loads.spawn(load));
-        let loaded = match tokio::time::timeout(HARD_LIMIT, load).await {
+        let loaded = match tokio::time::timeout(self.settings.hard_load_limit, load).await {
             Ok(Ok(loaded)) => loaded,
-            Ok(Err(_)) => Err(ReadError::loader(Panicked)),
-            Err(_) => Err(ReadError::TooSlow(HARD_LIMIT)),
+            Ok(Err(_)) => Err(ReadError::Panicked),
+            Err(_) => Err(ReadError::TooSlow(self.settings.hard_load_limit)),
         };
         metrics::histogram!("cache_load_seconds", "ns" => space).record(began.elapsed());
         loaded

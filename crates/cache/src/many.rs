@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-use examhall_core::CacheKey;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Cache, Cached, Fresh, ReadError, Source,
+    Cache, CacheKey, Cached, Fresh, ReadError, Source,
     connection::busy_aware_sleep,
-    error::Panicked,
     nested::{self, LoadId},
     request::to_load,
 };
@@ -41,9 +39,12 @@ impl Cache {
     ) -> Result<Vec<(Option<Cached<K>>, Source)>, ReadError>
     where
         K: CacheKey + PartialEq,
-        E: std::error::Error + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Vec<(K, Fresh<K>)>, E>> + Send + 'static,
     {
+        for key in keys {
+            self.0.spaces.check_key(&self.0.name(key))?;
+        }
         let load = move |keys| {
             let found = load(keys);
             async move { found.await.map_err(ReadError::loader) }
@@ -108,7 +109,7 @@ where
         if is_first {
             batch.run().await;
         }
-        answer.await.unwrap_or_else(|_| Err(ReadError::loader(Panicked)))
+        answer.await.unwrap_or_else(|_| Err(ReadError::Panicked))
     }
 }
 

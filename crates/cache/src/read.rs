@@ -2,29 +2,25 @@
 
 use std::{future::Future, sync::Arc};
 
-use examhall_core::CacheKey;
-
 use crate::{
-    Cache, Cached, Fresh, ReadError, Source,
+    Cache, CacheKey, Cached, Fresh, ReadError, Source,
     entry::{Decoded, Entry},
     flight::WaiterGuard,
     nested::{self, NestedWait},
     request::{Load, ReadRequest, to_load},
 };
 
-/// Readers that may wait at once; more are rejected.
-const MAX_WAITERS: usize = 20_000;
-
 impl Cache {
     /// Returns the value of `key`: from memory, from Redis, or from `load`, whose result is then cached for the key's
-    /// life. `load` returns `None` if there is no value; that is cached too, for 5 s.
+    /// life. `load` returns `None` if there is no value; that is cached too, for 5 s by default.
     ///
     /// Concurrent reads share one run of `load` in all processes that use the same Redis (single flight). It runs to its
     /// end even if its callers are cancelled.
     ///
     /// # Errors
-    /// Returns the error of `load`, shared by all who waited for it, or [`ReadError::TooSlow`], [`ReadError::Crowded`],
-    /// [`ReadError::Circular`]. An outage of Redis is no error: every process then loads for itself.
+    /// Returns the error of `load`, shared by all who waited for it, or [`ReadError::TooSlow`], [`ReadError::Crowded`]; for
+    /// mistakes of the program [`ReadError::Panicked`], [`ReadError::Circular`], [`ReadError::Key`],
+    /// [`ReadError::OtherType`]. An outage of Redis is no error: every process then loads for itself.
     pub async fn get_or_load<K, E, F>(
         &self,
         key: &K,
@@ -32,7 +28,7 @@ impl Cache {
     ) -> Result<(Option<Cached<K>>, Source), ReadError>
     where
         K: CacheKey,
-        E: std::error::Error + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
         self.get_or(key, || to_load(async move { load().await.map_err(ReadError::loader) })).await
@@ -47,14 +43,15 @@ impl Cache {
         let name = self.0.name(key);
         if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
             count(if entry.is_nothing() { "negative" } else { "l1" });
-            return Ok((Cached::of(entry), Source::Local));
+            return Ok((Cached::of(entry, &name)?, Source::Local));
         }
+        self.0.spaces.check_key(&name)?;
         let answer = self.join_flight(&name, || ReadRequest::of::<K>(&name, load())).await;
         if answer.is_err() {
             count("error");
         }
         let (entry, source) = answer?;
-        Ok((Cached::of(entry), source))
+        Ok((Cached::of(entry, &name)?, source))
     }
 
     async fn join_flight(
@@ -62,7 +59,7 @@ impl Cache {
         name: &str,
         request: impl FnOnce() -> ReadRequest,
     ) -> Result<(Arc<Entry>, Source), ReadError> {
-        let waiter = WaiterGuard::begin(&self.0.flights.waiting, MAX_WAITERS);
+        let waiter = WaiterGuard::begin(&self.0.flights.waiting, self.0.settings.max_waiters);
         let Some(_waiter) = waiter else { return Err(ReadError::crowded()) };
         let nested = self.nested_wait(name)?;
         let (flight, is_ours) = self.0.flights.join(name);
@@ -97,11 +94,11 @@ impl Cache {
     pub async fn get<K: CacheKey>(&self, key: &K) -> Option<Cached<K>> {
         let name = self.0.name(key);
         if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
-            return Cached::of(entry);
+            return Cached::of(entry, &name).ok().flatten();
         }
         let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
         let Decoded::Entry(entry) = Entry::decode::<K>(&bytes) else { return None };
-        Cached::of(Arc::new(entry))
+        Cached::of(Arc::new(entry), &name).ok().flatten()
     }
 }
 

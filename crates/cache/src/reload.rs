@@ -6,16 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_core::CacheKey;
-
 use crate::{
-    Cache, Cached, Fresh, ReadError, Source,
+    Cache, CacheKey, Cached, Fresh, ReadError, Source,
     acquire::{Acquired, LeaseToken, Refresh},
     cache::Inner,
-    error::Panicked,
     flight::{FlightTicket, Outcome},
     keys::RedisKeys,
-    load::{FIRST_POLL, HARD_LIMIT, MAX_POLL},
+    load::{FIRST_POLL, MAX_POLL},
     redis::LEASE,
     request::{ReadRequest, to_load},
 };
@@ -39,16 +36,18 @@ impl Cache {
     ) -> Result<(Option<Cached<K>>, Source), ReadError>
     where
         K: CacheKey,
-        E: std::error::Error + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
         let load = to_load(async move { load().await.map_err(ReadError::loader) });
-        let request = ReadRequest::of::<K>(&self.0.name(key), load);
+        let name = self.0.name(key);
+        self.0.spaces.check_key(&name)?;
+        let request = ReadRequest::of::<K>(&name, load);
         let nested = self.nested_wait(&request.name)?;
         // A task: the load goes on if the caller is cancelled.
         let reload = self.0.runtime.handle().spawn(Arc::clone(&self.0).reload(request, nested.is_some()));
-        let (entry, source) = reload.await.unwrap_or_else(|_| Err(ReadError::loader(Panicked)))?;
-        Ok((Cached::of(entry), source))
+        let (entry, source) = reload.await.unwrap_or_else(|_| Err(ReadError::Panicked))?;
+        Ok((Cached::of(entry, &name)?, source))
     }
 }
 
@@ -91,7 +90,7 @@ impl Inner {
     /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
     /// read before. Returns `None` if nothing can be stored now.
     async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<LeaseToken> {
-        let (give_up, mut pause): (_, Duration) = (Instant::now() + HARD_LIMIT + LEASE, FIRST_POLL);
+        let (give_up, mut pause): (_, Duration) = (Instant::now() + self.settings.hard_load_limit + LEASE, FIRST_POLL);
         while Instant::now() < give_up {
             match self.trusted_redis(name)?.acquire(keys, Refresh::Always).await {
                 Ok(Acquired::Lease(token)) => return Some(token),

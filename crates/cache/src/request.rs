@@ -7,10 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use examhall_core::{CacheKey, Life};
 
 use crate::{
-    Fresh, ReadError,
+    CacheKey, Fresh, Life, ReadError,
     entry::{Decoded, Entry},
 };
 
@@ -48,7 +47,7 @@ pub(crate) fn to_load<K: CacheKey>(
         let began = Instant::now();
         match load.await? {
             Some(fresh) => Entry::of_fresh(fresh, began.elapsed()).map_err(ReadError::loader),
-            None => Ok(Entry::nothing(began.elapsed())),
+            None => Ok(Entry::nothing::<K>(began.elapsed())),
         }
     })
 }

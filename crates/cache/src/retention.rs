@@ -12,9 +12,6 @@ use crate::{
     local::{Basis, LocalEntry, PROOF},
 };
 
-/// Time to live of the fact that there is no value (negative caching).
-const NOTHING_LASTS: Duration = Duration::from_secs(5);
-
 /// How long memory may serve an entry, and what makes that safe.
 #[derive(Clone, Copy)]
 pub(crate) struct Retention {
@@ -32,23 +29,23 @@ impl Inner {
             (ttl, basis) = (ttl.min(PROOF), Basis::Ttl);
         }
         if entry.is_nothing() {
-            ttl = ttl.min(NOTHING_LASTS);
+            ttl = ttl.min(self.settings.negative_ttl);
         }
         if !ttl.is_zero() {
-            let until = Instant::now() + ttl.mul_f64(0.8 + fastrand::f64() / 5.0);
+            let until = Instant::now() + ttl.mul_f64(1.0 - self.settings.local_jitter * fastrand::f64());
             let kept = LocalEntry { entry: Arc::clone(entry), until, epoch: ticket.epoch, basis };
             self.flights.if_untainted(ticket, || local.insert(Arc::clone(name), kept));
             local.make_room_for(entry);
         }
     }
-}
 
-/// Returns the time to live in Redis: up to a tenth less than `hard`, so that entries stored together do not expire
-/// together. A pinned entry becomes stale only after its pin has ended.
-pub(crate) fn redis_ttl(entry: &Entry, hard: Duration) -> Duration {
-    if entry.is_nothing() {
-        return NOTHING_LASTS;
+    /// Returns the time to live in Redis: a random part less than `hard`, so that entries stored together do not expire
+    /// together. A pinned entry becomes stale only after its pin has ended.
+    pub(crate) fn redis_ttl(&self, entry: &Entry, hard: Duration) -> Duration {
+        if entry.is_nothing() {
+            return self.settings.negative_ttl;
+        }
+        let ttl = hard.mul_f64(1.0 - self.settings.redis_jitter * fastrand::f64());
+        entry.pin.map_or(ttl, |pin| ttl.max(pin + entry.grace))
     }
-    let ttl = hard.mul_f64(1.0 - fastrand::f64() / 10.0);
-    entry.pin.map_or(ttl, |pin| ttl.max(pin + entry.grace))
 }

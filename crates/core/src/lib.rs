@@ -15,7 +15,6 @@
 //! Exams, questions, grading, passwords and accounts are behind the feature `exam`; cache keys, e-mail jobs and
 //! priority are always there, and know nothing of exams.
 
-mod cache_key;
 mod email_address;
 mod email_job;
 #[cfg(feature = "exam")]
@@ -26,7 +25,6 @@ mod schema;
 mod text;
 mod timestamp;
 
-pub use cache_key::{CacheKey, Life};
 pub use email_address::{AccountName, BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, MailHeaders, Recipients};
 #[cfg(feature = "exam")]

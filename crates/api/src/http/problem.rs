@@ -218,7 +218,7 @@ impl From<ReadError> for Problem {
                 problem
             }
             (ReadError::TooSlow(_), _) => Self::unavailable("the database takes too long"),
-            (ReadError::Load(_) | ReadError::Circular { .. }, _) => Self::internal(&error),
+            (_, None) => Self::internal(&error),
         }
     }
 }

@@ -14,8 +14,7 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
-use examhall_cache::{Cached, Coding, Source};
-use examhall_core::CacheKey;
+use examhall_cache::{CacheKey, Cached, Coding, Source};
 use examhall_store::FirstAnswer;
 use schemars::JsonSchema;
 use serde::Serialize;

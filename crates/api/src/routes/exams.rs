@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{Exam, ExamId, ExamKey, ExamStatus, Patch, Timestamp, UserId, Visibility};
+use examhall_core::{Exam, ExamId, ExamStatus, Patch, Timestamp, UserId, Visibility};
 use examhall_store::{ExamChange, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    cache_keys::ExamKey,
     http::{
         authorized::Authorized,
         body::JsonBody,

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 
 use actix_web::{Either, FromRequest, HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{
-    ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, QuestionKey, QuestionSheetKey, Viewer, Visibility,
-};
+use examhall_core::{ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, Viewer, Visibility};
 use examhall_store::{Edit, Editor, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -17,6 +15,7 @@ use uuid::Uuid;
 
 use super::exams::cached_exam;
 use crate::{
+    cache_keys::{QuestionKey, QuestionSheetKey},
     http::{
         authorized::Authorized,
         body::JsonBody,

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use examhall_boot::traces;
-use examhall_core::{Exam, ExamId, ExamResult, ResultId, ResultKey, Role, Statistics, Visibility};
+use examhall_core::{Exam, ExamId, ExamResult, ResultId, Role, Statistics, Visibility};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    cache_keys::ResultKey,
     http::{
         csv,
         extract::{Id, LoggedIn},

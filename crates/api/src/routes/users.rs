@@ -1,7 +1,7 @@
 //! `/users`: one's own account, and what everybody may know of another's.
 
 use actix_web::{HttpRequest, web};
-use examhall_core::{EmailAddress, Profile, ProfileKey, Role, Timestamp, UserId};
+use examhall_core::{EmailAddress, Profile, Role, Timestamp, UserId};
 use examhall_store::{Account, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
+    cache_keys::ProfileKey,
     http::{
         authorized::Authorized,
         body::JsonBody,

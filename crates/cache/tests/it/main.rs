@@ -4,6 +4,8 @@ mod commits;
 mod faults;
 mod freshness;
 mod frozen;
+mod guards;
+mod keys;
 mod lifetime;
 mod loads;
 mod memory;
@@ -25,12 +27,26 @@ use std::{
     time::Duration,
 };
 
-use examhall_cache::{Cache, Fresh, ReadError, Source};
-use examhall_core::{Exam, ExamAccess, ExamId, ExamKey, ExamStatus, KEY_SPACES, Timestamp, UserId};
+use examhall_cache::{Cache, CacheKey, Fresh, Life, ReadError, Source};
+use examhall_core::{Exam, ExamAccess, ExamId, ExamStatus, KEY_SPACES, Timestamp, UserId};
 use examhall_testkit::Redis;
 use tokio::sync::Semaphore;
 
 const KEY: ExamKey = ExamKey(ExamId(uuid::Uuid::nil()));
+/// `exam:{id}`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ExamKey(ExamId);
+
+impl CacheKey for ExamKey {
+    type Value = Exam;
+    type Head = ExamAccess;
+    const LIFE: Life = Life::hours(1);
+
+    fn redis_key(&self) -> String {
+        format!("exam:{}", self.0)
+    }
+}
+
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// How late another process may show a change. Two seconds are promised, where the machine has time; a memory that was
 /// not notified of it would show the old value for most of a minute.

@@ -1,6 +1,5 @@
 //! Memory of the process: it grows by what the limit says, whatever the values are read from.
 
-use examhall_core::{CacheKey, Life};
 use examhall_testkit::alone;
 use futures_util::future::join_all;
 

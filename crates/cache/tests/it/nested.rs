@@ -1,6 +1,5 @@
 //! Loaders that read the cache themselves.
 
-use examhall_core::{CacheKey, Life};
 use examhall_testkit::eventually;
 use futures_util::future::{BoxFuture, join_all};
 

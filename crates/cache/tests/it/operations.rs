@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use examhall_cache::Coding;
-use examhall_core::{CacheKey, KEY_SPACES};
 use examhall_testkit::eventually;
 
 use super::*;
@@ -145,7 +144,7 @@ async fn warm(cache: &Cache, row: &Row, lasting: Duration) -> bool {
         let pin = Some(Duration::from_hours(5));
         Ok::<_, Away>(row.load().await?.map(|fresh| Fresh { pin, ..fresh }))
     };
-    cache.warm(&KEY, lasting, load).await
+    cache.warm(&KEY, lasting, load).await.expect("a good key")
 }
 
 #[tokio::test]

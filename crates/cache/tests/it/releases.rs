@@ -1,6 +1,5 @@
 //! Entries of other releases, and damaged ones.
 
-use examhall_core::{CacheKey, Life};
 use examhall_testkit::{CacheEntry, eventually};
 
 use super::*;
@@ -135,7 +134,7 @@ async fn warming_replaces_an_entry_of_an_older_release() {
     let entry = CacheEntry::of(&stored(&redis).await);
     let warm = async || {
         let row = row.clone();
-        cache.warm(&KEY, Duration::from_secs(10), move || row.load()).await
+        cache.warm(&KEY, Duration::from_secs(10), move || row.load()).await.expect("a good key")
     };
     assert!(!warm().await, "it is there");
     for (bytes, is_replaced) in

@@ -1,8 +1,6 @@
 //! Which cache keys a change makes stale: the one table of dependencies.
 
-use crate::{
-    CacheKey, ExamId, ExamKey, ProfileKey, QuestionId, QuestionKey, QuestionSheetKey, ResultId, ResultKey, UserId,
-};
+use crate::{CacheName, ExamId, QuestionId, ResultId, UserId};
 
 /// A committed change of something that is cached. Deleting is a change too. Making is none where the id is drawn in
 /// the same transaction: no reader can have asked for it. Otherwise the absence of an id is cached as well.
@@ -37,14 +35,15 @@ impl Change {
     }
 
     fn keys(&self) -> Vec<String> {
-        match self {
+        let names = match self {
             Self::Exam { exam, questions } => {
-                let questions = questions.iter().map(|question| QuestionKey(*question).redis_key());
-                [ExamKey(*exam).redis_key(), QuestionSheetKey(*exam).redis_key()].into_iter().chain(questions).collect()
+                let questions = questions.iter().map(|question| CacheName::Question(*question));
+                [CacheName::Exam(*exam), CacheName::QuestionSheet(*exam)].into_iter().chain(questions).collect()
             }
-            Self::Profile(id) => vec![ProfileKey(*id).redis_key()],
-            Self::Result(id) => vec![ResultKey(*id).redis_key()],
-        }
+            Self::Profile(id) => vec![CacheName::Profile(*id)],
+            Self::Result(id) => vec![CacheName::Result(*id)],
+        };
+        names.iter().map(ToString::to_string).collect()
     }
 }
 

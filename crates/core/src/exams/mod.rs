@@ -1,7 +1,7 @@
 //! Exams, and who sits and sets them: rules, grading, passwords, accounts, and their cache keys.
 
 mod attempt;
-mod cache_keys;
+mod cache_name;
 mod change;
 mod exam;
 mod folding;
@@ -19,7 +19,7 @@ mod statistics;
 mod user;
 
 pub use attempt::{Answer, AnswerValue, Attempt};
-pub use cache_keys::{ExamKey, KEY_SPACES, ProfileKey, QuestionKey, QuestionSheetKey, ResultKey};
+pub use cache_name::{CacheName, KEY_SPACES};
 pub use change::Change;
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Visibility};
 pub use grading::{AnswerKey, Grade, Mark, Ungraded, WhyUngraded};

@@ -37,7 +37,15 @@ fn all_code_of_the_guide_stands_in_a_program() {
 
 /// What each program prints, in this order.
 const PRINTED: &[(&str, &[&str])] = &[
-    ("read_through", &["query 1 for exam:", "1000 have read", "{\"handed_in\":118} with ETag \"7\"", "value: 118"]),
+    (
+        "read_through",
+        &[
+            "query 1 for product:7:rating",
+            "1000 have read",
+            "{\"stars\":4.5,\"votes\":118} with ETag \"7\"",
+            "value: 118",
+        ],
+    ),
     ("change", &["before the change: Ada", "afterwards: Grace", "changed it: Grace", "after a death: Joan"]),
     ("producer", &["added ", "added 9 more"]),
     ("follow", &["25 %", "100 %", "\"converted\": Number(4)", "4 lines", "pages is missing"]),

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("boot", &[]),
     ("redis", &[]),
     ("store", &["core"]),
-    ("cache", &["redis", "core"]),
+    ("cache", &["redis"]),
     ("queue", &["redis"]),
     ("delivery", &["redis", "core"]),
     ("api", &["store", "cache", "queue", "delivery", "redis", "boot", "core"]),

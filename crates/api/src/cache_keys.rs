@@ -1,18 +1,16 @@
-//! The cache keys of exams, questions, results and profiles.
+//! The keys of cached exams, questions, results and profiles: types and lives of their values.
 
 use std::time::Duration;
 
-use crate::{
-    CacheKey, Exam, ExamAccess, ExamId, ExamResult, Life, Profile, QuestionId, QuestionSheet, ResultAccess, ResultId,
+use examhall_cache::{CacheKey, Life};
+use examhall_core::{
+    CacheName, Exam, ExamAccess, ExamId, ExamResult, Profile, QuestionId, QuestionSheet, ResultAccess, ResultId,
     StudentQuestion, UserId,
 };
 
-/// Beginnings of all keys, up to their first colon.
-pub const KEY_SPACES: &[&str] = &["exam:", "question:", "result:", "user:"];
-
 /// `exam:{id}`: one exam, for 1 h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ExamKey(pub ExamId);
+pub(crate) struct ExamKey(pub(crate) ExamId);
 
 impl CacheKey for ExamKey {
     type Value = Exam;
@@ -20,13 +18,13 @@ impl CacheKey for ExamKey {
     const LIFE: Life = Life::hours(1);
 
     fn redis_key(&self) -> String {
-        format!("exam:{}", self.0)
+        CacheName::Exam(self.0).to_string()
     }
 }
 
 /// `exam:{id}:questions`: its question sheet as students see it, for 2 h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QuestionSheetKey(pub ExamId);
+pub(crate) struct QuestionSheetKey(pub(crate) ExamId);
 
 impl CacheKey for QuestionSheetKey {
     type Value = QuestionSheet;
@@ -34,14 +32,14 @@ impl CacheKey for QuestionSheetKey {
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
-        format!("exam:{}:questions", self.0)
+        CacheName::QuestionSheet(self.0).to_string()
     }
 }
 
 /// `question:{id}`: one question as students see it, for 2 h. Its head names its exam, whose own entry says who may see
 /// it: a copy of that here would be wrong after every change of the exam's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QuestionKey(pub QuestionId);
+pub(crate) struct QuestionKey(pub(crate) QuestionId);
 
 impl CacheKey for QuestionKey {
     type Value = StudentQuestion;
@@ -49,13 +47,13 @@ impl CacheKey for QuestionKey {
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
-        format!("question:{}", self.0)
+        CacheName::Question(self.0).to_string()
     }
 }
 
 /// `result:{id}`: one result, for 2 h. Personal: only in Redis, and never after its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ResultKey(pub ResultId);
+pub(crate) struct ResultKey(pub(crate) ResultId);
 
 impl CacheKey for ResultKey {
     type Value = ExamResult;
@@ -63,13 +61,13 @@ impl CacheKey for ResultKey {
     const LIFE: Life = Life { soft: None, local: Duration::ZERO, stale_on_error: Duration::ZERO, ..Life::hours(2) };
 
     fn redis_key(&self) -> String {
-        format!("result:{}", self.0)
+        CacheName::Result(self.0).to_string()
     }
 }
 
 /// `user:{id}:profile`: a public profile, for 1 h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProfileKey(pub UserId);
+pub(crate) struct ProfileKey(pub(crate) UserId);
 
 impl CacheKey for ProfileKey {
     type Value = Profile;
@@ -82,13 +80,14 @@ impl CacheKey for ProfileKey {
     };
 
     fn redis_key(&self) -> String {
-        format!("user:{}:profile", self.0)
+        CacheName::Profile(self.0).to_string()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use examhall_core::KEY_SPACES;
 
     const ID: &str = "018f4e3a-0000-7000-8000-000000000001";
 

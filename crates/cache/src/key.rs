@@ -49,3 +49,27 @@ impl Life {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) struct Profile {
+        pub(crate) name: String,
+    }
+
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct ProfileKey;
+
+    impl CacheKey for ProfileKey {
+        type Value = Profile;
+        type Head = ();
+        const LIFE: Life = Life::hours(1);
+
+        fn redis_key(&self) -> String {
+            "user:ada".to_owned()
+        }
+    }
+}
