@@ -33,6 +33,10 @@ pub(crate) enum Acquired {
     Busy,
     /// A change is being committed: load, and store nothing.
     Marked,
+    /// The value is too large for Redis: every process loads for itself.
+    Unstored,
+    /// A large value of this many bytes, with its remaining time to live: to be read on another connection.
+    Large { bytes: usize, ttl: Option<Duration> },
 }
 
 /// First element of the script's answer.
@@ -42,10 +46,12 @@ enum AcquireCode {
     Busy = 2,
     Granted = 3,
     Marked = 4,
+    Large = 5,
+    Unstored = 6,
 }
 
 impl AcquireCode {
-    const ALL: [Self; 4] = [Self::Value, Self::Busy, Self::Granted, Self::Marked];
+    const ALL: [Self; 6] = [Self::Value, Self::Busy, Self::Granted, Self::Marked, Self::Large, Self::Unstored];
 
     /// Returns the code as the label `result` of metrics.
     const fn name(self) -> &'static str {
@@ -54,6 +60,8 @@ impl AcquireCode {
             Self::Busy => "busy",
             Self::Granted => "granted",
             Self::Marked => "marked",
+            Self::Large => "large",
+            Self::Unstored => "unstored",
         }
     }
 }
@@ -105,14 +113,22 @@ impl Acquired {
         match code {
             AcquireCode::Value => {
                 let bytes = answer.next().and_then(Value::into_bytes).unwrap_or_default();
-                let ttl = answer.next().and_then(|ttl| u64::try_from(ttl.as_i64()?).ok());
-                Self::Value { bytes, ttl: ttl.map(Duration::from_millis) }
+                Self::Value { bytes, ttl: to_ttl(answer.next()) }
             }
             AcquireCode::Busy => Self::Busy,
             AcquireCode::Granted => Self::Lease(token),
             AcquireCode::Marked => Self::Marked,
+            AcquireCode::Unstored => Self::Unstored,
+            AcquireCode::Large => {
+                let bytes = answer.next().and_then(|bytes| usize::try_from(bytes.as_i64()?).ok());
+                Self::Large { bytes: bytes.unwrap_or(0), ttl: to_ttl(answer.next()) }
+            }
         }
     }
+}
+
+fn to_ttl(answer: Option<Value>) -> Option<Duration> {
+    answer.and_then(|ttl| u64::try_from(ttl.as_i64()?).ok()).map(Duration::from_millis)
 }
 
 #[cfg(test)]

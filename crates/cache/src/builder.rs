@@ -2,18 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Cache, Error, cache::Inner, flight::Flights, link, local::Local, metric_names, nested::CacheId,
-    pending::PendingInvalidations, redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
+    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings,
+    spaces::Spaces,
 };
 
 /// Default limit of the process's own memory, in bytes.
 const LOCAL_BYTES: u64 = 64 * 1024 * 1024;
-/// Concurrent loads while no lease limits them.
-const UNLEASED_LOADS: usize = 8;
 
 /// Settings of a [`Cache`]; see [`Cache::builder`].
 /// ```no_run
@@ -98,6 +97,20 @@ impl Builder {
         self
     }
 
+    /// Limits what is stored in Redis: the JSON of a value with its compressed form, 16 MiB by default. A larger value is
+    /// loaded once by each process, which keeps it in its own memory if it fits into a quarter of that.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_value_bytes = bytes;
+        self
+    }
+
+    /// Limits the loads that this process runs at once, 64 by default and 1 at least; others wait. While Redis is away they
+    /// are 8.
+    pub fn concurrent_loads(mut self, loads: usize) -> Self {
+        self.settings.concurrent_loads = loads.max(1);
+        self
+    }
+
     /// Keeps nothing in the process's own memory: every read asks Redis.
     pub fn redis_only(mut self) -> Self {
         self.local_bytes = None;
@@ -131,6 +144,7 @@ impl Builder {
         let inner = Arc::new(Inner {
             id: CacheId::next(),
             spaces: Spaces::new(&self.prefix, &self.spaces),
+            permits: Permits::new(self.settings.concurrent_loads),
             settings: self.settings,
             prefix: self.prefix,
             is_linked: url.is_some() && local.is_some() && !is_cluster,
@@ -138,7 +152,6 @@ impl Builder {
             redis,
             flights: Flights::default(),
             pending: PendingInvalidations::default(),
-            unleased: Semaphore::new(UNLEASED_LOADS),
             loads,
             runtime,
             stop: CancellationToken::new(),

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     CacheKey, Error, flight::Flights, keys::RedisKeys, local::Local, nested::CacheId, pending::PendingInvalidations,
-    redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
+    permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
 };
 
 /// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
@@ -33,8 +33,7 @@ pub(crate) struct Inner {
     pub(crate) is_linked: bool,
     pub(crate) flights: Flights,
     pub(crate) pending: PendingInvalidations,
-    /// Limits concurrent loads while no lease limits them.
-    pub(crate) unleased: Semaphore,
+    pub(crate) permits: Permits,
     /// Runtime of the loads, which outlive the callers that caused them.
     pub(crate) loads: Handle,
     /// Runtime of everything else.

@@ -18,10 +18,10 @@ use crate::{CacheKey, ReadError};
 const FORMAT: u32 = 3;
 /// Bytes that hold both words of any entry.
 pub(crate) const RELEASE_BYTES: usize = 22;
-/// Largest entry that is stored, in bytes.
-const MAX_SIZE: usize = 1024 * 1024;
 /// Shorter bodies fit into one packet, and are not compressed; in bytes.
 const MIN_COMPRESSED: usize = 1024;
+/// Longer bodies are compressed less, in a fifth of the time; in bytes.
+const LONG: usize = 512 * 1024;
 /// Approximate memory that an entry uses beyond its bytes.
 const OVERHEAD: usize = 512;
 
@@ -158,11 +158,6 @@ impl Entry {
         self.head.is_none()
     }
 
-    /// Returns whether it is small enough to be stored.
-    pub(crate) fn is_storable(&self) -> bool {
-        self.size() <= MAX_SIZE
-    }
-
     /// Returns its size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         OVERHEAD + self.head_json.len() + self.bodies.iter().map(Bytes::len).sum::<usize>()
@@ -259,7 +254,8 @@ fn compressed(body: &[u8]) -> Bytes {
 }
 
 fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    let level = flate2::Compression::new(if body.len() <= LONG { 6 } else { 1 });
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(body)?;
     encoder.finish()
 }

@@ -117,17 +117,19 @@ impl Inner {
         origin: &'static str,
     ) -> Result<(), Error> {
         let (began, is_final) = (Instant::now(), !matches!(kind, InvalidationKind::Mark(_)));
-        names.iter().for_each(|name| self.drop_local(name));
+        for name in names {
+            self.drop_local(name);
+        }
         let Some(redis) = &self.redis else { return Ok(()) };
-        if is_final {
-            names.iter().for_each(|name| self.pending.add_recent(name));
+        for name in names.iter().filter(|_| is_final) {
+            self.pending.add_recent(name);
         }
         let result = self.send(redis, names, kind, |names, is_confirmed| {
             let result = if is_confirmed { "ok" } else { "failed" };
             metrics::counter!("cache_invalidations_total", "origin" => origin, "result" => result)
                 .increment(names.len() as u64);
-            if is_final {
-                names.iter().for_each(|name| self.pending.record(name, is_confirmed));
+            for name in names.iter().filter(|_| is_final) {
+                self.pending.record(name, is_confirmed);
             }
         });
         let result = result.await;
@@ -135,7 +137,9 @@ impl Inner {
             metrics::histogram!("cache_invalidation_lag_seconds").record(began.elapsed());
         }
         // Again: a load that began meanwhile may have found the old value in Redis.
-        names.iter().for_each(|name| self.drop_local(name));
+        for name in names {
+            self.drop_local(name);
+        }
         result
     }
 
@@ -152,7 +156,9 @@ impl Inner {
         let (scripts, mut result) = (scripts(names, is_cluster), Ok(()));
         for scripts in scripts.chunks(if is_cluster { CONCURRENCY } else { 1 }) {
             if result.as_ref().is_err_and(is_absence) {
-                scripts.iter().for_each(|names| ended(names, false));
+                for names in scripts {
+                    ended(names, false);
+                }
                 continue;
             }
             let run = async |names: &Vec<String>| {

@@ -148,6 +148,7 @@ mod many;
 mod metric_names;
 mod nested;
 mod pending;
+mod permits;
 mod read;
 mod redis;
 mod reload;

@@ -19,6 +19,7 @@ use crate::{
     keys::RedisKeys,
     local::{Basis, PROOF},
     nested,
+    permits::{MAX_WAIT, Permit},
     redis::{LEASE, RENEW_EVERY, Redis},
     request::{Load, ReadRequest},
     retention::Retention,
@@ -60,21 +61,15 @@ impl Inner {
     }
 
     async fn read_through(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) -> Outcome {
-        // The holder of the lease is alive while it lasts, and gives up first.
-        let (keys, give_up) = (self.redis_keys(&request.name), Instant::now() + self.settings.hard_load_limit + LEASE);
-        let (mut pause, mut is_loading_elsewhere) = (FIRST_POLL, false);
+        let (keys, deadline) = (self.redis_keys(&request.name), Instant::now() + MAX_WAIT);
+        let (mut pause, mut busy_since, mut permit) = (FIRST_POLL, None, None);
         loop {
             if let Some(redis) = &self.redis {
                 redis.wait_if_just_replaced().await;
             }
             let ticket = self.flights.enter(&flight, self.epoch());
             let Some(redis) = self.trusted_redis(&request.name) else { return self.load_alone(request, &ticket).await };
-            let asked = if is_loading_elsewhere {
-                redis.acquire_patiently(&keys).await
-            } else {
-                redis.acquire(&keys, Refresh::Never).await
-            };
-            let (mut acquired, mut stale) = (asked, None);
+            let (mut acquired, mut stale) = (redis.acquire_value(&keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let (ttl, decoded) = (*ttl, (request.decode)(bytes));
                 if !matches!(decoded, Decoded::Entry(_)) {
@@ -94,21 +89,28 @@ impl Inner {
                 acquired = redis.acquire(&keys, refresh).await;
             }
             match acquired {
-                Ok(Acquired::Value { .. }) => {} // another caller has loaded it meanwhile
-                Ok(Acquired::Lease(token)) => return self.load_with_lease(request, token, stale, ticket).await,
+                Ok(Acquired::Value { .. } | Acquired::Large { .. }) => {} // another caller has loaded it meanwhile
+                Ok(Acquired::Lease(token)) => {
+                    if let Some(permit) = permit.take().or_else(|| self.permits.free(&flight)) {
+                        return self.load_with_lease(request, token, stale, ticket, permit).await;
+                    }
+                    // Another process may load it while this one may not.
+                    redis.release(&keys, &token).await;
+                    (permit, busy_since) = (self.next_permit(&flight, deadline).await?, None);
+                }
+                Ok(Acquired::Unstored) => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
                 Ok(Acquired::Marked) => return self.load_unleased(request, None, &ticket).await,
                 Ok(Acquired::Busy) => {
                     if let Some(stale) = stale {
                         return Ok(stale.serve(keys.space));
                     }
-                    if Instant::now() > give_up {
+                    permit = None;
+                    // The holder of the lease is alive while it lasts, and gives up first.
+                    if busy_since.get_or_insert_with(Instant::now).elapsed() > self.settings.hard_load_limit + LEASE {
                         return self.load_unleased(request, None, &ticket).await;
                     }
-                    is_loading_elsewhere = true;
-                    tokio::select! {
-                        () = flight.woken.notified() => {}
-                        () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
-                    }
+                    let _ =
+                        tokio::time::timeout(pause.mul_f64(0.5 + fastrand::f64() / 2.0), flight.woken.notified()).await;
                     pause = (pause * 2).min(MAX_POLL);
                 }
                 Err(error) => {
@@ -116,6 +118,14 @@ impl Inner {
                     return self.load_alone(request, &ticket).await;
                 }
             }
+        }
+    }
+
+    /// Waits for a permit to load, or until it is worth asking Redis again.
+    async fn next_permit(&self, flight: &Flight, deadline: Instant) -> Result<Option<Permit>, ReadError> {
+        tokio::select! {
+            permit = self.permits.wait(flight, deadline) => permit.map(Some),
+            () = flight.woken.notified() => Ok(None),
         }
     }
 
@@ -140,11 +150,12 @@ impl Inner {
     pub(crate) async fn refresh(self: Arc<Self>, request: ReadRequest, refresh: Refresh) -> bool {
         let keys = self.redis_keys(&request.name);
         let Some(redis) = self.trusted_redis(&request.name) else { return false };
+        let _permit = self.permits.wait_in_background().await;
         let Ok(Acquired::Lease(token)) = redis.acquire(&keys, refresh).await else { return false };
         let loaded = self.load_and_fill(request, token, None).await;
         let result = if loaded.is_ok() { "ok" } else { "error" };
         metrics::counter!("cache_refreshes_total", "result" => result).increment(1);
-        loaded.is_ok()
+        loaded.is_ok_and(|entry| entry.size() <= self.settings.max_value_bytes)
     }
 
     /// Loads with the lease. If there is a stale value, it is served after a short wait.
@@ -154,9 +165,14 @@ impl Inner {
         token: LeaseToken,
         stale: Option<StaleValue>,
         ticket: FlightTicket,
+        permit: Permit,
     ) -> Outcome {
         let (cache, space) = (Arc::clone(&self), self.space(&request.name));
-        let load = self.runtime.handle().spawn(async move { cache.load_and_fill(request, token, Some(ticket)).await });
+        let load = self.runtime.handle().spawn(async move {
+            let loaded = cache.load_and_fill(request, token, Some(ticket)).await;
+            drop(permit);
+            loaded
+        });
         let timeout = if stale.is_some() { self.settings.soft_load_limit } else { self.settings.hard_load_limit * 2 };
         let loaded = match tokio::time::timeout(timeout, load).await {
             Ok(Ok(loaded)) => loaded,
@@ -191,12 +207,13 @@ impl Inner {
                 return Err(error);
             }
         };
-        if !entry.is_storable() {
+        let is_valid = if entry.size() > self.settings.max_value_bytes {
             metrics::counter!("cache_fill_total", "result" => "oversize", "ns" => keys.space).increment(1);
-            redis.release(&keys, &token).await;
-            return Ok(entry);
-        }
-        let retention = match redis.fill(&keys, token, entry.encode(shape), self.redis_ttl(&entry, life.hard)).await {
+            redis.release_unstored(&keys, &token).await
+        } else {
+            redis.fill(&keys, token, entry.encode(shape), self.redis_ttl(&entry, life.hard)).await
+        };
+        let retention = match is_valid {
             Ok(true) => Some(Retention { ttl: life.local, basis: Basis::Link }),
             Ok(false) => None,
             // An invalidation might not arrive: the value is good for 2 s from when it was read.
@@ -221,17 +238,15 @@ impl Inner {
         basis: Option<Basis>,
         ticket: &FlightTicket,
     ) -> Outcome {
-        let _permit = tokio::select! {
-            biased;
-            () = ticket.flight.is_needed() => None,
-            permit = tokio::time::timeout(self.settings.hard_load_limit, self.unleased.acquire()) => {
-                let Ok(permit) = permit else { return Err(ReadError::crowded()) };
-                Some(permit)
-            }
+        let is_away = basis == Some(Basis::Ttl) && self.redis.as_ref().is_some_and(|redis| !redis.is_well());
+        let _permit = if is_away {
+            self.permits.wait_without_redis(&ticket.flight).await?
+        } else {
+            self.permits.wait(&ticket.flight, Instant::now() + MAX_WAIT).await?
         };
         let began = Instant::now();
         let entry = Arc::new(self.load_limited(&request.name, request.load).await?);
-        if let Some(basis) = basis.filter(|_| entry.is_storable()) {
+        if let Some(basis) = basis {
             // Without Redis this process is the only one that changes anything.
             let is_alone = self.redis.is_none();
             let local = request.life.local;

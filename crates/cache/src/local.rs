@@ -20,6 +20,8 @@ const LARGE: usize = 16 * 1024;
 
 pub(crate) struct Local {
     entries: Cache<Arc<str>, LocalEntry>,
+    /// Largest entry that is kept, in bytes.
+    max_entry: usize,
     started: Instant,
     /// Increases whenever an invalidation may have been missed: entries of an older epoch are not served.
     epoch: AtomicU64,
@@ -80,6 +82,7 @@ impl Local {
                     }
                 })
                 .build(),
+            max_entry: usize::try_from(bytes / 4).unwrap_or(usize::MAX),
             started: Instant::now(),
             epoch: AtomicU64::new(0),
             proven_until: AtomicU64::new(0),
@@ -96,6 +99,11 @@ impl Local {
 
     pub(crate) fn insert(&self, key: Arc<str>, entry: LocalEntry) {
         self.entries.insert(key, entry);
+    }
+
+    /// Returns whether it is small enough to be kept: a quarter of memory at most.
+    pub(crate) fn fits(&self, entry: &Entry) -> bool {
+        entry.size() <= self.max_entry
     }
 
     /// Makes room for a large entry that was inserted; for small ones that is done for many at once.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use examhall_redis::{Connection, Route, Value};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::{
     Error,
@@ -24,12 +25,20 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(40);
 const MAX_SPANS: u32 = 6;
 /// How long a reader waits for Redis that knows that another process loads.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Larger values use a connection of their own, so that small ones do not wait behind them; in bytes.
+/// Larger values are written on a connection of their own, so that small ones do not wait behind them; in bytes.
 const BULK: usize = 32 * 1024;
+/// Length from which values are read on it, too, by a second command; in bytes.
+const LARGE: i64 = 256 * 1024;
+/// Time allowed per byte of a large value.
+const PER_BYTE: Duration = Duration::from_nanos(250);
+/// Acquisitions that wait for Redis at once.
+const TURNS: usize = 128;
 /// Duration of a lease, unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// Interval of renewals: three attempts before the lease ends.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
+/// How long it is remembered that a value is too large for Redis.
+const UNSTORED: Duration = Duration::from_mins(1);
 /// How long a mark prevents fills: longer than a commit may take.
 const MARK: Duration = Duration::from_secs(10);
 /// Time to live of a process's canary.
@@ -57,6 +66,7 @@ pub(crate) struct Redis {
     commands: Connection,
     bulk: Connection,
     breaker: Mutex<Breaker>,
+    turns: Semaphore,
     /// When a heartbeat was answered last, on a connection of its own.
     heard: Mutex<Option<Instant>>,
     trust: Trust,
@@ -68,6 +78,7 @@ impl Redis {
             commands: connect(url)?,
             bulk: connect(url)?,
             breaker: Mutex::new(Breaker::new(Instant::now())),
+            turns: Semaphore::new(TURNS),
             heard: Mutex::new(None),
             trust: Trust::new(),
         };
@@ -89,6 +100,11 @@ impl Redis {
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         self.commands.ready().await?;
         Ok(self.bulk.ready().await?)
+    }
+
+    /// Returns whether it answers, and its values may be read.
+    pub(crate) fn is_well(&self) -> bool {
+        self.is_trusted() && !self.is_circuit_open()
     }
 
     /// Returns whether the circuit is open.
@@ -136,8 +152,11 @@ impl Redis {
 
     /// Reads a value without loading it.
     pub(crate) async fn peek(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        let args = vec![name.into()];
-        self.guarded(command(&self.commands, BULK_TIMEOUT, "GET", Route::Key(name), args)).await
+        let (keys, args) = ([name.to_owned()], vec![LARGE.into()]);
+        match self.guarded(script::PEEK.run(&self.commands, BULK_TIMEOUT, &keys, args)).await? {
+            Value::Integer(bytes) => self.large(name, usize::try_from(bytes).unwrap_or(0)).await,
+            value => Ok(value.into_bytes()),
+        }
     }
 
     /// Returns the remaining time to live of a value; zero if there is none.
@@ -160,19 +179,24 @@ impl Redis {
     /// Returns the value, or the lease with which to load it.
     pub(crate) async fn acquire(&self, keys: &RedisKeys, refresh: Refresh) -> Result<Acquired, Error> {
         let token = LeaseToken::draw();
+        // Not more at once than are answered in time: what waits in this process is not Redis's delay.
+        let _turn = self.turns.acquire().await;
         let answer = self.guarded(self.ask(keys, &token, refresh, BULK_TIMEOUT)).await;
-        self.acquired(keys, token, answer)
+        self.acquired(keys, token, answer).await
     }
 
-    /// Asks again while another process loads. It waits longer, even if the circuit is open: that load goes on meanwhile,
-    /// and a second one would take as long.
-    pub(crate) async fn acquire_patiently(&self, keys: &RedisKeys) -> Result<Acquired, Error> {
+    /// Returns the value, or the lease if there is none. If another process `is_loading`, it waits longer, even if the
+    /// circuit is open: that load goes on meanwhile, and a second one would take as long.
+    pub(crate) async fn acquire_value(&self, keys: &RedisKeys, is_loading: bool) -> Result<Acquired, Error> {
+        if !is_loading {
+            return self.acquire(keys, Refresh::Never).await;
+        }
         let token = LeaseToken::draw();
         let answer = self.ask(keys, &token, Refresh::Never, PATIENCE).await;
         if answer.is_ok() {
             self.note(&answer);
         }
-        self.acquired(keys, token, answer)
+        self.acquired(keys, token, answer).await
     }
 
     async fn ask(
@@ -183,19 +207,34 @@ impl Redis {
         timeout: Duration,
     ) -> Result<Value, Error> {
         let (longest_ttl, unreadable) = refresh.into_args();
-        let args = [token.to_arg(), ms(LEASE), longest_ttl].into_iter().chain(unreadable).collect();
+        let args = [token.to_arg(), ms(LEASE), longest_ttl, LARGE.into()].into_iter().chain(unreadable).collect();
         script::ACQUIRE.run(&self.commands, timeout, &keys.names, args).await
     }
 
-    fn acquired(&self, keys: &RedisKeys, token: LeaseToken, answer: Result<Value, Error>) -> Result<Acquired, Error> {
-        match answer {
-            Ok(answer) => Ok(Acquired::of(answer, token, keys.space)),
+    async fn acquired(
+        &self,
+        keys: &RedisKeys,
+        token: LeaseToken,
+        answer: Result<Value, Error>,
+    ) -> Result<Acquired, Error> {
+        match answer.map(|answer| Acquired::of(answer, token.clone(), keys.space)) {
+            Ok(Acquired::Large { bytes, ttl }) => {
+                let value = self.large(&keys.names[0], bytes).await?;
+                // If it was removed meanwhile, it is worth asking again soon.
+                Ok(value.map_or(Acquired::Busy, |bytes| Acquired::Value { bytes, ttl }))
+            }
+            Ok(acquired) => Ok(acquired),
             Err(Error::Bypassed) => Err(Error::Bypassed),
             Err(error) => {
                 self.release_in_background(keys, &token); // the acquisition may still arrive
                 Err(error)
             }
         }
+    }
+
+    /// Reads a large value. While it arrives nothing else does on its connection.
+    async fn large(&self, name: &str, bytes: usize) -> Result<Option<Bytes>, Error> {
+        command(&self.bulk, large_timeout(bytes), "GET", Route::Key(name), vec![name.into()]).await
     }
 
     /// Stores a value, if nothing was invalidated since its lease was granted. Returns whether it was stored.
@@ -206,10 +245,11 @@ impl Redis {
         value: Bytes,
         ttl: Duration,
     ) -> Result<bool, Error> {
-        let is_large = value.len() > BULK;
+        let bytes = value.len();
         let args = vec![token.to_arg(), Value::Bytes(value), ms(ttl)];
         // Sent even if the breaker is open: the lease was granted, and other readers wait for this value.
-        let (connection, timeout) = if is_large { (&self.bulk, BULK_TIMEOUT) } else { (&self.commands, TIMEOUT) };
+        let (connection, timeout) =
+            if bytes > BULK { (&self.bulk, large_timeout(bytes)) } else { (&self.commands, TIMEOUT) };
         let stored = script::FILL.run(connection, timeout, &keys.names, args).await.map(|code: i64| code == 1);
         let result = match &stored {
             Ok(true) => "ok",
@@ -229,14 +269,26 @@ impl Redis {
     }
 
     pub(crate) async fn release(&self, keys: &RedisKeys, token: &LeaseToken) {
-        let released = script::RELEASE.run::<()>(&self.commands, TIMEOUT, &keys.names, vec![token.to_arg()]);
-        if let Err(error) = released.await {
+        if let Err(error) = self.give_back(keys, token, Duration::ZERO).await {
             tracing::debug!(%error, "a lease was not released, and expires");
         }
     }
 
+    /// Releases a lease whose value is too large to be stored: until it is invalidated, every process loads for itself.
+    /// Returns whether nothing was invalidated since the lease was granted.
+    pub(crate) async fn release_unstored(&self, keys: &RedisKeys, token: &LeaseToken) -> Result<bool, Error> {
+        self.give_back(keys, token, UNSTORED).await
+    }
+
+    async fn give_back(&self, keys: &RedisKeys, token: &LeaseToken, unstored: Duration) -> Result<bool, Error> {
+        let args = vec![token.to_arg(), ms(unstored)];
+        let released: i64 = script::RELEASE.run(&self.commands, TIMEOUT, &keys.names, args).await?;
+        Ok(released == 1)
+    }
+
     fn release_in_background(&self, keys: &RedisKeys, token: &LeaseToken) {
-        let (commands, names, args) = (self.commands.clone(), keys.names.clone(), vec![token.to_arg()]);
+        let args = vec![token.to_arg(), ms(Duration::ZERO)];
+        let (commands, names) = (self.commands.clone(), keys.names.clone());
         tokio::spawn(async move { script::RELEASE.run::<()>(&commands, BULK_TIMEOUT, &names, args).await });
     }
 
@@ -334,6 +386,10 @@ impl Redis {
         let is_since = |connection: &Connection| connection.answered_within(moment.elapsed());
         self.heard.lock().is_some_and(|heard| heard >= moment) || is_since(&self.commands) || is_since(&self.bulk)
     }
+}
+
+fn large_timeout(bytes: usize) -> Duration {
+    BULK_TIMEOUT + PER_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn ms(span: Duration) -> Value {

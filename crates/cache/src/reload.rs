@@ -58,9 +58,11 @@ impl Inner {
             return self.reload_local(request).await;
         }
         let keys = self.redis_keys(&name);
+        let permit = if is_nested { None } else { Some(self.permits.wait_in_background().await) };
         let reloaded = if let Some(token) = self.lease_now(&keys, &name).await {
             self.load_and_fill(request, token, None).await.map(|entry| (entry, Source::Loaded))
         } else {
+            drop(permit);
             let ticket = FlightTicket::void();
             if is_nested {
                 ticket.flight.needed.notify_one();
@@ -95,7 +97,7 @@ impl Inner {
             match self.trusted_redis(name)?.acquire(keys, Refresh::Always).await {
                 Ok(Acquired::Lease(token)) => return Some(token),
                 Ok(Acquired::Busy) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await,
-                Ok(Acquired::Marked | Acquired::Value { .. }) | Err(_) => return None,
+                Ok(_) | Err(_) => return None,
             }
             pause = (pause * 2).min(MAX_POLL);
         }

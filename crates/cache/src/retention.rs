@@ -23,7 +23,7 @@ impl Inner {
     /// Keeps an entry in memory, unless its key was invalidated since `ticket` was issued. Without a link it is kept for
     /// 2 s at most. A random part of the time is cut off, so that entries do not expire together.
     pub(crate) fn keep_local(&self, name: &Arc<str>, entry: &Arc<Entry>, retention: Retention, ticket: &FlightTicket) {
-        let Some(local) = &self.local else { return };
+        let Some(local) = self.local.as_ref().filter(|local| local.fits(entry)) else { return };
         let Retention { mut ttl, mut basis } = retention;
         if self.redis.is_some() && !self.is_linked {
             (ttl, basis) = (ttl.min(PROOF), Basis::Ttl);

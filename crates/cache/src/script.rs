@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub(crate) static ACQUIRE: Step = Step::new("acquire", include_str!("lua/acquire.lua"));
+pub(crate) static PEEK: Step = Step::new("peek", include_str!("lua/peek.lua"));
 pub(crate) static FILL: Step = Step::new("fill", include_str!("lua/fill.lua"));
 pub(crate) static RENEW: Step = Step::new("renew", include_str!("lua/renew.lua"));
 pub(crate) static RELEASE: Step = Step::new("release", include_str!("lua/release.lua"));

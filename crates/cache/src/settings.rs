@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) redis_jitter: f64,
     pub(crate) local_jitter: f64,
     pub(crate) max_waiters: usize,
+    pub(crate) max_value_bytes: usize,
+    pub(crate) concurrent_loads: usize,
 }
 
 impl Default for Settings {
@@ -24,6 +26,8 @@ impl Default for Settings {
             redis_jitter: 0.1,
             local_jitter: 0.2,
             max_waiters: 20_000,
+            max_value_bytes: 16 * 1024 * 1024,
+            concurrent_loads: 64,
         }
     }
 }

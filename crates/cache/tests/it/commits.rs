@@ -59,9 +59,9 @@ async fn announcing_a_commit_to_a_frozen_redis_takes_50_ms() {
         redis.process().freeze();
         let began = Instant::now();
         cache.before_commit(uuid::Uuid::new_v4(), &names).await;
-        let first = began.elapsed();
+        let (first, again) = (began.elapsed(), Instant::now());
         cache.before_commit(uuid::Uuid::new_v4(), &names).await;
-        let second = began.elapsed() - first;
+        let second = again.elapsed();
         redis.process().thaw();
         eventually("Redis to be used again", TIMEOUT, async || cache.delete(&KEY).await.ok()).await;
         (first <= Duration::from_millis(50) && second <= Duration::from_millis(10)).then_some(())

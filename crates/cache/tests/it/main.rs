@@ -6,6 +6,7 @@ mod freshness;
 mod frozen;
 mod guards;
 mod keys;
+mod large;
 mod lifetime;
 mod loads;
 mod memory;

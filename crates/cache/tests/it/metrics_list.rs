@@ -113,7 +113,7 @@ async fn exactly_the_listed_metrics_exist() {
     row.fails.store(0, Ordering::SeqCst);
     redis.command::<String>(&["SET", &key, "9 of the next release"]).await;
     eventually("a bypass", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
-    let large = Exam { description: "x".repeat(1024 * 1024), ..exam(1) };
+    let large = Exam { description: "x".repeat(16 * 1024 * 1024), ..exam(1) };
     let fresh = Fresh { version: 1, head: access(), value: large, pin: None };
     let other = ExamKey(ExamId(uuid::Uuid::max()));
     cache.get_or_load(&other, async move || Ok::<_, Away>(Some(fresh))).await.expect("read");

@@ -40,24 +40,6 @@ async fn each_level_works_alone() {
 }
 
 #[tokio::test]
-async fn oversize_value_is_served_and_not_stored() {
-    let redis = Redis::start().await;
-    let cache = cache(&redis).await;
-    for _ in 0..2 {
-        let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
-        let fresh = Fresh { version: 7, head: access(), value, pin: None };
-        let load = async move || Ok::<_, Away>(Some(fresh));
-        let (cached, source) = cache.get_or_load(&KEY, load).await.expect("read");
-        assert_eq!((cached.expect("there is a row").version(), source), (7, Source::Loaded));
-        assert_eq!(
-            redis.cmd::<i64>(&format!("EXISTS exam:{0} cl:{{exam:{0}}}", KEY.0)).await,
-            0,
-            "nor has anybody a lease"
-        );
-    }
-}
-
-#[tokio::test]
 async fn many_keys_are_loaded_in_one_call() {
     // Loads wait for each other for 30 ms, which a busy machine may exceed.
     eventually("one call per read", TIMEOUT, async || (calls_of_two_reads().await == 2).then_some(())).await;

@@ -1,0 +1,74 @@
+//! Limits of concurrent loads.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{ReadError, flight::Flight, nested};
+
+/// Concurrent loads while Redis is away: each process then loads every key by itself.
+const WITHOUT_REDIS: usize = 8;
+/// How long a reader waits for one of these.
+const WAIT_WITHOUT_REDIS: Duration = Duration::from_secs(3);
+/// How long a reader waits for a permit otherwise.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Limits of concurrent loads of a process: while Redis limits them by leases, and while it is away. Waiting for a permit
+/// is no part of a load's time limit.
+pub(crate) struct Permits {
+    loads: Arc<Semaphore>,
+    without_redis: Arc<Semaphore>,
+}
+
+/// Permission to load, until it is dropped. A load that another load waits for needs none: that one has one.
+pub(crate) struct Permit(#[expect(dead_code, reason = "released when dropped")] Option<OwnedSemaphorePermit>);
+
+impl Permits {
+    pub(crate) fn new(loads: usize) -> Self {
+        Self { loads: Arc::new(Semaphore::new(loads)), without_redis: Arc::new(Semaphore::new(WITHOUT_REDIS)) }
+    }
+
+    /// Returns a permit for a flight if there is one.
+    pub(crate) fn free(&self, flight: &Flight) -> Option<Permit> {
+        if flight.is_needed().now_or_never().is_some() {
+            return Some(Permit(None));
+        }
+        Arc::clone(&self.loads).try_acquire_owned().ok().map(|permit| Permit(Some(permit)))
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::Crowded`] if there is none until `deadline`.
+    pub(crate) async fn wait(&self, flight: &Flight, deadline: Instant) -> Result<Permit, ReadError> {
+        wait(&self.loads, flight, deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    /// As [`wait`](Self::wait), for a load while Redis is away.
+    pub(crate) async fn wait_without_redis(&self, flight: &Flight) -> Result<Permit, ReadError> {
+        wait(&self.without_redis, flight, WAIT_WITHOUT_REDIS).await
+    }
+
+    /// Waits for a permit for a load for which no reader waits.
+    pub(crate) async fn wait_in_background(&self) -> Permit {
+        if nested::running().is_some() {
+            return Permit(None);
+        }
+        Permit(Arc::clone(&self.loads).acquire_owned().await.ok())
+    }
+}
+
+async fn wait(semaphore: &Arc<Semaphore>, flight: &Flight, limit: Duration) -> Result<Permit, ReadError> {
+    tokio::select! {
+        biased;
+        () = flight.is_needed() => Ok(Permit(None)),
+        permit = tokio::time::timeout(limit, Arc::clone(semaphore).acquire_owned()) => match permit {
+            Ok(permit) => Ok(Permit(permit.ok())),
+            Err(_) => Err(ReadError::crowded()),
+        },
+    }
+}
