@@ -6,7 +6,12 @@ use examhall_redis::{Value as RedisValue, convert};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Claim, Error, JobKey, JobOptions, client::text, lenient, schedulers::advance::Scheduled};
+use crate::{
+    Claim, Error, JobKey, JobOptions,
+    client::text,
+    lenient,
+    schedulers::advance::{Scheduled, legacy_name},
+};
 
 /// Longest data of a job that a worker reads, in bytes.
 pub(crate) const LONGEST_DATA: u64 = crate::script::longest_data!();
@@ -188,11 +193,16 @@ impl TakenJob {
 
     /// Returns what its scheduler needs, if it has one.
     pub(crate) fn scheduled(&self) -> Option<Scheduled> {
-        let scheduler = Some(self.text("rjk")).filter(|scheduler| !scheduler.is_empty())?;
+        let scheduler = self.text("rjk");
+        if scheduler.is_empty() && !self.id.starts_with("repeat:") {
+            return None;
+        }
         let opts = match self.json("opts") {
             Some(Value::Object(opts)) => opts,
             _ => serde_json::Map::new(),
         };
+        let scheduler =
+            if scheduler.is_empty() { legacy_name(&self.name(), opts.get("repeat")?.as_object()?) } else { scheduler };
         Some(Scheduled { id: self.id.clone(), scheduler, opts })
     }
 

@@ -17,9 +17,10 @@ local function next_of_every(prev, every, now, offset, start)
   return at, offset > 0 and offset or at % every
 end
 
--- Adds a scheduler's job, whose options are what comes before `delay` and `jobId`, and returns its id.
+-- Adds a scheduler's job, whose options are what comes before `delay` and `jobId` and whose id is `job.prefix` and its time,
+-- and returns its id.
 local function add_scheduled(scheduler, at, now, job)
-  local id, delay = 'repeat:' .. scheduler .. ':' .. integer(at), math.max(at - now, 0)
+  local id, delay = job.prefix .. integer(at), math.max(at - now, 0)
   local opts = string.format('%s,"delay":%s,"jobId":%s%s"}', job.opts, integer(delay), job.json_id, integer(at))
   if not Q.has_max_events then redis.call('HSET', P .. 'meta', 'opts.maxLenEvents', Q.max_events) end
   redis.call('INCR', P .. 'id')

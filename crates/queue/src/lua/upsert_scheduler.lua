@@ -7,7 +7,7 @@
 local FIELDS = 14
 local scheduler, now, every = ARGV[1], number(ARGV[2]), tonumber(ARGV[4])
 local given_offset, start = number(ARGV[5]), number(ARGV[6])
-local job = {json_id = ARGV[7], opts = ARGV[8], name = ARGV[9], data = ARGV[10], priority = ARGV[11], lifo = ARGV[12],
+local job = {prefix = 'repeat:' .. ARGV[1] .. ':', json_id = ARGV[7], opts = ARGV[8], name = ARGV[9], data = ARGV[10], priority = ARGV[11], lifo = ARGV[12],
   deduplication_id = ARGV[13]}
 local key = P .. 'repeat:' .. scheduler
 local stored = redis.call('HMGET', key, 'every', 'offset', 'ic')

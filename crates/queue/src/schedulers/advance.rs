@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Next,
-    repeat::{Successor, successor},
+    repeat::{Successor, successor, time_of},
 };
 use crate::{Claim, Error, Failure, Outcome, client::Client, clock::now_ms, code::Code, script};
 
@@ -17,6 +17,34 @@ pub(crate) struct Scheduled {
     pub(crate) scheduler: String,
     /// Its options, as BullMQ writes them.
     pub(crate) opts: Map<String, Json>,
+}
+
+/// Returns whether a scheduler is a repeatable job of BullMQ 5 or older, whose name has five parts:
+/// `name:jobId:endDate:tz:pattern`.
+fn is_legacy(scheduler: &str) -> bool {
+    scheduler.matches(':').count() >= 4
+}
+
+/// Returns the name of a repeatable job of an older version, which its jobs did not have yet.
+pub(crate) fn legacy_name(job_name: &str, repeat: &Map<String, Json>) -> String {
+    let text = |name: &str| match repeat.get(name) {
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let rule = ["pattern", "cron", "every"].map(text).into_iter().find(|rule| !rule.is_empty()).unwrap_or_default();
+    let end = time_of(repeat.get("endDate")).map(|at| at.to_string()).unwrap_or_default();
+    format!("{job_name}:{}:{end}:{}:{rule}", text("jobId"), text("tz"))
+}
+
+impl Scheduled {
+    /// What comes before the time in the ids of the scheduler's jobs; older versions hashed its name.
+    fn id_prefix(&self) -> String {
+        match self.id.rsplit_once(':') {
+            Some((prefix, _)) if is_legacy(&self.scheduler) => format!("{prefix}:"),
+            _ => format!("repeat:{}:", self.scheduler),
+        }
+    }
 }
 
 /// Interval at which an unreachable Redis is asked again.
@@ -58,7 +86,9 @@ async fn advance(client: &Client, job: &Scheduled) -> Result<(), Error> {
     let is_lifo = opts.get("lifo").and_then(Json::as_bool).unwrap_or_default();
     let deduplication_id = opts.get("de").and_then(|de| de.get("id")).and_then(Json::as_str).unwrap_or_default();
     let (deduplication_id, priority) = (deduplication_id.to_owned(), opts.get("priority").and_then(Json::as_u64));
-    let next = Next { scheduler: &job.scheduler, at, repeat, opts, now };
+    let is_legacy = is_legacy(&job.scheduler);
+    let id_prefix = job.id_prefix();
+    let next = Next { scheduler: &job.scheduler, id_prefix: id_prefix.clone(), at, repeat, opts, now };
     let args: Vec<Value> = vec![
         job.scheduler.as_str().into(),
         now.to_string().into(),
@@ -71,6 +101,8 @@ async fn advance(client: &Client, job: &Scheduled) -> Result<(), Error> {
         priority.unwrap_or_default().to_string().into(),
         u8::from(is_lifo).to_string().into(),
         deduplication_id.into(),
+        id_prefix.into(),
+        u8::from(is_legacy).to_string().into(),
     ];
     let (code, next): (i64, String) = client.eval(&script::ADVANCE_SCHEDULER, args).await?;
     let code = Code::try_from(code)?;

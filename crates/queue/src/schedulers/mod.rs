@@ -102,7 +102,8 @@ fn to_args<T: Serialize>(id: &str, repeat: &Repeat, template: &NewJob<T>, now: i
         }
         RepeatRule::Cron { .. } => (String::new(), "0".to_owned()),
     };
-    let next = Next { scheduler: id, at: first, repeat: repeat.to_json(), opts, now };
+    let id_prefix = format!("repeat:{id}:");
+    let next = Next { scheduler: id, id_prefix, at: first, repeat: repeat.to_json(), opts, now };
     let JobOptions { priority, lifo, deduplication, .. } = &template.options;
     let mut args: Vec<Value> = vec![
         id.into(),
@@ -126,6 +127,8 @@ fn to_args<T: Serialize>(id: &str, repeat: &Repeat, template: &NewJob<T>, now: i
 /// The next job of a scheduler, as far as it is known before the script runs.
 struct Next<'a> {
     scheduler: &'a str,
+    /// What comes before the time in its id.
+    id_prefix: String,
     /// Its time, in ms since 1970; absent if the script decides.
     at: Option<i64>,
     repeat: Map<String, Json>,
@@ -137,7 +140,7 @@ struct Next<'a> {
 impl Next<'_> {
     /// The job's id as JSON, up to the time.
     fn json_id(&self) -> String {
-        let mut id = Json::from(format!("repeat:{}:", self.scheduler)).to_string();
+        let mut id = Json::from(self.id_prefix.as_str()).to_string();
         id.pop();
         id
     }

@@ -265,7 +265,7 @@ pub(super) fn successor(opts: &Map<String, Value>, now: i64) -> Result<Successor
 }
 
 /// Reads a time in ms since 1970, which older versions stored as text.
-fn time_of(value: Option<&Value>) -> Option<i64> {
+pub(super) fn time_of(value: Option<&Value>) -> Option<i64> {
     let value = value?;
     let as_text = || value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     value.as_i64().or_else(|| as_text().map(|time| time.timestamp_millis()))

@@ -315,7 +315,7 @@ async fn f10_flow_is_read_as_by_node(scenario: &Scenario) {
 }
 
 /// What of a flow's jobs counts, in the order of their ids.
-fn tree(id: Value, parts: [Value; 3], mut children: Vec<Value>) -> Value {
+fn tree(id: &Value, parts: &[Value; 3], mut children: Vec<Value>) -> Value {
     children.sort_by_key(|child| child["id"].to_string());
     json!({"id": id, "parts": parts, "children": children})
 }
@@ -323,12 +323,12 @@ fn tree(id: Value, parts: [Value; 3], mut children: Vec<Value>) -> Value {
 fn of_ours(node: &examhall_queue::FlowNode) -> Value {
     let job = &node.job;
     let parts = [job.data.clone(), job.returnvalue.clone().unwrap_or_default(), json!(job.failed_reason)];
-    tree(json!(job.id), parts, node.children.iter().map(of_ours).collect())
+    tree(&json!(job.id), &parts, node.children.iter().map(of_ours).collect())
 }
 
 fn of_node(node: &Value) -> Value {
     let job = &node["job"];
     let parts = ["data", "returnvalue", "failedReason"].map(|part| job[part].clone());
     let children = node["children"].as_array().map(|all| all.iter().map(of_node).collect());
-    tree(job["id"].clone(), parts, children.unwrap_or_default())
+    tree(&job["id"], &parts, children.unwrap_or_default())
 }

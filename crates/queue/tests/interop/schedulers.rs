@@ -23,6 +23,7 @@ scenarios![
     s7_next_job_of_a_scheduler_is_kept,
     s8_repeatable_jobs_of_older_versions_go_on,
     s9_patterns_mean_what_they_mean_to_node,
+    s10_repeatable_jobs_with_names_of_five_parts_go_on,
 ];
 
 /// Far enough from now for a scheduler to do nothing more.
@@ -347,4 +348,47 @@ async fn s9_patterns_mean_what_they_mean_to_node(scenario: &Scenario) {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// As BullMQ stored them before version 5, without a hash of the scheduler, and at first without its name in the job.
+async fn s10_repeatable_jobs_with_names_of_five_parts_go_on(scenario: &Scenario) {
+    let now = now_ms();
+    let jobs = [
+        ("tick::::* * * * * *", "repeat:0123abc", json!({"pattern": "* * * * * *", "count": 1}), ""),
+        ("tock::::700", "repeat:4567def", json!({"every": 700, "count": 1}), "tock::::700"),
+        ("old:::UTC:* * * * * *", "repeat:89abcde", json!({"cron": "* * * * * *", "tz": "UTC", "count": 1}), ""),
+    ];
+    for (member, prefix, repeat, rjk) in &jobs {
+        let (id, name) = (format!("{prefix}:{now}"), member.split(':').next().unwrap_or_default());
+        let opts = json!({"attempts": 2, "repeat": repeat, "jobId": id, "delay": 0, "prevMillis": now}).to_string();
+        let (key, at) = (format!("{PREFIX}{id}"), now.to_string());
+        let fields =
+            ["name", name, "data", r#"{"x":1}"#, "opts", &opts, "timestamp", &at, "delay", "0", "priority", "0"];
+        let words: Vec<&str> = ["HSET", &key].into_iter().chain(fields).collect();
+        scenario.redis.command::<i64>(&words).await;
+        if !rjk.is_empty() {
+            scenario.redis.command::<i64>(&["HSET", &key, "rjk", rjk]).await;
+        }
+        scenario.redis.command::<i64>(&["ZADD", &format!("{PREFIX}repeat"), &at, member]).await;
+        scenario.redis.command::<i64>(&["LPUSH", &format!("{PREFIX}wait"), &id]).await;
+    }
+    let ours = scenario.ours(quick()).await;
+    let ran = ours.after_runs(9).await;
+    ours.stop().await;
+    let now = scenario.snapshot().await;
+    for (member, prefix, ..) in &jobs {
+        let runs = ran.iter().filter(|run| run.id.starts_with(prefix)).count();
+        assert!(runs >= 2, "{member} ran {runs} times");
+        let waiting: Vec<_> = ["delayed", "wait"].into_iter().flat_map(|state| now.members(state)).collect();
+        assert_eq!(waiting.iter().filter(|id| id.starts_with(prefix)).count(), 1, "{member}: {waiting:?}");
+        assert!(now.hash(&format!("repeat:{member}")).is_empty(), "{member} has no hash");
+    }
+    if scenario.node.version() == 5 {
+        scenario.node.worker("node-1", json!({"drainDelay": 1})).await;
+        scenario.node.after_runs(6).await;
+        assert_eq!(scenario.node.messages("worker-error"), Vec::<Value>::new());
+    }
+    for (member, ..) in &jobs {
+        scenario.redis.command::<i64>(&["ZREM", &format!("{PREFIX}repeat"), member]).await;
+    }
 }

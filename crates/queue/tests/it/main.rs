@@ -17,6 +17,7 @@ mod log;
 mod poison;
 mod runs;
 mod steady;
+mod strange;
 mod survival;
 mod wake;
 mod whole;
