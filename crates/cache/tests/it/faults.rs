@@ -220,6 +220,30 @@ async fn overload_without_redis_returns_retry_after() {
     eventually("a value", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
 }
 
+#[tokio::test]
+async fn process_that_starts_with_a_full_redis_keeps_its_memory() {
+    let redis = Redis::start().await;
+    let row = Row::new();
+    read(&cache(&redis).await, &row).await;
+    redis.cmd::<String>("CONFIG SET maxmemory 1").await;
+    let cache = cache(&redis).await;
+    // Three heartbeats; on a busy machine the link is late at times.
+    let stays = async || {
+        let from_memory = async || (read(&cache, &row).await.1 == Source::Local).then_some(());
+        eventually("memory to answer", TIMEOUT, from_memory).await;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(1_200) {
+            if read(&cache, &row).await.1 != Source::Local {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await; // readers come all the time
+        }
+        Some(())
+    };
+    eventually("memory to answer for as long", TIMEOUT, stays).await;
+    assert_eq!(row.loads(), 1, "it was read from Redis");
+}
+
 #[test]
 fn bad_url_is_rejected() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
