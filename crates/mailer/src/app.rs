@@ -65,6 +65,7 @@ impl Mailer {
         let health = Health::default();
         let ledger = Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER);
         let handler = SendMail {
+            queue: queue.clone(),
             transport: Arc::new(transport),
             author: Arc::new(RwLock::new(Arc::new(author(&settings)?))),
             health: health.clone(),
@@ -185,7 +186,7 @@ impl Mailer {
                 match reloaded.await {
                     Ok(()) => tracing::info!("Settings reloaded: sender, DKIM keys, mail servers, certificates"),
                     Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "Settings not reloaded: the old ones stay")
+                        tracing::error!(error = format!("{error:#}"), "Settings not reloaded: the old ones stay");
                     }
                 }
             }

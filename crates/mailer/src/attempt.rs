@@ -1,11 +1,11 @@
 //! One attempt to send a mail, and its entry in the delivery ledger.
 
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
-use examhall_queue::Job;
+use examhall_queue::{Job, Queue};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::{attempt_outcome::AttemptOutcome, clock::now, message::PreparedMail, payload::Payload};
+use crate::{attempt_outcome::AttemptOutcome, message::PreparedMail, payload::Payload};
 
 /// An attempt. Its intent is written once, even if several servers are tried.
 pub(crate) struct Attempt<'a> {
@@ -16,6 +16,7 @@ pub(crate) struct Attempt<'a> {
     /// Whether an earlier attempt may have delivered the mail.
     pub(crate) in_doubt: bool,
     ledger: &'a Ledger,
+    queue: &'a Queue<Payload>,
     known: LedgerVersion,
     intent: OnceCell<IntentRecord>,
 }
@@ -28,11 +29,17 @@ struct IntentRecord {
 
 impl<'a> Attempt<'a> {
     /// An attempt that begins with the `known` version of the ledger.
-    pub(crate) fn new(job: &'a Job<Payload>, mail: &'a PreparedMail, ledger: &'a Ledger, known: LedgerVersion) -> Self {
+    pub(crate) fn new(
+        job: &'a Job<Payload>,
+        mail: &'a PreparedMail,
+        ledger: &'a Ledger,
+        known: LedgerVersion,
+        queue: &'a Queue<Payload>,
+    ) -> Self {
         let last = known.entry().filter(|entry| is_of(job, entry));
         let deferrals = last.as_ref().map_or(0, |entry| entry.deferrals);
         let in_doubt = last.as_ref().is_some_and(is_in_doubt);
-        Self { job, mail, deferrals, in_doubt, ledger, known, intent: OnceCell::new() }
+        Self { job, mail, deferrals, in_doubt, ledger, queue, known, intent: OnceCell::new() }
     }
 
     /// The job's entry when the attempt began.
@@ -45,7 +52,7 @@ impl<'a> Attempt<'a> {
         LedgerEntry {
             state,
             message_id: self.mail.message_id.clone(),
-            at: now(),
+            at: self.queue.now_ms(),
             job_timestamp: self.mail.job_timestamp,
             date: Some(self.mail.date),
             in_doubt: self.in_doubt,

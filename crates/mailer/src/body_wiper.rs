@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{clock::now, payload::Payload};
+use crate::payload::Payload;
 
 /// Time that the worker has to complete a job whose mail was sent.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -130,11 +130,11 @@ pub(crate) async fn wipe_leftovers(queue: &Queue<Payload>) {
     if queue.connection().ready().await.is_err() {
         return;
     }
-    let mut wait = wipe_where(queue, State::Failed, until_expired).await;
+    let mut wait = wipe_where(queue, State::Failed, |mail| until_expired(mail, queue.now_ms())).await;
     wipe_where(queue, State::Completed, |_| Duration::ZERO).await;
     loop {
         tokio::time::sleep(wait).await;
-        wait = wipe_where(queue, State::Failed, until_expired).await;
+        wait = wipe_where(queue, State::Failed, |mail| until_expired(mail, queue.now_ms())).await;
     }
 }
 
@@ -168,8 +168,8 @@ async fn wipe_where(queue: &Queue<Payload>, state: State, needed_for: impl Fn(&E
 }
 
 /// Time for which a retry can still send a failed mail.
-fn until_expired(mail: &EmailJob) -> Duration {
-    let left = mail.expires_at.map_or(i64::MAX, |end| end.as_millis().saturating_sub(now()));
+fn until_expired(mail: &EmailJob, now: i64) -> Duration {
+    let left = mail.expires_at.map_or(i64::MAX, |end| end.as_millis().saturating_sub(now));
     Duration::from_millis(left.try_into().unwrap_or(0))
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use examhall_core::Timestamp;
 use examhall_queue::Job;
 
-use crate::{clock::now, payload::Payload};
+use crate::payload::Payload;
 
 /// Time for which a mail is tried if its job has no `expiresAt`.
 const LIFETIME: Duration = Duration::from_hours(24);
 
-pub(crate) fn has_expired(job: &Job<Payload>) -> bool {
-    job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now()))
+/// Returns whether a mail has expired `now`, in ms since 1970.
+pub(crate) fn has_expired(job: &Job<Payload>, now: i64) -> bool {
+    job.data.0.expires_at.is_some_and(|end| end <= Timestamp::from_millis(now))
 }
 
 /// Returns when a mail is given up, in ms since 1970. An operator's retry starts a new lifetime.

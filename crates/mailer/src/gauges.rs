@@ -6,7 +6,7 @@ use examhall_core::{MailClass, Priority};
 use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::now, payload::Payload};
+use crate::payload::Payload;
 
 /// Interval at which the worker's counters are published, which needs no Redis.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl Gauges {
             publish_counts(&counts, name);
         }
         if let Ok(oldest) = self.queue.oldest_waiting().await {
-            let now = now();
+            let now = self.queue.now_ms();
             for class in [MailClass::Verification, MailClass::Result, MailClass::Other] {
                 let times = oldest.iter().filter(|one| class_of(one.priority) == class).map(|one| one.timestamp);
                 let waiting = times.min().map_or(0, |since| now.saturating_sub(since).max(0));

@@ -19,7 +19,7 @@ use examhall_boot::{
 };
 use examhall_core::{EmailJob, MailClass};
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
-use examhall_queue::{Failure, Handler, Job, Outcome};
+use examhall_queue::{Failure, Handler, Job, Outcome, Queue};
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,6 @@ use crate::{
     attempt::{Attempt, is_in_doubt, is_of},
     attempt_outcome::AttemptOutcome,
     body_wiper::BodyWiper,
-    clock::now,
     expiry::{has_expired, last_moment},
     gauges::BusySlot,
     ledger_writer::LedgerWriter,
@@ -45,6 +44,8 @@ const LARGE: usize = 128 * 1024;
 /// Sends mails.
 #[derive(Clone)]
 pub(crate) struct SendMail {
+    /// Knows the time of its Redis, by which mails are dated and expire.
+    pub(crate) queue: Queue<Payload>,
     pub(crate) transport: Arc<Transport>,
     /// Replaced when settings are reloaded.
     pub(crate) author: Arc<RwLock<Arc<Author>>>,
@@ -116,7 +117,8 @@ impl SendMail {
             Ok(result) => AttemptOutcome::Sent(result),
             // A mail waits until its last moment at most.
             Err(AttemptOutcome::Snoozed(span)) => {
-                let left = Duration::from_millis(last_moment(job).saturating_sub(now()).try_into().unwrap_or(0));
+                let left =
+                    Duration::from_millis(last_moment(job).saturating_sub(self.queue.now_ms()).try_into().unwrap_or(0));
                 if left.is_zero() { AttemptOutcome::Expired } else { AttemptOutcome::Snoozed(span.min(left)) }
             }
             Err(outcome) => outcome,
@@ -128,7 +130,7 @@ impl SendMail {
         if job.name != EmailJob::NAME {
             return Err(AttemptOutcome::Failed(format!("name: there is no handler for jobs named {:?}", job.name)));
         }
-        if has_expired(job) {
+        if has_expired(job, self.queue.now_ms()) {
             return Err(AttemptOutcome::Expired);
         }
         let invalid = |error: InvalidMail| AttemptOutcome::Failed(error.to_string());
@@ -139,10 +141,14 @@ impl SendMail {
         let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients));
         let known = known?;
         let suppressed = suppressed?;
-        let sent_at = known.entry().filter(|entry| is_of(job, entry)).and_then(|entry| entry.date).unwrap_or_else(now);
+        let sent_at = known
+            .entry()
+            .filter(|entry| is_of(job, entry))
+            .and_then(|entry| entry.date)
+            .unwrap_or_else(|| self.queue.now_ms());
         let mut mail = composed(job, addresses, sent_at, &author).await.map_err(invalid)?;
         let recipients_left = exclude_suppressed(&mut mail, suppressed);
-        let attempt = Attempt::new(job, &mail, &self.ledger, known);
+        let attempt = Attempt::new(job, &mail, &self.ledger, known, &self.queue);
         self.check_ledger(&attempt).await?;
         recipients_left?;
         self.deliver(&attempt).await
@@ -205,7 +211,7 @@ impl SendMail {
         };
         let may_be_sent = match attempt.write_intent().await {
             Ok(()) if job.claim.is_lost() => Err(AttemptOutcome::Released),
-            Ok(()) if has_expired(job) => Err(AttemptOutcome::Expired),
+            Ok(()) if has_expired(job, self.queue.now_ms()) => Err(AttemptOutcome::Expired),
             written => written,
         };
         if let Err(outcome) = may_be_sent {
@@ -222,7 +228,7 @@ impl SendMail {
         self.health.report("smtp", Ok(()));
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
-        let waited = Duration::from_millis(now().saturating_sub(job.timestamp).try_into().unwrap_or(0));
+        let waited = Duration::from_millis(self.queue.now_ms().saturating_sub(job.timestamp).try_into().unwrap_or(0));
         metrics::histogram!("mailer_time_to_accept_seconds", "class" => job.data.0.class.as_str()).record(waited);
         let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(&mail.suppressed).collect();
         let result = json!({

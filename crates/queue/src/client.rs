@@ -1,10 +1,16 @@
 //! A queue's keys, and the connection to the server that has them.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use examhall_redis::{Connection, FromValue, Route, Script, Value};
 
-use crate::{Error, keys::Keys};
+use crate::{Error, clock::ServerClock, keys::Keys};
 
 /// Runs scripts and commands on a queue's keys. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -15,12 +21,15 @@ struct Inner {
     connection: Connection,
     keys: Keys,
     meta: String,
+    clock: ServerClock,
+    is_reading_clock: AtomicBool,
 }
 
 impl Client {
     pub(crate) fn new(connection: Connection, keys: Keys) -> Self {
         let meta = keys.of("meta");
-        Self(Arc::new(Inner { connection, keys, meta }))
+        let (clock, is_reading_clock) = Default::default();
+        Self(Arc::new(Inner { connection, keys, meta, clock, is_reading_clock }))
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -29,6 +38,48 @@ impl Client {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    /// Returns the server's time in ms since 1970, as far as it is known: see [`ServerClock`].
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.0.clock.now_ms()
+    }
+
+    /// As [`now_ms`](Self::now_ms), and asks the server if it was never asked; from time to time, in the background.
+    pub(crate) async fn now(&self) -> i64 {
+        let _ = self.read_clock().await; // an unavailable server fails what is done next
+        self.now_ms()
+    }
+
+    /// Asks for the server's time, if it was never asked, or in the background if that was long ago.
+    ///
+    /// # Errors
+    /// Returns an error if the server is unavailable.
+    pub(crate) async fn read_clock(&self) -> Result<(), Error> {
+        if !self.0.clock.is_read() {
+            return self.ask_for_time().await;
+        }
+        if self.0.clock.is_stale() && !self.0.is_reading_clock.swap(true, Ordering::Relaxed) {
+            let client = self.clone();
+            tokio::spawn(async move {
+                let _ = client.ask_for_time().await; // asked again with the next poll
+                client.0.is_reading_clock.store(false, Ordering::Relaxed);
+            });
+        }
+        Ok(())
+    }
+
+    async fn ask_for_time(&self) -> Result<(), Error> {
+        let sent = Instant::now();
+        match self.0.connection.time(self.route()).await {
+            Ok(server_ms) => self.0.clock.set(server_ms, sent),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "Redis does not tell its time: the system's clock counts");
+                self.0.clock.set_to_system();
+            }
+        }
+        Ok(())
     }
 
     /// Routes a command to the server of the queue's keys.

@@ -4,13 +4,7 @@ use examhall_redis::{Value, convert};
 use serde_json::{Map, Value as Json};
 
 use super::{AddedFlow, FlowJob, JobKey};
-use crate::{
-    Connection, Error, NewJob,
-    code::Code,
-    keys::Keys,
-    queue::{check, now},
-    script,
-};
+use crate::{Connection, Error, NewJob, clock::system_now_ms, code::Code, keys::Keys, queue::check, script};
 
 /// Largest number of jobs that are added at once.
 const MOST_JOBS: usize = 5_000;
@@ -73,9 +67,9 @@ impl FlowProducer {
     /// # Errors
     /// Returns the errors of [`add`](Self::add).
     pub async fn add_all(&self, flows: &[FlowJob]) -> Result<Vec<AddedFlow>, Error> {
-        let (now, mut nodes, mut bytes) = (now(), Vec::new(), 0);
+        let (now, mut nodes, mut bytes) = (system_now_ms(), Vec::new(), 0);
         for flow in flows {
-            self.collect(flow, flow.parent.as_ref(), &now, &mut nodes, &mut bytes)?;
+            self.collect(flow, flow.parent.as_ref(), now, &mut nodes, &mut bytes)?;
         }
         if nodes.len() > MOST_JOBS || bytes > MOST_BYTES {
             let (jobs, mebibytes) = (MOST_JOBS, MOST_BYTES / 1024 / 1024);
@@ -85,7 +79,7 @@ impl FlowProducer {
             return Ok(Vec::new());
         }
         self.check_slot(&nodes)?;
-        let mut ids = self.write(now, &nodes).await?.into_iter();
+        let mut ids = self.write(now.to_string().into(), &nodes).await?.into_iter();
         flows.iter().map(|flow| to_tree(flow, &mut ids)).collect()
     }
 
@@ -94,7 +88,7 @@ impl FlowProducer {
         &self,
         job: &FlowJob,
         parent: Option<&JobKey>,
-        now: &Value,
+        now: i64,
         nodes: &mut Vec<Node>,
         bytes: &mut usize,
     ) -> Result<(), Error> {

@@ -5,13 +5,7 @@ use std::time::Duration;
 use examhall_redis::{FromValue, Script, Value, convert};
 
 use super::Queue;
-use crate::{
-    EndedState, Error, JobId, State,
-    client::texts,
-    clock::{millis, now_ms},
-    code::Code,
-    script,
-};
+use crate::{EndedState, Error, JobId, State, client::texts, clock::millis, code::Code, script};
 
 /// Number of jobs that one script reads.
 const STEP: u32 = 500;
@@ -156,7 +150,7 @@ impl<T> Queue<T> {
     /// Returns [`Error::NotFound`] if there is no such job, [`Error::WrongState`] if it has not ended, or
     /// [`Error::Redis`].
     pub async fn retry(&self, id: &str, attempts: Attempts) -> Result<(), Error> {
-        self.change(&RETRY, id, vec![id.into(), attempts.to_arg(), now_ms().to_string().into()]).await
+        self.change(&RETRY, id, vec![id.into(), attempts.to_arg(), self.client.now().await.to_string().into()]).await
     }
 
     /// Runs the jobs again that have failed until now, or only those whose reason contains `reason_contains`, and returns
@@ -176,7 +170,7 @@ impl<T> Queue<T> {
     pub async fn retry_jobs(&self, which: &RetryJobs) -> Result<u64, Error> {
         let RetryJobs { state, reason_contains, attempts, until, step } = which;
         let reason = reason_contains.as_deref().filter(|_| *state == EndedState::Failed).unwrap_or_default();
-        let now = now_ms();
+        let now = self.client.now().await;
         // Jobs that are retried and end again during the call are not retried a second time.
         let until = until.unwrap_or(now).min(now).to_string();
         let (mut retried, mut skipped) = (0, 0);
@@ -239,7 +233,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`]: some jobs may have been removed then.
     pub async fn clean(&self, state: State, grace: Duration, limit: u32) -> Result<Vec<String>, Error> {
-        let before = now_ms().saturating_sub_unsigned(millis(grace));
+        let before = self.client.now().await.saturating_sub_unsigned(millis(grace));
         let mut removed = Vec::new();
         let places = state.places();
         for (at, place) in places.iter().enumerate() {

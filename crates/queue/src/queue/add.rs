@@ -7,7 +7,7 @@ use super::Queue;
 use crate::{
     Deduplication, Error, JobOptions,
     client::{Client, text},
-    clock::{millis, now_ms},
+    clock::millis,
     options::check_job,
     script,
 };
@@ -72,7 +72,7 @@ impl<T: Serialize> Queue<T> {
     /// Returns an error if the job is invalid, or [`Error::Redis`]: then the job may have been added or not, and can be
     /// added again if it has an id.
     pub async fn add(&self, job: NewJob<T>) -> Result<String, Error> {
-        self.batches.add(check(&job, &now())?).await
+        self.batches.add(check(&job, self.client.now().await)?).await
     }
 
     /// Adds jobs and returns their ids in the same order. Each script adds up to 500 jobs or 1 MB, all of them or none.
@@ -91,8 +91,8 @@ impl<T: Serialize> Queue<T> {
     /// Returns the errors of [`add`](Self::add), for an invalid job before anything is written, and
     /// [`Error::PartlyAdded`] if a script fails after another has added jobs.
     pub async fn add_all(&self, jobs: &[NewJob<T>]) -> Result<Vec<String>, Error> {
-        let now = now();
-        let mut jobs = jobs.iter().map(|job| check(job, &now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
+        let now = self.client.now().await;
+        let mut jobs = jobs.iter().map(|job| check(job, now)).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
         let mut added = Vec::with_capacity(jobs.len());
         while jobs.peek().is_some() {
             let chunk = next_chunk(&mut jobs);
@@ -155,14 +155,10 @@ impl AsRef<Self> for Checked {
     }
 }
 
-/// Returns the time in ms since 1970.
-pub(crate) fn now() -> Value {
-    now_ms().to_string().into()
-}
-
-pub(crate) fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checked, Error> {
+/// Checks a job that is added `now`, in ms since 1970.
+pub(crate) fn check<T: Serialize>(job: &NewJob<T>, now: i64) -> Result<Checked, Error> {
     let options = &job.options;
-    check_job(options, now_ms())?;
+    check_job(options, now)?;
     let (data, opts) = (serde_json::to_string(&job.data).map_err(Error::payload)?, options.to_json());
     if let Some(limit) = options.size_limit.filter(|limit| data.len() as u64 > *limit) {
         return Err(Error::TooLong { bytes: data.len() as u64, limit });
@@ -173,7 +169,7 @@ pub(crate) fn check<T: Serialize>(job: &NewJob<T>, now: &Value) -> Result<Checke
         job.name.as_str().into(),
         data.into(),
         opts.into(),
-        options.timestamp.map_or_else(|| now.clone(), |time| time.to_string().into()),
+        options.timestamp.map_or_else(|| now.to_string(), |time| time.to_string()).into(),
         extras(options),
     ];
     let modes = options.deduplication.as_ref().map(Deduplication::mode_names).unwrap_or_default();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Queue, actions::Change};
 use crate::{
     Error, JobId,
-    clock::{millis, now_ms},
+    clock::millis,
     notes,
     options::{check_due, check_priority},
     script,
@@ -66,7 +66,7 @@ impl<T> Queue<T> {
     /// [`Error::Redis`].
     pub async fn change_delay(&self, id: &str, delay: Duration) -> Result<(), Error> {
         let delay = millis(delay);
-        let due = now_ms().saturating_add_unsigned(delay);
+        let due = self.client.now().await.saturating_add_unsigned(delay);
         check_due("delay", due)?;
         let args = vec![id.into(), delay.to_string().into(), due.to_string().into()];
         self.change(&CHANGE_DELAY, id, args).await

@@ -117,6 +117,12 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Returns the server's time in ms since 1970, without asking: as it was read last, about once a minute, and the time
+    /// since. Before that it is the system's.
+    pub fn now_ms(&self) -> i64 {
+        self.client.now_ms()
+    }
+
     /// Reads the server's clock, in ms since 1970.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use examhall_redis::{FromValue, Script, Value};
 
-pub(crate) use self::add::{check, now};
+pub(crate) use self::add::check;
 use self::batch::Batches;
 pub use self::{
     actions::{Attempts, RetryJobs},

@@ -5,12 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use examhall_redis::{Value, convert};
 
 use super::{JobRecord, Queue};
-use crate::{
-    Error, JobId, State,
-    client::text,
-    clock::{millis, now_ms},
-    script,
-};
+use crate::{Error, JobId, State, client::text, clock::millis, script};
 
 /// Order of listed jobs.
 /// ```no_run
@@ -169,7 +164,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn ended_within(&self, span: Duration) -> Result<EndedCounts, Error> {
-        let from = now_ms().saturating_sub_unsigned(millis(span)).to_string();
+        let from = self.client.now().await.saturating_sub_unsigned(millis(span)).to_string();
         let count = async |set| self.client.command("ZCOUNT", &self.client.keys().of(set), &[&from, "+inf"]).await;
         Ok(EndedCounts { completed: count("completed").await?, failed: count("failed").await? })
     }

@@ -9,7 +9,7 @@ use super::{
     Next,
     repeat::{Successor, successor, time_of},
 };
-use crate::{Claim, Error, Failure, Outcome, client::Client, clock::now_ms, code::Code, script};
+use crate::{Claim, Error, Failure, Outcome, client::Client, code::Code, script};
 
 /// A taken job of a scheduler.
 pub(crate) struct Scheduled {
@@ -77,7 +77,7 @@ pub(crate) async fn keep_schedule(client: &Client, job: &Scheduled, claim: &Clai
 /// # Errors
 /// Returns [`Error::BadSchedule`] if the schedule cannot be read, or [`Error::Redis`]: then it can be called again.
 async fn advance(client: &Client, job: &Scheduled) -> Result<(), Error> {
-    let now = now_ms();
+    let now = client.now().await;
     let Successor::Job { at, repeat } = successor(&job.opts, now).map_err(Error::BadSchedule)? else { return Ok(()) };
     let number = |name: &str| repeat.get(name).and_then(Json::as_u64).map(|number| number.to_string());
     let [every, offset] = ["every", "offset"].map(|name| number(name).unwrap_or_default());

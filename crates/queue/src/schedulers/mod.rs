@@ -16,7 +16,7 @@ pub use self::{
     read::JobScheduler,
     repeat::{Repeat, RepeatRule},
 };
-use crate::{Error, JobOptions, NewJob, Queue, clock::now_ms, code::Code, options::check_deduplication_id, script};
+use crate::{Error, JobOptions, NewJob, Queue, code::Code, options::check_deduplication_id, script};
 
 impl<T> Queue<T> {
     /// Creates the scheduler `id`, or replaces it with its job to come, and returns that job's id. `template` is what each
@@ -44,7 +44,7 @@ impl<T> Queue<T> {
     where
         T: Serialize,
     {
-        let now = now_ms();
+        let now = self.client().now().await;
         check(id, &template.options)?;
         repeat.check(now)?;
         let args = to_args(id, repeat, template, now)?;

@@ -10,7 +10,7 @@ use super::{
     plan::Next,
     report::{Report, ReportKind},
 };
-use crate::clock::{millis, now_ms};
+use crate::clock::millis;
 
 /// Result of [`Worker::drain`].
 /// ```
@@ -43,12 +43,12 @@ impl Draining {
         self.retries.remove(id);
     }
 
-    pub(super) fn reported(&mut self, report: &Report) {
+    pub(super) fn reported(&mut self, report: &Report, now: i64) {
         match &report.kind {
             ReportKind::Completed { .. } => self.drained.completed += 1,
             ReportKind::Failed { .. } | ReportKind::Poisoned { .. } => self.drained.failed.push(report.job.id.clone()),
             _ => {
-                let due = report.runs_again_after().map(|delay| now_ms().saturating_add_unsigned(delay));
+                let due = report.runs_again_after().map(|delay| now.saturating_add_unsigned(delay));
                 self.retries.extend(due.map(|due| (report.job.id.clone(), due)));
             }
         }

@@ -14,7 +14,7 @@ use super::{WorkerOptions, control::Counters, heartbeat, identity::Identity, in_
 use crate::{
     Claim, Error,
     client::{Client, texts},
-    clock::{millis, now_ms},
+    clock::millis,
     hooks::{Hooks, WorkerEvent},
     script,
 };
@@ -134,7 +134,7 @@ impl Maintenance {
     async fn recover_stalled(&self) -> Result<bool, Error> {
         // Less than the interval, so that a check is not skipped because the one before it was late.
         let pause = (self.options.stalled_interval * 9 / 10).as_millis().max(1).to_string();
-        let args = vec![now_ms().to_string().into(), pause.into(), self.options.max_stalls.into()];
+        let args = vec![self.client.now_ms().to_string().into(), pause.into(), self.options.max_stalls.into()];
         let recovered = texts(self.client.eval(&script::RECOVER, args).await?);
         self.count_recovered(&recovered);
         Ok(true)

@@ -14,7 +14,6 @@ use crate::{
     Claim, Error, Failure, Job, JobId, Outcome, Queue,
     claim::Lease,
     client::Client,
-    clock::now_ms,
     hooks::Hooks,
     job::{TakenJob, Unfit},
     notes,
@@ -133,7 +132,7 @@ impl<T> ManualWorker<T> {
 
     async fn end(&self, found: &TakenJob, run: Run) -> Result<(), Error> {
         let job = RunningJob::new(found, self.options.with_retention(found.options().unwrap_or_default()));
-        let report = job.conclude(run, self.options.rules(), now_ms(), fastrand::f64());
+        let report = job.conclude(run, self.options.rules(), self.client().now_ms(), fastrand::f64());
         let received = poll(self.client(), &[report], &self.options.taking(0, &found.token)).await?;
         received.codes[0].to_result(&found.id)
     }

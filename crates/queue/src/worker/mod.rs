@@ -61,7 +61,7 @@ use self::{
     polling::Polls,
     report::{Report, Run, RunningJob},
 };
-use crate::{Error, Queue, clock::now_ms, hooks::Hooks};
+use crate::{Error, Queue, hooks::Hooks};
 
 /// Takes jobs of one queue and runs them, several at once.
 /// ```no_run
@@ -136,7 +136,7 @@ where
         };
         let links = queue.connection().link_events();
         let blocking = blocking.unwrap_or_else(|| queue.connection().duplicate());
-        let blocking = Blocking::new(blocking, client, client_name);
+        let blocking = Blocking::new(blocking, client.clone(), client_name);
         Ok(Self {
             queue,
             handler: Arc::new(handler),
@@ -148,7 +148,7 @@ where
             running: JoinSet::new(),
             jobs: HashMap::new(),
             reports: Vec::new(),
-            polls: Polls::new(),
+            polls: Polls::new(client),
             draining: None,
             is_stopping: false,
             is_drained: false,
@@ -196,7 +196,7 @@ where
 
     async fn wait(&mut self, stop: &CancellationToken) {
         self.control.iterate();
-        let wait = plan(&self.state(), now_ms());
+        let wait = plan(&self.state(), self.queue.now_ms());
         if wait.marker == Marker::PassOn {
             self.blocking.pass_on().await;
         }
@@ -210,7 +210,7 @@ where
             Ok(()) = self.concurrency.changed() => self.polls.next = Next::Now,
             block = self.blocking.wait(wait.marker) => match wait.marker {
                 Marker::PassOn => self.blocking.wake_another(block).await,
-                Marker::Block(_) | Marker::Ignore => self.polls.next = self.state().after_block(block.end(), now_ms()),
+                Marker::Block(_) | Marker::Ignore => self.polls.next = self.state().after_block(block.end(), self.queue.now_ms()),
             },
             () = self.links.reconnected(), if matches!(self.polls.next, Next::Retry { .. }) => self.polls.next = Next::Now,
             () = elapsed(wait.timer) => self.polls.next = Next::Now,

@@ -8,7 +8,7 @@ use super::report::Report;
 use crate::{
     Error, RateLimit,
     client::{Client, text},
-    clock::{millis, now_ms},
+    clock::millis,
     code::Code,
     job::TakenJob,
     script,
@@ -64,7 +64,8 @@ impl Taking<'_> {
 }
 
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
-    let (polled_at, sent) = (now_ms(), Instant::now());
+    client.read_clock().await?;
+    let (polled_at, sent) = (client.now_ms(), Instant::now());
     let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
     args.extend([
         polled_at.to_string().into(),

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     Claim, Error, Failure, Outcome,
     claim::Lease,
-    clock::{millis, now_ms},
+    client::Client,
+    clock::millis,
     code::Code,
     hooks::{Hooks, WorkerEvent},
     job::{TakenJob, Unfit},
@@ -39,6 +40,8 @@ const BACKOFF: i64 = 200;
 
 /// The polls of a worker.
 pub(super) struct Polls {
+    /// Knows the time.
+    client: Client,
     in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     /// Free slots that these have asked jobs for.
     pub(super) reserved: usize,
@@ -78,8 +81,9 @@ pub(super) struct Answer {
 }
 
 impl Polls {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self {
+            client,
             in_flight: FuturesUnordered::new(),
             reserved: 0,
             sent: 0,
@@ -125,7 +129,7 @@ impl Polls {
 
     fn back_off(&mut self) {
         let pause = millis(self.outage.backoff(fastrand::f64()));
-        self.next = Next::Retry { at: now_ms().saturating_add_unsigned(pause) };
+        self.next = Next::Retry { at: self.client.now_ms().saturating_add_unsigned(pause) };
     }
 
     /// Backs off since a key of the queue has another type.
@@ -244,7 +248,7 @@ where
                 }
                 Code::PendingChildren | Code::FailedChildren => {
                     let rules = self.options.rules();
-                    self.reports.push(report.clone().refused(code, rules, now_ms(), fastrand::f64()));
+                    self.reports.push(report.clone().refused(code, rules, self.queue.now_ms(), fastrand::f64()));
                 }
                 code => self.settle(report, code),
             }
@@ -259,7 +263,7 @@ where
         self.in_flight.set_active(received.active);
         self.polls.note_failure(received.failure);
         if self.polls.failure.is_some() {
-            return Next::Retry { at: now_ms() + BACKOFF };
+            return Next::Retry { at: self.queue.now_ms() + BACKOFF };
         }
         if !took_none {
             self.is_drained = false;
@@ -355,7 +359,7 @@ where
         };
         if let Some(job) = self.jobs.remove(&id) {
             self.in_flight.end(&job.id, &job.token);
-            self.reports.push(job.conclude(run, self.options.rules(), now_ms(), fastrand::f64()));
+            self.reports.push(job.conclude(run, self.options.rules(), self.queue.now_ms(), fastrand::f64()));
         }
     }
 
@@ -385,7 +389,7 @@ where
             _ => {}
         }
         if let Some(draining) = &mut self.draining {
-            draining.reported(report);
+            draining.reported(report, self.queue.now_ms());
         }
     }
 }

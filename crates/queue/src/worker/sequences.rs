@@ -7,7 +7,7 @@ use super::{
     poll::{poll, reclaim},
     report::{Rules, Run, RunningJob},
 };
-use crate::{Backoffs, Error, Outcome, Queue, WorkerOptions, clock::now_ms, job::TakenJob};
+use crate::{Backoffs, Error, Outcome, Queue, WorkerOptions, job::TakenJob};
 
 pub(crate) struct Poller {
     identity: Identity,
@@ -28,7 +28,12 @@ impl Poller {
     ) -> Result<impl Iterator<Item = Arc<TakenJob>> + use<T>, Error> {
         let report = ended.map(|(job, outcome)| {
             let rules = Rules { backoffs: &Backoffs::NONE, max_started_attempts: None };
-            RunningJob::new(&job, job.options().unwrap_or_default()).conclude(Run::Ended(outcome), rules, now_ms(), 0.0)
+            RunningJob::new(&job, job.options().unwrap_or_default()).conclude(
+                Run::Ended(outcome),
+                rules,
+                queue.client().now_ms(),
+                0.0,
+            )
         });
         let token = &self.identity.token(0, self.polls);
         let options = WorkerOptions::default().lock(Duration::from_secs(60));
