@@ -162,3 +162,25 @@ async fn long_fields_and_values_delay_no_job() {
     running.await.expect("stops");
     assert_eq!(bench.drain(done).await.completed, 0);
 }
+
+#[tokio::test]
+async fn value_that_the_server_cannot_take_delays_no_job() {
+    let bench = Bench::start().await;
+    bench.redis.cmd::<String>("CONFIG SET proto-max-bulk-len 1mb").await;
+    for id in ["x", "a", "b"] {
+        bench.add(named(id)).await;
+    }
+    let (log, _guard) = Log::start();
+    let handler = move |job: Job<Value>| {
+        let value = if job.id == "x" { Value::from("y".repeat(2 << 20)) } else { Value::Null };
+        async move { Outcome::Completed(value) }
+    };
+    let (stop, running) = bench.run(handler);
+    bench.add(named("later")).await;
+    for id in ["a", "b", "later"] {
+        completed(&bench, id).await;
+    }
+    assert_eq!(log.count(GIVEN_UP), 1, "{}", log.text());
+    stop.cancel();
+    running.await.expect("stops");
+}
