@@ -46,7 +46,7 @@ async fn temporary_refusal_is_retried_after_two_seconds() {
     post.world.smtp.behave(move |phase, _| {
         let refuse = phase == Phase::EndOfData
             && refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-        if refuse { reply("451 4.3.0 try later") } else { Action::Proceed }
+        if refuse { reply("451 4.5.0 try later") } else { Action::Proceed }
     });
     let id = post.add(json!("ada@example.com")).await;
     let started = std::time::Instant::now();
@@ -54,7 +54,7 @@ async fn temporary_refusal_is_retried_after_two_seconds() {
     assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
     assert_eq!((drain.sent, drain.failed, drain.retried_later), (1, 0, 0));
     let job = post.job(&id).await;
-    assert_eq!((job["atm"].as_str(), job["failedReason"].as_str()), ("2", "451 4.3.0 try later"));
+    assert_eq!((job["atm"].as_str(), job["failedReason"].as_str()), ("2", "451 4.5.0 try later"));
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
 //! One bad mail among good ones: whatever a server does to it, the others are sent as if it were not there.
+#![expect(clippy::print_stdout, reason = "the measured throughput")]
+
+use std::time::Duration;
 
 use examhall_core::{EmailJob, Priority};
 use examhall_queue::{Backoff, JobOptions, NewJob};
@@ -81,4 +84,39 @@ async fn judged(mailer: &Process, bad: &str, times: usize) {
         (mailer.output().lines().filter(is_about).count() >= times.min(2)).then_some(())
     })
     .await;
+}
+
+/// Good mails that are accepted within the same time with and without bad ones, which come first and outrank them.
+#[tokio::test]
+async fn bad_mails_cost_the_others_little_throughput() {
+    if !is_long() {
+        return; // counts over 20 s
+    }
+    for (phase, action) in [(Phase::Rcpt, Action::Hang), (Phase::Body, Action::Close), (Phase::Rcpt, reply("571 no"))] {
+        let (without, with) = tokio::join!(accepted_with(0, phase, &action), accepted_with(1, phase, &action));
+        println!("{phase:?} {action:?}: {with} of {without} good mails accepted");
+        assert!(with * 10 >= without * 9, "{phase:?} {action:?}: {with} of {without}");
+    }
+    // Six at once fill all slots: until one is judged, nothing can be sent.
+    let with = accepted_with(6, Phase::Rcpt, &Action::Hang).await;
+    println!("six bad mails first: {with} good mails accepted");
+    assert!(with >= 200, "{with}");
+}
+
+/// Number of good mails, added at 25 a second, that are accepted within 20 s.
+async fn accepted_with(bad: usize, phase: Phase, action: &Action) -> usize {
+    let post = Post::start_set(&[("SMTP_TIMEOUT_MS", "2000")]).await;
+    post.world.smtp.treat("bad", phase, action.clone());
+    let options = JobOptions::default().attempts(EmailJob::ATTEMPTS).backoff(Backoff::exponential(EmailJob::BACKOFF));
+    for n in 0..bad {
+        let data = json!({"to": format!("bad{n}@example.com"), "subject": "x", "html": ""});
+        post.queue.add(NewJob::new(EmailJob::NAME, data).options(options.clone())).await.expect("added");
+    }
+    let _mailer = post.world.mailer(&[]);
+    let mut clock = tokio::time::interval(Duration::from_millis(40));
+    for n in 0..500 {
+        clock.tick().await;
+        post.add(json!(format!("s{n}@example.com"))).await;
+    }
+    good(&post.world.smtp)
 }

@@ -306,3 +306,35 @@ async fn rate_limit_of_an_open_circuit_does_not_slow_the_next() {
     assert_eq!(post.drain().await.sent, 30);
     assert!(started.elapsed() < Duration::from_secs(15), "30 permits of the first take half a minute");
 }
+
+#[tokio::test]
+async fn trouble_that_a_probe_finds_is_reported_and_its_end_too() {
+    let mut post = Post::start_with(with_log_in(Encryption::StartTls, "PLAIN")).await;
+    post.world.set("SMTP_PROBE_MS", "300");
+    post.world.smtp.behave(at(Phase::Greeting, Action::Close));
+    post.add_many(1).await;
+    let mailer = post.world.mailer(&[]);
+    mailer.line("Provider's circuit is open").await;
+    metric_is(&mailer, "dependency_up{dependency=\"smtp\"}", 0.0).await;
+    // It is back, but knows us no more: no mail has found out.
+    post.world.smtp.behave(at(Phase::Auth, reply("535 5.7.8 authentication failed")));
+    let alert = mailer.line("Provider needs an operator").await;
+    assert!(alert.contains("login_refused") && alert.contains("535 5.7.8 at auth"), "{alert}");
+    metric_is(&mailer, "mailer_breaker_state", 3.0).await;
+    let counted = format!(
+        "mailer_provider_trouble_total{{provider=\"127.0.0.1:{}\",trouble=\"login_refused\"}}",
+        post.world.smtp.port()
+    );
+    metric_is(&mailer, &counted, 1.0).await;
+    // It is healthy as soon as a probe says so, without a mail.
+    let ids = post.queue.list(State::Delayed, 0, 10, ListOrder::OldestFirst).await.expect("read");
+    for job in ids {
+        post.queue.remove(&job.id).await.expect("removed");
+    }
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    mailer.line("Provider answers again").await;
+    metric_is(&mailer, "dependency_up{dependency=\"smtp\"}", 1.0).await;
+    assert_eq!(post.world.smtp.count("MAIL"), 0);
+    let lines = |event: &str| mailer.output().matches(event).count();
+    assert_eq!((lines("circuit is open"), lines("needs an operator")), (1, 1), "{}", mailer.output());
+}
