@@ -17,7 +17,10 @@ use examhall_delivery::Ledger;
 use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
 use parking_lot::RwLock;
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,7 +32,7 @@ use crate::{
     message::{Author, mailbox},
     payload::Payload,
     redis_outage::RedisOutage,
-    smtp::{CircuitState, EhloName, ProviderOptions, Timeouts, Transport},
+    smtp::{CircuitState, EhloName, ProviderOptions, TRIAL, Timeouts, Transport},
     suppressions::Suppressions,
 };
 
@@ -243,15 +246,17 @@ async fn limit_concurrency(
         if std::mem::replace(&mut was_open, is_open) && !is_open {
             health.report("smtp", Ok(()));
         }
-        // A message whose reply is late, perhaps by minutes, is no reason to let other mails wait.
-        let late = transport.late().min(concurrency);
+        // A mail that takes long, perhaps minutes, is no reason to let others wait.
+        let slow = transport.slow().min(concurrency);
         control.set_concurrency(match state {
             CircuitState::NeedsOperator | CircuitState::Open => 0,
-            CircuitState::HalfOpen => 1 + late,
-            CircuitState::Closed => concurrency + late,
+            CircuitState::HalfOpen => 1 + slow,
+            CircuitState::Closed => concurrency + slow,
         });
-        match stop.run_until_cancelled(changes.changed()).await {
-            Some(Ok(())) => {}
+        // While a mail tries the provider out, it may become slow without a change.
+        let wait = if state == CircuitState::HalfOpen { TRIAL / 4 } else { Duration::MAX };
+        match stop.run_until_cancelled(timeout(wait, changes.changed())).await {
+            Some(Ok(Ok(())) | Err(_)) => {}
             _ => return,
         }
     }

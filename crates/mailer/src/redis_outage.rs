@@ -15,15 +15,13 @@ impl RedisOutage {
     /// Notes how an attempt ended. An outage ends with one for which Redis was read and written.
     pub(crate) fn note(&self, outcome: &AttemptOutcome) {
         match outcome {
-            AttemptOutcome::NoRedis(error) => {
-                if !self.0.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(error, "Ledger or suppressions not reached: mails wait");
-                }
+            AttemptOutcome::NoRedis(error) if !self.0.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(error, "Ledger or suppressions not reached: mails wait");
             }
-            AttemptOutcome::Sent(_) | AttemptOutcome::Deferred(_) | AttemptOutcome::Ambiguous(_) => {
-                if self.0.swap(false, Ordering::Relaxed) {
-                    tracing::info!("Ledger and suppressions reached again");
-                }
+            AttemptOutcome::Sent(_) | AttemptOutcome::Deferred(_) | AttemptOutcome::Ambiguous(_)
+                if self.0.swap(false, Ordering::Relaxed) =>
+            {
+                tracing::info!("Ledger and suppressions reached again");
             }
             _ => {}
         }

@@ -20,6 +20,9 @@ impl SendMail {
     /// No server accepted the mail, or it is unknown whether one did.
     pub(super) async fn failed(&self, attempt: &Attempt<'_>, error: DeliveryError) -> AttemptOutcome {
         let job = attempt.job;
+        if error.class == FailureClass::PassedOver {
+            return self.not_sent(attempt, AttemptOutcome::Snoozed(self.soon())).await;
+        }
         self.report_failure(job, &error).await;
         let DeliveryError { class, mut reason, .. } = error;
         if attempt.in_doubt && !class.is_ambiguous() {
@@ -39,7 +42,7 @@ impl SendMail {
             FailureClass::Greylisted => {
                 return self.defer(attempt, DeliveryState::Deferred, greylist_backoff(attempt.deferrals)).await;
             }
-            FailureClass::Provider(_) => AttemptOutcome::Snoozed(self.next_try()),
+            FailureClass::Provider(_) | FailureClass::PassedOver => AttemptOutcome::Snoozed(self.next_try()),
             FailureClass::Transient => AttemptOutcome::Deferred(reason),
             FailureClass::Permanent(_) => AttemptOutcome::Failed(reason),
         };
@@ -50,9 +53,14 @@ impl SendMail {
     /// succeeded; the others with backoff: recipients do not get a copy with each of them.
     fn soon_then_greylisted(&self, attempt: &Attempt<'_>) -> Duration {
         match attempt.deferrals.checked_sub(1) {
-            None => self.next_try() + SOON.mul_f64(1.0 + fastrand::f64()),
+            None => self.soon(),
             Some(deferrals) => greylist_backoff(deferrals),
         }
+    }
+
+    /// A short wait, and not just until a probe of the provider succeeds.
+    fn soon(&self) -> Duration {
+        self.transport.next_probe().unwrap_or_default() + SOON.mul_f64(1.0 + fastrand::f64())
     }
 
     /// Time until a provider is expected to take mails.

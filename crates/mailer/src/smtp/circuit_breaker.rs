@@ -25,6 +25,8 @@ const REPORT_AGAIN: Duration = Duration::from_hours(24);
 pub(crate) struct CircuitBreaker {
     state: State,
     step: usize,
+    /// When the outage began, until a mail is accepted.
+    outage_since: Option<Instant>,
     /// The failures of this outage that were reported, and when.
     reported: Vec<(ProviderFailure, Instant)>,
     /// Interval between probes of a refused login, and the longest backoff.
@@ -86,7 +88,7 @@ impl CircuitState {
 
 impl CircuitBreaker {
     pub(crate) fn new(probe_interval: Duration) -> Self {
-        Self { state: State::Closed, step: 0, reported: Vec::new(), probe_interval }
+        Self { state: State::Closed, step: 0, outage_since: None, reported: Vec::new(), probe_interval }
     }
 
     pub(crate) fn state(&self) -> CircuitState {
@@ -104,8 +106,7 @@ impl CircuitBreaker {
             State::Open { failure: known, .. } if known == failure || known.needs_operator() => {
                 return Change { is_new_state: false, is_news: false };
             }
-            State::Open { since, .. } => since,
-            State::Closed | State::HalfOpen { .. } => now,
+            _ => *self.outage_since.get_or_insert(now),
         };
         self.open(since, failure, now);
         Change { is_new_state: true, is_news: self.is_news(failure, now) }
@@ -136,7 +137,7 @@ impl CircuitBreaker {
     /// Records an accepted mail; returns whether it changes the state.
     pub(crate) fn accepted(&mut self) -> bool {
         let changes = self.state != State::Closed;
-        (self.state, self.step) = (State::Closed, 0);
+        (self.state, self.step, self.outage_since) = (State::Closed, 0, None);
         self.reported.clear();
         changes
     }
@@ -238,7 +239,11 @@ mod tests {
         breaker.probe_succeeded(now);
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
         breaker.failed(ProviderFailure::Unavailable, now);
-        assert_eq!(wait(&breaker, now), 10, "the outage goes on");
+        assert_eq!((wait(&breaker, now), breaker.open_since()), (10, Some(now)), "the outage goes on");
+        let later = now + INTERVAL;
+        breaker.probe_succeeded(later);
+        breaker.failed(ProviderFailure::Throttled, later);
+        assert_eq!(breaker.open_since(), Some(now), "until a mail is accepted");
         breaker.probe_succeeded(now);
         assert!(breaker.accepted() && !breaker.accepted());
         assert_eq!(breaker.state(), CircuitState::Closed);

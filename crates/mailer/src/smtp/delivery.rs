@@ -35,6 +35,18 @@ pub(crate) struct RejectedRecipient {
 }
 
 impl DeliveryError {
+    /// No server was tried: other mails go first.
+    pub(super) fn passed_over(provider: &str) -> Self {
+        let reason = format!("other mails go first to {provider}");
+        Self {
+            class: FailureClass::PassedOver,
+            label: reason.clone(),
+            reason,
+            rejected: Vec::new(),
+            is_providers: false,
+        }
+    }
+
     /// No server was tried: the provider is unavailable.
     pub(super) fn unavailable(reason: String) -> Self {
         let class = FailureClass::Provider(ProviderFailure::Unavailable);

@@ -126,8 +126,8 @@ impl Evidence {
     }
 
     /// Returns whether this mail failed in a way that may hinder others: it is not the one that tries a provider out.
-    pub(crate) fn is_suspect(&self, mail: MailKey) -> bool {
-        self.suspects.contains(&mail)
+    pub(crate) fn is_suspect(&self, mail: &PreparedMail) -> bool {
+        !self.suspects.is_empty() && self.suspects.contains(&MailKey::of(mail))
     }
 
     fn suspect(&mut self, mail: MailKey) {
@@ -231,10 +231,11 @@ mod tests {
         evidence.broke_off(A);
         evidence.left_unanswered(B);
         evidence.accepted(C, now);
-        assert!(evidence.is_suspect(A) && evidence.is_suspect(B) && !evidence.is_suspect(C));
+        assert_eq!(evidence.suspects, [A, B]);
         evidence.accepted(A, now);
-        assert!(!evidence.is_suspect(A) && evidence.is_suspect(B));
+        assert_eq!(evidence.suspects, [B]);
         (10..1_000).for_each(|mail| evidence.broke_off(MailKey(mail)));
-        assert!(!evidence.is_suspect(B) && evidence.suspects.len() <= MOST_SUSPECTS && evidence.broken_off.len() <= 10);
+        assert!(!evidence.suspects.contains(&B), "the latest are known");
+        assert!(evidence.suspects.len() <= MOST_SUSPECTS && evidence.broken_off.len() <= 10);
     }
 }

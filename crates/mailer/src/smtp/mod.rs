@@ -49,7 +49,7 @@ pub(crate) use self::{
     delivery::{Delivered, DeliveryError, RejectedRecipient},
     ehlo_name::EhloName,
     error::Phase,
-    provider::{Provider, ProviderOptions},
+    provider::{Provider, ProviderOptions, TRIAL},
     retry_policy::{FailureClass, Suppression},
     session::Timeouts,
     transport::Transport,

@@ -137,7 +137,7 @@ pub(crate) fn our_trouble(phase: Phase, reply: &Reply) -> Option<ProviderFailure
         let is_relay = text.contains("relay access denied");
         return is_relay.then_some(ProviderFailure::Blocked).or(is_limit.then_some(ProviderFailure::Throttled));
     }
-    if says(&SENDER) || has_sender_code(phase, reply) {
+    if says(&SENDER) || matches!(reply.detail(), Some((1, 7 | 8) | (7, 60) | (2, 252))) {
         return Some(ProviderFailure::SenderRefused);
     }
     if matches!(reply.code, 530 | 534 | 535 | 538) || says(&LOGIN) {
@@ -146,7 +146,13 @@ pub(crate) fn our_trouble(phase: Phase, reply: &Reply) -> Option<ProviderFailure
     if says(&HOST) || reply.detail() == Some((7, 25)) {
         return Some(ProviderFailure::Blocked);
     }
-    (is_limit || is_overload(phase, reply, &text)).then_some(ProviderFailure::Throttled)
+    if is_limit || is_overload(phase, reply, &text) {
+        return Some(ProviderFailure::Throttled);
+    }
+    // Nothing but the sender was said so far.
+    let is_of_mail = phase == Phase::Mail && reply.is_final();
+    let refuses = matches!((reply.code, reply.detail()), (_, Some((7, _))) | (550 | 553, None));
+    (is_of_mail && refuses).then_some(ProviderFailure::SenderRefused)
 }
 
 /// Returns whether the recipient's server tries our patience: another try is accepted.
@@ -161,16 +167,6 @@ fn speaks_of_content(text: &str) -> bool {
         .iter()
         .any(|word| text.contains(word))
         && !text.contains("client host")
-}
-
-/// Returns whether the codes speak of the sender. Without an enhanced code, 550 and 553 after MAIL can only mean the sender.
-fn has_sender_code(phase: Phase, reply: &Reply) -> bool {
-    match (reply.detail(), phase) {
-        (Some((1, 7 | 8) | (7, 60) | (2, 252)), _) => true,
-        (Some((7, _)), Phase::Mail) => reply.is_final() && reply.code != 530,
-        (None, Phase::Mail) => matches!(reply.code, 550 | 553) && reply.is_final(),
-        _ => false,
-    }
 }
 
 /// Returns whether the server takes nothing for now. Amazon SES replies 454 without an enhanced code; 4.7.1 after RCPT is

@@ -21,14 +21,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::transaction::Transaction;
-use self::trial::{Trial, TrialPermit};
+use self::trial::{OneByOne, PassPermit};
 use super::{
     circuit_breaker::{CircuitBreaker, CircuitState},
     delivery::DeliveryError,
     dialogue::{Envelope, EnvelopeError},
     ehlo_name::EhloName,
     error::SmtpError,
-    evidence::{Evidence, MailKey},
+    evidence::Evidence,
     pool::Pool,
     provider_failure::ProviderFailure,
     retry_policy::classify,
@@ -41,7 +41,7 @@ use crate::message::{PreparedMail, SenderOrigin};
 const PASSED_OVER_FOR: Duration = Duration::from_secs(2);
 
 /// How long the trial of a provider is waited for; a mail that takes longer holds up no other.
-const TRIAL: Duration = Duration::from_secs(2);
+pub(crate) const TRIAL: Duration = Duration::from_secs(2);
 
 /// Options shared by all providers.
 #[derive(Clone)]
@@ -64,7 +64,9 @@ pub(crate) struct Provider {
     limiter: RateLimiter,
     breaker: Mutex<CircuitBreaker>,
     evidence: Mutex<Evidence>,
-    trial: Trial,
+    trial: OneByOne,
+    /// Mails that may hinder others: together they never fill all slots.
+    suspects: OneByOne,
     /// Messages whose reply is late: they do not count as busy slots.
     late: AtomicUsize,
     stopping: CancellationToken,
@@ -85,7 +87,8 @@ impl Provider {
             limiter,
             breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
             evidence: Mutex::default(),
-            trial: Trial::default(),
+            trial: OneByOne::default(),
+            suspects: OneByOne::default(),
             late: AtomicUsize::new(0),
             stopping: options.stopping.clone(),
             changes,
@@ -115,9 +118,9 @@ impl Provider {
         self.pool.timeouts.step
     }
 
-    /// Number of messages whose reply is late.
-    pub(super) fn late(&self) -> usize {
-        self.late.load(Ordering::Relaxed)
+    /// Number of mails that take so long that others do not wait for them.
+    pub(super) fn slow(&self) -> usize {
+        self.late.load(Ordering::Relaxed) + self.trial.slow(TRIAL)
     }
 
     /// Sends the envelope, after which the server waits for the message; `during_envelope` runs meanwhile.
@@ -142,7 +145,7 @@ impl Provider {
         self: &Arc<Self>,
         mail: &PreparedMail,
         during_envelope: impl Fn() -> F,
-        trial: Option<TrialPermit>,
+        trial: Option<PassPermit>,
     ) -> Result<Transaction, DeliveryError> {
         let mut session = match self.pool.open().await {
             Ok(session) => session,
@@ -152,25 +155,27 @@ impl Provider {
         self.begun(session, answer, mail, trial).await
     }
 
-    /// Lets a mail pass if the circuit does. While it is half-open one mail at a time tries the provider out: others wait a
-    /// moment for the result, and those that may hinder others let them go first.
-    async fn admit(&self, mail: &PreparedMail) -> Result<Option<TrialPermit>, DeliveryError> {
+    /// Lets a mail pass if the circuit does. While it is half-open one mail at a time tries the provider out, and others wait
+    /// a moment for the result. Mails that may hinder others go one at a time, and try a provider out only if no other does.
+    async fn admit(&self, mail: &PreparedMail) -> Result<Option<PassPermit>, DeliveryError> {
         let mut changes = self.changes.subscribe();
-        let busy = || DeliveryError::unavailable(format!("another mail tries {} out", self.name()));
+        let passed_over = || DeliveryError::passed_over(&self.name());
         loop {
             self.check_circuit()?;
-            let Some(half_open_for) = self.breaker.lock().half_open_for(Instant::now()) else { return Ok(None) };
-            if half_open_for < PASSED_OVER_FOR && self.evidence.lock().is_suspect(MailKey::of(mail)) {
-                return Err(busy());
+            let half_open_for = self.breaker.lock().half_open_for(Instant::now());
+            let is_suspect = self.evidence.lock().is_suspect(mail);
+            let Some(half_open_for) = half_open_for else {
+                let permit = || self.suspects.begin(Duration::MAX).map_err(|_since| passed_over());
+                return is_suspect.then(permit).transpose();
+            };
+            if is_suspect && half_open_for.min(self.trial.idle_for()) < PASSED_OVER_FOR {
+                return Err(passed_over());
             }
-            let since = match self.trial.begin() {
+            let since = match self.trial.begin(TRIAL) {
                 Ok(permit) => return Ok(Some(permit)),
                 Err(since) => since,
             };
             let left = TRIAL.saturating_sub(since.elapsed());
-            if left.is_zero() {
-                return Err(busy());
-            }
             let _ = tokio::time::timeout(left.min(TRIAL / 10), changes.changed()).await; // or the permit is free again
         }
     }
@@ -187,7 +192,7 @@ impl Provider {
         session: Session,
         answer: Result<Envelope, EnvelopeError>,
         mail: &PreparedMail,
-        trial: Option<TrialPermit>,
+        trial: Option<PassPermit>,
     ) -> Result<Transaction, DeliveryError> {
         let error = match answer {
             Ok(envelope) => return Ok(Transaction { provider: Arc::clone(self), session, envelope, trial }),

@@ -25,6 +25,8 @@ use crate::message::SenderOrigin;
 pub(crate) enum FailureClass {
     /// A failure of the provider and not of this mail: try another provider, or later.
     Provider(ProviderFailure),
+    /// It was not tried: other mails go first.
+    PassedOver,
     /// Try again after 5, 15, 30, 60 minutes, without spending an attempt.
     Greylisted,
     /// The dialogue broke off before the message was sent: try again soon, then as if greylisted.
@@ -54,7 +56,7 @@ impl FailureClass {
     /// Rank of the class; of several refusals the one with the lowest rank counts.
     pub(crate) fn finality(self) -> u8 {
         match self {
-            Self::Provider(_) => 0,
+            Self::Provider(_) | Self::PassedOver => 0,
             Self::Greylisted | Self::BrokeOff => 1,
             Self::Ambiguous | Self::AmbiguousDeferred | Self::Transient => 2,
             Self::Permanent(_) => 3,

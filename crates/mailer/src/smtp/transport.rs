@@ -123,7 +123,8 @@ impl Transport {
                 Ok(transaction) => return Ok(PendingDelivery::Server(Box::new(transaction), span)),
                 Err(error) => {
                     span.fail(error.label.clone());
-                    if !matches!(error.class, FailureClass::Provider(_) | FailureClass::BrokeOff) {
+                    let class = error.class;
+                    if !matches!(class, FailureClass::Provider(_) | FailureClass::PassedOver | FailureClass::BrokeOff) {
                         return Err(error);
                     }
                     last = Some(error);
@@ -149,9 +150,9 @@ impl Transport {
         (!self.circuit_state().allows_mail()).then(|| self.providers().iter().filter_map(|one| one.open_for()).min())?
     }
 
-    /// Number of messages whose reply is late.
-    pub(crate) fn late(&self) -> usize {
-        self.providers().iter().map(|provider| provider.late()).sum()
+    /// Number of mails that take so long that others do not wait for them.
+    pub(crate) fn slow(&self) -> usize {
+        self.providers().iter().map(|provider| provider.slow()).sum()
     }
 
     /// Notifies of each change of [`circuit_state`](Self::circuit_state).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Provider, TrialPermit};
+use super::{PassPermit, Provider};
 use crate::{
     message::PreparedMail,
     smtp::{
@@ -20,8 +20,8 @@ pub(crate) struct Transaction {
     pub(super) provider: Arc<Provider>,
     pub(super) session: Session,
     pub(super) envelope: Envelope,
-    /// Held while the circuit is half-open: this mail tries the provider out.
-    pub(super) trial: Option<TrialPermit>,
+    /// Held by a mail that tries the provider out, or may hinder others.
+    pub(super) trial: Option<PassPermit>,
 }
 
 impl Transaction {
