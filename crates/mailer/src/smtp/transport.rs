@@ -127,7 +127,10 @@ impl Transport {
                     if !matches!(class, FailureClass::Provider(_) | FailureClass::PassedOver | FailureClass::BrokeOff) {
                         return Err(error);
                     }
-                    last = Some(error);
+                    // That the dialogue broke off counts, even if no other provider could be tried.
+                    if last.as_ref().is_none_or(|last: &DeliveryError| last.class != FailureClass::BrokeOff) {
+                        last = Some(error);
+                    }
                 }
             }
         }

