@@ -43,7 +43,7 @@ impl ServerClock {
         reading.is_none_or(|reading| reading.is_stale(Instant::now(), SystemTime::now()))
     }
 
-    /// Takes the time that the server told between `sent` and now.
+    /// Takes the time that the server returned between `sent` and now.
     pub(crate) fn set(&self, server_ms: i64, sent: Instant) {
         let read_at = sent + sent.elapsed() / 2;
         *self.0.lock() = Some(Reading { server_ms, read_at, system: SystemTime::now() });

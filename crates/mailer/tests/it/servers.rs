@@ -78,7 +78,7 @@ async fn unicode_mail_from_is_sent_in_ascii() {
 }
 
 #[tokio::test]
-async fn ehlo_name_is_a_setting_and_told_by_check() {
+async fn ehlo_name_is_a_setting_and_shown_by_check() {
     let post = Post::start_set(&[("SMTP_EHLO_NAME", "mail.prüfung.example")]).await;
     post.add(json!("ada@example.com")).await;
     assert_eq!(post.drain().await.sent, 1);
