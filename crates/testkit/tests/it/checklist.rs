@@ -45,6 +45,7 @@ impl Installation {
         settings.push(("REDIS_ADMIN_URL".to_owned(), admin_url.to_owned()));
         settings.push(("RESTORE_URL".to_owned(), restore_url.to_owned()));
         settings.push(("PUBLIC_URL".to_owned(), "https://exams.example.com".to_owned()));
+        settings.push(("SMTP_EHLO_NAME".to_owned(), "exams.example.com".to_owned()));
         std::os::unix::fs::symlink(root().join("deploy"), folder.path().join("deploy")).expect("a link");
         let mut replaced: Vec<_> = replaced.into();
         replaced.push((" /etc/".to_owned(), format!(" {}/etc/", folder.path().display())));
