@@ -3,9 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_cache::Cache;
+use examhall_cache::{Cache, JournalEntry};
 use examhall_core::{ExamAccess, ExamId};
-use examhall_store::{CommitHook, Error, Store};
+use examhall_store::{CommitHook, CommitOutcome, Error, JournalRow, Store};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,13 +19,13 @@ use crate::{
 
 /// How often it looks after what others left undone, and from what age on it is left undone.
 const ROUND: Duration = Duration::from_secs(1);
-/// How long processed commits are kept: for a Redis that was replaced by an older copy.
-const REMEMBERED: Duration = Duration::from_mins(1);
+/// How long processed commits are kept: longer than any value is cached, for a Redis that goes back to an earlier state.
+const REMEMBERED: Duration = Duration::from_hours(25);
 /// Commits taken to the cache at a time.
 const BATCH: u64 = 100;
 /// How often it looks for exams that are about to open.
 const WARM_ROUND: Duration = Duration::from_secs(5);
-/// How often expired tokens and sessions are deleted.
+/// How often old commits, expired tokens and sessions are deleted.
 const PRUNE_ROUND: Duration = Duration::from_hours(1);
 /// Exams that open in one moment are loaded over this time.
 const SPREAD: Duration = Duration::from_secs(20);
@@ -50,8 +50,11 @@ impl CommitHook for Listener {
         self.cache.before_commit(commit, keys).await;
     }
 
-    async fn after(&self, commit: Uuid, keys: &[String]) -> bool {
-        let delivered = self.cache.after_commit(commit, keys).await;
+    async fn after(&self, commit: Uuid, keys: &[String], outcome: CommitOutcome) -> bool {
+        let delivered = match outcome {
+            CommitOutcome::Committed => self.cache.after_commit(commit, keys).await,
+            CommitOutcome::Unknown => self.cache.after_unknown_commit(keys).await,
+        };
         if delivered {
             warm_again(&self.store, &self.cache, keys);
         }
@@ -63,17 +66,24 @@ impl CommitHook for Listener {
 pub(crate) fn introduce(store: &Store, cache: &Cache) {
     store.on_commit(Arc::new(Listener { store: store.clone(), cache: cache.clone() }));
     let store = store.clone();
-    cache.ask_for_recent_keys(move || {
+    cache.follow(move |after, limit| {
         let store = store.clone();
-        async move { store.invalidations.recent_keys(REMEMBERED, now()).await.ok() }
+        async move {
+            let rows = store.invalidations.since(after, limit as u64).await.ok()?;
+            Some(rows.into_iter().map(to_entry).collect())
+        }
     });
+}
+
+fn to_entry(row: JournalRow) -> JournalEntry {
+    JournalEntry { seq: row.seq, commit: row.commit, keys: row.keys, age: row.age }
 }
 
 /// Looks after what others left undone, until `stop`.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     let taking_over = every(ROUND, &stop, || take_over(&state));
     let warming = every(WARM_ROUND, &stop, || warm_opening(&state));
-    let pruning = every(REMEMBERED, &stop, || state.store.invalidations.prune(REMEMBERED * 2, now()));
+    let pruning = every(PRUNE_ROUND, &stop, || state.store.invalidations.prune(REMEMBERED, now()));
     let pruning_accounts = every(PRUNE_ROUND, &stop, || prune_accounts(&state));
     tokio::join!(taking_over, warming, pruning, pruning_accounts);
 }
@@ -106,7 +116,7 @@ async fn take_over(state: &State) -> Result<(), Error> {
     let overdue = state.store.invalidations.overdue(ROUND, BATCH, now()).await?;
     let mut delivered = Vec::new();
     for invalidation in overdue {
-        if state.cache.replay(&invalidation.keys).await {
+        if state.cache.replay(invalidation.commit, &invalidation.keys).await {
             warm_again(&state.store, &state.cache, &invalidation.keys);
             delivered.push(invalidation.commit);
         }

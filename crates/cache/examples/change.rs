@@ -97,9 +97,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the one that changed it: {}", name(&one, &table, key).await?);
 
     // A process that dies between the commit and `committed` leaves its row in the outbox. Another one finds it.
-    std::mem::forget(one.invalidation(&[key]).await?);
+    let invalidation = one.invalidation(&[key]).await?;
+    let commit = invalidation.commit();
+    std::mem::forget(invalidation);
     table.commit("Joan");
-    other.replay(&[key.redis_key()]).await;
+    other.replay(commit, &[key.redis_key()]).await;
     println!("after a death: {}", name(&other, &table, key).await?);
     Ok(())
 }

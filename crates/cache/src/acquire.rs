@@ -5,11 +5,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use examhall_redis::Value;
 
-/// Lease of a load, as its fencing token: good for one fill, and void after any invalidation.
+use crate::changes::CommitId;
+
+/// Fencing token of a lease: good for one fill, and void after any invalidation.
 #[derive(Clone)]
 pub(crate) struct LeaseToken(String);
 
-/// Bytes by which an unreadable value is recognized: a first line with its checksum.
+/// Permission to load and to fill once.
+pub(crate) struct Lease {
+    pub(crate) token: LeaseToken,
+    /// Changes of the key that Redis had been notified of: what is loaded under this lease includes them.
+    pub(crate) cleared: Vec<CommitId>,
+}
+
+/// Bytes by which a value is recognized that is to be replaced: its first line, with its checksum.
 const BEGINNING: usize = 128;
 
 /// When a value that is cached is loaded again.
@@ -18,8 +27,8 @@ pub(crate) enum Refresh {
     Never,
     /// If its remaining time to live is at most this: nobody has refreshed it since the caller read that.
     IfTtlAtMost(Duration),
-    /// If it still begins with these bytes: nobody has replaced it since the caller found that it cannot be read.
-    IfUnreadable(Bytes),
+    /// If it still begins with these bytes: nobody has replaced it since the caller found that it cannot be used.
+    IfStill(Bytes),
     Always,
 }
 
@@ -28,7 +37,7 @@ pub(crate) enum Acquired {
     /// The value, with its remaining time to live; `None` if it has no end.
     Value { bytes: Bytes, ttl: Option<Duration> },
     /// The caller loads.
-    Lease(LeaseToken),
+    Lease(Lease),
     /// Another caller loads.
     Busy,
     /// A change is being committed: load, and store nothing.
@@ -87,9 +96,9 @@ impl LeaseToken {
 }
 
 impl Refresh {
-    /// Returns the refresh of a value that cannot be read.
-    pub(crate) fn of_unreadable(value: &Bytes) -> Self {
-        Self::IfUnreadable(value.slice(..value.len().min(BEGINNING)))
+    /// Returns the refresh of a value that cannot be used: it is damaged, or lacks a change.
+    pub(crate) fn replacing(value: &Bytes) -> Self {
+        Self::IfStill(value.slice(..value.len().min(BEGINNING)))
     }
 
     /// Returns the remaining time to live up to which a value is loaded again, in ms, and the first bytes of one that
@@ -98,7 +107,7 @@ impl Refresh {
         match self {
             Self::Never => ("-1".into(), None),
             Self::IfTtlAtMost(ttl) => (ttl.as_millis().to_string().into(), None),
-            Self::IfUnreadable(beginning) => ("-1".into(), Some(Value::Bytes(beginning))),
+            Self::IfStill(beginning) => ("-1".into(), Some(Value::Bytes(beginning))),
             Self::Always => ((i64::from(u32::MAX) * 1_000).to_string().into(), None),
         }
     }
@@ -116,7 +125,10 @@ impl Acquired {
                 Self::Value { bytes, ttl: to_ttl(answer.next()) }
             }
             AcquireCode::Busy => Self::Busy,
-            AcquireCode::Granted => Self::Lease(token),
+            AcquireCode::Granted => {
+                let cleared = answer.filter_map(|commit| Some(CommitId::of(commit.as_str()?.parse().ok()?)));
+                Self::Lease(Lease { token, cleared: cleared.collect() })
+            }
             AcquireCode::Marked => Self::Marked,
             AcquireCode::Unstored => Self::Unstored,
             AcquireCode::Large => {

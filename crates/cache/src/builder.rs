@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Cache, Error, cache::Inner, flight::Flights, link, local::Local, metric_names, nested::CacheId,
+    Cache, Error, cache::Inner, flight::Flights, journal::Journal, link, local::Local, metric_names, nested::CacheId,
     pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings,
     spaces::Spaces,
 };
@@ -152,6 +152,7 @@ impl Builder {
             redis,
             flights: Flights::default(),
             pending: PendingInvalidations::default(),
+            journal: Journal::new(),
             loads,
             runtime,
             stop: CancellationToken::new(),

@@ -9,8 +9,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    CacheKey, Error, flight::Flights, keys::RedisKeys, local::Local, nested::CacheId, pending::PendingInvalidations,
-    permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings, spaces::Spaces,
+    CacheKey, Error, entry::Entry, flight::Flights, journal::Journal, keys::RedisKeys, local::Local, nested::CacheId,
+    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings,
+    spaces::Spaces, trust::Trust,
 };
 
 /// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) is_linked: bool,
     pub(crate) flights: Flights,
     pub(crate) pending: PendingInvalidations,
+    pub(crate) journal: Journal,
     pub(crate) permits: Permits,
     /// Runtime of the loads, which outlive the callers that caused them.
     pub(crate) loads: Handle,
@@ -104,8 +106,18 @@ impl Inner {
 
     /// Returns Redis if it may be read for this key.
     pub(crate) fn trusted_redis(&self, name: &str) -> Option<&Redis> {
-        let redis = self.redis.as_ref().filter(|redis| redis.is_trusted());
+        self.redis_if(name, Trust::Trusted)
+    }
+
+    /// Returns Redis if this key is not known to be wrong there, and values are trusted that far.
+    pub(crate) fn redis_if(&self, name: &str, least: Trust) -> Option<&Redis> {
+        let redis = self.redis.as_ref().filter(|redis| redis.trust() >= least);
         redis.filter(|_| !self.pending.contains(name))
+    }
+
+    /// Returns whether a value from Redis includes all changes of its key that are known.
+    pub(crate) fn is_current(&self, name: &str, entry: &Entry) -> bool {
+        self.journal.is_in(&entry.includes, name.strip_prefix(&self.prefix).unwrap_or(name))
     }
 
     /// Removes a key from this process's memory, and fences loads of it that are in flight.

@@ -95,6 +95,11 @@ impl Cache {
 }
 
 impl Invalidation {
+    /// Identifies the commit, for its row in a transactional outbox.
+    pub fn commit(&self) -> Uuid {
+        self.commit
+    }
+
     /// Ends it after a successful commit. Returns whether every process that Redis reaches has dropped the old values;
     /// then a row in a transactional outbox is no longer needed. If not, this process has, and retries in the background.
     pub async fn committed(mut self) -> bool {
@@ -110,13 +115,13 @@ impl Invalidation {
 
     /// Ends it after a commit that may have happened or not: clears now, and again in the background.
     async fn unknown(self) {
-        self.clear().await;
+        self.cache.0.unmark(self.commit, &self.keys).await;
     }
 
     /// Clears in a task: a caller that is cancelled meanwhile does not stop it.
     async fn clear(&self) -> bool {
         let (cache, commit, keys) = (Arc::clone(&self.cache.0), self.commit, Arc::clone(&self.keys));
-        let clear = self.cache.0.runtime.handle().spawn(async move { cache.clear(commit, &keys).await });
+        let clear = self.cache.0.runtime.handle().spawn(async move { cache.clear(commit, &keys, "commit").await });
         clear.await.unwrap_or(false)
     }
 }
@@ -134,6 +139,6 @@ async fn clear_unknown(cache: Weak<Inner>, commit: Uuid, keys: Arc<[String]>) {
     for pause in UNKNOWN_CLEARED {
         tokio::time::sleep(pause).await;
         let Some(cache) = cache.upgrade() else { return };
-        cache.clear(commit, &keys).await;
+        cache.unmark(commit, &keys).await;
     }
 }

@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use serde_json::Error as JsonError;
 
-use crate::{CacheKey, ReadError};
+use crate::{
+    CacheKey, ReadError,
+    changes::{CommitId, Includes},
+};
 
 /// First word of every entry: number of its layout. The second word is the [`CacheKey::SHAPE`].
 const FORMAT: u32 = 3;
@@ -57,6 +60,8 @@ pub(crate) struct Entry {
     pub(crate) pin: Option<Duration>,
     /// Last part of its time to live in Redis, in which it is stale: served only if no other value can be.
     pub(crate) grace: Duration,
+    /// Which changes it includes.
+    pub(crate) includes: Includes,
     /// `None` if there is no value (a negative entry).
     head: Option<Box<dyn Any + Send + Sync>>,
     head_json: Vec<u8>,
@@ -133,6 +138,7 @@ impl Entry {
             took,
             pin: fresh.pin,
             grace: K::LIFE.stale_on_error,
+            includes: Includes::default(),
             head: Some(Box::new(fresh.head)),
             head_json,
             bodies: [body.into(), gzip],
@@ -148,6 +154,7 @@ impl Entry {
             took,
             pin: Some(Duration::ZERO),
             grace: Duration::ZERO,
+            includes: Includes::default(),
             head: None,
             head_json: Vec::new(),
             bodies,
@@ -167,9 +174,11 @@ impl Entry {
         let content = [&self.head_json[..], &self.bodies[0], &self.bodies[1]];
         let (kind, pinned) = (u8::from(self.head.is_some()), u8::from(self.pin.is_some()));
         let (took, grace) = (self.took.as_millis(), self.grace.as_millis());
-        let mut line = format!("{FORMAT} {shape} {kind} {pinned} {} {took} {grace}", self.version);
+        let commits: Vec<_> = self.includes.commits.iter().map(|commit| commit.to_hex()).collect();
+        let mut line = format!("{FORMAT} {shape} {} {}", self.includes.seq, commits.join(","));
+        let _ = write!(line, " {kind} {pinned} {} {took} {grace}", self.version); // writing to a String cannot fail
         for part in content {
-            let _ = write!(line, " {}", part.len()); // writing to a String cannot fail
+            let _ = write!(line, " {}", part.len());
         }
         let content = content.concat();
         let _ = writeln!(line, " {:08x}", checksum(&line, &content));
@@ -191,6 +200,9 @@ impl Entry {
     fn parse<K: CacheKey>(bytes: &Bytes) -> Option<Self> {
         let (line, end) = header(bytes)?;
         let mut words = line.split(' ').skip(2);
+        let (seq, commits) = (words.next()?.parse().ok()?, words.next()?.split(','));
+        let commits = commits.filter(|hex| !hex.is_empty()).map(CommitId::from_hex).collect::<Option<_>>()?;
+        let includes = Includes { seq, commits };
         let mut number = || words.next()?.parse::<i64>().ok();
         let (kind, pinned, version) = (number()?, number()?, number()?);
         let mut span = || Some(Duration::from_millis(number()?.unsigned_abs()));
@@ -207,7 +219,7 @@ impl Entry {
         let head: Option<Box<dyn Any + Send + Sync>> = if kind == 1 { Some(Box::new(head.ok()?)) } else { None };
         let pin = (pinned == 1).then_some(Duration::ZERO);
         let key_type = TypeId::of::<K>();
-        Some(Self { key_type, version, took, pin, grace, head, head_json: head_json.to_vec(), bodies })
+        Some(Self { key_type, version, took, pin, grace, includes, head, head_json: head_json.to_vec(), bodies })
     }
 }
 

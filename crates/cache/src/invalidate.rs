@@ -73,37 +73,51 @@ impl Cache {
     /// reaches has dropped them. If not, this process has, retries in the background, and does not read these keys from
     /// Redis meanwhile.
     pub async fn after_commit(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
-        self.0.clear(commit, keys).await
+        self.0.clear(commit, keys, "commit").await
     }
 
-    /// Removes the values of these keys, given without prefix, for commits of a process that could not do so.
-    pub async fn replay(&self, keys: &[String]) -> bool {
-        self.0.invalidate(&self.0.names(keys), InvalidationKind::Delete, "outbox").await.is_ok()
+    /// Removes the values of these keys after a commit of which it is not known whether it has ended: it may still happen,
+    /// so its mark stays until it expires. Returns what [`after_commit`](Self::after_commit) does.
+    pub async fn after_unknown_commit(&self, keys: &[String]) -> bool {
+        self.0.remove(keys).await
     }
 
-    /// Sets the source of the keys, without prefix, that any process has changed within the last minute. It is read now,
-    /// and whenever Redis was replaced, before Redis is read again; it returns `None` if that is unknown for the moment.
-    /// Only the first call counts.
-    pub fn ask_for_recent_keys<F>(&self, keys: impl Fn() -> F + Send + Sync + 'static)
-    where
-        F: Future<Output = Option<Vec<String>>> + Send + 'static,
-    {
-        if self.0.pending.elsewhere.set(Box::new(move || Box::pin(keys()))).is_err() {
-            return tracing::warn!("the cache already has a source of recent keys");
-        }
-        // Values read so far may come from a Redis that lost its last second before this process started.
-        if let Some(redis) = &self.0.redis {
-            redis.distrust();
-            self.0.pending.distrust();
-        }
+    /// Removes the values of these keys, given without prefix, for a commit of a process that could not do so.
+    pub async fn replay(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
+        self.0.clear(commit, keys, "outbox").await
     }
 }
 
 impl Inner {
-    /// Removes the values of these keys, given without prefix, after a commit.
-    pub(crate) async fn clear(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
+    /// Removes the values of these keys, given without prefix, after a commit that has ended.
+    pub(crate) async fn clear(&self, commit: uuid::Uuid, keys: &[String], origin: &'static str) -> bool {
         let commit = commit.to_string();
-        self.invalidate(&self.names(keys), InvalidationKind::Clear(&commit), "commit").await.is_ok()
+        self.invalidate(&self.names(keys), InvalidationKind::Clear(&commit), origin).await.is_ok()
+    }
+
+    /// Removes the values of these keys, given without prefix, after a commit of which it is not known whether it has
+    /// ended, and its mark.
+    pub(crate) async fn unmark(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
+        let commit = commit.to_string();
+        self.invalidate(&self.names(keys), InvalidationKind::Unmark(&commit), "commit").await.is_ok()
+    }
+
+    /// Removes the values of these keys, given without prefix, whatever is being committed.
+    pub(crate) async fn remove(&self, keys: &[String]) -> bool {
+        self.invalidate(&self.names(keys), InvalidationKind::Delete, "commit").await.is_ok()
+    }
+
+    /// Repeats the recent invalidations of this process. Returns whether Redis has taken them.
+    pub(crate) async fn repeat_recent(&self, redis: &Redis) -> bool {
+        // A key without a value shows whether Redis takes writes: one that refuses them must not be read. It has no
+        // braces, like all value keys, since its lease and marks would not be in its slot otherwise.
+        let mut names: BTreeSet<String> = self.pending.recent().into_iter().collect();
+        names.insert(format!("cc:{}none", self.prefix));
+        let names: Vec<_> = names.into_iter().collect();
+        let sent = self.send(redis, &names, InvalidationKind::Delete, |names, is_confirmed| {
+            names.iter().filter(|_| is_confirmed).for_each(|name| self.pending.record(name, true));
+        });
+        sent.await.is_ok()
     }
 
     fn names(&self, keys: &[String]) -> Vec<String> {
@@ -121,7 +135,9 @@ impl Inner {
             self.drop_local(name);
         }
         let Some(redis) = &self.redis else { return Ok(()) };
-        for name in names.iter().filter(|_| is_final) {
+        // What Redis may forget of commits the journal reports again.
+        let is_in_journal = self.journal.is_followed() && matches!(kind, InvalidationKind::Clear(_));
+        for name in names.iter().filter(|_| is_final && !is_in_journal) {
             self.pending.add_recent(name);
         }
         let result = self.send(redis, names, kind, |names, is_confirmed| {
@@ -195,31 +211,6 @@ impl Inner {
             });
             drop(sent.await); // what has failed stays unconfirmed
         }
-    }
-
-    /// Repeats all recent invalidations, including those of other processes. Returns whether that succeeded.
-    pub(crate) async fn repeat_recent(&self, redis: &Redis) -> bool {
-        let elsewhere = match self.pending.elsewhere.get() {
-            Some(ask) => ask().await,
-            None => Some(Vec::new()),
-        };
-        let Some(elsewhere) = elsewhere else { return false };
-        let mut names: BTreeSet<String> = elsewhere.iter().map(|key| format!("{}{key}", self.prefix)).collect();
-        names.extend(self.pending.recent());
-        // A key without a value shows whether Redis takes writes: one that refuses them must not be read. It has no
-        // braces, like all value keys, since its lease and marks would not be in its slot otherwise.
-        names.insert(format!("cc:{}none", self.prefix));
-        let names: Vec<_> = names.into_iter().collect();
-        for names in names.chunks(CONCURRENCY) {
-            let repeat = async |name: &String| redis.invalidate(&self.redis_keys(name), InvalidationKind::Delete).await;
-            if join_all(names.iter().map(repeat)).await.iter().any(Result::is_err) {
-                return false;
-            }
-            for name in names {
-                self.pending.record(name, true);
-            }
-        }
-        true
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,14 +15,13 @@ use crate::{
     Error,
     cache::Inner,
     connection::{MAX_TIMEOUT, connect, within},
-    redis::HeartbeatReply,
+    redis::{HeartbeatReply, HeartbeatWrite, Redis},
 };
 
 /// Interval of heartbeats: four within the time that a proof lasts.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// First and longest pause between attempts to repeat invalidations to a Redis that was replaced.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// Heartbeats that fail before the link is connected again, and between further attempts.
+const ASTRAY: u32 = 3;
 
 /// Starts the link, the retries of unconfirmed invalidations, and the watch over Redis's trust.
 pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
@@ -32,6 +31,7 @@ pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
         canary: canary(&cache.prefix),
         sent: AtomicI64::new(0),
         known_canary: AtomicI64::new(0),
+        astray: AtomicU32::new(0),
     };
     let stop = cache.stop.clone();
     cache.runtime.handle().spawn(async move {
@@ -55,15 +55,19 @@ struct Link {
     cache: Arc<Inner>,
     canary: String,
     sent: AtomicI64,
-    /// Number of the heartbeat that set the canary. If it changes, Redis was flushed, even if the heartbeat that found
+    /// Number of the heartbeat that created the canary. If it changes, Redis was flushed, even if the heartbeat that found
     /// that out got no answer.
     known_canary: AtomicI64,
+    /// Heartbeats in a row that this connection refused, or that the server of the other connections has not seen.
+    astray: AtomicU32,
 }
 
 /// A heartbeat that was answered.
 struct Heartbeat {
     sent_at: Instant,
     is_tracking: bool,
+    /// Whether the server of the other connections has not seen it: it is another server.
+    is_elsewhere: bool,
     reply: HeartbeatReply,
 }
 
@@ -116,6 +120,7 @@ impl Link {
         match heartbeat {
             Ok(heartbeat) => {
                 self.on_heartbeat(&heartbeat);
+                self.leave_if_astray(&heartbeat).await;
                 if heartbeat.is_tracking { None } else { Some("tracking") }
             }
             // The next heartbeat asks the same connection, or a new one that is not tracking.
@@ -127,16 +132,42 @@ impl Link {
     }
 
     fn on_heartbeat(&self, heartbeat: &Heartbeat) {
-        let canary = heartbeat.reply.canary;
-        if self.known_canary.swap(canary, Ordering::Relaxed) != canary {
-            self.clear_memory("flushed");
+        if let Some(canary) = heartbeat.reply.created {
+            if self.known_canary.swap(canary, Ordering::Relaxed) != canary {
+                self.clear_memory("flushed");
+            }
         }
-        if !heartbeat.reply.takes_writes {
+        if heartbeat.reply.write == HeartbeatWrite::Refused {
             // Invalidations are lost now, in Redis and in the messages.
             self.clear_memory("refuses writes");
             self.cache.pending.distrust();
+        } else if heartbeat.is_elsewhere {
+            // Messages about what is written there do not arrive here.
+            self.clear_memory("elsewhere");
         } else if let Some(local) = self.cache.local.as_ref().filter(|_| heartbeat.is_tracking) {
             local.prove(heartbeat.sent_at);
+        }
+    }
+
+    /// Connects again if this connection stays with a server that takes no writes, or that is not the one of the other
+    /// connections: a balancer, DNS or a fail-over has moved the name to another server, and this one lives on.
+    async fn leave_if_astray(&self, heartbeat: &Heartbeat) {
+        let cause = match heartbeat.reply.write {
+            HeartbeatWrite::Refused => "refuses writes",
+            _ if heartbeat.is_elsewhere => "elsewhere",
+            _ => return self.astray.store(0, Ordering::Relaxed),
+        };
+        let times = self.astray.fetch_add(1, Ordering::Relaxed) + 1;
+        if times % ASTRAY != 0 {
+            return;
+        }
+        metrics::counter!("cache_link_reconnects_total", "cause" => cause).increment(1);
+        if times == ASTRAY {
+            tracing::warn!(cause, "Cache link leads to a wrong server: connecting again");
+        }
+        self.connection.reconnect().await;
+        if let Some(redis) = self.cache.redis.as_ref().filter(|_| heartbeat.is_elsewhere) {
+            redis.reconnect().await;
         }
     }
 
@@ -159,7 +190,13 @@ impl Link {
         let reply = redis.heartbeat(&self.connection, &self.canary, number).await?;
         // Asked last: a connection that was made meanwhile is not tracking.
         let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking(MAX_TIMEOUT)).await?;
-        Ok(Heartbeat { sent_at, is_tracking, reply })
+        let is_elsewhere = reply.write == HeartbeatWrite::Done && self.is_unseen(redis, number).await;
+        Ok(Heartbeat { sent_at, is_tracking, is_elsewhere, reply })
+    }
+
+    /// Returns whether the server of the other connections answers and has not seen this heartbeat.
+    async fn is_unseen(&self, redis: &Redis, number: i64) -> bool {
+        redis.seen_heartbeat(&self.canary).await.is_ok_and(|seen| seen.is_none_or(|seen| seen < number))
     }
 
     fn on_push(&self, push: Invalidated) {
@@ -178,35 +215,5 @@ impl Link {
             local.begin_epoch(cause);
         }
         self.cache.flights.taint_all();
-    }
-}
-
-impl Inner {
-    /// Repeats recent invalidations whenever Redis was replaced or refused writes, since they may be lost there, and
-    /// trusts its values again afterwards.
-    async fn maintain_trust(&self) {
-        let Some(redis) = &self.redis else { return };
-        let mut events = redis.commands().link_events();
-        while redis.ready().await.is_err() {
-            tokio::time::sleep(HEARTBEAT).await;
-        }
-        // The first connection is reported too, a little later.
-        let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
-        loop {
-            events = redis.commands().link_events();
-            let (losses, mut pause) = (redis.losses(), FIRST_PAUSE);
-            while !self.repeat_recent(redis).await {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-            if events.is_uninterrupted() {
-                redis.trust(losses);
-            }
-            tokio::select! {
-                () = events.interrupted() => {}
-                () = self.pending.distrusted() => {}
-            }
-            redis.distrust();
-        }
     }
 }

@@ -12,8 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     ReadError, Source,
-    acquire::{Acquired, LeaseToken, Refresh},
+    acquire::{Acquired, Lease, LeaseToken, Refresh},
     cache::Inner,
+    changes::Includes,
     entry::{Decoded, Entry},
     flight::{Flight, FlightTicket, Outcome},
     keys::RedisKeys,
@@ -21,18 +22,19 @@ use crate::{
     nested,
     permits::{MAX_WAIT, Permit},
     redis::{LEASE, RENEW_EVERY, Redis},
-    request::{Load, ReadRequest},
+    request::{Decode, Load, ReadRequest},
     retention::Retention,
+    trust::Trust,
 };
 
 /// First and longest pause of a process that waits for another's load and receives no message about it.
 pub(crate) const FIRST_POLL: Duration = Duration::from_millis(5);
 pub(crate) const MAX_POLL: Duration = Duration::from_millis(50);
 
-/// A value past its time to live that was never invalidated.
+/// A value past its time to live that was never invalidated, or one of which that is not known.
 struct StaleValue {
     entry: Arc<Entry>,
-    /// Time since it became stale.
+    /// Time since it became stale, or unverified.
     age: Duration,
 }
 
@@ -68,7 +70,9 @@ impl Inner {
                 redis.wait_if_just_replaced().await;
             }
             let ticket = self.flights.enter(&flight, self.epoch());
-            let Some(redis) = self.trusted_redis(&request.name) else { return self.load_alone(request, &ticket).await };
+            let Some(redis) = self.trusted_redis(&request.name) else {
+                return self.load_untrusted(request, ticket).await;
+            };
             let (mut acquired, mut stale) = (redis.acquire_value(&keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let (ttl, decoded) = (*ttl, (request.decode)(bytes));
@@ -77,7 +81,11 @@ impl Inner {
                 }
                 let refresh = match decoded {
                     Decoded::Newer => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
-                    Decoded::Unreadable => Refresh::of_unreadable(bytes),
+                    Decoded::Unreadable => Refresh::replacing(bytes),
+                    Decoded::Entry(entry) if !self.is_current(&request.name, &entry) => {
+                        metrics::counter!("cache_outdated_total", "ns" => keys.space).increment(1);
+                        Refresh::replacing(bytes)
+                    }
                     Decoded::Entry(entry) => {
                         let Some(ttl) = ttl.filter(|ttl| *ttl <= entry.grace) else {
                             return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
@@ -90,12 +98,12 @@ impl Inner {
             }
             match acquired {
                 Ok(Acquired::Value { .. } | Acquired::Large { .. }) => {} // another caller has loaded it meanwhile
-                Ok(Acquired::Lease(token)) => {
+                Ok(Acquired::Lease(lease)) => {
                     if let Some(permit) = permit.take().or_else(|| self.permits.free(&flight)) {
-                        return self.load_with_lease(request, token, stale, ticket, permit).await;
+                        return self.load_with_lease(request, lease, stale, ticket, permit).await;
                     }
                     // Another process may load it while this one may not.
-                    redis.release(&keys, &token).await;
+                    redis.release(&keys, &lease.token).await;
                     (permit, busy_since) = (self.next_permit(&flight, deadline).await?, None);
                 }
                 Ok(Acquired::Unstored) => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
@@ -151,8 +159,8 @@ impl Inner {
         let keys = self.redis_keys(&request.name);
         let Some(redis) = self.trusted_redis(&request.name) else { return false };
         let _permit = self.permits.wait_in_background().await;
-        let Ok(Acquired::Lease(token)) = redis.acquire(&keys, refresh).await else { return false };
-        let loaded = self.load_and_fill(request, token, None).await;
+        let Ok(Acquired::Lease(lease)) = redis.acquire(&keys, refresh).await else { return false };
+        let loaded = self.load_and_fill(request, lease, None).await;
         let result = if loaded.is_ok() { "ok" } else { "error" };
         metrics::counter!("cache_refreshes_total", "result" => result).increment(1);
         loaded.is_ok_and(|entry| entry.size() <= self.settings.max_value_bytes)
@@ -162,14 +170,14 @@ impl Inner {
     async fn load_with_lease(
         self: Arc<Self>,
         request: ReadRequest,
-        token: LeaseToken,
+        lease: Lease,
         stale: Option<StaleValue>,
         ticket: FlightTicket,
         permit: Permit,
     ) -> Outcome {
         let (cache, space) = (Arc::clone(&self), self.space(&request.name));
         let load = self.runtime.handle().spawn(async move {
-            let loaded = cache.load_and_fill(request, token, Some(ticket)).await;
+            let loaded = cache.load_and_fill(request, lease, Some(ticket)).await;
             drop(permit);
             loaded
         });
@@ -189,19 +197,23 @@ impl Inner {
     pub(crate) async fn load_and_fill(
         &self,
         request: ReadRequest,
-        token: LeaseToken,
+        lease: Lease,
         ticket: Option<FlightTicket>,
     ) -> Result<Arc<Entry>, ReadError> {
         let ReadRequest { life, shape, .. } = request;
         let keys = self.redis_keys(&request.name);
         let redis = self.redis.as_ref().expect("a lease comes from Redis");
-        let began = Instant::now();
+        let Lease { token, cleared } = lease;
+        let (began, includes) = (Instant::now(), Includes { seq: self.journal.settled(), commits: cleared });
         let loaded = tokio::select! {
             loaded = self.load_limited(&request.name, request.load) => loaded,
             never = keep_lease(redis, &keys, &token) => match never {},
         };
         let entry = match loaded {
-            Ok(entry) => Arc::new(entry),
+            Ok(mut entry) => {
+                entry.includes = includes;
+                Arc::new(entry)
+            }
             Err(error) => {
                 redis.release(&keys, &token).await;
                 return Err(error);
@@ -228,6 +240,34 @@ impl Inner {
     /// Loads without Redis: no invalidation arrives, so memory keeps the value for 2 s at most.
     async fn load_alone(&self, request: ReadRequest, ticket: &FlightTicket) -> Outcome {
         self.load_unleased(request, Some(Basis::Ttl), ticket).await
+    }
+
+    /// Loads while the values in Redis are not trusted. One that is merely unverified is served if nothing can be loaded
+    /// and its key allows stale values.
+    async fn load_untrusted(self: Arc<Self>, request: ReadRequest, ticket: FlightTicket) -> Outcome {
+        let (name, decode, allowed) = (Arc::clone(&request.name), request.decode, request.life.stale_on_error);
+        let cache = Arc::clone(&self);
+        let mut load = self.runtime.handle().spawn(async move { cache.load_alone(request, &ticket).await });
+        let soon = tokio::time::timeout(self.settings.soft_load_limit, &mut load).await; // the load goes on
+        if !matches!(soon, Ok(Ok(Ok(_))))
+            && let Some(stale) = self.unverified_value(&name, decode, allowed).await
+        {
+            return Ok(stale.serve(self.space(&name)));
+        }
+        let ended = if let Ok(ended) = soon { ended } else { load.await };
+        ended.unwrap_or(Err(ReadError::Panicked))
+    }
+
+    /// Returns a value of which it is not known whether it was changed, for as long as stale values are `allowed`.
+    async fn unverified_value(&self, name: &str, decode: Decode, allowed: Duration) -> Option<StaleValue> {
+        if allowed.is_zero() {
+            return None;
+        }
+        self.redis.as_ref()?.wait_until_reachable().await;
+        let redis = self.redis_if(name, Trust::Unverified)?;
+        let age = redis.reachable_since_loss().filter(|age| *age < allowed)?;
+        let Decoded::Entry(entry) = decode(&redis.peek(name).await.ok()??) else { return None };
+        self.is_current(name, &entry).then(|| StaleValue { entry: Arc::new(entry), age })
     }
 
     /// Loads without a lease and stores nothing in Redis; memory keeps the value if there is a `basis`. Only a few such

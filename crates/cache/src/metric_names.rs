@@ -12,6 +12,9 @@ pub(crate) fn describe() {
         ("cache_invalidations_total", "Invalidated keys, by cause (origin) and whether Redis confirmed (result)"),
         ("cache_l1_evictions", "Entries evicted from memory to make room"),
         ("cache_epoch_total", "Times that memory was cleared (cause)"),
+        ("cache_link_reconnects_total", "Times that the link was connected again, away from a wrong server (cause)"),
+        ("cache_journal_changes_total", "Changed keys that the journal reported"),
+        ("cache_outdated_total", "Values in Redis that lacked a change, and were loaded again (ns)"),
         ("cache_push_lagged_total", "Times that invalidation messages arrived faster than they were read"),
         ("cache_redis_errors_total", "Commands that Redis did not answer or refused (kind)"),
         ("cache_decode_errors_total", "Entries in Redis that were damaged or of another release (ns)"),
@@ -24,6 +27,7 @@ pub(crate) fn describe() {
         ("cache_l1_bytes", "Bytes in memory"),
         ("cache_l1_entries", "Entries in memory"),
         ("cache_l1_live", "0 if memory does not answer because its link to Redis is not proven"),
+        ("cache_trust", "2 if the values in Redis are trusted, 1 if they are stale at best, 0 if not at all"),
         ("cache_breaker_state", "1 if Redis is not read: it is down, takes no writes, or the circuit is open"),
     ] {
         describe_gauge!(name, description);

@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    pin::Pin,
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -13,17 +11,13 @@ use tokio::sync::Notify;
 /// How long an invalidation is repeated to a Redis that may have lost it in a failover.
 const RECENT: Duration = Duration::from_mins(1);
 
-type RecentKeys = Pin<Box<dyn Future<Output = Option<Vec<String>>> + Send>>;
-
-/// Invalidations of this process that are unconfirmed or recent, and the source of other processes' recent ones.
+/// Invalidations of this process that are unconfirmed or recent.
 #[derive(Default)]
 pub(crate) struct PendingInvalidations {
     unconfirmed: Mutex<BTreeSet<String>>,
     recent: Mutex<VecDeque<(Instant, String)>>,
     added: Notify,
     distrusted: Notify,
-    /// Where other processes' recent keys are read, without prefix.
-    pub(crate) elsewhere: OnceLock<Box<dyn Fn() -> RecentKeys + Send + Sync>>,
 }
 
 impl PendingInvalidations {

@@ -98,6 +98,9 @@ impl Cache {
         }
         let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
         let Decoded::Entry(entry) = Entry::decode::<K>(&bytes) else { return None };
+        if !self.0.is_current(&name, &entry) {
+            return None;
+        }
         Cached::of(Arc::new(entry), &name).ok().flatten()
     }
 }

@@ -13,8 +13,9 @@ use crate::{
     breaker::Breaker,
     connection::{BULK_TIMEOUT, busy_aware_sleep, command, connect, is_absence},
     keys::RedisKeys,
+    pressure::CpuPressure,
     script,
-    trust::Trust,
+    trust::{Losses, Trust, TrustState},
 };
 
 /// Time limit of a small command.
@@ -41,6 +42,8 @@ pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
 const UNSTORED: Duration = Duration::from_mins(1);
 /// How long a mark prevents fills: longer than a commit may take.
 const MARK: Duration = Duration::from_secs(10);
+/// How long Redis remembers what was cleared: longer than commits are unsettled in the journal, and the journal unread.
+const REMEMBER: Duration = Duration::from_mins(2);
 /// Time to live of a process's canary.
 const CANARY: Duration = Duration::from_hours(1);
 
@@ -49,17 +52,31 @@ const CANARY: Duration = Duration::from_hours(1);
 pub(crate) enum InvalidationKind<'a> {
     /// This commit is about to change it.
     Mark(&'a str),
-    /// This commit has succeeded or failed.
+    /// This commit has ended: what is read from now on includes it.
     Clear(&'a str),
-    /// There is no commit.
+    /// It is not known whether this commit has ended, and its mark is taken back.
+    Unmark(&'a str),
+    /// There is no commit, or it is not known whether it has ended.
     Delete,
 }
 
 /// Answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeartbeatReply {
-    /// Number of the heartbeat that set the canary.
-    pub(crate) canary: i64,
-    pub(crate) takes_writes: bool,
+    /// Number of the heartbeat that created the canary: it changes if Redis was flushed. `None` if there is no canary and
+    /// Redis is full.
+    pub(crate) created: Option<i64>,
+    pub(crate) write: HeartbeatWrite,
+}
+
+/// What became of a heartbeat's write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeartbeatWrite {
+    Done,
+    /// Redis takes no writes.
+    Refused,
+    /// Redis is full; deletions still work.
+    Full,
 }
 
 pub(crate) struct Redis {
@@ -69,7 +86,7 @@ pub(crate) struct Redis {
     turns: Semaphore,
     /// When a heartbeat was answered last, on a connection of its own.
     heard: Mutex<Option<Instant>>,
-    trust: Trust,
+    trust: TrustState,
 }
 
 impl Redis {
@@ -80,7 +97,7 @@ impl Redis {
             breaker: Mutex::new(Breaker::new(Instant::now())),
             turns: Semaphore::new(TURNS),
             heard: Mutex::new(None),
-            trust: Trust::new(),
+            trust: TrustState::new(),
         };
         redis.publish(false);
         Ok(redis)
@@ -112,9 +129,13 @@ impl Redis {
         self.breaker.lock().is_open()
     }
 
-    /// Returns whether its values may be read.
+    /// Returns how far its values may be trusted.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust.get()
+    }
+
     pub(crate) fn is_trusted(&self) -> bool {
-        self.trust.is_trusted()
+        self.trust() == Trust::Trusted
     }
 
     /// Stops reading its values.
@@ -123,15 +144,21 @@ impl Redis {
         self.publish(self.breaker.lock().is_open());
     }
 
-    /// Returns how often trust was lost, for [`trust`](Self::trust).
-    pub(crate) fn losses(&self) -> u64 {
+    /// Returns the time since trust was lost last; `None` if its values are not trusted at all.
+    pub(crate) fn reachable_since_loss(&self) -> Option<Duration> {
+        self.trust.reachable_since_loss()
+    }
+
+    /// Returns how often trust was lost, for [`settle`](Self::settle).
+    pub(crate) fn losses(&self) -> Losses {
         self.trust.losses()
     }
 
-    /// Reads its values again, unless trust was lost again after `losses` was read.
-    pub(crate) fn trust(&self, losses: u64) {
-        self.trust.regain(losses);
-        self.close_circuit();
+    /// Sets how far its values may be trusted, unless trust was lost again after `losses` was read.
+    pub(crate) fn settle(&self, losses: Losses, trust: Trust) {
+        if self.trust.settle(losses, trust) {
+            self.close_circuit();
+        }
     }
 
     /// Reads it again at once: it has just shown that it answers.
@@ -141,6 +168,14 @@ impl Redis {
 
     fn publish(&self, is_open: bool) {
         metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(is_open || !self.is_trusted())));
+        metrics::gauge!("cache_trust").set(f64::from(self.trust() as u8));
+    }
+
+    /// Connects again: its connections may lead to a server that is not the master any more.
+    pub(crate) async fn reconnect(&self) {
+        for connection in [&self.commands, &self.bulk] {
+            connection.reconnect().await;
+        }
     }
 
     /// Waits a moment if Redis was replaced just now, until recent invalidations have been repeated to it.
@@ -148,6 +183,11 @@ impl Redis {
         if self.commands.is_connected() {
             self.trust.wait_if_just_lost().await;
         }
+    }
+
+    /// Waits a moment for a connection that was lost just now to be made again.
+    pub(crate) async fn wait_until_reachable(&self) {
+        self.trust.wait_until_reachable().await;
     }
 
     /// Reads a value without loading it.
@@ -292,19 +332,15 @@ impl Redis {
         tokio::spawn(async move { script::RELEASE.run::<()>(&commands, BULK_TIMEOUT, &names, args).await });
     }
 
-    /// Removes a value, and the lease under which an older one could be stored.
-    pub(crate) async fn invalidate(&self, keys: &RedisKeys, kind: InvalidationKind<'_>) -> Result<(), Error> {
-        self.invalidate_all(std::slice::from_ref(keys), kind).await
-    }
-
     /// As [`invalidate`](Self::invalidate), for keys that one script may take.
     pub(crate) async fn invalidate_all(&self, keys: &[RedisKeys], kind: InvalidationKind<'_>) -> Result<(), Error> {
         let (kind, commit) = match kind {
             InvalidationKind::Mark(commit) => ("mark", commit),
             InvalidationKind::Clear(commit) => ("clear", commit),
+            InvalidationKind::Unmark(commit) => ("unmark", commit),
             InvalidationKind::Delete => ("delete", ""),
         };
-        let args = vec![kind.into(), commit.into(), ms(MARK)];
+        let args = vec![kind.into(), commit.into(), ms(MARK), ms(REMEMBER)];
         let names: Vec<&str> = keys.iter().flat_map(|keys| &keys.names).map(String::as_str).collect();
         let began = Instant::now();
         let answer = script::INVALIDATE.run(&self.commands, TIMEOUT, &names, args).await;
@@ -321,10 +357,21 @@ impl Redis {
         number: i64,
     ) -> Result<HeartbeatReply, Error> {
         let (keys, args) = ([canary.to_owned()], vec![ms(CANARY), number.into()]);
-        let answer = script::HEARTBEAT.run::<(i64, i64)>(connection, BULK_TIMEOUT, &keys, args).await?;
+        let (created, write) = script::HEARTBEAT.run::<(i64, i64)>(connection, BULK_TIMEOUT, &keys, args).await?;
         *self.heard.lock() = Some(Instant::now());
         self.close_circuit_if_answered().await;
-        Ok(HeartbeatReply { canary: answer.0, takes_writes: answer.1 == 1 })
+        let write = match write {
+            1 => HeartbeatWrite::Done,
+            2 => HeartbeatWrite::Full,
+            _ => HeartbeatWrite::Refused,
+        };
+        Ok(HeartbeatReply { created: Some(created).filter(|created| *created > 0), write })
+    }
+
+    /// Returns the number of the last heartbeat that this server has seen; `None` if it has seen none.
+    pub(crate) async fn seen_heartbeat(&self, canary: &str) -> Result<Option<i64>, Error> {
+        let seen = self.peek(canary).await?;
+        Ok(seen.and_then(|seen| std::str::from_utf8(&seen).ok()?.rsplit_once(':')?.1.parse().ok()))
     }
 
     /// Closes the circuit if commands are answered as fast as they should be.
@@ -337,8 +384,9 @@ impl Redis {
         }
     }
 
-    /// Waits for an answer unless the circuit is open, and opens it if Redis answers nobody. While it answers others a
-    /// call waits longer: to give up on a server that is merely busy would load what another process is loading.
+    /// Waits for an answer unless the circuit is open, and opens it if Redis answers nobody. While it answers others, or
+    /// this machine has no CPU for it, a call waits longer: to give up on a server that is merely busy would load what
+    /// another process is loading.
     async fn guarded<R>(&self, answer: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
         if !self.breaker.lock().admits(Instant::now()) {
             return Err(Error::Bypassed);
@@ -346,15 +394,15 @@ impl Redis {
         tokio::pin!(answer);
         for _ in 0..MAX_SPANS {
             let began = Instant::now();
-            tokio::select! {
+            let is_busy = tokio::select! {
                 biased;
                 answer = &mut answer => {
                     self.note(&answer);
                     return answer;
                 }
-                () = busy_aware_sleep(SILENCE) => {}
-            }
-            if !self.has_answered_since(began) {
+                is_busy = silence() => is_busy,
+            };
+            if !is_busy && !self.has_answered_since(began) {
                 self.count(Breaker::silent);
                 return Err(Error::Slow);
             }
@@ -390,6 +438,14 @@ impl Redis {
 
 fn large_timeout(bytes: usize) -> Duration {
     BULK_TIMEOUT + PER_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// Sleeps for [`SILENCE`]. Returns whether this machine was busy. Most answers come before that is looked at.
+async fn silence() -> bool {
+    busy_aware_sleep(SILENCE / 4).await;
+    let pressure = CpuPressure::now();
+    busy_aware_sleep(SILENCE - SILENCE / 4).await;
+    pressure.was_high()
 }
 
 fn ms(span: Duration) -> Value {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Cache, CacheKey, Cached, Fresh, ReadError, Source,
-    acquire::{Acquired, LeaseToken, Refresh},
+    acquire::{Acquired, Lease, Refresh},
     cache::Inner,
     flight::{FlightTicket, Outcome},
     keys::RedisKeys,
@@ -59,8 +59,8 @@ impl Inner {
         }
         let keys = self.redis_keys(&name);
         let permit = if is_nested { None } else { Some(self.permits.wait_in_background().await) };
-        let reloaded = if let Some(token) = self.lease_now(&keys, &name).await {
-            self.load_and_fill(request, token, None).await.map(|entry| (entry, Source::Loaded))
+        let reloaded = if let Some(lease) = self.lease_now(&keys, &name).await {
+            self.load_and_fill(request, lease, None).await.map(|entry| (entry, Source::Loaded))
         } else {
             drop(permit);
             let ticket = FlightTicket::void();
@@ -91,11 +91,11 @@ impl Inner {
 
     /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
     /// read before. Returns `None` if nothing can be stored now.
-    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<LeaseToken> {
+    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<Lease> {
         let (give_up, mut pause): (_, Duration) = (Instant::now() + self.settings.hard_load_limit + LEASE, FIRST_POLL);
         while Instant::now() < give_up {
             match self.trusted_redis(name)?.acquire(keys, Refresh::Always).await {
-                Ok(Acquired::Lease(token)) => return Some(token),
+                Ok(Acquired::Lease(lease)) => return Some(lease),
                 Ok(Acquired::Busy) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await,
                 Ok(_) | Err(_) => return None,
             }

@@ -16,12 +16,15 @@ use crate::{
 /// A loader with its type erased.
 pub(crate) type Load = Pin<Box<dyn Future<Output = Result<Entry, ReadError>> + Send>>;
 
+/// Reads an entry.
+pub(crate) type Decode = fn(&Bytes) -> Decoded;
+
 /// A read of one key, with its type erased.
 pub(crate) struct ReadRequest {
     pub(crate) name: Arc<str>,
     pub(crate) life: Life,
     pub(crate) shape: u32,
-    pub(crate) decode: fn(&Bytes) -> Decoded,
+    pub(crate) decode: Decode,
     pub(crate) load: Load,
 }
 

@@ -36,7 +36,7 @@ impl Cache {
         let mut refresh = Refresh::IfTtlAtMost(lasting);
         if redis.ttl(&name).await.is_ok_and(|ttl| ttl > lasting) {
             match redis.beginning(&name, RELEASE_BYTES).await {
-                Ok(beginning) if is_outdated::<K>(&beginning) => refresh = Refresh::IfUnreadable(beginning),
+                Ok(beginning) if is_outdated::<K>(&beginning) => refresh = Refresh::IfStill(beginning),
                 _ => return Ok(false),
             }
         }

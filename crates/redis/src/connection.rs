@@ -204,6 +204,13 @@ impl Connection {
         }
     }
 
+    /// Drops the connection and makes a new one, to whatever server the URL leads to now.
+    pub async fn reconnect(&self) {
+        if let Err(error) = self.client.force_reconnection().await {
+            tracing::debug!(%error, "no new connection to Redis was begun");
+        }
+    }
+
     /// Returns whether there is a connection now, as far as is known.
     pub fn is_connected(&self) -> bool {
         self.client.state() == ClientState::Connected

@@ -17,8 +17,17 @@ pub trait CommitHook: fmt::Debug + Send + Sync {
     /// The values of `keys` are about to become stale: from now on nothing that was read before may be cached.
     async fn before(&self, commit: Uuid, keys: &[String]);
 
-    /// The commit has succeeded or failed. Returns whether the cache has removed the old values.
-    async fn after(&self, commit: Uuid, keys: &[String]) -> bool;
+    /// The commit has ended. Returns whether the cache has removed the old values.
+    async fn after(&self, commit: Uuid, keys: &[String], outcome: CommitOutcome) -> bool;
+}
+
+/// How a commit has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// What is read from now on includes its changes.
+    Committed,
+    /// The database answered with an error, or not at all: it may have happened, or may still happen.
+    Unknown,
 }
 
 /// Connections that all parts of the store share.

@@ -40,11 +40,11 @@ mod versioned;
 
 pub use accounts::{Account, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept};
-pub use db::CommitHook;
+pub use db::{CommitHook, CommitOutcome};
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam};
 pub use idempotency::{FirstAnswer, IdempotentRequest};
-pub use invalidation::{Invalidation, Invalidations};
+pub use invalidation::{Invalidation, Invalidations, JournalRow};
 pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Editor, Paper, PreparedPaper, Questions};

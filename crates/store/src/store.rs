@@ -75,7 +75,7 @@ impl Store {
             questions: Questions::new(db.clone()),
             attempts: Attempts::new(db.clone()),
             results: Results::new(db.clone()),
-            invalidations: Invalidations::new(db.clone()),
+            invalidations: Invalidations::new(db.clone(), probe.clone()),
             outbox: Outbox::new(db.clone()),
             db,
             probe,

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,8 @@ struct State {
     silences: watch::Sender<u64>,
     /// Whether new connections are closed at once.
     refuses: AtomicBool,
+    /// Where new connections lead, on 127.0.0.1.
+    port: AtomicU16,
 }
 
 impl Proxy {
@@ -53,6 +55,7 @@ impl Proxy {
             cuts: watch::Sender::new(0),
             silences: watch::Sender::new(0),
             refuses: AtomicBool::new(false),
+            port: AtomicU16::new(port),
         });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
@@ -62,6 +65,7 @@ impl Proxy {
                 }
                 let state = Arc::clone(&shared);
                 tokio::spawn(async move {
+                    let port = state.port.load(Ordering::SeqCst);
                     // A server that is away refuses: so does this.
                     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
                     state.carry(client, server).await;
@@ -74,6 +78,11 @@ impl Proxy {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// From now on new connections lead to another port, as behind a balancer; those that are there stay where they are.
+    pub fn redirect(&self, port: u16) {
+        self.state.port.store(port, Ordering::SeqCst);
     }
 
     /// From now on what the server sends arrives so much later.

@@ -11,7 +11,7 @@ use super::*;
 const SOON: Duration = Duration::from_secs(8);
 
 async fn is_marked(redis: &Redis) -> bool {
-    redis.cmd::<i64>(&format!("EXISTS cm:{{exam:{}}}", KEY.0)).await == 1
+    redis.cmd::<i64>(&format!("ZCOUNT cm:{{exam:{}}} 0 +inf", KEY.0)).await == 1
 }
 
 async fn cleared(redis: &Redis, since: Instant) {

@@ -5,6 +5,7 @@ mod faults;
 mod freshness;
 mod frozen;
 mod guards;
+mod journal;
 mod keys;
 mod large;
 mod lifetime;
@@ -19,6 +20,7 @@ mod releases;
 mod reloads;
 mod servers;
 mod starved;
+mod world;
 
 use std::{
     sync::{

@@ -15,6 +15,7 @@ mod m0012_access;
 mod m0015_idempotency_keys;
 mod m0016_outbox_claims;
 mod m0017_sign_ups;
+mod m0018_cache_outbox_seq;
 pub(crate) mod plan;
 mod run;
 
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_idempotency_keys::Step),
             Box::new(m0016_outbox_claims::Step),
             Box::new(m0017_sign_ups::Step),
+            Box::new(m0018_cache_outbox_seq::Step),
         ]
     }
 }

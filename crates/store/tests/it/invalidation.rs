@@ -4,7 +4,7 @@ use std::{
 };
 
 use examhall_core::{ExamId, Patch, QuestionId, Timestamp, UserId};
-use examhall_store::{CommitHook, Edit, Editor, ExamChange, Invalidation, Store};
+use examhall_store::{CommitHook, CommitOutcome, Edit, Editor, ExamChange, Invalidation, Store};
 use examhall_testkit::eventually;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use crate::{Fresh, NOW, exams::new_exam, on_both};
 
 on_both!(
     a_commit_is_told_before_and_after_and_noted_as_heard,
+    journal_is_read_in_order_and_never_counts_again,
     what_the_cache_did_not_hear_stays_in_the_outbox,
     a_change_that_is_refused_tells_nobody,
     an_edit_of_one_question_is_told_with_the_others_of_its_exam,
@@ -50,7 +51,7 @@ impl CommitHook for Listener {
         self.note("before", keys).await;
     }
 
-    async fn after(&self, _: Uuid, keys: &[String]) -> bool {
+    async fn after(&self, _: Uuid, keys: &[String], _: CommitOutcome) -> bool {
         self.note("after", keys).await;
         self.delivers
     }
@@ -79,11 +80,35 @@ async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
     assert_eq!(calls, [format!("before {keys} at version 1"), format!("after {keys} at version 2")]);
     eventually("nothing is overdue", Duration::from_secs(10), async || overdue(&fresh).await.is_empty().then_some(()))
         .await;
-    let recent = async |now| fresh.store.invalidations.recent_keys(Duration::from_mins(1), now).await.expect("asked");
-    assert_eq!(recent(NOW).await.len(), 5, "for a Redis that may have forgotten");
+    let journal = async || fresh.store.invalidations.since(0, 10).await.expect("asked");
+    assert_eq!(journal().await[0].keys.len(), 5, "for a Redis that may have forgotten");
     let much_later = NOW.plus(Duration::from_hours(1));
     fresh.store.invalidations.prune(Duration::from_mins(2), much_later).await.expect("pruned");
-    assert_eq!(recent(NOW).await.len(), 0);
+    assert_eq!(journal().await, []);
+}
+
+async fn journal_is_read_in_order_and_never_counts_again(fresh: Fresh) {
+    Listener::on(&fresh, true);
+    let id = new_exam(&fresh).await;
+    let change = async || fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    let since = async |seq, limit| fresh.store.invalidations.since(seq, limit).await.expect("asked");
+    for _ in 0..3 {
+        change().await;
+    }
+    let all = since(0, 10).await;
+    assert!(all.len() == 3 && all.is_sorted_by(|one, next| one.seq < next.seq), "{all:?}");
+    assert!(all.iter().all(|row| row.keys == keys_of(id) && row.age < Duration::from_mins(1)), "{all:?}");
+    assert_eq!(since(0, 2).await.iter().map(|row| row.seq).collect::<Vec<_>>(), [all[0].seq, all[1].seq]);
+    assert_eq!(since(all[1].seq, 10).await.len(), 1);
+    let overdue = overdue(&fresh).await.into_iter().map(|row| row.commit).collect::<Vec<_>>();
+    fresh.store.invalidations.mark_cleared(&overdue, LATER).await.expect("noted");
+    let noted = async || {
+        fresh.store.invalidations.prune(Duration::ZERO, LATER).await.expect("pruned");
+        since(0, 10).await.is_empty().then_some(())
+    };
+    eventually("all to be pruned", Duration::from_secs(10), noted).await;
+    change().await;
+    assert!(since(0, 10).await[0].seq > all[2].seq, "numbers are not used again");
 }
 
 async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {

@@ -53,6 +53,14 @@ impl Links {
     pub(crate) fn cut(&self) {
         self.0.iter().for_each(Proxy::cut);
     }
+
+    pub(crate) fn sever(&self) {
+        self.0.iter().for_each(Proxy::sever);
+    }
+
+    pub(crate) fn accept(&self) {
+        self.0.iter().for_each(Proxy::accept);
+    }
 }
 
 impl Fleet {
@@ -103,6 +111,13 @@ impl Fleet {
 
     pub(crate) async fn change(&self, api: usize, title: &str) -> u16 {
         self.change_exam(api, &self.exam, title).await.0
+    }
+
+    /// Closes the exam; status.
+    pub(crate) async fn close(&self, api: usize) -> u16 {
+        let api = &self.apis[api];
+        let request = api.client.post(format!("{}{}/close", api.base, self.exam)).bearer_auth(&self.author);
+        request.send().await.expect("an answer").status().as_u16()
     }
 
     /// Changes any exam; status, and the new version.
@@ -219,7 +234,8 @@ async fn a_writer_killed_after_its_commit_leaves_no_stale_value() {
     fleet.read(1).await;
     let (client, url) = (fleet.apis[0].client.clone(), format!("{}{}", fleet.apis[0].base, fleet.exam));
     let request = client.patch(url).bearer_auth(&fleet.author).json(&json!({"title": "Logic"}));
-    let mark_stands = format!("EXISTS cm:{{{}}}", fleet.exam.trim_start_matches('/').replacen("exams/", "exam:", 1));
+    let mark_stands =
+        format!("ZCOUNT cm:{{{}}} 0 +inf", fleet.exam.trim_start_matches('/').replacen("exams/", "exam:", 1));
     fleet.database.of(0).hold_from(&["Logic", "COMMIT"]);
     let writing = tokio::spawn(request.send());
     fleet.database.wait_until_held(0).await;

@@ -234,3 +234,45 @@ async fn a_changed_open_exam_is_loaded_again_before_readers() {
         assert_eq!(fleet.loads().await, loads, "it was there");
     }
 }
+
+#[tokio::test]
+async fn an_older_snapshot_opens_no_closed_exam() {
+    let mut fleet = Fleet::start().await;
+    fleet.warm_up().await;
+    fleet.world.redis.cmd::<String>("SAVE").await;
+    assert_eq!(fleet.close(0).await, 200);
+    let closed = async || (fleet.read(1).await.0 == 403).then_some(());
+    eventually("the other process to close it", LATE, closed).await;
+    // An hour ago: nobody remembers it but the outbox, and its row was processed.
+    fleet.sql("UPDATE cache_outbox SET created_at = created_at - 3600000, added_at = added_at - 3600000").await;
+    eventually("the outbox to be processed", TIMEOUT, async || (fleet.uncleared().await == "0").then_some(())).await;
+    fleet.world.redis.kill().await;
+    fleet.world.redis.restart().await;
+    assert_eq!(fleet.world.redis.cmd::<i64>(&format!("EXISTS {}", fleet.sheet_key())).await, 1, "the open one is back");
+    eventually("Redis to be used again", TIMEOUT, async || {
+        assert_eq!((fleet.read(0).await.0, fleet.read(1).await.0), (403, 403));
+        (fleet.both(BYPASSED).await == [0, 0]).then_some(())
+    })
+    .await;
+    fleet.both_say(LIVE, 1).await;
+    assert_eq!((fleet.read(0).await.0, fleet.read(1).await.0), (403, 403));
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_up_while_the_database_is_away_is_served() {
+    let fleet = Fleet::start().await;
+    fleet.warm_up().await;
+    fleet.database.sever();
+    fleet.world.redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    let url = format!("{}{}/questions", fleet.apis[0].base, fleet.exam);
+    eventually("a stale answer", TIMEOUT, async || {
+        let answer = fleet.apis[0].client.get(&url).bearer_auth(&fleet.student).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let status = answer.headers()["cache-status"].to_str().expect("text").to_owned();
+        (status == "examhall; hit; detail=stale").then_some(())
+    })
+    .await;
+    fleet.database.accept();
+    fleet.both_say(BYPASSED, 0).await;
+    assert_eq!(fleet.read(0).await, (200, json!(1)));
+}
