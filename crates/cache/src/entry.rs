@@ -70,7 +70,7 @@ pub(crate) struct Entry {
 
 /// Bytes from Redis, read as an entry.
 pub(crate) enum Decoded {
-    Entry(Entry),
+    Entry(Arc<Entry>),
     /// Damaged, or written by an older release: it is loaded again and replaced.
     Unreadable,
     /// Written by a newer release. It is left alone: otherwise two releases would replace each other's entries in turns.
@@ -193,7 +193,7 @@ impl Entry {
             Some((FORMAT, shape)) if is_whole(bytes) && shape == K::SHAPE => {}
             _ => return Decoded::Unreadable,
         }
-        Self::parse::<K>(bytes).map_or(Decoded::Unreadable, Decoded::Entry)
+        Self::parse::<K>(bytes).map_or(Decoded::Unreadable, |entry| Decoded::Entry(Arc::new(entry)))
     }
 
     /// Reads an entry of this format and shape.

@@ -132,10 +132,10 @@ impl Link {
     }
 
     fn on_heartbeat(&self, heartbeat: &Heartbeat) {
-        if let Some(canary) = heartbeat.reply.created {
-            if self.known_canary.swap(canary, Ordering::Relaxed) != canary {
-                self.clear_memory("flushed");
-            }
+        if let Some(canary) = heartbeat.reply.created
+            && self.known_canary.swap(canary, Ordering::Relaxed) != canary
+        {
+            self.clear_memory("flushed");
         }
         if heartbeat.reply.write == HeartbeatWrite::Refused {
             // Invalidations are lost now, in Redis and in the messages.
@@ -158,7 +158,7 @@ impl Link {
             _ => return self.astray.store(0, Ordering::Relaxed),
         };
         let times = self.astray.fetch_add(1, Ordering::Relaxed) + 1;
-        if times % ASTRAY != 0 {
+        if !times.is_multiple_of(ASTRAY) {
             return;
         }
         metrics::counter!("cache_link_reconnects_total", "cause" => cause).increment(1);

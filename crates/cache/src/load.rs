@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,6 +37,16 @@ struct StaleValue {
     entry: Arc<Entry>,
     /// Time since it became stale, or unverified.
     age: Duration,
+}
+
+/// What a value in Redis is good for; with its remaining time to live.
+enum Found {
+    Fresh(Arc<Entry>, Option<Duration>),
+    Stale(StaleValue, Duration),
+    /// It cannot be read, or lacks a change: it is to be replaced.
+    Unusable,
+    /// It was written by a newer release, and is left alone.
+    Newer,
 }
 
 impl StaleValue {
@@ -75,22 +86,14 @@ impl Inner {
             };
             let (mut acquired, mut stale) = (redis.acquire_value(&keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
-                let (ttl, decoded) = (*ttl, (request.decode)(bytes));
-                if !matches!(decoded, Decoded::Entry(_)) {
-                    metrics::counter!("cache_decode_errors_total", "ns" => keys.space).increment(1);
-                }
-                let refresh = match decoded {
-                    Decoded::Newer => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
-                    Decoded::Unreadable => Refresh::replacing(bytes),
-                    Decoded::Entry(entry) if !self.is_current(&request.name, &entry) => {
-                        metrics::counter!("cache_outdated_total", "ns" => keys.space).increment(1);
-                        Refresh::replacing(bytes)
+                let refresh = match self.assess(&request, &keys, bytes, *ttl) {
+                    Found::Fresh(entry, ttl) => {
+                        return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
                     }
-                    Decoded::Entry(entry) => {
-                        let Some(ttl) = ttl.filter(|ttl| *ttl <= entry.grace) else {
-                            return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
-                        };
-                        stale = Some(StaleValue { age: entry.grace.saturating_sub(ttl), entry: Arc::new(entry) });
+                    Found::Newer => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
+                    Found::Unusable => Refresh::replacing(bytes),
+                    Found::Stale(value, ttl) => {
+                        stale = Some(value);
                         Refresh::IfTtlAtMost(ttl)
                     }
                 };
@@ -129,6 +132,25 @@ impl Inner {
         }
     }
 
+    /// Decides what a value from Redis is good for.
+    fn assess(&self, request: &ReadRequest, keys: &RedisKeys, bytes: &Bytes, ttl: Option<Duration>) -> Found {
+        let entry = match (request.decode)(bytes) {
+            Decoded::Entry(entry) => entry,
+            other => {
+                metrics::counter!("cache_decode_errors_total", "ns" => keys.space).increment(1);
+                return if matches!(other, Decoded::Newer) { Found::Newer } else { Found::Unusable };
+            }
+        };
+        if !self.is_current(&request.name, &entry) {
+            metrics::counter!("cache_outdated_total", "ns" => keys.space).increment(1);
+            return Found::Unusable;
+        }
+        match ttl.filter(|ttl| *ttl <= entry.grace) {
+            Some(ttl) => Found::Stale(StaleValue { age: entry.grace.saturating_sub(ttl), entry }, ttl),
+            None => Found::Fresh(entry, ttl),
+        }
+    }
+
     /// Waits for a permit to load, or until it is worth asking Redis again.
     async fn next_permit(&self, flight: &Flight, deadline: Instant) -> Result<Option<Permit>, ReadError> {
         tokio::select! {
@@ -140,12 +162,11 @@ impl Inner {
     /// Keeps a value from Redis in memory, and refreshes it in the background if that is due.
     fn serve_from_redis(
         self: &Arc<Self>,
-        entry: Entry,
+        entry: Arc<Entry>,
         ttl: Option<Duration>,
         request: ReadRequest,
         ticket: &FlightTicket,
     ) -> Arc<Entry> {
-        let entry = Arc::new(entry);
         let local_ttl = ttl.map_or(request.life.local, |ttl| ttl.min(request.life.local));
         self.keep_local(&request.name, &entry, Retention { ttl: local_ttl, basis: Basis::Link }, ticket);
         if let Some(ttl) = ttl.filter(|ttl| request.is_refresh_due(&entry, *ttl)) {
@@ -267,7 +288,7 @@ impl Inner {
         let redis = self.redis_if(name, Trust::Unverified)?;
         let age = redis.reachable_since_loss().filter(|age| *age < allowed)?;
         let Decoded::Entry(entry) = decode(&redis.peek(name).await.ok()??) else { return None };
-        self.is_current(name, &entry).then(|| StaleValue { entry: Arc::new(entry), age })
+        self.is_current(name, &entry).then_some(StaleValue { entry, age })
     }
 
     /// Loads without a lease and stores nothing in Redis; memory keeps the value if there is a `basis`. Only a few such

@@ -101,7 +101,7 @@ impl Cache {
         if !self.0.is_current(&name, &entry) {
             return None;
         }
-        Cached::of(Arc::new(entry), &name).ok().flatten()
+        Cached::of(entry, &name).ok().flatten()
     }
 }
 

@@ -444,7 +444,7 @@ fn large_timeout(bytes: usize) -> Duration {
 async fn silence() -> bool {
     busy_aware_sleep(SILENCE / 4).await;
     let pressure = CpuPressure::now();
-    busy_aware_sleep(SILENCE - SILENCE / 4).await;
+    busy_aware_sleep(SILENCE * 3 / 4).await;
     pressure.was_high()
 }
 

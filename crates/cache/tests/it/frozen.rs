@@ -15,7 +15,7 @@ async fn first_cold_call_waits_50_ms_for_a_frozen_redis() {
         let (began, waited) = (Instant::now(), waited_for_cpu());
         read_cold(&cache, &row).await;
         let took = began.elapsed();
-        let is_busy = (waited_for_cpu() - waited) * 3 > took; // then Redis may be slow, and a call waits longer
+        let is_busy = waited_for_cpu().saturating_sub(waited) * 3 > took; // then Redis may be slow, and a call waits longer
         redis.process().thaw();
         until_used(&cache, &row).await;
         (took <= Duration::from_millis(if is_busy { 400 } else { 50 })).then_some(())

@@ -57,6 +57,7 @@ enum Flight {
     },
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Process {
     /// Server of its commands, and of its link.
@@ -87,6 +88,7 @@ enum Writer {
     Done,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     database: u8,
@@ -120,7 +122,6 @@ struct Events {
 }
 
 /// Which cures are left out.
-#[expect(clippy::struct_excessive_bools, reason = "each is there or not")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Without {
     /// Every process reads the journal, and values name what they include.
@@ -159,7 +160,7 @@ impl World {
     }
 
     /// Whether a process serves this value from Redis.
-    fn serves(&self, process: &Process, stored: Stored, without: Without) -> bool {
+    fn serves(process: &Process, stored: Stored, without: Without) -> bool {
         let is_current = without.journal || !process.knows || stored.includes;
         let is_readable = without.shape || stored.shape == process.shape;
         process.is_trusting && is_current && is_readable
@@ -167,7 +168,7 @@ impl World {
 
     fn fault(&self, without: Without) -> Option<&'static str> {
         for process in &self.processes {
-            let stored = self.servers[process.commands].value.filter(|stored| self.serves(process, *stored, without));
+            let stored = self.servers[process.commands].value.filter(|stored| Self::serves(process, *stored, without));
             if stored.is_some_and(|stored| stored.shape != process.shape) {
                 return Some("a value of another shape is served");
             }

@@ -174,18 +174,18 @@ impl World {
         if !process.is_trusting {
             return;
         }
-        let server = self.servers[process.commands];
-        let served = server.value.filter(|stored| self.serves(&process, *stored, without));
-        if let Some(stored) = served {
+        let redis = self.servers[process.commands];
+        let usable = redis.value.filter(|stored| Self::serves(&process, *stored, without));
+        if let Some(stored) = usable {
             return may(&|world| world.processes[n].memory = Some(stored.version));
         }
-        let is_newer = server.value.is_some_and(|stored| stored.shape > process.shape);
-        if server.mark || server.lease.is_some() || is_newer {
+        let is_newer = redis.value.is_some_and(|stored| stored.shape > process.shape);
+        if redis.mark || redis.lease.is_some() || is_newer {
             return; // it loads, and stores nothing
         }
         may(&|world| {
             world.servers[process.commands].lease = Some(n);
-            let includes = server.cleared || process.knows && world.is_settled;
+            let includes = redis.cleared || process.knows && world.is_settled;
             world.processes[n].flight = Flight::Leased { server: process.commands, includes, is_clean: true };
         });
     }
