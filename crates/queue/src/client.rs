@@ -91,6 +91,15 @@ impl Client {
         Ok(self.0.connection.eval(script, &[&self.0.meta], args).await?)
     }
 
+    /// As [`eval`](Self::eval), with arguments that `args` adds, once more if the server does not know the script.
+    pub(crate) async fn eval_with<R: FromValue>(
+        &self,
+        script: &'static Script,
+        args: impl Fn(&mut Vec<Value>),
+    ) -> Result<R, Error> {
+        Ok(self.0.connection.eval_with(script, &[&self.0.meta], args).await?)
+    }
+
     /// Runs a command whose first argument is `key`.
     pub(crate) async fn command<R: FromValue>(&self, name: &'static str, key: &str, args: &[&str]) -> Result<R, Error> {
         let args = std::iter::once(key).chain(args.iter().copied()).map(Value::from).collect();

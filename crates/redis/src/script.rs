@@ -31,12 +31,12 @@ impl Script {
     }
 
     /// What follows `EVALSHA` or `EVAL`.
-    fn words(head: &'static str, keys: &[&str], args: Vec<Value>) -> Vec<Value> {
-        let mut words = Vec::with_capacity(2 + keys.len() + args.len());
+    fn words(head: &'static str, keys: &[&str], args: impl FnOnce(&mut Vec<Value>)) -> Vec<Value> {
+        let mut words = Vec::with_capacity(16);
         words.push(Value::from_static_str(head));
         words.push(Value::from(i64::try_from(keys.len()).unwrap_or(i64::MAX)));
         words.extend(keys.iter().map(|key| Value::from(*key)));
-        words.extend(args);
+        args(&mut words);
         words
     }
 }
@@ -53,15 +53,27 @@ impl Connection {
         keys: &[&str],
         args: Vec<Value>,
     ) -> Result<R, Error> {
+        self.eval_with(script, keys, |words| words.extend(args.iter().cloned())).await
+    }
+
+    /// As [`eval`](Self::eval), with arguments that `args` adds: again only if the node does not know the script yet, so that
+    /// many are not copied each time.
+    ///
+    /// # Errors
+    /// As of [`eval`](Self::eval).
+    pub async fn eval_with<R: FromValue>(
+        &self,
+        script: &'static Script,
+        keys: &[&str],
+        args: impl Fn(&mut Vec<Value>),
+    ) -> Result<R, Error> {
         let route = Route::Key(keys.first().copied().unwrap_or_default());
-        let words = Script::words(script.sha(), keys, args);
+        let words = Script::words(script.sha(), keys, &args);
         let timeout = script.timeout + PER_MEGABYTE * megabytes(&words);
-        match self.command_within(timeout, "EVALSHA", route, words.clone()).await {
+        match self.command_within(timeout, "EVALSHA", route, words).await {
             // It has not run: this server was restarted or does not know it yet. EVAL runs and keeps it.
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                let mut words = words;
-                words[0] = Value::from_static_str(script.source);
-                self.command_within(timeout, "EVAL", route, words).await
+                self.command_within(timeout, "EVAL", route, Script::words(script.source, keys, &args)).await
             }
             answered => answered,
         }

@@ -133,9 +133,15 @@ pub(super) struct NotAdded {
 pub(super) async fn add(client: &Client, jobs: &[Checked]) -> Result<Vec<String>, NotAdded> {
     let modes = jobs.iter().find(|job| job.is_alone()).map(|job| job.modes.clone());
     let script = if modes.is_some() { &script::ADD_DEDUPLICATED } else { &script::ADD };
-    let args = jobs.iter().flat_map(|job| job.args.iter().cloned()).chain(modes.map(Value::from)).collect();
+    let args = |words: &mut Vec<Value>| {
+        words.reserve(6 * jobs.len() + 1);
+        for job in jobs {
+            words.extend_from_slice(&job.args);
+        }
+        words.extend(modes.as_deref().map(Value::from));
+    };
     let not_added = |error| NotAdded { error, culprit: None };
-    let answer: Vec<Value> = client.eval(script, args).await.map_err(not_added)?;
+    let answer: Vec<Value> = client.eval_with(script, args).await.map_err(not_added)?;
     let mut answer = answer.into_iter();
     let refused: i64 = answer.next().map_or(Ok(-1), convert).map_err(|error| not_added(error.into()))?;
     if refused == 0 && answer.len() == jobs.len() {

@@ -66,25 +66,23 @@ impl Taking<'_> {
 pub(super) async fn poll(client: &Client, reports: &[Report], taking: &Taking<'_>) -> Result<Received, Error> {
     client.read_clock().await?;
     let (polled_at, sent) = (client.now_ms(), Instant::now());
-    let mut args: Vec<Value> = Vec::with_capacity(7 + 8 * reports.len());
-    args.extend([
-        polled_at.to_string().into(),
-        taking.lock.as_millis().to_string().into(),
-        taking.token.into(),
-        taking.wanted.to_string().into(),
-        Value::from_static_str(if taking.looks_for_delayed { "1" } else { "" }),
-        taking.extras(),
-        reports
-            .iter()
-            .map(|report| report.job.added)
-            .min()
-            .filter(|added| *added > 0)
-            .map(|added| added.to_string())
-            .unwrap_or_default()
-            .into(),
-    ]);
-    args.extend(reports.iter().flat_map(Report::to_args).map(Value::from));
-    let Value::Array(answer) = client.eval(&script::POLL, args).await? else {
+    let added = reports.iter().map(|report| report.job.added).min().filter(|added| *added > 0);
+    let args = |words: &mut Vec<Value>| {
+        words.reserve(7 + 8 * reports.len());
+        words.extend([
+            polled_at.to_string().into(),
+            taking.lock.as_millis().to_string().into(),
+            taking.token.into(),
+            taking.wanted.to_string().into(),
+            Value::from_static_str(if taking.looks_for_delayed { "1" } else { "" }),
+            taking.extras(),
+            added.map(|added| added.to_string()).unwrap_or_default().into(),
+        ]);
+        for report in reports {
+            words.extend(report.to_args().map(Value::from));
+        }
+    };
+    let Value::Array(answer) = client.eval_with(&script::POLL, args).await? else {
         return Err(Error::UnexpectedAnswer("a poll's answer is not a list"));
     };
     if answer.len() < 7 + reports.len() {
