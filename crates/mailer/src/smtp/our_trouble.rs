@@ -155,7 +155,7 @@ pub(crate) fn our_trouble(phase: Phase, reply: &Reply) -> Option<ProviderFailure
     (is_of_mail && refuses).then_some(ProviderFailure::SenderRefused)
 }
 
-/// Returns whether the recipient's server tries our patience: another try is accepted.
+/// Returns whether the recipient's server greylists: another try is accepted.
 pub(crate) fn speaks_of_greylisting(reply: &Reply) -> bool {
     let text = reply.text.to_lowercase();
     ["greylist", "graylist", "grey-list", "gray-list", "grey list"].iter().any(|word| text.contains(word))
