@@ -70,7 +70,7 @@
 //! | Redis key | holds |
 //! |---|---|
 //! | the key | the entry: version, head, JSON, gzip of it |
-//! | `cl:{key}` | the lease: the fencing token of the process that may fill, for 1 s unless renewed |
+//! | `cl:{key}` | the lease: the fencing token of the process that may fill, for 1 s unless renewed; or that its value is too large for Redis |
 //! | `cm:{key}` | marks: commits in progress, by the end of their 10 s on Redis's clock; those cleared in the last 2 min |
 //! | `cc:{..}` | canary of a process: if it is gone, Redis was flushed; it shows where the process's heartbeats arrive |
 //! | `cc:none` | nothing: it is deleted to find out whether Redis takes writes |

@@ -25,7 +25,7 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(40);
 /// Such spans that a call waits while Redis answers others.
 const MAX_SPANS: u32 = 6;
 /// How long a reader waits for Redis that knows that another process loads.
-const PATIENCE: Duration = Duration::from_millis(250);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Larger values are written on a connection of their own, so that small ones do not wait behind them; in bytes.
 const BULK: usize = 32 * 1024;
 /// Length from which values are read on it, too, by a second command; in bytes.
@@ -232,7 +232,7 @@ impl Redis {
             return self.acquire(keys, Refresh::Never).await;
         }
         let token = LeaseToken::draw();
-        let answer = self.ask(keys, &token, Refresh::Never, PATIENCE).await;
+        let answer = self.ask(keys, &token, Refresh::Never, BUSY_TIMEOUT).await;
         if answer.is_ok() {
             self.note(&answer);
         }
