@@ -96,7 +96,7 @@ impl Inner {
     }
 
     pub(crate) fn redis_keys(&self, name: &str) -> RedisKeys {
-        RedisKeys::of(name, &self.spaces)
+        RedisKeys::of(name, self.space(name))
     }
 
     /// Returns the kind of a key, as the label `ns` of metrics.

@@ -157,4 +157,16 @@ mod tests {
         }
         assert_eq!((spaces.label("shop:order:7"), spaces.label("order:7")), ("order", "other"));
     }
+
+    #[test]
+    fn keys_of_one_value_are_in_one_slot() {
+        let spaces = Spaces::new("", &["user:".to_owned()]);
+        for name in ["user:1", "user:{1}", "{user:1}:x", "user:{1", "user:{1}}", "user:{{1}", "user:{1}{2}"] {
+            assert_eq!(spaces.check_key(name).is_ok(), name.starts_with("user:"), "{name}");
+            let tags = crate::keys::RedisKeys::of(name, spaces.label(name))
+                .names
+                .map(|key| hash_tag(&key).unwrap_or(&key).to_owned());
+            assert_eq!(tags, [0; 3].map(|_| hash_tag(name).unwrap_or(name).to_owned()), "{name}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ async fn dropped_and_cancelled_guards_leave_no_mark() {
     cleared(&redis, began).await;
 
     let began = Instant::now();
-    poll_once(cache.invalidation(&[KEY])).await; // its mark may be on its way
+    poll_once(cache.invalidation(&[KEY])).await; // its mark may be in flight
     cleared(&redis, began).await;
 }
 

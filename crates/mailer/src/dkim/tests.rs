@@ -71,11 +71,11 @@ fn verifies(mail: &str, number: usize, rsa: &[u8], ed25519: &[u8]) -> bool {
     for name in tag("h").split(':') {
         if let Some(at) = left.iter().rposition(|(field, _)| field == name) {
             let (name, value) = left.remove(at);
-            input.push_str(&format!("{name}:{value}\r\n"));
+            input += &[&name, ":", &value, "\r\n"].concat();
         }
     }
     let unsigned = value.rsplit_once("b=").expect("the last tag").0;
-    input.push_str(&format!("dkim-signature:{unsigned}b="));
+    input += &["dkim-signature:", unsigned, "b="].concat();
     let body_hash = BASE64_STANDARD.encode(digest(&SHA256, &relaxed_body(body.as_bytes())));
     let signature = BASE64_STANDARD.decode(tag("b")).expect("base64");
     let is_signed = match tag("a").as_str() {

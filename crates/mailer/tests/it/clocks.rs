@@ -48,7 +48,7 @@ async fn wrong_clock_of_a_mailer_changes_nothing() {
         let mailer = post.world.mailer(&[]);
         mailer.line("Mailer running").await;
         post.add_data(mail("valid", expires(120_000))).await;
-        let expired = post.add_data(mail("expired", expires(-120_000))).await;
+        let outdated = post.add_data(mail("expired", expires(-120_000))).await;
         post.world.smtp.wait_for(1).await;
 
         let (delay, added) = (Duration::from_secs(3), Instant::now());
@@ -62,7 +62,7 @@ async fn wrong_clock_of_a_mailer_changes_nothing() {
             assert!((date.to_timestamp() - now() / 1000).abs() < 120, "{skew}: {date}");
         }
         post.completed(2).await;
-        assert_eq!(post.reason(&expired).await, "expired");
+        assert_eq!(post.reason(&outdated).await, "expired");
         assert!(added.elapsed() < Duration::from_mins(2), "{skew}: five minutes late");
     }
 }
