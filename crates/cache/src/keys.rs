@@ -4,6 +4,7 @@
 pub(crate) const OWN_KEYS: [&str; 3] = ["cl:", "cm:", "cc:"];
 
 /// The three Redis keys of one cache key: value, lease, marks. All are in one slot of a cluster.
+#[derive(Clone)]
 pub(crate) struct RedisKeys {
     pub(crate) names: [String; 3],
     /// The kind of key, as the label `ns` of metrics.

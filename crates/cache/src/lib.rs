@@ -151,6 +151,7 @@ mod connection;
 mod entry;
 mod error;
 mod flight;
+mod gather;
 mod invalidate;
 mod journal;
 mod key;

@@ -73,7 +73,7 @@ impl Inner {
         }
     }
 
-    async fn read_through(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) -> Outcome {
+    async fn read_through(self: Arc<Self>, flight: Arc<Flight>, mut request: ReadRequest) -> Outcome {
         let (keys, deadline) = (self.redis_keys(&request.name), Instant::now() + MAX_WAIT);
         let (mut pause, mut busy_since, mut permit) = (FIRST_POLL, None, None);
         loop {
@@ -81,10 +81,16 @@ impl Inner {
                 redis.wait_if_just_replaced().await;
             }
             let ticket = self.flights.enter(&flight, self.epoch());
+            let gathered = request.gathered.take();
             let Some(redis) = self.trusted_redis(&request.name) else {
+                drop(gathered); // the others do not wait for it
                 return self.load_untrusted(request, ticket).await;
             };
-            let (mut acquired, mut stale) = (redis.acquire_value(&keys, busy_since.is_some()).await, None);
+            let asked = match gathered {
+                Some(gathered) => gathered.acquire(redis, &keys).await,
+                None => redis.acquire_value(&keys, busy_since.is_some()).await,
+            };
+            let (mut acquired, mut stale) = (asked, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let refresh = match self.assess(&request, &keys, bytes, *ttl) {
                     Found::Fresh(entry, ttl) => {
@@ -102,7 +108,7 @@ impl Inner {
             match acquired {
                 Ok(Acquired::Value { .. } | Acquired::Large { .. }) => {} // another caller has loaded it meanwhile
                 Ok(Acquired::Lease(lease)) => {
-                    if let Some(permit) = permit.take().or_else(|| self.permits.free(&flight)) {
+                    if let Some(permit) = permit.take().or_else(|| request.own_permit(&flight, &self.permits)) {
                         return self.load_with_lease(request, lease, stale, ticket, permit).await;
                     }
                     // Another process may load it while this one may not.
@@ -300,7 +306,9 @@ impl Inner {
         ticket: &FlightTicket,
     ) -> Outcome {
         let is_away = basis == Some(Basis::Ttl) && self.redis.as_ref().is_some_and(|redis| !redis.is_well());
-        let _permit = if is_away {
+        let _permit = if request.is_one_of_many {
+            Permit::of_many()
+        } else if is_away {
             self.permits.wait_without_redis(&ticket.flight).await?
         } else {
             self.permits.wait(&ticket.flight, Instant::now() + MAX_WAIT).await?

@@ -1,34 +1,26 @@
 //! Reads of many keys: one round trip to Redis, one query to the database (batched loading).
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, sync::Arc};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     Cache, CacheKey, Cached, Fresh, ReadError, Source,
-    connection::busy_aware_sleep,
+    cache::Inner,
+    gather::{Gathered, Undecided},
     nested::{self, LoadId},
-    request::to_load,
+    permits::Permit,
+    request::{ReadRequest, to_load},
 };
-
-/// How long due loads wait for keys of which it is not known yet whether they are cached.
-const GATHER: Duration = Duration::from_millis(30);
 
 type Answer<K> = Result<Option<Fresh<K>>, ReadError>;
 
 impl Cache {
     /// As [`get_or_load`](Self::get_or_load) for many keys; returns values in the order of the keys. `load` receives the
     /// keys that are not cached, and returns the values it finds, in any order. It runs once, unless another load of one
-    /// of the keys was given up.
+    /// of the keys was given up. Any number of keys takes one round trip to Redis, and without Redis one load.
     ///
     /// # Errors
     /// As [`get_or_load`](Self::get_or_load).
@@ -50,14 +42,16 @@ impl Cache {
             async move { found.await.map_err(ReadError::loader) }
         };
         let batch = Arc::new(Batch {
+            cache: Arc::clone(&self.0),
+            is_nested: nested::running().is_some(),
             load,
             due: Mutex::new(Vec::new()),
-            undecided: AtomicUsize::new(keys.len()),
-            decided: Notify::new(),
+            undecided: Undecided::new(keys.len()),
         });
-        let reads = keys.iter().map(|key| {
+        let reads = keys.iter().zip(Gathered::slots(keys.len())).map(|(key, gathered)| {
             let (slot, key_to_load) = (BatchSlot(Arc::clone(&batch)), key.clone());
-            self.get_or(key, move || to_load(async move { slot.load(key_to_load).await }))
+            let load = move || to_load(async move { slot.load(key_to_load).await });
+            self.get_or(key, move |name: &str| ReadRequest::of::<K>(name, load()).with(gathered))
         });
         join_all(reads).await.into_iter().collect()
     }
@@ -65,11 +59,13 @@ impl Cache {
 
 /// Keys that are loaded together.
 struct Batch<K: CacheKey, L> {
+    cache: Arc<Inner>,
+    /// Whether a loader waits for it.
+    is_nested: bool,
     load: L,
     due: Mutex<Vec<Due<K>>>,
     /// Number of keys of which it is not known yet whether they must be loaded.
-    undecided: AtomicUsize,
-    decided: Notify,
+    undecided: Undecided,
 }
 
 /// A key that must be loaded.
@@ -85,9 +81,7 @@ struct BatchSlot<K: CacheKey, L>(Arc<Batch<K, L>>);
 
 impl<K: CacheKey, L> Drop for BatchSlot<K, L> {
     fn drop(&mut self) {
-        if self.0.undecided.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.decided.notify_one();
-        }
+        self.0.undecided.decide_one();
     }
 }
 
@@ -120,17 +114,14 @@ where
     F: Future<Output = Result<Vec<(K, Fresh<K>)>, ReadError>> + Send,
 {
     async fn run(&self) {
-        if self.undecided.load(Ordering::SeqCst) > 0 {
-            // A late key is being loaded elsewhere, or will be the first of the next run.
-            tokio::select! {
-                () = self.decided.notified() => {}
-                () = busy_aware_sleep(GATHER) => {}
-            }
-        }
+        self.undecided.settle().await; // a late key is being loaded elsewhere, or will be the first of the next run
         let due = std::mem::take(&mut *self.due.lock());
         let loads = due.iter().filter_map(|due| due.load.as_deref()).flatten().cloned().collect();
         let keys: Vec<K> = due.iter().map(|due| due.key.clone()).collect();
-        let mut found = nested::run(loads, (self.load)(keys)).await;
+        let mut found = match self.permit().await {
+            Ok(_permit) => nested::run(loads, (self.load)(keys)).await,
+            Err(crowded) => Err(crowded),
+        };
         for Due { key, answer, .. } in due {
             let loaded = match &mut found {
                 Ok(found) => Ok(found.iter().position(|(of, _)| *of == key).map(|at| found.swap_remove(at).1)),
@@ -138,5 +129,14 @@ where
             };
             drop(answer.send(loaded)); // the receiver is gone if the load took too long
         }
+    }
+
+    /// Waits for one permit for all keys of the call.
+    async fn permit(&self) -> Result<Permit, ReadError> {
+        if self.is_nested {
+            return Ok(Permit::of_many());
+        }
+        let is_away = self.cache.redis.as_ref().is_some_and(|redis| !redis.is_well());
+        self.cache.permits.wait_for_many(is_away).await
     }
 }

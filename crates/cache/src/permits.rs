@@ -27,6 +27,13 @@ pub(crate) struct Permits {
 /// Permission to load, until it is dropped. A load that another load waits for needs none: that one has one.
 pub(crate) struct Permit(#[expect(dead_code, reason = "released when dropped")] Option<OwnedSemaphorePermit>);
 
+impl Permit {
+    /// Returns the permit of a load that runs together with others of one call: that call has one.
+    pub(crate) fn of_many() -> Self {
+        Self(None)
+    }
+}
+
 impl Permits {
     pub(crate) fn new(loads: usize) -> Self {
         Self { loads: Arc::new(Semaphore::new(loads)), without_redis: Arc::new(Semaphore::new(WITHOUT_REDIS)) }
@@ -51,6 +58,17 @@ impl Permits {
     /// As [`wait`](Self::wait), for a load while Redis is away.
     pub(crate) async fn wait_without_redis(&self, flight: &Flight) -> Result<Permit, ReadError> {
         wait(&self.without_redis, flight, WAIT_WITHOUT_REDIS).await
+    }
+
+    /// Waits for the permit of a call that loads many keys.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::Crowded`] if there is none in time.
+    pub(crate) async fn wait_for_many(&self, is_redis_away: bool) -> Result<Permit, ReadError> {
+        let (semaphore, limit) =
+            if is_redis_away { (&self.without_redis, WAIT_WITHOUT_REDIS) } else { (&self.loads, MAX_WAIT) };
+        let permit = tokio::time::timeout(limit, Arc::clone(semaphore).acquire_owned()).await;
+        permit.map_or_else(|_| Err(ReadError::crowded()), |permit| Ok(Permit(permit.ok())))
     }
 
     /// Waits for a permit for a load for which no reader waits.

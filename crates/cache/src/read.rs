@@ -7,7 +7,7 @@ use crate::{
     entry::{Decoded, Entry},
     flight::WaiterGuard,
     nested::{self, NestedWait},
-    request::{Load, ReadRequest, to_load},
+    request::{ReadRequest, to_load},
 };
 
 impl Cache {
@@ -31,14 +31,18 @@ impl Cache {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
-        self.get_or(key, || to_load(async move { load().await.map_err(ReadError::loader) })).await
+        let request = |name: &str| {
+            let load = to_load(async move { load().await.map_err(ReadError::loader) });
+            ReadRequest::of::<K>(name, load)
+        };
+        self.get_or(key, request).await
     }
 
-    /// As [`get_or_load`](Self::get_or_load), with a loader whose type is erased.
+    /// As [`get_or_load`](Self::get_or_load), with a request whose type is erased.
     pub(crate) async fn get_or<K: CacheKey>(
         &self,
         key: &K,
-        load: impl FnOnce() -> Load,
+        request: impl FnOnce(&str) -> ReadRequest,
     ) -> Result<(Option<Cached<K>>, Source), ReadError> {
         let name = self.0.name(key);
         if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
@@ -46,7 +50,7 @@ impl Cache {
             return Ok((Cached::of(entry, &name)?, Source::Local));
         }
         self.0.spaces.check_key(&name)?;
-        let answer = self.join_flight(&name, || ReadRequest::of::<K>(&name, load())).await;
+        let answer = self.join_flight(&name, || request(&name)).await;
         if answer.is_err() {
             count("error");
         }
@@ -68,6 +72,8 @@ impl Cache {
         }
         if is_ours {
             self.0.runtime.handle().spawn(Arc::clone(&self.0).run_flight(Arc::clone(&flight), request()));
+        } else {
+            drop(request); // other keys of its call do not wait for it
         }
         let outcome = flight.landed().await;
         if let Ok((entry, source)) = &outcome {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use examhall_redis::{Connection, Route, Value};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -34,6 +35,8 @@ const LARGE: i64 = 256 * 1024;
 const PER_BYTE: Duration = Duration::from_nanos(250);
 /// Acquisitions that wait for Redis at once.
 const TURNS: usize = 128;
+/// Keys that one script acquires, for which Redis serves nobody else.
+const KEYS_PER_SCRIPT: usize = 64;
 /// Duration of a lease, unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// Interval of renewals: three attempts before the lease ends.
@@ -223,6 +226,32 @@ impl Redis {
         let _turn = self.turns.acquire().await;
         let answer = self.guarded(self.ask(keys, &token, refresh, BULK_TIMEOUT)).await;
         self.acquired(keys, token, answer).await
+    }
+
+    /// As [`acquire`](Self::acquire) without a refresh, for many keys in one round trip; in a cluster they are in many slots.
+    pub(crate) async fn acquire_many(&self, keys: &[RedisKeys]) -> Vec<Result<Acquired, Error>> {
+        if self.commands.is_clustered() || keys.len() == 1 {
+            return join_all(keys.iter().map(|keys| self.acquire(keys, Refresh::Never))).await;
+        }
+        join_all(keys.chunks(KEYS_PER_SCRIPT).map(|keys| self.acquire_in_one_script(keys)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    async fn acquire_in_one_script(&self, keys: &[RedisKeys]) -> Vec<Result<Acquired, Error>> {
+        let tokens: Vec<_> = keys.iter().map(|_| LeaseToken::draw()).collect();
+        let args = [ms(LEASE), LARGE.into()].into_iter().chain(tokens.iter().map(LeaseToken::to_arg)).collect();
+        let names: Vec<&str> = keys.iter().flat_map(|keys| &keys.names).map(String::as_str).collect();
+        let answer = self.guarded(script::ACQUIRE_MANY.run(&self.bulk, BULK_TIMEOUT, &names, args)).await;
+        let is_bypassed = matches!(answer, Err(Error::Bypassed));
+        let mut answers = answer.map(Value::into_array).unwrap_or_default().into_iter();
+        let acquired = keys.iter().zip(tokens).map(|(keys, token)| {
+            let refused = if is_bypassed { Error::Bypassed } else { Error::Slow };
+            self.acquired(keys, token, answers.next().ok_or(refused))
+        });
+        join_all(acquired).await
     }
 
     /// Returns the value, or the lease if there is none. If another process `is_loading`, it waits longer, even if the

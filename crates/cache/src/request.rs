@@ -11,6 +11,9 @@ use bytes::Bytes;
 use crate::{
     CacheKey, Fresh, Life, ReadError,
     entry::{Decoded, Entry},
+    flight::Flight,
+    gather::GatherSlot,
+    permits::{Permit, Permits},
 };
 
 /// A loader with its type erased.
@@ -26,11 +29,34 @@ pub(crate) struct ReadRequest {
     pub(crate) shape: u32,
     pub(crate) decode: Decode,
     pub(crate) load: Load,
+    /// For a key that is read together with others.
+    pub(crate) gathered: Option<GatherSlot>,
+    /// Whether its loader loads other keys, too, and limits itself.
+    pub(crate) is_one_of_many: bool,
 }
 
 impl ReadRequest {
     pub(crate) fn of<K: CacheKey>(name: &str, load: Load) -> Self {
-        Self { name: name.into(), life: K::LIFE, shape: K::SHAPE, decode: Entry::decode::<K>, load }
+        Self {
+            name: name.into(),
+            life: K::LIFE,
+            shape: K::SHAPE,
+            decode: Entry::decode::<K>,
+            load,
+            gathered: None,
+            is_one_of_many: false,
+        }
+    }
+
+    /// Reads it together with other keys.
+    pub(crate) fn with(mut self, gathered: GatherSlot) -> Self {
+        (self.gathered, self.is_one_of_many) = (Some(gathered), true);
+        self
+    }
+
+    /// Returns a permit to load, if there is one.
+    pub(crate) fn own_permit(&self, flight: &Flight, permits: &Permits) -> Option<Permit> {
+        if self.is_one_of_many { Some(Permit::of_many()) } else { permits.free(flight) }
     }
 
     /// Returns whether to refresh the entry early (XFetch): the slower its load and the nearer its end, the likelier

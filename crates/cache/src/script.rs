@@ -10,6 +10,16 @@ use crate::{
 };
 
 pub(crate) static ACQUIRE: Step = Step::new("acquire", include_str!("lua/acquire.lua"));
+/// For each key what [`ACQUIRE`] does.
+pub(crate) static ACQUIRE_MANY: Step = Step::new(
+    "acquire_many",
+    concat!(
+        "local function acquire(KEYS, ARGV)\n",
+        include_str!("lua/acquire.lua"),
+        "\nend\n",
+        include_str!("lua/each.lua")
+    ),
+);
 pub(crate) static PEEK: Step = Step::new("peek", include_str!("lua/peek.lua"));
 pub(crate) static FILL: Step = Step::new("fill", include_str!("lua/fill.lua"));
 pub(crate) static RENEW: Step = Step::new("renew", include_str!("lua/renew.lua"));

@@ -10,6 +10,7 @@ mod keys;
 mod large;
 mod lifetime;
 mod loads;
+mod many;
 mod memory;
 mod metrics_list;
 mod model;

@@ -1,0 +1,83 @@
+//! A thousand keys at once.
+
+use std::sync::Mutex;
+
+use examhall_testkit::eventually;
+
+use super::*;
+
+const COUNT: u128 = 1_000;
+
+fn keys() -> Vec<ExamKey> {
+    (1..=COUNT).map(|n| ExamKey(ExamId(uuid::Uuid::from_u128(n)))).collect()
+}
+
+/// Reads all keys. Returns the sources, and how many keys each call of the loader got.
+async fn read_all(cache: &Cache) -> (Vec<Source>, Vec<usize>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let counted = Arc::clone(&calls);
+    let load = move |wanted: Vec<ExamKey>| {
+        counted.lock().expect("no panic").push(wanted.len());
+        async move {
+            let fresh = |key: ExamKey| {
+                let version = u32::try_from(key.0.0.as_u128()).expect("small");
+                (key, Fresh { version: version.into(), head: access(), value: exam(version), pin: None })
+            };
+            Ok::<_, Away>(wanted.into_iter().map(fresh).collect())
+        }
+    };
+    let read = cache.get_many_or_load(&keys(), load).await.expect("read");
+    for (n, (cached, _)) in read.iter().enumerate() {
+        assert_eq!(cached.as_ref().expect("there is a row").version(), i64::try_from(n + 1).expect("small"));
+    }
+    let calls = calls.lock().expect("no panic").clone();
+    (read.into_iter().map(|(_, source)| source).collect(), calls)
+}
+
+async fn scripts(redis: &Redis) -> u32 {
+    let stats: String = redis.cmd("INFO commandstats").await;
+    let calls = |name: &str| stats.split(name).nth(1)?.split(',').next()?.parse::<u32>().ok();
+    calls("cmdstat_evalsha:calls=").unwrap_or(0) + calls("cmdstat_eval:calls=").unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_thousand_keys_take_one_round_trip_and_one_load() {
+    let redis = Redis::start().await;
+    let loaded_at_once = async || {
+        let one = cache(&redis).await;
+        eventually("all to be forgotten", TIMEOUT, async || one.delete_many(&keys()).await.ok()).await;
+        let (_, calls) = read_all(&one).await;
+        (calls == [1_000]).then_some(())
+    };
+    // Keys wait for each other for 30 ms, which a busy machine may exceed.
+    eventually("one call of the loader", TIMEOUT, loaded_at_once).await;
+    let stored = async || {
+        let (sources, _) = read_all(&cache(&redis).await).await;
+        sources.iter().all(|source| *source == Source::Redis).then_some(())
+    };
+    eventually("all to be stored", TIMEOUT, stored).await;
+    let few_scripts = async || {
+        let (other, before) = (cache(&redis).await, scripts(&redis).await);
+        let (sources, calls) = read_all(&other).await;
+        assert!(sources.iter().all(|source| *source == Source::Redis) && calls.is_empty());
+        (scripts(&redis).await - before <= 40).then_some(()) // 8, and the heartbeats of some caches
+    };
+    eventually("few scripts", TIMEOUT, few_scripts).await;
+    redis.cmd::<String>("CONFIG SET maxmemory 1").await;
+    let (sources, _) = read_all(&cache(&redis).await).await;
+    assert!(sources.iter().all(|source| source.is_hit()), "a full Redis serves what it has");
+}
+
+#[tokio::test]
+async fn a_thousand_keys_without_redis_take_one_load() {
+    let mut redis = Redis::start().await;
+    let (away, local) = (cache(&redis).await, Cache::builder(KEY_SPACES).local_only());
+    redis.kill().await;
+    for cache in [away, local] {
+        let at_once = async || {
+            let _ = cache.delete_many(&keys()).await; // fails without Redis, and clears memory
+            (read_all(&cache).await.1 == [1_000]).then_some(())
+        };
+        eventually("one call of the loader", TIMEOUT, at_once).await;
+    }
+}
