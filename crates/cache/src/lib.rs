@@ -187,3 +187,8 @@ pub use journal::JournalEntry;
 pub use key::{CacheKey, Life};
 pub use source::Source;
 pub use spaces::{KeyError, SpaceError};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
