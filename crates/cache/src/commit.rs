@@ -70,7 +70,8 @@ impl Cache {
     ///
     /// ```
     /// # async fn run(cache: examhall_cache::Cache) -> Result<(), examhall_cache::Error> {
-    /// cache.change(&["order:7", "order:7:lines"], async || Ok::<_, examhall_cache::Error>(/* COMMIT */)).await?;
+    /// # async fn commit() -> Result<(), examhall_cache::Error> { Ok(()) }
+    /// cache.change(&["order:7", "order:7:lines"], async || commit().await).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -1,7 +1,6 @@
 //! Names of keys in Redis.
 
-/// Beginnings of the cache's own keys: leases, marks, canaries.
-pub(crate) const OWN_KEYS: [&str; 3] = ["cl:", "cm:", "cc:"];
+use crate::spaces::hash_tag;
 
 /// The three Redis keys of one cache key: value, lease, marks. All are in one slot of a cluster.
 #[derive(Clone)]
@@ -22,9 +21,19 @@ impl RedisKeys {
     }
 }
 
-/// Returns the part of a key that determines its slot, if it is not all of it (Redis Cluster specification, "Hash tags").
-pub(crate) fn hash_tag(name: &str) -> Option<&str> {
-    let (_, behind) = name.split_once('{')?;
-    let (tag, _) = behind.split_once('}')?;
-    Some(tag).filter(|tag| !tag.is_empty())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spaces::Spaces;
+
+    #[test]
+    fn keys_of_one_value_are_in_one_slot() {
+        let spaces = Spaces::new("", &["user:".to_owned()]);
+        for name in ["user:1", "user:{1}", "{user:1}:x", "user:{1", "user:{1}}", "user:{{1}", "user:{1}{2}"] {
+            assert_eq!(spaces.check_key(name).is_ok(), name.starts_with("user:"), "{name}");
+            let keys = RedisKeys::of(name, spaces.label(name));
+            let tags = keys.names.map(|key| hash_tag(&key).unwrap_or(&key).to_owned());
+            assert_eq!(tags, [0; 3].map(|_| hash_tag(name).unwrap_or(name).to_owned()), "{name}");
+        }
+    }
 }

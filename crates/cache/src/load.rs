@@ -12,12 +12,13 @@ use futures_util::FutureExt;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    ReadError, Source,
+    Error, ReadError, Source,
     acquire::{Acquired, Lease, LeaseToken, Refresh},
     cache::Inner,
     changes::Includes,
     entry::{Decoded, Entry},
     flight::{Flight, FlightTicket, Outcome},
+    gather::GatherSlot,
     keys::RedisKeys,
     local::{Basis, PROOF},
     nested,
@@ -86,11 +87,7 @@ impl Inner {
                 drop(gathered); // the others do not wait for it
                 return self.load_untrusted(request, ticket).await;
             };
-            let asked = match gathered {
-                Some(gathered) => gathered.acquire(redis, &keys).await,
-                None => redis.acquire_value(&keys, busy_since.is_some()).await,
-            };
-            let (mut acquired, mut stale) = (asked, None);
+            let (mut acquired, mut stale) = (ask(gathered, redis, &keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let refresh = match self.assess(&request, &keys, bytes, *ttl) {
                     Found::Fresh(entry, ttl) => {
@@ -345,5 +342,18 @@ async fn keep_lease(redis: &Redis, keys: &RedisKeys, token: &LeaseToken) -> Infa
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         redis.renew(keys, token).await;
+    }
+}
+
+/// Asks Redis for a value or a lease, together with the other keys of a call or alone.
+async fn ask(
+    gathered: Option<GatherSlot>,
+    redis: &Redis,
+    keys: &RedisKeys,
+    is_loading_elsewhere: bool,
+) -> Result<Acquired, Error> {
+    match gathered {
+        Some(gathered) => gathered.acquire(redis, keys).await,
+        None => redis.acquire_value(keys, is_loading_elsewhere).await,
     }
 }

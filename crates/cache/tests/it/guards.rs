@@ -29,7 +29,7 @@ async fn marked(redis: &Redis, cache: &Cache) -> examhall_cache::Invalidation {
 }
 
 #[tokio::test]
-async fn a_change_is_seen_after_its_commit_and_stored_by_the_next_reader() {
+async fn a_change_is_seen_after_its_commit() {
     let redis = Redis::start().await;
     let (one, other, row) = (cache(&redis).await, cache(&redis).await, Row::new());
     for is_committed in [true, false] {
