@@ -12,14 +12,25 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::JournalEntry;
-
 /// Age from which a commit is settled: all that were added before it have ended, so nothing will appear before it. A mark
 /// lives for 10 s, since no commit takes longer.
 pub(crate) const SETTLED: Duration = Duration::from_secs(15);
 /// Changes kept at most, each of one key. Beyond, the older half is forgotten, and values that are older than these count
 /// as outdated.
 const MAX_KEPT: usize = 200_000;
+
+/// A committed change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Its number, above 0. Later entries have higher numbers, and no number is used twice.
+    pub seq: i64,
+    /// Identifies the commit, as in [`Cache::before_commit`](crate::Cache::before_commit).
+    pub commit: Uuid,
+    /// The keys that it has changed, without prefix.
+    pub keys: Vec<String>,
+    /// How long ago it was added, by the clock of the journal.
+    pub age: Duration,
+}
 
 /// Short name of a commit: the random half of its UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,51 +1,22 @@
-//! The journal of changes: a list that is committed with each change (a transactional outbox), which every process reads
-//! once a second. It bounds what Redis may forget, and what its messages may miss.
+//! What this process knows of the journal of changes: a list that is committed with each change (a transactional outbox).
 
 use std::{collections::BTreeSet, pin::Pin, sync::OnceLock, time::Duration};
 
-use examhall_redis::LinkEvents;
 use parking_lot::RwLock;
-use uuid::Uuid;
 
-use crate::{
-    Cache,
-    cache::Inner,
-    changes::{Changes, Includes},
-    redis::Redis,
-    trust::Trust,
-};
+use crate::changes::{Changes, Includes, JournalEntry};
 
-/// How often the journal is read.
-const POLL: Duration = Duration::from_secs(1);
 /// Time limit of one page.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Entries read at a time.
 const PAGE: usize = 5_000;
-/// First and longest pause between attempts to verify a Redis that was replaced.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// Interval at which a connection that is not there yet is looked for.
-const CONNECT_POLL: Duration = Duration::from_millis(500);
-
-/// A committed change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// Its number, above 0. Later entries have higher numbers, and no number is used twice.
-    pub seq: i64,
-    /// Identifies the commit, as in [`Cache::before_commit`].
-    pub commit: Uuid,
-    /// The keys that it has changed, without prefix.
-    pub keys: Vec<String>,
-    /// How long ago it was added, by the clock of the journal.
-    pub age: Duration,
-}
 
 type Page = Pin<Box<dyn Future<Output = Option<Vec<JournalEntry>>> + Send>>;
-type ReadPage = Box<dyn Fn(i64, usize) -> Page + Send + Sync>;
+pub(crate) type ReadPage = Box<dyn Fn(i64, usize) -> Page + Send + Sync>;
 
 /// The journal as this process knows it.
 pub(crate) struct Journal {
-    source: OnceLock<ReadPage>,
+    pub(crate) source: OnceLock<ReadPage>,
     changes: RwLock<Changes>,
 }
 
@@ -69,7 +40,7 @@ impl Journal {
     }
 
     /// Reads what is new; returns its keys, or `None` if the source does not answer.
-    async fn read(&self) -> Option<BTreeSet<String>> {
+    pub(crate) async fn read(&self) -> Option<BTreeSet<String>> {
         let Some(source) = self.source.get() else { return Some(BTreeSet::new()) };
         let (mut after, mut changed) = (self.settled(), BTreeSet::new());
         loop {
@@ -81,93 +52,5 @@ impl Journal {
                 _ => return Some(changed),
             }
         }
-    }
-}
-
-impl Cache {
-    /// Follows a journal of the changes that any process commits: `read` returns up to that many entries with numbers above
-    /// the given one, in order, whether or not the cache was notified of them; `None` if that is unknown for the moment.
-    /// It must reach back as far as the longest life of a value. Only the first call counts.
-    ///
-    /// It is read once a second, and whenever Redis was replaced, before Redis is read again. With it no value is served
-    /// that lacks a change, for longer than that second, even if Redis has gone back to an earlier state, or if this
-    /// process and a writer are connected to two different masters.
-    pub fn follow<F>(&self, read: impl Fn(i64, usize) -> F + Send + Sync + 'static)
-    where
-        F: Future<Output = Option<Vec<JournalEntry>>> + Send + 'static,
-    {
-        let source: ReadPage = Box::new(move |after, limit| Box::pin(read(after, limit)));
-        if self.0.journal.source.set(source).is_err() {
-            return tracing::warn!("the cache follows a journal already");
-        }
-        // Values read so far may lack changes.
-        if let Some(redis) = &self.0.redis {
-            redis.distrust();
-            self.0.pending.distrust();
-        }
-    }
-}
-
-impl Inner {
-    /// Follows the journal, and restores the trust in a Redis that was replaced or has refused writes. Runs forever.
-    pub(crate) async fn maintain_trust(&self) {
-        let Some(redis) = &self.redis else { return };
-        let mut events = redis.commands().link_events();
-        while redis.ready().await.is_err() {
-            tokio::time::sleep(CONNECT_POLL).await;
-        }
-        // The first connection is reported too, a little later.
-        let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
-        let mut pause = FIRST_PAUSE;
-        events = redis.commands().link_events();
-        loop {
-            let losses = redis.losses();
-            self.verify(redis, &events).await;
-            let is_settled = redis.losses() == losses && redis.trust() == Trust::Trusted;
-            pause = if is_settled { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
-            tokio::select! {
-                biased;
-                () = events.interrupted() => {
-                    events = redis.commands().link_events();
-                    redis.distrust();
-                }
-                () = self.pending.distrusted() => redis.distrust(),
-                () = tokio::time::sleep(if is_settled { POLL } else { pause }) => {}
-            }
-        }
-    }
-
-    /// Finds out how far Redis may be trusted.
-    async fn verify(&self, redis: &Redis, events: &LinkEvents) {
-        let losses = redis.losses();
-        let settle = |trust| {
-            if events.is_uninterrupted() {
-                redis.settle(losses, trust);
-            }
-        };
-        if redis.trust() == Trust::Lost {
-            if !self.repeat_recent(redis).await {
-                return;
-            }
-            settle(Trust::Unverified);
-        }
-        // While the journal cannot be read nothing can be committed to it: what was trusted stays so.
-        if self.catch_up().await {
-            settle(Trust::Trusted);
-        }
-    }
-
-    /// Reads the journal; what it reports is removed from memory, in case a message was missed. Returns whether the journal
-    /// has answered.
-    async fn catch_up(&self) -> bool {
-        let Some(changed) = self.journal.read().await else {
-            tracing::debug!("the journal does not answer");
-            return false;
-        };
-        metrics::counter!("cache_journal_changes_total").increment(changed.len() as u64);
-        for key in changed {
-            self.drop_local(&format!("{}{key}", self.prefix));
-        }
-        true
     }
 }

@@ -13,7 +13,7 @@ ALTER TABLE cache_outbox ADD COLUMN added_at BIGINT NOT NULL
 CREATE UNIQUE INDEX cache_outbox_seq ON cache_outbox (seq);
 ";
 
-/// SQLite counts only in a primary key, so the table is made anew. julianday, since an operator's SQLite may be too old
+/// SQLite counts only in a primary key, so the table is replaced. julianday, since an operator's SQLite may be too old
 /// for `unixepoch('subsec')`.
 const SQLITE: &str = "
 CREATE TABLE cache_outbox_new (
