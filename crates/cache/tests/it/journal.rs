@@ -1,4 +1,4 @@
-//! The journal: no value is served that lacks a change, whatever Redis has forgotten, and whoever was not notified.
+//! The journal: no value is served that lacks a change, whatever Redis has forgotten and to any process it was not reported.
 
 use std::sync::Mutex;
 
