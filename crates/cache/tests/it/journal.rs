@@ -1,4 +1,4 @@
-//! The journal: no value is served that lacks a change, whatever Redis has forgotten and to any process it was not reported.
+//! The journal: no value is served that lacks a change, whatever Redis has forgotten and though no message came.
 
 use std::sync::Mutex;
 
