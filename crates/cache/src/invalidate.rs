@@ -12,7 +12,7 @@ use crate::{
     Cache, CacheKey, Error,
     cache::Inner,
     connection::{busy_aware_sleep, is_absence},
-    redis::{InvalidationKind, Redis, SILENCE},
+    redis::{InvalidationKind, Redis, SILENCE, Wait},
 };
 
 /// First and longest pause between attempts to deliver an unconfirmed invalidation.
@@ -53,7 +53,7 @@ impl Cache {
     /// It takes 50 ms at most, however many keys there are: a transaction is open meanwhile. While the circuit to Redis is
     /// open it does not wait at all.
     pub async fn before_commit(&self, commit: uuid::Uuid, keys: &[String]) {
-        let (commit, names, began) = (commit.to_string(), self.0.names(keys), Instant::now());
+        let (commit, names, wait) = (commit.to_string(), self.0.names(keys), Wait::begin());
         let is_away = self.0.redis.as_ref().is_some_and(Redis::is_circuit_open);
         let announced = tokio::select! {
             biased; // it is sent in any case
@@ -63,7 +63,7 @@ impl Cache {
         // A failure is made up for after the commit; until then the old value is still true.
         if let Err(error) = announced {
             if let Some(redis) = self.0.redis.as_ref().filter(|_| !is_away) {
-                redis.waited_in_vain(began);
+                redis.waited_in_vain(wait);
             }
             tracing::debug!(%error, "a commit was not announced to the cache");
         }
