@@ -99,7 +99,7 @@ async fn a_request_its_mail_and_each_attempt_to_send_it_are_one_trace() {
     world.set("TRUSTED_PROXIES", "127.0.0.1/32");
     let refused = AtomicBool::new(false);
     world.smtp.behave(move |phase, _| match phase {
-        Phase::EndOfData if !refused.swap(true, Ordering::Relaxed) => Action::Reply("451 4.3.0 ada@example.com".into()),
+        Phase::EndOfData if !refused.swap(true, Ordering::Relaxed) => Action::Reply("451 4.2.0 ada@example.com".into()),
         _ => Action::Proceed,
     });
     let (api, _mailer) = (Api::start(&world).await, world.mailer(&[]));
