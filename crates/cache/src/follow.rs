@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use examhall_redis::LinkEvents;
-
 use crate::{Cache, cache::Inner, changes::JournalEntry, journal::ReadPage, redis::Redis, trust::Trust};
 
 /// How often the journal is read.
@@ -52,10 +50,13 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         events = redis.commands().link_events();
         loop {
-            let losses = redis.losses();
-            self.verify(redis, &events).await;
-            let is_settled = redis.losses() == losses && redis.trust() == Trust::Trusted;
-            pause = if is_settled { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
+            let round = async {
+                self.verify(redis).await;
+                let is_trusted = redis.is_trusted();
+                pause = if is_trusted { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
+                tokio::time::sleep(if is_trusted { POLL } else { pause }).await;
+            };
+            // A loss ends a round at once, however slow the database is: nothing that began before it restores trust.
             tokio::select! {
                 biased;
                 () = events.interrupted() => {
@@ -63,42 +64,39 @@ impl Inner {
                     redis.distrust();
                 }
                 () = self.pending.distrusted() => redis.distrust(),
-                () = tokio::time::sleep(if is_settled { POLL } else { pause }) => {}
+                () = round => {}
             }
         }
     }
 
     /// Finds out how far Redis may be trusted.
-    async fn verify(&self, redis: &Redis, events: &LinkEvents) {
+    async fn verify(&self, redis: &Redis) {
         let losses = redis.losses();
-        let settle = |trust| {
-            if events.is_uninterrupted() {
-                redis.settle(losses, trust);
-            }
-        };
         if redis.trust() == Trust::Lost {
             if !self.repeat_recent(redis).await {
                 return;
             }
-            settle(Trust::Unverified);
+            redis.settle(losses, Trust::Unverified);
         }
         // While the journal cannot be read nothing can be committed to it: what was trusted stays so.
         if self.catch_up().await {
-            settle(Trust::Trusted);
+            redis.settle(losses, Trust::Trusted);
         }
     }
 
     /// Reads the journal; what it reports is removed from memory, in case a message was missed. Returns whether the journal
     /// has answered.
     async fn catch_up(&self) -> bool {
-        let Some(changed) = self.journal.read().await else {
-            tracing::debug!("the journal does not answer");
-            return false;
+        let changed = |keys: Vec<String>| {
+            metrics::counter!("cache_journal_changes_total").increment(keys.len() as u64);
+            for key in keys {
+                self.drop_local(&self.with_prefix(&key));
+            }
         };
-        metrics::counter!("cache_journal_changes_total").increment(changed.len() as u64);
-        for key in changed {
-            self.drop_local(&format!("{}{key}", self.prefix));
+        let is_read = self.journal.read(changed).await;
+        if !is_read {
+            tracing::debug!("the journal does not answer");
         }
-        true
+        is_read
     }
 }

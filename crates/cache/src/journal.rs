@@ -1,6 +1,6 @@
 //! What this process knows of the journal of changes: a list that is committed with each change (a transactional outbox).
 
-use std::{collections::BTreeSet, pin::Pin, sync::OnceLock, time::Duration};
+use std::{pin::Pin, sync::OnceLock, time::Duration};
 
 use parking_lot::RwLock;
 
@@ -39,18 +39,48 @@ impl Journal {
         self.changes.read().are_in(includes, key)
     }
 
-    /// Reads what is new; returns its keys, or `None` if the source does not answer.
-    pub(crate) async fn read(&self) -> Option<BTreeSet<String>> {
-        let Some(source) = self.source.get() else { return Some(BTreeSet::new()) };
-        let (mut after, mut changed) = (self.settled(), BTreeSet::new());
+    /// Reads what is new, and reports the keys of each page at once: nothing is learned without being reported, even if a
+    /// later page does not come. Returns whether the source has answered.
+    pub(crate) async fn read(&self, mut changed: impl FnMut(Vec<String>)) -> bool {
+        let Some(source) = self.source.get() else { return true };
+        let mut after = self.settled();
         loop {
-            let page = tokio::time::timeout(TIMEOUT, source(after, PAGE)).await.ok().flatten()?;
+            let page = tokio::time::timeout(TIMEOUT, source(after, PAGE)).await;
+            let Ok(Some(page)) = page else { return false };
             let (length, last) = (page.len(), page.last().map(|entry| entry.seq));
-            changed.extend(self.changes.write().learn(page));
+            let keys = self.changes.write().learn(page);
+            changed(keys);
             match last {
                 Some(last) if length >= PAGE => after = last,
-                _ => return Some(changed),
+                _ => return true,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_is_reported_even_if_the_rest_does_not_come() {
+        let journal = Journal::new();
+        let entry = |seq: i64| JournalEntry {
+            seq,
+            commit: uuid::Uuid::from_u128(seq.unsigned_abs().into()),
+            keys: vec![format!("exam:{seq}")],
+            age: Duration::ZERO,
+        };
+        let source: ReadPage = Box::new(move |after, limit| {
+            let page = (after == 0).then(|| (1..).take(limit).map(entry).collect());
+            Box::pin(std::future::ready(page))
+        });
+        assert!(journal.source.set(source).is_ok());
+        let mut reported = Vec::new();
+        assert!(!journal.read(|keys| reported.extend(keys)).await, "there is no second page");
+        assert_eq!((reported.len(), reported[PAGE - 1].as_str()), (PAGE, "exam:5000"));
+        reported.clear();
+        assert!(!journal.read(|keys| reported.extend(keys)).await);
+        assert!(reported.is_empty(), "each once");
     }
 }

@@ -1,5 +1,7 @@
 //! Reads through the cache: acquires a value or a lease from Redis, loads with the lease, fills Redis and memory.
 
+mod unleased;
+
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
@@ -24,9 +26,8 @@ use crate::{
     nested,
     permits::{MAX_WAIT, Permit},
     redis::{LEASE, RENEW_EVERY, Redis},
-    request::{Decode, Load, ReadRequest},
+    request::{Load, ReadRequest},
     retention::Retention,
-    trust::Trust,
 };
 
 /// First and longest pause of a process that waits for another's load and receives no message about it.
@@ -259,68 +260,6 @@ impl Inner {
             self.keep_local(&request.name, &entry, retention, &ticket);
         }
         Ok(entry)
-    }
-
-    /// Loads without Redis: no invalidation arrives, so memory keeps the value for 2 s at most.
-    async fn load_alone(&self, request: ReadRequest, ticket: &FlightTicket) -> Outcome {
-        self.load_unleased(request, Some(Basis::Ttl), ticket).await
-    }
-
-    /// Loads while the values in Redis are not trusted. One that is merely unverified is served if nothing can be loaded
-    /// and its key allows stale values.
-    async fn load_untrusted(self: Arc<Self>, request: ReadRequest, ticket: FlightTicket) -> Outcome {
-        let (name, decode, allowed) = (Arc::clone(&request.name), request.decode, request.life.stale_on_error);
-        let cache = Arc::clone(&self);
-        let mut load = self.runtime.handle().spawn(async move { cache.load_alone(request, &ticket).await });
-        let soon = tokio::time::timeout(self.settings.soft_load_limit, &mut load).await; // the load goes on
-        if !matches!(soon, Ok(Ok(Ok(_))))
-            && let Some(stale) = self.unverified_value(&name, decode, allowed).await
-        {
-            return Ok(stale.serve(self.space(&name)));
-        }
-        let ended = if let Ok(ended) = soon { ended } else { load.await };
-        ended.unwrap_or(Err(ReadError::Panicked))
-    }
-
-    /// Returns a value of which it is not known whether it was changed, for as long as stale values are `allowed`.
-    async fn unverified_value(&self, name: &str, decode: Decode, allowed: Duration) -> Option<StaleValue> {
-        if allowed.is_zero() {
-            return None;
-        }
-        self.redis.as_ref()?.wait_until_reachable().await;
-        let redis = self.redis_if(name, Trust::Unverified)?;
-        let age = redis.reachable_since_loss().filter(|age| *age < allowed)?;
-        let Decoded::Entry(entry) = decode(&redis.peek(name).await.ok()??) else { return None };
-        self.is_current(name, &entry).then_some(StaleValue { entry, age })
-    }
-
-    /// Loads without a lease and stores nothing in Redis; memory keeps the value if there is a `basis`. Only a few such
-    /// loads run at once; a reader that waits longer than a load may take is rejected.
-    pub(crate) async fn load_unleased(
-        &self,
-        request: ReadRequest,
-        basis: Option<Basis>,
-        ticket: &FlightTicket,
-    ) -> Outcome {
-        let is_away = basis == Some(Basis::Ttl) && self.redis.as_ref().is_some_and(|redis| !redis.is_well());
-        let _permit = if request.is_one_of_many {
-            Permit::of_many()
-        } else if is_away {
-            self.permits.wait_without_redis(&ticket.flight).await?
-        } else {
-            self.permits.wait(&ticket.flight, Instant::now() + MAX_WAIT).await?
-        };
-        let began = Instant::now();
-        let entry = Arc::new(self.load_limited(&request.name, request.load).await?);
-        if let Some(basis) = basis {
-            // Without Redis this process is the only one that changes anything.
-            let is_alone = self.redis.is_none();
-            let local = request.life.local;
-            let ttl = if basis == Basis::Link || is_alone { local } else { PROOF.min(local) };
-            let spent = if is_alone { Duration::ZERO } else { began.elapsed() };
-            self.keep_local(&request.name, &entry, Retention { ttl: ttl.saturating_sub(spent), basis }, ticket);
-        }
-        Ok((entry, if self.redis.is_none() { Source::Loaded } else { Source::Bypass }))
     }
 
     /// Runs a loader on the program's own runtime, within its time limit.

@@ -85,11 +85,6 @@ impl LinkEvents {
             made = self.reconnects.recv() => closes(made).await,
         }
     }
-
-    /// Returns whether neither a loss nor a reconnect is waiting to be read.
-    pub fn is_uninterrupted(&self) -> bool {
-        self.errors.is_empty() && self.reconnects.is_empty()
-    }
 }
 
 impl Invalidations {

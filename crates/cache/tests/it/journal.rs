@@ -14,13 +14,21 @@ struct Journaled {
     row: Row,
     entries: Arc<Mutex<Vec<JournalEntry>>>,
     is_away: Arc<AtomicU32>,
+    /// Whether it does not answer at all.
+    hangs: Arc<AtomicU32>,
     /// How often it was read, by all processes.
     reads: Arc<AtomicU32>,
 }
 
 impl Journaled {
     fn new() -> Self {
-        Self { row: Row::new(), entries: Arc::default(), is_away: Arc::default(), reads: Arc::default() }
+        Self {
+            row: Row::new(),
+            entries: Arc::default(),
+            is_away: Arc::default(),
+            hangs: Arc::default(),
+            reads: Arc::default(),
+        }
     }
 
     /// Opens a process that follows the journal.
@@ -46,6 +54,9 @@ impl Journaled {
             let journal = journal.clone();
             async move {
                 journal.reads.fetch_add(1, Ordering::SeqCst);
+                if journal.hangs.load(Ordering::SeqCst) > 0 {
+                    std::future::pending::<()>().await;
+                }
                 if journal.is_away.load(Ordering::SeqCst) > 0 {
                     return None;
                 }
@@ -180,12 +191,59 @@ async fn new_process_reads_nothing_before_the_journal() {
     journaled.is_away.store(1, Ordering::SeqCst);
     let new = Cache::builder(KEY_SPACES).redis_only().open(&redis.url()).expect("a good URL");
     journaled.follow(&new);
-    for _ in 0..100 {
+    let before = journaled.reads.load(Ordering::SeqCst);
+    eventually("the journal to be asked in vain, and again", TIMEOUT, async || {
         assert_eq!(read(&new, &journaled.row).await.0, 1);
-        tokio::time::sleep(Duration::from_millis(2)).await; // a look now and then, while it connects
-    }
+        (journaled.reads.load(Ordering::SeqCst) >= before + 3).then_some(())
+    })
+    .await;
     journaled.is_away.store(0, Ordering::SeqCst);
     journaled.is_served_from_redis(&new, 1).await;
+}
+
+#[tokio::test]
+async fn replaced_redis_is_not_read_while_the_journal_hangs() {
+    let redis = Redis::start().await;
+    let journaled = Journaled::new();
+    let cache = journaled.forgetful_process(&redis.url()).await;
+    read(&cache, &journaled.row).await;
+    journaled.hangs.store(1, Ordering::SeqCst);
+    let asked = async |times: u32| {
+        let before = journaled.reads.load(Ordering::SeqCst);
+        eventually("the journal to be asked", TIMEOUT, async || {
+            (journaled.reads.load(Ordering::SeqCst) >= before + times).then_some(())
+        })
+        .await;
+    };
+    asked(1).await; // it was trusted, and waits for an answer now
+    redis.cmd::<i64>("CLIENT KILL TYPE normal SKIPME yes").await;
+    let is_lost = async || (read(&cache, &journaled.row).await.1 != Source::Redis).then_some(());
+    eventually("the loss to be noticed", TIMEOUT, is_lost).await;
+    let before = journaled.reads.load(Ordering::SeqCst);
+    eventually("the journal to be asked again and again", TIMEOUT, async || {
+        assert_ne!(read(&cache, &journaled.row).await.1, Source::Redis, "values may lack a change");
+        (journaled.reads.load(Ordering::SeqCst) >= before + 2).then_some(())
+    })
+    .await;
+    journaled.hangs.store(0, Ordering::SeqCst);
+    journaled.is_served_from_redis(&cache, 0).await;
+}
+
+#[tokio::test]
+async fn slow_load_without_redis_waits_for_nothing_else() {
+    let mut redis = Redis::start().await;
+    let cache = cache(&redis).await;
+    redis.kill().await;
+    let quick = async || {
+        let (key, began) = (ExamKey(ExamId(Uuid::new_v4())), std::time::Instant::now());
+        let load = || async {
+            tokio::time::sleep(Duration::from_millis(200)).await; // a load that is late, and has a value
+            Row::new().load().await
+        };
+        cache.get_or_load(&key, load).await.expect("read");
+        (began.elapsed() < Duration::from_millis(900)).then_some(())
+    };
+    eventually("a load that takes what it takes", TIMEOUT, quick).await;
 }
 
 #[tokio::test]
