@@ -28,6 +28,7 @@ mod outage;
 mod plan;
 mod poll;
 mod polling;
+mod polls;
 mod refusals;
 mod report;
 #[cfg(test)]
@@ -58,7 +59,7 @@ use self::{
     in_flight::InFlight,
     maintenance::Maintenance,
     plan::{Marker, Next, State, plan},
-    polling::Polls,
+    polls::Polls,
     report::{Report, Run, RunningJob},
 };
 use crate::{Error, Queue, hooks::Hooks};
