@@ -12,7 +12,7 @@ use serde::{
 use super::{
     MailHeaders,
     content::{Content, DataUrl},
-    scalars::{Text, Unsupported},
+    scalars::{OrAbsent, Text, Unsupported},
 };
 
 /// A file that goes with a mail, or a body in another media type.
@@ -138,7 +138,7 @@ pub(super) struct Attachments(pub(super) Vec<Attachment>);
 
 impl<'de> Deserialize<'de> for Attachments {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AttachmentsVisitor)
+        deserializer.deserialize_any(OrAbsent(AttachmentsVisitor))
     }
 }
 
@@ -149,22 +149,6 @@ impl<'de> de::Visitor<'de> for AttachmentsVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of files")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Attachments, E> {
-        Ok(Attachments::default())
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Attachments, E> {
-        if value { Err(E::invalid_type(de::Unexpected::Bool(value), &self)) } else { Ok(Attachments::default()) }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Attachments, E> {
-        if text.is_empty() {
-            Ok(Attachments::default())
-        } else {
-            Err(E::invalid_type(de::Unexpected::Str(text), &self))
-        }
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Attachments, A::Error> {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::scalars::Text;
+use super::scalars::{OrAbsent, Text};
 
 /// Header fields in their order, name and value; a name may occur several times.
 ///
@@ -58,7 +58,7 @@ struct KeyAndValue<'a> {
 
 impl<'de> Deserialize<'de> for MailHeaders {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HeadersVisitor)
+        deserializer.deserialize_any(OrAbsent(HeadersVisitor))
     }
 }
 
@@ -76,22 +76,6 @@ impl<'de> de::Visitor<'de> for HeadersVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of header fields, or a list of {key, value}")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<MailHeaders, E> {
-        Ok(MailHeaders::default())
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<MailHeaders, E> {
-        if value { Err(E::invalid_type(de::Unexpected::Bool(value), &self)) } else { Ok(MailHeaders::default()) }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<MailHeaders, E> {
-        if text.is_empty() {
-            Ok(MailHeaders::default())
-        } else {
-            Err(E::invalid_type(de::Unexpected::Str(text), &self))
-        }
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<MailHeaders, A::Error> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::scalars::Text;
+use super::scalars::{OrAbsent, Text};
 
 /// The fields, name and value.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ struct Url {
 
 impl<'de> Deserialize<'de> for ListHeaders {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldsVisitor)
+        deserializer.deserialize_any(OrAbsent(FieldsVisitor))
     }
 }
 
@@ -37,22 +37,6 @@ impl<'de> de::Visitor<'de> for FieldsVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object such as {unsubscribe: URL}")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<ListHeaders, E> {
-        Ok(ListHeaders::default())
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<ListHeaders, E> {
-        if value { Err(E::invalid_type(de::Unexpected::Bool(value), &self)) } else { Ok(ListHeaders::default()) }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<ListHeaders, E> {
-        if text.is_empty() {
-            Ok(ListHeaders::default())
-        } else {
-            Err(E::invalid_type(de::Unexpected::Str(text), &self))
-        }
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<ListHeaders, A::Error> {

@@ -143,3 +143,34 @@ impl<'de> de::Visitor<'de> for UnsupportedVisitor {
         unsupported()
     }
 }
+
+/// Reads an object or a list by another visitor, and what is absent as its default.
+pub(super) struct OrAbsent<V>(pub(super) V);
+
+impl<'de, V: de::Visitor<'de, Value: Default>> de::Visitor<'de> for OrAbsent<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
+        Ok(V::Value::default())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<V::Value, E> {
+        if value { Err(E::invalid_type(de::Unexpected::Bool(value), &self)) } else { Ok(V::Value::default()) }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<V::Value, E> {
+        if text.is_empty() { Ok(V::Value::default()) } else { Err(E::invalid_type(de::Unexpected::Str(text), &self)) }
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(list)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(map)
+    }
+}
