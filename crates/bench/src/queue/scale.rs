@@ -28,8 +28,8 @@ use super::{
 const SLOTS: usize = 5;
 /// How long a job of the open loop takes.
 const WORK: Duration = Duration::from_millis(5);
-/// Jobs a second that the slots can run.
-const CAPACITY: f64 = 1000.0;
+/// Jobs that show how many a second the slots can run.
+const BACKLOG: u32 = 1_000;
 /// How long jobs arrive in the open loop, and how long delayed jobs are spread over.
 const SPAN: Duration = Duration::from_secs(5);
 /// Jobs in wait, few and many.
@@ -42,8 +42,10 @@ const SHARED_SLOTS: u32 = 50;
 pub(super) async fn measure(redis: &Redis, count: u32, rounds: u32) -> anyhow::Result<()> {
     println!("\n{:<44} {:>10} {:>10}", "late by, ms", "p50", "p99");
     print_late("delayed jobs", delayed(redis).await?);
+    let capacity = capacity(redis).await?;
     for load in [0.1, 0.8] {
-        print_late(&format!("pick-up at {:.0} % load, open loop", load * 100.0), pick_up(redis, load).await?);
+        let late = pick_up(redis, capacity * load).await?;
+        print_late(&format!("pick-up at {:.0} % of {capacity:.0} jobs/s, open loop", load * 100.0), late);
     }
     println!("\n{:<44} {:>10} {:>10} {:>10}", "jobs in wait", "added/s", "run/s", "bytes/job");
     for waiting in WAITING {
@@ -130,10 +132,20 @@ async fn delayed(redis: &Redis) -> anyhow::Result<Vec<f64>> {
     late(&queue, count.try_into()?, Duration::ZERO, adding).await
 }
 
-/// Jobs arrive at a part of the capacity, whether or not earlier ones have been run.
-async fn pick_up(redis: &Redis, load: f64) -> anyhow::Result<Vec<f64>> {
+/// Jobs a second that the slots run of a backlog: timers are late, too, so it is less than they could.
+async fn capacity(redis: &Redis) -> anyhow::Result<f64> {
     let queue = queue(redis).await?;
-    let interval = Duration::from_secs_f64(1.0 / (CAPACITY * load));
+    let jobs: Vec<_> = (0..BACKLOG).map(|_| NewJob::new("late", json!(now()))).collect();
+    queue.add_all(&jobs).await?;
+    let begin = Instant::now();
+    late(&queue, jobs.len(), WORK, std::future::ready(Ok(()))).await?;
+    Ok(f64::from(BACKLOG) / begin.elapsed().as_secs_f64())
+}
+
+/// Jobs arrive at this rate a second, whether or not earlier ones have been run.
+async fn pick_up(redis: &Redis, rate: f64) -> anyhow::Result<Vec<f64>> {
+    let queue = queue(redis).await?;
+    let interval = Duration::from_secs_f64(1.0 / rate);
     let count = u32::try_from(SPAN.as_nanos() / interval.as_nanos())?;
     let adding = async {
         let begin = tokio::time::Instant::now();
