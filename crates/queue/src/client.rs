@@ -1,12 +1,6 @@
 //! A queue's keys, and the connection to the server that has them.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::sync::Arc;
 
 use examhall_redis::{Connection, FromValue, Route, Script, Value};
 
@@ -22,14 +16,12 @@ struct Inner {
     keys: Keys,
     meta: String,
     clock: ServerClock,
-    is_reading_clock: AtomicBool,
 }
 
 impl Client {
     pub(crate) fn new(connection: Connection, keys: Keys) -> Self {
         let meta = keys.of("meta");
-        let (clock, is_reading_clock) = Default::default();
-        Self(Arc::new(Inner { connection, keys, meta, clock, is_reading_clock }))
+        Self(Arc::new(Inner { connection, keys, meta, clock: ServerClock::default() }))
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -56,30 +48,7 @@ impl Client {
     /// # Errors
     /// Returns an error if the server is unavailable.
     pub(crate) async fn read_clock(&self) -> Result<(), Error> {
-        if !self.0.clock.is_read() {
-            return self.ask_for_time().await;
-        }
-        if self.0.clock.is_stale() && !self.0.is_reading_clock.swap(true, Ordering::Relaxed) {
-            let client = self.clone();
-            tokio::spawn(async move {
-                let _ = client.ask_for_time().await; // asked again with the next poll
-                client.0.is_reading_clock.store(false, Ordering::Relaxed);
-            });
-        }
-        Ok(())
-    }
-
-    async fn ask_for_time(&self) -> Result<(), Error> {
-        let sent = Instant::now();
-        match self.0.connection.time(self.route()).await {
-            Ok(server_ms) => self.0.clock.set(server_ms, sent),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                tracing::debug!(%error, "Redis does not tell its time: the system's clock counts");
-                self.0.clock.set_to_system();
-            }
-        }
-        Ok(())
+        self.0.clock.read(&self.0.connection, &self.0.meta).await
     }
 
     /// Routes a command to the server of the queue's keys.

@@ -1,9 +1,18 @@
 //! Times in milliseconds. BullMQ's timestamps are the clients', not the server's; here they are the server's as each client
 //! knows it, so that a machine whose clock is wrong neither runs jobs early or late nor delays others'.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
+use examhall_redis::{Connection, Route};
 use parking_lot::Mutex;
+
+use crate::Error;
 
 /// Up to this time, in September 2039, a double holds the scores of delayed jobs, `ms * 4096`, exactly.
 pub(crate) const LAST_TIME: i64 = 1 << 41;
@@ -14,9 +23,15 @@ const LIFE: Duration = Duration::from_secs(60);
 const JUMP: Duration = Duration::from_secs(1);
 
 /// The server's clock: its last reading, and the time since by a clock that is never set. While it agrees with the system's,
-/// the system's is used, which is exact and the one that other clients on this machine use.
+/// the system's is used, which is exact and the one that other clients on this machine use. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerClock(Arc<Shared>);
+
 #[derive(Debug, Default)]
-pub(crate) struct ServerClock(Mutex<Option<Reading>>);
+struct Shared {
+    reading: Mutex<Option<Reading>>,
+    is_being_read: AtomicBool,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Reading {
@@ -28,30 +43,45 @@ struct Reading {
 impl ServerClock {
     /// Returns the server's time in ms since 1970; the system's before the first reading.
     pub(crate) fn now_ms(&self) -> i64 {
-        let reading = *self.0.lock();
+        let reading = *self.0.reading.lock();
         let system = SystemTime::now();
         reading.map_or_else(|| system_ms(system), |reading| reading.now_ms(Instant::now(), system))
     }
 
-    pub(crate) fn is_read(&self) -> bool {
-        self.0.lock().is_some()
+    /// Asks the server of `key` for its time, if it was never asked, or in the background if that was long ago.
+    ///
+    /// # Errors
+    /// Returns an error if the server is unavailable.
+    pub(crate) async fn read(&self, connection: &Connection, key: &str) -> Result<(), Error> {
+        let reading = *self.0.reading.lock();
+        let Some(reading) = reading else { return self.ask(connection, key).await };
+        if reading.is_stale(Instant::now(), SystemTime::now()) && !self.0.is_being_read.swap(true, Ordering::Relaxed) {
+            let (clock, connection, key) = (self.clone(), connection.clone(), key.to_owned());
+            tokio::spawn(async move {
+                let _ = clock.ask(&connection, &key).await; // asked again with the next poll
+                clock.0.is_being_read.store(false, Ordering::Relaxed);
+            });
+        }
+        Ok(())
     }
 
-    /// Returns whether the server is to be asked again.
-    pub(crate) fn is_stale(&self) -> bool {
-        let reading = *self.0.lock();
-        reading.is_none_or(|reading| reading.is_stale(Instant::now(), SystemTime::now()))
+    async fn ask(&self, connection: &Connection, key: &str) -> Result<(), Error> {
+        let sent = Instant::now();
+        match connection.time(Route::Key(key)).await {
+            Ok(server_ms) => self.set(server_ms, sent),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "Redis does not tell its time: the system's clock counts");
+                self.set(system_ms(SystemTime::now()), sent);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the time that the server returned between `sent` and now.
     pub(crate) fn set(&self, server_ms: i64, sent: Instant) {
         let read_at = sent + sent.elapsed() / 2;
-        *self.0.lock() = Some(Reading { server_ms, read_at, system: SystemTime::now() });
-    }
-
-    /// Takes the system's time, since the server does not tell its own.
-    pub(crate) fn set_to_system(&self) {
-        self.set(system_now_ms(), Instant::now());
+        *self.0.reading.lock() = Some(Reading { server_ms, read_at, system: SystemTime::now() });
     }
 }
 
@@ -67,11 +97,6 @@ impl Reading {
         let by_system = system.duration_since(self.system).unwrap_or_default();
         elapsed > LIFE || by_system.abs_diff(elapsed) > JUMP
     }
-}
-
-/// Returns the time of the system's clock in ms since 1970.
-pub(crate) fn system_now_ms() -> i64 {
-    system_ms(SystemTime::now())
 }
 
 fn system_ms(time: SystemTime) -> i64 {
@@ -91,9 +116,9 @@ mod tests {
     fn time_is_the_servers_once_it_was_read() {
         let clock = ServerClock::default();
         let system = system_ms(SystemTime::now());
-        assert!(clock.is_stale() && !clock.is_read() && (0..60_000).contains(&(clock.now_ms() - system)));
+        assert!((0..60_000).contains(&(clock.now_ms() - system)));
         clock.set(1_000_000, Instant::now());
-        assert!(!clock.is_stale() && clock.is_read() && (1_000_000..1_060_000).contains(&clock.now_ms()));
+        assert!((1_000_000..1_060_000).contains(&clock.now_ms()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Attempts, Connection, Deduplication, Failure, JobOptions, NewJob, Outcome, Queue, State, job::TakenJob, script,
@@ -19,9 +19,17 @@ use crate::{
 /// Number of workers.
 const WORKERS: usize = 3;
 
+/// Ids that jobs may have.
+const IDS: [&str; 16] =
+    ["n-0", "n-1", "n-2", "n-3", "n-4", "n-5", "é", " ", "a b", "{x}", "\"", "a\nb", "-1", "1e3", "nil", "completed-"];
+/// Ids that no job has: names of other keys of the queue, and parts of them.
+const REFUSED_IDS: [&str; 5] = ["", "meta", "failed", "a:b", "dn:d"];
+
 #[derive(Clone, Debug)]
 enum Step {
-    Add { priority: u32, delay: u64, attempts: u32, named: Option<u8> },
+    Add { priority: u32, delay: u64, attempts: u32, id: Option<&'static str>, data: Value },
+    AddRefused(Box<JobOptions>),
+    RemoveRefused(&'static str),
     AddMany(u8),
     AddDeduplicated { delay: u64, replace: bool, keep_last: bool },
     FreeDeduplicationId,
@@ -54,12 +62,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(How::Completed), 3 => Just(How::Failed), 1 => Just(How::Unrecoverable), 1 => Just(How::Snoozed),
         1 => Just(How::RateLimited), 1 => Just(How::Released),
     ];
-    let add =
-        (0..4u32, prop_oneof![3 => Just(0u64), 1 => Just(1), 1 => Just(60_000)], 0..3u32, prop::option::of(0..6u8))
-            .prop_map(|(priority, delay, attempts, named)| Step::Add { priority, delay, attempts, named });
+    let priority = prop_oneof![8 => 0..4u32, 1 => Just(JobOptions::MAX_PRIORITY)];
+    let delay = prop_oneof![3 => Just(0u64), 1 => Just(1), 1 => Just(60_000)];
+    let attempts = prop_oneof![8 => 0..3u32, 1 => Just(u32::MAX)];
+    let data = [Value::Null, "\0\u{7f}é".into(), json!(1e308), json!([]), json!({"": {"jobId": "meta"}})];
+    let (id, data) = (prop::option::of(prop::sample::select(&IDS)), prop::sample::select(data.to_vec()));
+    let add = (priority, delay, attempts, id, data).prop_map(|(priority, delay, attempts, id, data)| Step::Add {
+        priority,
+        delay,
+        attempts,
+        id,
+        data,
+    });
+    let refused = prop::sample::select(refused().to_vec());
     let state = prop::sample::select(vec![State::Waiting, State::Delayed, State::Completed, State::Failed]);
     let step = prop_oneof![
         6 => add,
+        1 => refused.prop_map(|options| Step::AddRefused(Box::new(options))),
+        1 => prop::sample::select(&REFUSED_IDS).prop_map(Step::RemoveRefused),
         2 => (1..8u8).prop_map(Step::AddMany),
         4 => (prop_oneof![Just(0u64), Just(60_000)], any::<bool>(), any::<bool>())
             .prop_map(|(delay, replace, keep_last)| Step::AddDeduplicated { delay, replace, keep_last }),
@@ -80,6 +100,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+/// Options that no job may be added with.
+fn refused() -> [JobOptions; 10] {
+    let (good, forever) = (JobOptions::default, Duration::MAX);
+    let [first, .., last] = REFUSED_IDS.map(|id| good().job_id(id));
+    [
+        first,
+        last,
+        good().job_id("meta"),
+        good().job_id("7"),
+        good().delay(forever),
+        JobOptions { priority: u32::MAX, ..good() },
+        JobOptions { timestamp: Some(-1), ..good() },
+        good().deduplication(Deduplication::simple("")),
+        good().deduplication(Deduplication::ttl("d", forever)),
+        JobOptions { retry: RetryPolicy { attempts: 1, backoff: Backoff::fixed(forever) }, ..good() },
+    ]
+}
+
 /// A queue, its workers with their jobs, and the ids that must exist.
 struct World<'a> {
     redis: &'a Redis,
@@ -92,16 +130,23 @@ struct World<'a> {
 impl World<'_> {
     async fn take(&mut self, step: &Step) -> Result<(), crate::Error> {
         match step {
-            Step::Add { priority, delay, attempts, named } => {
+            Step::Add { priority, delay, attempts, id, data } => {
                 let options = JobOptions {
                     priority: *priority,
                     delay: Duration::from_millis(*delay),
-                    job_id: named.map(|n| format!("n-{n}")),
+                    job_id: id.map(str::to_owned),
                     retry: RetryPolicy { attempts: *attempts, backoff: Backoff::fixed(Duration::ZERO) },
                     ..JobOptions::default()
                 };
-                self.expected.insert(self.queue.add(job(options)).await?);
+                let job = NewJob { data: data.clone(), ..job(options) };
+                self.expected.insert(self.queue.add(job).await?);
             }
+            // A good job beside it is not added, either.
+            Step::AddRefused(options) => {
+                let jobs = [job(JobOptions::default()), job((**options).clone())];
+                assert!(self.queue.add_all(&jobs).await.is_err(), "{options:?}");
+            }
+            Step::RemoveRefused(id) => assert!(self.queue.remove(id).await.is_err(), "{id:?}"),
             Step::AddMany(count) => {
                 let jobs: Vec<_> = (0..*count).map(|_| job(JobOptions::default())).collect();
                 self.expected.extend(self.queue.add_all(&jobs).await?);
@@ -253,7 +298,7 @@ fn no_sequence_of_steps_loses_or_duplicates_a_job() {
         connection.ready().await.expect("connected");
         (redis, connection)
     });
-    let cases = if std::env::var_os("EXAMHALL_LONG").is_some() { 10_000 } else { 1_000 };
+    let cases = if std::env::var_os("EXAMHALL_LONG").is_some() { 10_000 } else { 500 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&steps(), |steps| runtime.block_on(holds(&redis, &connection, &steps)));
     runtime.block_on(async { drop(redis) });

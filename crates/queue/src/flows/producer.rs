@@ -4,7 +4,7 @@ use examhall_redis::{Value, convert};
 use serde_json::{Map, Value as Json};
 
 use super::{AddedFlow, FlowJob, JobKey};
-use crate::{Connection, Error, NewJob, clock::system_now_ms, code::Code, keys::Keys, queue::check, script};
+use crate::{Connection, Error, NewJob, clock::ServerClock, code::Code, keys::Keys, queue::check, script};
 
 /// Largest number of jobs that are added at once.
 const MOST_JOBS: usize = 5_000;
@@ -28,6 +28,7 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 pub struct FlowProducer {
     connection: Connection,
     prefix: String,
+    clock: ServerClock,
 }
 
 /// A job of a flow as the script takes it.
@@ -43,7 +44,7 @@ struct Node {
 impl FlowProducer {
     /// A producer whose queues have this prefix, unless a job has another (BullMQ's default is `bull`).
     pub fn new(connection: Connection, prefix: impl Into<String>) -> Self {
-        Self { connection, prefix: prefix.into() }
+        Self { connection, prefix: prefix.into(), clock: ServerClock::default() }
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -67,16 +68,15 @@ impl FlowProducer {
     /// # Errors
     /// Returns the errors of [`add`](Self::add).
     pub async fn add_all(&self, flows: &[FlowJob]) -> Result<Vec<AddedFlow>, Error> {
-        let (now, mut nodes, mut bytes) = (system_now_ms(), Vec::new(), 0);
+        let Some(first) = flows.first() else { return Ok(Vec::new()) };
+        let _ = self.clock.read(&self.connection, &self.keys_of(first)?.of("meta")).await; // an unavailable server fails the script
+        let (now, mut nodes, mut bytes) = (self.clock.now_ms(), Vec::new(), 0);
         for flow in flows {
             self.collect(flow, flow.parent.as_ref(), now, &mut nodes, &mut bytes)?;
         }
         if nodes.len() > MOST_JOBS || bytes > MOST_BYTES {
             let (jobs, mebibytes) = (MOST_JOBS, MOST_BYTES / 1024 / 1024);
             return Err(Error::BadFlow(format!("more than {jobs} jobs or {mebibytes} MiB are not added at once")));
-        }
-        if nodes.is_empty() {
-            return Ok(Vec::new());
         }
         self.check_slot(&nodes)?;
         let mut ids = self.write(now.to_string().into(), &nodes).await?.into_iter();
@@ -92,7 +92,7 @@ impl FlowProducer {
         nodes: &mut Vec<Node>,
         bytes: &mut usize,
     ) -> Result<(), Error> {
-        let keys = Keys::new(job.prefix.as_deref().unwrap_or(&self.prefix), &job.queue)?;
+        let keys = self.keys_of(job)?;
         let rejected = |reason: &str| Err(Error::BadFlow(reason.to_owned()));
         if let Some(deduplication) = &job.options.deduplication {
             if !job.children.is_empty() {
@@ -128,6 +128,10 @@ impl FlowProducer {
             self.collect(child, Some(&key), now, nodes, bytes)?;
         }
         Ok(())
+    }
+
+    fn keys_of(&self, job: &FlowJob) -> Result<Keys, Error> {
+        Keys::new(job.prefix.as_deref().unwrap_or(&self.prefix), &job.queue)
     }
 
     /// On a cluster one script reaches one slot.
@@ -188,4 +192,30 @@ fn to_tree(job: &FlowJob, ids: &mut impl Iterator<Item = String>) -> Result<Adde
     let id = ids.next().ok_or(Error::UnexpectedAnswer("a flow has too few ids"))?;
     let children = job.children.iter().map(|child| to_tree(child, ids)).collect::<Result<_, _>>()?;
     Ok(AddedFlow { id, children })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use examhall_testkit::Redis;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn flow_is_dated_by_the_server() {
+        let redis = Redis::start().await;
+        let connection = Connection::open(&redis.url()).expect("a good URL");
+        connection.ready().await.expect("connected");
+        let flows = FlowProducer::new(connection, "bull");
+        let book = FlowJob::new("books", "bind", &1).expect("JSON");
+        let first = flows.add(&book).await.expect("added");
+        let added_at = async |id: &str| redis.cmd::<i64>(&format!("HGET bull:books:{id} timestamp")).await;
+        let server = redis.cmd::<Vec<i64>>("TIME").await[0] * 1_000;
+        assert!((server - 60_000..=server + 1_000).contains(&added_at(&first.id).await));
+        // As if the server's clock, or this machine's, were ten minutes off.
+        flows.clock.set(server + 600_000, Instant::now());
+        let second = flows.add(&book).await.expect("added");
+        assert!((server + 600_000..server + 660_000).contains(&added_at(&second.id).await));
+    }
 }

@@ -26,6 +26,7 @@ async fn outage_has_one_line_at_its_begin_and_one_at_its_end() {
     for outages in 1..=2 {
         bench.add(named(&format!("job-{outages}"))).await;
         bench.active(1).await;
+        bench.blocked(1).await; // so the worker knows of the job
         bench.redis.kill().await;
         let all = async || BEGINS.iter().all(|line| log.count(line) == outages).then_some(());
         eventually("each kind fails", TIMEOUT, all).await;
