@@ -45,7 +45,7 @@
 //! let change = cache.invalidation(&[key.clone()]).await?; // just before the commit
 //! change.committed().await;
 //! assert!(cache.get(&key).await.is_none());
-//! cache.delete(&key).await?; // without a transaction; delete_many for several
+//! cache.delete(&key).await?; // without a transaction; delete_many for several, delete_group for a group
 //!
 //! cache.reload(&key, from_database).await?; // loads now, whatever is cached
 //! assert_eq!(cache.get(&key).await.expect("loaded").value()?.name, "Lamp");
@@ -69,7 +69,8 @@
 //!
 //! | Redis key | holds |
 //! |---|---|
-//! | the key | the entry: version, head, JSON, gzip of it |
+//! | the key | the entry: version, head, value, gzip of it |
+//! | `{group}:*` | generation of a group: a token that its next invalidation removes |
 //! | `cl:{key}` | the lease: the fencing token of the process that may fill, for 1 s unless renewed; or that its value is too large for Redis |
 //! | `cm:{key}` | marks: commits in progress, by the end of their 10 s on Redis's clock; those cleared in the last 2 min |
 //! | `cc:{..}` | canary of a process: if it is gone, Redis was flushed; it shows where the process's heartbeats arrive |
@@ -83,6 +84,15 @@
 //! read after the acquisition. The clear of a change comes after its commit. A fill after the clear has its acquisition
 //! after the clear, so it read the change. A fill before the clear is removed by it. If a lease is lost (it expired, Redis
 //! was flushed or restarted), the fill is refused: the safe side.
+//!
+//! **In groups** (generations). The generation of a group is a token that is drawn when a lease is granted and there is none;
+//! an invalidation of the group removes it, and it never comes again. A lease names the generations of its key's groups, and
+//! so does the value that is filled under it: a fill succeeds only while they are those of Redis, and a value is served only
+//! while they are. Reading, granting and filling each compare them in the script that does it, in one step. So if a value is
+//! served, none of its groups was invalidated since its lease was granted, and the argument for keys holds for groups. A
+//! generation that Redis has lost is as one that was invalidated: the safe side. A group has marks as a key has, and may be in
+//! the journal as a key may. That the groups follow from the key is needed here: the generations are read before the
+//! database is.
 //!
 //! **If the writer dies after the commit.** Its mark came before the commit, removed the value, and prevents leases until
 //! it expires, after any commit that it may precede. A later acquisition reads the change. For longer outages the caller
@@ -100,7 +110,8 @@
 //! reads is kept only if the flight was listed before it asked and still is, and no message about its key came since. That
 //! is checked under the lock of the list, so no message comes between the check and the insertion. So a kept value was
 //! read after all earlier messages, and is removed by a later one. A message also removes the flight from the list: later
-//! readers do not join it. Heartbeats on the same connection prove twice a second that no message was missed: messages
+//! readers do not join it. A message about a group does both for its keys: under the same lock a value that is kept joins its
+//! groups, and a message ends the membership of all that have joined before. Heartbeats on the same connection prove twice a second that no message was missed: messages
 //! sent before the answer arrive before it, a new connection is not tracking yet, and a flush deletes the canary. Without
 //! proof memory stops answering after 2 s; a new connection, a flush or an overflow begins a new epoch, in which older
 //! entries do not count.
