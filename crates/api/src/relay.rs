@@ -180,7 +180,7 @@ async fn add_jobs(state: &State, jobs: &[NewJob<EmailJob>]) -> anyhow::Result<Ve
 pub(crate) async fn known(state: &State, id: Uuid) -> Result<Option<MailOutcome>, examhall_delivery::Error> {
     let entry = state.ledger.get(&job_of(id)).await?;
     Ok(entry.and_then(|entry| match entry.state {
-        DeliveryState::Accepted => Some(MailOutcome::Sent),
+        DeliveryState::Accepted | DeliveryState::Bounced | DeliveryState::Complained => Some(MailOutcome::Sent),
         DeliveryState::Refused | DeliveryState::Held => Some(MailOutcome::Failed),
         DeliveryState::Intent | DeliveryState::Deferred => None,
     }))

@@ -124,12 +124,21 @@ where
 {
     let (log, collector) = settings.observed();
     logging::init(log, output);
+    forbid_core_dumps();
     let traces = Traces::start(collector, S::SERVICE);
     let _traces = traces.map_err(|error| StartError::setting("OTEL_EXPORTER_OTLP_ENDPOINT", error))?;
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("A TLS provider was installed before");
     }
     runtime.enable_all().build().context("no threads")?.block_on(work(settings))
+}
+
+/// Keeps secrets in memory out of core dumps, and out of reach of other processes of the same user: `ptrace`, `/proc/PID/mem`.
+fn forbid_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "Core dumps could not be forbidden");
+    }
 }
 
 /// Waits up to 2 s for a dependency that the program can do without for a time, and returns whether it is there; if not,
@@ -149,5 +158,16 @@ pub async fn await_dependency<E: Into<anyhow::Error> + Display + Send + 'static>
         // The task ends early with the runtime only.
         Ok(done) => done.unwrap_or(Ok(())).map(|()| true).map_err(|error| StartError::setting(setting, error)),
         Err(_) => Ok(false),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn a_program_leaves_no_core_dump() {
+        super::forbid_core_dumps();
+        assert_eq!(dumpable_behavior().expect("Linux"), DumpableBehavior::NotDumpable);
     }
 }

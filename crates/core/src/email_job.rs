@@ -103,6 +103,24 @@ impl EmailJob {
     /// Recipients that one job may have in `to`, `cc` and `bcc` together.
     pub const MAX_RECIPIENTS: usize = 50;
 
+    /// Prefix of the keys that name the job of a mail by a name that does not tell it.
+    pub const NAMES_PREFIX: &'static str = "mail:message:";
+    /// Key of the suppression list.
+    pub const SUPPRESSED_KEY: &'static str = "mail:suppressed";
+    /// Key of the numbers of bounces and complaints.
+    pub const REPORTS_KEY: &'static str = "mail:reports";
+
+    /// Returns whether a job's id is one of the API's outbox: `m-<uuid>`. It names one mail forever.
+    pub fn is_of_outbox(id: &str) -> bool {
+        let Some(uuid) = id.strip_prefix(Self::ID_PREFIX) else { return false };
+        let is_dash = |n: usize| matches!(n, 8 | 13 | 18 | 23);
+        uuid.len() == 36
+            && uuid
+                .bytes()
+                .enumerate()
+                .all(|(n, byte)| if is_dash(n) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+    }
+
     /// Checks that the mail has recipients, and not too many. An entry may be a list with commas, which counts as one here.
     ///
     /// # Errors

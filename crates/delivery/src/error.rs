@@ -10,4 +10,7 @@ pub enum Error {
     /// An entry cannot be written as JSON. For the developers.
     #[error("an entry cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// A report names a mail whose acceptance is about to be recorded. For nobody: it is to be reported again.
+    #[error("the mail is still being sent")]
+    InFlight,
 }

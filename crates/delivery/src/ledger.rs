@@ -6,7 +6,7 @@ use examhall_redis::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, script};
+use crate::{Error, report::RecipientReport, script};
 
 /// Entries under `<prefix><job id>`. Cheap to clone.
 ///
@@ -50,6 +50,26 @@ pub enum DeliveryState {
     Refused,
     /// It may have happened, and an operator decides whether to try again.
     Held,
+    /// It has happened, and came back: the mail was not delivered to each of its recipients.
+    Bounced,
+    /// It has happened, and a recipient has reported it as spam.
+    Complained,
+}
+
+impl DeliveryState {
+    /// Returns whether a server has accepted the mail, whatever became of it then.
+    pub const fn was_accepted(self) -> bool {
+        matches!(self, Self::Accepted | Self::Bounced | Self::Complained)
+    }
+
+    /// Returns what became of a mail after it was accepted.
+    pub const fn feedback(self) -> Option<&'static str> {
+        match self {
+            Self::Bounced => Some("bounced"),
+            Self::Complained => Some("complained"),
+            _ => None,
+        }
+    }
 }
 
 /// One entry.
@@ -81,6 +101,9 @@ pub struct LedgerEntry {
     /// What the job returned if the mail was accepted; or the operator who decided.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+    /// What was reported of the mail after it was accepted, each kind once for a recipient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<RecipientReport>,
 }
 
 /// An entry as it was read or written: the token of [`Ledger::replace`]'s compare-and-swap.
@@ -151,6 +174,28 @@ impl Ledger {
     /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
     pub async fn put(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
         Ok(self.connection.set(&self.key(job_id), serde_json::to_string(entry)?, self.seconds()).await?)
+    }
+
+    /// Records that a mail is not sent any more, unless its outcome is recorded: who finds its job gone must not take it for
+    /// lost.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
+    pub async fn put_removed(&self, job_id: &str, at: i64) -> Result<(), Error> {
+        loop {
+            let known = self.read(job_id).await?;
+            let last =
+                known.entry().unwrap_or(LedgerEntry { state: DeliveryState::Deferred, ..LedgerEntry::default() });
+            if last.state.was_accepted() || matches!(last.state, DeliveryState::Refused | DeliveryState::Held) {
+                return Ok(());
+            }
+            let in_doubt = last.in_doubt || last.state == DeliveryState::Intent;
+            let result = Value::from("removed by an operator");
+            let removed = LedgerEntry { state: DeliveryState::Refused, at, in_doubt, result, ..last };
+            if self.replace(job_id, &known, &removed).await?.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     fn seconds(&self) -> i64 {

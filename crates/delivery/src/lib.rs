@@ -3,7 +3,9 @@
 //! ```text
 //!   api ──── reads outcomes ────┐                        ┌─── is this mail sent? ──── mailer
 //!                               v                        v
-//!            Ledger             mail:sent:<job id>   intent, accepted, deferred, refused, held
+//!            Ledger             mail:sent:<job id>   intent, accepted, deferred, refused, held, bounced, complained
+//!            MessageNames       mail:message:<name>  job of a mail that the outside world knows by another name
+//!            Reports            what providers and servers report of accepted mails: into ledger and suppressions
 //!            Suppressions       addresses that no mail goes to, with the reason
 //!            RateLimiter        N per period, over all processes
 //!            ConnectionLeases   N connections to a provider, over all processes
@@ -12,7 +14,8 @@
 //! | pattern | where |
 //! |---|---|
 //! | delivery ledger with compare-and-swap: makes sending idempotent over crashes | [`Ledger`] |
-//! | suppression list | [`Suppressions`] |
+//! | suppression list with expiry, and a limit per source | [`Suppressions`] |
+//! | bounces and complaints (RFC 3464, RFC 5965, webhooks), recorded idempotently | [`Reports`] |
 //! | generic cell rate algorithm (leaky bucket) on Redis's clock | [`RateLimiter`] |
 //! | lease that expires with its holder | [`ConnectionLeases`] |
 //!
@@ -22,12 +25,18 @@
 mod connection_leases;
 mod error;
 mod ledger;
+mod message_names;
 mod rate_limiter;
+mod report;
+mod reports;
 mod script;
 mod suppressions;
 
 pub use connection_leases::ConnectionLeases;
 pub use error::Error;
 pub use ledger::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+pub use message_names::{JobName, MessageNames};
 pub use rate_limiter::{Permit, Rate, RateLimiter};
-pub use suppressions::{Suppression, Suppressions};
+pub use report::{RecipientReport, Report, ReportKind};
+pub use reports::{Recorded, ReportCount, Reports};
+pub use suppressions::{Added, NewSuppression, Suppression, SuppressionCause, SuppressionPolicy, Suppressions};

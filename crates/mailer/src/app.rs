@@ -8,12 +8,12 @@ use examhall_boot::{
     liveness::Liveness,
     metrics::Metrics,
     ops::Ops,
-    settings::{DkimSettings, MailerSettings},
+    settings::MailerSettings,
     start::{StartError, await_dependency},
     supervisor,
 };
 use examhall_core::EmailJob;
-use examhall_delivery::Ledger;
+use examhall_delivery::{Ledger, MessageNames, Reports};
 use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
 use parking_lot::RwLock;
 use secrecy::ExposeSecret;
@@ -24,12 +24,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    author::author,
     body_wiper::{self, BodyWiper},
-    dkim::Signer,
     gauges::Gauges,
     handler::SendMail,
     ledger_writer::LedgerWriter,
-    message::{Author, mailbox},
     payload::Payload,
     redis_outage::RedisOutage,
     smtp::{CircuitState, EhloName, ProviderOptions, TRIAL, Timeouts, Transport},
@@ -72,9 +71,9 @@ impl Mailer {
             transport: Arc::new(transport),
             author: Arc::new(RwLock::new(Arc::new(author(&settings)?))),
             health: health.clone(),
-            ledger_writer: LedgerWriter::new(ledger.clone()),
+            ledger_writer: LedgerWriter::new(ledger.clone(), names(&redis)),
             ledger,
-            suppressions: Suppressions::new(redis),
+            suppressions: Suppressions::new(redis, settings.suppressions),
             hold_in_doubt: settings.hold_in_doubt,
             body_wiper: (!settings.keep_bodies).then(|| BodyWiper::new(queue.clone())),
             redis_outage: RedisOutage::default(),
@@ -120,6 +119,18 @@ impl Mailer {
         Ok(())
     }
 
+    /// What records bounces and complaints.
+    pub(crate) fn reports(&self) -> Reports {
+        let connection = self.queue.connection();
+        Reports {
+            ledger: self.handler.ledger.clone(),
+            names: names(connection),
+            suppressions: self.handler.suppressions.list().clone(),
+            connection: connection.clone(),
+            totals: EmailJob::REPORTS_KEY.to_owned(),
+        }
+    }
+
     /// Returns the number of mails that are due.
     pub(crate) async fn due(&self) -> u64 {
         let counts = self.queue.counts().await.unwrap_or_default();
@@ -147,10 +158,11 @@ impl Mailer {
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let (handler, concurrency) = (self.handler.clone(), self.options.concurrency);
         let transport = Arc::clone(&handler.transport);
-        transport.watch(&self.handler.author().from.email, &background);
+        transport.watch(&self.handler.author().probe_sender(), &background);
         self.wipe_leftovers(&background);
+        let reports = self.reports();
         let worker = Worker::new(self.queue.clone(), self.options, self.handler)?;
-        let gauges = Gauges { queue: self.queue.clone(), control: worker.control() };
+        let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), reports };
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
         tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, self.health, background.clone()));
         let control = worker.control();
@@ -221,7 +233,7 @@ async fn reload(
 ) -> anyhow::Result<()> {
     let author = author(settings)?;
     let options = provider_options(settings, redis, stopping)?;
-    let from = author.from.email.clone();
+    let from = author.probe_sender();
     handler.transport.reload(settings.smtp_url.expose_secret(), &options, &from).await.context("SMTP_URL")?;
     *handler.author.write() = Arc::new(author);
     Ok(())
@@ -270,6 +282,10 @@ async fn report_stopping(liveness: Liveness, stop: CancellationToken, stopping: 
     liveness.release();
 }
 
+fn names(redis: &Connection) -> MessageNames {
+    MessageNames::new(redis.clone(), EmailJob::NAMES_PREFIX, EmailJob::KEEP_LEDGER)
+}
+
 fn provider_options(
     settings: &MailerSettings,
     redis: &Connection,
@@ -282,18 +298,4 @@ fn provider_options(
         redis: redis.clone(),
         stopping: stopping.clone(),
     })
-}
-
-fn author(settings: &MailerSettings) -> anyhow::Result<Author> {
-    let from =
-        mailbox("MAIL_FROM", &settings.mail_from).context("MAIL_FROM must be like Examhall <no-reply@example.com>")?;
-    let signer = |dkim: &DkimSettings| {
-        let domain = match &dkim.domain {
-            Some(domain) => url::Host::parse(domain).context("DKIM_DOMAIN")?.to_string(),
-            None => from.email.domain().to_owned(),
-        };
-        Signer::new(dkim.key.expose_secret(), domain, &dkim.selector).context("DKIM_KEY").map(Arc::new)
-    };
-    let dkim = settings.dkim.as_ref().map(signer).transpose()?;
-    Ok(Author { from, dkim })
 }

@@ -59,6 +59,7 @@ impl<'a> Attempt<'a> {
             deferrals: self.deferrals,
             stalls: 0,
             result: Value::Null,
+            reports: Vec::new(),
         }
     }
 

@@ -153,7 +153,7 @@ impl Mailer {
         let background = CancellationToken::new();
         let sender = self.handler.clone();
         let transport = Arc::clone(&sender.transport);
-        transport.watch(&self.handler.author().from.email, &background);
+        transport.watch(&self.handler.author().probe_sender(), &background);
         self.wipe_leftovers(&background);
         let handler = LimitedHandler {
             handler: self.handler,

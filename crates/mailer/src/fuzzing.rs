@@ -14,7 +14,12 @@ pub fn email_job(data: &[u8]) {
     let Ok(Payload(job)) = serde_json::from_slice(data) else { return };
     let json = serde_json::to_string(&job).expect("what was read can be written");
     assert_eq!(serde_json::from_str::<Payload>(&json).expect("what was written can be read").0, job);
-    let author = Author { from: "Examhall <no-reply@example.com>".parse().expect("a mailbox"), dkim: None };
+    let author = Author {
+        from: "Examhall <no-reply@example.com>".parse().expect("a mailbox"),
+        dkim: None,
+        return_path: None,
+        is_for_postmark: false,
+    };
     let identity = Identity { id: "m-018f4e3a-0000-7000-8000-000000000001", timestamp: 0 };
     let Ok(addresses) = Addresses::of(&job, &author.from) else { return };
     let Ok(prepared) = message::prepare(&job, &identity, &addresses, 0, &author) else { return };

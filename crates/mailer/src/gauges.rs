@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use examhall_core::{MailClass, Priority};
+use examhall_delivery::Reports;
 use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,8 @@ const SAMPLE_EVERY: u32 = 15;
 pub(crate) struct Gauges {
     pub(crate) queue: Queue<Payload>,
     pub(crate) control: WorkerControl,
+    /// Bounces and complaints, whatever process records them.
+    pub(crate) reports: Reports,
 }
 
 impl Gauges {
@@ -46,6 +49,9 @@ impl Gauges {
     async fn sample(&self, name: &str) {
         if let Ok(counts) = self.queue.counts().await {
             publish_counts(&counts, name);
+        }
+        for one in self.reports.totals().await.unwrap_or_default() {
+            metrics::counter!("mailer_reports_total", "source" => one.source, "kind" => one.kind).absolute(one.count);
         }
         if let Ok(oldest) = self.queue.oldest_waiting().await {
             let now = self.queue.now_ms();

@@ -7,6 +7,7 @@
 //! mail was sent, was not, or may have been.
 
 mod failure;
+mod suppressed;
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -24,6 +25,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use self::suppressed::{exclude_suppressed, report_security_mail};
 use crate::{
     attempt::{Attempt, is_in_doubt, is_of},
     attempt_outcome::AttemptOutcome,
@@ -31,11 +33,12 @@ use crate::{
     expiry::{has_expired, last_moment},
     gauges::BusySlot,
     ledger_writer::LedgerWriter,
+    mail_names::names_of,
     message::{Addresses, Author, Identity, InvalidMail, PreparedMail, prepare},
     payload::Payload,
     redis_outage::RedisOutage,
     smtp::{Delivered, Transport},
-    suppressions::{Suppressed, Suppressions},
+    suppressions::Suppressions,
 };
 
 /// Size of a mail, in bytes, from which it is composed in another thread: about a millisecond of work.
@@ -81,7 +84,7 @@ impl Handler<Payload> for SendMail {
     async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
         let known = self.ledger.get(&job.id).await;
         match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
-            Ok(Some(known)) if known.state == DeliveryState::Accepted => Outcome::Completed(known.result),
+            Ok(Some(known)) if known.state.was_accepted() => Outcome::Completed(known.result),
             Ok(Some(known)) if is_in_doubt(&known) => {
                 flag(&job, "its workers died, and it may have been delivered").await;
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
@@ -138,7 +141,8 @@ impl SendMail {
         let addresses = Addresses::of(data, &author.from).map_err(invalid)?;
         let recipients = addresses.recipients();
         // Both before a connection is opened, and in one round trip.
-        let (known, suppressed) = tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients));
+        let (known, suppressed) =
+            tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients, data.class));
         let known = known?;
         let suppressed = suppressed?;
         let sent_at = known
@@ -150,7 +154,10 @@ impl SendMail {
         let recipients_left = exclude_suppressed(&mut mail, suppressed);
         let attempt = Attempt::new(job, &mail, &self.ledger, known, &self.queue);
         self.check_ledger(&attempt).await?;
-        recipients_left?;
+        if let Err(outcome) = recipients_left {
+            report_security_mail(job);
+            return Err(outcome);
+        }
         self.deliver(&attempt).await
     }
 
@@ -160,7 +167,7 @@ impl SendMail {
         // An operator's retry: the job has not lost its worker since it was held.
         let is_decided = known.state == DeliveryState::Held && known.stalls == job.stalls;
         match known.state {
-            DeliveryState::Accepted => {
+            DeliveryState::Accepted | DeliveryState::Bounced | DeliveryState::Complained => {
                 tracing::info!(job_id = job.id, "Mail was accepted before: not sent again");
                 Err(AttemptOutcome::Sent(known.result))
             }
@@ -237,8 +244,17 @@ impl SendMail {
         });
         let entry = LedgerEntry { deferrals: 0, result: result.clone(), ..attempt.entry(DeliveryState::Accepted) };
         self.ledger_writer.write(&job.id, None, entry).await;
-        self.suppressions.record(&job.id, &delivered.rejected).await;
+        self.name(attempt, &result);
+        self.suppressions.record(&job.id, &delivered.provider, &delivered.rejected).await;
         result
+    }
+
+    /// Records names of the mail that do not tell its job, by which a bounce may name it.
+    fn name(&self, attempt: &Attempt<'_>, result: &Value) {
+        let (job, mail) = (attempt.job, attempt.mail);
+        for name in names_of(&job.id, mail, result["response"].as_str().unwrap_or_default()) {
+            self.ledger_writer.name(name, &job.id);
+        }
     }
 }
 
@@ -275,16 +291,6 @@ fn describe(span: &Span, job: &Job<Payload>, outcome: &AttemptOutcome) {
     span.set("examhall.outcome", outcome.as_str());
     if matches!(outcome, AttemptOutcome::Deferred(_) | AttemptOutcome::Ambiguous(_) | AttemptOutcome::Failed(_)) {
         span.fail(outcome.as_str());
-    }
-}
-
-/// Removes suppressed recipients from the mail; an error if none is left.
-fn exclude_suppressed(mail: &mut PreparedMail, suppressed: Vec<Suppressed>) -> Result<(), AttemptOutcome> {
-    mail.to.retain(|address| !suppressed.iter().any(|one| one.address == address.to_string()));
-    mail.suppressed = suppressed.iter().map(|one| one.address.clone()).collect();
-    match suppressed.into_iter().next() {
-        Some(first) if mail.to.is_empty() => Err(AttemptOutcome::Suppressed(format!("suppressed: {}", first.reason))),
-        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_delivery::{Error, Ledger, LedgerEntry, LedgerVersion};
+use examhall_delivery::{Error, Ledger, LedgerEntry, LedgerVersion, MessageNames};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -17,12 +17,23 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerWriter {
     ledger: Ledger,
+    names: MessageNames,
     writing: TaskTracker,
 }
 
 impl LedgerWriter {
-    pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, writing: TaskTracker::new() }
+    pub(crate) fn new(ledger: Ledger, names: MessageNames) -> Self {
+        Self { ledger, names, writing: TaskTracker::new() }
+    }
+
+    /// Records a name of a mail in the background. It is tried once: without the name a bounce only suppresses its address.
+    pub(crate) fn name(&self, name: String, job_id: &str) {
+        let (names, job_id) = (self.names.clone(), job_id.to_owned());
+        self.writing.spawn(async move {
+            if let Err(error) = names.put(&name, &job_id).await {
+                tracing::debug!(job_id, %error, "The mail's name could not be recorded");
+            }
+        });
     }
 
     /// Sends the entry to Redis before returning, without waiting for the reply. Redis runs later commands, such as the

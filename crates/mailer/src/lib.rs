@@ -12,6 +12,7 @@
 mod app;
 mod attempt;
 mod attempt_outcome;
+mod author;
 mod body_wiper;
 mod checks;
 pub mod cli;
@@ -24,10 +25,12 @@ pub mod fuzzing;
 mod gauges;
 mod handler;
 mod ledger_writer;
+mod mail_names;
 mod message;
 mod payload;
 mod redis_outage;
 mod removal;
+mod return_path;
 mod smtp;
 mod suppressions;
 

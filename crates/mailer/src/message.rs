@@ -32,7 +32,7 @@ pub(crate) use self::{
     invalid_mail::InvalidMail,
     mailbox::{Addresses, mailbox},
 };
-use crate::dkim::Signer;
+use crate::{dkim::Signer, return_path::ReturnPath};
 
 /// Sender of all mails whose job names none, and the DKIM keys.
 #[derive(Clone, Debug)]
@@ -41,6 +41,17 @@ pub(crate) struct Author {
     pub(crate) from: Mailbox,
     /// Signs mails, unless the relay does.
     pub(crate) dkim: Option<Arc<Signer>>,
+    /// Sender of the envelopes, if it is not the author.
+    pub(crate) return_path: Option<ReturnPath>,
+    /// Whether Postmark is to know the mail's id: its bounces name that, and no `Message-ID`.
+    pub(crate) is_for_postmark: bool,
+}
+
+impl Author {
+    /// Sender of an envelope without a mail, which a server is probed with.
+    pub(crate) fn probe_sender(&self) -> Address {
+        self.return_path.as_ref().map_or_else(|| self.from.email.clone(), |path| path.address("probe"))
+    }
 }
 
 /// Origin of a mail's sender.
@@ -60,6 +71,8 @@ pub(crate) struct PreparedMail {
     /// Recipients that were removed because they are suppressed.
     pub(crate) suppressed: Vec<String>,
     pub(crate) message_id: String,
+    /// What names the mail in `from`, if something does.
+    pub(crate) token: Option<String>,
     /// When the job was added, unless its id alone names the mail.
     pub(crate) job_timestamp: Option<i64>,
     /// `Date`, in ms since 1970.
@@ -99,6 +112,9 @@ pub(crate) fn prepare(
         }
     }
     let mut head = headers.to_string();
+    if author.is_for_postmark {
+        head.push_str(&format!("X-PM-Metadata-message-id: {}\r\n", message_id.trim_matches(['<', '>'])));
+    }
     // Not in `Headers`, which has each name once.
     for (name, value) in &job.headers.0 {
         let mut headers = Headers::new();
@@ -114,12 +130,15 @@ pub(crate) fn prepare(
     if let Some(signer) = &author.dkim {
         bytes.splice(..0, signer.sign(&bytes).into_bytes());
     }
+    let token = author.return_path.as_ref().and_then(|path| path.token(&message_id));
+    let envelope = author.return_path.as_ref().map(|path| path.address(token.as_deref().unwrap_or_default()));
     Ok(PreparedMail {
-        from: from.email.clone(),
+        from: envelope.unwrap_or_else(|| from.email.clone()),
         sender: if from.email == author.from.email { SenderOrigin::Settings } else { SenderOrigin::Job },
         to: addresses.recipients(),
         suppressed: Vec::new(),
         message_id,
+        token,
         job_timestamp: identity.timestamp_in_ledger(),
         date,
         bytes,

@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use examhall_core::EmailJob;
-use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+use examhall_delivery::Ledger;
 use examhall_queue::{Queue, State};
 use futures_util::future::try_join_all;
-use serde_json::json;
 
-use crate::{attempt::is_in_doubt, clock::now, payload::Payload};
+use crate::{clock::now, payload::Payload};
 
 /// Mails removed at a time.
 const BATCH: u32 = 1000;
@@ -51,19 +50,5 @@ pub(crate) async fn clean(queue: &Queue<Payload>, ledger: &Ledger, options: Clea
 
 /// Records that one of the API's mails is not sent any more, unless its outcome is in the ledger.
 async fn record(ledger: &Ledger, id: &str) -> Result<(), examhall_delivery::Error> {
-    if !id.starts_with(EmailJob::ID_PREFIX) {
-        return Ok(());
-    }
-    loop {
-        let known = ledger.read(id).await?;
-        let last = known.entry().unwrap_or(LedgerEntry { state: DeliveryState::Deferred, ..LedgerEntry::default() });
-        if matches!(last.state, DeliveryState::Accepted | DeliveryState::Refused | DeliveryState::Held) {
-            return Ok(());
-        }
-        let (in_doubt, result) = (is_in_doubt(&last), json!("removed by an operator"));
-        let removed = LedgerEntry { state: DeliveryState::Refused, at: now(), in_doubt, result, ..last };
-        if ledger.replace(id, &known, &removed).await?.is_some() {
-            return Ok(());
-        }
-    }
+    if id.starts_with(EmailJob::ID_PREFIX) { ledger.put_removed(id, now()).await } else { Ok(()) }
 }

@@ -62,6 +62,44 @@ pub(super) const SETTINGS: &[Setting] = &[
          generated and stored under data/.",
     ),
     plain("MAIL_FROM", "Examhall <no-reply@localhost>", "From address of mails."),
+    unset(
+        "MAIL_RETURN_PATH",
+        "Address that bounces come back to, the envelope's sender: bounces@example.com. A * in it becomes the mail's id (VERP), \
+         so that each bounce names its mail: bounces+*@example.com. Default: MAIL_FROM.",
+    ),
+    plain(
+        "MAIL_SUPPRESSION_DAYS",
+        "90",
+        "How long no mail goes to an address that was refused as nonexistent, or bounced, or complained. What an operator \
+         suppresses stays suppressed.",
+    ),
+    plain(
+        "MAIL_SUPPRESSIONS_PER_MINUTE",
+        "50",
+        "Addresses that one mail server or provider may suppress within a minute. If there are more, it is probably wrong: they \
+         are held, stop no mail, and wait for `mailer suppressions confirm` or `remove`.",
+    ),
+    unset(
+        "MAIL_HOOK_SES_TOPICS",
+        "ARNs of the SNS topics, comma-separated, whose notifications POST /hooks/mail/ses takes. Default: none.",
+    ),
+    secret(
+        "MAIL_HOOK_POSTMARK_LOGIN",
+        None,
+        "user:password that Postmark sends to POST /hooks/mail/postmark (basic authentication). Default: the hook is off.",
+    ),
+    secret(
+        "MAIL_HOOK_RESEND_SECRET",
+        None,
+        "Signing secret of POST /hooks/mail/resend, such as whsec_...; several, comma-separated, while it is changed. \
+         Default: the hook is off.",
+    ),
+    secret(
+        "MAIL_HOOK_MAILGUN_KEY",
+        None,
+        "HTTP webhook signing key of POST /hooks/mail/mailgun; several, comma-separated, while it is changed. Default: \
+         the hook is off.",
+    ),
     secret(
         "SMTP_URL",
         Some("file:data/mail"),

@@ -11,6 +11,7 @@ use super::{
     SettingsError::{self, Contradiction},
     Values,
     auth_secret::auth_secret,
+    hooks::{HookSettings, SuppressionSettings},
 };
 
 /// How log lines are written.
@@ -75,6 +76,10 @@ pub struct ApiSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// `CORS_ORIGINS`, each as `scheme://host[:port]`.
     pub cors_origins: Vec<String>,
+    /// `MAIL_HOOK_*`.
+    pub hooks: HookSettings,
+    /// `MAIL_SUPPRESSION*`.
+    pub suppressions: SuppressionSettings,
     /// `LOG_FORMAT` and `RUST_LOG`.
     pub log: LogSettings,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -101,6 +106,10 @@ pub struct MailerSettings {
     pub queue: QueueSettings,
     /// `MAIL_FROM`.
     pub mail_from: String,
+    /// `MAIL_RETURN_PATH`.
+    pub return_path: Option<String>,
+    /// `MAIL_SUPPRESSION*`.
+    pub suppressions: SuppressionSettings,
     /// `SMTP_URL`.
     pub smtp_url: SecretString,
     /// `SMTP_EHLO_NAME`.
@@ -153,6 +162,8 @@ impl ApiSettings {
             cache_prefix: cache_prefix(values)?,
             trusted_proxies: values.list("TRUSTED_PROXIES", "CIDRs like 10.0.0.0/8", |cidr| cidr.parse().ok())?,
             cors_origins: values.list("CORS_ORIGINS", "origins like https://app.example.com", origin)?,
+            hooks: HookSettings::checked(values)?,
+            suppressions: SuppressionSettings::checked(values)?,
             log: log(values)?,
             collector: collector(values)?,
         };
@@ -189,6 +200,8 @@ impl MailerSettings {
             redis_url: values.secret("REDIS_URL"),
             queue: queue(values)?,
             mail_from: values.text("MAIL_FROM").to_owned(),
+            return_path: values.get("MAIL_RETURN_PATH").map(ToOwned::to_owned),
+            suppressions: SuppressionSettings::checked(values)?,
             smtp_url,
             ehlo_name: values.get("SMTP_EHLO_NAME").map(ToOwned::to_owned),
             smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use examhall_delivery::{ConnectionLeases, DeliveryState, Ledger, LedgerEntry, Suppressions};
+use examhall_delivery::{
+    Added, ConnectionLeases, DeliveryState, Ledger, LedgerEntry, NewSuppression, SuppressionCause, SuppressionPolicy,
+    Suppressions,
+};
 use examhall_redis::Connection;
 use examhall_testkit::RedisCluster;
 
@@ -16,10 +19,15 @@ async fn every_key_finds_its_server_in_a_cluster() {
         assert!(ledger.replace(&n, &known, &LedgerEntry::default()).await.expect("written").is_some());
         ledger.put(&n, &entry(n.clone())).await.expect("written");
         assert_eq!(ledger.get(&n).await.expect("read"), Some(entry(n.clone())));
-        let list = Suppressions::new(connection.clone(), format!("list:{n}"));
-        assert!(list.add("ada@example.com", "gone").await.expect("added"));
+        let policy = SuppressionPolicy { lifetime: Duration::from_mins(1), per_minute: 1 };
+        let list = Suppressions::new(connection.clone(), format!("list:{n}"), policy);
+        let cause = SuppressionCause::Refused;
+        let new = |address| NewSuppression { address, reason: "gone", cause, source: "mail.example" };
+        assert_eq!(list.add(new("ada@example.com")).await.expect("added"), Added::New);
+        assert_eq!(list.add(new("bob@example.com")).await.expect("added"), Added::Held { others: 1 });
+        assert_eq!(list.confirm(&["ada@example.com".to_owned()]).await.expect("confirmed"), 1);
         assert_eq!(list.find(&["ada@example.com".to_owned()]).await.expect("looked for").len(), 1);
-        assert_eq!(list.list().await.expect("listed").len(), 1);
+        assert_eq!(list.list().await.expect("listed").len(), 2);
         assert_eq!(list.strike("ada@example.com", "m-1", Duration::from_mins(1)).await.expect("counted"), 1);
         assert!(list.remove("ada@example.com").await.expect("removed"));
         let leases = ConnectionLeases::new(connection.clone(), format!("places:{n}"), 1, Duration::from_mins(1));

@@ -4,6 +4,7 @@ mod cluster;
 mod leases;
 mod ledger;
 mod rate_limit;
+mod reports;
 mod suppressions;
 
 use examhall_redis::Connection;

@@ -1,30 +1,91 @@
 use std::time::Duration;
 
-use examhall_delivery::Suppressions;
+use examhall_delivery::{Added, NewSuppression, SuppressionCause, SuppressionPolicy, Suppressions};
 use examhall_testkit::Redis;
 
 use crate::connect;
 
+const ADA: NewSuppression<'static> = NewSuppression {
+    address: "ada@x.example",
+    reason: "550 5.1.1 no such user",
+    cause: SuppressionCause::Refused,
+    source: "mail.example:25",
+};
+const POLICY: SuppressionPolicy = SuppressionPolicy { lifetime: Duration::from_hours(90 * 24), per_minute: 3 };
+
+async fn list(redis: &Redis) -> Suppressions {
+    Suppressions::new(connect(redis).await, "mail:suppressed", POLICY)
+}
+
 #[tokio::test]
 async fn a_suppressed_address_is_found_until_it_is_removed() {
     let redis = Redis::start().await;
-    let list = Suppressions::new(connect(&redis).await, "mail:suppressed");
-    assert!(list.add("ada@x.example", "550 5.1.1 no such user").await.expect("added"));
-    assert!(!list.add("ada@x.example", "later").await.expect("answered"), "it keeps its first reason");
+    let list = list(&redis).await;
+    assert_eq!(list.add(ADA).await.expect("added"), Added::New);
+    let later = NewSuppression { reason: "later", ..ADA };
+    assert_eq!(list.add(later).await.expect("answered"), Added::Known, "it keeps its first reason");
     let names = ["bob@x.example".to_owned(), "ada@x.example".to_owned()];
     let found = list.find(&names).await.expect("read");
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].address.as_str(), found[0].reason.as_str()), ("ada@x.example", "550 5.1.1 no such user"));
-    assert!(found[0].since > 0);
+    assert!(found[0].since > 0 && found[0].seen >= found[0].since);
+    assert_eq!(found[0].until, Some(found[0].seen + 90 * 24 * 3600 * 1000));
     assert_eq!(list.list().await.expect("read"), found);
     assert!(list.remove("ada@x.example").await.expect("removed") && !list.remove("ada@x.example").await.expect("x"));
     assert!(list.find(&names).await.expect("read").is_empty());
 }
 
 #[tokio::test]
+async fn entries_end_unless_an_operator_made_them() {
+    let redis = Redis::start().await;
+    let list = list(&redis).await;
+    let old = r#"{"reason":"x","since":1,"cause":"refused"}"#;
+    redis.command::<i64>(&["HSET", "mail:suppressed", "ada@x.example", old, "bob@x.example", old]).await;
+    let names = ["ada@x.example".to_owned()];
+    assert!(list.find(&names).await.expect("read").is_empty());
+    assert!(!list.remove("bob@x.example").await.expect("answered"), "it had ended");
+    assert_eq!(list.add(ADA).await.expect("added"), Added::New, "the old one does not count");
+    assert_eq!(list.find(&names).await.expect("read").len(), 1);
+    let operator = NewSuppression { cause: SuppressionCause::Operator, reason: "asked for it", ..ADA };
+    assert_eq!(list.add(operator).await.expect("added"), Added::New, "an operator's decision counts more");
+    assert_eq!(list.add(ADA).await.expect("answered"), Added::Known);
+    let found = list.find(&names).await.expect("read");
+    assert_eq!((found[0].until, found[0].reason.as_str()), (None, "asked for it"));
+    redis.command::<i64>(&["HSET", "mail:suppressed", "bob@x.example", old, "eve@x.example", "rubbish"]).await;
+    let listed: Vec<_> = list.list().await.expect("read").into_iter().map(|one| one.address).collect();
+    assert_eq!(listed, ["eve@x.example", "ada@x.example"]);
+    assert_eq!(redis.cmd::<i64>("HLEN mail:suppressed").await, 2, "what has ended is forgotten");
+}
+
+#[tokio::test]
+async fn too_many_of_one_source_are_held_until_confirmed() {
+    let redis = Redis::start().await;
+    let list = list(&redis).await;
+    let names: Vec<_> = (0..5).map(|n| format!("s{n}@x.example")).collect();
+    let mut added = Vec::new();
+    for address in &names {
+        added.push(list.add(NewSuppression { address, ..ADA }).await.expect("added"));
+    }
+    let held = |others| Added::Held { others };
+    assert_eq!(added, [Added::New, Added::New, Added::New, held(3), held(0)]);
+    assert!(list.find(&names).await.expect("read").is_empty(), "those before the limit are doubtful, too");
+    assert!(list.list().await.expect("read").iter().all(|one| one.is_held));
+    let other = NewSuppression { address: "bob@x.example", source: "ses", ..ADA };
+    assert_eq!(list.add(other).await.expect("added"), Added::New, "another source");
+    let operator = NewSuppression { address: &names[4], cause: SuppressionCause::Operator, ..ADA };
+    assert_eq!(list.add(operator).await.expect("added"), Added::New);
+    assert_eq!(list.add(NewSuppression { address: &names[0], ..ADA }).await.expect("answered"), Added::Known);
+    assert_eq!(list.confirm(&names[..2]).await.expect("confirmed"), 2);
+    let found: Vec<_> = list.find(&names).await.expect("read").into_iter().map(|one| one.address).collect();
+    assert_eq!(found, ["s0@x.example", "s1@x.example", "s4@x.example"]);
+    let ttl: i64 = redis.cmd("PTTL mail:suppressed:recent:mail.example:25").await;
+    assert!((1..=60_000).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test]
 async fn strikes_are_counted_once_per_cause_and_removed() {
     let redis = Redis::start().await;
-    let list = Suppressions::new(connect(&redis).await, "mail:suppressed");
+    let list = list(&redis).await;
     let window = Duration::from_hours(7 * 24);
     for (cause, expected) in [("m-1", 1), ("m-2", 2), ("m-2", 2), ("m-3", 3)] {
         assert_eq!(list.strike("ada@x.example", cause, window).await.expect("counted"), expected);

@@ -98,6 +98,6 @@ impl SendMail {
         }
         let attempt = job.attempts_made + 1;
         tracing::warn!(job_id = job.id, attempt, reason = error.label, possible_duplicate, "Mail not accepted");
-        self.suppressions.record(&job.id, &error.rejected).await;
+        self.suppressions.record(&job.id, &error.provider, &error.rejected).await;
     }
 }

@@ -17,7 +17,7 @@ impl Identity<'_> {
     /// Returns the time at which the job was added, unless its id alone names the mail: BullMQ lets any other id be used
     /// again once its job was removed, and the API adds a mail of its outbox again under the same id.
     pub(crate) fn timestamp_in_ledger(&self) -> Option<i64> {
-        (!is_of_outbox(self.id)).then_some(self.timestamp)
+        (!EmailJob::is_of_outbox(self.id)).then_some(self.timestamp)
     }
 
     /// Returns the `Message-ID` (RFC 5322, section 3.6.4).
@@ -45,14 +45,6 @@ impl Identity<'_> {
         let first = context.finish().as_ref().iter().take(16).fold(0_u128, |all, byte| all << 8 | u128::from(*byte));
         format!("{first:032x}")
     }
-}
-
-/// Returns whether the id is one of the API's outbox: `m-<uuid>`.
-fn is_of_outbox(id: &str) -> bool {
-    let Some(uuid) = id.strip_prefix(EmailJob::ID_PREFIX) else { return false };
-    let is_dash = |n: usize| matches!(n, 8 | 13 | 18 | 23);
-    uuid.len() == 36
-        && uuid.bytes().enumerate().all(|(n, byte)| if is_dash(n) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 fn is_atom(id: &str) -> bool {

@@ -22,6 +22,8 @@ pub(crate) struct DeliveryError {
     /// The reason for logs, without the server's text, which may contain an address.
     pub(crate) label: String,
     pub(crate) rejected: Vec<RejectedRecipient>,
+    /// The provider that refused; empty if none did.
+    pub(crate) provider: String,
     /// Whether it is the provider's fault.
     pub(crate) is_providers: bool,
 }
@@ -43,6 +45,7 @@ impl DeliveryError {
             label: reason.clone(),
             reason,
             rejected: Vec::new(),
+            provider: provider.to_owned(),
             is_providers: false,
         }
     }
@@ -50,6 +53,7 @@ impl DeliveryError {
     /// No server was tried: the provider is unavailable.
     pub(super) fn unavailable(reason: String) -> Self {
         let class = FailureClass::Provider(ProviderFailure::Unavailable);
-        Self { class, label: reason.clone(), reason, rejected: Vec::new(), is_providers: true }
+        let (label, provider) = (reason.clone(), String::new());
+        Self { class, label, reason, rejected: Vec::new(), provider, is_providers: true }
     }
 }

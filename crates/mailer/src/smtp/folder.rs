@@ -52,6 +52,7 @@ impl Folder {
             reason: format!("{}: {error}", file.display()),
             label: error.to_string(),
             rejected: Vec::new(),
+            provider: self.name(),
             is_providers: true,
         })?;
         Ok(Delivered {

@@ -17,7 +17,7 @@ async fn run(post: &Post, args: &[&str]) -> (String, Option<i32>) {
 }
 
 /// Returns the last line of a command's answer as JSON; the command must succeed.
-async fn json_of(post: &Post, args: &[&str]) -> Value {
+pub(crate) async fn json_of(post: &Post, args: &[&str]) -> Value {
     let (output, code) = run(post, &[args, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{args:?}: {output}");
     let line =

@@ -56,7 +56,7 @@ impl Provider {
         if let Some((failure, cause)) = &providers {
             self.record_failure(*failure, cause);
         }
-        delivery_error(FailureClass::BrokeOff, error, providers.is_some())
+        self.delivery_error(FailureClass::BrokeOff, error, providers.is_some())
     }
 
     fn judge_reply(&self, error: &SmtpError, mail: &PreparedMail) -> DeliveryError {
@@ -87,7 +87,7 @@ impl Provider {
         if let Some(failure) = failure {
             self.record_failure(failure, error);
         }
-        delivery_error(class, error, failure.is_some())
+        self.delivery_error(class, error, failure.is_some())
     }
 
     /// Logs in on a new connection, which the next mail uses.
@@ -140,6 +140,11 @@ impl Provider {
         }
     }
 
+    fn delivery_error(&self, class: FailureClass, error: &SmtpError, is_providers: bool) -> DeliveryError {
+        let (reason, label, provider) = (error.to_string(), error.label(), self.name());
+        DeliveryError { class, reason, label, rejected: Vec::new(), provider, is_providers }
+    }
+
     /// Reports a failure with the server's words, which an operator needs.
     pub(super) fn report(&self, failure: ProviderFailure, error: &SmtpError) {
         let (provider, trouble, reason, said) = (self.name(), failure.as_str(), error.label(), error.words());
@@ -161,8 +166,4 @@ impl Drop for Late {
         self.0.late.fetch_sub(1, Ordering::Relaxed);
         self.0.changes.send_replace(());
     }
-}
-
-fn delivery_error(class: FailureClass, error: &SmtpError, is_providers: bool) -> DeliveryError {
-    DeliveryError { class, reason: error.to_string(), label: error.label(), rejected: Vec::new(), is_providers }
 }
