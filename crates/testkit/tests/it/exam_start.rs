@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use examhall_testkit::{DatabaseKind, Proxy, RedisOptions, World, eventually};
 use futures_util::future::join_all;
+use reqwest::Response;
 use serde_json::{Value, json};
 
 use crate::{Api, TIMEOUT, last_number, seed};
@@ -69,11 +70,19 @@ impl Fleet {
     }
 
     /// In a world on PostgreSQL, whose Redis may be behind something.
-    pub(crate) async fn start_in(mut world: World) -> Self {
+    pub(crate) async fn start_in(world: World) -> Self {
+        Self::start_behind(world, [None, None]).await
+    }
+
+    /// In a world on PostgreSQL, each process with a Redis URL of its own.
+    pub(crate) async fn start_behind(mut world: World, redis: [Option<String>; 2]) -> Self {
         let (direct, port) = (world.database.url(), world.database.server().port());
         let database = Links([Proxy::start(port).await, Proxy::start(port).await]);
         let mut apis = Vec::with_capacity(2);
-        for link in &database.0 {
+        for (link, redis) in database.0.iter().zip(redis) {
+            if let Some(url) = redis {
+                world.set("REDIS_URL", &url);
+            }
             let behind = direct.replace(&format!(":{port}"), &format!(":{}", link.port()));
             world.set("DATABASE_URL", &format!("{behind}?options=-c%20log_statement%3Dall"));
             apis.push(Api::start(&world).await);
@@ -120,13 +129,12 @@ impl Fleet {
         request.send().await.expect("an answer").status().as_u16()
     }
 
-    /// Changes any exam; status, and the new version.
-    pub(crate) async fn change_exam(&self, api: usize, exam: &str, title: &str) -> (u16, Value) {
+    /// Changes any exam; status, and the new version where it was changed.
+    pub(crate) async fn change_exam(&self, api: usize, exam: &str, title: &str) -> (u16, Option<i64>) {
         let api = &self.apis[api];
         let request = api.client.patch(format!("{}{exam}", api.base)).bearer_auth(&self.author);
         let answer = request.json(&json!({"title": title})).send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        (status, answer.json::<Value>().await.map(|body| body["version"].clone()).unwrap_or_default())
+        (answer.status().as_u16(), version_of(&answer))
     }
 
     /// Copies the exam so often; returns the paths of all exams.
@@ -191,6 +199,12 @@ impl Fleet {
     pub(crate) async fn uncleared(&self) -> String {
         self.sql("SELECT count(*) FROM cache_outbox WHERE cleared_at IS NULL").await
     }
+}
+
+/// Version that an answer's `ETag` names.
+pub(crate) fn version_of(answer: &Response) -> Option<i64> {
+    let tag = answer.headers().get("etag")?.to_str().ok()?.trim_matches('"');
+    tag.split('-').next()?.parse().ok()
 }
 
 #[tokio::test]

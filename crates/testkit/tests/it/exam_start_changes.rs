@@ -1,24 +1,12 @@
 //! Changes that meet readers, with two `api` processes: nobody is shown what was read before a change after it.
-#![expect(clippy::print_stdout, reason = "how much was raced, for those who run the tests")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use examhall_testkit::eventually;
-use futures_util::future::join_all;
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::{
-    TIMEOUT,
-    exam_start::{A_SHEET, Fleet, LATE},
-};
+use crate::exam_start::{A_SHEET, Fleet};
 
 const LEASES: &str = "cache_lease_total{";
 
@@ -71,58 +59,4 @@ async fn readers_after_a_change_elsewhere_join_no_older_load() {
     fleet.database.release();
     assert_eq!((answer(before).await, answer(after).await), ((200, json!(1)), (200, json!(2))));
     assert_eq!(fleet.loads().await, 2);
-}
-
-/// Reads and changes of all.
-#[derive(Default)]
-struct Raced {
-    reads: AtomicU32,
-    changes: AtomicU32,
-}
-
-impl Raced {
-    fn is_enough(&self) -> bool {
-        self.reads.load(Ordering::Relaxed) > 500 && self.changes.load(Ordering::Relaxed) > 50
-    }
-}
-
-/// Reads and changes these exams through one process, at random, until then and until there was enough of a race.
-async fn read_and_change(fleet: Arc<Fleet>, exams: Arc<[String]>, api: usize, until: Instant, raced: Arc<Raced>) {
-    while Instant::now() < until || !raced.is_enough() {
-        assert!(Instant::now() < until + TIMEOUT, "too few to race");
-        let exam = &exams[fastrand::usize(..exams.len())];
-        if fastrand::u8(..10) > 0 {
-            assert_eq!(fleet.read_sheet(api, exam).await.0, 200);
-            raced.reads.fetch_add(1, Ordering::Relaxed);
-            continue;
-        }
-        let (status, written) = fleet.change_exam(api, exam, "Logic").await;
-        assert_eq!(status, 200);
-        let (status, seen) = fleet.read_sheet(api, exam).await;
-        assert!(status == 200 && seen.as_i64() >= written.as_i64(), "wrote {written}, read {seen}");
-        raced.changes.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_misses_an_own_change_and_nothing_stays_stale() {
-    let fleet = Arc::new(Fleet::start().await);
-    let exams: Arc<[String]> = fleet.copies(19).await.into();
-    let seconds = if std::env::var_os("EXAMHALL_LONG").is_some() { 60 } else { 10 };
-    let until = Instant::now() + Duration::from_secs(seconds);
-    let raced = Arc::new(Raced::default());
-    let race = |n: usize| read_and_change(Arc::clone(&fleet), Arc::clone(&exams), n % 2, until, Arc::clone(&raced));
-    for ended in join_all((0..16).map(|n| tokio::spawn(race(n)))).await {
-        ended.expect("nobody missed an own change");
-    }
-    println!("{:?} reads and {:?} changes of {} exams", raced.reads, raced.changes, exams.len());
-    for exam in exams.iter() {
-        let id = exam.trim_start_matches("/exams/");
-        let stored: i64 =
-            fleet.sql(&format!("SELECT version FROM exams WHERE id = '{id}'")).await.parse().expect("one");
-        for api in [0, 1] {
-            let agrees = async || (fleet.read_sheet(api, exam).await == (200, json!(stored))).then_some(());
-            eventually("memory, Redis and database to agree", LATE, agrees).await;
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod database_faults;
 mod deploy;
 mod exam_start;
 mod exam_start_changes;
+mod exam_start_chaos;
 mod exam_start_crowd;
 mod exam_start_faults;
 mod exam_start_redis;
