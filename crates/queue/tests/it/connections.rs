@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_queue::{Connection, Error, JobOptions, Queue};
+use examhall_queue::{Connection, Error, FlowJob, FlowProducer, JobOptions, Queue};
 use examhall_testkit::{Process, Redis, RedisCluster, RedisOptions, Sentinel, eventually, example};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,6 +17,11 @@ async fn runs(url: &str, prefix: &str) -> u64 {
     let queue: Queue<Value> = Queue::new(connection, prefix, "email").expect("good names");
     queue.check_server().await.expect("suitable");
     queue.add(job(JobOptions::default())).await.expect("added");
+    drain(queue).await
+}
+
+/// Runs all jobs, and returns their number.
+async fn drain(queue: Queue<Value>) -> u64 {
     let worker = examhall_queue::Worker::new(queue, quick(), done).expect("good options");
     worker.drain(Duration::ZERO, tokio_util::sync::CancellationToken::new()).await.completed
 }
@@ -72,10 +77,20 @@ async fn cluster_needs_a_hash_tag() {
     assert_eq!(runs(&url, "{bull}").await, 1);
     let connection = Connection::open(&url).expect("a good URL");
     connection.ready().await.expect("connected");
-    let plain: Queue<Value> = Queue::new(connection, "bull", "email").expect("good names");
+    let plain: Queue<Value> = Queue::new(connection.clone(), "bull", "email").expect("good names");
     let refused = plain.check_server().await.expect_err("its keys would be spread");
     assert!(matches!(&refused, Error::NeedsHashTag { prefix } if prefix == "bull"), "{refused}");
     assert!(refused.to_string().contains("the prefix {bull} instead of bull"), "{refused}");
+
+    let page = |n: u32| FlowJob::new("email", "page", &n).expect("JSON");
+    let book = FlowJob::new("books", "bind", &0).expect("JSON").children([page(1), page(2)]);
+    let refused = FlowProducer::new(connection.clone(), "bull").add(&book).await.expect_err("they would be spread");
+    assert!(matches!(&refused, Error::BadFlow(reason) if reason.contains("{bull}")), "{refused}");
+    FlowProducer::new(connection.clone(), "{bull}").add(&book).await.expect("added");
+    for (name, jobs) in [("books", 0), ("email", 2), ("books", 1)] {
+        let queue = Queue::new(connection.clone(), "{bull}", name).expect("good names");
+        assert_eq!(drain(queue).await, jobs, "{name}: a parent waits for its children");
+    }
 }
 
 #[tokio::test]
