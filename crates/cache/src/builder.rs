@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Cache, Error, cache::Inner, flight::Flights, journal::Journal, link, local::Local, metric_names, nested::CacheId,
-    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings,
-    spaces::Spaces,
+    nodes, pending::PendingInvalidations, permits::Permits, runtime::CacheRuntime, servers::Servers,
+    settings::Settings, spaces::Spaces,
 };
 
 /// Default limit of the process's own memory, in bytes.
@@ -138,18 +138,18 @@ impl Builder {
         let (loads, runtime) = (Handle::current(), CacheRuntime::start(url.is_some())?);
         let handle = runtime.handle().clone();
         let _inside = handle.enter(); // connections are served by the runtime in which they are opened
-        let redis = url.map(Redis::open).transpose()?;
-        let local = self.local_bytes.map(Local::new);
-        let is_cluster = redis.as_ref().is_some_and(|redis| redis.commands().is_clustered());
+        let servers = Servers::open(url)?;
+        let is_cluster = servers.cluster().is_some();
+        let local = self.local_bytes.map(|bytes| Local::new(bytes, is_cluster));
         let inner = Arc::new(Inner {
             id: CacheId::next(),
             spaces: Spaces::new(&self.prefix, &self.spaces),
             permits: Permits::new(self.settings.concurrent_loads),
             settings: self.settings,
             prefix: self.prefix,
-            is_linked: url.is_some() && local.is_some() && !is_cluster,
+            is_linked: url.is_some() && local.is_some(),
             local,
-            redis,
+            servers,
             flights: Flights::default(),
             pending: PendingInvalidations::default(),
             journal: Journal::new(),
@@ -157,10 +157,24 @@ impl Builder {
             runtime,
             stop: CancellationToken::new(),
         });
-        if let Some(url) = url {
-            link::start(&inner, url)?;
+        if is_cluster {
+            nodes::start(&inner);
+        }
+        for redis in inner.servers.all() {
+            link::start(&inner, &redis, &inner.stop);
+        }
+        if url.is_some() {
+            start_upkeep(&inner);
         }
         let stop = inner.stop.clone().drop_guard();
         Ok(Cache(inner, Arc::new(stop)))
     }
+}
+
+/// Starts what keeps Redis's values right: the watch over its trust, and the retries of unconfirmed invalidations.
+fn start_upkeep(cache: &Arc<Inner>) {
+    let (trust, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(trust.maintain_trust()).await });
+    let (retries, stop) = (Arc::clone(cache), cache.stop.clone());
+    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(retries.retry_unconfirmed()).await });
 }

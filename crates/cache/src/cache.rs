@@ -1,17 +1,15 @@
 //! The cache: its parts, its health, and closing it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
+use examhall_redis::SlotSet;
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     CacheKey, Error, entry::Entry, flight::Flights, journal::Journal, keys::RedisKeys, local::Local, nested::CacheId,
-    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, settings::Settings,
-    spaces::Spaces, trust::Trust,
+    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, servers::Servers,
+    settings::Settings, spaces::Spaces, trust::Trust,
 };
 
 /// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
@@ -29,8 +27,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) prefix: String,
     pub(crate) local: Option<Local>,
-    pub(crate) redis: Option<Redis>,
-    /// Whether Redis reports changes to this process; not in a cluster, whose nodes report only their own keys.
+    pub(crate) servers: Servers,
+    /// Whether Redis reports changes to this process: it has a memory.
     pub(crate) is_linked: bool,
     pub(crate) flights: Flights,
     pub(crate) pending: PendingInvalidations,
@@ -49,36 +47,36 @@ impl Cache {
     /// # Errors
     /// Returns [`Error::Redis`] if the cache is closed meanwhile.
     pub async fn ready(&self) -> Result<(), Error> {
-        let Some(redis) = &self.0.redis else { return Ok(()) };
-        redis.ready().await?;
-        let is_ready = || redis.is_trusted() && (!self.0.is_linked || self.is_live());
+        if self.0.servers.is_none() {
+            return Ok(());
+        }
+        let is_ready = || self.0.servers.are_trusted() && (!self.0.is_linked || self.is_live());
         while !is_ready() && !self.0.stop.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(())
     }
 
-    /// Returns whether the process's own memory may answer now.
+    /// Returns whether the process's own memory may answer now; in a Redis Cluster for the keys of all masters.
     pub fn is_live(&self) -> bool {
-        let local = self.0.local.as_ref();
-        local.is_some_and(|local| !self.0.is_linked || local.is_proven(Instant::now()))
+        self.0.local.is_some() && (!self.0.is_linked || self.0.servers.are_proven())
     }
 
-    /// Pings Redis.
+    /// Pings Redis, in a cluster all of its masters.
     ///
     /// # Errors
     /// Returns [`Error::Redis`] if it does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        match &self.0.redis {
-            Some(redis) => redis.ping().await,
-            None => Ok(()),
+        for redis in self.0.servers.all() {
+            redis.ping().await?;
         }
+        Ok(())
     }
 
     /// Closes the connections.
     pub async fn close(&self) {
         self.0.stop.cancel();
-        if let Some(redis) = &self.0.redis {
+        for redis in self.0.servers.all() {
             redis.close().await;
         }
     }
@@ -104,15 +102,15 @@ impl Inner {
         self.spaces.label(name)
     }
 
-    /// Returns Redis if it may be read for this key.
-    pub(crate) fn trusted_redis(&self, name: &str) -> Option<&Redis> {
+    /// Returns the server of this key if it may be read.
+    pub(crate) fn trusted_redis(&self, name: &str) -> Option<Arc<Redis>> {
         self.redis_if(name, Trust::Trusted)
     }
 
-    /// Returns Redis if this key is not known to be wrong there, and values are trusted that far.
-    pub(crate) fn redis_if(&self, name: &str, least: Trust) -> Option<&Redis> {
-        let redis = self.redis.as_ref().filter(|redis| redis.trust() >= least);
-        redis.filter(|_| !self.pending.contains(name))
+    /// Returns the server of this key if the key is not known to be wrong there, and its values are trusted that far.
+    pub(crate) fn redis_if(&self, name: &str, least: Trust) -> Option<Arc<Redis>> {
+        let is_right = |redis: &Arc<Redis>| redis.trust() >= least && !self.pending.contains(name);
+        self.servers.of(name).filter(is_right).filter(|_| !self.servers.is_moving(name))
     }
 
     /// Returns whether a value from Redis includes all changes of its key that are known.
@@ -128,7 +126,20 @@ impl Inner {
         }
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.local.as_ref().map_or(0, Local::epoch)
+    /// Removes the keys of these slots from memory, since messages about them may have been missed, and fences loads of
+    /// them that are in flight.
+    pub(crate) fn clear_slots(&self, slots: &SlotSet, cause: &'static str) {
+        if slots.is_empty() {
+            return;
+        }
+        if let Some(local) = &self.local {
+            local.begin_epoch(slots, cause);
+        }
+        self.flights.taint_where(|name| slots.contains(self.servers.slot(name)));
+    }
+
+    /// Returns the epoch of a key's slot.
+    pub(crate) fn epoch(&self, name: &str) -> u64 {
+        self.local.as_ref().map_or(0, |local| local.epoch(self.servers.slot(name)))
     }
 }

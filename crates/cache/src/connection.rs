@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use examhall_redis::{Connection, ConnectionOptions, FromValue, Route, Value};
+use examhall_redis::{ClusterUrl, Connection, ConnectionOptions, FromValue, NodeAddress, Route, Value};
 
 use crate::Error;
 
@@ -14,13 +14,21 @@ const MAX_BACKOFF: Duration = Duration::from_millis(500);
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn connect(url: &str) -> Result<Connection, Error> {
-    let options = ConnectionOptions::default()
+    Ok(Connection::open_with(url, options())?)
+}
+
+/// Connects to a node of a cluster.
+pub(crate) fn connect_node(cluster: &ClusterUrl, node: &NodeAddress) -> Result<Connection, Error> {
+    Ok(cluster.connect(node, options())?)
+}
+
+fn options() -> ConnectionOptions {
+    ConnectionOptions::default()
         .command_timeout(BULK_TIMEOUT)
         .unresponsive_after(Duration::from_secs(2))
         .max_backoff(MAX_BACKOFF)
         .command_buffer(10_000)
-        .push_capacity(8192);
-    Ok(Connection::open_with(url, options)?)
+        .push_capacity(8192)
 }
 
 /// Runs a command whose answer may take `timeout`, longer if the process is busy.
@@ -59,11 +67,12 @@ pub(crate) async fn busy_aware_sleep(timeout: Duration) {
 }
 
 /// Returns whether Redis cannot serve now (it is away, slow or starting), as opposed to having refused. A replica refuses
-/// writes (`READONLY`) and still serves reads.
+/// writes (`READONLY`) and still serves reads; a node of a cluster refuses keys of a slot that is being moved (`TRYAGAIN`) and
+/// serves the others.
 pub(crate) fn is_absence(error: &Error) -> bool {
     match error {
         Error::Slow => true,
-        Error::Redis(error) => error.is_transient() && error.code() != Some("READONLY"),
+        Error::Redis(error) => error.is_transient() && !matches!(error.code(), Some("READONLY" | "TRYAGAIN")),
         _ => false,
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Flight {
 pub(crate) struct FlightTicket {
     pub(crate) flight: Arc<Flight>,
     taints: u64,
-    /// Epoch of memory, read before.
+    /// Epoch of the key's slot in memory, read before.
     pub(crate) epoch: u64,
 }
 
@@ -77,10 +77,9 @@ impl Flights {
         }
     }
 
-    /// As [`taint`](Self::taint), for all keys.
-    pub(crate) fn taint_all(&self) {
-        let flights = std::mem::take(&mut *self.by_key.lock());
-        for flight in flights.into_values() {
+    /// As [`taint`](Self::taint), for all keys for which `is_affected` returns true.
+    pub(crate) fn taint_where(&self, is_affected: impl Fn(&str) -> bool) {
+        for (_, flight) in self.by_key.lock().extract_if(|key, _| is_affected(key)) {
             flight.taint();
         }
     }

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use crate::{Cache, cache::Inner, changes::JournalEntry, journal::ReadPage, redis::Redis, trust::Trust};
+use futures_util::future::join_all;
+
+use crate::{Cache, cache::Inner, changes::JournalEntry, journal::ReadPage, trust::Trust};
 
 /// How often the journal is read.
 const POLL: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts to verify a Redis that was replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// Interval at which a connection that is not there yet is looked for.
-const CONNECT_POLL: Duration = Duration::from_millis(500);
 
 impl Cache {
     /// Follows a journal of the changes that any process commits: `read` returns up to that many entries with numbers above
@@ -30,57 +30,51 @@ impl Cache {
             return tracing::warn!("the cache follows a journal already");
         }
         // Values read so far may lack changes.
-        if let Some(redis) = &self.0.redis {
+        for redis in self.0.servers.all() {
             redis.distrust();
-            self.0.pending.distrust();
         }
     }
 }
 
 impl Inner {
-    /// Follows the journal, and restores the trust in a Redis that was replaced or has refused writes. Runs forever.
+    /// Follows the journal, and restores the trust in servers that were replaced or have refused writes. Runs forever.
     pub(crate) async fn maintain_trust(&self) {
-        let Some(redis) = &self.redis else { return };
-        let mut events = redis.commands().link_events();
-        while redis.ready().await.is_err() {
-            tokio::time::sleep(CONNECT_POLL).await;
-        }
-        // The first connection is reported too, a little later.
-        let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
         let mut pause = FIRST_PAUSE;
-        events = redis.commands().link_events();
         loop {
             let round = async {
-                self.verify(redis).await;
-                let is_trusted = redis.is_trusted();
+                self.verify().await;
+                let is_trusted = self.servers.are_trusted();
                 pause = if is_trusted { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
                 tokio::time::sleep(if is_trusted { POLL } else { pause }).await;
             };
             // A loss ends a round at once, however slow the database is: nothing that began before it restores trust.
             tokio::select! {
                 biased;
-                () = events.interrupted() => {
-                    events = redis.commands().link_events();
-                    redis.distrust();
-                }
-                () = self.pending.distrusted() => redis.distrust(),
+                () = self.servers.health.changed() => {}
                 () = round => {}
             }
         }
     }
 
-    /// Finds out how far Redis may be trusted.
-    async fn verify(&self, redis: &Redis) {
-        let losses = redis.losses();
-        if redis.trust() == Trust::Lost {
-            if !self.repeat_recent(redis).await {
-                return;
+    /// Finds out how far each server may be trusted.
+    async fn verify(&self) {
+        let servers = self.servers.all();
+        let taken = join_all(servers.iter().map(async |redis| {
+            let losses = redis.losses();
+            if redis.trust() == Trust::Lost {
+                if !self.repeat_recent(redis).await {
+                    return None;
+                }
+                redis.settle(losses, Trust::Unverified);
             }
-            redis.settle(losses, Trust::Unverified);
-        }
+            Some((redis, losses))
+        }));
+        let taken: Vec<_> = taken.await.into_iter().flatten().collect();
         // While the journal cannot be read nothing can be committed to it: what was trusted stays so.
-        if self.catch_up().await {
-            redis.settle(losses, Trust::Trusted);
+        if !taken.is_empty() && self.catch_up().await {
+            for (redis, losses) in taken {
+                redis.settle(losses, Trust::Trusted);
+            }
         }
     }
 

@@ -54,7 +54,8 @@ impl Cache {
     /// open it does not wait at all.
     pub async fn before_commit(&self, commit: uuid::Uuid, keys: &[String]) {
         let (commit, names, wait) = (commit.to_string(), self.0.names(keys), Wait::begin());
-        let is_away = self.0.redis.as_ref().is_some_and(Redis::is_circuit_open);
+        let servers: Vec<_> = self.0.by_server(&names).into_iter().filter_map(|(redis, _)| redis).collect();
+        let is_away = !servers.is_empty() && servers.iter().all(|redis| redis.is_circuit_open());
         let announced = tokio::select! {
             biased; // it is sent in any case
             result = self.0.invalidate(&names, InvalidationKind::Mark(&commit), "mark") => result,
@@ -62,7 +63,7 @@ impl Cache {
         };
         // A failure is made up for after the commit; until then the old value is still true.
         if let Err(error) = announced {
-            if let Some(redis) = self.0.redis.as_ref().filter(|_| !is_away) {
+            for redis in servers.iter().filter(|_| !is_away) {
                 redis.waited_in_vain(wait);
             }
             tracing::debug!(%error, "a commit was not announced to the cache");
@@ -107,14 +108,16 @@ impl Inner {
         self.invalidate(&self.names(keys), InvalidationKind::Delete, "commit").await.is_ok()
     }
 
-    /// Repeats the recent invalidations of this process. Returns whether Redis has taken them.
+    /// Repeats to a server the recent invalidations of this process. Returns whether it has taken them; not if it is a node of
+    /// a cluster without slots.
     pub(crate) async fn repeat_recent(&self, redis: &Redis) -> bool {
-        // A key without a value shows whether Redis takes writes: one that refuses them must not be read. It has no
-        // braces, like all value keys, since its lease and marks would not be in its slot otherwise.
-        let mut names: BTreeSet<String> = self.pending.recent().into_iter().collect();
-        names.insert(format!("cc:{}none", self.prefix));
+        // A key without a value shows whether Redis takes writes: one that refuses them must not be read.
+        let slots = self.servers.slots_of(redis);
+        let Some(probe) = self.servers.own_key(&slots, &self.with_prefix("none")) else { return false };
+        let recent = self.pending.recent().into_iter().filter(|name| slots.contains(self.servers.slot(name)));
+        let names: BTreeSet<String> = recent.chain([probe]).collect();
         let names: Vec<_> = names.into_iter().collect();
-        let sent = self.send(redis, &names, InvalidationKind::Delete, |names, is_confirmed| {
+        let sent = self.send(&names, InvalidationKind::Delete, |names, is_confirmed| {
             names.iter().filter(|_| is_confirmed).for_each(|name| self.pending.record(name, true));
         });
         sent.await.is_ok()
@@ -134,13 +137,15 @@ impl Inner {
         for name in names {
             self.drop_local(name);
         }
-        let Some(redis) = &self.redis else { return Ok(()) };
+        if self.servers.is_none() {
+            return Ok(());
+        }
         // What Redis may forget of commits the journal reports again.
         let is_in_journal = self.journal.is_followed() && matches!(kind, InvalidationKind::Clear(_));
         for name in names.iter().filter(|_| is_final && !is_in_journal) {
             self.pending.add_recent(name);
         }
-        let result = self.send(redis, names, kind, |names, is_confirmed| {
+        let result = self.send(names, kind, |names, is_confirmed| {
             let result = if is_confirmed { "ok" } else { "failed" };
             metrics::counter!("cache_invalidations_total", "origin" => origin, "result" => result)
                 .increment(names.len() as u64);
@@ -160,38 +165,63 @@ impl Inner {
     }
 
     /// Sends one kind of invalidation for keys, many in one script, and calls `ended` with the keys of each script and
-    /// whether Redis has confirmed it. Once Redis does not answer the rest fails at once.
+    /// whether Redis has confirmed it.
     async fn send(
         &self,
-        redis: &Redis,
         names: &[String],
         kind: InvalidationKind<'_>,
         mut ended: impl FnMut(&[String], bool),
     ) -> Result<(), Error> {
-        let is_cluster = redis.commands().is_clustered();
-        let (scripts, mut result) = (scripts(names, is_cluster), Ok(()));
-        for scripts in scripts.chunks(if is_cluster { CONCURRENCY } else { 1 }) {
-            if result.as_ref().is_err_and(is_absence) {
-                for names in scripts {
-                    ended(names, false);
-                }
-                continue;
-            }
+        let mut sent = self.send_once(names, kind).await;
+        let is_redirected = |sent: &mut Sent| sent.answer.as_ref().is_err_and(|error| self.servers.redirect(error));
+        let redirected: Vec<String> = sent.extract_if(.., is_redirected).flat_map(|sent| sent.names).collect();
+        if !redirected.is_empty() {
+            sent.extend(self.send_once(&redirected, kind).await);
+        }
+        sent.into_iter().fold(Ok(()), |result, Sent { names, answer }| {
+            ended(&names, answer.is_ok());
+            result.and(answer)
+        })
+    }
+
+    async fn send_once(&self, names: &[String], kind: InvalidationKind<'_>) -> Vec<Sent> {
+        let by_server = self.by_server(names);
+        let sends = by_server.into_iter().map(async |(redis, names)| match redis {
+            Some(redis) => self.send_to(&redis, &names, kind).await,
+            None => vec![Sent { names, answer: Err(Error::Bypassed) }],
+        });
+        join_all(sends).await.into_iter().flatten().collect()
+    }
+
+    /// Distributes keys to the servers that have them; to none while no master of a cluster is known.
+    fn by_server(&self, names: &[String]) -> Vec<(Option<Arc<Redis>>, Vec<String>)> {
+        let mut by_server: BTreeMap<_, (_, Vec<String>)> = BTreeMap::new();
+        for name in names {
+            let redis = self.servers.of(name);
+            let number = redis.as_ref().map(|redis| redis.number);
+            by_server.entry(number).or_insert_with(|| (redis, Vec::new())).1.push(name.clone());
+        }
+        by_server.into_values().collect()
+    }
+
+    /// Sends keys to one server. Once it does not answer the rest fails at once.
+    async fn send_to(&self, redis: &Redis, names: &[String], kind: InvalidationKind<'_>) -> Vec<Sent> {
+        let is_cluster = redis.master.is_some();
+        let (mut sent, mut is_absent) = (Vec::new(), false);
+        for scripts in scripts(names, is_cluster).chunks(if is_cluster { CONCURRENCY } else { 1 }) {
             let run = async |names: &Vec<String>| {
                 let keys: Vec<_> = names.iter().map(|name| self.redis_keys(name)).collect();
-                redis.invalidate_all(&keys, kind).await
+                if is_absent { Err(Error::Slow) } else { redis.invalidate_all(&keys, kind).await }
             };
-            for (names, answer) in scripts.iter().zip(join_all(scripts.iter().map(run)).await) {
-                ended(names, answer.is_ok());
-                result = result.and(answer);
-            }
+            let answers = join_all(scripts.iter().map(run)).await;
+            is_absent |= answers.iter().any(|answer| answer.as_ref().is_err_and(is_absence));
+            sent.extend(scripts.iter().cloned().zip(answers).map(|(names, answer)| Sent { names, answer }));
         }
-        result
+        sent
     }
 
     /// Retries unconfirmed invalidations, forever.
     pub(crate) async fn retry_unconfirmed(self: Arc<Self>) {
-        let Some(redis) = &self.redis else { return };
         let mut pause = FIRST_PAUSE;
         loop {
             let names = self.pending.unconfirmed();
@@ -202,7 +232,7 @@ impl Inner {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
-            let sent = self.send(redis, &names, InvalidationKind::Delete, |names, is_confirmed| {
+            let sent = self.send(&names, InvalidationKind::Delete, |names, is_confirmed| {
                 for name in names.iter().filter(|_| is_confirmed) {
                     self.pending.record(name, true);
                     self.drop_local(name);
@@ -212,6 +242,12 @@ impl Inner {
             drop(sent.await); // what has failed stays unconfirmed
         }
     }
+}
+
+/// Keys of one script, and its answer.
+struct Sent {
+    names: Vec<String>,
+    answer: Result<(), Error>,
 }
 
 /// Distributes keys to scripts: in a cluster, each takes keys of one slot.

@@ -9,13 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_redis::{Connection, Invalidated, Invalidations};
+use examhall_redis::{Connection, Invalidated, Invalidations, SlotSet};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
     cache::Inner,
-    connection::{MAX_TIMEOUT, connect, within},
+    connection::{MAX_TIMEOUT, within},
     redis::{HeartbeatReply, HeartbeatWrite, Redis},
+    servers::Cluster,
 };
 
 /// Interval of heartbeats: four within the time that a proof lasts.
@@ -23,43 +26,43 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Heartbeats that fail before the link is connected again, and between further attempts.
 const ASTRAY: u32 = 3;
 
-/// Starts the link, the retries of unconfirmed invalidations, and the watch over Redis's trust.
-pub(crate) fn start(cache: &Arc<Inner>, url: &str) -> Result<(), Error> {
+/// Starts the link to a server, and the watch over its connections, until `stop`.
+pub(crate) fn start(cache: &Arc<Inner>, redis: &Arc<Redis>, stop: &CancellationToken) {
     let link = Link {
-        connection: connect(url)?,
+        connection: redis.commands().duplicate(),
         cache: Arc::clone(cache),
-        canary: canary(&cache.prefix),
+        redis: Arc::clone(redis),
+        canary: Mutex::new(None),
         sent: AtomicI64::new(0),
-        known_canary: AtomicI64::new(0),
         astray: AtomicU32::new(0),
     };
-    let stop = cache.stop.clone();
+    let stopped = stop.clone();
     cache.runtime.handle().spawn(async move {
-        stop.run_until_cancelled(link.run()).await;
+        stopped.run_until_cancelled(link.run()).await;
         link.connection.close().await;
     });
-    let (trust, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(trust.maintain_trust()).await });
-    let (retries, stop) = (Arc::clone(cache), cache.stop.clone());
-    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(retries.retry_unconfirmed()).await });
-    Ok(())
-}
-
-/// Returns a key of this process alone, outside of the tracked prefixes: if it is gone, Redis was flushed.
-fn canary(prefix: &str) -> String {
-    format!("cc:{{{prefix}{}}}", uuid::Uuid::new_v4().simple())
+    let (redis, stop) = (Arc::clone(redis), stop.clone());
+    cache.runtime.handle().spawn(async move { stop.run_until_cancelled(redis.watch()).await });
 }
 
 struct Link {
     connection: Connection,
     cache: Arc<Inner>,
-    canary: String,
+    redis: Arc<Redis>,
+    canary: Mutex<Option<Canary>>,
     sent: AtomicI64,
-    /// Number of the heartbeat that created the canary. If it changes, Redis was flushed, even if the heartbeat that found
-    /// that out got no answer.
-    known_canary: AtomicI64,
     /// Heartbeats in a row that this connection refused, or that the server of the other connections has not seen.
     astray: AtomicU32,
+}
+
+/// A key of this process alone, outside of the tracked prefixes: if it is gone, Redis was flushed. In a cluster it is in a
+/// slot of its node.
+#[derive(Clone)]
+struct Canary {
+    name: String,
+    /// Number of the heartbeat that created it. If it changes, Redis was flushed, even if the heartbeat that found that out
+    /// got no answer.
+    created: Option<i64>,
 }
 
 /// A heartbeat that was answered.
@@ -81,9 +84,7 @@ impl Link {
             tokio::select! {
                 biased;
                 () = links.reconnected() => {
-                    if let Some(local) = &self.cache.local {
-                        local.suspend();
-                    }
+                    self.suspend();
                     untracked = Some("reconnect");
                     clock.reset_immediately();
                 }
@@ -118,11 +119,12 @@ impl Link {
             self.on_push(push);
         }
         match heartbeat {
-            Ok(heartbeat) => {
+            Ok(Some(heartbeat)) => {
                 self.on_heartbeat(&heartbeat);
                 self.leave_if_astray(&heartbeat).await;
                 if heartbeat.is_tracking { None } else { Some("tracking") }
             }
+            Ok(None) => None,
             // The next heartbeat asks the same connection, or a new one that is not tracking.
             Err(error) => {
                 tracing::debug!(%error, "no heartbeat from Redis");
@@ -132,21 +134,26 @@ impl Link {
     }
 
     fn on_heartbeat(&self, heartbeat: &Heartbeat) {
-        if let Some(canary) = heartbeat.reply.created
-            && self.known_canary.swap(canary, Ordering::Relaxed) != canary
-        {
+        if self.is_new_canary(heartbeat.reply.created) {
             self.clear_memory("flushed");
         }
         if heartbeat.reply.write == HeartbeatWrite::Refused {
             // Invalidations are lost now, in Redis and in the messages.
             self.clear_memory("refuses writes");
-            self.cache.pending.distrust();
+            self.redis.distrust();
         } else if heartbeat.is_elsewhere {
             // Messages about what is written there do not arrive here.
             self.clear_memory("elsewhere");
         } else if let Some(local) = self.cache.local.as_ref().filter(|_| heartbeat.is_tracking) {
-            local.prove(heartbeat.sent_at);
+            local.prove(&self.slots(), heartbeat.sent_at);
+            self.redis.set_proven(Some(heartbeat.sent_at));
         }
+    }
+
+    /// Returns whether the canary was created by another heartbeat than is known.
+    fn is_new_canary(&self, created: Option<i64>) -> bool {
+        let (Some(created), mut canary) = (created, self.canary.lock()) else { return false };
+        canary.as_mut().is_some_and(|canary| canary.created.replace(created) != Some(created))
     }
 
     /// Connects again if this connection stays with a server that takes no writes, or that is not the one of the other
@@ -163,17 +170,17 @@ impl Link {
         }
         metrics::counter!("cache_link_reconnects_total", "cause" => cause).increment(1);
         if times == ASTRAY {
-            tracing::warn!(cause, "Cache link leads to a wrong server: connecting again");
+            tracing::warn!(cause, node = self.redis.label(), "Cache link leads to a wrong server: connecting again");
         }
         self.connection.reconnect().await;
-        if let Some(redis) = self.cache.redis.as_ref().filter(|_| heartbeat.is_elsewhere) {
-            redis.reconnect().await;
+        if heartbeat.is_elsewhere {
+            self.redis.reconnect().await;
         }
     }
 
     fn publish(&self) {
         let Some(local) = &self.cache.local else { return };
-        let is_live = !self.cache.is_linked || local.is_proven(Instant::now());
+        let is_live = !self.cache.is_linked || self.cache.servers.are_proven();
         metrics::gauge!("cache_l1_live").set(f64::from(u8::from(is_live)));
         local.publish();
     }
@@ -183,20 +190,60 @@ impl Link {
         self.connection.track(self.cache.spaces.beginnings()).await.is_ok()
     }
 
-    async fn heartbeat(&self) -> Result<Heartbeat, Error> {
+    /// Sends a heartbeat; none to a node of a cluster that owns no slots or serves none.
+    async fn heartbeat(&self) -> Result<Option<Heartbeat>, Error> {
         let sent_at = Instant::now();
-        let redis = self.cache.redis.as_ref().expect("a link leads to Redis");
+        if let Some(cluster) = self.cache.servers.cluster()
+            && !self.claim_slots(cluster).await?
+        {
+            return Ok(None);
+        }
+        let Some(canary) = self.canary_name() else { return Ok(None) };
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        let reply = redis.heartbeat(&self.connection, &self.canary, number).await?;
+        let reply = self.redis.heartbeat(&self.connection, &canary, number).await?;
         // Asked last: a connection that was made meanwhile is not tracking.
         let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking(MAX_TIMEOUT)).await?;
-        let is_elsewhere = reply.write == HeartbeatWrite::Done && self.is_unseen(redis, number).await;
-        Ok(Heartbeat { sent_at, is_tracking, is_elsewhere, reply })
+        let is_elsewhere = reply.write == HeartbeatWrite::Done && self.is_unseen(&canary, number).await;
+        Ok(Some(Heartbeat { sent_at, is_tracking, is_elsewhere, reply }))
+    }
+
+    /// Asks a node of a cluster which slots it owns; those that it has won or lost begin a new epoch. Returns whether it
+    /// serves keys.
+    async fn claim_slots(&self, cluster: &Cluster) -> Result<bool, Error> {
+        let had_slots = !self.slots().is_empty();
+        let view = within(HEARTBEAT, self.connection.cluster_view(MAX_TIMEOUT)).await?;
+        let is_serving = view.is_serving;
+        self.clear_slots(&cluster.learn(&self.redis, view), "moved");
+        let owned = self.slots();
+        if !had_slots && !owned.is_empty() {
+            self.redis.distrust(); // a replica was promoted, which may lack recent invalidations
+        }
+        if owned.is_empty() {
+            self.redis.set_proven(Some(Instant::now())); // of its slots, there is none that is not
+        }
+        Ok(is_serving && !owned.is_empty())
+    }
+
+    /// Returns the name of the canary, of a new one if its slot has moved: whether the node was flushed meanwhile is then
+    /// unknown.
+    fn canary_name(&self) -> Option<String> {
+        let slots = self.slots();
+        let current = self.canary.lock().clone();
+        if let Some(current) = current {
+            if slots.contains(self.cache.servers.slot(&current.name)) {
+                return Some(current.name);
+            }
+            self.clear_memory("canary");
+        }
+        let name = self.cache.with_prefix(&uuid::Uuid::new_v4().simple().to_string());
+        let name = self.cache.servers.own_key(&slots, &name)?;
+        *self.canary.lock() = Some(Canary { name: name.clone(), created: None });
+        Some(name)
     }
 
     /// Returns whether the server of the other connections answers and has not seen this heartbeat.
-    async fn is_unseen(&self, redis: &Redis, number: i64) -> bool {
-        redis.seen_heartbeat(&self.canary).await.is_ok_and(|seen| seen.is_none_or(|seen| seen < number))
+    async fn is_unseen(&self, canary: &str, number: i64) -> bool {
+        self.redis.seen_heartbeat(canary).await.is_ok_and(|seen| seen.is_none_or(|seen| seen < number))
     }
 
     fn on_push(&self, push: Invalidated) {
@@ -210,10 +257,29 @@ impl Link {
         }
     }
 
-    fn clear_memory(&self, cause: &'static str) {
+    /// Returns the slots for which this link stands.
+    fn slots(&self) -> SlotSet {
+        self.cache.servers.slots_of(&self.redis)
+    }
+
+    fn suspend(&self) {
+        self.redis.set_proven(None);
         if let Some(local) = &self.cache.local {
-            local.begin_epoch(cause);
+            local.suspend(&self.slots());
         }
-        self.cache.flights.taint_all();
+    }
+
+    fn clear_memory(&self, cause: &'static str) {
+        self.redis.set_proven(None);
+        self.clear_slots(&self.slots(), cause);
+    }
+
+    fn clear_slots(&self, slots: &SlotSet, cause: &'static str) {
+        self.cache.clear_slots(slots, cause);
+        if self.redis.master.is_some() && !slots.is_empty() {
+            let node = self.redis.label();
+            tracing::debug!(node, cause, "memory is cleared for slots of a node");
+            metrics::counter!("cache_node_epochs_total", "node" => node, "cause" => cause).increment(1);
+        }
     }
 }

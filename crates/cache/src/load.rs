@@ -33,6 +33,8 @@ use crate::{
 /// First and longest pause of a process that waits for another's load and receives no message about it.
 pub(crate) const FIRST_POLL: Duration = Duration::from_millis(5);
 pub(crate) const MAX_POLL: Duration = Duration::from_millis(50);
+/// Redirections that a read follows: a slot that has moved has one, unless it moves again.
+const MAX_REDIRECTS: u32 = 3;
 
 /// A value past its time to live that was never invalidated, or one of which that is not known.
 struct StaleValue {
@@ -77,18 +79,18 @@ impl Inner {
 
     async fn read_through(self: Arc<Self>, flight: Arc<Flight>, mut request: ReadRequest) -> Outcome {
         let (keys, deadline) = (self.redis_keys(&request.name), Instant::now() + MAX_WAIT);
-        let (mut pause, mut busy_since, mut permit) = (FIRST_POLL, None, None);
+        let (mut pause, mut busy_since, mut permit, mut redirects) = (FIRST_POLL, None, None, 0);
         loop {
-            if let Some(redis) = &self.redis {
+            if let Some(redis) = self.servers.of(&request.name) {
                 redis.wait_if_just_replaced().await;
             }
-            let ticket = self.flights.enter(&flight, self.epoch());
+            let ticket = self.flights.enter(&flight, self.epoch(&request.name));
             let gathered = request.gathered.take();
             let Some(redis) = self.trusted_redis(&request.name) else {
                 drop(gathered); // the others do not wait for it
                 return self.load_untrusted(request, ticket).await;
             };
-            let (mut acquired, mut stale) = (ask(gathered, redis, &keys, busy_since.is_some()).await, None);
+            let (mut acquired, mut stale) = (ask(gathered, &redis, &keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
                 let refresh = match self.assess(&request, &keys, bytes, *ttl) {
                     Found::Fresh(entry, ttl) => {
@@ -107,7 +109,7 @@ impl Inner {
                 Ok(Acquired::Value { .. } | Acquired::Large { .. }) => {} // another caller has loaded it meanwhile
                 Ok(Acquired::Lease(lease)) => {
                     if let Some(permit) = permit.take().or_else(|| request.own_permit(&flight, &self.permits)) {
-                        return self.load_with_lease(request, lease, stale, ticket, permit).await;
+                        return self.load_with_lease(redis, request, lease, stale, ticket, permit).await;
                     }
                     // Another process may load it while this one may not.
                     redis.release(&keys, &lease.token).await;
@@ -128,6 +130,7 @@ impl Inner {
                         tokio::time::timeout(pause.mul_f64(0.5 + fastrand::f64() / 2.0), flight.woken.notified()).await;
                     pause = (pause * 2).min(MAX_POLL);
                 }
+                Err(error) if self.servers.redirect(&error) && redirects < MAX_REDIRECTS => redirects += 1,
                 Err(error) => {
                     tracing::debug!(%error, "Redis bypassed");
                     return self.load_alone(request, &ticket).await;
@@ -185,7 +188,7 @@ impl Inner {
         let Some(redis) = self.trusted_redis(&request.name) else { return false };
         let _permit = self.permits.wait_in_background().await;
         let Ok(Acquired::Lease(lease)) = redis.acquire(&keys, refresh).await else { return false };
-        let loaded = self.load_and_fill(request, lease, None).await;
+        let loaded = self.load_and_fill(&redis, request, lease, None).await;
         let result = if loaded.is_ok() { "ok" } else { "error" };
         metrics::counter!("cache_refreshes_total", "result" => result).increment(1);
         loaded.is_ok_and(|entry| entry.size() <= self.settings.max_value_bytes)
@@ -194,6 +197,7 @@ impl Inner {
     /// Loads with the lease. If there is a stale value, it is served after a short wait.
     async fn load_with_lease(
         self: Arc<Self>,
+        redis: Arc<Redis>,
         request: ReadRequest,
         lease: Lease,
         stale: Option<StaleValue>,
@@ -202,7 +206,7 @@ impl Inner {
     ) -> Outcome {
         let (cache, space) = (Arc::clone(&self), self.space(&request.name));
         let load = self.runtime.handle().spawn(async move {
-            let loaded = cache.load_and_fill(request, lease, Some(ticket)).await;
+            let loaded = cache.load_and_fill(&redis, request, lease, Some(ticket)).await;
             drop(permit);
             loaded
         });
@@ -221,13 +225,13 @@ impl Inner {
 
     pub(crate) async fn load_and_fill(
         &self,
+        redis: &Redis,
         request: ReadRequest,
         lease: Lease,
         ticket: Option<FlightTicket>,
     ) -> Result<Arc<Entry>, ReadError> {
         let ReadRequest { life, shape, .. } = request;
         let keys = self.redis_keys(&request.name);
-        let redis = self.redis.as_ref().expect("a lease comes from Redis");
         let Lease { token, cleared } = lease;
         let (began, includes) = (Instant::now(), Includes { seq: self.journal.settled(), commits: cleared });
         let loaded = tokio::select! {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use examhall_redis::{SLOTS, SlotSet};
 use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
 use crate::entry::Entry;
@@ -23,9 +24,16 @@ pub(crate) struct Local {
     /// Largest entry that is kept, in bytes.
     max_entry: usize,
     started: Instant,
+    /// Of each slot of a cluster; one for all keys otherwise.
+    slots: Box<[SlotState]>,
+}
+
+/// Whether memory may answer for the keys of a slot.
+#[derive(Default)]
+struct SlotState {
     /// Increases whenever an invalidation may have been missed: entries of an older epoch are not served.
     epoch: AtomicU64,
-    /// End of the link's proof, in ms after `started`.
+    /// End of its link's proof, in ms after [`Local::started`].
     proven_until: AtomicU64,
 }
 
@@ -42,7 +50,9 @@ pub(crate) enum Basis {
 pub(crate) struct LocalEntry {
     pub(crate) entry: Arc<Entry>,
     pub(crate) until: Instant,
-    /// Epoch in which it was read.
+    /// Slot of its key, 0 without a cluster.
+    pub(crate) slot: u16,
+    /// Epoch of the slot in which it was read.
     pub(crate) epoch: u64,
     pub(crate) basis: Basis,
 }
@@ -67,8 +77,8 @@ impl Expiry<Arc<str>, LocalEntry> for UntilEnd {
 }
 
 impl Local {
-    /// Creates a level of at most this many bytes.
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// Creates a level of at most this many bytes, for all slots of a cluster or one.
+    pub(crate) fn new(bytes: u64, is_cluster: bool) -> Self {
         let weigh =
             |key: &Arc<str>, kept: &LocalEntry| u32::try_from(key.len() + kept.entry.size()).unwrap_or(u32::MAX);
         Self {
@@ -84,16 +94,15 @@ impl Local {
                 .build(),
             max_entry: usize::try_from(bytes / 4).unwrap_or(usize::MAX),
             started: Instant::now(),
-            epoch: AtomicU64::new(0),
-            proven_until: AtomicU64::new(0),
+            slots: (0..if is_cluster { SLOTS } else { 1 }).map(|_| SlotState::default()).collect(),
         }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
         let kept = self.entries.get(key)?;
         let now = Instant::now();
-        let is_current = kept.epoch == self.epoch() && now < kept.until;
-        let is_safe = kept.basis == Basis::Ttl || self.is_proven(now);
+        let is_current = kept.epoch == self.epoch(kept.slot) && now < kept.until;
+        let is_safe = kept.basis == Basis::Ttl || self.is_proven(kept.slot, now);
         (is_current && is_safe).then_some(kept.entry)
     }
 
@@ -117,32 +126,46 @@ impl Local {
         self.entries.invalidate(key);
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    pub(crate) fn epoch(&self, slot: u16) -> u64 {
+        self.slots.get(usize::from(slot)).map_or(0, |slot| slot.epoch.load(Ordering::SeqCst))
     }
 
-    /// Removes everything: an invalidation may have been missed.
-    pub(crate) fn begin_epoch(&self, cause: &'static str) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        self.suspend();
-        self.entries.invalidate_all();
+    /// Removes everything in these slots: an invalidation may have been missed.
+    pub(crate) fn begin_epoch(&self, slots: &SlotSet, cause: &'static str) {
+        for slot in self.states(slots) {
+            slot.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        self.suspend(slots);
+        if self.slots.len() == 1 {
+            self.entries.invalidate_all(); // in a cluster, entries of an older epoch leave when they end
+        }
         metrics::counter!("cache_epoch_total", "cause" => cause).increment(1);
     }
 
-    /// Stops answering until the link is proven again.
-    pub(crate) fn suspend(&self) {
-        self.proven_until.store(0, Ordering::SeqCst);
+    /// Stops answering for these slots until their link is proven again.
+    pub(crate) fn suspend(&self, slots: &SlotSet) {
+        for slot in self.states(slots) {
+            slot.proven_until.store(0, Ordering::SeqCst);
+        }
         metrics::gauge!("cache_l1_live").set(0.0);
     }
 
-    /// Records that a heartbeat sent at this moment has proven the link.
-    pub(crate) fn prove(&self, sent_at: Instant) {
+    /// Records that a heartbeat sent at this moment has proven the link of these slots.
+    pub(crate) fn prove(&self, slots: &SlotSet, sent_at: Instant) {
         let until = sent_at.duration_since(self.started) + PROOF;
-        self.proven_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        for slot in self.states(slots) {
+            slot.proven_until.store(until, Ordering::SeqCst);
+        }
     }
 
-    pub(crate) fn is_proven(&self, now: Instant) -> bool {
-        now.duration_since(self.started).as_millis() < u128::from(self.proven_until.load(Ordering::SeqCst))
+    fn states(&self, slots: &SlotSet) -> impl Iterator<Item = &SlotState> {
+        self.slots.iter().zip(0..).filter(|(_, slot)| slots.contains(*slot)).map(|(state, _)| state)
+    }
+
+    fn is_proven(&self, slot: u16, now: Instant) -> bool {
+        let until = self.slots.get(usize::from(slot)).map_or(0, |slot| slot.proven_until.load(Ordering::SeqCst));
+        now.duration_since(self.started).as_millis() < u128::from(until)
     }
 
     /// Publishes its size as metrics.
@@ -167,10 +190,10 @@ mod tests {
 
     #[test]
     fn memory_stays_within_its_limit() {
-        let local = Local::new(1024 * 1024);
+        let local = Local::new(1024 * 1024, false);
         for n in 0..1_000 {
             let entry = Arc::new(profile(&"x".repeat(20_000)));
-            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, epoch: 0, basis: Basis::Ttl };
+            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, slot: 0, epoch: 0, basis: Basis::Ttl };
             local.insert(format!("exam:{n}").into(), entry);
         }
         local.entries.run_pending_tasks();
@@ -181,10 +204,10 @@ mod tests {
 
     #[test]
     fn ended_entries_leave_memory() {
-        let local = Local::new(1024 * 1024);
+        let local = Local::new(1024 * 1024, false);
         let keep = |key: &str, span| {
             let until = Instant::now() + span;
-            let entry = LocalEntry { entry: Arc::new(profile("Ada")), until, epoch: 0, basis: Basis::Ttl };
+            let entry = LocalEntry { entry: Arc::new(profile("Ada")), until, slot: 0, epoch: 0, basis: Basis::Ttl };
             local.insert(key.into(), entry);
         };
         (0..100).for_each(|n| keep(&format!("exam:{n}"), Duration::from_millis(1)));
@@ -195,5 +218,24 @@ mod tests {
             assert!(began.elapsed() < PROOF * 30, "{:?}", local.size());
             std::thread::sleep(Duration::from_millis(50)); // the interval of a poll
         }
+    }
+    #[test]
+    fn new_epoch_of_a_slot_leaves_the_others() {
+        let local = Local::new(1024 * 1024, true);
+        let (one, both) = (SlotSet::from_iter([7]), SlotSet::from_iter([7, 8]));
+        local.prove(&both, Instant::now());
+        for (key, slot) in [("exam:7", 7), ("exam:8", 8), ("exam:9", 9)] {
+            let entry = Arc::new(profile("Ada"));
+            let epoch = local.epoch(slot);
+            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, slot, epoch, basis: Basis::Link };
+            local.insert(key.into(), entry);
+        }
+        let kept = || ["exam:7", "exam:8", "exam:9"].map(|key| local.get(key).is_some());
+        assert_eq!(kept(), [true, true, false], "the third slot has no link");
+        local.begin_epoch(&one, "moved");
+        local.prove(&both, Instant::now());
+        assert_eq!(kept(), [false, true, false], "and what was read before is not served again");
+        local.suspend(&both);
+        assert_eq!(kept(), [false; 3]);
     }
 }

@@ -136,7 +136,8 @@ where
         if self.is_nested {
             return Ok(Permit::of_many());
         }
-        let is_away = self.cache.redis.as_ref().is_some_and(|redis| !redis.is_well());
+        let servers = &self.cache.servers;
+        let is_away = !servers.is_none() && !servers.all().iter().any(|redis| redis.is_well());
         self.cache.permits.wait_for_many(is_away).await
     }
 }

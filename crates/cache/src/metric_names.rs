@@ -12,6 +12,10 @@ pub(crate) fn describe() {
         ("cache_invalidations_total", "Invalidated keys, by cause (origin) and whether Redis confirmed (result)"),
         ("cache_l1_evictions", "Entries evicted from memory to make room"),
         ("cache_epoch_total", "Times that memory was cleared (cause)"),
+        (
+            "cache_node_epochs_total",
+            "Times that memory was cleared for slots of a node of a Redis Cluster (node, cause)",
+        ),
         ("cache_link_reconnects_total", "Times that the link was connected again, away from a wrong server (cause)"),
         ("cache_journal_changes_total", "Changed keys that the journal reported"),
         ("cache_outdated_total", "Values in Redis that lacked a change, and were loaded again (ns)"),

@@ -17,7 +17,6 @@ pub(crate) struct PendingInvalidations {
     unconfirmed: Mutex<BTreeSet<String>>,
     recent: Mutex<VecDeque<(Instant, String)>>,
     added: Notify,
-    distrusted: Notify,
 }
 
 impl PendingInvalidations {
@@ -33,15 +32,6 @@ impl PendingInvalidations {
     /// Waits for an unconfirmed invalidation.
     pub(crate) async fn added(&self) {
         self.added.notified().await;
-    }
-
-    /// Reports that Redis refuses writes or may lack invalidations.
-    pub(crate) fn distrust(&self) {
-        self.distrusted.notify_one();
-    }
-
-    pub(crate) async fn distrusted(&self) {
-        self.distrusted.notified().await;
     }
 
     pub(crate) fn add_recent(&self, name: &str) {

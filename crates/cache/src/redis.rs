@@ -3,11 +3,15 @@
 mod circuit;
 mod heartbeat;
 mod leases;
+mod state;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use examhall_redis::{Connection, Route, Value};
+use examhall_redis::{ClusterMaster, Connection, Route, Value};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -19,10 +23,12 @@ pub(crate) use self::{
 use crate::{
     Error,
     breaker::Breaker,
-    connection::{BULK_TIMEOUT, command, connect},
+    connection::{BULK_TIMEOUT, command},
+    health::Health,
     keys::RedisKeys,
     script,
-    trust::{Losses, Trust, TrustState},
+    slot_table::ServerNumber,
+    trust::TrustState,
 };
 
 /// Time limit of a small command.
@@ -49,28 +55,54 @@ pub(crate) enum InvalidationKind<'a> {
     Delete,
 }
 
+/// One server: the only one, or a master of a cluster.
 pub(crate) struct Redis {
+    pub(crate) number: ServerNumber,
+    /// Which master of a cluster it is.
+    pub(crate) master: Option<ClusterMaster>,
     commands: Connection,
     bulk: Connection,
     breaker: Mutex<Breaker>,
     turns: Semaphore,
     /// When a heartbeat was answered last, on a connection of its own.
     heard: Mutex<Option<Instant>>,
+    /// When the heartbeat was sent that has proven its link last.
+    proven: Mutex<Option<Instant>>,
     trust: TrustState,
+    health: Arc<Health>,
 }
 
 impl Redis {
-    pub(crate) fn open(url: &str) -> Result<Self, Error> {
-        let redis = Self {
-            commands: connect(url)?,
-            bulk: connect(url)?,
+    /// Uses this connection and a second one to the same server.
+    pub(crate) fn new(
+        number: ServerNumber,
+        master: Option<ClusterMaster>,
+        commands: Connection,
+        health: Arc<Health>,
+    ) -> Self {
+        health.add(number);
+        Self {
+            number,
+            master,
+            bulk: commands.duplicate(),
+            commands,
             breaker: Mutex::new(Breaker::new(Instant::now())),
             turns: Semaphore::new(TURNS),
             heard: Mutex::new(None),
+            proven: Mutex::new(None),
             trust: TrustState::new(),
-        };
-        redis.publish(false);
-        Ok(redis)
+            health,
+        }
+    }
+
+    /// Returns whether it is this master of a cluster.
+    pub(crate) fn is(&self, master: &ClusterMaster) -> bool {
+        self.master.as_ref() == Some(master)
+    }
+
+    /// Returns a name for logs and metrics: the beginning of its ID in a cluster, empty for the only one.
+    pub(crate) fn label(&self) -> String {
+        self.master.as_ref().map_or_else(String::new, |master| master.id.chars().take(8).collect())
     }
 
     /// Returns the connection of most commands.
@@ -82,53 +114,7 @@ impl Redis {
         for connection in [&self.commands, &self.bulk] {
             connection.close().await;
         }
-    }
-
-    pub(crate) async fn ready(&self) -> Result<(), Error> {
-        self.commands.ready().await?;
-        Ok(self.bulk.ready().await?)
-    }
-
-    /// Returns whether it answers, and its values may be read.
-    pub(crate) fn is_well(&self) -> bool {
-        self.is_trusted() && !self.is_circuit_open()
-    }
-
-    /// Returns how far its values may be trusted.
-    pub(crate) fn trust(&self) -> Trust {
-        self.trust.get()
-    }
-
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.trust() == Trust::Trusted
-    }
-
-    /// Stops reading its values.
-    pub(crate) fn distrust(&self) {
-        self.trust.lose();
-        self.publish(self.breaker.lock().is_open());
-    }
-
-    /// Returns the time since trust was lost last; `None` if its values are not trusted at all.
-    pub(crate) fn reachable_since_loss(&self) -> Option<Duration> {
-        self.trust.reachable_since_loss()
-    }
-
-    /// Returns how often trust was lost, for [`settle`](Self::settle).
-    pub(crate) fn losses(&self) -> Losses {
-        self.trust.losses()
-    }
-
-    /// Sets how far its values may be trusted, unless trust was lost again after `losses` was read.
-    pub(crate) fn settle(&self, losses: Losses, trust: Trust) {
-        if self.trust.settle(losses, trust) {
-            self.close_circuit();
-        }
-    }
-
-    fn publish(&self, is_open: bool) {
-        metrics::gauge!("cache_breaker_state").set(f64::from(u8::from(is_open || !self.is_trusted())));
-        metrics::gauge!("cache_trust").set(f64::from(self.trust() as u8));
+        self.health.forget(self.number);
     }
 
     /// Connects again: its connections may lead to a server that is not the master any more.
@@ -136,18 +122,6 @@ impl Redis {
         for connection in [&self.commands, &self.bulk] {
             connection.reconnect().await;
         }
-    }
-
-    /// Waits a moment if Redis was replaced just now, until recent invalidations have been repeated to it.
-    pub(crate) async fn wait_if_just_replaced(&self) {
-        if self.commands.is_connected() {
-            self.trust.wait_if_just_lost().await;
-        }
-    }
-
-    /// Waits a moment for a connection that was lost just now to be made again.
-    pub(crate) async fn wait_until_reachable(&self) {
-        self.trust.wait_until_reachable().await;
     }
 
     /// Reads a value without loading it.

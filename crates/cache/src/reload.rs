@@ -13,7 +13,7 @@ use crate::{
     flight::{FlightTicket, Outcome},
     keys::RedisKeys,
     load::{FIRST_POLL, MAX_POLL},
-    redis::LEASE,
+    redis::{LEASE, Redis},
     request::{ReadRequest, to_load},
 };
 
@@ -54,13 +54,13 @@ impl Cache {
 impl Inner {
     async fn reload(self: Arc<Self>, request: ReadRequest, is_nested: bool) -> Outcome {
         let name = Arc::clone(&request.name);
-        if self.redis.is_none() {
+        if self.servers.is_none() {
             return self.reload_local(request).await;
         }
         let keys = self.redis_keys(&name);
         let permit = if is_nested { None } else { Some(self.permits.wait_in_background().await) };
-        let reloaded = if let Some(lease) = self.lease_now(&keys, &name).await {
-            self.load_and_fill(request, lease, None).await.map(|entry| (entry, Source::Loaded))
+        let reloaded = if let Some((redis, lease)) = self.lease_now(&keys, &name).await {
+            self.load_and_fill(&redis, request, lease, None).await.map(|entry| (entry, Source::Loaded))
         } else {
             drop(permit);
             let ticket = FlightTicket::void();
@@ -91,12 +91,14 @@ impl Inner {
 
     /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
     /// read before. Returns `None` if nothing can be stored now.
-    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<Lease> {
+    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<(Arc<Redis>, Lease)> {
         let (give_up, mut pause): (_, Duration) = (Instant::now() + self.settings.hard_load_limit + LEASE, FIRST_POLL);
         while Instant::now() < give_up {
-            match self.trusted_redis(name)?.acquire(keys, Refresh::Always).await {
-                Ok(Acquired::Lease(lease)) => return Some(lease),
+            let redis = self.trusted_redis(name)?;
+            match redis.acquire(keys, Refresh::Always).await {
+                Ok(Acquired::Lease(lease)) => return Some((redis, lease)),
                 Ok(Acquired::Busy) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await,
+                Err(error) if self.servers.redirect(&error) => {}
                 Ok(_) | Err(_) => return None,
             }
             pause = (pause * 2).min(MAX_POLL);

@@ -9,7 +9,7 @@ use crate::{
     cache::Inner,
     entry::Entry,
     flight::FlightTicket,
-    local::{Basis, LocalEntry, PROOF},
+    local::{Basis, LocalEntry},
 };
 
 /// How long memory may serve an entry, and what makes that safe.
@@ -20,20 +20,17 @@ pub(crate) struct Retention {
 }
 
 impl Inner {
-    /// Keeps an entry in memory, unless its key was invalidated since `ticket` was issued. Without a link it is kept for
-    /// 2 s at most. A random part of the time is cut off, so that entries do not expire together.
+    /// Keeps an entry in memory, unless its key was invalidated since `ticket` was issued. A random part of the time is cut off, so that entries do not expire together.
     pub(crate) fn keep_local(&self, name: &Arc<str>, entry: &Arc<Entry>, retention: Retention, ticket: &FlightTicket) {
         let Some(local) = self.local.as_ref().filter(|local| local.fits(entry)) else { return };
-        let Retention { mut ttl, mut basis } = retention;
-        if self.redis.is_some() && !self.is_linked {
-            (ttl, basis) = (ttl.min(PROOF), Basis::Ttl);
-        }
+        let Retention { mut ttl, basis } = retention;
         if entry.is_nothing() {
             ttl = ttl.min(self.settings.negative_ttl);
         }
         if !ttl.is_zero() {
             let until = Instant::now() + ttl.mul_f64(1.0 - self.settings.local_jitter * fastrand::f64());
-            let kept = LocalEntry { entry: Arc::clone(entry), until, epoch: ticket.epoch, basis };
+            let slot = self.servers.slot(name);
+            let kept = LocalEntry { entry: Arc::clone(entry), until, slot, epoch: ticket.epoch, basis };
             self.flights.if_untainted(ticket, || local.insert(Arc::clone(name), kept));
             local.make_room_for(entry);
         }

@@ -1,4 +1,4 @@
-//! How far the values in Redis may be trusted.
+//! How far the values in a Redis server may be trusted. In a cluster each master has its own trust.
 //!
 //! ```text
 //!                 ┌───────────────────── connection lost, or writes refused ────────────────────┐

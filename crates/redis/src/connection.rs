@@ -86,6 +86,10 @@ impl Connection {
     /// # Panics
     /// As of [`open`](Self::open).
     pub fn open_with(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
+        Self::from_config(Self::config(url)?, options)
+    }
+
+    pub(crate) fn config(url: &str) -> Result<Config, Error> {
         // fred takes every other scheme for plain Redis.
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         match SCHEMES.iter().find(|(known, _)| *known == scheme) {
@@ -98,8 +102,7 @@ impl Connection {
                 return Err(Error::bad_url(format!("it must begin with one of {known}://")));
             }
         }
-        let config = Config::from_url(url).map_err(|error| Error::bad_url(error.details()))?;
-        Self::from_config(config, options)
+        Config::from_url(url).map_err(|error| Error::bad_url(error.details()))
     }
 
     /// As [`open_with`](Self::open_with), with a fred configuration of the caller's own: its servers, TLS and login are

@@ -2,6 +2,8 @@
 
 use fred::error::{Error as FredError, ErrorKind};
 
+use crate::route::NodeAddress;
+
 /// First words of answers by which a server says that it cannot do it yet, or that another server can.
 const TRANSIENT: [&str; 7] = ["LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "BUSY", "NOREPLICAS"];
 
@@ -62,6 +64,15 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Returns, if a node of a cluster has refused since it does not own the slot (`MOVED`), the slot and its owner.
+    pub fn moved_to(&self) -> Option<(u16, NodeAddress)> {
+        let Kind::Fred(error) = &self.0 else { return None };
+        let (slot, owner) = error.details().strip_prefix("MOVED ")?.split_once(' ')?;
+        Some((slot.parse().ok()?, NodeAddress::parse(owner)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +100,19 @@ mod tests {
             assert!(silent.is_unanswered() && silent.is_transient() && silent.code().is_none(), "{details}");
         }
         assert!(!Error::bad_url("x").is_transient());
+    }
+
+    #[test]
+    fn moved_slot_names_its_owner() {
+        let owner = |host: &str| Some((77, NodeAddress { host: host.to_owned(), port: 7001 }));
+        for (details, expected) in [
+            ("MOVED 77 127.0.0.1:7001", owner("127.0.0.1")),
+            ("MOVED 77 ::1:7001", owner("::1")),
+            ("MOVED 77 :7001", owner("")),
+            ("MOVED 77", None),
+            ("ASK 77 127.0.0.1:7001", None),
+        ] {
+            assert_eq!(error(ErrorKind::Cluster, details).moved_to(), expected, "{details}");
+        }
     }
 }

@@ -33,6 +33,7 @@
 //! The crate knows no queue, no cache and no mail. fred's [`Value`] and [`FromValue`] are its only foreign types besides
 //! those two constructors.
 
+mod cluster;
 mod command;
 mod connection;
 mod error;
@@ -41,15 +42,18 @@ mod options;
 mod owner;
 mod route;
 mod script;
+mod slots;
 
+pub use cluster::{ClusterMaster, ClusterUrl, ClusterView};
 pub use connection::Connection;
 pub use error::Error;
 pub use events::{Invalidated, Invalidations, LinkEvents};
 pub use fred;
 pub use fred::types::{FromValue, Value};
 pub use options::ConnectionOptions;
-pub use route::{Route, slot};
+pub use route::{NodeAddress, Route, slot};
 pub use script::Script;
+pub use slots::{SLOTS, SlotSet};
 
 /// Reads a part of an answer as a type of Rust.
 ///

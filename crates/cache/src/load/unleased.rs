@@ -38,7 +38,7 @@ impl Inner {
             },
         };
         let outcome = ended.unwrap_or(Err(ReadError::Panicked));
-        let Some(redis) = self.redis.as_ref().filter(|_| outcome.is_err() && !allowed.is_zero()) else {
+        let Some(redis) = self.servers.of(&name).filter(|_| outcome.is_err() && !allowed.is_zero()) else {
             return outcome;
         };
         redis.wait_until_reachable().await;
@@ -62,7 +62,7 @@ impl Inner {
         basis: Option<Basis>,
         ticket: &FlightTicket,
     ) -> Outcome {
-        let is_away = basis == Some(Basis::Ttl) && self.redis.as_ref().is_some_and(|redis| !redis.is_well());
+        let is_away = basis == Some(Basis::Ttl) && self.servers.is_away(&request.name);
         let _permit = if request.is_one_of_many {
             Permit::of_many()
         } else if is_away {
@@ -74,12 +74,12 @@ impl Inner {
         let entry = Arc::new(self.load_limited(&request.name, request.load).await?);
         if let Some(basis) = basis {
             // Without Redis this process is the only one that changes anything.
-            let is_alone = self.redis.is_none();
+            let is_alone = self.servers.is_none();
             let local = request.life.local;
             let ttl = if basis == Basis::Link || is_alone { local } else { PROOF.min(local) };
             let spent = if is_alone { Duration::ZERO } else { began.elapsed() };
             self.keep_local(&request.name, &entry, Retention { ttl: ttl.saturating_sub(spent), basis }, ticket);
         }
-        Ok((entry, if self.redis.is_none() { Source::Loaded } else { Source::Bypass }))
+        Ok((entry, if self.servers.is_none() { Source::Loaded } else { Source::Bypass }))
     }
 }

@@ -40,9 +40,10 @@ impl Redis {
         self.acquired(keys, token, answer).await
     }
 
-    /// As [`acquire`](Self::acquire) without a refresh, for many keys in one round trip; in a cluster they are in many slots.
+    /// As [`acquire`](Self::acquire) without a refresh, for many keys in one round trip; not in a cluster, where they are in
+    /// many slots.
     pub(crate) async fn acquire_many(&self, keys: &[RedisKeys]) -> Vec<Result<Acquired, Error>> {
-        if self.commands.is_clustered() || keys.len() == 1 {
+        if self.master.is_some() || keys.len() == 1 {
             return join_all(keys.iter().map(|keys| self.acquire(keys, Refresh::Never))).await;
         }
         join_all(keys.chunks(KEYS_PER_SCRIPT).map(|keys| self.acquire_in_one_script(keys)))

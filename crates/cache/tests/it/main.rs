@@ -1,5 +1,6 @@
 //! Tests of the public API, each with its own redis-server. Two caches are two processes: they share only the Redis.
 
+mod cluster;
 mod commits;
 mod faults;
 mod freshness;
