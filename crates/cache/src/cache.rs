@@ -65,9 +65,13 @@ impl Cache {
     /// Pings Redis, in a cluster all of its masters.
     ///
     /// # Errors
-    /// Returns [`Error::Redis`] if it does not answer.
+    /// Returns [`Error::Redis`] or [`Error::Slow`] if it does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        for redis in self.0.servers.all() {
+        let servers = self.0.servers.all();
+        if servers.is_empty() && !self.0.servers.is_none() {
+            return Err(Error::Slow); // no master of the cluster is known
+        }
+        for redis in servers {
             redis.ping().await?;
         }
         Ok(())

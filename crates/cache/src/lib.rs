@@ -74,7 +74,7 @@
 //! | `cl:{key}` | the lease: the fencing token of the process that may fill, for 1 s unless renewed; or that its value is too large for Redis |
 //! | `cm:{key}` | marks: commits in progress, by the end of their 10 s on Redis's clock; those cleared in the last 2 min |
 //! | `cc:{..}` | canary of a process: if it is gone, Redis was flushed; it shows where the process's heartbeats arrive |
-//! | `cc:none` | nothing: it is deleted to find out whether Redis takes writes |
+//! | `cc:{none}` | nothing: it is deleted to find out whether Redis takes writes |
 //!
 //! # Why no stale value stays
 //!
@@ -122,6 +122,32 @@
 //! does so with what goes wrong around the protocol, 3,639,036 states: without the journal, the check of the link or the
 //! shape numbers an old value, or one of another release, is served.
 //!
+//! # In a Redis Cluster
+//!
+//! Each master is a server of its own, as if it were the only one: with its connections, link, heartbeats, circuit and trust,
+//! and a canary in one of its slots. All of the above holds for each of them, and one that is away costs its own keys only.
+//! What remains to be shown is that memory listens to the master at which a key is written.
+//!
+//! **A slot is owned by the node that claims it.** With each heartbeat a link asks its node for the slots that it owns
+//! (`CLUSTER NODES`). Memory answers for a key if its slot's owner claimed it in a heartbeat that was sent 2 s ago at most,
+//! tracked the cache's keys, and took writes. So no other node took a write before that (but on the other side of a split,
+//! which the journal bounds), and memory is 2 s old at most, as with one server. Mostly it is not old at all: messages of the
+//! other masters count, too. If two nodes claim a slot, the greater configuration epoch owns it, as in Redis.
+//!
+//! **A slot that changes its owner begins a new epoch, for its keys only.** A value that was read under an earlier owner, or
+//! from a node before it has claimed the slot, does not count. A node that took slots back which another one had in between
+//! two heartbeats has a new configuration epoch: all of its slots begin a new one of memory.
+//!
+//! **A slot that is being moved has no owner.** Its keys may be on either node (`ASK`, `TRYAGAIN`), so they are loaded, and
+//! kept for 2 s at most. Invalidations that are refused meanwhile are unconfirmed and retried, as when Redis is away.
+//!
+//! **A replica that was promoted is a new server.** It may lack what its master had not replicated, so it is not trusted until
+//! recent invalidations were repeated to it and the journal was read.
+//!
+//! Masters come and go with what nodes report of each other; a redirection (`MOVED`) is followed at once. Memory of another
+//! slot than those that have moved is left alone, unless the slot of the canary moves: then it is unknown whether the node was
+//! flushed meanwhile.
+//!
 //! # Failures
 //!
 //! | failure | consequence |
@@ -139,6 +165,7 @@
 //! | an entry is of a newer release | it is left alone; this process loads, and keeps the value in its own memory |
 //! | Redis comes back, maybe older | the journal is read before it is read; entries that lack a change are loaded again |
 //! | the journal cannot be read then | entries are served as stale where their keys allow it and the load fails |
+//! | a slot of a cluster moves, or its master fails over | its keys are loaded meanwhile, and begin a new epoch; other keys are not affected |
 //! | the link is with another server than the commands | memory does not answer, and all connect again |
 //! | the database comes back older | entries of the lost time stay until they expire: delete them |
 //!
@@ -147,8 +174,6 @@
 //! With Redis the cache has its own thread, `cache`, for connections, leases and the link: ten thousand readers that keep
 //! the program's threads busy cannot make it lose a lease or miss a message. Loads run as tasks of the program, on the
 //! runtime in which the cache was opened.
-//!
-//! In a Redis Cluster there is no link, since nodes report only their own keys: memory keeps everything for 2 s at most.
 //!
 //! The crate knows no SQL and no HTTP: a loader is a closure, and a value is bytes to send.
 

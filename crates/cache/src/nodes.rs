@@ -32,9 +32,15 @@ pub(crate) fn start(cache: &Arc<Inner>) {
 /// Keeps one connection to each master, forever.
 async fn follow(cache: &Arc<Inner>, cluster: &Cluster) {
     let mut stops: Vec<(Arc<Redis>, CancellationToken)> = Vec::new();
+    let mut is_found = true;
     loop {
         if cluster.is_lost() {
-            let mut masters = ask_seeds(cluster).await;
+            let answer = ask_seeds(cluster).await;
+            if let Some(error) = answer.as_ref().err().filter(|_| is_found) {
+                tracing::warn!(%error, "Cache finds no node of the cluster");
+            }
+            is_found = answer.is_ok();
+            let mut masters = answer.unwrap_or_default();
             masters.retain(|master| !stops.iter().any(|(redis, _)| redis.is(master)));
             stops.extend(masters.into_iter().filter_map(|master| connect(cache, cluster, master)));
         }
@@ -62,15 +68,18 @@ fn connect(cache: &Arc<Inner>, cluster: &Cluster, master: ClusterMaster) -> Opti
 }
 
 /// Returns the masters that the first node reports which answers, of those that the URL names.
-async fn ask_seeds(cluster: &Cluster) -> Vec<ClusterMaster> {
+///
+/// # Errors
+/// Returns the last error if none answers.
+async fn ask_seeds(cluster: &Cluster) -> Result<Vec<ClusterMaster>, Error> {
+    let mut answer = Ok(Vec::new());
     for seed in cluster.url.seeds() {
-        match ask(cluster, &seed).await {
-            Ok(masters) if !masters.is_empty() => return masters,
-            Ok(_) => tracing::debug!("a node knows no master with slots"),
-            Err(error) => tracing::debug!(%error, "a node of the cluster does not answer"),
+        answer = ask(cluster, &seed).await;
+        if answer.as_ref().is_ok_and(|masters| !masters.is_empty()) {
+            break;
         }
     }
-    Vec::new()
+    answer
 }
 
 async fn ask(cluster: &Cluster, seed: &NodeAddress) -> Result<Vec<ClusterMaster>, Error> {
