@@ -178,10 +178,12 @@ impl Inner {
         if !redirected.is_empty() {
             sent.extend(self.send_once(&redirected, kind).await);
         }
-        sent.into_iter().fold(Ok(()), |result, Sent { names, answer }| {
+        let mut result = Ok(());
+        for Sent { names, answer } in sent {
             ended(&names, answer.is_ok());
-            result.and(answer)
-        })
+            result = result.and(answer);
+        }
+        result
     }
 
     async fn send_once(&self, names: &[String], kind: InvalidationKind<'_>) -> Vec<Sent> {

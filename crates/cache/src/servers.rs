@@ -1,10 +1,6 @@
 //! The Redis servers of a cache: none, one, or the masters of a cluster; and which of them has a key.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use examhall_redis::{ClusterMaster, ClusterUrl, ClusterView, NodeAddress, SlotSet};
 use parking_lot::RwLock;
@@ -13,12 +9,10 @@ use crate::{
     Error,
     connection::{connect, connect_node},
     health::Health,
+    local::PROOF,
     redis::Redis,
     slot_table::{ServerNumber, SlotTable},
 };
-
-/// How long a node's view of the cluster counts: one that is cut off reports what was.
-const VIEW: Duration = Duration::from_secs(5);
 
 /// The servers of a cache.
 pub(crate) struct Servers {
@@ -29,7 +23,7 @@ pub(crate) struct Servers {
 enum Kind {
     None,
     One(Arc<Redis>),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 /// The masters of a cluster, each a server as if it were the only one.
@@ -47,7 +41,7 @@ struct State {
 
 struct Node {
     redis: Arc<Redis>,
-    /// The masters that it knows, and when it was asked.
+    /// The masters that it knows, and when it was asked: that counts as long as a proof does.
     view: Option<(Instant, Vec<ClusterMaster>)>,
     /// Slots that it moves to another node.
     moving: SlotSet,
@@ -56,15 +50,13 @@ struct Node {
 impl Servers {
     pub(crate) fn open(url: Option<&str>) -> Result<Self, Error> {
         let health = Arc::new(Health::new());
-        let kind = match url {
-            None => Kind::None,
-            Some(url) => match ClusterUrl::parse(url)? {
-                Some(url) => Kind::Cluster(Cluster::new(url)),
-                None => {
-                    let redis = Redis::new(ServerNumber::default(), None, connect(url)?, Arc::clone(&health));
-                    Kind::One(Arc::new(redis))
-                }
-            },
+        let kind = match (url, url.map(ClusterUrl::parse).transpose()?.flatten()) {
+            (None, _) => Kind::None,
+            (_, Some(cluster)) => Kind::Cluster(Box::new(Cluster::new(cluster))),
+            (Some(url), None) => {
+                let redis = Redis::new(ServerNumber::default(), None, connect(url)?, Arc::clone(&health));
+                Kind::One(Arc::new(redis))
+            }
         };
         Ok(Self { kind, health })
     }
@@ -184,7 +176,7 @@ impl Cluster {
     pub(crate) fn changes(&self) -> (Vec<ClusterMaster>, Vec<Arc<Redis>>) {
         let state = self.state.read();
         let views = state.nodes.values().filter_map(|node| node.view.as_ref());
-        let fresh: Vec<_> = views.filter(|(seen, _)| seen.elapsed() < VIEW).map(|(_, masters)| &masters[..]).collect();
+        let fresh: Vec<_> = views.filter(|(seen, _)| seen.elapsed() < PROOF).map(|(_, masters)| &masters[..]).collect();
         let nodes: Vec<_> = state.nodes.values().filter_map(|node| node.redis.master.as_ref()).collect();
         let (missing, surplus) = compare(&nodes, &fresh);
         let is_surplus = |redis: &Arc<Redis>| redis.master.as_ref().is_some_and(|master| surplus.contains(master));
@@ -194,7 +186,7 @@ impl Cluster {
     /// Returns whether no node has reported anything for a while.
     pub(crate) fn is_lost(&self) -> bool {
         let state = self.state.read();
-        let is_fresh = |node: &Node| node.view.as_ref().is_some_and(|(seen, _)| seen.elapsed() < VIEW);
+        let is_fresh = |node: &Node| node.view.as_ref().is_some_and(|(seen, _)| seen.elapsed() < PROOF);
         !state.nodes.values().any(is_fresh)
     }
 

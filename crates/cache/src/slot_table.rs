@@ -37,13 +37,13 @@ impl SlotTable {
 
     /// Records which slots a node owns. Returns those that begin a new epoch: the node has won or lost them since its last
     /// claim, or they may have been another node's in between.
-    pub(crate) fn claim(&mut self, node: ServerNumber, epoch: u64, owned: &SlotSet) -> SlotSet {
+    pub(crate) fn claim(&mut self, node: ServerNumber, epoch: u64, claimed: &SlotSet) -> SlotSet {
         let mut changed = SlotSet::new();
         for slot in 0..SLOTS {
             let (owner, route) = (&mut self.owners[usize::from(slot)], &mut self.routes[usize::from(slot)]);
             let is_own = owner.is_some_and(|owner| owner.node == node);
             let is_beaten = owner.is_some_and(|owner| !is_own && owner.epoch > epoch);
-            let is_won = owned.contains(slot) && !is_beaten;
+            let is_won = claimed.contains(slot) && !is_beaten;
             if is_won {
                 (*owner, *route) = (Some(Claim { node, epoch }), Some(node));
             } else if is_own {

@@ -54,7 +54,7 @@ impl ClusterUrl {
 
     /// Returns the nodes that the URL names.
     pub fn seeds(&self) -> Vec<NodeAddress> {
-        self.0.server.hosts().into_iter().map(NodeAddress::of_server).collect()
+        self.0.server.hosts().iter().map(NodeAddress::of_server).collect()
     }
 
     /// Connects to one node, with the login and TLS of the URL. It stays with this node: an answer that names another one
@@ -80,7 +80,7 @@ impl Connection {
         let ask = |what: &'static str| self.command_within(timeout, "CLUSTER", Route::Any, vec![what.into()]);
         let (nodes, info): (Result<String, _>, Result<String, _>) = tokio::join!(ask("NODES"), ask("INFO"));
         let config = self.client.client_config();
-        let asked = config.server.hosts().into_iter().next().map(NodeAddress::of_server);
+        let asked = config.server.hosts().first().map(NodeAddress::of_server);
         let mut view = ClusterView::parse(&nodes?, asked.as_ref(), config.uses_tls());
         view.is_serving = info?.contains("cluster_state:ok");
         Ok(view)

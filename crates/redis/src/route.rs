@@ -36,7 +36,7 @@ impl Route<'_> {
 }
 
 impl NodeAddress {
-    pub(crate) fn of_server(server: Server) -> Self {
+    pub(crate) fn of_server(server: &Server) -> Self {
         Self { host: server.host.to_string(), port: server.port }
     }
 

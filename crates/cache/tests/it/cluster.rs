@@ -11,6 +11,7 @@ use std::{
 
 use examhall_cache::JournalEntry;
 use examhall_testkit::{RedisCluster, eventually};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::*;
@@ -115,6 +116,27 @@ impl World {
         }
     }
 
+    /// Reads and writes in both processes.
+    fn load(&self, processes: [&Cache; 2]) -> Vec<JoinHandle<()>> {
+        let writes = processes.into_iter().zip(0..).map(|(cache, own)| self.clone().write(cache.clone(), own));
+        let mut load: Vec<_> = writes.map(tokio::spawn).collect();
+        for cache in processes.repeat(2) {
+            load.push(tokio::spawn(self.clone().keep_reading(cache.clone())));
+        }
+        load
+    }
+
+    /// Waits until both processes serve what was written last.
+    async fn ends_with_the_latest(&self, processes: [&Cache; 2]) {
+        for n in WRITTEN {
+            let latest = self.database.lock().expect("no panic").versions.get(&n).map_or(0, Vec::len);
+            for cache in processes {
+                let is_latest = async || (self.read(cache, n).await.0 == latest).then_some(());
+                eventually("the last version", LATE, is_latest).await;
+            }
+        }
+    }
+
     async fn keep_reading(self, cache: Cache) {
         while !self.is_over.load(Ordering::SeqCst) {
             self.read(&cache, fastrand::u128(WRITTEN)).await;
@@ -144,11 +166,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
         eventually("it to be kept, once the message of its fill has come", TIMEOUT, is_kept).await;
     }
 
-    let writers = [&one, &other].into_iter().zip(0..).map(|(cache, own)| world.clone().write(cache.clone(), own));
-    let readers = [&one, &other, &one, &other].map(|cache| world.clone().keep_reading(cache.clone()));
-    let mut load: Vec<_> = writers.map(tokio::spawn).collect();
-    load.extend(readers.map(tokio::spawn));
-
+    let load = world.load([&one, &other]);
     // Slots of both kinds of keys move from the first master to the second.
     let of_first = |keys: std::ops::Range<u128>| keys.filter(|n| home(slot(*n)) == 0);
     let moved: Vec<u16> = of_first(KEPT).take(3).chain(of_first(WRITTEN).take(3)).map(slot).collect();
@@ -189,13 +207,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
     for task in load {
         task.await.expect("no promise is broken");
     }
-    for n in WRITTEN {
-        let latest = world.database.lock().expect("no panic").versions.get(&n).map_or(0, Vec::len);
-        for cache in [&one, &other] {
-            eventually("the last version", LATE, async || (world.read(cache, n).await.0 == latest).then_some(())).await;
-        }
-    }
+    world.ends_with_the_latest([&one, &other]).await;
     let (reads, stalest) = (world.reads.load(Ordering::SeqCst), world.stalest.load(Ordering::SeqCst));
-    println!("{reads} reads, the oldest value {stalest} ms, kept {kept:?}, loads {:?}", world.loads);
     assert!(reads > 500 && Duration::from_millis(stalest) < BOUND, "{reads} reads, {stalest} ms");
 }
