@@ -150,10 +150,11 @@ impl Link {
         }
     }
 
-    /// Returns whether the canary was created by another heartbeat than is known.
+    /// Returns whether the canary was created by another heartbeat than was known.
     fn is_new_canary(&self, created: Option<i64>) -> bool {
         let (Some(created), mut canary) = (created, self.canary.lock()) else { return false };
-        canary.as_mut().is_some_and(|canary| canary.created.replace(created) != Some(created))
+        let known = canary.as_mut().and_then(|canary| canary.created.replace(created));
+        known.is_some_and(|known| known != created)
     }
 
     /// Connects again if this connection stays with a server that takes no writes, or that is not the one of the other
