@@ -23,6 +23,9 @@ const WRITTEN: std::ops::Range<u128> = 0..24;
 /// Keys that are not read again until the end, of which some slots move.
 const KEPT: std::ops::Range<u128> = 100..160;
 
+/// As [`KEPT`], but too large for Redis: no message comes when their slots move.
+const LARGE: std::ops::Range<u128> = 200..220;
+
 fn key(n: u128) -> ExamKey {
     ExamKey(ExamId(Uuid::from_u128(n)))
 }
@@ -55,7 +58,7 @@ struct World {
 impl World {
     /// Opens a process that follows the journal.
     async fn process(&self, url: &str) -> Cache {
-        let cache = Cache::builder(KEY_SPACES).open(url).expect("a good URL");
+        let cache = Cache::builder(KEY_SPACES).max_value_bytes(20_000).open(url).expect("a good URL");
         let database = Arc::clone(&self.database);
         cache.follow(move |after, limit| {
             let database = database.lock().expect("no panic");
@@ -89,7 +92,9 @@ impl World {
             let version = world.database.lock().expect("no panic").versions.get(&n).map_or(0, Vec::len);
             tokio::time::sleep(Duration::from_millis(2)).await; // a query
             let version = u32::try_from(version).expect("few");
-            let fresh = Fresh { version: version.into(), head: access(), value: exam(version), pin: None };
+            let description = "x".repeat(if LARGE.contains(&n) { 20_000 } else { 2_000 });
+            let value = Exam { description, ..exam(version) };
+            let fresh = Fresh { version: version.into(), head: access(), value, pin: None };
             Ok::<_, Away>(Some(fresh))
         };
         let began = Instant::now();
@@ -161,7 +166,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
         assert_eq!((world.read(&one, n).await.0, world.read(&other, n).await.0), (0, 0));
     }
     assert_eq!(world.loads.load(Ordering::SeqCst), 60, "once for both");
-    for n in KEPT {
+    for n in KEPT.chain(LARGE) {
         let is_kept = async || (world.read(&other, n).await.1 == Source::Local).then_some(());
         eventually("it to be kept, once the message of its fill has come", TIMEOUT, is_kept).await;
     }
@@ -169,7 +174,8 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
     let load = world.load([&one, &other]);
     // Slots of both kinds of keys move from the first master to the second.
     let of_first = |keys: std::ops::Range<u128>| keys.filter(|n| home(slot(*n)) == 0);
-    let moved: Vec<u16> = of_first(KEPT).take(3).chain(of_first(WRITTEN).take(3)).map(slot).collect();
+    let moved = [KEPT, LARGE, WRITTEN].into_iter().flat_map(|keys| of_first(keys).take(3).map(slot));
+    let moved: Vec<u16> = moved.collect();
     for slot in &moved {
         cluster.begin_move(*slot, 0, 1).await;
     }
@@ -195,7 +201,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
 
     // What was not touched was kept, longer than anything is without messages.
     let mut kept = BTreeMap::<usize, (u32, u32)>::new();
-    for n in KEPT {
+    for n in KEPT.chain(LARGE) {
         let (all, local) = kept.entry(if moved.contains(&slot(n)) { 9 } else { home(slot(n)) }).or_default();
         *all += 1;
         *local += u32::from(world.read(&other, n).await.1 == Source::Local);
