@@ -10,7 +10,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use examhall_boot::{
-    health::Health,
+    health::{Health, Readiness},
     liveness::{Liveness, Pulse},
     metrics::Metrics,
     ops::Ops,
@@ -43,6 +43,7 @@ use crate::{
     state::State,
     statistics::StatisticsCache,
     submission, upkeep,
+    waiting::{Waiting, is_outage},
 };
 
 /// How long requests in flight may take once the process is to stop.
@@ -67,21 +68,30 @@ pub struct Application {
     trusted_proxies: web::Data<TrustedProxies>,
     cors_origins: Vec<String>,
     listener: std::net::TcpListener,
-    ops_bind: SocketAddr,
     drain_delay: Duration,
-    metrics: Metrics,
+    liveness: Liveness,
+    readiness: web::Data<ReadinessCheck>,
+    stop: CancellationToken,
+    /// Stops last: mails of the last requests are relayed, and operators see how it goes.
+    background: CancellationToken,
     more_routes: Option<Routes>,
 }
 
 type Routes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
 
 impl Application {
-    /// Connects to Redis and the database and takes the port; logs a line for each.
+    /// Connects to Redis and the database and takes the ports; logs a line for each. Redis may be away. A database that is
+    /// away is waited for: meanwhile the API listens, is not ready, and answers with 503. Returns nothing if `stop` comes
+    /// before it is there.
     ///
     /// # Errors
-    /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database does
-    /// not answer, its tables are old and may not be migrated, or the port is taken. Redis may be away.
-    pub async fn start(settings: ApiSettings, metrics: Metrics) -> Result<Self, StartError> {
+    /// Where a setting cannot be used, Redis is a cluster over which the queue's keys would be spread, the database refuses
+    /// us, its tables are old and may not be migrated, or a port is taken.
+    pub async fn start(
+        settings: ApiSettings,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> Result<Option<Self>, StartError> {
         let redis_url = settings.redis_url.expose_secret();
         let queue = Connection::open(redis_url).map_err(|error| StartError::setting("REDIS_URL", error))?;
         let cache = Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url);
@@ -90,15 +100,30 @@ impl Application {
             .map_err(|error| StartError::setting("QUEUE_NAME", error))?;
         await_redis(cache.clone(), queue.clone()).await?;
 
-        let store = open_store(&settings).await?;
+        let (health, liveness, background) = (Health::default(), Liveness::default(), CancellationToken::new());
+        let readiness = readiness_check(&health, &stop);
+        let found = match open_store(&settings).await {
+            Err(StartError::Unavailable(error)) if is_outage(&error) => Err(error),
+            opened => Ok(opened?),
+        };
+        let listener = listen(settings.bind).await?;
+        let ops = Ops::new(metrics, liveness.clone(), readiness_check(&health, &stop));
+        serve_ops(ops, settings.ops_bind, &background).await?;
+        let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
+        let store = match found {
+            Ok(store) => store,
+            Err(error) => {
+                let waiting =
+                    Waiting { health: &health, liveness: &liveness, readiness: readiness.clone(), stop: &stop };
+                let Some(store) = waiting.for_database(&settings, &listener, error).await? else { return Ok(None) };
+                store
+            }
+        };
         let revocations = Arc::new(Revocations::default());
         revocations.load(&store).await.context("DATABASE_URL")?;
         upkeep::introduce(&store, &cache);
-        let listener = TcpListener::bind(settings.bind).await;
-        let listener = listener.with_context(|| format!("API_BIND: cannot listen on {}", settings.bind))?.into_std()?;
-        tracing::info!("Server running on port {}", listener.local_addr()?.port());
         let public_path = PublicPath::of(&settings.public_url);
-        Ok(Self {
+        Ok(Some(Self {
             access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
             state: Arc::new(State {
                 store,
@@ -115,15 +140,17 @@ impl Application {
                 mail_composer: MailComposer::new(&settings.auth_secret, settings.public_url),
                 wake: Notify::new(),
             }),
-            health: Health::default(),
+            health,
             trusted_proxies: web::Data::new(TrustedProxies(settings.trusted_proxies)),
             cors_origins: settings.cors_origins,
             listener,
-            ops_bind: settings.ops_bind,
             drain_delay: settings.drain_delay,
-            metrics,
+            liveness,
+            readiness,
+            stop,
+            background,
             more_routes: None,
-        })
+        }))
     }
 
     /// Answers at other addresses too, behind the same middleware.
@@ -140,11 +167,11 @@ impl Application {
         self.listener.local_addr()
     }
 
-    /// Answers requests and relays mails until `stop`, then finishes what is in flight.
+    /// Answers requests and relays mails until it is stopped, then finishes what is in flight.
     ///
     /// # Errors
-    /// Where the operators' port is taken, or the server fails.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Where the server fails.
+    pub async fn run(self) -> anyhow::Result<()> {
         let Self {
             state,
             health,
@@ -152,24 +179,17 @@ impl Application {
             trusted_proxies,
             cors_origins,
             listener,
-            ops_bind,
             drain_delay,
-            metrics,
+            liveness,
+            readiness,
+            stop,
+            background,
             more_routes,
         } = self;
-        // Last to stop: mails of the last requests are relayed, and operators see how it goes.
-        let background = CancellationToken::new();
         watch(&health, &state, &background);
-        let (liveness, stopping) = (Liveness::default(), stop.clone());
-        let readiness = move || {
-            let said = health.readiness(health.is_up("database"));
-            if stopping.is_cancelled() { said.stopping() } else { said }
-        };
-        serve_ops(Ops::new(metrics, liveness.clone(), readiness.clone()), ops_bind, &background).await?;
         let background_tasks = Background::start(&state, &liveness, background.clone());
         let sweeper = tokio::spawn(submission::sweep(Arc::clone(&state), stop.clone()));
 
-        let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
         let (shared, token) = (web::Data::from(Arc::clone(&state)), web::Data::new(stop.clone()));
         let (threads, alive) = (liveness.clone(), web::Data::new(liveness.clone()));
         let server = HttpServer::new(move || {
@@ -204,6 +224,21 @@ impl Application {
         background_tasks.finish().await?;
         state.close().await;
         Ok(ended?)
+    }
+}
+
+async fn listen(bind: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let listener = TcpListener::bind(bind).await;
+    let listener = listener.with_context(|| format!("API_BIND: cannot listen on {bind}"))?.into_std()?;
+    tracing::info!("Server running on port {}", listener.local_addr()?.port());
+    Ok(listener)
+}
+
+fn readiness_check(health: &Health, stop: &CancellationToken) -> impl Fn() -> Readiness + Send + Sync + use<> {
+    let (health, stop) = (health.clone(), stop.clone());
+    move || {
+        let readiness = health.readiness(health.is_up("database"));
+        if stop.is_cancelled() { readiness.stopping() } else { readiness }
     }
 }
 

@@ -159,7 +159,9 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
 async fn serve(settings: ApiSettings) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::install();
-    Application::start(settings, metrics).await?.run(stop).await?;
+    if let Some(app) = Application::start(settings, metrics, stop).await? {
+        app.run().await?;
+    }
     tracing::info!("Stopped");
     Ok(())
 }

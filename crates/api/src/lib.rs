@@ -35,5 +35,6 @@ mod state;
 mod statistics;
 mod submission;
 mod upkeep;
+mod waiting;
 
 pub use app::Application;

@@ -45,10 +45,10 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let routes = move |app: &mut web::ServiceConfig| {
         app.route("/hello", web::get().to(hello.clone()));
     };
-    let app =
-        Application::start(checked, Metrics::install()).await.map_err(StartError::into_error)?.with_routes(routes);
+    let app = Application::start(checked, Metrics::install(), stop.clone()).await.map_err(StartError::into_error)?;
+    let app = app.context("it was not stopped")?.with_routes(routes);
     let address = app.address()?;
-    let running = tokio::spawn(app.run(stop.clone()));
+    let running = tokio::spawn(app.run());
 
     let log_in = json!({"email": seeded["studentEmails"][0], "password": seeded["password"]});
     let answer = load::once(address, &load::post("/api/v1/auth/login", &log_in.to_string())).await?;

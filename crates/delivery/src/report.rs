@@ -61,7 +61,7 @@ impl ReportKind {
     /// Returns what a bounce with these codes reports: a status (RFC 3463) and a server's words, which often hold a better
     /// one. Only a code that says that the address does not exist makes a hard bounce.
     pub fn of_bounce(status: &str, diagnostic: &str) -> Self {
-        let in_words = diagnostic.split(|c: char| !c.is_ascii_digit() && c != '.').filter_map(codes).next();
+        let in_words = diagnostic.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(codes);
         let given = codes(status.trim());
         // `5.0.0` says nothing, and the words may say more.
         let best = given.filter(|[_, subject, _]| *subject != 0).or(in_words).or(given);

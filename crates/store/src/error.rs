@@ -89,6 +89,17 @@ impl Error {
         Some(error.as_database_error()?.message().to_owned())
     }
 
+    /// Whether the database is away for a time: nobody listens, or it starts, stops or is full. It may also refuse for good,
+    /// a password for example, or be used wrongly.
+    pub fn is_outage(&self) -> bool {
+        let Self::Unavailable(error) = self else { return matches!(self, Self::ReadOnly) };
+        let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return true };
+        // Connection exceptions, too few resources, an operator's intervention (PostgreSQL, appendix A).
+        error.as_database_error().is_none_or(|refusal| {
+            refusal.code().is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)))
+        })
+    }
+
     /// Whether a unique constraint was violated.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))

@@ -8,7 +8,7 @@ use crate::http::resource::resource;
 /// Says whether this process should get requests.
 pub(crate) type ReadinessCheck = Box<dyn Fn() -> Readiness + Send + Sync>;
 
-pub(super) fn routes(app: &mut web::ServiceConfig) {
+pub(crate) fn routes(app: &mut web::ServiceConfig) {
     app.service(resource("/healthz", vec![(Method::GET, web::get().to(alive))]))
         .service(resource("/readyz", vec![(Method::GET, web::get().to(ready))]));
 }

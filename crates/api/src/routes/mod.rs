@@ -6,7 +6,7 @@ mod docs;
 mod email_status;
 mod emails;
 mod exams;
-mod health;
+pub(crate) mod health;
 mod questions;
 mod queue;
 mod reset_page;

@@ -72,11 +72,11 @@ impl Api {
     async fn start_in(world: World) -> Self {
         let values = Values::from_pairs(world.settings()).expect("good settings");
         let settings = ApiSettings::checked(&values).expect("good settings");
-        let app = Application::start(settings, Metrics::install()).await.expect("started");
-        let base = format!("http://{}", app.address().expect("an address"));
         let stop = CancellationToken::new();
-        let until = stop.clone();
-        let running = tokio::spawn(async move { app.run(until).await.expect("ran") });
+        let started = Application::start(settings, Metrics::install(), stop.clone()).await.expect("started");
+        let app = started.expect("not stopped before");
+        let base = format!("http://{}", app.address().expect("an address"));
+        let running = tokio::spawn(async move { app.run().await.expect("ran") });
         let api = Self { world, client: Client::new(), base, stop, running };
         eventually("ready", TIMEOUT, async || (api.get("/readyz").await.status() == 200).then_some(())).await;
         api

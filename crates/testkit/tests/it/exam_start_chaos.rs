@@ -2,9 +2,11 @@
 //! read-only, failed over, split in two and restarted from an old snapshot, at random.
 #![expect(clippy::print_stdout, reason = "the figures stand in docs/caching.md")]
 
+mod reader;
+mod servers;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,156 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_testkit::{DatabaseKind, Proxy, Redis, RedisOptions, World, eventually};
+use examhall_testkit::{DatabaseKind, RedisOptions, World, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
 
+use self::{
+    reader::Reader,
+    servers::{FAULTS, Fault, Servers},
+};
 use crate::{
     TIMEOUT,
-    exam_start::{Fleet, LATE, version_of},
+    exam_start::{Fleet, LATE},
 };
 
 /// How old an answer may be that a process gives while it cannot know better: two seconds of an unproven link or of a
 /// load without Redis, and the time of a load.
 const STALEST: Duration = Duration::from_millis(2350);
 const READERS: usize = 8;
+/// Sheets that a reader asks for at once.
+const AT_ONCE: usize = 8;
 const AUTHORS: usize = 2;
 const EXAMS: usize = 20;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    Cut,
-    Sever,
-    Silence,
-    Freeze,
-    Kill,
-    Flush,
-    Full,
-    ReadOnly,
-    FailOver,
-    SplitBrain,
-    Snapshot,
-}
-
-const FAULTS: [Fault; 11] = [
-    Fault::Cut,
-    Fault::Sever,
-    Fault::Silence,
-    Fault::Freeze,
-    Fault::Kill,
-    Fault::Flush,
-    Fault::Full,
-    Fault::ReadOnly,
-    Fault::FailOver,
-    Fault::SplitBrain,
-    Fault::Snapshot,
-];
-
-/// Two servers, one of which is the master, and the link of each process to it.
-struct Servers {
-    redis: [Redis; 2],
-    master: usize,
-    links: [Proxy; 2],
-    chance: fastrand::Rng,
-}
-
-impl Servers {
-    async fn start(seed: u64) -> Self {
-        let redis = [Redis::start_with(RedisOptions::default()).await, Redis::start().await];
-        let links = [Proxy::start(redis[0].port()).await, Proxy::start(redis[0].port()).await];
-        let servers = Self { redis, master: 0, links, chance: fastrand::Rng::with_seed(seed) };
-        servers.follow(1, 0).await;
-        servers
-    }
-
-    fn urls(&self) -> [Option<String>; 2] {
-        [0, 1].map(|link| Some(format!("redis://127.0.0.1:{}", self.links[link].port())))
-    }
-
-    fn master(&self) -> &Redis {
-        &self.redis[self.master]
-    }
-
-    async fn follow(&self, replica: usize, master: usize) {
-        self.redis[replica].cmd::<String>(&format!("REPLICAOF 127.0.0.1 {}", self.redis[master].port())).await;
-    }
-
-    async fn pass(&mut self, from_ms: u64, to_ms: u64) {
-        tokio::time::sleep(Duration::from_millis(self.chance.u64(from_ms..to_ms))).await;
-    }
-
-    /// Makes one thing fail, and mends it.
-    async fn suffer(&mut self, fault: Fault) {
-        match fault {
-            Fault::Cut => self.links.iter().for_each(Proxy::cut),
-            Fault::Sever => {
-                self.links.iter().for_each(Proxy::sever);
-                self.pass(100, 3_000).await;
-                self.links.iter().for_each(Proxy::accept);
-            }
-            Fault::Silence => self.links[self.chance.usize(..2)].silence(),
-            Fault::Freeze => {
-                self.master().process().freeze();
-                self.pass(100, 5_000).await;
-                self.master().process().thaw();
-            }
-            Fault::Kill => {
-                self.redis[self.master].kill().await;
-                self.pass(0, 1_000).await;
-                self.redis[self.master].restart().await;
-            }
-            Fault::Flush => drop(self.master().cmd::<String>("FLUSHALL").await),
-            Fault::Full => {
-                self.master().cmd::<String>("CONFIG SET maxmemory 1").await;
-                self.pass(500, 3_000).await;
-                self.master().cmd::<String>("CONFIG SET maxmemory 0").await;
-            }
-            Fault::ReadOnly => {
-                self.master().cmd::<String>("REPLICAOF 127.0.0.1 1").await;
-                self.pass(500, 4_000).await;
-                self.master().cmd::<String>("REPLICAOF NO ONE").await;
-            }
-            Fault::FailOver | Fault::SplitBrain => self.promote_the_other(fault == Fault::SplitBrain).await,
-            Fault::Snapshot => self.restore_a_snapshot().await,
-        }
-    }
-
-    /// The replica becomes the master, with what it has received; the old one goes on for a time, for one process or for
-    /// the connections that are there.
-    async fn promote_the_other(&mut self, splits: bool) {
-        let (old, new) = (self.master, 1 - self.master);
-        self.redis[new].cmd::<String>("REPLICAOF NO ONE").await;
-        let first = self.chance.usize(..2);
-        self.links[first].redirect(self.redis[new].port());
-        if splits {
-            self.links[first].cut();
-            self.pass(500, 4_000).await;
-        }
-        self.links[1 - first].redirect(self.redis[new].port());
-        if self.chance.bool() {
-            self.links.iter().for_each(Proxy::cut);
-        }
-        self.pass(0, 2_000).await;
-        self.follow(old, new).await;
-        self.master = new;
-    }
-
-    /// The master goes back to what it had some seconds ago.
-    async fn restore_a_snapshot(&mut self) {
-        let file = self.master().folder().join("dump.rdb");
-        self.master().cmd::<String>("SAVE").await;
-        let old = std::fs::read(&file).expect("it was saved");
-        self.pass(1_000, 5_000).await;
-        self.redis[self.master].kill().await;
-        std::fs::write(&file, old).expect("a folder of its own");
-        self.redis[self.master].restart().await;
-        remove(&file);
-    }
-}
-
-fn remove(file: &PathBuf) {
-    std::fs::remove_file(file).expect("it was written");
-}
 
 /// How late this process's timers were of late: so much may be the machine's.
 #[derive(Default)]
@@ -237,29 +110,44 @@ impl Seen {
 }
 
 /// Version of an exam as a process gives it; nothing where the answer is not 200, which is noted.
-async fn read(fleet: &Fleet, seen: &Seen, api: usize, exam: &str) -> Option<i64> {
-    let api = &fleet.apis[api];
-    let answer = api.client.get(format!("{}{exam}/questions", api.base)).bearer_auth(&fleet.student).send().await;
-    let answer = answer.map_err(|error| seen.complain(&format!("a read fails: {error}"))).ok()?;
-    if answer.status() != 200 {
-        seen.complain(&format!("a read is answered with {}", answer.status()));
-        return None;
-    }
-    let version = version_of(&answer).expect("the ETag names it");
-    drop(answer.bytes().await);
-    Some(version)
+async fn read(reader: &mut Reader, seen: &Seen, exams: &[&str]) -> Vec<Option<i64>> {
+    let answers = match reader.read(exams).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            seen.complain(&format!("a read fails: {error}"));
+            return Vec::new();
+        }
+    };
+    let note = |(status, version): (u16, Option<i64>)| {
+        if status != 200 {
+            seen.complain(&format!("a read is answered with {status}"));
+            return None;
+        }
+        Some(version.expect("the ETag names it"))
+    };
+    answers.into_iter().map(note).collect()
 }
 
 async fn read_all_the_time(fleet: Arc<Fleet>, seen: Arc<Seen>, exams: Arc<[String]>, api: usize) {
+    let mut reader = Reader::open(&fleet, api).await;
     while !seen.stops.load(Ordering::Relaxed) {
-        let (exam, asked) = (fastrand::usize(..exams.len()), Instant::now());
-        if let Some(version) = read(&fleet, &seen, api, &exams[exam]).await {
-            seen.note_read(exam, version, asked);
+        let chosen: Vec<usize> = (0..AT_ONCE).map(|_| fastrand::usize(..exams.len())).collect();
+        let (names, asked): (Vec<&str>, _) =
+            (chosen.iter().map(|exam| exams[*exam].as_str()).collect(), Instant::now());
+        let versions = read(&mut reader, &seen, &names).await;
+        if versions.is_empty() {
+            reader = Reader::open(&fleet, api).await;
+        }
+        for (exam, version) in chosen.into_iter().zip(versions) {
+            if let Some(version) = version {
+                seen.note_read(exam, version, asked);
+            }
         }
     }
 }
 
 async fn change_now_and_then(fleet: Arc<Fleet>, seen: Arc<Seen>, exams: Arc<[String]>, api: usize) {
+    let mut reader = Reader::open(&fleet, api).await;
     while !seen.stops.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..150))).await;
         let exam = fastrand::usize(..exams.len());
@@ -271,10 +159,12 @@ async fn change_now_and_then(fleet: Arc<Fleet>, seen: Arc<Seen>, exams: Arc<[Str
         let version = written.expect("the ETag names it");
         seen.written[exam].lock().expect("no panic").push((Instant::now(), version));
         seen.writes.fetch_add(1, Ordering::Relaxed);
-        if let Some(shown) = read(&fleet, &seen, api, &exams[exam]).await
-            && shown < version
-        {
-            seen.complain(&format!("its author wrote version {version} and read {shown}"));
+        match read(&mut reader, &seen, &[&exams[exam]]).await.as_slice() {
+            [Some(shown)] if *shown < version => {
+                seen.complain(&format!("its author wrote version {version} and read {shown}"));
+            }
+            [] => reader = Reader::open(&fleet, api).await,
+            _ => {}
         }
     }
 }

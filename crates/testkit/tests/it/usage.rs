@@ -1,8 +1,8 @@
 //! The binaries as an operator meets them: start, bad settings, logs.
 
-use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
+use examhall_testkit::{DatabaseKind, Process, Proxy, RedisOptions, World, eventually};
 
-use crate::{Api, TIMEOUT};
+use crate::{Api, TIMEOUT, last_number};
 
 #[tokio::test]
 async fn the_start_says_what_is_there_in_this_order() {
@@ -26,6 +26,51 @@ async fn the_api_starts_without_redis_and_uses_it_later() {
     world.redis.restart().await;
     api.process.line("Redis initialized").await;
     api.process.line("Email queue initialized").await;
+}
+
+#[tokio::test]
+async fn the_api_waits_for_a_database_that_is_away() {
+    let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    let (direct, port) = (world.database.url(), world.database.server().port());
+    let link = Proxy::start(port).await;
+    link.sever();
+    world.set("DATABASE_URL", &direct.replace(&format!(":{port}"), &format!(":{}", link.port())));
+
+    let (mut api, mut stopped) = (world.api(), world.api());
+    let listens = last_number(&api.line("Server running on port").await).expect("a port");
+    let base = format!("http://127.0.0.1:{listens}");
+    api.line("Database unavailable, retrying").await;
+    let get = async |path: &str| reqwest::get(format!("{base}{path}")).await.expect("an answer");
+    assert_eq!(get("/healthz").await.status(), 200, "restarting it would not help");
+    let ready = get("/readyz").await;
+    assert_eq!(ready.status(), 503);
+    let down = async || {
+        let body: serde_json::Value = get("/readyz").await.json().await.expect("JSON");
+        (body["dependencies"]["database"]["state"] == "down").then_some(())
+    };
+    eventually("the database is reported", TIMEOUT, down).await;
+    let exams = get("/api/v1/exams").await;
+    assert_eq!((exams.status().as_u16(), exams.headers().contains_key("retry-after")), (503, true));
+
+    stopped.line("Database unavailable, retrying").await;
+    stopped.terminate();
+    assert_eq!(stopped.exit(TIMEOUT).await.code(), Some(0), "{}", stopped.output());
+
+    link.accept();
+    eventually("ready", TIMEOUT, async || (get("/readyz").await.status() == 200).then_some(())).await;
+    assert_eq!(get("/api/v1/exams").await.status(), 401, "it serves");
+    let output = api.output();
+    assert!(output.contains("Database connected & synced") && api.is_running(), "{output}");
+    assert_eq!(output.matches("Database unavailable").count(), 1, "{output}");
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_ends_the_start() {
+    let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    world.set("DATABASE_URL", &format!("{}_of_nobody", world.database.url()));
+    let mut api = world.api();
+    assert_eq!(api.exit(TIMEOUT).await.code(), Some(69), "{}", api.output());
+    assert!(api.output().contains("_of_nobody\" does not exist"), "{}", api.output());
 }
 
 #[tokio::test]
