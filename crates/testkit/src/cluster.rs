@@ -64,6 +64,15 @@ impl RedisCluster {
         cluster
     }
 
+    /// Adds a master without slots.
+    pub async fn add_node(&mut self) {
+        let node = Redis::start_with(RedisOptions::cluster_node()).await;
+        let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", node.port(), node.further_port());
+        self.nodes[0].cmd::<String>(&meet).await;
+        self.nodes.push(node);
+        self.is_whole().await;
+    }
+
     /// Waits until every node knows all others and sees all slots served.
     async fn is_whole(&self) {
         let known = format!("cluster_known_nodes:{}", self.nodes.len());
@@ -76,11 +85,10 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until the replica of a master that was killed has taken over.
-    pub async fn failed_over(&self, master: usize) {
-        let replica = &self.nodes[self.nodes.len() / 2 + master];
-        eventually("the replica to take over", TIMEOUT, async || {
-            let role: String = replica.cmd("INFO replication").await;
+    /// Waits until a node is a master: a replica takes over from one that was killed.
+    pub async fn is_master(&self, node: usize) {
+        eventually("the node to be a master", TIMEOUT, async || {
+            let role: String = self.nodes[node].cmd("INFO replication").await;
             role.contains("role:master").then_some(())
         })
         .await;

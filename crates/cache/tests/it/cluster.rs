@@ -186,7 +186,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
         cluster.move_slot(*slot, 0, 1).await;
     }
     cluster.nodes[2].kill().await;
-    cluster.failed_over(2).await;
+    cluster.is_master(5).await;
     let is_used = async || {
         let dead = KEPT.filter(|n| home(slot(*n)) == 2).take(1);
         for n in dead {
@@ -216,4 +216,62 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
     world.ends_with_the_latest([&one, &other]).await;
     let (reads, stalest) = (world.reads.load(Ordering::SeqCst), world.stalest.load(Ordering::SeqCst));
     assert!(reads > 500 && Duration::from_millis(stalest) < BOUND, "{reads} reads, {stalest} ms");
+}
+
+/// Minutes of trouble of each kind: with `--long` only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_trouble_of_a_cluster_shows_an_old_value() {
+    if std::env::var_os("EXAMHALL_LONG").is_none() {
+        return;
+    }
+    let mut cluster = RedisCluster::start_with_replicas(3).await;
+    let world = World::default();
+    let (one, other) = (world.process(&cluster.url()).await, world.process(&cluster.url()).await);
+    let load = world.load([&one, &other]);
+    let are_live = async |what: &str| {
+        let is_live = async || (one.is_live() && other.is_live()).then_some(());
+        tokio::time::sleep(Duration::from_secs(1)).await; // of load, with or without a link
+        eventually(what, TIMEOUT, is_live).await;
+    };
+
+    // Too short for a fail-over, and long enough.
+    for (node, freeze) in [(1, Duration::from_millis(700)), (1, Duration::from_secs(6))] {
+        cluster.nodes[node].process().freeze();
+        tokio::time::sleep(freeze).await;
+        cluster.nodes[node].process().thaw();
+        are_live("links after a freeze").await;
+    }
+    // By hand: nothing dies, and the old master becomes a replica.
+    cluster.nodes[3].cmd::<String>("CLUSTER FAILOVER").await;
+    cluster.is_master(3).await;
+    are_live("links after a fail-over by hand").await;
+    cluster.nodes[0].cmd::<String>("CLUSTER FAILOVER").await;
+    cluster.is_master(0).await;
+    are_live("links after the way back").await;
+    // A master that is back at once, without anything that it had.
+    cluster.nodes[2].restart().await;
+    cluster.is_master(2).await;
+    are_live("links to an empty master").await;
+    // There and back again.
+    let slots: Vec<u16> = WRITTEN.map(slot).filter(|slot| home(*slot) == 0).collect();
+    for (from, to) in [(0, 2), (2, 0)] {
+        for slot in &slots {
+            cluster.move_slot(*slot, from, to).await;
+        }
+        are_live("links after resharding").await;
+    }
+    cluster.add_node().await;
+    for slot in &slots {
+        cluster.move_slot(*slot, 0, 6).await;
+    }
+    are_live("a link to the new master").await;
+    assert!(cluster.nodes[6].cmd::<String>("CLIENT LIST").await.contains("flags=tB"), "it is tracked");
+
+    world.is_over.store(true, Ordering::SeqCst);
+    for task in load {
+        task.await.expect("no promise is broken");
+    }
+    world.ends_with_the_latest([&one, &other]).await;
+    let (reads, stalest) = (world.reads.load(Ordering::SeqCst), world.stalest.load(Ordering::SeqCst));
+    assert!(reads > 5_000 && Duration::from_millis(stalest) < BOUND, "{reads} reads, {stalest} ms");
 }
