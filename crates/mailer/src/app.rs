@@ -155,6 +155,7 @@ impl Mailer {
         let ops = Ops::new(Metrics::install(), liveness.clone(), readiness).serve(bind, background.clone()).await;
         let ops = ops.with_context(|| format!("MAILER_OPS_BIND: cannot listen on {bind}"))?;
         tracing::info!("Health and metrics on port {}", ops.port());
+        self.handler.author().staging.warn();
         tracing::info!(concurrency = self.options.concurrency, "Mailer running");
         let (handler, concurrency) = (self.handler.clone(), self.options.concurrency);
         let transport = Arc::clone(&handler.transport);
@@ -235,6 +236,7 @@ async fn reload(
     let options = provider_options(settings, redis, stopping)?;
     let from = author.probe_sender();
     handler.transport.reload(settings.smtp_url.expose_secret(), &options, &from).await.context("SMTP_URL")?;
+    author.staging.warn();
     *handler.author.write() = Arc::new(author);
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) enum AttemptOutcome {
     Failed(String),
     /// All recipients are suppressed.
     Suppressed(String),
+    /// `MAIL_ALLOW` contains none of its recipients.
+    Withheld,
     /// The mail has expired.
     Expired,
 }
@@ -46,6 +48,7 @@ impl AttemptOutcome {
             Self::Released => "returned",
             Self::Failed(_) => "failed",
             Self::Suppressed(_) => "suppressed",
+            Self::Withheld => "withheld",
             Self::Expired => "expired",
         }
     }
@@ -59,6 +62,9 @@ impl AttemptOutcome {
             Self::NoRedis(_) => Outcome::Snoozed(Duration::from_secs(1)),
             Self::Released => Outcome::Released,
             Self::Failed(reason) | Self::Suppressed(reason) => Outcome::Unrecoverable(Failure::new(reason)),
+            Self::Withheld => {
+                Outcome::Unrecoverable(Failure::new("withheld: MAIL_ALLOW contains none of its recipients"))
+            }
             Self::Expired => Outcome::Unrecoverable(Failure::new("expired")),
         }
     }

@@ -8,11 +8,11 @@ use secrecy::ExposeSecret;
 
 use crate::{
     dkim::Signer,
-    message::{Author, mailbox},
+    message::{Author, Staging, mailbox},
     return_path::ReturnPath,
 };
 
-/// Returns author, DKIM keys and return path.
+/// Returns author, DKIM keys, return path, and where mails may go.
 ///
 /// # Errors
 /// Returns an error that names an invalid setting.
@@ -29,5 +29,7 @@ pub(crate) fn author(settings: &MailerSettings) -> anyhow::Result<Author> {
     let dkim = settings.dkim.as_ref().map(signer).transpose()?;
     let return_path = settings.return_path.as_deref().map(ReturnPath::parse).transpose().context("MAIL_RETURN_PATH")?;
     let is_for_postmark = settings.smtp_url.expose_secret().contains("postmarkapp.com");
-    Ok(Author { from, dkim, return_path, is_for_postmark })
+    let redirect_to = settings.redirect_to.as_deref().map(|to| mailbox("MAIL_REDIRECT_TO", to)).transpose()?;
+    let staging = Staging::new(redirect_to, settings.allow.as_deref())?;
+    Ok(Author { from, dkim, staging, return_path, is_for_postmark })
 }

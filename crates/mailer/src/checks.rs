@@ -34,13 +34,18 @@ const SMTP_TLS: Check = Check {
 /// Everything else of the dialogue.
 const SMTP: Check =
     Check { name: "SMTP dialogue", fix: "ask the provider what its reply means, and whether this machine may send" };
+/// Whether mails reach everybody.
+const STAGING: Check = Check {
+    name: "staging",
+    fix: "where mails are to reach everybody, remove MAIL_REDIRECT_TO and MAIL_ALLOW from the settings",
+};
 /// The folder that is used in place of a server.
 const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a writable folder: file:DIR" };
 
 /// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
     let redis = INSPECTIONS.iter().map(|one| Check { name: one.name, fix: one.fix });
-    check::COMMON.into_iter().chain(redis).chain([EHLO_NAME, SMTP_TLS, SMTP_LOGIN, SMTP, FOLDER])
+    check::COMMON.into_iter().chain(redis).chain([EHLO_NAME, SMTP_TLS, SMTP_LOGIN, SMTP, STAGING, FOLDER])
 }
 
 /// A test mail that was accepted.
@@ -59,6 +64,9 @@ impl Mailer {
     pub async fn check(&self) -> Report {
         let mut report = Report::default();
         report.add(check::SETTINGS, "mailer", State::Ok, "read");
+        if let Some(effect) = self.handler.author().staging.describe() {
+            report.add(STAGING, "mailer", State::Warning, effect);
+        }
         self.check_redis(&mut report).await;
         for provider in self.handler.transport.providers() {
             check_provider(&mut report, &provider).await;
@@ -99,7 +107,9 @@ impl Mailer {
         let millis = now();
         let id = format!("test-{millis}");
         let (identity, author) = (Identity { id: &id, timestamp: millis }, self.handler.author());
-        let mail = prepare(job, &identity, &Addresses::of(job, &author.from)?, millis, &author)?;
+        author.staging.warn();
+        let mail = prepare(job, &identity, &Addresses::of(job, &author.from, &author.staging)?, millis, &author)?;
+        anyhow::ensure!(!mail.to.is_empty(), "withheld: MAIL_ALLOW does not contain the recipient");
         let refused = |error: DeliveryError| anyhow!("not accepted: {}", error.reason);
         let pending = self.handler.transport.begin(&mail, async || {}).await.map_err(refused)?;
         let delivered = pending.finish(&id, &mail).await.map_err(refused)?;

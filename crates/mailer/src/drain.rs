@@ -152,6 +152,7 @@ impl Mailer {
     ) -> anyhow::Result<(Drained, Option<EarlyStop>)> {
         let background = CancellationToken::new();
         let sender = self.handler.clone();
+        sender.author().staging.warn();
         let transport = Arc::clone(&sender.transport);
         transport.watch(&self.handler.author().probe_sender(), &background);
         self.wipe_leftovers(&background);

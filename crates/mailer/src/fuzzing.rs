@@ -2,7 +2,7 @@
 
 pub use crate::smtp::fuzzing::smtp_reply;
 use crate::{
-    message::{self, Addresses, Author, Identity},
+    message::{self, Addresses, Author, Identity, Staging},
     payload::Payload,
 };
 
@@ -19,9 +19,10 @@ pub fn email_job(data: &[u8]) {
         dkim: None,
         return_path: None,
         is_for_postmark: false,
+        staging: Staging::default(),
     };
     let identity = Identity { id: "m-018f4e3a-0000-7000-8000-000000000001", timestamp: 0 };
-    let Ok(addresses) = Addresses::of(&job, &author.from) else { return };
+    let Ok(addresses) = Addresses::of(&job, &author.from, &author.staging) else { return };
     let Ok(prepared) = message::prepare(&job, &identity, &addresses, 0, &author) else { return };
     let text = std::str::from_utf8(&prepared.bytes).expect("UTF-8");
     let head = text.split("\r\n\r\n").next().unwrap_or_default();

@@ -138,11 +138,10 @@ impl SendMail {
         }
         let invalid = |error: InvalidMail| AttemptOutcome::Failed(error.to_string());
         let author = self.author();
-        let addresses = Addresses::of(data, &author.from).map_err(invalid)?;
-        let recipients = addresses.recipients();
+        let addresses = Addresses::of(data, &author.from, &author.staging).map_err(invalid)?;
         // Both before a connection is opened, and in one round trip.
         let (known, suppressed) =
-            tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&recipients, data.class));
+            tokio::join!(self.ledger.read(&job.id), self.suppressions.among(&addresses.recipients, data.class));
         let known = known?;
         let suppressed = suppressed?;
         let sent_at = known
@@ -157,6 +156,9 @@ impl SendMail {
         if let Err(outcome) = recipients_left {
             report_security_mail(job);
             return Err(outcome);
+        }
+        if attempt.mail.to.is_empty() {
+            return Err(self.withhold(&attempt).await);
         }
         self.deliver(&attempt).await
     }
@@ -202,6 +204,14 @@ impl SendMail {
         AttemptOutcome::Failed(reason)
     }
 
+    /// Records that nobody may get the mail. A retry sends it once `MAIL_ALLOW` contains a recipient.
+    async fn withhold(&self, attempt: &Attempt<'_>) -> AttemptOutcome {
+        let entry = LedgerEntry { result: json!("withheld"), ..attempt.entry(DeliveryState::Refused) };
+        self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), entry).await;
+        tracing::info!(job_id = attempt.job.id, "Mail withheld: MAIL_ALLOW contains none of its recipients");
+        AttemptOutcome::Withheld
+    }
+
     async fn deliver(&self, attempt: &Attempt<'_>) -> Result<Value, AttemptOutcome> {
         let (started, job) = (Instant::now(), attempt.job);
         // Saves a round trip. If the mailer is killed before the message is sent, the mail is in doubt although it was not
@@ -237,7 +247,8 @@ impl SendMail {
         tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
         let waited = Duration::from_millis(self.queue.now_ms().saturating_sub(job.timestamp).try_into().unwrap_or(0));
         metrics::histogram!("mailer_time_to_accept_seconds", "class" => job.data.0.class.as_str()).record(waited);
-        let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(&mail.suppressed).collect();
+        let removed = mail.suppressed.iter().chain(&mail.withheld);
+        let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(removed).collect();
         let result = json!({
             "messageId": mail.message_id, "response": delivered.response, "accepted": delivered.accepted,
             "rejected": rejected, "provider": delivered.provider, "ms": ms,

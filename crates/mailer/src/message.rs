@@ -7,6 +7,7 @@ mod identity;
 mod invalid_mail;
 mod mailbox;
 mod media_type;
+mod staging;
 
 use std::{
     sync::Arc,
@@ -31,6 +32,7 @@ pub(crate) use self::{
     identity::Identity,
     invalid_mail::InvalidMail,
     mailbox::{Addresses, mailbox},
+    staging::Staging,
 };
 use crate::{dkim::Signer, return_path::ReturnPath};
 
@@ -41,6 +43,8 @@ pub(crate) struct Author {
     pub(crate) from: Mailbox,
     /// Signs mails, unless the relay does.
     pub(crate) dkim: Option<Arc<Signer>>,
+    /// Where mails may go.
+    pub(crate) staging: Staging,
     /// Sender of the envelopes, if it is not the author.
     pub(crate) return_path: Option<ReturnPath>,
     /// Whether Postmark is to know the mail's id: its bounces name that, and no `Message-ID`.
@@ -70,6 +74,8 @@ pub(crate) struct PreparedMail {
     pub(crate) to: Vec<Address>,
     /// Recipients that were removed because they are suppressed.
     pub(crate) suppressed: Vec<String>,
+    /// Recipients that were removed because `MAIL_ALLOW` does not contain them.
+    pub(crate) withheld: Vec<String>,
     pub(crate) message_id: String,
     /// What names the mail in `from`, if something does.
     pub(crate) token: Option<String>,
@@ -111,6 +117,9 @@ pub(crate) fn prepare(
             headers.insert_raw(address_header(name, mailboxes));
         }
     }
+    for (name, mailboxes) in &addresses.originals {
+        headers.insert_raw(address_header(name, mailboxes));
+    }
     let mut head = headers.to_string();
     if author.is_for_postmark {
         head.push_str(&format!("X-PM-Metadata-message-id: {}\r\n", message_id.trim_matches(['<', '>'])));
@@ -135,8 +144,9 @@ pub(crate) fn prepare(
     Ok(PreparedMail {
         from: envelope.unwrap_or_else(|| from.email.clone()),
         sender: if from.email == author.from.email { SenderOrigin::Settings } else { SenderOrigin::Job },
-        to: addresses.recipients(),
+        to: addresses.recipients.clone(),
         suppressed: Vec::new(),
+        withheld: addresses.withheld.iter().map(ToString::to_string).collect(),
         message_id,
         token,
         job_timestamp: identity.timestamp_in_ledger(),

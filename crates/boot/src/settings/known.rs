@@ -131,6 +131,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "resend or hold: what happens to a mail that may have been delivered although no reply arrived. Verification and \
          reset mails are always sent again; a held mail waits for `mailer queue retry`.",
     ),
+    unset(
+        "MAIL_REDIRECT_TO",
+        "For staging: the address that gets every mail, in place of its recipients, whom the header X-Original-To names. \
+         Default: none.",
+    ),
+    unset(
+        "MAIL_ALLOW",
+        "For staging: who may get mails, comma-separated: domains (school.example, *.school.example for those below it) and \
+         addresses. Mails to others are withheld. Default: everybody.",
+    ),
     secret(
         "DKIM_KEY",
         None,

@@ -110,6 +110,10 @@ pub struct MailerSettings {
     pub return_path: Option<String>,
     /// `MAIL_SUPPRESSION*`.
     pub suppressions: SuppressionSettings,
+    /// `MAIL_REDIRECT_TO`.
+    pub redirect_to: Option<String>,
+    /// `MAIL_ALLOW`.
+    pub allow: Option<String>,
     /// `SMTP_URL`.
     pub smtp_url: SecretString,
     /// `SMTP_EHLO_NAME`.
@@ -202,6 +206,8 @@ impl MailerSettings {
             mail_from: values.text("MAIL_FROM").to_owned(),
             return_path: values.get("MAIL_RETURN_PATH").map(ToOwned::to_owned),
             suppressions: SuppressionSettings::checked(values)?,
+            redirect_to: values.get("MAIL_REDIRECT_TO").map(ToOwned::to_owned),
+            allow: values.get("MAIL_ALLOW").map(ToOwned::to_owned),
             smtp_url,
             ehlo_name: values.get("SMTP_EHLO_NAME").map(ToOwned::to_owned),
             smtp_timeout: values.millis("SMTP_TIMEOUT_MS", 1..=50_000)?,

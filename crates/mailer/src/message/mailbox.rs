@@ -11,7 +11,7 @@ use lettre::{
     },
 };
 
-use super::{address_list, header_text::one_line, invalid_mail::InvalidMail};
+use super::{address_list, header_text::one_line, invalid_mail::InvalidMail, staging::Staging};
 
 /// The address fields of a mail.
 #[derive(Clone)]
@@ -22,46 +22,55 @@ pub(crate) struct Addresses {
     pub(super) reply_to: Vec<Mailbox>,
     pub(super) to: Vec<Mailbox>,
     pub(super) cc: Vec<Mailbox>,
-    bcc: Vec<Mailbox>,
+    /// Header fields with those who were meant, if the mail is redirected.
+    pub(super) originals: Vec<(&'static str, Vec<Mailbox>)>,
+    /// The addresses that get the mail, each once however often and in whatever case the fields name it.
+    pub(crate) recipients: Vec<Address>,
+    /// The addresses that do not get it, since `MAIL_ALLOW` does not contain them.
+    pub(crate) withheld: Vec<Address>,
 }
 
 impl Addresses {
-    /// Parses the address fields of a job, whose author is `from` unless it names one.
-    pub(crate) fn of(job: &EmailJob, from: &Mailbox) -> Result<Self, InvalidMail> {
+    /// Parses the address fields of a job, whose author is `from` unless it names one. The mail goes where `staging` allows.
+    pub(crate) fn of(job: &EmailJob, from: &Mailbox, staging: &Staging) -> Result<Self, InvalidMail> {
         let mut authors = mailboxes("from", &job.from)?;
         if authors.is_empty() {
             authors.push(from.clone());
         }
-        let addresses = Self {
-            from: authors,
-            sender: mailboxes("sender", &job.sender)?.into_iter().next(),
-            reply_to: mailboxes("replyTo", &job.reply_to)?,
-            to: mailboxes("to", &job.to)?,
-            cc: mailboxes("cc", &job.cc)?,
-            bcc: mailboxes("bcc", &job.bcc)?,
-        };
-        let count = addresses.to.len() + addresses.cc.len() + addresses.bcc.len();
-        match count {
-            0 => Err(InvalidMail::new("to", "`to` names nobody")),
-            1..=EmailJob::MAX_RECIPIENTS => Ok(addresses),
-            _ => Err(InvalidMail::new(
-                "to",
-                format!(
-                    "{count} recipients over `to`, `cc` and `bcc`; at most {} are allowed",
-                    EmailJob::MAX_RECIPIENTS
-                ),
-            )),
+        let (sender, reply_to) =
+            (mailboxes("sender", &job.sender)?.into_iter().next(), mailboxes("replyTo", &job.reply_to)?);
+        let (mut to, mut cc) = (mailboxes("to", &job.to)?, mailboxes("cc", &job.cc)?);
+        let mut bcc = mailboxes("bcc", &job.bcc)?;
+        check_count(to.len() + cc.len() + bcc.len())?;
+        let mut originals = Vec::new();
+        if let Some(target) = staging.redirect_to() {
+            let meant =
+                [std::mem::replace(&mut to, vec![target.clone()]), std::mem::take(&mut cc), std::mem::take(&mut bcc)];
+            originals = ["X-Original-To", "X-Original-Cc", "X-Original-Bcc"].into_iter().zip(meant).collect();
+            originals.retain(|(_, mailboxes)| !mailboxes.is_empty());
         }
+        let (recipients, withheld) = distinct([&to, &cc, &bcc]).partition(|address| staging.allows(address));
+        Ok(Self { from: authors, sender, reply_to, to, cc, originals, recipients, withheld })
     }
+}
 
-    /// The addresses that get the mail, each once however often and in whatever case the fields name it.
-    pub(crate) fn recipients(&self) -> Vec<Address> {
-        let mut known = HashSet::new();
-        let all = [&self.to, &self.cc, &self.bcc].into_iter().flatten().map(|mailbox| &mailbox.email);
-        all.filter(|address| known.insert(EmailAddress::from_stored(address.to_string()).canonical()))
-            .cloned()
-            .collect()
+fn check_count(count: usize) -> Result<(), InvalidMail> {
+    let most = EmailJob::MAX_RECIPIENTS;
+    match count {
+        0 => Err(InvalidMail::new("to", "`to` names nobody")),
+        _ if count > most => {
+            let problem = format!("{count} recipients over `to`, `cc` and `bcc`; at most {most} are allowed");
+            Err(InvalidMail::new("to", problem))
+        }
+        _ => Ok(()),
     }
+}
+
+/// The addresses of all fields, each once.
+fn distinct(fields: [&Vec<Mailbox>; 3]) -> impl Iterator<Item = Address> {
+    let mut known = HashSet::new();
+    let all = fields.into_iter().flatten().map(|mailbox| mailbox.email.clone());
+    all.filter(move |address| known.insert(EmailAddress::from_stored(address.to_string()).canonical()))
 }
 
 fn mailboxes(field: &'static str, recipients: &Recipients) -> Result<Vec<Mailbox>, InvalidMail> {

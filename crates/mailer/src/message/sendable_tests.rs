@@ -8,9 +8,9 @@ use super::*;
 
 fn composed(job: &EmailJob) -> PreparedMail {
     let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
-    let author = Author { from, dkim: None, return_path: None, is_for_postmark: false };
+    let author = Author { from, dkim: None, staging: Staging::default(), return_path: None, is_for_postmark: false };
     let identity = Identity { id: "m-018f4e3a-0000-7000-8000-000000000001", timestamp: 1_795_424_400_000 };
-    let addresses = Addresses::of(job, &author.from).expect("addresses");
+    let addresses = Addresses::of(job, &author.from, &author.staging).expect("addresses");
     prepare(job, &identity, &addresses, 1_795_424_400_000, &author).expect("a queued mail can be sent")
 }
 

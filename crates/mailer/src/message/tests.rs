@@ -20,8 +20,14 @@ fn composed(job: &EmailJob) -> Result<PreparedMail, InvalidMail> {
 
 fn composed_as(job: &EmailJob, id: &str, timestamp: i64) -> Result<PreparedMail, InvalidMail> {
     let from = "Examhall <no-reply@exams.example>".parse().expect("a mailbox");
-    let author = Author { from, dkim: None, return_path: None, is_for_postmark: false };
-    prepare(job, &Identity { id, timestamp }, &Addresses::of(job, &author.from)?, ADDED + 60_000, &author)
+    let author = Author { from, dkim: None, staging: Staging::default(), return_path: None, is_for_postmark: false };
+    prepare(
+        job,
+        &Identity { id, timestamp },
+        &Addresses::of(job, &author.from, &author.staging)?,
+        ADDED + 60_000,
+        &author,
+    )
 }
 
 fn file(content: Vec<u8>) -> Attachment {

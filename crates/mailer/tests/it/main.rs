@@ -22,6 +22,7 @@ mod redis;
 mod reload;
 mod replies;
 mod servers;
+mod staging;
 mod suppressions;
 mod terminal;
 
