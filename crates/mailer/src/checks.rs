@@ -23,7 +23,15 @@ const EHLO_NAME: Check = Check {
 const SMTP_LOGIN: Check = Check {
     name: "SMTP login",
     fix: "fix user and password: check SMTP_URL (percent-encode both); some providers need a password for this \
-          application alone",
+          application alone. With auth=xoauth2 the mailbox must allow SMTP AUTH, and the application must be allowed to send \
+          for it: see docs/mailer.md",
+};
+/// The access token of a login.
+const SMTP_TOKEN: Check = Check {
+    name: "SMTP token",
+    fix: "invalid_client: put a new client secret into SMTP_URL or its client_secret_file; invalid_grant: a new refresh token; \
+          invalid_scope, unauthorized_client or a status: fix client_id, scope, tenant and token_url. If the token server does \
+          not answer, let this machine reach it by HTTPS",
 };
 /// Its certificate.
 const SMTP_TLS: Check = Check {
@@ -45,7 +53,7 @@ const FOLDER: Check = Check { name: "mail folder", fix: "let SMTP_URL name a wri
 /// All checks of `mailer check`.
 pub(crate) fn all() -> impl Iterator<Item = Check> {
     let redis = INSPECTIONS.iter().map(|one| Check { name: one.name, fix: one.fix });
-    check::COMMON.into_iter().chain(redis).chain([EHLO_NAME, SMTP_TLS, SMTP_LOGIN, SMTP, STAGING, FOLDER])
+    check::COMMON.into_iter().chain(redis).chain([EHLO_NAME, SMTP_TLS, SMTP_TOKEN, SMTP_LOGIN, SMTP, STAGING, FOLDER])
 }
 
 /// A test mail that was accepted.
@@ -131,12 +139,16 @@ async fn check_provider(report: &mut Report, provider: &Provider) {
         Ok(()) => {
             let tls = if provider.is_encrypted() { "certificate trusted" } else { "not used: SMTP_URL says tls=none" };
             report.add(SMTP_TLS, name.as_str(), State::Ok, tls);
+            if provider.uses_tokens() {
+                report.add(SMTP_TOKEN, name.as_str(), State::Ok, "received");
+            }
             let login = if provider.logs_in() { "accepted" } else { "none: SMTP_URL names no user" };
             report.add(SMTP_LOGIN, name, State::Ok, login);
         }
         Err(error) => {
             let check = match error.phase {
                 Phase::Tls => SMTP_TLS,
+                Phase::Token => SMTP_TOKEN,
                 Phase::Auth => SMTP_LOGIN,
                 _ => SMTP,
             };

@@ -4,6 +4,7 @@
 //!   World ── Redis        a real redis-server: own port, own folder; kill, freeze, restart
 //!        ├── Database     an SQLite file, or a real PostgreSQL server
 //!        ├── SmtpServer   in process: speaks the dialogue, keeps what it accepted, misbehaves on request
+//!        ├── TokenServer  in process: issues access tokens for a login by OAuth 2.0
 //!        ├── Proxy        before any of them: delays, holds back, cuts
 //!        └── Process      `api` or `mailer` as a child: its log, its exit status, signals
 //! ```
@@ -25,6 +26,7 @@ mod proxy;
 mod redis;
 mod sentinel;
 mod smtp;
+mod token_server;
 mod wait;
 mod world;
 
@@ -40,5 +42,6 @@ pub use proxy::Proxy;
 pub use redis::{Redis, RedisOptions, redis_server};
 pub use sentinel::Sentinel;
 pub use smtp::{Action, Encryption, Phase, Received, SmtpOptions, SmtpServer};
+pub use token_server::{TokenAnswer, TokenServer};
 pub use wait::eventually;
 pub use world::World;

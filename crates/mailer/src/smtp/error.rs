@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::reply::Reply;
+use super::{oauth::TokenError, reply::Reply};
 
 /// Characters of a server's words that are logged.
 const SHOWN: usize = 300;
@@ -10,6 +10,8 @@ const SHOWN: usize = 300;
 /// A phase of the SMTP dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
+    /// The request for an access token.
+    Token,
     /// DNS lookup and TCP connection.
     Connect,
     /// The server's first line.
@@ -50,6 +52,8 @@ pub(crate) enum ErrorKind {
     ConnectionLost(String),
     /// The server's certificate was not accepted.
     Untrusted(String),
+    /// There is no access token to log in with.
+    NoToken(TokenError),
     /// All connections that the server may have are in use.
     NoConnectionFree,
     /// The server does not offer a required extension.
@@ -73,6 +77,7 @@ impl Phase {
     /// Name in logs and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Token => "token",
             Self::Connect => "connect",
             Self::Greeting => "greeting",
             Self::Ehlo => "ehlo",
@@ -110,6 +115,11 @@ impl SmtpError {
             }
     }
 
+    /// Returns whether the server refused the login for good.
+    pub(super) fn refuses_login(&self) -> bool {
+        self.phase == Phase::Auth && self.refusal().is_some_and(Reply::is_final)
+    }
+
     /// Returns whether the server was too busy to greet a new connection: worth one immediate retry.
     pub(super) fn is_busy_greeting(&self) -> bool {
         self.phase == Phase::Greeting && matches!(&self.kind, ErrorKind::Refusal(reply) if !reply.is_final())
@@ -121,16 +131,17 @@ impl SmtpError {
         match &self.kind {
             ErrorKind::Refusal(reply) => format!("{} at {phase}", reply.codes()),
             ErrorKind::UnexpectedReply(_) => format!("unexpected reply at {phase}"),
+            ErrorKind::NoToken(TokenError::Refused { code, .. }) => format!("access token refused: {code}"),
             _ => self.to_string(),
         }
     }
 
-    /// The server's words for the log of its operator: without addresses, and none about a login, which may hold its name.
+    /// The server's words for the log of its operator: without addresses. The login has removed user name and secret.
     pub(super) fn words(&self) -> Option<String> {
         let text = match &self.kind {
-            _ if self.phase == Phase::Auth => return None,
             ErrorKind::Refusal(reply) => &reply.text,
             ErrorKind::UnexpectedReply(text) => text,
+            ErrorKind::NoToken(TokenError::Refused { words, .. }) if !words.is_empty() => words,
             _ => return None,
         };
         let hidden = |word: &str| if word.contains('@') { "(address)".to_owned() } else { word.to_owned() };
@@ -161,6 +172,7 @@ impl std::fmt::Display for SmtpError {
             ErrorKind::UnexpectedReply(text) => write!(f, "unexpected reply at {phase}: {text}"),
             ErrorKind::ConnectionLost(reason) => write!(f, "{reason} ({phase})"),
             ErrorKind::Untrusted(reason) => write!(f, "certificate refused: {reason}"),
+            ErrorKind::NoToken(error) => error.fmt(f),
             ErrorKind::NoConnectionFree => f.write_str("all its connections are in use"),
             ErrorKind::NotOffered(what) => write!(f, "the server does not offer {what}"),
         }
@@ -179,7 +191,6 @@ mod tests {
     fn words_for_the_log_hold_no_address() {
         let text = "5.7.1 <ada@example.com>:\nRelay access denied for ada@b.example";
         assert_eq!(words(Phase::Rcpt, text).expect("words"), "5.7.1 (address) Relay access denied for (address)");
-        assert_eq!(words(Phase::Auth, "5.7.8 user ada is unknown"), None);
         assert_eq!(words(Phase::Mail, &"no ".repeat(1_000)).map(|words| words.len()), Some(SHOWN));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Transport ── Provider ── Pool ── Session ── Wire      first provider whose circuit is not open
+//!       │            ├────── Access, TokenSource          proves who we are: by password or access token
 //!       │            ├────── RetryPolicy                  classifies an SMTP error
 //!       │            ├────── Evidence                     whose fault: the mail's or the provider's
 //!       │            └────── CircuitBreaker               stops sending during an outage
@@ -17,6 +18,7 @@
 //! connection belongs to one mail until the server has replied to the end of data, and is closed whenever its state is in
 //! doubt.
 
+mod access;
 mod circuit_breaker;
 mod connect;
 mod delivery;
@@ -30,6 +32,8 @@ mod folder;
 pub(crate) mod fuzzing;
 mod lease;
 mod login;
+mod oauth;
+mod oauth_parameters;
 mod our_trouble;
 mod pool;
 mod provider;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::transaction::Transaction;
 use self::trial::{OneByOne, PassPermit};
 use super::{
+    access::Access,
     circuit_breaker::{CircuitBreaker, CircuitState},
     delivery::DeliveryError,
     dialogue::{Envelope, EnvelopeError},
@@ -286,7 +287,12 @@ impl Provider {
 
     /// Returns whether `SMTP_URL` names a user.
     pub(crate) fn logs_in(&self) -> bool {
-        self.server.credentials.is_some()
+        self.server.access.is_some()
+    }
+
+    /// Returns whether the login is by access tokens.
+    pub(crate) fn uses_tokens(&self) -> bool {
+        matches!(self.server.access, Some(Access::Tokens { .. }))
     }
 
     /// Logs in and disconnects.

@@ -14,6 +14,7 @@
 
 use super::{
     error::{ErrorKind, Phase, SmtpError},
+    oauth::TokenError,
     our_trouble::{our_trouble, speaks_of_greylisting},
     provider_failure::ProviderFailure,
     reply::Reply,
@@ -82,6 +83,8 @@ pub(crate) fn classify(error: &SmtpError, sender: SenderOrigin) -> FailureClass 
     use FailureClass::{Ambiguous, AmbiguousDeferred, BrokeOff, Permanent, Provider};
     match (&error.kind, error.phase) {
         (ErrorKind::Untrusted(_), _) | (ErrorKind::NotOffered(_), Phase::Tls) => Provider(ProviderFailure::Insecure),
+        (ErrorKind::NoToken(TokenError::Unavailable(_)), _) => Provider(ProviderFailure::Unavailable),
+        (ErrorKind::NoToken(TokenError::Refused { .. }), _) => Provider(ProviderFailure::LoginRefused),
         (ErrorKind::NotOffered(_), Phase::Auth) => Provider(ProviderFailure::LoginRefused),
         (ErrorKind::NotOffered(_), _) => Permanent(Suppression::No),
         (ErrorKind::ConnectionLost(_), Phase::EndOfData) => Ambiguous,
@@ -97,7 +100,7 @@ pub(crate) fn classify(error: &SmtpError, sender: SenderOrigin) -> FailureClass 
 fn classify_refusal(phase: Phase, reply: &Reply, sender: SenderOrigin) -> FailureClass {
     use FailureClass::{Permanent, Provider, Transient};
     match phase {
-        Phase::Connect | Phase::Greeting | Phase::Ehlo | Phase::Tls => {
+        Phase::Token | Phase::Connect | Phase::Greeting | Phase::Ehlo | Phase::Tls => {
             Provider(if reply.is_final() { ProviderFailure::Blocked } else { ProviderFailure::Unavailable })
         }
         Phase::Auth => {

@@ -13,6 +13,7 @@ use super::{
     features::Features,
     lease::Lease,
     login::{Credentials, Mechanism, refuses_mechanism},
+    oauth::TokenError,
     reply::Reply,
     url::{Security, Server},
     wire::Wire,
@@ -59,7 +60,26 @@ impl Session {
     /// Timeout of QUIT.
     const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
+    /// Opens a connection and logs in. An access token that the server refuses is renewed, once.
     pub(super) async fn open(server: &Server, timeouts: Timeouts) -> Result<Self, SmtpError> {
+        let Some(access) = &server.access else { return Self::open_as(None, server, timeouts).await };
+        // Before the connection: no server waits for a token server.
+        let credentials = access.credentials(timeouts.step).await.map_err(no_token)?;
+        let refusal = match Self::open_as(Some(&credentials), server, timeouts).await {
+            Err(error) if error.refuses_login() => error,
+            opened => return opened,
+        };
+        match access.renewed(&credentials, timeouts.step).await {
+            Some(renewed) => Self::open_as(Some(&renewed.map_err(no_token)?), server, timeouts).await,
+            None => Err(refusal),
+        }
+    }
+
+    async fn open_as(
+        credentials: Option<&Credentials>,
+        server: &Server,
+        timeouts: Timeouts,
+    ) -> Result<Self, SmtpError> {
         let limit = timeouts.step;
         let silent = |reason: String| SmtpError::new(Phase::Connect, ErrorKind::ConnectionLost(reason));
         let stream = Phase::Connect.timed(connect(&server.host, server.port, limit)).await;
@@ -81,7 +101,7 @@ impl Session {
             wire = encrypt(wire, tls, server, limit).await?;
             features = say_hello(&mut wire, server, from, limit).await?;
         }
-        if let Some(credentials) = &server.credentials {
+        if let Some(credentials) = credentials {
             log_in(&mut wire, &features, credentials, limit).await?;
         }
         let now = Instant::now();
@@ -150,7 +170,7 @@ async fn say_hello(
         Ok(reply) => return Ok(Features::read(&reply)),
         Err(refusal) => refusal,
     };
-    let needs_extension = server.credentials.is_some() || matches!(server.security, Security::StartTls(_));
+    let needs_extension = server.access.is_some() || matches!(server.security, Security::StartTls(_));
     if !is_refused || needs_extension {
         return Err(refusal);
     }
@@ -166,9 +186,10 @@ async fn log_in(
     credentials: &Credentials,
     limit: Duration,
 ) -> Result<(), SmtpError> {
-    let mut error = SmtpError::new(Phase::Auth, ErrorKind::NotOffered("AUTH PLAIN or LOGIN"));
-    for mechanism in Mechanism::ALL.into_iter().filter(|mechanism| features.offers_login(mechanism.as_str())) {
-        let reply = log_in_by(mechanism, wire, credentials, limit).await?;
+    let mut error = SmtpError::new(Phase::Auth, ErrorKind::NotOffered(credentials.proof.missing()));
+    let mechanisms = credentials.proof.mechanisms().iter();
+    for mechanism in mechanisms.filter(|mechanism| features.offers_login(mechanism.as_str())) {
+        let reply = log_in_by(*mechanism, wire, credentials, limit).await?;
         let may_try_another = refuses_mechanism(reply.code);
         match expect_done(Phase::Auth, reply) {
             Ok(_) => return Ok(()),
@@ -181,7 +202,7 @@ async fn log_in(
     Err(error)
 }
 
-/// Returns the reply that ends the login.
+/// Returns the reply that ends the login, with what a challenge said about a refusal.
 async fn log_in_by(
     mechanism: Mechanism,
     wire: &mut Wire,
@@ -189,17 +210,27 @@ async fn log_in_by(
     limit: Duration,
 ) -> Result<Reply, SmtpError> {
     let mut reply = ask(wire, Phase::Auth, &mechanism.command(credentials), limit).await?;
+    let mut reason = None;
     for n in 0.. {
         if !reply.is_go_on() {
             break;
         }
-        let Some(answer) = mechanism.answer(credentials, n) else {
+        reason = reason.or_else(|| mechanism.reason(&reply.text));
+        let Some(answer) = mechanism.answer(credentials, n, &reply.text) else {
             let kind = ErrorKind::UnexpectedReply("too many challenges".to_owned());
             return Err(SmtpError::new(Phase::Auth, kind));
         };
         reply = ask(wire, Phase::Auth, &answer, limit).await?;
     }
+    if let Some(reason) = reason.filter(|_| reply.is_refusal()) {
+        reply.text = format!("{} {reason}", reply.text);
+    }
+    reply.text = credentials.hide(&reply.text);
     Ok(reply)
+}
+
+fn no_token(error: TokenError) -> SmtpError {
+    SmtpError::new(Phase::Token, ErrorKind::NoToken(error))
 }
 
 async fn ask(wire: &mut Wire, phase: Phase, command: &str, limit: Duration) -> Result<Reply, SmtpError> {

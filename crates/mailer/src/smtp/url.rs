@@ -9,8 +9,10 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::{
+    access::Access,
     ehlo_name::EhloName,
-    login::Credentials,
+    login::{Credentials, Proof},
+    oauth_parameters::{BadOAuth, OAuthParameters},
     tls::{BadTls, connector},
 };
 
@@ -28,7 +30,8 @@ pub(super) struct Server {
     pub(super) security: Security,
     /// The mailer's own name.
     pub(super) ehlo_name: EhloName,
-    pub(super) credentials: Option<Credentials>,
+    /// How to log in, if at all.
+    pub(super) access: Option<Access>,
     /// Rate limit of all processes together.
     pub(super) rate: Option<Rate>,
     /// Largest number of connections of all processes together.
@@ -61,11 +64,20 @@ pub(crate) enum BadSmtpUrl {
     #[error("tls must be required or none")]
     Tls,
     /// The parameter is unknown.
-    #[error("{0:?} is not a parameter; there are tls, ca, rate and connections")]
+    #[error("{0:?} is not a parameter; there are tls, ca, rate, connections, auth and those of auth=xoauth2")]
     Parameter(String),
     /// The password would be sent in plaintext.
-    #[error("a password needs TLS: remove tls=none, or the user name")]
-    PasswordWithoutTls,
+    #[error("a login needs TLS: remove tls=none, or the user name")]
+    LoginWithoutTls,
+    /// The parameters of `auth=xoauth2` are invalid.
+    #[error(transparent)]
+    OAuth(#[from] BadOAuth),
+    /// The login by access tokens has a password.
+    #[error("auth=xoauth2 uses no password: remove it from the URL")]
+    PasswordAndTokens,
+    /// The mailbox is missing whose tokens are used.
+    #[error("auth=xoauth2 needs the mailbox as user name: smtp://no-reply%40school.example@host")]
+    TokensWithoutUser,
     /// TLS cannot be set up.
     #[error(transparent)]
     TlsSetup(#[from] BadTls),
@@ -91,6 +103,7 @@ impl Endpoint {
         };
         let host = host(&url)?;
         let (mut wants_tls, mut authority, mut rate, mut connections) = (true, None, None, None);
+        let mut oauth = OAuthParameters::default();
         for (name, value) in url.query_pairs() {
             match (name.as_ref(), value.as_ref()) {
                 ("tls", "required") => {}
@@ -99,12 +112,13 @@ impl Endpoint {
                 ("ca", file) => authority = Some(PathBuf::from(file)),
                 ("rate", count) => rate = Some(per_second(limit("rate", count)?)),
                 ("connections", count) => connections = Some(limit("connections", count)?),
+                (name, value) if oauth.take(name, value) => {}
                 (other, _) => return Err(BadSmtpUrl::Parameter(other.to_owned())),
             }
         }
-        let credentials = credentials(&url);
-        if credentials.is_some() && !wants_tls {
-            return Err(BadSmtpUrl::PasswordWithoutTls);
+        let access = access(&url, &host, oauth)?;
+        if access.is_some() && !wants_tls {
+            return Err(BadSmtpUrl::LoginWithoutTls);
         }
         let tls = || connector(authority.as_deref());
         let security = match (wants_tls, is_implicit) {
@@ -114,7 +128,7 @@ impl Endpoint {
         };
         let port = url.port().unwrap_or(default_port);
         let ehlo_name = ehlo_name.clone();
-        Ok(Self::Server(Server { host, port, security, ehlo_name, credentials, rate, connections }))
+        Ok(Self::Server(Server { host, port, security, ehlo_name, access, rate, connections }))
     }
 }
 
@@ -152,11 +166,20 @@ fn per_second(count: u32) -> Rate {
     Rate { burst: count.min(2), interval: Duration::from_secs(1) / count }
 }
 
-fn credentials(url: &Url) -> Option<Credentials> {
+/// How to log in: by the URL's password, or by access tokens for its user.
+fn access(url: &Url, host: &str, oauth: OAuthParameters) -> Result<Option<Access>, BadSmtpUrl> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let password = decoded(url.password().unwrap_or_default());
-    let password = SecretString::from(password);
-    (!url.username().is_empty()).then(|| Credentials { user: decoded(url.username()), password })
+    let user = decoded(url.username());
+    match oauth.token_source(host)? {
+        Some(_) if user.is_empty() => Err(BadSmtpUrl::TokensWithoutUser),
+        Some(_) if url.password().is_some() => Err(BadSmtpUrl::PasswordAndTokens),
+        Some(source) => Ok(Some(Access::Tokens { user, source: Box::new(source) })),
+        None if user.is_empty() => Ok(None),
+        None => {
+            let password = SecretString::from(decoded(url.password().unwrap_or_default()));
+            Ok(Some(Access::Password(Credentials { user, proof: Proof::Password(password) })))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,13 +202,15 @@ mod tests {
     #[test]
     fn each_form_is_parsed() {
         let plain = server("smtp://mail.example.com:25?tls=none");
-        assert_eq!((plain.name().as_str(), plain.credentials.is_none()), ("mail.example.com:25", true));
+        assert_eq!((plain.name().as_str(), plain.access.is_none()), ("mail.example.com:25", true));
         assert!(matches!(plain.security, Security::None));
         let submission = server("smtp://user:p%40ss%2B@mail.example.com");
         assert_eq!(submission.port, 587);
         assert!(matches!(submission.security, Security::StartTls(_)));
-        let login = submission.credentials.expect("a login");
-        assert_eq!((login.user.as_str(), login.password.expose_secret()), ("user", "p@ss+"));
+        let Some(Access::Password(Credentials { user, proof: Proof::Password(password) })) = submission.access else {
+            panic!("a login by password")
+        };
+        assert_eq!((user.as_str(), password.expose_secret()), ("user", "p@ss+"));
         let implicit = server("smtps://mail.example.com");
         assert!(implicit.port == 465 && matches!(implicit.security, Security::Implicit(_)));
         let limited = server("smtps://mail.example.com?rate=14&connections=10");
@@ -219,6 +244,12 @@ mod tests {
                 && refused("smtp://h?connections=x").contains("connections")
         );
         assert!(refused("smtps://h?ca=/nowhere.pem").contains("ca=/nowhere.pem"));
-        assert!(refused("smtp://user:hunter2@h?tls=none").contains("a password needs TLS"));
+        assert!(refused("smtp://user:hunter2@h?tls=none").contains("a login needs TLS"));
+        let oauth = "auth=xoauth2&client_id=a&client_secret=hunter2&token_url=https://t.example";
+        assert!(refused(&format!("smtp://h?{oauth}")).contains("the mailbox as user name"));
+        assert!(refused(&format!("smtp://a%40b:hunter2@h?{oauth}")).contains("no password"));
+        assert!(refused(&format!("smtp://a%40b@h?tls=none&{oauth}")).contains("needs TLS"));
+        let tokens = server(&format!("smtp://a%40b@h?{oauth}")).access;
+        assert!(matches!(tokens, Some(Access::Tokens { user, .. }) if user == "a@b"));
     }
 }

@@ -10,6 +10,7 @@ mod identity;
 mod kill;
 mod metrics;
 mod node_jobs;
+mod oauth;
 mod once;
 mod one_bad;
 mod operate;

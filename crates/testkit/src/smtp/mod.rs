@@ -141,6 +141,8 @@ pub struct SmtpServer {
     certificate: Option<Arc<Certificate>>,
     received: Arc<Mutex<Vec<Received>>>,
     behaviour: watch::Sender<Behaviour>,
+    /// Access tokens with which its user may log in by XOAUTH2.
+    tokens: Arc<Mutex<Vec<String>>>,
     /// Every command line it was sent.
     seen: Arc<Mutex<Vec<String>>>,
     connections: watch::Sender<usize>,
@@ -169,6 +171,7 @@ impl SmtpServer {
             certificate,
             received: Arc::default(),
             behaviour: watch::Sender::new(good),
+            tokens: Arc::default(),
             seen: Arc::default(),
             connections: watch::Sender::new(0),
             accepted: watch::Sender::new(0),
@@ -207,6 +210,12 @@ impl SmtpServer {
             Encryption::StartTls => format!("smtp://{log_in}{}?tls=required&ca={authority}", self.address),
             Encryption::Implicit => format!("smtps://{log_in}{}?ca={authority}", self.address),
         }
+    }
+
+    /// From now on these access tokens are valid, and no others.
+    pub fn accept_tokens(&self, tokens: &[&str]) {
+        let tokens = tokens.iter().map(ToString::to_string).collect();
+        *self.tokens.lock().expect("no session panicked") = tokens;
     }
 
     /// Its port on 127.0.0.1.

@@ -130,12 +130,15 @@ impl Session {
         Ok(())
     }
 
-    /// AUTH PLAIN in one line, AUTH LOGIN in three; the words are compared in base64.
+    /// AUTH PLAIN and XOAUTH2 in one line, AUTH LOGIN in three; the words are compared in base64.
     async fn log_in(&mut self, line: &str) -> Result<(), Gone> {
         let Some((user, password)) = self.server.options.log_in.clone() else {
             self.send("503 5.5.1 no");
             return Ok(());
         };
+        if let [_, "XOAUTH2", response] = line.split(' ').collect::<Vec<_>>().as_slice() {
+            return self.log_in_by_token(&user, response).await;
+        }
         let given = match line.split(' ').collect::<Vec<_>>().as_slice() {
             [_, "PLAIN", response] => vec![(*response).to_owned()],
             [_, "LOGIN"] => {
@@ -152,6 +155,24 @@ impl Session {
         let good = given == plain || given == [&user, &password].map(|text| BASE64_STANDARD.encode(text));
         let reply = if good { "235 2.7.0 welcome" } else { "535 5.7.8 wrong user name or password" };
         let welcome = self.answer(Phase::Auth, "AUTH", reply).await?;
+        self.is_logged_in = welcome && good;
+        Ok(())
+    }
+
+    /// A refused token is answered with a challenge that says why, which the client acknowledges with an empty line.
+    async fn log_in_by_token(&mut self, user: &str, response: &str) -> Result<(), Gone> {
+        let given = |token: &String| BASE64_STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"));
+        let good = self.server.tokens.lock().expect("no session panicked").iter().any(|token| given(token) == response);
+        if !good {
+            self.send(&format!("334 {}", BASE64_STANDARD.encode(r#"{"status":"401","schemes":"bearer"}"#)));
+            if !self.line().await?.is_empty() {
+                self.send("501 5.5.2 an empty line was expected");
+                return Ok(());
+            }
+        }
+        let reply =
+            if good { "235 2.7.0 welcome".to_owned() } else { format!("535 5.7.3 {user} is not authenticated") };
+        let welcome = self.answer(Phase::Auth, "AUTH", &reply).await?;
         self.is_logged_in = welcome && good;
         Ok(())
     }

@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sea-orm-migration", &["store"]),
     ("actix-web", &["api"]),
     ("lettre", &["mailer"]),
-    ("hyper", &["boot"]),
+    ("hyper", &["boot", "mailer"]),
     ("config", &["boot"]),
 ];
 
