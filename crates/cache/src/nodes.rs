@@ -37,7 +37,7 @@ async fn follow(cache: &Arc<Inner>, cluster: &Cluster) {
         if cluster.is_lost() {
             let answer = ask_seeds(cluster).await;
             if let Some(error) = answer.as_ref().err().filter(|_| is_found) {
-                tracing::debug!(%error, "Cache finds no node of the cluster");
+                tracing::warn!(%error, "Cache finds no node of the cluster");
             }
             is_found = answer.is_ok();
             let mut masters = answer.unwrap_or_default();
@@ -51,7 +51,7 @@ async fn follow(cache: &Arc<Inner>, cluster: &Cluster) {
                 stop.cancel();
             }
             cache.clear_slots(&cluster.remove(&redis), "moved");
-            tracing::debug!(node = redis.label(), "Cache leaves a node of the cluster");
+            tracing::info!(node = redis.label(), "Cache leaves a node of the cluster");
             redis.close().await;
         }
         tokio::time::sleep(POLL).await;
@@ -60,8 +60,8 @@ async fn follow(cache: &Arc<Inner>, cluster: &Cluster) {
 
 fn connect(cache: &Arc<Inner>, cluster: &Cluster, master: ClusterMaster) -> Option<(Arc<Redis>, CancellationToken)> {
     let added = cluster.add(master, &cache.servers.health);
-    let redis = added.inspect_err(|error| tracing::debug!(%error, "Cache cannot use a node of the cluster")).ok()?;
-    tracing::debug!(node = redis.label(), "Cache follows a node of the cluster");
+    let redis = added.inspect_err(|error| tracing::warn!(%error, "Cache cannot use a node of the cluster")).ok()?;
+    tracing::info!(node = redis.label(), "Cache follows a node of the cluster");
     let stop = cache.stop.child_token();
     link::start(cache, &redis, &stop);
     Some((redis, stop))
