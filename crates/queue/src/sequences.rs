@@ -141,7 +141,7 @@ impl World<'_> {
                 let job = NewJob { data: data.clone(), ..job(options) };
                 self.expected.insert(self.queue.add(job).await?);
             }
-            // A good job beside it is not added, either.
+            // A good job next to it is not added, either.
             Step::AddRefused(options) => {
                 let jobs = [job(JobOptions::default()), job((**options).clone())];
                 assert!(self.queue.add_all(&jobs).await.is_err(), "{options:?}");

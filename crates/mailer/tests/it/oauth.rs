@@ -82,7 +82,7 @@ async fn refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn refused_login_is_reported_with_the_words_and_costs_no_mail_anything() {
+async fn refused_login_has_its_words_and_costs_no_attempt() {
     let (post, tokens) = with_secret().await;
     post.world.smtp.accept_tokens(&[]);
     post.add_many(8).await;
@@ -101,7 +101,7 @@ async fn refused_login_is_reported_with_the_words_and_costs_no_mail_anything() {
 }
 
 #[tokio::test]
-async fn token_server_that_is_away_or_refuses_is_the_providers_trouble() {
+async fn trouble_of_a_token_server_is_the_providers() {
     let said = r#"{"error":"invalid_client","error_description":"AADSTS7000222: planted~secret of a@b.example has expired.\r\nTrace"}"#;
     let refused = TokenAnswer::Status(401, said.to_owned());
     let answers = [
