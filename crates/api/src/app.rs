@@ -19,8 +19,7 @@ use examhall_boot::{
     supervisor,
 };
 use examhall_cache::Cache;
-use examhall_core::{EmailJob, KEY_SPACES};
-use examhall_delivery::Ledger;
+use examhall_core::KEY_SPACES;
 use examhall_queue::{Connection, Queue};
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::Notify};
@@ -29,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
-    connect::{await_redis, open_store, watch},
+    connect::{await_redis, open_store, reports, watch},
+    hooks::Hooks,
     http::{
         body::MAX_BODY,
         client::TrustedProxies,
@@ -123,6 +123,7 @@ impl Application {
         revocations.load(&store).await.context("DATABASE_URL")?;
         upkeep::introduce(&store, &cache);
         let public_path = PublicPath::of(&settings.public_url);
+        let reports = reports(queue.connection(), settings.suppressions);
         Ok(Some(Self {
             access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
             state: Arc::new(State {
@@ -130,7 +131,9 @@ impl Application {
                 cache,
                 limits: Limits::new(queue.connection().clone()),
                 revocations,
-                ledger: Ledger::new(queue.connection().clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
+                ledger: reports.ledger.clone(),
+                suppressions: reports.suppressions.clone(),
+                hooks: Hooks::new(settings.hooks, reports),
                 queue,
                 papers: Papers::new(),
                 statistics: StatisticsCache::new(),

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, anyhow};
 use examhall_boot::{
     health::Health,
-    settings::ApiSettings,
+    settings::{ApiSettings, SuppressionSettings},
     start::{StartError, await_dependency},
 };
 use examhall_cache::Cache;
 use examhall_core::EmailJob;
-use examhall_queue::Queue;
+use examhall_delivery::{Ledger, MessageNames, Reports, SuppressionPolicy, Suppressions};
+use examhall_queue::{Connection, Queue};
 use examhall_store::Store;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,18 @@ pub(crate) fn unusable_database(error: examhall_store::Error) -> StartError {
     match error {
         examhall_store::Error::BadUrl => StartError::setting("DATABASE_URL", error),
         error => StartError::Unavailable(anyhow::Error::from(error).context("DATABASE_URL")),
+    }
+}
+
+/// Ledger, suppressions and reports, as the mailer has them.
+pub(crate) fn reports(redis: &Connection, settings: SuppressionSettings) -> Reports {
+    let policy = SuppressionPolicy { lifetime: settings.lifetime, per_minute: settings.per_minute };
+    Reports {
+        ledger: Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER),
+        names: MessageNames::new(redis.clone(), EmailJob::NAMES_PREFIX, EmailJob::KEEP_LEDGER),
+        suppressions: Suppressions::new(redis.clone(), EmailJob::SUPPRESSED_KEY, policy),
+        connection: redis.clone(),
+        totals: EmailJob::REPORTS_KEY.to_owned(),
     }
 }
 

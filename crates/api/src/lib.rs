@@ -21,6 +21,7 @@ pub mod cli;
 mod connect;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hooks;
 mod http;
 mod limits;
 mod loaders;

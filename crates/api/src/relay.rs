@@ -15,7 +15,7 @@ use examhall_boot::{
 };
 use examhall_core::EmailJob;
 use examhall_delivery::DeliveryState;
-use examhall_queue::{Backoff, JobOptions, NewJob, Retention};
+use examhall_queue::{Backoff, JobOptions, JobRecord, NewJob, Retention};
 use examhall_store::{MailOutcome, WaitingMail};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -211,7 +211,7 @@ async fn give_up(state: &State, failed: &[(&WaitingMail, CannotCompose)]) -> Res
         |waiting: &WaitingMail| now() >= waiting.mail.expires_at.unwrap_or(waiting.created_at.plus(LONGEST_WAIT));
     let over: Vec<Uuid> =
         failed.iter().filter(|(waiting, _)| is_over(waiting)).map(|(waiting, _)| waiting.mail.id).collect();
-    state.store.outbox.close(&over, MailOutcome::Failed, now()).await
+    state.store.outbox.close(&over, MailOutcome::Failed, now()).await.map(drop)
 }
 
 /// The job of a mail, and the span of adding it: part of the trace of what caused the mail, and cause of its runs.
@@ -234,6 +234,16 @@ fn to_job(state: &State, waiting: &WaitingMail) -> Result<(NewJob<EmailJob>, Spa
         .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED));
     options.telemetry = span.to_json();
     Ok((NewJob::new(EmailJob::NAME, data).options(options), span))
+}
+
+/// Options of a copy of a mail that was sent.
+pub(crate) fn options_of_copy(job: &JobRecord) -> JobOptions {
+    JobOptions::default()
+        .priority(job.priority)
+        .attempts(job.options.retry.attempts.max(1))
+        .backoff(Backoff::exponential(EmailJob::BACKOFF))
+        .remove_on_complete(Retention::age(EmailJob::KEEP_COMPLETED))
+        .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED))
 }
 
 /// The id of a mail's job.

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::SystemTime};
 use actix_web::web::Bytes;
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
-use examhall_delivery::Ledger;
+use examhall_delivery::{Ledger, Suppressions};
 use examhall_queue::Queue;
 use examhall_store::Store;
 use tokio::sync::Notify;
 
 use crate::{
     auth::{Passwords, revocations::Revocations},
+    hooks::Hooks,
     http::public_path::PublicPath,
     limits::Limits,
     mail::MailComposer,
@@ -26,6 +27,10 @@ pub(crate) struct State {
     pub(crate) queue: Queue<EmailJob>,
     /// What the mailer knows of mails, whatever became of their jobs.
     pub(crate) ledger: Ledger,
+    /// Addresses that no mail goes to.
+    pub(crate) suppressions: Suppressions,
+    /// Takes what providers report of mails.
+    pub(crate) hooks: Hooks,
     pub(crate) passwords: Passwords,
     pub(crate) mail_composer: MailComposer,
     pub(crate) limits: Limits,

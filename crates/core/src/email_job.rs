@@ -3,6 +3,7 @@
 mod attachment;
 mod calendar;
 mod content;
+mod copy;
 mod headers;
 mod list_headers;
 mod node_mail;
@@ -15,7 +16,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use self::node_mail::NodeMail;
-pub use self::{attachment::Attachment, headers::MailHeaders, recipients::Recipients, rules::BadMail};
+pub use self::{attachment::Attachment, copy::NoCopy, headers::MailHeaders, recipients::Recipients, rules::BadMail};
 use crate::Timestamp;
 
 /// One mail to send. In JSON it is the data that Node programs give to nodemailer, so a worker of either kind can send it;

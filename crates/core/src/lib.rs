@@ -26,7 +26,7 @@ mod text;
 mod timestamp;
 
 pub use email_address::{AccountName, BadEmailAddress, EmailAddress};
-pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, MailHeaders, Recipients};
+pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, MailHeaders, NoCopy, Recipients};
 #[cfg(feature = "exam")]
 pub use exams::*;
 pub use priority::{BadPriority, Priority};

@@ -31,6 +31,7 @@ mod report;
 mod reports;
 mod script;
 mod suppressions;
+mod used_tokens;
 
 pub use connection_leases::ConnectionLeases;
 pub use error::Error;
@@ -40,3 +41,4 @@ pub use rate_limiter::{Permit, Rate, RateLimiter};
 pub use report::{RecipientReport, Report, ReportKind};
 pub use reports::{Recorded, ReportCount, Reports};
 pub use suppressions::{Added, NewSuppression, Suppression, SuppressionCause, SuppressionPolicy, Suppressions};
+pub use used_tokens::UsedTokens;

@@ -61,15 +61,27 @@ impl ReportKind {
     /// Returns what a bounce with these codes reports: a status (RFC 3463) and a server's words, which often hold a better
     /// one. Only a code that says that the address does not exist makes a hard bounce.
     pub fn of_bounce(status: &str, diagnostic: &str) -> Self {
-        let in_words = diagnostic.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(codes);
-        let given = codes(status.trim());
-        // `5.0.0` says nothing, and the words may say more.
-        let best = given.filter(|[_, subject, _]| *subject != 0).or(in_words).or(given);
-        match best {
+        match best_codes(status, diagnostic) {
             Some([5, 1, 0..=3 | 6 | 10] | [5, 2, 1]) => Self::HardBounce,
             _ => Self::SoftBounce,
         }
     }
+
+    /// As [`of_bounce`](Self::of_bounce), of a provider that calls the bounce permanent: it is hard unless the codes speak of
+    /// something else than the address.
+    pub fn of_permanent_bounce(status: &str, diagnostic: &str) -> Self {
+        match best_codes(status, diagnostic) {
+            None | Some([5, 0, _]) => Self::HardBounce,
+            Some(_) => Self::of_bounce(status, diagnostic),
+        }
+    }
+}
+
+/// The codes that say most: `5.0.0` says nothing, and the words may say more.
+fn best_codes(status: &str, diagnostic: &str) -> Option<[u16; 3]> {
+    let in_words = diagnostic.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(codes);
+    let given = codes(status.trim());
+    given.filter(|[_, subject, _]| *subject != 0).or(in_words).or(given)
 }
 
 /// The three numbers of an enhanced status code.
@@ -115,6 +127,20 @@ mod tests {
             ("9.1.1", "x"),
         ] {
             assert_eq!(ReportKind::of_bounce(status, diagnostic), ReportKind::SoftBounce, "{status} {diagnostic}");
+        }
+    }
+
+    #[test]
+    fn permanent_bounces_are_hard_unless_codes_say_otherwise() {
+        for (status, diagnostic, kind) in [
+            ("", "", ReportKind::HardBounce),
+            ("5.0.0", "no such mailbox", ReportKind::HardBounce),
+            ("5.1.1", "", ReportKind::HardBounce),
+            ("", "550 5.7.1 spam", ReportKind::SoftBounce),
+            ("5.2.2", "", ReportKind::SoftBounce),
+            ("4.4.7", "", ReportKind::SoftBounce),
+        ] {
+            assert_eq!(ReportKind::of_permanent_bounce(status, diagnostic), kind, "{status} {diagnostic}");
         }
     }
 }

@@ -158,18 +158,39 @@ impl Outbox {
         Ok(page.cut(ids, |id| *id))
     }
 
-    /// Notes what became of mails, unless that is noted already.
+    /// Notes what became of mails, unless that is noted already; returns how many were open.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<(), Error> {
+    pub async fn close(&self, ids: &[Uuid], outcome: MailOutcome, now: Timestamp) -> Result<u64, Error> {
         self.db
             .retry(|| async {
                 if ids.is_empty() {
-                    return Ok(());
+                    return Ok(0);
                 }
                 let tx = self.db.begin().await?;
-                set_outcome(&tx, ids, outcome, now).await?;
+                let closed = set_outcome(&tx, ids, outcome, now).await?;
+                tx.commit().await?;
+                Ok(closed)
+            })
+            .await
+    }
+
+    /// Opens a mail again that was closed as removed, and cannot be removed from the queue.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn undo_removal(&self, id: Uuid) -> Result<(), Error> {
+        self.db
+            .retry(|| async {
+                use mail_outbox::Column;
+                let tx = self.db.begin().await?;
+                mail_outbox::Entity::update_many()
+                    .col_expr(Column::Outcome, Expr::value(None::<String>))
+                    .col_expr(Column::OutcomeAt, Expr::value(None::<i64>))
+                    .filter(Column::Id.eq(id).and(Column::Outcome.eq(MailOutcome::Removed.as_str())))
+                    .exec(&tx)
+                    .await?;
                 Ok(tx.commit().await?)
             })
             .await
@@ -256,14 +277,14 @@ async fn set_outcome(
     ids: &[Uuid],
     outcome: MailOutcome,
     now: Timestamp,
-) -> Result<(), Error> {
-    mail_outbox::Entity::update_many()
+) -> Result<u64, Error> {
+    let updated = mail_outbox::Entity::update_many()
         .col_expr(mail_outbox::Column::Outcome, Expr::value(outcome.as_str()))
         .col_expr(mail_outbox::Column::OutcomeAt, Expr::value(now.as_millis()))
         .filter(mail_outbox::Column::Id.is_in(ids.iter().copied()).and(mail_outbox::Column::Outcome.is_null()))
         .exec(tx)
         .await?;
-    Ok(())
+    Ok(updated.rows_affected)
 }
 
 pub(crate) async fn insert(tx: &DatabaseTransaction, mail: &NewMail, now: Timestamp) -> Result<(), Error> {

@@ -33,15 +33,12 @@ where
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = request.content_type().eq_ignore_ascii_case("application/json");
-        let body = tokio::time::timeout(TIMEOUT, web::Bytes::from_request(request, payload));
+        let body = bytes(request, payload);
         Box::pin(async move {
             if !is_json {
                 return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
             }
-            let body = body.await.map_err(|_| {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {TIMEOUT:?}"))
-            })?;
-            parse(&body.map_err(|error| unreadable(&error))?).map(Self)
+            parse(&body.await?).map(Self)
         })
     }
 }
@@ -49,6 +46,20 @@ where
 impl<T: JsonSchema> Input for JsonBody<T> {
     fn describe(description: &mut Description) {
         description.body::<T>();
+    }
+}
+
+/// The body's bytes, whatever their type.
+pub(crate) fn bytes(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<web::Bytes, Problem>> + 'static {
+    let body = tokio::time::timeout(TIMEOUT, web::Bytes::from_request(request, payload));
+    async move {
+        let body = body.await.map_err(|_| {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {TIMEOUT:?}"))
+        })?;
+        body.map_err(|error| unreadable(&error))
     }
 }
 

@@ -99,6 +99,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// User and password are missing or wrong (RFC 7617).
+    pub(crate) fn no_basic_login() -> Self {
+        let scheme = HeaderValue::from_static("Basic realm=\"hooks\"");
+        Self::new(StatusCode::UNAUTHORIZED, "user or password is wrong").with_header(WWW_AUTHENTICATE, scheme)
+    }
+
     pub(crate) fn forbidden(detail: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
@@ -262,6 +268,19 @@ fn warn_of_outage(error: &dyn fmt::Display) {
         tracing::warn!(%error, "Database not reached");
     } else {
         tracing::debug!(%error, "Database not reached");
+    }
+}
+
+impl From<examhall_delivery::Error> for Problem {
+    fn from(error: examhall_delivery::Error) -> Self {
+        match error {
+            examhall_delivery::Error::InFlight => Self::unavailable("the mail is still being sent"),
+            examhall_delivery::Error::Redis(error) => {
+                tracing::warn!(%error, "Redis not reached");
+                Self::unavailable("Redis does not answer")
+            }
+            other => Self::internal(&other),
+        }
     }
 }
 

@@ -137,6 +137,12 @@ impl<'a> Description<'a> {
         self.problems.extend([413, 415, 422]);
     }
 
+    /// Adds a body of JSON that others define.
+    pub(crate) fn foreign_body(&mut self) {
+        self.body = Some(json!({"required": true, "content": {"application/json": {"schema": {"type": "object"}}}}));
+        self.problems.insert(413);
+    }
+
     /// Adds an answer without a body.
     pub(crate) fn answer(&mut self, status: StatusCode, headers: &[&'static str]) {
         let success = self.answers.entry(status.as_u16()).or_default();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use examhall_core::{Priority, Timestamp};
+use examhall_delivery::{LedgerEntry, RecipientReport};
 use examhall_queue::{JobRecord, State as JobState};
 use examhall_store::{MailOutcome, MailRecord};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -33,6 +34,33 @@ pub(super) struct EmailStatus {
     finished_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_try_at: Option<Timestamp>,
+    /// `bounced` or `complained`, if that became of it after a server had accepted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    /// What was reported of it after a server had accepted it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reports: Vec<ReportView>,
+}
+
+/// What was reported of one recipient.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct ReportView {
+    /// `hardBounce`, `softBounce` or `complaint`.
+    kind: &'static str,
+    recipient: String,
+    reason: String,
+    /// Who reported: a provider, or `dsn`.
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+}
+
+impl From<RecipientReport> for ReportView {
+    fn from(one: RecipientReport) -> Self {
+        let RecipientReport { kind, recipient, reason, source, at } = one;
+        Self { kind: kind.as_str(), recipient, reason, source, at: moment(Some(at)) }
+    }
 }
 
 /// The word for a job's state.
@@ -64,7 +92,17 @@ impl EmailStatus {
             processed_at: moment(job.processed_on),
             finished_at: moment(job.finished_on),
             next_try_at: moment(job.due),
+            outcome: None,
+            reports: Vec::new(),
         }
+    }
+
+    /// Adds what the ledger knows of the mail after it was accepted.
+    pub(super) fn with_entry(self, entry: Option<LedgerEntry>) -> Self {
+        let Some(entry) = entry.filter(|entry| entry.state.was_accepted()) else { return self };
+        let message_id = self.message_id.or_else(|| Some(entry.message_id).filter(|id| !id.is_empty()));
+        let reports = entry.reports.into_iter().map(ReportView::from).collect();
+        Self { outcome: entry.state.feedback(), reports, message_id, ..self }
     }
 
     /// Of a row of the outbox that has no job, not yet or not any more.
@@ -87,6 +125,8 @@ impl EmailStatus {
             processed_at: None,
             finished_at: record.outcome_at,
             next_try_at: None,
+            outcome: None,
+            reports: Vec::new(),
         }
     }
 }

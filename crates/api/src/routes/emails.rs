@@ -6,7 +6,7 @@ use actix_web::{http::StatusCode, web};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
 use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
-use examhall_queue::{Attempts, ListOrder, State as JobState};
+use examhall_queue::{Attempts, ListOrder, NewJob, State as JobState};
 use examhall_store::{MailOutcome, MailRecord, NewMail};
 use garde::Validate;
 use ring::digest::{SHA256, digest};
@@ -41,6 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/emails/{id}", "readEmail", "See how far a mail has come", read),
         delete("/emails/{id}", "removeEmail", "Remove a mail from the queue", remove),
         post("/emails/{id}/retry", "retryEmail", "Try a failed mail again", retry),
+        post("/emails/{id}/resend", "resendEmail", "Send a copy of a mail that was sent", resend),
         post("/emails/{id}/promote", "promoteEmail", "Send a delayed mail now", promote),
     ]
 }
@@ -158,11 +159,16 @@ async fn send(
 async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<web::Json<EmailStatus>, Problem> {
     let found = state.queue.get(&id).await;
     if let Ok(Some(job)) = &found {
-        return Ok(web::Json(EmailStatus::of_job(job)));
+        let entry = state.ledger.get(&id).await?;
+        let entry = entry.filter(|entry| entry.job_timestamp.is_none_or(|then| then == job.timestamp));
+        return Ok(web::Json(EmailStatus::of_job(job).with_entry(entry)));
     }
     // Not queued yet, or gone from the queue: the outbox may know it.
     match row(&state, &id).await? {
-        Some(record) => Ok(web::Json(EmailStatus::of_row(&id, &record))),
+        Some(record) => {
+            let entry = state.ledger.get(&id).await.unwrap_or_default(); // the outbox answers while Redis is away
+            Ok(web::Json(EmailStatus::of_row(&id, &record).with_entry(entry)))
+        }
         None => found.map_err(Problem::from).and(Err(Problem::not_found())),
     }
 }
@@ -220,9 +226,25 @@ fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
 }
 
 async fn retry(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<Retried>, Problem> {
+    if state.queue.get(&id).await?.is_some_and(|job| job.state == JobState::Completed) {
+        return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
+    }
     state.queue.retry(&id, Attempts::Reset).await?;
     tracing::info!(job_id = id, "Retried by an administrator");
     Ok(Accepted(Retried { retried: 1 }))
+}
+
+async fn resend(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<JobId>, Problem> {
+    let job = state.queue.get(&id).await?.ok_or_else(Problem::not_found)?;
+    if job.state != JobState::Completed {
+        return Err(Problem::conflict("the mail was not sent: `retry` and `promote` are for such mails"));
+    }
+    let copy =
+        EmailJob::copy_of(&job.data, now()).map_err(|error| Problem::new(StatusCode::CONFLICT, error.to_string()))?;
+    let options = relay::options_of_copy(&job);
+    let job_id = state.queue.add(NewJob::new(EmailJob::NAME, copy).options(options)).await?;
+    tracing::info!(job_id, copy_of = id, "Copy sent by an administrator");
+    Ok(Accepted(JobId { job_id }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -248,10 +270,26 @@ async fn promote(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -
 }
 
 async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<NoContent, Problem> {
-    state.queue.remove(&id).await?;
-    // Else it would be taken for lost, and queued again.
-    if let Some(row) = relay::row_of(&id) {
-        state.store.outbox.close(&[row], MailOutcome::Removed, now()).await?;
+    // Its row first: if this process dies in between, the mail is not taken for lost and queued again.
+    let row = relay::row_of(&id);
+    let is_closed = match row {
+        Some(row) => state.store.outbox.close(&[row], MailOutcome::Removed, now()).await? > 0,
+        None => false,
+    };
+    match state.queue.remove(&id).await {
+        Ok(()) => {}
+        // It was in the outbox alone.
+        Err(examhall_queue::Error::NotFound(_)) if is_closed => {}
+        Err(error) => {
+            if let Some(row) = row.filter(|_| is_closed) {
+                state.store.outbox.undo_removal(row).await?; // a mailer has it
+            }
+            return Err(error.into());
+        }
+    }
+    if row.is_some() {
+        // Else a relay that has claimed it would queue it, and a reconciler would take it for lost.
+        state.ledger.put_removed(&id, now().as_millis()).await?;
     }
     tracing::info!(job_id = id, "Removed by an administrator");
     Ok(NoContent)

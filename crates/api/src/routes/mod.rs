@@ -7,11 +7,13 @@ mod email_status;
 mod emails;
 mod exams;
 pub(crate) mod health;
+mod hooks;
 mod questions;
 mod queue;
 mod reset_page;
 mod results;
 mod sessions;
+mod suppressions;
 mod users;
 mod verify_page;
 
@@ -27,7 +29,11 @@ use crate::{
 
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
-    app.configure(health::routes).configure(docs::routes).configure(verify_page::routes).configure(reset_page::routes);
+    app.configure(health::routes)
+        .configure(hooks::routes)
+        .configure(docs::routes)
+        .configure(verify_page::routes)
+        .configure(reset_page::routes);
     let mut paths: Vec<(&str, Vec<(Method, Route)>)> = Vec::new();
     for operation in operations() {
         let route = (operation.method, operation.route);
@@ -65,6 +71,8 @@ fn operations() -> Vec<Operation> {
         results::operations(),
         emails::operations(),
         queue::operations(),
+        hooks::operations(),
+        suppressions::operations(),
     ]
     .into_iter()
     .flatten()

@@ -165,3 +165,48 @@ async fn while_redis_is_away_a_mail_is_taken_and_waits() {
     .await;
     api.stop().await;
 }
+
+#[tokio::test]
+async fn a_sent_mail_is_resent_and_not_retried() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let id =
+        api.expect(202, Method::POST, "/emails", &admin, &mail()).await["jobId"].as_str().expect("an id").to_owned();
+    api.expect(409, Method::POST, &format!("/emails/{id}/resend"), &admin, NOTHING).await;
+    api.world.redis.command::<i64>(&["ZREM", "bull:email:prioritized", &id]).await;
+    api.world.redis.command::<i64>(&["ZADD", "bull:email:completed", "1", &id]).await;
+    let refused = api.expect(409, Method::POST, &format!("/emails/{id}/retry"), &admin, NOTHING).await;
+    assert!(refused["detail"].as_str().expect("text").contains("resend"), "{refused}");
+    let copy = api.expect(202, Method::POST, &format!("/emails/{id}/resend"), &admin, NOTHING).await;
+    let copy = copy["jobId"].as_str().expect("an id");
+    assert_ne!(copy, id);
+    let status = api.expect(200, Method::GET, &format!("/emails/{copy}"), &admin, NOTHING).await;
+    assert_eq!((&status["state"], &status["priority"]), (&json!("prioritized"), &json!(5)));
+    api.expect(404, Method::POST, "/emails/unknown/resend", &admin, NOTHING).await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_is_being_sent_is_not_removed() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let id =
+        api.expect(202, Method::POST, "/emails", &admin, &mail()).await["jobId"].as_str().expect("an id").to_owned();
+    let path = format!("/emails/{id}");
+    // As a mailer holds it.
+    let job = format!("bull:email:{id}");
+    api.world.redis.command::<i64>(&["ZREM", "bull:email:prioritized", &id]).await;
+    api.world.redis.command::<i64>(&["LPUSH", "bull:email:active", &id]).await;
+    api.world.redis.command::<()>(&["SET", &format!("{job}:lock"), "a mailer"]).await;
+    api.expect(409, Method::DELETE, &path, &admin, NOTHING).await;
+    api.world.redis.command::<i64>(&["DEL", &format!("{job}:lock"), &job]).await;
+    api.world.redis.command::<i64>(&["LREM", "bull:email:active", "0", &id]).await;
+    let open = api.expect(200, Method::GET, &path, &admin, NOTHING).await;
+    assert_eq!(open["state"], "waiting", "its row was opened again");
+    api.expect(204, Method::DELETE, &path, &admin, NOTHING).await;
+    let gone = api.expect(200, Method::GET, &path, &admin, NOTHING).await;
+    assert_eq!((&gone["state"], &gone["failedReason"]), (&json!("failed"), &json!("removed")));
+    let entry: String = api.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
+    assert!(entry.contains("refused"), "no relay queues it: {entry}");
+    api.stop().await;
+}

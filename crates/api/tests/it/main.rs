@@ -10,6 +10,7 @@ mod emails;
 mod exams;
 mod faults;
 mod fuzz;
+mod hooks;
 mod idempotency;
 mod leaks;
 mod limits;

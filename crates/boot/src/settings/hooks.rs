@@ -47,7 +47,11 @@ impl std::fmt::Debug for SecretKey {
 }
 
 impl HookSettings {
-    pub(super) fn checked(values: &Values) -> Result<Self, SettingsError> {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Returns an error that names the invalid one.
+    pub fn checked(values: &Values) -> Result<Self, SettingsError> {
         let topic = |text: &str| text.starts_with("arn:").then(|| text.to_owned());
         let svix = |text: &str| {
             let key = BASE64_STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text)).ok()?;

@@ -1,5 +1,6 @@
 //! The command line of `mailer`.
 
+mod bounces;
 mod check;
 mod once;
 mod output;
@@ -61,6 +62,8 @@ enum Command {
     /// Inspect and change the queue
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Record what a mailbox of bounces and complaints reports
+    Bounces(bounces::BouncesArgs),
     /// Inspect and change the suppression list
     #[command(subcommand)]
     Suppressions(suppressions::Command),
@@ -91,6 +94,7 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
             Some(Command::Check(command)) => Ok(check::check(mailer, command).await?),
             Some(Command::SendTest(command)) => Ok(check::send_test(mailer, command).await?),
             Some(Command::Queue(command)) => queue::run(&mailer, command).await,
+            Some(Command::Bounces(args)) => bounces::run(&mailer, args).await,
             Some(Command::Suppressions(command)) => suppressions::run(&mailer, command).await,
         }
     })

@@ -16,6 +16,7 @@ use crate::{
     app::Mailer,
     payload::Payload,
     removal::{self, CleanOptions},
+    resend,
 };
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,13 @@ pub(super) enum Command {
         /// Keep the count of its attempts: it gets one more
         #[arg(long)]
         keep_attempts: bool,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Send a copy of a mail that was sent
+    Resend {
+        /// The job's id
+        id: String,
         #[command(flatten)]
         form: Form,
     },
@@ -132,6 +140,7 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> Result<ExitCode, 
         Ok(found) => found.lines.iter().try_for_each(|line| answer(line))?,
         Err(error) => match error.downcast_ref() {
             Some(Error::NotFound(_) | Error::WrongState { .. } | Error::Foreign(_)) => return Ok(fail(1, &error)),
+            _ if error.is::<resend::Refused>() => return Ok(fail(1, &error)),
             _ => return Err(error.into()),
         },
     }
@@ -154,13 +163,22 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
             if !job.unreadable.is_empty() {
                 json["unreadable"] = serde_json::to_value(&job.unreadable)?;
             }
+            if let Some(entry) = ledger.get(id).await?.filter(|entry| entry.state.was_accepted()) {
+                json["outcome"] = entry.state.feedback().into();
+                json["reports"] = serde_json::to_value(&entry.reports)?;
+            }
             json["log"] = queue.logs(id, 0, 1000).await?.into();
             let pretty = serde_json::to_string_pretty(&json)?;
             Answer { lines: vec![pretty], json }
         }
         Command::Retry { id, keep_attempts, .. } => {
+            resend::check_not_sent(queue, id).await?;
             queue.retry(id, attempts(*keep_attempts)).await?;
             counted("retried", 1)
+        }
+        Command::Resend { id, .. } => {
+            let copy = resend::resend(queue, id).await?;
+            Answer { lines: vec![format!("resent as {copy}")], json: json!({"resent": 1, "jobId": copy}) }
         }
         Command::RetryFailed { reason, keep_attempts, .. } => {
             counted("retried", queue.retry_failed(reason.as_deref(), attempts(*keep_attempts)).await?)
@@ -257,6 +275,7 @@ fn form(command: &Command) -> &Form {
         | Command::List { form, .. }
         | Command::Show { form, .. }
         | Command::Retry { form, .. }
+        | Command::Resend { form, .. }
         | Command::RetryFailed { form, .. }
         | Command::Promote { form, .. }
         | Command::Remove { form, .. }

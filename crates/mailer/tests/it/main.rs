@@ -2,6 +2,7 @@
 //! tested.
 
 mod bad_input;
+mod bounces;
 mod clocks;
 mod delivery;
 mod doubt;

@@ -189,5 +189,5 @@ async fn close_unreadable(tx: &DatabaseTransaction, rows: &[(Uuid, Error)], now:
     }
     metrics::counter!("mail_outbox_unreadable_total").increment(rows.len() as u64);
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| *id).collect();
-    super::set_outcome(tx, &ids, MailOutcome::Failed, now).await
+    super::set_outcome(tx, &ids, MailOutcome::Failed, now).await.map(drop)
 }

@@ -1,0 +1,173 @@
+//! `/suppressions`: addresses that no mail goes to.
+
+use actix_web::web;
+use examhall_core::{EmailAddress, Timestamp};
+use examhall_delivery::{NewSuppression, Suppression, SuppressionCause};
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::email_status::moment;
+use crate::{
+    http::{
+        authorized::Authorized,
+        body::JsonBody,
+        extract::{Admin, Id, Parameters},
+        list::{Items, Limit, bad_cursor},
+        problem::Problem,
+        respond::{Created, NoContent},
+    },
+    openapi::{Operation, delete, get, post},
+    state::State,
+};
+
+/// Its operations.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        get("/suppressions", "listSuppressions", "List suppressed addresses", all),
+        post("/suppressions", "suppressAddress", "Suppress an address", add),
+        post("/suppressions/confirm", "confirmSuppressions", "Let addresses that are held be suppressed", confirm),
+        get("/suppressions/{id}", "readSuppression", "See why an address is suppressed", read),
+        delete("/suppressions/{id}", "removeSuppression", "Let mails go to an address again", remove),
+    ]
+}
+
+/// A suppressed address.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Suppression")]
+struct SuppressionView {
+    address: String,
+    reason: String,
+    /// `refused`, `bounced`, `complained` or `operator`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// Mail server or provider that said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    /// Until then, if it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Whether it stops no mail until it is confirmed: its source suppressed too many.
+    held: bool,
+}
+
+impl From<Suppression> for SuppressionView {
+    fn from(one: Suppression) -> Self {
+        Self {
+            address: one.address,
+            reason: one.reason,
+            cause: one.cause.map(SuppressionCause::as_str),
+            source: one.source,
+            since: moment(Some(one.since)),
+            until: moment(one.until),
+            held: one.is_held,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Listing {
+    /// Those that are held only, or those that are not.
+    held: Option<bool>,
+    /// Highest number of items.
+    limit: Option<Limit>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Oldest first. Two pages may overlap, or leave one out, where the list changes in between.
+async fn all(
+    state: web::Data<State>,
+    Admin(_): Admin,
+    Parameters(listing): Parameters<Listing>,
+) -> Result<web::Json<Items<SuppressionView>>, Problem> {
+    let Limit(limit) = listing.limit.unwrap_or_default();
+    let skip: usize = listing.cursor.as_deref().map_or(Ok(0), str::parse).map_err(|_| bad_cursor())?;
+    let mut list = state.suppressions.list().await?;
+    list.retain(|one| listing.held.is_none_or(|held| one.is_held == held));
+    let end = skip.saturating_add(limit as usize);
+    let next_cursor = (end < list.len()).then(|| end.to_string());
+    let items = list.into_iter().skip(skip).take(limit as usize).map(SuppressionView::from).collect();
+    Ok(Items::new(items, next_cursor))
+}
+
+/// An address to suppress.
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewSuppression")]
+struct Suppressing {
+    #[garde(skip)]
+    address: EmailAddress,
+    #[garde(length(chars, min = 1, max = 500))]
+    #[schemars(length(min = 1, max = 500))]
+    reason: Option<String>,
+}
+
+async fn add(
+    state: web::Data<State>,
+    Authorized(Admin(_), JsonBody(body)): Authorized<Admin, JsonBody<Suppressing>>,
+) -> Result<Created<SuppressionView>, Problem> {
+    let address = body.address.canonical();
+    let reason = body.reason.as_deref().unwrap_or("by an administrator");
+    let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "" };
+    state.suppressions.add(new).await?;
+    tracing::info!("Address suppressed by an administrator");
+    let body = state.suppressions.get(&address).await?.ok_or_else(Problem::not_found)?;
+    let name: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
+    Ok(Created { location: format!("/api/v1/suppressions/{name}"), body: body.into() })
+}
+
+async fn read(
+    state: web::Data<State>,
+    Admin(_): Admin,
+    Id(address): Id<String>,
+) -> Result<web::Json<SuppressionView>, Problem> {
+    let found = state.suppressions.get(&canonical(&address)).await?;
+    Ok(web::Json(found.ok_or_else(Problem::not_found)?.into()))
+}
+
+async fn remove(state: web::Data<State>, Admin(_): Admin, Id(address): Id<String>) -> Result<NoContent, Problem> {
+    if !state.suppressions.remove(&canonical(&address)).await? {
+        return Err(Problem::not_found());
+    }
+    tracing::info!("Suppression removed by an administrator");
+    Ok(NoContent)
+}
+
+/// Which addresses; all that are held where there are none.
+#[derive(Deserialize, Validate, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Confirming {
+    #[garde(length(max = 1000))]
+    #[schemars(length(max = 1000))]
+    addresses: Option<Vec<EmailAddress>>,
+}
+
+/// How many are suppressed from now on.
+#[derive(Serialize, JsonSchema)]
+struct Confirmed {
+    confirmed: u64,
+}
+
+async fn confirm(
+    state: web::Data<State>,
+    Authorized(Admin(_), JsonBody(body)): Authorized<Admin, JsonBody<Confirming>>,
+) -> Result<web::Json<Confirmed>, Problem> {
+    let addresses = match body.addresses {
+        Some(named) => named.iter().map(EmailAddress::canonical).collect(),
+        None => {
+            let list = state.suppressions.list().await?;
+            list.into_iter().filter(|one| one.is_held).map(|one| one.address).collect::<Vec<_>>()
+        }
+    };
+    let confirmed = state.suppressions.confirm(&addresses).await?;
+    tracing::info!(confirmed, "Suppressions confirmed by an administrator");
+    Ok(web::Json(Confirmed { confirmed }))
+}
+
+fn canonical(address: &str) -> String {
+    EmailAddress::from_stored(address).canonical()
+}
