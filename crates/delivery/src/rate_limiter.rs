@@ -78,4 +78,12 @@ impl RateLimiter {
         let args = vec![rate.interval.as_micros().to_string().into()];
         Ok(self.connection.eval(&script::LIMIT_BACK, &[&key], args).await?)
     }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
 }

@@ -13,5 +13,6 @@ pub(crate) static LEASE: Script = Script::new(include_str!("lua/lease.lua"), TIM
 pub(crate) static LEDGER: Script = Script::new(include_str!("lua/ledger.lua"), TIMEOUT);
 pub(crate) static LIMIT: Script = Script::new(include_str!("lua/limit.lua"), TIMEOUT);
 pub(crate) static LIMIT_BACK: Script = Script::new(include_str!("lua/limit_back.lua"), TIMEOUT);
+pub(crate) static LIMITS: Script = Script::new(include_str!("lua/limits.lua"), TIMEOUT);
 pub(crate) static STRIKE: Script = Script::new(include_str!("lua/strike.lua"), TIMEOUT);
 pub(crate) static SUPPRESS: Script = Script::new(include_str!("lua/suppress.lua"), TIMEOUT);

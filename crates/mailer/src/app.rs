@@ -263,7 +263,7 @@ async fn limit_concurrency(
         // A mail that takes long, perhaps minutes, is no reason to let others wait.
         let slow = transport.slow().min(concurrency);
         control.set_concurrency(match state {
-            CircuitState::NeedsOperator | CircuitState::Open => 0,
+            CircuitState::NeedsOperator | CircuitState::Open | CircuitState::Limited => 0,
             CircuitState::HalfOpen => 1 + slow,
             CircuitState::Closed => concurrency + slow,
         });

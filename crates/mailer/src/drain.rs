@@ -25,6 +25,9 @@ use crate::{
 /// Time that draining waits for retries of its mails, and for a provider to recover.
 const RETRY_WINDOW: Duration = Duration::from_secs(15);
 
+/// Longest time that draining waits for a provider's rate: a rate per minute ends no draining, one per day does.
+const LONGEST_HOLD: Duration = Duration::from_secs(90);
+
 /// Interval at which Redis is checked.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
@@ -122,7 +125,7 @@ impl Mailer {
         let seconds = started.elapsed().as_secs_f64();
         let is_left = counts.waiting + counts.prioritized > 0 || drained.retried_later > 0;
         let is_paused = queue.is_paused().await.context("Redis does not answer")?;
-        let no_provider = !options.dry_run && !transport.circuit_state().allows_mail();
+        let no_provider = !options.dry_run && transport.circuit_state() < CircuitState::Limited;
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no precision")]
         let per_second = total as f64 / seconds.max(0.001);
         Ok(DrainSummary {
@@ -219,8 +222,9 @@ async fn stop_early(
     let mut changes = transport.changes();
     loop {
         let needs_operator = transport.circuit_state() == CircuitState::NeedsOperator;
+        let is_held = transport.held_for().is_some_and(|left| left > LONGEST_HOLD);
         let is_unavailable = transport.unavailable_for().is_some_and(|span| span >= RETRY_WINDOW);
-        if needs_operator || is_unavailable || max_time.is_some_and(|max| started.elapsed() >= max) {
+        if needs_operator || is_unavailable || is_held || max_time.is_some_and(|max| started.elapsed() >= max) {
             return stop.cancel();
         }
         let until_end = max_time.map(|max| max.saturating_sub(started.elapsed()));

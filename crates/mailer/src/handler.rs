@@ -18,7 +18,7 @@ use examhall_boot::{
     health::Health,
     traces::{Parent, Span, SpanKind},
 };
-use examhall_core::{EmailJob, MailClass};
+use examhall_core::{EmailJob, MailClass, Priority};
 use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
 use examhall_queue::{Failure, Handler, Job, Outcome, Queue};
 use parking_lot::RwLock;
@@ -43,6 +43,9 @@ use crate::{
 
 /// Size of a mail, in bytes, from which it is composed in another thread: about a millisecond of work.
 const LARGE: usize = 128 * 1024;
+
+/// Priority from which a mail does not queue for the rate of a domain, such as that of verifications.
+const URGENT: u8 = 8;
 
 /// Sends mails.
 #[derive(Clone)]
@@ -150,6 +153,7 @@ impl SendMail {
             .and_then(|entry| entry.date)
             .unwrap_or_else(|| self.queue.now_ms());
         let mut mail = composed(job, addresses, sent_at, &author).await.map_err(invalid)?;
+        mail.is_urgent = is_urgent(job);
         let recipients_left = exclude_suppressed(&mut mail, suppressed);
         let attempt = Attempt::new(job, &mail, &self.ledger, known, &self.queue);
         self.check_ledger(&attempt).await?;
@@ -285,6 +289,13 @@ async fn composed(
         prepare(&data, &Identity { id: &id, timestamp }, &addresses, sent_at, &author)
     });
     composing.await.unwrap_or_else(|error| Err(InvalidMail::new("mail", format!("it could not be composed: {error}"))))
+}
+
+/// Returns whether a mail does not queue behind others for the rate of a domain: it is of the highest priorities, or it did
+/// queue before.
+fn is_urgent(job: &Job<Payload>) -> bool {
+    let has_waited = job.attempts_started > job.attempts_made + 1;
+    has_waited || Priority::from_bullmq(job.priority).level() >= URGENT
 }
 
 /// Size of a mail's content in bytes.

@@ -81,6 +81,8 @@ pub(crate) struct PreparedMail {
     pub(crate) token: Option<String>,
     /// When the job was added, unless its id alone names the mail.
     pub(crate) job_timestamp: Option<i64>,
+    /// Whether it gets the next free place of a rate instead of a turn behind others that wait.
+    pub(crate) is_urgent: bool,
     /// `Date`, in ms since 1970.
     pub(crate) date: i64,
     pub(crate) bytes: Vec<u8>,
@@ -150,6 +152,7 @@ pub(crate) fn prepare(
         message_id,
         token,
         job_timestamp: identity.timestamp_in_ledger(),
+        is_urgent: true,
         date,
         bytes,
     })

@@ -104,8 +104,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "SMTP_URL",
         Some("file:data/mail"),
         "smtp://user:pass@host:587?tls=required (STARTTLS), smtps://host:465, smtp://host:25?tls=none; several, \
-         comma-separated, in order of preference. Each may have rate=N (mails per second) and connections=N, counted \
-         over all mailers, and ca=FILE (PEM), the authority of its certificate. auth=xoauth2 logs in by access tokens: see \
+         comma-separated, in order of preference. Each may have rate=14/s,500/h,2000/d, recipient_rate, domain_rate and \
+         connections=N, counted over all mailers, preset=ses, microsoft365 or google, and ca=FILE (PEM), the authority of its certificate. auth=xoauth2 logs in by access tokens: see \
          docs/mailer.md. file:DIR writes each mail as an .eml file.",
     ),
     unset(

@@ -3,6 +3,7 @@
 mod cluster;
 mod leases;
 mod ledger;
+mod quota;
 mod rate_limit;
 mod reports;
 mod suppressions;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Subcommand;
 use examhall_boot::start::StartError;
 use examhall_core::{Priority, Timestamp};
-use examhall_queue::{Attempts, Error, JobRecord, ListOrder, Queue, State};
+use examhall_queue::{Attempts, Error, JobRecord, ListOrder, State};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     app::Mailer,
-    payload::Payload,
     removal::{self, CleanOptions},
     resend,
 };
@@ -151,7 +150,7 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
     let (queue, ledger) = (&mailer.queue, &mailer.handler.ledger);
     let attempts = |keep: bool| if keep { Attempts::Keep } else { Attempts::Reset };
     Ok(match command {
-        Command::Status { .. } => status(queue).await?,
+        Command::Status { .. } => status(mailer).await?,
         Command::List { state, limit, skip, .. } => {
             let jobs = queue.list(*state, *skip, *limit, ListOrder::NewestFirst).await?;
             let lines = jobs.iter().map(line).collect();
@@ -207,7 +206,14 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
     })
 }
 
-async fn status(queue: &Queue<Payload>) -> Result<Answer, Error> {
+async fn status(mailer: &Mailer) -> anyhow::Result<Answer> {
+    let queue = &mailer.queue;
+    let mut waits = Vec::new();
+    for provider in mailer.handler.transport.providers() {
+        let name = provider.name();
+        waits
+            .extend(provider.waits().await?.into_iter().map(|(limit, left)| (name.clone(), limit, left.as_secs() + 1)));
+    }
     let (counts, paused) = (queue.counts().await?, queue.is_paused().await?);
     let oldest = queue.oldest_waiting().await?;
     let workers = queue.workers().await?;
@@ -219,11 +225,17 @@ async fn status(queue: &Queue<Payload>) -> Result<Answer, Error> {
     lines.extend(oldest_at.map(|at| format!("the oldest one waits since {at}")));
     lines.extend(next_at.map(|at| format!("the next delayed one is due at {at}")));
     lines.extend(paused.then(|| "the queue is paused".to_owned()));
+    lines.extend(
+        waits.iter().map(|(name, limit, left)| format!("mails wait for {limit} at {name}: the last for {left} s")),
+    );
     let mut json: Value = states.iter().map(|(state, count)| ((*state).to_owned(), Value::from(*count))).collect();
     json["paused"] = paused.into();
     json["workers"] = workers.len().into();
     json["oldestWaitingSince"] = json!(oldest_at);
     json["nextDelayedAt"] = json!(next_at);
+    let shown =
+        |(name, limit, left): &(String, String, u64)| json!({"provider": name, "limit": limit, "seconds": left});
+    json["rateWaits"] = waits.iter().map(shown).collect();
     Ok(Answer { lines, json })
 }
 

@@ -16,12 +16,21 @@ use crate::{
 /// Shortest wait of a mail that may hinder others; the longest is twice that.
 const SOON: Duration = Duration::from_secs(1);
 
+/// Shortest wait for a rate: the queue is not asked more often.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+
 impl SendMail {
     /// No server accepted the mail, or it is unknown whether one did.
     pub(super) async fn failed(&self, attempt: &Attempt<'_>, error: DeliveryError) -> AttemptOutcome {
         let job = attempt.job;
         if error.class == FailureClass::PassedOver {
             return self.not_sent(attempt, AttemptOutcome::Snoozed(self.soon())).await;
+        }
+        if let FailureClass::RateLimited(wait) = error.class {
+            tracing::debug!(job_id = job.id, reason = error.label, "Mail waits for a rate");
+            // Another provider may be back before.
+            let wait = self.transport.next_probe_of_any().map_or(wait, |probe| wait.min(probe));
+            return self.not_sent(attempt, AttemptOutcome::Snoozed(wait.max(SHORTEST_WAIT))).await;
         }
         self.report_failure(job, &error).await;
         let DeliveryError { class, mut reason, .. } = error;
@@ -42,7 +51,9 @@ impl SendMail {
             FailureClass::Greylisted => {
                 return self.defer(attempt, DeliveryState::Deferred, greylist_backoff(attempt.deferrals)).await;
             }
-            FailureClass::Provider(_) | FailureClass::PassedOver => AttemptOutcome::Snoozed(self.next_try()),
+            FailureClass::Provider(_) | FailureClass::PassedOver | FailureClass::RateLimited(_) => {
+                AttemptOutcome::Snoozed(self.next_try())
+            }
             FailureClass::Transient => AttemptOutcome::Deferred(reason),
             FailureClass::Permanent(_) => AttemptOutcome::Failed(reason),
         };

@@ -63,6 +63,8 @@ pub(crate) enum CircuitState {
     NeedsOperator,
     /// No mail is sent for now.
     Open,
+    /// No mail is sent for now: a rate is used up.
+    Limited,
     /// One mail at a time is sent.
     HalfOpen,
     /// All mails are sent.
@@ -78,7 +80,7 @@ impl CircuitState {
     /// Value of the metric `mailer_breaker_state`.
     pub(crate) fn metric(self) -> f64 {
         match self {
-            Self::Closed => 0.0,
+            Self::Closed | Self::Limited => 0.0,
             Self::HalfOpen => 1.0,
             Self::Open => 2.0,
             Self::NeedsOperator => 3.0,

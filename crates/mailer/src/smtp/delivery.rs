@@ -1,5 +1,7 @@
 //! Results of a delivery.
 
+use std::time::Duration;
+
 use super::{
     provider_failure::ProviderFailure,
     retry_policy::{FailureClass, Suppression},
@@ -42,6 +44,19 @@ impl DeliveryError {
         let reason = format!("other mails go first to {provider}");
         Self {
             class: FailureClass::PassedOver,
+            label: reason.clone(),
+            reason,
+            rejected: Vec::new(),
+            provider: provider.to_owned(),
+            is_providers: false,
+        }
+    }
+
+    /// No server was tried: a rate is used up.
+    pub(super) fn rate_limited(provider: &str, rate: &str, wait: Duration) -> Self {
+        let reason = format!("waits for {rate} at {provider}");
+        Self {
+            class: FailureClass::RateLimited(wait),
             label: reason.clone(),
             reason,
             rejected: Vec::new(),

@@ -31,6 +31,7 @@ mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod lease;
+mod limits;
 mod login;
 mod oauth;
 mod oauth_parameters;

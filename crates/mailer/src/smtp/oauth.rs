@@ -143,16 +143,13 @@ impl TokenSource {
         refresh_token: Option<&RefreshToken>,
     ) -> Result<StandardTokenResponse<EmptyExtraTokenFields, BasicTokenType>, TokenError> {
         let send = |request: HttpRequest| http::send(request, self.tls.clone());
-        let answer = match refresh_token {
-            Some(token) => {
-                let token = oauth2::RefreshToken::new(token.expose_secret().to_owned());
-                let request = self.client.exchange_refresh_token(&token).add_scopes(self.scopes.clone());
-                request.request_async(&send).await
-            }
-            None => {
-                let request = self.client.exchange_client_credentials().add_scopes(self.scopes.clone());
-                request.request_async(&send).await
-            }
+        let answer = if let Some(token) = refresh_token {
+            let token = oauth2::RefreshToken::new(token.expose_secret().to_owned());
+            let request = self.client.exchange_refresh_token(&token).add_scopes(self.scopes.clone());
+            request.request_async(&send).await
+        } else {
+            let request = self.client.exchange_client_credentials().add_scopes(self.scopes.clone());
+            request.request_async(&send).await
         };
         answer.map_err(|error| self.token_error(error, refresh_token))
     }
@@ -163,8 +160,10 @@ impl TokenSource {
         error: RequestTokenError<HttpError, BasicErrorResponse>,
         refresh_token: Option<&RefreshToken>,
     ) -> TokenError {
-        let hidden =
-            [self.client_secret.as_ref().map(|it| it.expose_secret()), refresh_token.map(RefreshToken::expose_secret)];
+        let hidden = [
+            self.client_secret.as_ref().map(ExposeSecret::expose_secret),
+            refresh_token.map(RefreshToken::expose_secret),
+        ];
         token_error::of(error, hidden.into_iter().flatten())
     }
 }

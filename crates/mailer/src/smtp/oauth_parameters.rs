@@ -236,7 +236,9 @@ mod tests {
         }
         let refused = |pairs: &[(&str, &str)]| {
             let mut parameters = OAuthParameters::default();
-            pairs.iter().for_each(|(name, value)| assert!(parameters.take(name, value)));
+            for (name, value) in pairs {
+                assert!(parameters.take(name, value));
+            }
             parameters.token_source("mail.example").err().map(|error| error.to_string()).unwrap_or_default()
         };
         assert!(refused(&[("auth", "xoauth")]).contains("password or xoauth2"));

@@ -37,7 +37,7 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(server: Arc<Server>, timeouts: Timeouts, redis: &Connection) -> Self {
         let key = format!("mail:connections:{}", server.name());
-        let leases = server.connections.map(|count| ConnectionLeases::new(redis.clone(), key, count, LEASE));
+        let leases = server.limits.connections.map(|count| ConnectionLeases::new(redis.clone(), key, count, LEASE));
         Self { server, timeouts, leases, idle: Mutex::default() }
     }
 

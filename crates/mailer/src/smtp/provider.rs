@@ -2,6 +2,7 @@
 //! are.
 
 mod judge;
+mod rates;
 mod transaction;
 mod trial;
 
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examhall_delivery::{Permit, RateLimiter};
+use examhall_delivery::RateLimiter;
 use examhall_queue::Connection;
 use lettre::Address;
 use parking_lot::Mutex;
@@ -66,6 +67,8 @@ pub(crate) struct Provider {
     breaker: Mutex<CircuitBreaker>,
     evidence: Mutex<Evidence>,
     trial: OneByOne,
+    /// Until when no mail is sent, since a rate is used up.
+    held_until: Mutex<Option<Instant>>,
     /// Mails that may hinder others: together they never fill all slots.
     suspects: OneByOne,
     /// Messages whose reply is late: they do not count as busy slots.
@@ -89,6 +92,7 @@ impl Provider {
             breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
             evidence: Mutex::default(),
             trial: OneByOne::default(),
+            held_until: Mutex::default(),
             suspects: OneByOne::default(),
             late: AtomicUsize::new(0),
             stopping: options.stopping.clone(),
@@ -103,7 +107,8 @@ impl Provider {
     }
 
     pub(super) fn circuit_state(&self) -> CircuitState {
-        self.breaker.lock().state()
+        let state = self.breaker.lock().state();
+        if state.allows_mail() && self.held_for().is_some() { CircuitState::Limited } else { state }
     }
 
     pub(super) fn next_probe(&self) -> Option<Duration> {
@@ -131,7 +136,7 @@ impl Provider {
         during_envelope: impl Fn() -> F,
     ) -> Result<Transaction, DeliveryError> {
         let trial = self.admit(mail).await?;
-        self.wait_for_rate().await?;
+        self.wait_for_rate(mail).await?;
         if let Some(mut session) = self.pool.take() {
             match tokio::join!(session.envelope(mail), during_envelope()).0 {
                 // The server had closed the idle connection, or does so now: this does not concern the mail.
@@ -182,6 +187,9 @@ impl Provider {
     }
 
     fn check_circuit(&self) -> Result<(), DeliveryError> {
+        if let Some(left) = self.held_for() {
+            return Err(DeliveryError::rate_limited(&self.name(), "its rate", left));
+        }
         if self.circuit_state().allows_mail() {
             return Ok(());
         }
@@ -206,21 +214,8 @@ impl Provider {
         })
     }
 
-    /// Waits for the rate limit, which all processes share. If Redis is unavailable, there is no limit.
-    async fn wait_for_rate(&self) -> Result<(), DeliveryError> {
-        let mut changes = self.changes.subscribe();
-        loop {
-            self.check_circuit()?; // an open circuit uses up no permit, and no mail waits for one
-            let Some(rate) = self.server.rate else { return Ok(()) };
-            let Ok(Permit::After(wait)) = self.limiter.take(&self.name(), rate).await else {
-                return self.check_circuit();
-            };
-            let _ = tokio::time::timeout(wait, changes.changed()).await;
-        }
-    }
-
     fn publish_state(&self) {
-        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(self.circuit_state().metric());
+        metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(self.breaker.lock().state().metric());
         self.changes.send_replace(());
     }
 
@@ -270,6 +265,11 @@ impl Provider {
         self.publish_state();
     }
 
+    /// The limits that are waited for, each with the time until the last one's turn.
+    pub(crate) async fn waits(&self) -> Result<Vec<(String, Duration)>, examhall_delivery::Error> {
+        self.limiter.waits(&self.server.account()).await
+    }
+
     /// Host and port.
     pub(crate) fn address(&self) -> (&str, u16) {
         (&self.server.host, self.server.port)
@@ -304,6 +304,7 @@ impl Provider {
     /// Closes idle connections: no further mail comes.
     pub(super) async fn retire(&self) {
         metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(CircuitState::Closed.metric());
+        metrics::gauge!("mailer_rate_hold_seconds", "provider" => self.name()).set(0.0);
         self.close_idle().await;
     }
 

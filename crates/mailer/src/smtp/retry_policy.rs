@@ -12,6 +12,8 @@
 //!
 //! Whether a failure that may have either cause is the provider's, follows from what others met: see `evidence`.
 
+use std::time::Duration;
+
 use super::{
     error::{ErrorKind, Phase, SmtpError},
     oauth::TokenError,
@@ -28,6 +30,8 @@ pub(crate) enum FailureClass {
     Provider(ProviderFailure),
     /// It was not tried: other mails go first.
     PassedOver,
+    /// It was not tried: a rate is used up. Try again after this time.
+    RateLimited(Duration),
     /// Try again after 5, 15, 30, 60 minutes, without spending an attempt.
     Greylisted,
     /// The dialogue broke off before the message was sent: try again soon, then as if greylisted.
@@ -57,7 +61,7 @@ impl FailureClass {
     /// Rank of the class; of several refusals the one with the lowest rank counts.
     pub(crate) fn finality(self) -> u8 {
         match self {
-            Self::Provider(_) | Self::PassedOver => 0,
+            Self::Provider(_) | Self::PassedOver | Self::RateLimited(_) => 0,
             Self::Greylisted | Self::BrokeOff => 1,
             Self::Ambiguous | Self::AmbiguousDeferred | Self::Transient => 2,
             Self::Permanent(_) => 3,
@@ -72,6 +76,11 @@ impl FailureClass {
         }
     }
 
+    /// Returns whether another provider may take the mail.
+    pub(crate) fn lets_others_try(self) -> bool {
+        matches!(self, Self::Provider(_) | Self::PassedOver | Self::RateLimited(_) | Self::BrokeOff)
+    }
+
     /// Returns whether the mail may have been accepted.
     pub(crate) fn is_ambiguous(self) -> bool {
         matches!(self, Self::Ambiguous | Self::AmbiguousDeferred)
@@ -84,8 +93,9 @@ pub(crate) fn classify(error: &SmtpError, sender: SenderOrigin) -> FailureClass 
     match (&error.kind, error.phase) {
         (ErrorKind::Untrusted(_), _) | (ErrorKind::NotOffered(_), Phase::Tls) => Provider(ProviderFailure::Insecure),
         (ErrorKind::NoToken(TokenError::Unavailable(_)), _) => Provider(ProviderFailure::Unavailable),
-        (ErrorKind::NoToken(TokenError::Refused { .. }), _) => Provider(ProviderFailure::LoginRefused),
-        (ErrorKind::NotOffered(_), Phase::Auth) => Provider(ProviderFailure::LoginRefused),
+        (ErrorKind::NoToken(TokenError::Refused { .. }), _) | (ErrorKind::NotOffered(_), Phase::Auth) => {
+            Provider(ProviderFailure::LoginRefused)
+        }
         (ErrorKind::NotOffered(_), _) => Permanent(Suppression::No),
         (ErrorKind::ConnectionLost(_), Phase::EndOfData) => Ambiguous,
         (ErrorKind::UnexpectedReply(_), Phase::EndOfData) => AmbiguousDeferred,

@@ -13,6 +13,7 @@ use super::{
     circuit_breaker::CircuitState,
     delivery::{Delivered, DeliveryError},
     folder::Folder,
+    limits::urls as split_urls,
     provider::{Provider, ProviderOptions, Transaction},
     retry_policy::FailureClass,
     url::{BadSmtpUrl, Endpoint},
@@ -48,9 +49,9 @@ pub(crate) enum PendingDelivery {
 
 impl Destination {
     fn from_urls(urls: &str, options: &ProviderOptions, changes: &watch::Sender<()>) -> Result<Self, BadSmtpUrl> {
-        let endpoints = urls
-            .split(',')
-            .map(|url| Endpoint::parse(url.trim(), &options.ehlo_name))
+        let endpoints = split_urls(urls)
+            .iter()
+            .map(|url| Endpoint::parse(url, &options.ehlo_name))
             .collect::<Result<Vec<_>, _>>()?;
         if let [Endpoint::Folder(path)] = endpoints.as_slice() {
             return Ok(Self::Folder(Arc::new(Folder::new(path.clone()))));
@@ -124,7 +125,7 @@ impl Transport {
                 Err(error) => {
                     span.fail(error.label.clone());
                     let class = error.class;
-                    if !matches!(class, FailureClass::Provider(_) | FailureClass::PassedOver | FailureClass::BrokeOff) {
+                    if !class.lets_others_try() {
                         return Err(error);
                     }
                     // That the dialogue broke off counts, even if no other provider could be tried.
@@ -150,7 +151,19 @@ impl Transport {
 
     /// How long no provider has taken mails; `None` if one does.
     pub(crate) fn unavailable_for(&self) -> Option<Duration> {
-        (!self.circuit_state().allows_mail()).then(|| self.providers().iter().filter_map(|one| one.open_for()).min())?
+        let is_unavailable = self.circuit_state() < CircuitState::Limited;
+        is_unavailable.then(|| self.providers().iter().filter_map(|one| one.open_for()).min())?
+    }
+
+    /// How long mails wait for the rate of a provider; `None` if one can be sent now, or no provider is available.
+    pub(crate) fn held_for(&self) -> Option<Duration> {
+        let is_limited = self.circuit_state() == CircuitState::Limited;
+        is_limited.then(|| self.providers().iter().filter_map(|one| one.held_for()).min())?
+    }
+
+    /// Time until the next probe of any provider whose circuit is open.
+    pub(crate) fn next_probe_of_any(&self) -> Option<Duration> {
+        self.providers().iter().filter_map(|one| one.next_probe()).min()
     }
 
     /// Number of mails that take so long that others do not wait for them.

@@ -1,8 +1,7 @@
 //! Parser of `SMTP_URL`.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use examhall_delivery::Rate;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use tokio_rustls::TlsConnector;
@@ -11,6 +10,7 @@ use url::{Host, Url};
 use super::{
     access::Access,
     ehlo_name::EhloName,
+    limits::{BadLimit, Limits},
     login::{Credentials, Proof},
     oauth_parameters::{BadOAuth, OAuthParameters},
     tls::{BadTls, connector},
@@ -32,10 +32,8 @@ pub(super) struct Server {
     pub(super) ehlo_name: EhloName,
     /// How to log in, if at all.
     pub(super) access: Option<Access>,
-    /// Rate limit of all processes together.
-    pub(super) rate: Option<Rate>,
-    /// Largest number of connections of all processes together.
-    pub(super) connections: Option<u32>,
+    /// What all processes together may do.
+    pub(super) limits: Limits,
 }
 
 /// Encryption of a connection.
@@ -64,7 +62,9 @@ pub(crate) enum BadSmtpUrl {
     #[error("tls must be required or none")]
     Tls,
     /// The parameter is unknown.
-    #[error("{0:?} is not a parameter; there are tls, ca, rate, connections, auth and those of auth=xoauth2")]
+    #[error(
+        "{0:?} is not a parameter; there are tls, ca, rate, recipient_rate, domain_rate, connections, preset, auth and those of auth=xoauth2"
+    )]
     Parameter(String),
     /// The password would be sent in plaintext.
     #[error("a login needs TLS: remove tls=none, or the user name")]
@@ -81,9 +81,9 @@ pub(crate) enum BadSmtpUrl {
     /// TLS cannot be set up.
     #[error(transparent)]
     TlsSetup(#[from] BadTls),
-    /// A limit is not a number or out of range.
-    #[error("{0} must be a whole number from 1 to 10000")]
-    Limit(&'static str),
+    /// A limit or preset is invalid.
+    #[error(transparent)]
+    Limit(#[from] BadLimit),
     /// A folder cannot be combined with servers.
     #[error("file: cannot be combined with servers")]
     FolderAmongServers,
@@ -102,7 +102,7 @@ impl Endpoint {
             _ => return Err(BadSmtpUrl::Scheme),
         };
         let host = host(&url)?;
-        let (mut wants_tls, mut authority, mut rate, mut connections) = (true, None, None, None);
+        let (mut wants_tls, mut authority, mut limits, mut preset) = (true, None, Limits::default(), None);
         let mut oauth = OAuthParameters::default();
         for (name, value) in url.query_pairs() {
             match (name.as_ref(), value.as_ref()) {
@@ -110,15 +110,17 @@ impl Endpoint {
                 ("tls", "none") if !is_implicit => wants_tls = false,
                 ("tls", _) => return Err(BadSmtpUrl::Tls),
                 ("ca", file) => authority = Some(PathBuf::from(file)),
-                ("rate", count) => rate = Some(per_second(limit("rate", count)?)),
-                ("connections", count) => connections = Some(limit("connections", count)?),
-                (name, value) if oauth.take(name, value) => {}
+                ("preset", name) => preset = Some(name.to_owned()),
+                (name, value) if oauth.take(name, value) || limits.take(name, value)? => {}
                 (other, _) => return Err(BadSmtpUrl::Parameter(other.to_owned())),
             }
         }
         let access = access(&url, &host, oauth)?;
         if access.is_some() && !wants_tls {
             return Err(BadSmtpUrl::LoginWithoutTls);
+        }
+        if let Some(preset) = preset {
+            limits = limits.or_preset(&preset)?;
         }
         let tls = || connector(authority.as_deref());
         let security = match (wants_tls, is_implicit) {
@@ -128,7 +130,7 @@ impl Endpoint {
         };
         let port = url.port().unwrap_or(default_port);
         let ehlo_name = ehlo_name.clone();
-        Ok(Self::Server(Server { host, port, security, ehlo_name, access, rate, connections }))
+        Ok(Self::Server(Server { host, port, security, ehlo_name, access, limits }))
     }
 }
 
@@ -139,6 +141,18 @@ impl Server {
             format!("[{}]:{}", self.host, self.port)
         } else {
             format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Server {
+    /// Name of the account whose limits count: two mailboxes at one server have limits of their own.
+    pub(super) fn account(&self) -> String {
+        match &self.access {
+            Some(Access::Password(Credentials { user, .. }) | Access::Tokens { user, .. }) => {
+                format!("{user}@{}", self.name())
+            }
+            None => self.name(),
         }
     }
 }
@@ -154,16 +168,6 @@ fn host(url: &Url) -> Result<String, BadSmtpUrl> {
         }
         _ => Err(BadSmtpUrl::NoHost),
     }
-}
-
-fn limit(name: &'static str, text: &str) -> Result<u32, BadSmtpUrl> {
-    text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or(BadSmtpUrl::Limit(name))
-}
-
-/// A token bucket with a burst of two: a full burst would double the rate in the first second, and a burst of one would
-/// lose a permit whenever a mailer wakes late.
-fn per_second(count: u32) -> Rate {
-    Rate { burst: count.min(2), interval: Duration::from_secs(1) / count }
 }
 
 /// How to log in: by the URL's password, or by access tokens for its user.
@@ -213,8 +217,9 @@ mod tests {
         assert_eq!((user.as_str(), password.expose_secret()), ("user", "p@ss+"));
         let implicit = server("smtps://mail.example.com");
         assert!(implicit.port == 465 && matches!(implicit.security, Security::Implicit(_)));
-        let limited = server("smtps://mail.example.com?rate=14&connections=10");
-        assert_eq!((limited.rate, limited.connections), (Some(per_second(14)), Some(10)));
+        assert_eq!(server("smtps://mail.example.com?rate=14&connections=10").limits.connections, Some(10));
+        assert_eq!(server("smtps://mail.example.com?preset=microsoft365").limits.connections, Some(3));
+        assert_eq!(server("smtps://a%40b:c@mail.example.com").account(), "a@b@mail.example.com:465");
         for (text, path) in [("file:data/mail", "data/mail"), ("file:/var/mail", "/var/mail"), ("file:///x", "/x")] {
             assert!(matches!(Endpoint::parse(text, &EhloName::Address), Ok(Endpoint::Folder(found)) if found == *path));
         }

@@ -19,6 +19,7 @@ mod our_trouble;
 mod overtake;
 mod postfix;
 mod provider;
+mod rates;
 mod recipients;
 mod redis;
 mod reload;

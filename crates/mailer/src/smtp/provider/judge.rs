@@ -47,7 +47,7 @@ impl Provider {
     async fn judge_break_off(&self, error: &SmtpError, mail: &PreparedMail) -> DeliveryError {
         let key = MailKey::of(mail);
         self.evidence.lock().broke_off(key);
-        let is_known = !self.circuit_state().allows_mail(); // others have found out
+        let is_known = !self.breaker.lock().state().allows_mail(); // others have found out
         let same = || (ProviderFailure::Unavailable, error.clone());
         let broken = if is_known { Some(same()) } else { self.log_in().await.err() };
         let shared =
