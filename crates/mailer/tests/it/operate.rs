@@ -217,10 +217,16 @@ async fn idle_mailer_is_small_and_quiet() {
     tokio::time::sleep(Duration::from_secs(seconds)).await; // the idle time under test
     let (sent, woken) = (commands().await - before, wakes() - wakes_before);
     let status = std::fs::read_to_string(format!("/proc/{}/status", mailer.pid())).expect("Linux");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
-    println!("idle: {kilobytes} kB resident, {sent} commands and {woken} wakes in {seconds} s");
-    assert!(kilobytes < 30_000, "a debug build is half as large again: {kilobytes} kB");
+    let size = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    let (kilobytes, allocated) = (size("VmRSS:"), size("RssAnon:"));
+    println!(
+        "idle: {kilobytes} kB resident, {allocated} kB of them its own, {sent} commands and {woken} wakes in {seconds} s"
+    );
+    assert!(allocated < 6_000, "the rest is the program itself: {allocated} kB");
+    assert!(kilobytes < 32_000, "a debug build is half as large again: {kilobytes} kB");
     assert!(sent < seconds, "{sent} commands in {seconds} s");
     assert!(woken < seconds * 20, "{woken} wakes in {seconds} s");
 }
