@@ -42,7 +42,9 @@ use crate::{
     routes::{self, ReadinessCheck},
     state::State,
     statistics::StatisticsCache,
-    submission, upkeep,
+    submission,
+    templates::Templates,
+    upkeep,
     waiting::{Waiting, is_outage},
 };
 
@@ -92,6 +94,7 @@ impl Application {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<Option<Self>, StartError> {
+        let (templates, mail_composer) = load_mails(&settings)?;
         let redis_url = settings.redis_url.expose_secret();
         let queue = Connection::open(redis_url).map_err(|error| StartError::setting("REDIS_URL", error))?;
         let cache = Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url);
@@ -140,7 +143,8 @@ impl Application {
                 passwords: Passwords::new()?,
                 api_document: routes::document_at(public_path.root()).to_string().into(),
                 public_path,
-                mail_composer: MailComposer::new(&settings.auth_secret, settings.public_url),
+                mail_composer,
+                templates,
                 wake: Notify::new(),
             }),
             health,
@@ -243,6 +247,17 @@ fn readiness_check(health: &Health, stop: &CancellationToken) -> impl Fn() -> Re
         let readiness = health.readiness(health.is_up("database"));
         if stop.is_cancelled() { readiness.stopping() } else { readiness }
     }
+}
+
+/// Reads and checks the templates, and logs what an operator should know of them.
+fn load_mails(settings: &ApiSettings) -> Result<(Arc<Templates>, MailComposer), StartError> {
+    let templates = Templates::load(&settings.brand).map_err(|error| StartError::Setting(error.into()))?;
+    for remark in templates.remarks() {
+        tracing::warn!(reason = remark, "Some files of MAIL_TEMPLATES are missing or unused");
+    }
+    let templates = Arc::new(templates);
+    let mail_composer = MailComposer::new(&settings.auth_secret, settings, Arc::clone(&templates));
+    Ok((templates, mail_composer.map_err(|error| StartError::Setting(error.into()))?))
 }
 
 async fn serve_ops(ops: Ops, bind: SocketAddr, stop: &CancellationToken) -> anyhow::Result<()> {

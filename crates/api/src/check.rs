@@ -11,13 +11,17 @@ use examhall_queue::{Connection, INSPECTIONS, Queue, Suitability};
 use examhall_store::{MigrationState, Store};
 use secrecy::ExposeSecret;
 
-use crate::state::now;
+use crate::{state::now, templates::Templates};
 
 const DATABASE: Check = Check {
     name: "database",
     fix: "fix DATABASE_URL (percent-encode the password), or let the server accept this user",
 };
 const MIGRATIONS: Check = Check { name: "migrations", fix: "run `api migrate` with the version that is to run" };
+const TEMPLATES: Check = Check {
+    name: "mail templates",
+    fix: "fix the file of MAIL_TEMPLATES that is named, at that line; docs/mail-templates.md lists what each one may show",
+};
 const REPLICATION: Check = Check {
     name: "database kind",
     fix: "let DATABASE_URL name PostgreSQL, or keep to one machine and copy the file with `sqlite3 FILE '.backup COPY'`",
@@ -38,6 +42,7 @@ pub(crate) fn all() -> impl Iterator<Item = Check> {
         DATABASE,
         REPLICATION,
         MIGRATIONS,
+        TEMPLATES,
     ])
 }
 
@@ -45,9 +50,23 @@ pub(crate) fn all() -> impl Iterator<Item = Check> {
 pub(crate) async fn run(settings: &ApiSettings) -> anyhow::Result<Report> {
     let mut report = Report::default();
     report.add(check::SETTINGS, "api", State::Ok, "read");
+    look_at_templates(&mut report, settings);
     look_at_redis(&mut report, settings).await?;
     look_at_database(&mut report, settings).await;
     Ok(report)
+}
+
+/// Renders all of them with samples.
+fn look_at_templates(report: &mut Report, settings: &ApiSettings) {
+    match Templates::load(&settings.brand) {
+        Ok(templates) => {
+            for remark in templates.remarks() {
+                report.add(TEMPLATES, "api", State::Warning, remark);
+            }
+            report.add(TEMPLATES, "api", State::Ok, format!("in {}", templates.languages().join(", ")));
+        }
+        Err(error) => report.add(TEMPLATES, "api", State::Failed, error.to_string()),
+    }
 }
 
 async fn look_at_redis(report: &mut Report, settings: &ApiSettings) -> anyhow::Result<()> {

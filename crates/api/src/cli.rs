@@ -13,7 +13,7 @@ use examhall_boot::{
     start::{self, StartError},
     terminal,
 };
-use examhall_core::{EmailAddress, Role, check_password};
+use examhall_core::{EmailAddress, Locale, Role, check_password};
 use examhall_store::{MigrationMove, MigrationState, NewAccount, Store};
 use secrecy::ExposeSecret;
 use tokio::runtime::Builder;
@@ -25,6 +25,7 @@ use crate::{
     connect::unusable_database,
     mail, routes, seed,
     state::now,
+    templates,
 };
 
 /// Examhall's HTTP API.
@@ -103,11 +104,14 @@ enum Command {
     /// Write a mail as HTML to stdout, to look at: `api preview-mail verification > mail.html`
     PreviewMail {
         /// Which one
-        #[arg(value_parser = clap::builder::PossibleValuesParser::new(mail::NAMES))]
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(templates::MAILS))]
         name: String,
         /// Write its plain text
         #[arg(long)]
         text: bool,
+        /// In this language, such as de
+        #[arg(long, value_name = "TAG")]
+        locale: Option<Locale>,
     },
     /// Make an author, students and an open exam, and print their ids
     Seed {
@@ -149,7 +153,7 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
             Command::CreateUser { email, role, name, password_stdin } => {
                 create_user(&settings, email, role, name, password_stdin).await?;
             }
-            Command::PreviewMail { name, text } => preview_mail(&settings, &name, text)?,
+            Command::PreviewMail { name, text, locale } => preview_mail(&settings, &name, text, locale.as_ref())?,
             Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -246,7 +250,7 @@ async fn create_user(
         .hash(Ipv4Addr::LOCALHOST.into(), password.clone())
         .await
         .map_err(|error| anyhow!("{error}"))?;
-    let account = NewAccount { email, name, password_hash: hash, role, verified: true };
+    let account = NewAccount { email, name, password_hash: hash, role, verified: true, locale: None };
     let ids = store.accounts.create(&[account], now()).await.context("the account was not made")?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", ids.first().map(ToString::to_string).unwrap_or_default())?;
@@ -273,8 +277,8 @@ fn print_openapi() -> anyhow::Result<()> {
     Ok(writeln!(out, "{}", serde_json::to_string_pretty(&routes::document())?)?)
 }
 
-fn preview_mail(settings: &ApiSettings, name: &str, text: bool) -> anyhow::Result<()> {
-    let job = mail::preview(settings.public_url.clone(), name)?;
+fn preview_mail(settings: &ApiSettings, name: &str, text: bool, locale: Option<&Locale>) -> Result<(), StartError> {
+    let job = mail::preview(settings, name, locale).map_err(StartError::Setting)?;
     let mut out = std::io::stdout().lock();
     let body = if text { format!("{}\n\n{}", job.subject, job.text.unwrap_or_default()) } else { job.html };
     for line in body.lines() {

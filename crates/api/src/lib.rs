@@ -3,6 +3,7 @@
 //! ```text
 //!   routes ── auth      who is it: passwords, access tokens, tokens in mails
 //!     │       mail      what a mail says; sealed, it waits in the outbox
+//!     │       templates in the reader's language, with the brand
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads; loaders get from store what it lacks
 //!   relay ──> store.outbox ──> queue
@@ -35,6 +36,7 @@ mod seed;
 mod state;
 mod statistics;
 mod submission;
+mod templates;
 mod upkeep;
 mod waiting;
 

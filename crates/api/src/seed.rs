@@ -33,7 +33,7 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let account = |role: Role, name: String| -> anyhow::Result<NewAccount> {
         let email = EmailAddress::parse(&format!("{}-{batch}@example.com", name.to_lowercase().replace(' ', "-")))?;
-        Ok(NewAccount { email, name, password_hash: password_hash.clone(), role, verified: true })
+        Ok(NewAccount { email, name, password_hash: password_hash.clone(), role, verified: true, locale: None })
     };
     let mut accounts = vec![account(Role::Author, "Author".to_owned())?];
     for n in 1..=students {

@@ -18,6 +18,7 @@ use crate::{
     mail::MailComposer,
     papers::Papers,
     statistics::StatisticsCache,
+    templates::Templates,
 };
 
 /// What all requests share.
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) hooks: Hooks,
     pub(crate) passwords: Passwords,
     pub(crate) mail_composer: MailComposer,
+    /// Of mails and of the pages that they link to.
+    pub(crate) templates: Arc<Templates>,
     pub(crate) limits: Limits,
     /// Whose access tokens are refused before their time is over.
     pub(crate) revocations: Arc<Revocations>,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_core::{AttemptId, ExamId, ExamResult, Timestamp, Ungraded, UserId};
+use examhall_core::{AttemptId, ExamId, ExamResult, Locale, Timestamp, Ungraded, UserId};
 use examhall_store::{Error, Grading, NewMail, Place, PreparedPaper, Submission, Submitted};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub(crate) struct HandedIn {
 struct Grader<'a> {
     state: &'a State,
     at: Timestamp,
+    /// Of mails to students that have not chosen one.
+    language: Option<&'a Locale>,
 }
 
 impl Grading for Grader<'_> {
@@ -43,15 +45,24 @@ impl Grading for Grader<'_> {
 
     fn mail(&self, submission: &Submission) -> NewMail {
         let news = ResultNews::new(&submission.name, &submission.title, &submission.result);
-        self.state.mail_composer.envelope(submission.email.clone(), &MailTemplate::Result(news), self.at)
+        let (to, locale) = (submission.email.clone(), submission.locale.as_ref().or(self.language));
+        self.state.mail_composer.envelope(to, &MailTemplate::Result(news), locale, self.at)
     }
 }
 
 /// Submits a student's attempt, once: returns its result, and queues the mail that reports it.
-pub(crate) async fn submit(state: &State, attempt: AttemptId, student: UserId) -> Result<HandedIn, Error> {
+///
+/// The mail is in the student's language, or else in this one.
+pub(crate) async fn submit(
+    state: &State,
+    attempt: AttemptId,
+    student: UserId,
+    language: Option<&Locale>,
+) -> Result<HandedIn, Error> {
     let at = now();
+    let grader = Grader { state, at, language };
     for _ in 0..=LOADS {
-        match state.store.attempts.submit(attempt, student, &Grader { state, at }, at).await? {
+        match state.store.attempts.submit(attempt, student, &grader, at).await? {
             Submitted::Done { result, ungraded } => {
                 state.wake.notify_one();
                 return Ok(HandedIn { result, ungraded });
@@ -107,7 +118,7 @@ impl Stuck {
 async fn sweep_batch(state: &State, from: Place, stuck: &mut Stuck) -> Result<Option<Place>, Error> {
     let at = now();
     let sweep = async || {
-        let swept = state.store.attempts.sweep(from, BATCH, &Grader { state, at }, at).await?;
+        let swept = state.store.attempts.sweep(from, BATCH, &Grader { state, at, language: None }, at).await?;
         for attempt in &swept.done {
             tracing::info!(attempt_id = %attempt, "Attempt submitted at its deadline");
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{AttemptId, EmailAddress, ExamId, Patch, QuestionId, ResultId, Timestamp, UserId};
+use crate::{AttemptId, EmailAddress, ExamId, Locale, Patch, QuestionId, ResultId, Timestamp, UserId};
 
 macro_rules! strings {
     ($($type:ty: $schema:tt;)*) => {$(
@@ -31,6 +31,7 @@ strings! {
     AttemptId: {"type": "string", "format": "uuid"};
     ResultId: {"type": "string", "format": "uuid"};
     Timestamp: {"type": "string", "format": "date-time"};
+    Locale: {"type": "string", "minLength": 2, "maxLength": Locale::MAX_LEN, "examples": ["de-AT"]};
     EmailAddress: {"type": "string", "format": "email", "maxLength": EmailAddress::MAX_LEN};
 }
 

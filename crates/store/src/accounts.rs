@@ -1,10 +1,10 @@
 //! Users.
 
-use examhall_core::{AccountName, Change, EmailAddress, Role, Timestamp, UserId};
+use examhall_core::{AccountName, Change, EmailAddress, Locale, Patch, Role, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QuerySelect,
     sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
@@ -36,6 +36,21 @@ pub struct Account {
     pub created_at: Timestamp,
     /// Which generation of access tokens is good: one higher with every change that ends access.
     pub access_generation: i64,
+    /// Language of its mails.
+    pub locale: Option<Locale>,
+    /// Whether results are mailed to it.
+    pub result_mails: bool,
+}
+
+/// A change of an account by its owner; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct AccountChange {
+    /// Name of the owner.
+    pub name: Option<String>,
+    /// Language of its mails.
+    pub locale: Patch<Locale>,
+    /// Whether results are mailed to it.
+    pub result_mails: Option<bool>,
 }
 
 /// An account to be made.
@@ -51,6 +66,8 @@ pub struct NewAccount {
     pub role: Role,
     /// Whether its address needs no proof.
     pub verified: bool,
+    /// Language of its mails.
+    pub locale: Option<Locale>,
 }
 
 /// What a token in a mail is good for.
@@ -128,14 +145,14 @@ impl Accounts {
         Ok(Versioned { version: row.version, value: to_account(row)? })
     }
 
-    /// Renames an account, if its version is `expected` where that is given.
+    /// Changes an account, if its version is `expected` where that is given.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].
-    pub async fn rename(
+    pub async fn change(
         &self,
         id: UserId,
-        name: &str,
+        change: &AccountChange,
         expected: Option<i64>,
         now: Timestamp,
     ) -> Result<Versioned<Account>, Error> {
@@ -149,13 +166,46 @@ impl Accounts {
                     return Err(Error::VersionMismatch { current: row.version });
                 }
                 let mut row = row.into_active_model();
-                row.name = Set(name.to_owned());
+                if let Some(name) = &change.name {
+                    row.name = Set(name.clone());
+                }
+                if change.locale != Patch::Keep {
+                    row.locale = Set(change.locale.clone().applied_to(None).map(String::from));
+                }
+                if let Some(wanted) = change.result_mails {
+                    row.results_unsubscribed_at = Set((!wanted).then_some(now.as_millis()));
+                }
                 row.version = Set(version);
                 row.updated_at = Set(now.as_millis());
                 let row = row.update(&tx).await?;
                 let value = to_account(row)?; // what is committed can be answered
                 self.db.commit(tx, &[Change::Profile(id)], now).await?;
                 Ok(Versioned { version, value })
+            })
+            .await
+    }
+
+    /// Notes that results are not to be mailed to an account any more. A second time, and for an account that is gone, does
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn unsubscribe_from_results(&self, id: UserId, now: Timestamp) -> Result<(), Error> {
+        use user::Column;
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let changed = user::Entity::update_many()
+                    .col_expr(Column::ResultsUnsubscribedAt, Expr::value(now.as_millis()))
+                    .col_expr(Column::UpdatedAt, Expr::value(now.as_millis()))
+                    .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+                    .filter(Column::Id.eq(id.0).and(Column::ResultsUnsubscribedAt.is_null()))
+                    .exec(&tx)
+                    .await?;
+                if changed.rows_affected > 0 {
+                    self.db.commit(tx, &[Change::Profile(id)], now).await?;
+                }
+                Ok(())
             })
             .await
     }
@@ -184,6 +234,8 @@ pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::
         version: Set(1),
         access_generation: NotSet, // a trigger counts it
         sign_ups: Set(1),
+        locale: Set(account.locale.clone().map(String::from)),
+        results_unsubscribed_at: Set(None),
     }
 }
 
@@ -198,6 +250,8 @@ pub(crate) fn to_account(row: user::Model) -> Result<Account, Error> {
         verified: row.verified_at.is_some(),
         created_at: Timestamp::from_millis(row.created_at),
         access_generation: row.access_generation,
+        locale: row.locale.as_deref().and_then(|tag| Locale::parse(tag).ok()),
+        result_mails: row.results_unsubscribed_at.is_none(),
     })
 }
 

@@ -38,7 +38,7 @@ mod sign_up;
 mod store;
 mod versioned;
 
-pub use accounts::{Account, Accounts, NewAccount, NewMailToken, TokenPurpose};
+pub use accounts::{Account, AccountChange, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept};
 pub use db::{CommitHook, CommitOutcome};
 pub use error::Error;

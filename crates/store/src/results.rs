@@ -96,7 +96,8 @@ impl Results {
         Ok(page.cut(rows.iter().map(with_student).collect(), |row: &ResultRow| row.result.id.0))
     }
 
-    /// Publishes what is not published of an exam's results: one mail for each student, of their best new result.
+    /// Publishes what is not published of an exam's results: one mail for each student that wants
+    /// any, of their best new result.
     /// Returns their number. The database does it alone, so it costs no memory here.
     ///
     /// # Errors
@@ -113,24 +114,27 @@ impl Results {
                 let tx = self.db.begin().await?;
                 lock(&tx, exam, None).await?; // a caller at the same time waits, and finds nothing left
                 let backend = tx.get_database_backend();
-                let (object, fresh) = match backend {
+                let (object, user, fresh) = match backend {
                     // One statement sees one moment: a result committed meanwhile is not marked without a mail.
                     DbBackend::Postgres => (
                         "jsonb_build_object",
+                        "user_id",
                         "UPDATE results SET published_at = $4 WHERE exam_id = $5 AND published_at IS NULL \
-                         RETURNING id, exam_id, user_id, score, max_score, percent, passed",
+                         RETURNING id, exam_id, user_id, score, max_score, percent, passed, graded_at",
                     ),
-                    _ => ("json_object", "SELECT * FROM results WHERE exam_id = $5 AND published_at IS NULL"),
+                    _ => ("json_object", "hex(user_id)", "SELECT * FROM results WHERE exam_id = $5 AND published_at IS NULL"),
                 };
                 // The mail's id is the result's: so it cannot be mailed twice.
                 let sql = format!(
                     "WITH fresh AS ({fresh}) \
                      INSERT INTO mail_outbox (id, class, template, recipient, params, sealed, priority, run_at, created_at, trace) \
                      SELECT id, 'result', $1, email, {object}('name', name, 'exam', title, 'score', score, \
-                     'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END), $2, $3, $4, $4, $6 \
-                     FROM (SELECT r.*, u.email, u.name, e.title, \
+                     'maxScore', max_score, 'percent', percent, 'passed', CASE WHEN passed THEN 'yes' ELSE 'no' END, 'gradedAt', graded_at, 'user', {user}, \
+                     'locale', locale), $2, $3, $4, $4, $6 \
+                     FROM (SELECT r.*, u.email, u.name, u.locale, e.title, \
                      ROW_NUMBER() OVER (PARTITION BY r.user_id ORDER BY r.percent DESC, r.id DESC) AS place \
-                     FROM fresh r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id) new WHERE place = 1"
+                     FROM fresh r JOIN users u ON u.id = r.user_id JOIN exams e ON e.id = r.exam_id \
+                     WHERE u.results_unsubscribed_at IS NULL) new WHERE place = 1"
                 );
                 let values: [Value; 6] = [
                     template.into(),

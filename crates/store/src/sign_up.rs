@@ -171,6 +171,7 @@ async fn replace(
     if let Some(account) = account {
         row.email = Set(account.email.as_str().to_owned());
         row.name = Set(account.name.clone());
+        row.locale = Set(account.locale.clone().map(String::from));
         row.created_at = Set(now.as_millis());
     }
     row.updated_at = Set(now.as_millis());

@@ -9,6 +9,7 @@ mod faults;
 mod forwarded;
 pub(crate) mod guards;
 pub(crate) mod idempotency;
+pub(crate) mod language;
 pub(crate) mod list;
 pub(crate) mod middleware;
 pub(crate) mod object;

@@ -3,43 +3,76 @@
 use std::net::IpAddr;
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, dev::Payload, http::StatusCode, web};
-use askama::Template;
+use examhall_core::{BadPassword, Locale};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::{guards::CountedClient, problem::Problem};
+use super::{guards::CountedClient, language::AcceptedLanguage, problem::Problem};
+use crate::{state::State, templates::PageVariables};
 
 /// Longer than any token of ours.
 const MAX_TOKEN: usize = 200;
 
-/// The answer that shows `page`.
-pub(crate) fn page(status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
-    let html = page.render().map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .insert_header(("referrer-policy", "no-referrer")) // the address holds the token
-        .insert_header((
-            "content-security-policy",
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ))
-        .body(html))
+/// Shows pages in the language of the reader's browser.
+pub(crate) struct Pages {
+    state: web::Data<State>,
+    language: Option<Locale>,
 }
 
-#[derive(Template)]
-#[template(path = "pages/trouble.html")]
-struct Trouble<'a> {
-    title: &'a str,
-    detail: &'a str,
+impl FromRequest for Pages {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let state = request.app_data::<web::Data<State>>().cloned();
+        let Ok(AcceptedLanguage(language)) = AcceptedLanguage::from_request(request, payload).into_inner();
+        let pages = state.map(|state| Self { state, language });
+        std::future::ready(pages.ok_or_else(|| Problem::internal(&"the application has no state")))
+    }
 }
 
-/// The answer as it is, or a page that says what is wrong: these pages are seen in a browser.
-pub(crate) fn shown(answer: Result<HttpResponse, Problem>) -> HttpResponse {
-    answer.unwrap_or_else(|problem| {
-        let trouble = Trouble { title: problem.title(), detail: problem.detail() };
-        // Where even that cannot be shown, the problem itself is the answer.
-        let page = page(problem.status_code(), &trouble).unwrap_or_else(|problem| problem.respond(None));
-        problem.add_header_to(page)
-    })
+impl Pages {
+    /// The language of the browser, if there are templates in it.
+    pub(crate) fn language(&self) -> Option<&Locale> {
+        self.language.as_ref()
+    }
+
+    /// The answer that shows a page.
+    pub(crate) fn page(
+        &self,
+        status: StatusCode,
+        file: &str,
+        variables: PageVariables<'_>,
+    ) -> Result<HttpResponse, Problem> {
+        let html = self.state.templates.render(file, self.language(), &variables.to_value());
+        Ok(HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .insert_header(("referrer-policy", "no-referrer")) // the address holds the token
+            .insert_header(("content-security-policy", self.state.templates.page_policy()))
+            .body(html.map_err(|error| Problem::internal(&error))?))
+    }
+
+    /// The answer as it is, or a page that says what is wrong: these pages are seen in a browser.
+    pub(crate) fn shown(&self, answer: Result<HttpResponse, Problem>) -> HttpResponse {
+        answer.unwrap_or_else(|problem| {
+            let status = problem.status_code();
+            let detail = problem.detail();
+            let trouble = PageVariables { step: "trouble", status: status.as_u16(), detail, ..PageVariables::NONE };
+            // Where even that cannot be shown, the problem itself is the answer.
+            let page = self.page(status, "page-trouble.html", trouble).unwrap_or_else(|problem| problem.respond(None));
+            problem.add_header_to(page)
+        })
+    }
+}
+
+/// How templates name what is wrong with a password.
+pub(crate) const fn complaint(bad: BadPassword) -> &'static str {
+    match bad {
+        BadPassword::TooShort => "tooShort",
+        BadPassword::TooLong => "tooLong",
+        BadPassword::Common => "common",
+        BadPassword::Personal => "personal",
+    }
 }
 
 /// What a page is asked with behind the question mark; a problem where it cannot be read.

@@ -166,10 +166,6 @@ impl Problem {
         })
     }
 
-    pub(crate) fn title(&self) -> &str {
-        self.0.title
-    }
-
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }

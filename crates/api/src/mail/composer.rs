@@ -1,9 +1,12 @@
 //! The mails of the API, composed for the outbox.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use examhall_boot::traces;
-use examhall_core::{EmailAddress, EmailJob, ExamResult, MailClass, Priority, Timestamp};
+use examhall_boot::{settings::ApiSettings, traces};
+use examhall_core::{
+    EmailAddress, EmailJob, ExamResult, Locale, MailClass, MailHeaders, Priority, Recipients, Timestamp, UserId,
+    check_line,
+};
 use examhall_store::{NewMail, WaitingMail};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -14,9 +17,12 @@ use uuid::Uuid;
 use super::{
     custom::{CUSTOM, CustomMail, Delivery},
     seal::Seal,
-    templates::{self, Texts},
+    unsubscribe::UnsubscribeTokens,
 };
-use crate::auth::SecretToken;
+use crate::{
+    auth::SecretToken,
+    templates::{MAILS, MailVariables, ResultVariables, Templates},
+};
 
 /// How long the link of a verification mail works.
 pub(crate) const VERIFICATION_LIFE: Duration = Duration::from_hours(24);
@@ -39,7 +45,7 @@ pub(crate) enum MailTemplate {
     Result(ResultNews),
 }
 
-/// What a mail says of a result.
+/// What a mail says of a result. Rows of former versions lack the last two fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ResultNews {
@@ -49,6 +55,10 @@ pub(crate) struct ResultNews {
     max_score: f64,
     percent: f64,
     passed: YesNo,
+    /// In ms since 1970.
+    graded_at: Option<i64>,
+    /// Who may end such mails.
+    user: Option<UserId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,51 +78,41 @@ impl ResultNews {
             max_score: result.max_score,
             percent: result.percent,
             passed: if result.passed { YesNo::Yes } else { YesNo::No },
+            graded_at: Some(result.graded_at.as_millis()),
+            user: Some(result.user_id),
         }
     }
-}
 
-/// Every mail there is, by its template's name.
-pub(crate) const NAMES: [&str; 6] =
-    ["verification", "already-registered", "reset", "password-changed", "result", RESULT_PUBLISHED];
-
-/// A mail as it would be sent, with made-up contents; `name` is one of [`NAMES`].
-pub(crate) fn preview(public_url: Url, name: &str) -> Result<EmailJob, CannotCompose> {
-    let (owner, token) = ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
-    let news = ResultNews {
-        name: owner.clone(),
-        exam: "Algebra".to_owned(),
-        score: 33.5,
-        max_score: 40.0,
-        percent: 83.75,
-        passed: YesNo::Yes,
-    };
-    let template = match name {
-        "verification" => MailTemplate::Verification { token },
-        "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
-        "reset" => MailTemplate::Reset { name: Some(owner), token },
-        "password-changed" => MailTemplate::PasswordChanged { name: owner },
-        "result" | RESULT_PUBLISHED => MailTemplate::Result(news),
-        other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
-    };
-    let to = EmailAddress::parse("ada@example.com").expect("it is an address");
-    let (mail_composer, at) =
-        (MailComposer::new(&"a preview needs no secret".into(), public_url), Timestamp::from_millis(0));
-    let mut mail = mail_composer.envelope(to, &template, at);
-    name.clone_into(&mut mail.template);
-    mail_composer.compose(&WaitingMail { mail, created_at: at, claims: 1 }).map(|(job, _)| job)
+    fn variables(&self) -> ResultVariables<'_> {
+        ResultVariables {
+            exam: &self.exam,
+            score: self.score,
+            max_score: self.max_score,
+            percent: self.percent,
+            passed: self.passed == YesNo::Yes,
+            graded_at: self.graded_at.unwrap_or_default(),
+        }
+    }
 }
 
 /// Puts templates into outbox rows, and makes e-mail jobs of such rows.
 pub(crate) struct MailComposer {
     seal: Seal,
+    unsubscribe_tokens: UnsubscribeTokens,
     public_url: Url,
+    reply_to: Recipients,
+    templates: Arc<Templates>,
 }
 
+/// What the rows of all our mails hold.
 #[derive(Serialize, Deserialize)]
 struct Params {
     /// Empty where nobody has proven that the address is theirs.
+    #[serde(default)]
     name: String,
+    /// Language of the mail.
+    #[serde(default)]
+    locale: Option<String>,
 }
 
 /// Why a row of the outbox cannot be made into a mail.
@@ -125,26 +125,51 @@ pub(crate) enum CannotCompose {
     #[error(transparent)]
     Sealed(#[from] super::seal::CannotOpen),
     #[error("its template cannot be rendered: {0}")]
-    Template(#[from] askama::Error),
+    Template(#[from] minijinja::Error),
 }
 
+/// `MAIL_REPLY_TO` is no mailbox.
+#[derive(Debug, thiserror::Error)]
+#[error("MAIL_REPLY_TO: {0}")]
+pub(crate) struct BadReplyTo(String);
+
 impl MailComposer {
-    /// Seals with `secret`; links begin with `public_url`.
-    pub(crate) fn new(secret: &SecretString, public_url: Url) -> Self {
-        Self { seal: Seal::new(secret), public_url }
+    /// Seals and signs with `secret`.
+    ///
+    /// # Errors
+    /// Returns an error if `MAIL_REPLY_TO` is no mailbox.
+    pub(crate) fn new(
+        secret: &SecretString,
+        settings: &ApiSettings,
+        templates: Arc<Templates>,
+    ) -> Result<Self, BadReplyTo> {
+        Ok(Self {
+            seal: Seal::new(secret),
+            unsubscribe_tokens: UnsubscribeTokens::new(secret),
+            public_url: settings.public_url.clone(),
+            reply_to: settings.brand.reply_to.as_deref().map(mailbox).transpose()?.unwrap_or_default(),
+            templates,
+        })
     }
 
-    /// The outbox row of a template.
-    pub(crate) fn envelope(&self, to: EmailAddress, template: &MailTemplate, now: Timestamp) -> NewMail {
+    /// The outbox row of a template, for a reader of this language.
+    pub(crate) fn envelope(
+        &self,
+        to: EmailAddress,
+        template: &MailTemplate,
+        locale: Option<&Locale>,
+        now: Timestamp,
+    ) -> NewMail {
         let id = Uuid::now_v7();
-        let named = |name: &str| json!(Params { name: name.to_owned() });
-        let (template_name, class, params) = match template {
+        let named = |name: &str| json!({"name": name});
+        let (template_name, class, mut params) = match template {
             MailTemplate::Verification { .. } => ("verification", MailClass::Verification, named("")),
             MailTemplate::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
             MailTemplate::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
             MailTemplate::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
             MailTemplate::Result(news) => ("result", MailClass::Result, json!(news)),
         };
+        params["locale"] = json!(locale);
         let (secret, life) = match template {
             MailTemplate::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
             MailTemplate::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
@@ -170,14 +195,48 @@ impl MailComposer {
     pub(crate) fn compose(&self, waiting: &WaitingMail) -> Result<(EmailJob, Delivery), CannotCompose> {
         let mail = &waiting.mail;
         if mail.template == CUSTOM {
-            return Ok(serde_json::from_value::<CustomMail>(mail.params.clone())?.into_job());
+            let (job, delivery) = serde_json::from_value::<CustomMail>(mail.params.clone())?.into_job();
+            return Ok((EmailJob { reply_to: self.reply_to.clone(), ..job }, delivery));
         }
-        let texts = self.texts(mail)?;
+        if !MAILS.contains(&mail.template.as_str()) {
+            return Err(CannotCompose::NoSuchTemplate(mail.template.clone()));
+        }
+        let Params { mut name, locale } = serde_json::from_value(mail.params.clone())?;
+        let locale = locale.and_then(|tag| Locale::parse(&tag).ok());
+        let token = || self.seal.open(mail.id, &mail.sealed);
+        let mut news = None;
+        let link = match mail.template.as_str() {
+            "verification" => {
+                name.clear(); // rows of former versions have one
+                self.link("verify", &token()?)
+            }
+            "reset" => self.link("reset", &token()?),
+            "result" | RESULT_PUBLISHED => {
+                news = Some(serde_json::from_value::<ResultNews>(mail.params.clone())?);
+                self.public_url.to_string()
+            }
+            _ => self.public_url.to_string(),
+        };
+        let user = news.as_ref().and_then(|news| news.user);
+        let unsubscribe_link = user.map(|user| self.link("unsubscribe", &self.unsubscribe_tokens.of(user)));
+        let variables = MailVariables {
+            name: &name,
+            link: &link,
+            unsubscribe_link: unsubscribe_link.as_deref().unwrap_or_default(),
+            result: news.as_ref().map(ResultNews::variables),
+        };
+        let render = |ending: &str, subject: &str| {
+            let file = format!("{}{ending}", mail.template);
+            self.templates.render(&file, locale.as_ref(), &variables.to_value(subject))
+        };
+        let subject = render(".subject.txt", "")?.split_whitespace().collect::<Vec<_>>().join(" ");
         let job = EmailJob {
             to: mail.to.as_str().into(),
-            subject: texts.subject,
-            html: texts.html,
-            text: Some(texts.text),
+            text: Some(render(".txt", &subject)?),
+            html: render(".html", &subject)?,
+            subject,
+            reply_to: self.reply_to.clone(),
+            headers: headers(unsubscribe_link.as_deref()),
             expires_at: mail.expires_at,
             class: mail.class,
             ..EmailJob::default()
@@ -185,29 +244,9 @@ impl MailComposer {
         Ok((job, Delivery::default()))
     }
 
-    fn texts(&self, mail: &NewMail) -> Result<Texts, CannotCompose> {
-        let name = || serde_json::from_value(mail.params.clone()).map(|Params { name }| name);
-        let token = || self.seal.open(mail.id, &mail.sealed);
-        let home = self.public_url.as_str();
-        Ok(match mail.template.as_str() {
-            "verification" => templates::verification::render(&self.link("verify", &token()?))?,
-            "already-registered" => templates::already_registered::render(&name()?, home)?,
-            "reset" => templates::reset::render(&name()?, &self.link("reset", &token()?))?,
-            "password-changed" => templates::password_changed::render(&name()?, home)?,
-            "result" | RESULT_PUBLISHED => {
-                let news: ResultNews = serde_json::from_value(mail.params.clone())?;
-                let numbers = [news.score, news.max_score, news.percent].map(|number| number.to_string());
-                let [score, max_score, percent] = &numbers;
-                let passed = if news.passed == YesNo::Yes { "yes" } else { "no" };
-                let render = if mail.template == RESULT_PUBLISHED {
-                    templates::result_published::render
-                } else {
-                    templates::result::render
-                };
-                render(&news.name, &news.exam, score, max_score, percent, passed, home)?
-            }
-            other => return Err(CannotCompose::NoSuchTemplate(other.to_owned())),
-        })
+    /// The user whose mails about results the link with this token ends.
+    pub(crate) fn unsubscriber(&self, token: &str) -> Option<UserId> {
+        self.unsubscribe_tokens.open(token)
     }
 
     /// `PUBLIC_URL/page?token=...`
@@ -217,6 +256,31 @@ impl MailComposer {
         link.query_pairs_mut().clear().append_pair("token", token);
         link.into()
     }
+}
+
+/// No vacation notice answers (RFC 3834); mail programs show a button that ends such mails (RFC 2369, RFC 8058).
+fn headers(unsubscribe_link: Option<&str>) -> MailHeaders {
+    let mut headers = vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())];
+    if let Some(link) = unsubscribe_link {
+        headers.push(("List-Unsubscribe".to_owned(), format!("<{link}>")));
+        headers.push(("List-Unsubscribe-Post".to_owned(), "List-Unsubscribe=One-Click".to_owned()));
+    }
+    MailHeaders(headers)
+}
+
+/// Parses `local@domain` or `Name <local@domain>`.
+fn mailbox(text: &str) -> Result<Recipients, BadReplyTo> {
+    let (name, address) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => (name.trim().trim_matches('"'), address),
+        None => ("", text),
+    };
+    let address = EmailAddress::parse(address.trim()).map_err(|error| BadReplyTo(error.to_string()))?;
+    if name.is_empty() {
+        return Ok(address.as_str().into());
+    }
+    check_line(name).map_err(|error| BadReplyTo(error.to_string()))?;
+    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(Recipients(vec![format!("\"{name}\" <{}>", address.as_str())]))
 }
 
 #[cfg(test)]

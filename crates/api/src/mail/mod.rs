@@ -2,11 +2,12 @@
 
 mod composer;
 mod custom;
+mod preview;
 mod seal;
-mod templates;
+mod unsubscribe;
 
 pub(crate) use composer::{
-    CannotCompose, MailComposer, MailTemplate, NAMES, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
-    preview,
+    CannotCompose, MailComposer, MailTemplate, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
 };
 pub(crate) use custom::{CUSTOM, CustomMail, Delivery};
+pub(crate) use preview::preview;

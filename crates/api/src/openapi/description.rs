@@ -120,6 +120,11 @@ impl<'a> Description<'a> {
         self.problems.insert(422);
     }
 
+    /// Adds a header of the request that is never refused, by its name.
+    pub(crate) fn optional_header(&mut self, name: &'static str) {
+        self.parameters.push(headers::of_request(name));
+    }
+
     pub(crate) fn problem(&mut self, status: StatusCode) {
         self.problems.insert(status.as_u16());
     }

@@ -44,6 +44,7 @@ pub(super) const fn of_problem(status: u16) -> &'static [&'static str] {
 /// A header that requests may have, as a parameter.
 pub(super) fn of_request(name: &str) -> Value {
     let (description, schema) = match name {
+        "Accept-Language" => ("Language of mails that the account has not chosen", json!({"type": "string"})),
         "If-Match" => ("`ETag`s that the change may overwrite, or `*`; without it, any", json!({"type": "string"})),
         "If-None-Match" => ("`ETag`s that are known already: then 304", json!({"type": "string"})),
         "Idempotency-Key" => (

@@ -18,6 +18,7 @@ use crate::{
         body::JsonBody,
         extract::{Id, LoggedIn},
         guards::Student,
+        language::AcceptedLanguage,
         list::{Items, Paging},
         object::objects,
         problem::{FieldError, Problem},
@@ -105,7 +106,7 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
         if open.takes_answers(now()) {
             return Err(Error::AttemptOpen(open.id).into());
         }
-        submission::submit(&state, open.id, viewer.id).await?; // its time is over: the sweeper has not come to it yet
+        submission::submit(&state, open.id, viewer.id, None).await?; // its time is over: the sweeper has not come to it yet
         started = state.store.attempts.start(id, viewer.id, now()).await;
     }
     if matches!(started, Err(Error::NotOpen)) {
@@ -226,10 +227,11 @@ async fn saved_answer(
 
 async fn submit(
     state: web::Data<State>,
+    AcceptedLanguage(language): AcceptedLanguage,
     Student(viewer): Student,
     Id(id): Id<AttemptId>,
 ) -> Result<web::Json<HandedIn>, Problem> {
-    match submission::submit(&state, id, viewer.id).await {
+    match submission::submit(&state, id, viewer.id, language.as_ref()).await {
         Err(Error::NotFound) => Err(not_mine(&state, id, viewer).await),
         submitted => Ok(web::Json(submitted?)),
     }

@@ -7,9 +7,9 @@ use std::{
 
 use actix_web::web;
 use examhall_core::{
-    AccountName, BadEmailAddress, BadPassword, EmailAddress, Profile, Role, Timestamp, check_password,
+    AccountName, BadEmailAddress, BadPassword, EmailAddress, Locale, Profile, Role, Timestamp, check_password,
 };
-use examhall_store::{Account, Error, NewAccount, NewMailToken, SignedUp, TokenPurpose};
+use examhall_store::{Account, Error, NewAccount, NewMail, NewMailToken, SignedUp, TokenPurpose};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use crate::{
         authorized::Authorized,
         body::JsonBody,
         guards::CountedClient,
+        language::AcceptedLanguage,
         problem::{FieldError, Problem},
         respond::Accepted,
         text::{is_account_name, is_address, is_name},
@@ -54,6 +55,9 @@ struct SignUp {
     #[garde(custom(is_good_password(&self.email, &self.name)))]
     #[schemars(length(min = BadPassword::MIN_CHARS, max = BadPassword::MAX_BYTES))]
     password: String,
+    /// Language of mails to the account; without it that of `Accept-Language`.
+    #[garde(skip)]
+    locale: Option<Locale>,
 }
 
 #[derive(Deserialize, Validate, JsonSchema)]
@@ -100,8 +104,10 @@ pub(super) struct Message {
 /// the account without a password instead: otherwise the client that uses up the address's mails would be the last one to count.
 async fn sign_up(
     state: web::Data<State>,
+    AcceptedLanguage(language): AcceptedLanguage,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<SignUp>>,
 ) -> Result<Accepted<Message>, Problem> {
+    let locale = body.locale.or(language);
     let email = EmailAddress::parse(&body.email).map_err(bad_address)?;
     let (token, now) = (SecretToken::random(), now());
     let account = NewAccount {
@@ -110,18 +116,19 @@ async fn sign_up(
         password_hash: state.passwords.hash(client, body.password).await?,
         role: Role::Student,
         verified: false,
+        locale: locale.clone(),
     };
     let answer_at = Instant::now() + FLOOR; // hashing takes its time in any case
     let kept = mail_token(&token, TokenPurpose::Verification, VERIFICATION_LIFE);
     let template = MailTemplate::Verification { token };
-    let mail = state.mail_composer.envelope(email.clone(), &template, now);
+    let mail = state.mail_composer.envelope(email.clone(), &template, locale.as_ref(), now);
     let may_mail = state.limits.may_mail(&email).await;
     let unusable = (!may_mail).then(|| state.passwords.unusable());
     match state.store.accounts.sign_up(&account, &kept, &mail, unusable, now).await? {
         SignedUp::Created(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up"),
         SignedUp::Replaced(id) => tracing::info!(user_id = %id, mail_id = %mail.id, "Signed up again"),
         SignedUp::Disarmed(id) => tracing::info!(user_id = %id, "Signed up again, too often to be mailed"),
-        SignedUp::Taken if may_mail => notify_owner(&state, &email, now).await?,
+        SignedUp::Taken if may_mail => notify_owner(&state, &email, locale.as_ref(), now).await?,
         SignedUp::Taken => {}
     }
     state.wake.notify_one();
@@ -130,11 +137,16 @@ async fn sign_up(
 }
 
 /// Mails the owner of an address that somebody tried to sign up with it.
-async fn notify_owner(state: &State, email: &EmailAddress, now: Timestamp) -> Result<(), Error> {
+async fn notify_owner(
+    state: &State,
+    email: &EmailAddress,
+    language: Option<&Locale>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
     let template = |account: &Account| {
         let template = MailTemplate::AlreadyRegistered { name: account.name.clone() };
-        state.mail_composer.envelope(account.email.clone(), &template, now)
+        envelope(state, account, &template, language, now)
     };
     state.store.accounts.mail_token(email, &notice, template, now).await?;
     Ok(())
@@ -173,21 +185,24 @@ pub(super) async fn confirm(
 
 async fn resend(
     state: web::Data<State>,
+    AcceptedLanguage(language): AcceptedLanguage,
     Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
 ) -> Result<Accepted<Message>, Problem> {
-    send_token(&state, &body, TokenPurpose::Verification, VERIFICATION_LIFE).await
+    send_token(&state, &body, language.as_ref(), TokenPurpose::Verification, VERIFICATION_LIFE).await
 }
 
 async fn forgot(
     state: web::Data<State>,
+    AcceptedLanguage(language): AcceptedLanguage,
     Authorized(_, JsonBody(body)): Authorized<CountedClient, JsonBody<ByAddress>>,
 ) -> Result<Accepted<Message>, Problem> {
-    send_token(&state, &body, TokenPurpose::Reset, RESET_LIFE).await
+    send_token(&state, &body, language.as_ref(), TokenPurpose::Reset, RESET_LIFE).await
 }
 
 async fn send_token(
     state: &State,
     body: &ByAddress,
+    language: Option<&Locale>,
     purpose: TokenPurpose,
     life: Duration,
 ) -> Result<Accepted<Message>, Problem> {
@@ -201,7 +216,7 @@ async fn send_token(
             TokenPurpose::Reset => MailTemplate::Reset { name: account.verified.then(|| account.name.clone()), token },
             TokenPurpose::Verification | TokenPurpose::Notice => MailTemplate::Verification { token },
         };
-        state.mail_composer.envelope(account.email.clone(), &template, now)
+        envelope(state, account, &template, language, now)
     };
     let may_mail = state.limits.may_mail(name.address()).await;
     if may_mail && state.store.accounts.mail_token(&name, &kept, template, now).await? {
@@ -213,9 +228,10 @@ async fn send_token(
 
 async fn reset(
     state: web::Data<State>,
+    AcceptedLanguage(language): AcceptedLanguage,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Reset>>,
 ) -> Result<web::Json<Message>, Problem> {
-    if !set_password(&state, client, body.token, body.password).await? {
+    if !set_password(&state, client, body.token, body.password, language.as_ref()).await? {
         return Err(Problem::bad_request("this token is not known, was used before, or is older than one hour"));
     }
     Ok(web::Json(Message { message: "Your password is changed" }))
@@ -228,6 +244,7 @@ pub(super) async fn set_password(
     client: IpAddr,
     token: String,
     password: String,
+    language: Option<&Locale>,
 ) -> Result<bool, Problem> {
     let (token, now) = (SecretToken::from_text(token), now());
     if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Reset, now).await? {
@@ -236,7 +253,7 @@ pub(super) async fn set_password(
     let password_hash = state.passwords.hash(client, password).await?;
     let template = |account: &Account| {
         let template = MailTemplate::PasswordChanged { name: account.name.clone() };
-        state.mail_composer.envelope(account.email.clone(), &template, now)
+        envelope(state, account, &template, language, now)
     };
     let user = state.store.accounts.reset_password(&token.hash(), &password_hash, template, now).await?;
     if let Some(user) = user {
@@ -244,6 +261,17 @@ pub(super) async fn set_password(
         tracing::info!(user_id = %user, "Password reset");
     }
     Ok(user.is_some())
+}
+
+/// The mail to an account: in its language, or else in that of the request.
+fn envelope(
+    state: &State,
+    account: &Account,
+    template: &MailTemplate,
+    language: Option<&Locale>,
+    now: Timestamp,
+) -> NewMail {
+    state.mail_composer.envelope(account.email.clone(), template, account.locale.as_ref().or(language), now)
 }
 
 fn check_your_email() -> Accepted<Message> {

@@ -14,6 +14,7 @@ mod reset_page;
 mod results;
 mod sessions;
 mod suppressions;
+mod unsubscribe_page;
 mod users;
 mod verify_page;
 
@@ -33,7 +34,8 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
         .configure(hooks::routes)
         .configure(docs::routes)
         .configure(verify_page::routes)
-        .configure(reset_page::routes);
+        .configure(reset_page::routes)
+        .configure(unsubscribe_page::routes);
     let mut paths: Vec<(&str, Vec<(Method, Route)>)> = Vec::new();
     for operation in operations() {
         let route = (operation.method, operation.route);

@@ -7,19 +7,22 @@ use actix_web::{
     http::{Method, StatusCode},
     web,
 };
-use askama::Template;
 use examhall_core::check_password;
 use serde::Deserialize;
 
 use super::auth::set_password;
 use crate::{
     http::{
-        page::{Asked, Sent, is_no_token, page, shown},
+        page::{Asked, Pages, Sent, complaint, is_no_token},
         problem::Problem,
         resource::resource,
     },
     state::State,
+    templates::PageVariables,
 };
+
+const PAGE: &str = "page-reset.html";
+const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(change))];
@@ -38,43 +41,31 @@ struct Choice {
     password: String,
 }
 
-#[derive(Template)]
-#[template(path = "pages/reset.html")]
-struct Page<'a> {
-    step: Step<'a>,
-}
-
-enum Step<'a> {
-    Ask {
-        token: &'a str,
-        /// What was wrong with the password that was sent; empty at first.
-        complaint: &'a str,
-    },
-    Done,
-    Refused,
-}
-
-async fn ask(Asked(link): Asked<Link>) -> HttpResponse {
-    shown(link.and_then(|Link { token }| {
+async fn ask(pages: Pages, Asked(link): Asked<Link>) -> HttpResponse {
+    pages.shown(link.and_then(|Link { token }| {
         if is_no_token(&token) {
-            return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+            return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
         }
-        page(StatusCode::OK, &Page { step: Step::Ask { token: &token, complaint: "" } })
+        pages.page(StatusCode::OK, PAGE, PageVariables { step: "ask", token: &token, ..PageVariables::NONE })
     }))
 }
 
-async fn change(state: web::Data<State>, Sent(choice): Sent<Choice>) -> HttpResponse {
-    shown(changed(&state, choice).await)
+async fn change(state: web::Data<State>, pages: Pages, Sent(choice): Sent<Choice>) -> HttpResponse {
+    pages.shown(changed(&state, &pages, choice).await)
 }
 
-async fn changed(state: &State, choice: Result<(IpAddr, Choice), Problem>) -> Result<HttpResponse, Problem> {
+async fn changed(
+    state: &State,
+    pages: &Pages,
+    choice: Result<(IpAddr, Choice), Problem>,
+) -> Result<HttpResponse, Problem> {
     let (client, Choice { token, password }) = choice?;
-    if let Err(complaint) = check_password(&password, "", "") {
-        let step = Step::Ask { token: &token, complaint: &complaint.to_string() };
-        return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });
+    if let Err(bad) = check_password(&password, "", "") {
+        let again = PageVariables { step: "ask", token: &token, complaint: complaint(bad), ..PageVariables::NONE };
+        return pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again);
     }
-    if is_no_token(&token) || !set_password(state, client, token, password).await? {
-        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+    if is_no_token(&token) || !set_password(state, client, token, password, pages.language()).await? {
+        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
     }
-    page(StatusCode::OK, &Page { step: Step::Done })
+    pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE })
 }

@@ -1,8 +1,8 @@
 //! `/users`: one's own account, and what everybody may know of another's.
 
 use actix_web::{HttpRequest, web};
-use examhall_core::{EmailAddress, Profile, Role, Timestamp, UserId};
-use examhall_store::{Account, Versioned};
+use examhall_core::{EmailAddress, Locale, Patch, Profile, Role, Timestamp, UserId};
+use examhall_store::{Account, AccountChange, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,11 +34,18 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A change of one's own account.
 #[derive(Deserialize, Validate, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "MeChange", example = json!({"name": "Ada Lovelace"}))]
 struct Change {
     #[garde(length(chars, min = 1, max = Profile::MAX_NAME), inner(custom(is_name)))]
     name: Option<String>,
+    /// Language of mails to the account; `null`: that of the browser, or English.
+    #[garde(skip)]
+    #[serde(default)]
+    locale: Patch<Locale>,
+    /// Whether results are mailed to the account.
+    #[garde(skip)]
+    result_mails: Option<bool>,
 }
 
 /// What somebody sees of their own account.
@@ -49,6 +56,11 @@ struct Me {
     email: EmailAddress,
     name: String,
     role: Role,
+    /// Language of mails to the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<Locale>,
+    /// Whether results are mailed to the account.
+    result_mails: bool,
     created_at: Timestamp,
 }
 
@@ -65,9 +77,12 @@ async fn change(
     } else {
         versions.expected(state.store.accounts.get(viewer.id).await?.version)?
     };
-    let Some(name) = body.name else { return Ok(answer(state.store.accounts.get(viewer.id).await?)) };
-    let changed = state.store.accounts.rename(viewer.id, &name, expected, now()).await?;
-    Ok(answer(changed))
+    let Change { name, locale, result_mails } = body;
+    if name.is_none() && locale == Patch::Keep && result_mails.is_none() {
+        return Ok(answer(state.store.accounts.get(viewer.id).await?));
+    }
+    let change = AccountChange { name, locale, result_mails };
+    Ok(answer(state.store.accounts.change(viewer.id, &change, expected, now()).await?))
 }
 
 async fn profile(
@@ -84,6 +99,6 @@ async fn profile(
 }
 
 fn answer(Versioned { version, value: account }: Versioned<Account>) -> Tagged<Me> {
-    let Account { id, email, name, role, created_at, .. } = account;
-    Tagged { version, body: Me { id, email, name, role, created_at } }
+    let Account { id, email, name, role, locale, result_mails, created_at, .. } = account;
+    Tagged { version, body: Me { id, email, name, role, locale, result_mails, created_at } }
 }

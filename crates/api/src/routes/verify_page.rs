@@ -11,7 +11,6 @@ use actix_web::{
     http::{Method, StatusCode},
     web,
 };
-use askama::Template;
 use examhall_core::check_password;
 use serde::Deserialize;
 
@@ -19,12 +18,16 @@ use super::auth;
 use crate::{
     auth::SecretToken,
     http::{
-        page::{Asked, CountedPage, Sent, is_no_token, page, shown},
+        page::{Asked, CountedPage, Pages, Sent, complaint, is_no_token},
         problem::Problem,
         resource::resource,
     },
     state::{State, now},
+    templates::PageVariables,
 };
+
+const PAGE: &str = "page-verify.html";
+const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(confirm))];
@@ -45,49 +48,47 @@ struct Confirmation {
     password: Option<String>,
 }
 
-#[derive(Template)]
-#[template(path = "pages/verify.html")]
-struct Page<'a> {
-    step: Step<'a>,
+async fn ask(
+    state: web::Data<State>,
+    pages: Pages,
+    CountedPage(counted): CountedPage,
+    Asked(link): Asked<Link>,
+) -> HttpResponse {
+    pages.shown(asked(&state, &pages, counted.and(link)).await)
 }
 
-enum Step<'a> {
-    Ask {
-        token: &'a str,
-        asks_password: bool,
-        /// What was wrong with the password that was sent; empty at first.
-        complaint: &'a str,
-    },
-    Done,
-    Refused,
-}
-
-async fn ask(state: web::Data<State>, CountedPage(counted): CountedPage, Asked(link): Asked<Link>) -> HttpResponse {
-    shown(asked(&state, counted.and(link)).await)
-}
-
-async fn asked(state: &State, link: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
+async fn asked(state: &State, pages: &Pages, link: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
     let Link { token } = link?;
     if is_no_token(&token) {
-        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
     }
     let hash = SecretToken::from_text(token.clone()).hash();
     let asks_password = state.store.accounts.is_contested(&hash, now()).await?;
-    page(StatusCode::OK, &Page { step: Step::Ask { token: &token, asks_password, complaint: "" } })
+    pages.page(StatusCode::OK, PAGE, PageVariables { step: "ask", token: &token, asks_password, ..PageVariables::NONE })
 }
 
-async fn confirm(state: web::Data<State>, Sent(form): Sent<Confirmation>) -> HttpResponse {
-    shown(confirmed(&state, form).await)
+async fn confirm(state: web::Data<State>, pages: Pages, Sent(form): Sent<Confirmation>) -> HttpResponse {
+    pages.shown(confirmed(&state, &pages, form).await)
 }
 
-async fn confirmed(state: &State, form: Result<(IpAddr, Confirmation), Problem>) -> Result<HttpResponse, Problem> {
+async fn confirmed(
+    state: &State,
+    pages: &Pages,
+    form: Result<(IpAddr, Confirmation), Problem>,
+) -> Result<HttpResponse, Problem> {
     let (client, Confirmation { token, password }) = form?;
-    if let Some(Err(complaint)) = password.as_deref().map(|password| check_password(password, "", "")) {
-        let step = Step::Ask { token: &token, asks_password: true, complaint: &complaint.to_string() };
-        return page(StatusCode::UNPROCESSABLE_ENTITY, &Page { step });
+    if let Some(Err(bad)) = password.as_deref().map(|password| check_password(password, "", "")) {
+        let again = PageVariables {
+            step: "ask",
+            token: &token,
+            asks_password: true,
+            complaint: complaint(bad),
+            ..PageVariables::NONE
+        };
+        return pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again);
     }
     if is_no_token(&token) || !auth::confirm(state, client, token, password).await? {
-        return page(StatusCode::BAD_REQUEST, &Page { step: Step::Refused });
+        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
     }
-    page(StatusCode::OK, &Page { step: Step::Done })
+    pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE })
 }

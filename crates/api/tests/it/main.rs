@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod hooks;
 mod idempotency;
+mod languages;
 mod leaks;
 mod limits;
 mod openapi;

@@ -126,7 +126,7 @@ fn routes_are_made_of_operations_alone() {
     assert_eq!(files("web::method("), BTreeSet::from(["openapi/operation.rs".to_owned()]));
     // What is not under `/api/v1`, and not in the document.
     let pages: BTreeSet<_> = sources_with("resource(\"").into_iter().map(|(_, path)| path).collect();
-    let expected = ["/healthz", "/openapi.json", "/readyz", "/reset", "/verify"];
+    let expected = ["/healthz", "/openapi.json", "/readyz", "/reset", "/unsubscribe", "/verify"];
     assert_eq!(pages, expected.map(str::to_owned).into());
     let assets: BTreeSet<_> = sources_with("path: \"").into_iter().map(|(file, _)| file).collect();
     assert_eq!(assets, BTreeSet::from(["routes/docs.rs".to_owned()]));

@@ -24,7 +24,7 @@ pub fn env_example() -> String {
 }
 
 fn quoted(value: &str) -> String {
-    if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() }
+    if value.contains([' ', '#']) { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 fn wrap(text: &str, width: usize) -> Vec<String> {

@@ -100,6 +100,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HTTP webhook signing key of POST /hooks/mail/mailgun; several, comma-separated, while it is changed. Default: \
          the hook is off.",
     ),
+    plain("BRAND_NAME", "Examhall", "Name that mails and their pages show."),
+    plain(
+        "BRAND_COLOR",
+        "#1f5fbf",
+        "Colour of buttons and links in mails and on their pages, #rrggbb. Text on it is black or white, whichever is easier \
+         to read.",
+    ),
+    unset(
+        "BRAND_LOGO_URL",
+        "Image at the top of mails and their pages, shown 40 pixels high. Default: the name as text.",
+    ),
+    unset("SUPPORT_EMAIL", "Address for questions, in the footer of mails and pages. Default: none."),
+    unset("MAIL_REPLY_TO", "Where replies to the API's mails go. Default: to MAIL_FROM."),
+    unset(
+        "MAIL_TEMPLATES",
+        "Folder whose files replace the built-in templates of mails and pages, or add languages; read and checked when the \
+         API starts. Default: none.",
+    ),
     secret(
         "SMTP_URL",
         Some("file:data/mail"),

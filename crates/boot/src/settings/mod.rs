@@ -6,6 +6,7 @@
 
 mod app_env;
 mod auth_secret;
+mod brand;
 mod dotenv;
 mod error;
 mod example;
@@ -16,6 +17,7 @@ mod source;
 mod typed;
 
 pub use app_env::AppEnv;
+pub use brand::BrandSettings;
 pub use error::SettingsError;
 pub use example::env_example;
 pub use hooks::{HookSettings, SecretKey, SuppressionSettings};

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{SettingsError, Values, known};
+use super::{AppEnv, SettingsError, Values, known};
 
 impl Values {
     /// Returns the value of a setting with a default.
@@ -29,6 +29,16 @@ impl Values {
             .ok_or_else(|| {
                 self.malformed(name, "a URL like https://exams.example.com, without ?, # and // in its path")
             })
+    }
+
+    /// An address of the web; in production mail programs and browsers load it by TLS.
+    pub(super) fn image_url(&self, name: &'static str, env: AppEnv) -> Result<Url, SettingsError> {
+        let (schemes, expected): (&[_], _) = match env {
+            AppEnv::Development => (&["http", "https"], "a URL like https://example.com/logo.png"),
+            AppEnv::Production => (&["https"], "a URL that begins with https://, as APP_ENV is production"),
+        };
+        let url = Url::parse(self.text(name)).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+        url.ok_or_else(|| self.malformed(name, expected))
     }
 
     pub(super) fn switch(&self, name: &'static str, default: bool) -> Result<bool, SettingsError> {

@@ -11,6 +11,7 @@ use super::{
     SettingsError::{self, Contradiction},
     Values,
     auth_secret::auth_secret,
+    brand::{BrandSettings, brand},
     hooks::{HookSettings, SuppressionSettings},
 };
 
@@ -68,6 +69,8 @@ pub struct ApiSettings {
     pub public_url: Url,
     /// `AUTH_SECRET`.
     pub auth_secret: SecretString,
+    /// `BRAND_*`, `SUPPORT_EMAIL`, `MAIL_REPLY_TO` and `MAIL_TEMPLATES`.
+    pub brand: BrandSettings,
     /// `QUEUE_*`.
     pub queue: QueueSettings,
     /// `CACHE_PREFIX`.
@@ -162,6 +165,7 @@ impl ApiSettings {
             },
             public_url: values.http_url("PUBLIC_URL")?,
             auth_secret: auth_secret(values, env)?,
+            brand: brand(values, env)?,
             queue: queue(values)?,
             cache_prefix: cache_prefix(values)?,
             trusted_proxies: values.list("TRUSTED_PROXIES", "CIDRs like 10.0.0.0/8", |cidr| cidr.parse().ok())?,

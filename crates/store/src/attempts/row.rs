@@ -1,6 +1,6 @@
 //! An attempt that is submitted, with its student and the version of its exam, read in one statement.
 
-use examhall_core::{Answer, AttemptId, EmailAddress, ExamId};
+use examhall_core::{Answer, AttemptId, EmailAddress, ExamId, Locale};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -19,10 +19,12 @@ pub(super) struct Sitting {
     pub(super) version: i64,
     pub(super) name: String,
     email: String,
+    locale: Option<String>,
+    results_unsubscribed_at: Option<i64>,
 }
 
 const SITTING: &str = "SELECT a.id, a.exam_id, a.user_id, a.deadline, a.submitted_at, CAST(a.answers AS TEXT) AS answers, \
-    e.version, u.name, u.email FROM attempts a JOIN exams e ON e.id = a.exam_id JOIN users u ON u.id = a.user_id ";
+    e.version, u.name, u.email, u.locale, u.results_unsubscribed_at FROM attempts a JOIN exams e ON e.id = a.exam_id JOIN users u ON u.id = a.user_id ";
 
 impl Sitting {
     /// Reads and locks one; where another transaction hands it in, waits for that.
@@ -70,5 +72,14 @@ impl Sitting {
 
     pub(super) fn email(&self) -> EmailAddress {
         EmailAddress::from_stored(self.email.clone())
+    }
+
+    pub(super) fn locale(&self) -> Option<Locale> {
+        self.locale.as_deref().and_then(|tag| Locale::parse(tag).ok())
+    }
+
+    /// Whether results are mailed to the student.
+    pub(super) fn is_mailed(&self) -> bool {
+        self.results_unsubscribed_at.is_none()
     }
 }

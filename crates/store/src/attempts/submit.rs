@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use examhall_core::{Answer, AttemptId, EmailAddress, ExamId, ExamResult, ResultId, Timestamp, Ungraded, UserId};
+use examhall_core::{
+    Answer, AttemptId, EmailAddress, ExamId, ExamResult, Locale, ResultId, Timestamp, Ungraded, UserId,
+};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryTrait,
@@ -25,6 +27,8 @@ pub struct Submission {
     pub name: String,
     /// Where their mail goes.
     pub email: EmailAddress,
+    /// The language that they want their mails in.
+    pub locale: Option<Locale>,
     /// The exam's title.
     pub title: String,
     /// The result.
@@ -59,7 +63,8 @@ pub trait Grading: Sync {
 pub(super) struct Graded {
     id: Uuid,
     result: result::ActiveModel,
-    mail: mail_outbox::ActiveModel,
+    /// Absent where the student wants none.
+    mail: Option<mail_outbox::ActiveModel>,
     shown: ExamResult,
 }
 
@@ -126,8 +131,9 @@ impl Graded {
             graded_at: now,
         };
         let title = paper.exam.title.clone();
-        let submission = Submission { name: sitting.name.clone(), email: sitting.email(), title, result: shown };
-        let mail = outbox::to_row(&grading.mail(&submission), now);
+        let (name, email, locale) = (sitting.name.clone(), sitting.email(), sitting.locale());
+        let submission = Submission { name, email, locale, title, result: shown };
+        let mail = sitting.is_mailed().then(|| outbox::to_row(&grading.mail(&submission), now));
         let shown = submission.result;
         let result = result::ActiveModel {
             id: Set(shown.id.0),
@@ -153,7 +159,8 @@ impl Graded {
 /// Writes results and mails, and closes the attempts; on PostgreSQL in one statement.
 pub(super) async fn insert(tx: &DatabaseTransaction, graded: &[Graded], now: Timestamp) -> Result<(), Error> {
     let results = result::Entity::insert_many(graded.iter().map(|one| one.result.clone()));
-    let mails = mail_outbox::Entity::insert_many(graded.iter().map(|one| one.mail.clone()));
+    let mails: Vec<_> = graded.iter().filter_map(|one| one.mail.clone()).collect();
+    let mails = (!mails.is_empty()).then(|| mail_outbox::Entity::insert_many(mails));
     // What its deadline has ended was submitted then.
     let ended =
         Expr::case(Expr::col(attempt::Column::Deadline).lt(now.as_millis()), Expr::col(attempt::Column::Deadline))
@@ -163,15 +170,17 @@ pub(super) async fn insert(tx: &DatabaseTransaction, graded: &[Graded], now: Tim
         .filter(attempt::Column::Id.is_in(graded.iter().map(|one| one.id)));
     if tx.get_database_backend() != DbBackend::Postgres {
         results.exec_without_returning(tx).await?;
-        mails.exec_without_returning(tx).await?;
+        if let Some(mails) = mails {
+            mails.exec_without_returning(tx).await?;
+        }
         close.exec(tx).await?;
         return Ok(());
     }
     let part = |name: &'static str, query| CommonTableExpression::new().query(query).table_name(name).to_owned();
-    let with = WithClause::new()
-        .cte(part("new_results", results.into_query()))
-        .cte(part("new_mails", mails.into_query()))
-        .to_owned();
+    let mut with = WithClause::new().cte(part("new_results", results.into_query())).to_owned();
+    if let Some(mails) = mails {
+        with.cte(part("new_mails", mails.into_query()));
+    }
     tx.execute(&close.into_query().with(with)).await?;
     Ok(())
 }

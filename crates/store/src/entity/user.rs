@@ -19,6 +19,8 @@ pub struct Model {
     pub access_generation: i64,
     /// Before its address was proven.
     pub sign_ups: i32,
+    pub locale: Option<String>,
+    pub results_unsubscribed_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -16,6 +16,7 @@ mod m0015_idempotency_keys;
 mod m0016_outbox_claims;
 mod m0017_sign_ups;
 mod m0018_cache_outbox_seq;
+mod m0019_mail_preferences;
 pub(crate) mod plan;
 mod run;
 
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_outbox_claims::Step),
             Box::new(m0017_sign_ups::Step),
             Box::new(m0018_cache_outbox_seq::Step),
+            Box::new(m0019_mail_preferences::Step),
         ]
     }
 }

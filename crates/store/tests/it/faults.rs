@@ -7,7 +7,7 @@ use examhall_store::{Account, Error, NewMailToken, TokenPurpose};
 use examhall_testkit::{DatabaseKind, eventually};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::{Fresh, NOW, Other, outbox::mail};
+use crate::{Fresh, NOW, Other, named, outbox::mail};
 
 /// Runs a statement on a connection of its own, which may write whatever the server's settings say.
 async fn execute(fresh: &Fresh, sql: &str) {
@@ -34,7 +34,7 @@ async fn rename_against(fresh: &Fresh, user: UserId, code: &str, times: u32) -> 
          CREATE OR REPLACE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()"
     );
     execute(fresh, &sql).await;
-    let done = fresh.store.accounts.rename(user, "Ada", None, NOW).await.map(drop);
+    let done = fresh.store.accounts.change(user, &named("Ada"), None, NOW).await.map(drop);
     (done, count(fresh, "SELECT last_value FROM runs").await)
 }
 
@@ -75,7 +75,7 @@ async fn a_transaction_that_loses_a_deadlock_is_run_again() {
     execute(&fresh, "SELECT pg_reload_conf()").await;
     let other = Other::amid(&fresh, "SET LOCAL deadlock_timeout = '1h'; LOCK TABLE cache_outbox").await;
     let accounts = fresh.store.accounts.clone();
-    let renaming = tokio::spawn(async move { accounts.rename(user, "Grace", None, NOW).await });
+    let renaming = tokio::spawn(async move { accounts.change(user, &named("Grace"), None, NOW).await });
     other.sees_waiting(1).await;
     other.runs("UPDATE users SET role = role").await;
     other.gives_up().await;
@@ -137,13 +137,13 @@ async fn writes_go_on_within_seconds_of_a_read_only_spell() {
             matches!(fresh.store.ping().await, Err(Error::ReadOnly)).then_some(())
         })
         .await;
-        let renamed = fresh.store.accounts.rename(user, "Ada", None, NOW).await;
+        let renamed = fresh.store.accounts.change(user, &named("Ada"), None, NOW).await;
         assert!(matches!(renamed, Err(Error::Unavailable(_))), "{how}: {renamed:?}");
         assert_eq!(fresh.store.accounts.get(user).await.expect("reads go on").value.id, user);
         execute(&fresh, &format!("ALTER {how} RESET default_transaction_read_only")).await;
         execute(&fresh, "SELECT pg_reload_conf()").await;
         eventually("written again", Duration::from_secs(5), async || {
-            fresh.store.accounts.rename(user, "Ada", None, NOW).await.ok()
+            fresh.store.accounts.change(user, &named("Ada"), None, NOW).await.ok()
         })
         .await;
         eventually("seen to be writable", Duration::from_secs(5), async || fresh.store.ping().await.ok()).await;

@@ -22,7 +22,7 @@ mod starts;
 mod sweep;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
-use examhall_store::{NewAccount, Store};
+use examhall_store::{AccountChange, NewAccount, Store};
 use examhall_testkit::{Database, DatabaseKind, eventually};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
@@ -117,5 +117,10 @@ fn account(email: &str, role: Role) -> NewAccount {
         password_hash: "$argon2id$...".into(),
         role,
         verified: role != Role::Student,
+        locale: None,
     }
+}
+
+fn named(name: &str) -> AccountChange {
+    AccountChange { name: Some(name.to_owned()), ..AccountChange::default() }
 }

@@ -7,7 +7,7 @@ use examhall_store::{Error, Store};
 use examhall_testkit::{Database, DatabaseKind, eventually};
 use sea_orm::ConnectionTrait;
 
-use crate::{Fresh, NOW};
+use crate::{Fresh, NOW, named};
 
 async fn execute(fresh: &Fresh, sql: &str) {
     let connection = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
@@ -21,7 +21,7 @@ async fn use_many_connections(store: &Store, user: UserId) {
         let store = store.clone();
         tokio::spawn(async move {
             store.accounts.get(user).await.expect("read");
-            store.accounts.rename(user, &format!("Ada {n}"), None, NOW).await.expect("written");
+            store.accounts.change(user, &named(&format!("Ada {n}")), None, NOW).await.expect("written");
         })
     });
     for work in work.collect::<Vec<_>>() {
@@ -60,11 +60,11 @@ async fn a_standby_is_read_and_written_once_it_is_promoted() {
     .await;
     assert_eq!(fresh.store.accounts.get(user).await.expect("read").value.id, user);
     fresh.store.migrate().await.expect("nothing is pending, so a standby is good enough");
-    let renamed = fresh.store.accounts.rename(user, "Ada", None, NOW).await;
+    let renamed = fresh.store.accounts.change(user, &named("Ada"), None, NOW).await;
     assert!(matches!(renamed, Err(Error::Unavailable(_))), "{renamed:?}");
     execute(&fresh, "SELECT pg_promote()").await;
     eventually("written", Duration::from_secs(10), async || {
-        fresh.store.accounts.rename(user, "Ada", None, NOW).await.ok()
+        fresh.store.accounts.change(user, &named("Ada"), None, NOW).await.ok()
     })
     .await;
     eventually("seen to be writable", Duration::from_secs(10), async || fresh.store.ping().await.ok()).await;

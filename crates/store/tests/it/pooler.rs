@@ -4,13 +4,13 @@ use examhall_core::{Role, UserId};
 use examhall_store::{Error, Store};
 use examhall_testkit::{Database, DatabaseKind, PgBouncer};
 
-use crate::{NOW, account};
+use crate::{NOW, account, named};
 
 /// As `PgBouncer` is installed, and as it is often configured.
 const IGNORED: [&str; 2] = ["", "extra_float_digits, options"];
 
 async fn rename_and_read(store: &Store, user: UserId, name: &str) {
-    let named = store.accounts.rename(user, name, None, NOW).await.expect("renamed");
+    let named = store.accounts.change(user, &named(name), None, NOW).await.expect("renamed");
     let found = store.accounts.get(user).await.expect("found");
     assert!(found.version >= named.version && found.value.id == user);
     assert_eq!(store.accounts.by_email(&found.value.email).await.expect("asked").expect("found").id, user);

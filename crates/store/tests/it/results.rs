@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
-use examhall_core::{Answer, QuestionId, UserId};
-use examhall_store::Page;
+use examhall_core::{Answer, Locale, Patch, QuestionId, UserId};
+use examhall_store::{AccountChange, Page, WaitingMail};
 use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ on_both!(
     statistics_add_up_all_results,
     publishing_mails_each_student_once,
     publishing_twice_at_once_mails_each_student_once,
+    results_are_mailed_as_their_students_want,
 );
 
 /// Sits the exam with one right answer of three for each of `right`.
@@ -79,6 +80,40 @@ async fn publishing_mails_each_student_once(fresh: Fresh) {
     assert_eq!(first.priority.level(), 1);
     assert_eq!(first.params["exam"], "Algebra");
     assert_eq!(first.params["percent"].as_f64(), Some(100.0), "{}", first.params);
+}
+
+async fn results_are_mailed_as_their_students_want(fresh: Fresh) {
+    let (exam, students) = (new_exam(&fresh).await, fresh.students(3).await);
+    let accounts = &fresh.store.accounts;
+    let locale = Locale::parse("de-AT").expect("a tag");
+    let german = AccountChange { locale: Patch::Set(locale.clone()), ..Default::default() };
+    let changed = accounts.change(students[0], &german, None, NOW).await.expect("changed");
+    assert_eq!(changed.value.locale, Some(locale));
+    for _ in 0..2 {
+        accounts.unsubscribe_from_results(students[1], NOW).await.expect("unsubscribed");
+        accounts.unsubscribe_from_results(UserId(Uuid::now_v7()), NOW).await.expect("nothing to do");
+    }
+    let unsubscribed = accounts.get(students[1]).await.expect("found");
+    assert!((unsubscribed.version, unsubscribed.value.result_mails) == (2, false), "{unsubscribed:?}");
+    for student in &students {
+        sit(&fresh, exam, *student, &[7]).await;
+    }
+    let claim = async || fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
+    let to = |mails: &[WaitingMail]| mails.iter().map(|mail| mail.mail.to.as_str().to_owned()).collect::<HashSet<_>>();
+    let wanted: HashSet<_> = ["s0@example.com", "s2@example.com"].map(ToOwned::to_owned).into();
+    assert_eq!(claim().await.len(), 2, "of submissions");
+    assert_eq!(fresh.store.results.publish(exam, "result-published", None, NOW).await.expect("published"), 2);
+    let published = claim().await;
+    assert_eq!(to(&published), wanted, "of the publication");
+    for WaitingMail { mail, .. } in &published {
+        let (n, locale) = if mail.to.as_str() == "s0@example.com" { (0, Some("de-AT")) } else { (2, None) };
+        assert_eq!(mail.params["user"].as_str().and_then(|id| id.parse().ok()), Some(students[n].0), "{}", mail.params);
+        assert_eq!((mail.params["locale"].as_str(), mail.params["gradedAt"].as_i64()), (locale, Some(NOW.as_millis())));
+    }
+    let again = AccountChange { result_mails: Some(true), ..Default::default() };
+    assert!(accounts.change(students[1], &again, None, NOW).await.expect("changed").value.result_mails);
+    sit(&fresh, exam, students[1], &[7]).await;
+    assert_eq!(claim().await.len(), 1);
 }
 
 async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use examhall_core::{EmailAddress, UserId};
 use examhall_store::Revocation;
 
-use crate::{Fresh, NOW, on_both};
+use crate::{Fresh, NOW, named, on_both};
 
 on_both!(
     what_ends_access_is_noted_however_the_row_changes,
@@ -44,7 +44,7 @@ async fn what_ends_access_is_noted_however_the_row_changes(fresh: Fresh) {
 
 async fn changes_that_leave_access_alone_are_not_noted(fresh: Fresh) {
     let author = fresh.author().await;
-    fresh.store.accounts.rename(author, "Grace", None, NOW).await.expect("renamed");
+    fresh.store.accounts.change(author, &named("Grace"), None, NOW).await.expect("renamed");
     fresh.database.sql("UPDATE users SET role = role, password_hash = password_hash, version = version + 1").await;
     let students = fresh.students(3).await;
     let unverified = "UPDATE users SET password_hash = 'x', role = 'author' WHERE verified_at IS NULL";

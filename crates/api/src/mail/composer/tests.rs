@@ -1,13 +1,23 @@
+use examhall_boot::settings::Values;
+
 use super::*;
 
 fn mail_composer(public_url: &str) -> MailComposer {
-    MailComposer::new(&"s".repeat(32).into(), public_url.parse().expect("a URL"))
+    composer_with(&[("PUBLIC_URL", public_url)]).expect("good settings")
+}
+
+fn composer_with(pairs: &[(&str, &str)]) -> Result<MailComposer, BadReplyTo> {
+    let secret = "s".repeat(32);
+    let values = Values::from_pairs([("AUTH_SECRET", secret.as_str())].into_iter().chain(pairs.iter().copied()));
+    let settings = ApiSettings::checked(&values.expect("settings")).expect("good settings");
+    let templates = Templates::load(&settings.brand).expect("good templates");
+    MailComposer::new(&settings.auth_secret, &settings, Arc::new(templates))
 }
 
 fn waiting(mail_composer: &MailComposer, template: &MailTemplate) -> WaitingMail {
     let created_at = Timestamp::from_millis(0);
     let to = EmailAddress::parse("ada@example.com").expect("an address");
-    WaitingMail { mail: mail_composer.envelope(to, template, created_at), created_at, claims: 1 }
+    WaitingMail { mail: mail_composer.envelope(to, template, None, created_at), created_at, claims: 1 }
 }
 
 fn verification() -> MailTemplate {
@@ -73,7 +83,7 @@ fn a_row_that_cannot_be_composed_says_why() {
     let mut row = waiting(&mail_composer, &verification());
     row.mail.template = "gone".into();
     assert!(matches!(mail_composer.compose(&row), Err(CannotCompose::NoSuchTemplate(_))));
-    let other = MailComposer::new(&"o".repeat(32).into(), "http://localhost".parse().expect("a URL"));
+    let other = composer_with(&[("AUTH_SECRET", &"o".repeat(32))]).expect("good settings");
     let row = waiting(&mail_composer, &verification());
     assert!(matches!(other.compose(&row), Err(CannotCompose::Sealed(_))));
 }
@@ -108,5 +118,101 @@ fn news() -> ResultNews {
         max_score: 4.5,
         percent: 66.67,
         passed: YesNo::Yes,
+        graded_at: Some(1_795_942_800_000),
+        user: Some(UserId(Uuid::from_u128(7))),
+    }
+}
+
+/// Those of a mail, by name.
+fn header<'a>(job: &'a EmailJob, name: &str) -> Vec<&'a str> {
+    job.headers.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn each_mail_is_in_the_language_of_its_row() {
+    let mail_composer = mail_composer("https://exams.example.com");
+    let subject = |tag: &str| {
+        let (at, to) = (Timestamp::from_millis(0), EmailAddress::parse("ada@example.com").expect("an address"));
+        let locale = Locale::parse(tag).ok();
+        let mail = mail_composer.envelope(to, &MailTemplate::Result(news()), locale.as_ref(), at);
+        let job = mail_composer.compose(&WaitingMail { mail, created_at: at, claims: 1 }).expect("composed").0;
+        let html = job.html.split("<p>").nth(3).unwrap_or_default().to_owned();
+        (job.subject, html)
+    };
+    let (english, points) = subject("");
+    assert!(english == "Your exam result" && points.contains("66.67%"), "{english} {points}");
+    for tag in ["en-GB", "fr", "zh-Hant"] {
+        assert_eq!(subject(tag).0, english, "{tag}");
+    }
+    for tag in ["de", "de-AT", "de-CH-1996"] {
+        let (german, points) = subject(tag);
+        assert_eq!(german, "Ihr Prüfungsergebnis", "{tag}");
+        let percent = if tag.starts_with("de-CH") { "66.67&nbsp;%" } else { "66,67&nbsp;%" };
+        assert!(points.contains(percent), "{tag}: {points}");
+    }
+}
+
+#[test]
+fn only_mails_about_results_can_be_unsubscribed_from() {
+    let mail_composer = mail_composer("https://exams.example.com/hall");
+    for template in [verification(), reset(Some("Ada")), MailTemplate::PasswordChanged { name: "Ada".into() }] {
+        let job = mail_composer.compose(&waiting(&mail_composer, &template)).expect("composed").0;
+        assert_eq!(header(&job, "Auto-Submitted"), ["auto-generated"]);
+        assert_eq!(job.headers.0.len(), 1, "{:?}", job.headers);
+        assert!(!job.html.contains("nsubscribe"), "{}", job.html);
+    }
+    let mut row = waiting(&mail_composer, &MailTemplate::Result(news()));
+    let job = mail_composer.compose(&row).expect("composed").0;
+    let link = header(&job, "List-Unsubscribe")[0].trim_matches(['<', '>']);
+    let token = link.strip_prefix("https://exams.example.com/hall/unsubscribe?token=").expect("our link");
+    assert_eq!(mail_composer.unsubscriber(token), Some(UserId(Uuid::from_u128(7))));
+    assert_eq!(header(&job, "List-Unsubscribe-Post"), ["List-Unsubscribe=One-Click"]);
+    assert!(
+        job.html.contains(&format!("href=\"{link}\"")) && job.text.as_deref().is_some_and(|text| text.contains(link))
+    );
+    // As former versions stored it.
+    for field in ["user", "gradedAt", "locale"] {
+        row.mail.params.as_object_mut().expect("an object").remove(field);
+    }
+    let job = mail_composer.compose(&row).expect("composed").0;
+    assert_eq!(job.headers.0.len(), 1, "{:?}", job.headers);
+}
+
+#[test]
+fn replies_go_where_the_setting_says() {
+    for (setting, written) in [
+        ("help@school.example", "help@school.example"),
+        ("Help, please <help@school.example>", "\"Help, please\" <help@school.example>"),
+        ("\"Help\" <help@school.example>", "\"Help\" <help@school.example>"),
+        ("<help@school.example>", "help@school.example"),
+    ] {
+        let mail_composer = composer_with(&[("MAIL_REPLY_TO", setting)]).expect("a mailbox");
+        let job = mail_composer.compose(&waiting(&mail_composer, &verification())).expect("composed").0;
+        assert_eq!(job.reply_to.0, [written], "{setting}");
+    }
+    for bad in ["help", "Help <help>", "a@b.example, c@d.example", "two\nlines <a@b.example>"] {
+        let error = composer_with(&[("MAIL_REPLY_TO", bad)]).err().expect("refused").to_string();
+        assert!(error.starts_with("MAIL_REPLY_TO: "), "{error}");
+    }
+}
+
+#[test]
+fn the_brand_is_in_every_mail() {
+    let mail_composer = composer_with(&[
+        ("BRAND_NAME", "Gauß & Söhne"),
+        ("BRAND_COLOR", "#ffe000"),
+        ("BRAND_LOGO_URL", "https://school.example/logo.png?a=1&b=2"),
+        ("SUPPORT_EMAIL", "help@school.example"),
+    ])
+    .expect("good settings");
+    for template in [verification(), reset(Some("Ada")), MailTemplate::Result(news())] {
+        let job = mail_composer.compose(&waiting(&mail_composer, &template)).expect("composed").0;
+        let text = job.text.unwrap_or_default();
+        assert!(text.contains("Gauß & Söhne") && text.contains("help@school.example"), "{text}");
+        assert!(job.html.contains("src=\"https://school.example/logo.png?a=1&amp;b=2\" alt=\"Gauß &amp; Söhne\""));
+        assert!(job.html.contains("mailto:help@school.example") && !job.html.contains("Examhall"), "{}", job.html);
+        assert!(!job.html.contains("color:#ffe000;word"), "yellow links cannot be read on white: {}", job.html);
+        let is_button = job.html.contains("background:#ffe000;color:#000000");
+        assert_eq!(is_button, !matches!(template, MailTemplate::Result(_)), "{}", job.html);
     }
 }

@@ -1,0 +1,46 @@
+//! Mails with made-up contents, to look at.
+
+use std::sync::Arc;
+
+use examhall_boot::settings::ApiSettings;
+use examhall_core::{EmailAddress, EmailJob, ExamId, ExamResult, Locale, ResultId, Timestamp, UserId};
+use examhall_store::WaitingMail;
+use uuid::Uuid;
+
+use super::{CannotCompose, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews};
+use crate::{auth::SecretToken, templates::Templates};
+
+/// Noon of a day in the past.
+const GRADED_AT: Timestamp = Timestamp::from_millis(1_795_867_200_000);
+
+/// A mail as it would be sent; `name` is one of [`MAILS`](crate::templates::MAILS).
+pub(crate) fn preview(settings: &ApiSettings, name: &str, locale: Option<&Locale>) -> anyhow::Result<EmailJob> {
+    let templates = Arc::new(Templates::load(&settings.brand)?);
+    let composer = MailComposer::new(&"a preview needs no secret".into(), settings, templates)?;
+    let (owner, token) = ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
+    let template = match name {
+        "verification" => MailTemplate::Verification { token },
+        "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
+        "reset" => MailTemplate::Reset { name: Some(owner), token },
+        "password-changed" => MailTemplate::PasswordChanged { name: owner },
+        "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),
+        other => return Err(CannotCompose::NoSuchTemplate(other.to_owned()).into()),
+    };
+    let to = EmailAddress::parse("ada@example.com")?;
+    let mut mail = composer.envelope(to, &template, locale, GRADED_AT);
+    name.clone_into(&mut mail.template);
+    Ok(composer.compose(&WaitingMail { mail, created_at: GRADED_AT, claims: 1 })?.0)
+}
+
+fn result() -> ExamResult {
+    ExamResult {
+        id: ResultId(Uuid::nil()),
+        exam_id: ExamId(Uuid::nil()),
+        user_id: UserId(Uuid::nil()),
+        score: 33.5,
+        max_score: 40.0,
+        percent: 83.75,
+        passed: true,
+        graded_at: GRADED_AT,
+    }
+}

@@ -1,0 +1,122 @@
+//! What templates show, and samples of it that try each of their branches.
+
+use minijinja::{Value, context};
+
+/// Every mail there is, by the name of its templates.
+pub(crate) const MAILS: [&str; 6] =
+    ["verification", "already-registered", "reset", "password-changed", "result", "result-published"];
+/// Pages that mails link to, with the steps that each of them has.
+const PAGES: [(&str, &[&str]); 4] = [
+    ("page-verify.html", &["ask", "done", "refused"]),
+    ("page-reset.html", &["ask", "done", "refused"]),
+    ("page-unsubscribe.html", &["ask", "done", "refused"]),
+    ("page-trouble.html", &["trouble"]),
+];
+/// What may be wrong with a password, as pages name it.
+const COMPLAINTS: [&str; 5] = ["", "tooShort", "tooLong", "common", "personal"];
+
+/// What a mail shows. An absent text is empty.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MailVariables<'a> {
+    /// Name of the reader; empty where nobody has proven that the address is theirs.
+    pub(crate) name: &'a str,
+    /// Where the mail leads to.
+    pub(crate) link: &'a str,
+    /// Ends mails about results; empty in other mails.
+    pub(crate) unsubscribe_link: &'a str,
+    /// Of mails about results only.
+    pub(crate) result: Option<ResultVariables<'a>>,
+}
+
+/// What a mail about a result shows.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ResultVariables<'a> {
+    pub(crate) exam: &'a str,
+    pub(crate) score: f64,
+    pub(crate) max_score: f64,
+    pub(crate) percent: f64,
+    pub(crate) passed: bool,
+    /// When it was graded, in ms since 1970; 0 where that is not known.
+    pub(crate) graded_at: i64,
+}
+
+/// What a page shows.
+#[derive(Clone, Copy)]
+pub(crate) struct PageVariables<'a> {
+    /// `ask`, `done`, `refused` or `trouble`.
+    pub(crate) step: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) asks_password: bool,
+    /// What was wrong with the password that was sent: `tooShort`, `tooLong`, `common`, `personal`; empty at first.
+    pub(crate) complaint: &'a str,
+    /// HTTP status of the trouble.
+    pub(crate) status: u16,
+    /// What the trouble is, in English.
+    pub(crate) detail: &'a str,
+}
+
+impl MailVariables<'_> {
+    /// As templates see it; `subject` is empty in that of the subject itself.
+    pub(crate) fn to_value(self, subject: &str) -> Value {
+        let Self { name, link, unsubscribe_link, result } = self;
+        let general = context! { name, link, unsubscribe_link, subject };
+        let Some(ResultVariables { exam, score, max_score, percent, passed, graded_at }) = result else {
+            return general;
+        };
+        context! { exam, score, max_score, percent, passed, graded_at, ..general }
+    }
+}
+
+impl PageVariables<'_> {
+    /// Those of a page that shows nothing.
+    pub(crate) const NONE: Self =
+        Self { step: "", token: "", asks_password: false, complaint: "", status: 0, detail: "" };
+
+    /// As templates see it.
+    pub(crate) fn to_value(self) -> Value {
+        let Self { step, token, asks_password, complaint, status, detail } = self;
+        context! { step, token, asks_password, complaint, status, detail }
+    }
+}
+
+/// Every template with samples of what it may be given.
+pub(super) fn samples() -> impl Iterator<Item = (String, Value)> {
+    let mails = MAILS.into_iter().flat_map(|mail| {
+        mail_samples(mail).into_iter().flat_map(move |variables| {
+            [".subject.txt", ".txt", ".html"].map(|ending| (format!("{mail}{ending}"), variables.to_value("Subject")))
+        })
+    });
+    let pages = PAGES.into_iter().flat_map(|(page, steps)| {
+        let samples = steps.iter().flat_map(|step| page_samples(step));
+        samples.map(move |variables| (page.to_owned(), variables.to_value()))
+    });
+    mails.chain(pages)
+}
+
+fn mail_samples(mail: &str) -> [MailVariables<'static>; 3] {
+    let result = ResultVariables { exam: "Algebra <1>", max_score: 40.0, ..ResultVariables::default() };
+    let passed = ResultVariables { score: 33.5, percent: 83.75, passed: true, graded_at: 1_795_942_800_000, ..result };
+    let is_result = mail.starts_with("result");
+    let link = "https://exams.example.com/verify?token=sample";
+    let of = |name, unsubscribe_link, result| MailVariables {
+        name,
+        link,
+        unsubscribe_link: if is_result { unsubscribe_link } else { "" },
+        result: Some(result).filter(|_| is_result),
+    };
+    let unsubscribe = "https://exams.example.com/unsubscribe?token=sample";
+    [of("", "", result), of("Ada Lovelace", unsubscribe, passed), of("<b>\"Ada\"</b> & co", unsubscribe, result)]
+}
+
+fn page_samples(step: &'static str) -> impl Iterator<Item = PageVariables<'static>> {
+    COMPLAINTS.into_iter().flat_map(move |complaint| {
+        [(false, 400), (true, 413), (false, 429), (true, 503)].map(|(asks_password, status)| PageVariables {
+            step,
+            token: "sample",
+            asks_password,
+            complaint,
+            status,
+            detail: "something \"went\" <wrong>",
+        })
+    })
+}
