@@ -94,11 +94,7 @@ impl Suppressions {
 pub(crate) fn report_held(source: &str, held: u64) {
     metrics::counter!("mailer_suppressions_held_total", "source" => source.to_owned()).increment(held);
     if held > 1 {
-        tracing::error!(
-            source,
-            held,
-            "Suppressions are held: too many in a minute from one source; confirm or remove them"
-        );
+        tracing::error!(source, held, "Suppressions are held: too many in a minute from one source");
     }
 }
 

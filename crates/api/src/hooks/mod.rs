@@ -128,11 +128,7 @@ fn count(report: &Report, recorded: &Recorded) {
         metrics::counter!("mailer_suppressions_held_total", "source" => source).increment(recorded.held);
     }
     if recorded.trips_brake {
-        tracing::error!(
-            source,
-            held = recorded.held,
-            "Suppressions are held: too many in a minute from one source; confirm or remove them"
-        );
+        tracing::error!(source, held = recorded.held, "Suppressions are held: too many in a minute from one source");
     }
     if let (Some(job_id), true) = (&recorded.job_id, recorded.is_new) {
         tracing::info!(job_id, source, kind, "Mail came back");

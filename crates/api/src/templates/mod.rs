@@ -100,7 +100,7 @@ impl Templates {
 
     fn log(&self, failure: &BadFile) {
         if !self.is_failure_logged.swap(true, Ordering::Relaxed) {
-            tracing::error!(%failure, "A template of MAIL_TEMPLATES failed; the built-in one is used");
+            tracing::error!(%failure, "A template of MAIL_TEMPLATES failed, the built-in one is used");
         }
     }
 
