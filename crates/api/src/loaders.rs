@@ -15,34 +15,34 @@ type Loaded<K> = Result<Option<Fresh<K>>, Error>;
 pub(crate) async fn load_exam(store: Store, id: ExamId) -> Loaded<ExamKey> {
     let Some(Versioned { version, value: exam }) = found(store.exams.get(id).await)? else { return Ok(None) };
     let (head, pin) = (exam.access(), exam.access().pinned_for(now()));
-    Ok(Some(Fresh { version, head, value: exam, pin }))
+    Ok(Some(Fresh { pin, ..Fresh::new(version, head, exam) }))
 }
 
 /// Loads the value of a [`QuestionSheetKey`].
 pub(crate) async fn load_sheet(store: Store, id: ExamId) -> Loaded<QuestionSheetKey> {
     let Some((exam, sheet)) = found(store.exams.sheet(id).await)? else { return Ok(None) };
     let (head, pin) = (exam.access(), exam.access().pinned_for(now()));
-    Ok(Some(Fresh { version: sheet.version, head, value: sheet, pin }))
+    Ok(Some(Fresh { pin, ..Fresh::new(sheet.version, head, sheet) }))
 }
 
 /// Loads the value of a [`QuestionKey`].
 pub(crate) async fn load_question(store: Store, id: QuestionId) -> Loaded<QuestionKey> {
     let Some(found) = found(store.questions.student_view(id).await)? else { return Ok(None) };
     let Versioned { version, value: (exam, question) } = found;
-    Ok(Some(Fresh { version, head: exam.id, value: question, pin: exam.access().pinned_for(now()) }))
+    Ok(Some(Fresh { pin: exam.access().pinned_for(now()), ..Fresh::new(version, exam.id, question) }))
 }
 
 /// Loads the value of a [`ResultKey`].
 pub(crate) async fn load_result(store: Store, id: ResultId) -> Loaded<ResultKey> {
     let Some((result, head)) = found(store.results.get(id).await)? else { return Ok(None) };
-    Ok(Some(Fresh { version: 1, head, value: result, pin: None })) // a result never changes
+    Ok(Some(Fresh::new(1, head, result))) // a result never changes
 }
 
 /// Loads the value of a [`ProfileKey`].
 pub(crate) async fn load_profile(store: Store, id: UserId) -> Loaded<ProfileKey> {
     let Some(Versioned { version, value: account }) = found(store.accounts.get(id).await)? else { return Ok(None) };
     let Account { id, name, role, .. } = account;
-    Ok(Some(Fresh { version, head: (), value: Profile { id, name, role }, pin: None }))
+    Ok(Some(Fresh::new(version, (), Profile { id, name, role })))
 }
 
 fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {

@@ -129,5 +129,5 @@ async fn changes(one: &Cache, other: &Cache, count: u32) -> anyhow::Result<()> {
 fn profile(version: u32) -> Fresh<ProfileKey> {
     let name = (0..1_000_u32).flat_map(|n| (n * 7_919).to_string().into_bytes()).map(char::from).take(8_000).collect();
     let value = Profile { id: UserId(uuid::Uuid::nil()), name, role: Role::Student };
-    Fresh { version: version.into(), head: (), value, pin: None }
+    Fresh::new(version.into(), (), value)
 }

@@ -34,7 +34,7 @@ struct Table(Arc<Mutex<(i64, String)>>);
 impl Table {
     fn read(&self) -> Fresh<CustomerKey> {
         let (version, name) = self.0.lock().clone();
-        Fresh { version, head: (), value: Customer { name }, pin: None }
+        Fresh::new(version, (), Customer { name })
     }
 
     fn commit(&self, name: &str) {

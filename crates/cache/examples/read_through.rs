@@ -43,7 +43,7 @@ async fn count(key: RatingKey) -> Result<Option<Fresh<RatingKey>>, Infallible> {
     static QUERIES: AtomicU32 = AtomicU32::new(0);
     println!("query {} for {}", QUERIES.fetch_add(1, Ordering::Relaxed) + 1, key.redis_key());
     tokio::time::sleep(Duration::from_millis(100)).await;
-    Ok(Some(Fresh { version: 7, head: (), value: Rating { stars: 4.5, votes: 118 }, pin: None }))
+    Ok(Some(Fresh::new(7, (), Rating { stars: 4.5, votes: 118 })))
 }
 
 #[tokio::main]

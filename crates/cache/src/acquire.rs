@@ -16,6 +16,8 @@ pub(crate) struct Lease {
     pub(crate) token: LeaseToken,
     /// Changes of the key that Redis had been notified of: what is loaded under this lease includes them.
     pub(crate) cleared: Vec<CommitId>,
+    /// Generations of the key's groups: if one of them is invalidated, the lease is void.
+    pub(crate) generations: String,
 }
 
 /// Bytes by which a value is recognized that is to be replaced: its first line, with its checksum.
@@ -126,8 +128,9 @@ impl Acquired {
             }
             AcquireCode::Busy => Self::Busy,
             AcquireCode::Granted => {
+                let generations = answer.next().and_then(|text| text.as_str().map(|text| text.to_string()));
                 let cleared = answer.filter_map(|commit| Some(CommitId::of(commit.as_str()?.parse().ok()?)));
-                Self::Lease(Lease { token, cleared: cleared.collect() })
+                Self::Lease(Lease { token, cleared: cleared.collect(), generations: generations.unwrap_or_default() })
             }
             AcquireCode::Marked => Self::Marked,
             AcquireCode::Unstored => Self::Unstored,
@@ -139,7 +142,8 @@ impl Acquired {
     }
 }
 
-fn to_ttl(answer: Option<Value>) -> Option<Duration> {
+/// Returns the time of an answer in ms; `None` if there is none.
+pub(crate) fn to_ttl(answer: Option<Value>) -> Option<Duration> {
     answer.and_then(|ttl| u64::try_from(ttl.as_i64()?).ok()).map(Duration::from_millis)
 }
 

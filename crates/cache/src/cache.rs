@@ -2,24 +2,39 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_redis::SlotSet;
+use examhall_redis::{SlotSet, slot};
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    CacheKey, Error, entry::Entry, flight::Flights, journal::Journal, keys::RedisKeys, local::Local, nested::CacheId,
-    pending::PendingInvalidations, permits::Permits, redis::Redis, runtime::CacheRuntime, servers::Servers,
-    settings::Settings, spaces::Spaces, trust::Trust,
+    CacheKey, Error, Event, Events, KeyError, KeyName, ReadOptions,
+    counters::Counters,
+    entry::Entry,
+    events::EventSender,
+    flight::Flights,
+    journal::Journal,
+    keys::{KeyNames, RedisKeys},
+    local::Local,
+    nested::CacheId,
+    pending::PendingInvalidations,
+    permits::Permits,
+    redis::Redis,
+    runtime::CacheRuntime,
+    servers::Servers,
+    settings::Settings,
+    spaces::Spaces,
+    trust::Trust,
 };
 
 /// The cache. Cheap to clone; clones share everything. When the last one is dropped, its connections, tasks and thread end;
 /// loads in flight end first.
 #[derive(Clone)]
-pub struct Cache(
-    pub(crate) Arc<Inner>,
-    #[expect(dead_code, reason = "stops the cache's tasks, which share the rest, when the last clone is dropped")]
-    pub(crate) Arc<DropGuard>,
-);
+pub struct Cache {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) options: ReadOptions,
+    /// Stops the cache's tasks, which share the rest, when the last clone is dropped.
+    pub(crate) stop: Arc<DropGuard>,
+}
 
 pub(crate) struct Inner {
     pub(crate) id: CacheId,
@@ -34,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) pending: PendingInvalidations,
     pub(crate) journal: Journal,
     pub(crate) permits: Permits,
+    pub(crate) counters: Counters,
+    pub(crate) events: EventSender,
     /// Runtime of the loads, which outlive the callers that caused them.
     pub(crate) loads: Handle,
     /// Runtime of everything else.
@@ -47,11 +64,11 @@ impl Cache {
     /// # Errors
     /// Returns [`Error::Redis`] if the cache is closed meanwhile.
     pub async fn ready(&self) -> Result<(), Error> {
-        if self.0.servers.is_none() {
+        if self.inner.servers.is_none() {
             return Ok(());
         }
-        let is_ready = || self.0.servers.are_trusted() && (!self.0.is_linked || self.is_live());
-        while !is_ready() && !self.0.stop.is_cancelled() {
+        let is_ready = || self.inner.servers.are_trusted() && (!self.inner.is_linked || self.is_live());
+        while !is_ready() && !self.inner.stop.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(())
@@ -59,7 +76,7 @@ impl Cache {
 
     /// Returns whether the process's own memory may answer now; in a Redis Cluster for the keys of all masters.
     pub fn is_live(&self) -> bool {
-        self.0.local.is_some() && (!self.0.is_linked || self.0.servers.are_proven())
+        self.inner.local.is_some() && (!self.inner.is_linked || self.inner.servers.are_proven())
     }
 
     /// Pings Redis, in a cluster all of its masters.
@@ -67,8 +84,8 @@ impl Cache {
     /// # Errors
     /// Returns [`Error::Redis`] or [`Error::Slow`] if it does not answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        let servers = self.0.servers.all();
-        if servers.is_empty() && !self.0.servers.is_none() {
+        let servers = self.inner.servers.all();
+        if servers.is_empty() && !self.inner.servers.is_none() {
             return Err(Error::Slow); // no master of the cluster is known
         }
         for redis in servers {
@@ -77,10 +94,23 @@ impl Cache {
         Ok(())
     }
 
+    /// Returns this cache with other options for reads: for one read, or to keep. It shares everything else.
+    #[must_use]
+    pub fn with(&self, options: ReadOptions) -> Self {
+        let Self { inner, stop, .. } = self.clone();
+        Self { inner, options, stop }
+    }
+
+    /// Returns a stream of what happens in this cache from now on. It costs next to nothing; a reader that falls behind by
+    /// 512 events misses the oldest, and receives [`Event::Missed`](crate::Event::Missed).
+    pub fn events(&self) -> Events {
+        self.inner.events.subscribe()
+    }
+
     /// Closes the connections.
     pub async fn close(&self) {
-        self.0.stop.cancel();
-        for redis in self.0.servers.all() {
+        self.inner.stop.cancel();
+        for redis in self.inner.servers.all() {
             redis.close().await;
         }
     }
@@ -97,8 +127,33 @@ impl Inner {
         format!("{}{name}", self.prefix)
     }
 
-    pub(crate) fn redis_keys(&self, name: &str) -> RedisKeys {
-        RedisKeys::of(name, self.space(name))
+    /// Returns the names of a key, whose own is `name`, and of its groups.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be kept coherent.
+    pub(crate) fn identify<K: CacheKey>(&self, key: &K, name: &str) -> Result<KeyNames, KeyError> {
+        Ok(KeyNames { groups: self.checked_groups(key, name)?.into(), name: name.into() })
+    }
+
+    /// Checks that a key can be kept coherent, and returns the names of its groups.
+    pub(crate) fn checked_groups<K: CacheKey>(&self, key: &K, name: &str) -> Result<Vec<String>, KeyError> {
+        self.spaces.check_key(name)?;
+        let groups: Vec<String> = key.groups().iter().map(|group| self.with_prefix(&group.key_name())).collect();
+        for group in &groups {
+            self.spaces.check_key(group)?;
+            if self.is_cluster() && slot(group) != slot(name) {
+                return Err(KeyError::GroupSlot { key: name.to_owned(), group: group.clone() });
+            }
+        }
+        Ok(groups)
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.servers.cluster().is_some()
+    }
+
+    pub(crate) fn redis_keys(&self, key: &KeyNames) -> RedisKeys {
+        RedisKeys::of(&key.name, &key.groups, self.space(&key.name))
     }
 
     /// Returns the kind of a key, as the label `ns` of metrics.
@@ -107,19 +162,20 @@ impl Inner {
     }
 
     /// Returns the server of this key if it may be read.
-    pub(crate) fn trusted_redis(&self, name: &str) -> Option<Arc<Redis>> {
-        self.redis_if(name, Trust::Trusted)
+    pub(crate) fn trusted_redis(&self, key: &KeyNames) -> Option<Arc<Redis>> {
+        self.redis_if(key, Trust::Trusted)
     }
 
     /// Returns the server of this key if the key is not known to be wrong there, and its values are trusted that far.
-    pub(crate) fn redis_if(&self, name: &str, least: Trust) -> Option<Arc<Redis>> {
-        let is_right = |redis: &Arc<Redis>| redis.trust() >= least && !self.pending.contains(name);
-        self.servers.of(name).filter(is_right).filter(|_| !self.servers.is_moving(name))
+    pub(crate) fn redis_if(&self, key: &KeyNames, least: Trust) -> Option<Arc<Redis>> {
+        let is_pending = || key.all().any(|name| self.pending.contains(name));
+        let is_right = |redis: &Arc<Redis>| redis.trust() >= least && !is_pending();
+        self.servers.of(&key.name).filter(is_right).filter(|_| !self.servers.is_moving(&key.name))
     }
 
-    /// Returns whether a value from Redis includes all changes of its key that are known.
-    pub(crate) fn is_current(&self, name: &str, entry: &Entry) -> bool {
-        self.journal.is_in(&entry.includes, name.strip_prefix(&self.prefix).unwrap_or(name))
+    /// Returns whether a value from Redis includes all changes of its key and its groups that are known.
+    pub(crate) fn is_current(&self, key: &KeyNames, entry: &Entry) -> bool {
+        key.all().all(|name| self.journal.is_in(&entry.includes, name.strip_prefix(&self.prefix).unwrap_or(name)))
     }
 
     /// Removes a key from this process's memory, and fences loads of it that are in flight.
@@ -140,6 +196,7 @@ impl Inner {
             local.begin_epoch(slots, cause);
         }
         self.flights.taint_where(|name| slots.contains(self.servers.slot(name)));
+        self.events.send(|| Event::MemoryCleared { cause });
     }
 
     /// Returns the epoch of a key's slot.

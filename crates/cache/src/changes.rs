@@ -12,9 +12,6 @@ use std::{
 
 use uuid::Uuid;
 
-/// Age from which a commit is settled: all that were added before it have ended, so nothing will appear before it. A mark
-/// lives for 10 s, since no commit takes longer.
-pub(crate) const SETTLED: Duration = Duration::from_secs(15);
 /// Changes kept at most, each of one key. Beyond, the older half is forgotten, and values that are older than these count
 /// as outdated.
 const MAX_KEPT: usize = 200_000;
@@ -57,6 +54,8 @@ pub(crate) struct Includes {
     pub(crate) seq: i64,
     /// Later ones that Redis had been notified of when it granted the lease.
     pub(crate) commits: Vec<CommitId>,
+    /// Generations of its groups under which it ran, as the scripts write them.
+    pub(crate) generations: String,
 }
 
 #[derive(Clone, Copy)]
@@ -72,6 +71,8 @@ pub(crate) struct Changes {
     by_key: HashMap<Arc<str>, Vec<Change>>,
     kept: usize,
     max_kept: usize,
+    /// Age from which a commit is settled.
+    settling: Duration,
     /// Changes up to this number were forgotten.
     forgotten: i64,
     /// Everything up to this number is known.
@@ -81,8 +82,8 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn new() -> Self {
-        Self { max_kept: MAX_KEPT, ..Self::default() }
+    pub(crate) fn new(settling: Duration) -> Self {
+        Self { max_kept: MAX_KEPT, settling, ..Self::default() }
     }
 
     /// Number up to which everything is known: what is loaded from now on includes it.
@@ -92,7 +93,7 @@ impl Changes {
 
     /// Adds entries of the journal; returns the keys of those that are new, without prefix.
     pub(crate) fn learn(&mut self, entries: Vec<JournalEntry>) -> Vec<String> {
-        let settled = entries.iter().filter(|entry| entry.age >= SETTLED).map(|entry| entry.seq).max();
+        let settled = entries.iter().filter(|entry| entry.age >= self.settling).map(|entry| entry.seq).max();
         let mut changed = Vec::new();
         for entry in entries {
             if entry.seq <= self.settled || !self.unsettled.insert(entry.seq) {
@@ -150,6 +151,7 @@ mod tests {
     use super::*;
 
     const KEY: &str = "exam:1";
+    const SETTLED: Duration = Duration::from_secs(15);
 
     fn entry(seq: u8, age: u64) -> JournalEntry {
         let commit = Uuid::from_u64_pair(1, seq.into());
@@ -157,12 +159,12 @@ mod tests {
     }
 
     fn includes(seq: i64, commits: &[u64]) -> Includes {
-        Includes { seq, commits: commits.iter().copied().map(CommitId).collect() }
+        Includes { seq, commits: commits.iter().copied().map(CommitId).collect(), ..Includes::default() }
     }
 
     #[test]
     fn value_without_a_later_change_is_outdated() {
-        let mut changes = Changes::new();
+        let mut changes = Changes::new(SETTLED);
         assert!(changes.are_in(&includes(0, &[]), KEY), "nothing is known");
         changes.learn(vec![entry(3, 60), entry(5, 1)]);
         for (seq, commits, is_current) in [
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn late_commit_is_learned_and_each_only_once() {
-        let mut changes = Changes::new();
+        let mut changes = Changes::new(SETTLED);
         assert_eq!(changes.learn(vec![entry(3, 60), entry(5, 1)]), [KEY, KEY]);
         assert_eq!(changes.settled(), 3, "number 4 may be in flight");
         assert_eq!(changes.learn(vec![entry(4, 2), entry(5, 2)]), [KEY], "it was");
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn forgotten_changes_make_older_values_outdated() {
-        let mut changes = Changes { max_kept: 10, ..Changes::new() };
+        let mut changes = Changes { max_kept: 10, ..Changes::new(SETTLED) };
         changes.learn((1..=11).map(|seq| entry(seq, 60)).collect());
         assert_eq!((changes.kept, changes.forgotten), (5, 6));
         assert!(!changes.are_in(&includes(5, &[]), "exam:2"), "a change of it may be forgotten");

@@ -1,41 +1,10 @@
 //! A guard for one commit: it invalidates before and after, and cannot be forgotten.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
-use crate::{Cache, CacheKey, Error, cache::Inner};
-
-/// When keys are cleared after a commit whose outcome is unknown. It may still be in progress when its caller is gone;
-/// what is stored meanwhile is removed by the next clear, at the latest when the mark would have ended.
-const UNKNOWN_CLEARED: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(9)];
-
-/// A key by its name: any [`CacheKey`], or its name without prefix, for keys of several types.
-pub trait KeyName {
-    /// Returns the name, without prefix.
-    fn key_name(&self) -> String;
-}
-
-impl<K: CacheKey> KeyName for K {
-    fn key_name(&self) -> String {
-        self.redis_key()
-    }
-}
-
-impl KeyName for String {
-    fn key_name(&self) -> String {
-        self.clone()
-    }
-}
-
-impl KeyName for &str {
-    fn key_name(&self) -> String {
-        (*self).to_owned()
-    }
-}
+use crate::{Cache, Error, KeyName, cache::Inner};
 
 /// Invalidation of the keys of one commit, from [`Cache::invalidation`]: until it ends, nothing is stored under them.
 ///
@@ -59,7 +28,7 @@ impl Cache {
     pub async fn invalidation(&self, keys: &[impl KeyName]) -> Result<Invalidation, Error> {
         let keys: Arc<[String]> = keys.iter().map(KeyName::key_name).collect();
         for key in &*keys {
-            self.0.spaces.check_key(&self.0.with_prefix(key))?;
+            self.inner.spaces.check_key(&self.inner.with_prefix(key))?;
         }
         let invalidation = Invalidation { cache: self.clone(), commit: Uuid::new_v4(), keys, is_ended: false };
         self.before_commit(invalidation.commit, &invalidation.keys).await;
@@ -116,13 +85,13 @@ impl Invalidation {
 
     /// Ends it after a commit that may have happened or not: clears now, and again in the background.
     async fn unknown(self) {
-        self.cache.0.unmark(self.commit, &self.keys).await;
+        self.cache.inner.unmark(self.commit, &self.keys).await;
     }
 
     /// Clears in a task: a caller that is cancelled meanwhile does not stop it.
     async fn clear(&self) -> bool {
-        let (cache, commit, keys) = (Arc::clone(&self.cache.0), self.commit, Arc::clone(&self.keys));
-        let clear = self.cache.0.runtime.handle().spawn(async move { cache.clear(commit, &keys, "commit").await });
+        let (cache, commit, keys) = (Arc::clone(&self.cache.inner), self.commit, Arc::clone(&self.keys));
+        let clear = self.cache.inner.runtime.handle().spawn(async move { cache.clear(commit, &keys, "commit").await });
         clear.await.unwrap_or(false)
     }
 }
@@ -130,14 +99,15 @@ impl Invalidation {
 impl Drop for Invalidation {
     fn drop(&mut self) {
         if !self.is_ended {
-            let clears = clear_unknown(Arc::downgrade(&self.cache.0), self.commit, Arc::clone(&self.keys));
-            self.cache.0.runtime.handle().spawn(clears);
+            let clears = clear_unknown(Arc::downgrade(&self.cache.inner), self.commit, Arc::clone(&self.keys));
+            self.cache.inner.runtime.handle().spawn(clears);
         }
     }
 }
 
 async fn clear_unknown(cache: Weak<Inner>, commit: Uuid, keys: Arc<[String]>) {
-    for pause in UNKNOWN_CLEARED {
+    let Some(pauses) = cache.upgrade().map(|cache| cache.settings.unknown_cleared()) else { return };
+    for pause in pauses {
         tokio::time::sleep(pause).await;
         let Some(cache) = cache.upgrade() else { return };
         cache.unmark(commit, &keys).await;

@@ -6,19 +6,18 @@ use std::{
     io::Write as _,
     marker::PhantomData,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use serde_json::Error as JsonError;
 
 use crate::{
-    CacheKey, ReadError,
+    CacheKey, CacheValue, Fresh, Life, ReadError, ValueError,
     changes::{CommitId, Includes},
 };
 
 /// First word of every entry: number of its layout. The second word is the [`CacheKey::SHAPE`].
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Bytes that hold both words of any entry.
 pub(crate) const RELEASE_BYTES: usize = 22;
 /// Shorter bodies fit into one packet, and are not compressed; in bytes.
@@ -28,16 +27,15 @@ const LONG: usize = 512 * 1024;
 /// Approximate memory that an entry uses beyond its bytes.
 const OVERHEAD: usize = 512;
 
-/// A value that a loader has read from the database.
-pub struct Fresh<K: CacheKey> {
-    /// Version of the row, for the `ETag`.
-    pub version: i64,
-    /// Decides which users may see the value.
-    pub head: K::Head,
-    /// The value, which is sent as JSON.
-    pub value: K::Value,
-    /// Time for which it is kept, and not loaded again unless it is invalidated.
-    pub pin: Option<Duration>,
+/// What decides how long an entry is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// The life of its key.
+    OfKey,
+    /// Its loader: for this long at least, and not refreshed before.
+    AtLeast(Duration),
+    /// Its loader: for this long at most, after it was loaded.
+    AtMost(Duration),
 }
 
 /// Content coding of the bytes to send (RFC 9110, section 8.4.1).
@@ -56,8 +54,12 @@ pub(crate) struct Entry {
     version: i64,
     /// Duration of its load: the slower, the earlier it is refreshed.
     pub(crate) took: Duration,
-    /// Time for which it is kept, and not refreshed.
-    pub(crate) pin: Option<Duration>,
+    /// How long it is kept. Of an entry from Redis only the kind is known: its time to live says the rest.
+    pub(crate) span: Span,
+    /// Age when it was read from Redis, or loaded, and that moment.
+    aged: (Duration, Instant),
+    /// Age at the end of its time to live in Redis.
+    final_age: Duration,
     /// Last part of its time to live in Redis, in which it is stale: served only if no other value can be.
     pub(crate) grace: Duration,
     /// Which changes it includes.
@@ -70,7 +72,7 @@ pub(crate) struct Entry {
 
 /// Bytes from Redis, read as an entry.
 pub(crate) enum Decoded {
-    Entry(Arc<Entry>),
+    Entry(Box<Entry>),
     /// Damaged, or written by an older release: it is loaded again and replaced.
     Unreadable,
     /// Written by a newer release. It is left alone: otherwise two releases would replace each other's entries in turns.
@@ -122,22 +124,37 @@ impl<K: CacheKey> Cached<K> {
     /// Returns the value itself, for code that works with it. To send it, send the bytes.
     ///
     /// # Errors
-    /// Returns an error if the JSON does not fit the type, since another release has written it.
-    pub fn value(&self) -> Result<K::Value, JsonError> {
-        serde_json::from_slice(self.body())
+    /// Returns an error if the bytes are not those of the type, since another release has written them.
+    pub fn value(&self) -> Result<K::Value, ValueError> {
+        ValueError::of(self.body())
+    }
+
+    /// Returns the time since its load began: the header `Age` of RFC 9111. It is measured by the clock of this process and
+    /// by times to live in Redis, so the clocks of machines need not agree. A value whose end somebody has removed in Redis
+    /// is infinitely old.
+    pub fn age(&self) -> Duration {
+        self.entry.age()
     }
 }
 
 impl Entry {
-    pub(crate) fn of_fresh<K: CacheKey>(fresh: Fresh<K>, took: Duration) -> Result<Self, JsonError> {
-        let (head_json, body) = (serde_json::to_vec(&fresh.head)?, serde_json::to_vec(&fresh.value)?);
-        let gzip = compressed(&body);
+    pub(crate) fn of_fresh<K: CacheKey>(fresh: Fresh<K>, took: Duration, life: Life) -> Result<Self, ReadError> {
+        let head_json = serde_json::to_vec(&fresh.head).map_err(ReadError::loader)?;
+        let body = fresh.value.to_bytes().map_err(ReadError::loader)?;
+        let gzip = if K::Value::GZIP { compressed(&body) } else { Bytes::new() };
+        let (span, grace) = match (fresh.life, fresh.pin) {
+            (Some(at_most), _) => (Span::AtMost(at_most), Duration::ZERO),
+            (None, Some(at_least)) => (Span::AtLeast(at_least), life.stale_on_error),
+            (None, None) => (Span::OfKey, life.stale_on_error),
+        };
         Ok(Self {
             key_type: TypeId::of::<K>(),
             version: fresh.version,
             took,
-            pin: fresh.pin,
-            grace: K::LIFE.stale_on_error,
+            span,
+            aged: (took, Instant::now()),
+            final_age: Duration::ZERO,
+            grace,
             includes: Includes::default(),
             head: Some(Box::new(fresh.head)),
             head_json,
@@ -152,7 +169,9 @@ impl Entry {
             key_type: TypeId::of::<K>(),
             version: 0,
             took,
-            pin: Some(Duration::ZERO),
+            span: Span::AtLeast(Duration::ZERO),
+            aged: (took, Instant::now()),
+            final_age: Duration::ZERO,
             grace: Duration::ZERO,
             includes: Includes::default(),
             head: None,
@@ -170,13 +189,40 @@ impl Entry {
         OVERHEAD + self.head_json.len() + self.bodies.iter().map(Bytes::len).sum::<usize>()
     }
 
-    pub(crate) fn encode(&self, shape: u32) -> Bytes {
+    /// Returns the time since its load began.
+    pub(crate) fn age(&self) -> Duration {
+        self.aged.0.saturating_add(self.aged.1.elapsed())
+    }
+
+    /// Returns how long it may be served from now on, if its loader has limited that.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        let Span::AtMost(life) = self.span else { return None };
+        Some(life.saturating_sub(self.aged.1.elapsed()))
+    }
+
+    /// Sets the age of an entry that was just read from Redis by its time to live there; without one it never ends.
+    pub(crate) fn read_with(mut self, ttl: Option<Duration>) -> Self {
+        self.aged = (ttl.map_or(Duration::MAX, |ttl| self.final_age.saturating_sub(ttl)), Instant::now());
+        if let (Span::AtMost(_), Some(ttl)) = (self.span, ttl) {
+            self.span = Span::AtMost(ttl);
+        }
+        self
+    }
+
+    /// Returns its bytes in Redis, where it is to live for `ttl` from now on.
+    pub(crate) fn encode(&self, shape: u32, ttl: Duration) -> Bytes {
         let content = [&self.head_json[..], &self.bodies[0], &self.bodies[1]];
-        let (kind, pinned) = (u8::from(self.head.is_some()), u8::from(self.pin.is_some()));
-        let (took, grace) = (self.took.as_millis(), self.grace.as_millis());
+        let kind = u8::from(self.head.is_some());
+        let span = match self.span {
+            Span::OfKey => 0,
+            Span::AtLeast(_) => 1,
+            Span::AtMost(_) => 2,
+        };
+        let (took, grace, end) = (self.took.as_millis(), self.grace.as_millis(), (self.age() + ttl).as_millis());
         let commits: Vec<_> = self.includes.commits.iter().map(|commit| commit.to_hex()).collect();
         let mut line = format!("{FORMAT} {shape} {} {}", self.includes.seq, commits.join(","));
-        let _ = write!(line, " {kind} {pinned} {} {took} {grace}", self.version); // writing to a String cannot fail
+        // Writing to a String cannot fail. The generations are the fifth word: the scripts look at them.
+        let _ = write!(line, " {} {kind} {span} {} {took} {grace} {end}", self.includes.generations, self.version);
         for part in content {
             let _ = write!(line, " {}", part.len());
         }
@@ -193,7 +239,7 @@ impl Entry {
             Some((FORMAT, shape)) if is_whole(bytes) && shape == K::SHAPE => {}
             _ => return Decoded::Unreadable,
         }
-        Self::parse::<K>(bytes).map_or(Decoded::Unreadable, |entry| Decoded::Entry(Arc::new(entry)))
+        Self::parse::<K>(bytes).map_or(Decoded::Unreadable, |entry| Decoded::Entry(Box::new(entry)))
     }
 
     /// Reads an entry of this format and shape.
@@ -202,11 +248,17 @@ impl Entry {
         let mut words = line.split(' ').skip(2);
         let (seq, commits) = (words.next()?.parse().ok()?, words.next()?.split(','));
         let commits = commits.filter(|hex| !hex.is_empty()).map(CommitId::from_hex).collect::<Option<_>>()?;
-        let includes = Includes { seq, commits };
+        let includes = Includes { seq, commits, generations: words.next()?.to_owned() };
         let mut number = || words.next()?.parse::<i64>().ok();
-        let (kind, pinned, version) = (number()?, number()?, number()?);
-        let mut span = || Some(Duration::from_millis(number()?.unsigned_abs()));
-        let (took, grace) = (span()?, span()?);
+        let (kind, span, version) = (number()?, number()?, number()?);
+        let mut time = || Some(Duration::from_millis(number()?.unsigned_abs()));
+        let (took, grace, final_age) = (time()?, time()?, time()?);
+        let span = match span {
+            0 => Span::OfKey,
+            1 => Span::AtLeast(Duration::ZERO),
+            2 => Span::AtMost(Duration::MAX),
+            _ => return None,
+        };
         let mut at = end + 1;
         let mut part = || {
             let from = at;
@@ -217,9 +269,8 @@ impl Entry {
         let (head_json, bodies) = (part()?, [part()?, part()?]);
         let head = serde_json::from_slice::<K::Head>(&head_json);
         let head: Option<Box<dyn Any + Send + Sync>> = if kind == 1 { Some(Box::new(head.ok()?)) } else { None };
-        let pin = (pinned == 1).then_some(Duration::ZERO);
-        let key_type = TypeId::of::<K>();
-        Some(Self { key_type, version, took, pin, grace, includes, head, head_json: head_json.to_vec(), bodies })
+        let (key_type, head_json, aged) = (TypeId::of::<K>(), head_json.to_vec(), (Duration::MAX, Instant::now()));
+        Some(Self { key_type, version, took, span, aged, final_age, grace, includes, head, head_json, bodies })
     }
 }
 

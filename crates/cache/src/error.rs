@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{KeyError, SpaceError};
+use crate::{KeyError, OptionError, SpaceError};
 
 /// Error of a call on the cache.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum Error {
     /// The key spaces cannot be used. For the developers.
     #[error(transparent)]
     Spaces(#[from] SpaceError),
+    /// An option of the builder is out of its range. For the developers.
+    #[error(transparent)]
+    Option(#[from] OptionError),
 }
 
 /// Error of a read, shared by all who waited for the same load.

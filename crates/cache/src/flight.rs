@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::{ReadError, Source, entry::Entry};
+use crate::{ReadError, Source, entry::Entry, group::is_group, keys::KeyNames};
 
 /// Result of a flight.
 pub(crate) type Outcome = Result<(Arc<Entry>, Source), ReadError>;
@@ -26,6 +26,7 @@ pub(crate) struct Flights {
 /// One load in flight.
 pub(crate) struct Flight {
     key: Arc<str>,
+    groups: Arc<[String]>,
     /// Invalidations of its key while it was listed.
     taints: AtomicU64,
     /// Notified when a value was stored or invalidated under its key: ask Redis again.
@@ -47,18 +48,19 @@ pub(crate) struct FlightTicket {
 impl FlightTicket {
     /// Returns a ticket with which nothing is kept.
     pub(crate) fn void() -> Self {
-        Self { flight: Arc::new(Flight::of("".into())), taints: 0, epoch: 0 }
+        let nobody = KeyNames { name: "".into(), groups: Arc::default() };
+        Self { flight: Arc::new(Flight::of(&nobody)), taints: 0, epoch: 0 }
     }
 }
 
 impl Flights {
     /// Returns the flight of a key, and whether the caller is to run it.
-    pub(crate) fn join(&self, key: &str) -> (Arc<Flight>, bool) {
+    pub(crate) fn join(&self, key: &KeyNames) -> (Arc<Flight>, bool) {
         let mut flights = self.by_key.lock();
-        if let Some(flight) = flights.get(key) {
+        if let Some(flight) = flights.get(&key.name) {
             return (Arc::clone(flight), false);
         }
-        let flight = Arc::new(Flight::of(key.into()));
+        let flight = Arc::new(Flight::of(key));
         flights.insert(Arc::clone(&flight.key), Arc::clone(&flight));
         (flight, true)
     }
@@ -70,10 +72,17 @@ impl Flights {
         FlightTicket { flight: Arc::clone(flight), taints: flight.taints.load(Ordering::SeqCst), epoch }
     }
 
-    /// Removes the flight of a key whose value has changed: later readers do not join it, and it keeps nothing.
-    pub(crate) fn taint(&self, key: &str) {
-        if let Some(flight) = self.by_key.lock().remove(key) {
+    /// Removes the flight of a key whose value has changed, or the flights of a group: later readers do not join them, and
+    /// they keep nothing.
+    pub(crate) fn taint(&self, name: &str) {
+        let mut flights = self.by_key.lock();
+        if let Some(flight) = flights.remove(name) {
             flight.taint();
+        }
+        if is_group(name) {
+            for (_, flight) in flights.extract_if(|_, flight| flight.groups.iter().any(|group| group == name)) {
+                flight.taint();
+            }
         }
     }
 
@@ -103,9 +112,11 @@ impl Flights {
 }
 
 impl Flight {
-    fn of(key: Arc<str>) -> Self {
+    /// Returns one that is not listed.
+    pub(crate) fn of(key: &KeyNames) -> Self {
         Self {
-            key,
+            key: Arc::clone(&key.name),
+            groups: Arc::clone(&key.groups),
             taints: AtomicU64::new(0),
             woken: Notify::new(),
             needed: Notify::new(),
@@ -168,20 +179,21 @@ mod tests {
 
     #[test]
     fn only_a_listed_and_untainted_flight_keeps_its_value() {
-        let flights = Flights::default();
+        let (flights, key) =
+            (Flights::default(), KeyNames { name: "exam:1".into(), groups: ["exam:*".to_owned()].into() });
         let is_kept = |ticket: &FlightTicket| {
             let mut kept = false;
             flights.if_untainted(ticket, || kept = true);
             kept
         };
-        let (flight, _) = flights.join("exam:1");
+        let (flight, _) = flights.join(&key);
         let before = flights.enter(&flight, 0);
         assert!(is_kept(&before));
         flights.taint("exam:1");
         let after = flights.enter(&flight, 0);
         assert!(!is_kept(&before) && is_kept(&after), "it has read again since");
-        flights.taint("exam:1");
-        let (next, is_new) = flights.join("exam:1");
+        flights.taint("exam:*");
+        let (next, is_new) = flights.join(&key);
         let late = flights.enter(&flight, 0);
         assert!(is_new && !is_kept(&late), "it would receive no invalidation");
         flights.leave(&flight);

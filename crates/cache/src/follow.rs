@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::{Cache, cache::Inner, changes::JournalEntry, journal::ReadPage, trust::Trust};
+use crate::{Cache, Event, cache::Inner, changes::JournalEntry, journal::ReadPage, trust::Trust};
 
-/// How often the journal is read.
-const POLL: Duration = Duration::from_secs(1);
 /// First and longest pause between attempts to verify a Redis that was replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -26,11 +24,11 @@ impl Cache {
         F: Future<Output = Option<Vec<JournalEntry>>> + Send + 'static,
     {
         let source: ReadPage = Box::new(move |after, limit| Box::pin(read(after, limit)));
-        if self.0.journal.source.set(source).is_err() {
+        if self.inner.journal.source.set(source).is_err() {
             return tracing::warn!("the cache follows a journal already");
         }
         // Values read so far may lack changes.
-        for redis in self.0.servers.all() {
+        for redis in self.inner.servers.all() {
             redis.distrust();
         }
     }
@@ -45,7 +43,7 @@ impl Inner {
                 self.verify().await;
                 let is_trusted = self.servers.are_trusted();
                 pause = if is_trusted { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
-                tokio::time::sleep(if is_trusted { POLL } else { pause }).await;
+                tokio::time::sleep(if is_trusted { self.settings.journal_interval } else { pause }).await;
             };
             // A loss ends a round at once, however slow the database is: nothing that began before it restores trust.
             tokio::select! {
@@ -83,6 +81,9 @@ impl Inner {
     async fn catch_up(&self) -> bool {
         let changed = |keys: Vec<String>| {
             metrics::counter!("cache_journal_changes_total").increment(keys.len() as u64);
+            if !keys.is_empty() {
+                self.events.send(|| Event::ChangesRead { keys: keys.as_slice().into() });
+            }
             for key in keys {
                 self.drop_local(&self.with_prefix(&key));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{slot_table::ServerNumber, trust::Trust};
+use crate::{events::EventSender, settings::Settings, slot_table::ServerNumber, trust::Trust};
 
 /// What is known of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,15 @@ pub(crate) struct Health {
     servers: Mutex<BTreeMap<ServerNumber, ServerHealth>>,
     /// Notified when trust in one of them was lost, or one was connected first.
     changed: Notify,
+    /// What all servers share.
+    pub(crate) settings: Settings,
+    pub(crate) events: EventSender,
 }
 
 impl Health {
     /// Returns the health of no server, and publishes it.
-    pub(crate) fn new() -> Self {
-        let health = Self { servers: Mutex::default(), changed: Notify::new() };
+    pub(crate) fn new(settings: Settings, events: EventSender) -> Self {
+        let health = Self { servers: Mutex::default(), changed: Notify::new(), settings, events };
         publish(&BTreeMap::new());
         health
     }

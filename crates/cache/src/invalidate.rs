@@ -9,10 +9,11 @@ use std::{
 use futures_util::future::join_all;
 
 use crate::{
-    Cache, CacheKey, Error,
+    Cache, CacheKey, Error, Event, Group, KeyName,
     cache::Inner,
     connection::{busy_aware_sleep, is_absence},
-    redis::{InvalidationKind, Redis, SILENCE, Wait},
+    keys::RedisKeys,
+    redis::{InvalidationKind, Redis, Wait},
 };
 
 /// First and longest pause between attempts to deliver an unconfirmed invalidation.
@@ -40,11 +41,21 @@ impl Cache {
     /// # Errors
     /// As [`delete`](Self::delete).
     pub async fn delete_many<K: CacheKey>(&self, keys: &[K]) -> Result<(), Error> {
-        let names: Vec<String> = keys.iter().map(|key| self.0.name(key)).collect();
+        let names: Vec<String> = keys.iter().map(|key| self.inner.name(key)).collect();
         for name in &names {
-            self.0.spaces.check_key(name)?;
+            self.inner.spaces.check_key(name)?;
         }
-        self.0.invalidate(&names, InvalidationKind::Delete, "delete").await
+        self.inner.invalidate(&names, InvalidationKind::Delete, "delete").await
+    }
+
+    /// Removes the values of all keys of a group in all processes, as [`delete`](Self::delete) does for one.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub async fn delete_group(&self, group: &Group) -> Result<(), Error> {
+        let name = self.inner.with_prefix(&group.key_name());
+        self.inner.spaces.check_key(&name)?;
+        self.inner.invalidate(&[name], InvalidationKind::Delete, "delete").await
     }
 
     /// Removes the values of these keys, given without prefix, which `commit` is about to change. Until
@@ -53,13 +64,13 @@ impl Cache {
     /// It takes 50 ms at most, however many keys there are: a transaction is open meanwhile. While the circuit to Redis is
     /// open it does not wait at all.
     pub async fn before_commit(&self, commit: uuid::Uuid, keys: &[String]) {
-        let (commit, names, wait) = (commit.to_string(), self.0.names(keys), Wait::begin());
-        let servers: Vec<_> = self.0.by_server(&names).into_iter().filter_map(|(redis, _)| redis).collect();
+        let (commit, names, wait) = (commit.to_string(), self.inner.names(keys), Wait::begin());
+        let servers: Vec<_> = self.inner.by_server(&names).into_iter().filter_map(|(redis, _)| redis).collect();
         let is_away = !servers.is_empty() && servers.iter().all(|redis| redis.is_circuit_open());
         let announced = tokio::select! {
             biased; // it is sent in any case
-            result = self.0.invalidate(&names, InvalidationKind::Mark(&commit), "mark") => result,
-            () = busy_aware_sleep(if is_away { Duration::ZERO } else { SILENCE }) => Err(Error::Slow),
+            result = self.inner.invalidate(&names, InvalidationKind::Mark(&commit), "mark") => result,
+            () = busy_aware_sleep(if is_away { Duration::ZERO } else { self.inner.settings.silence() }) => Err(Error::Slow),
         };
         // A failure is made up for after the commit; until then the old value is still true.
         if let Err(error) = announced {
@@ -74,18 +85,18 @@ impl Cache {
     /// reaches has dropped them. If not, this process has, retries in the background, and does not read these keys from
     /// Redis meanwhile.
     pub async fn after_commit(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
-        self.0.clear(commit, keys, "commit").await
+        self.inner.clear(commit, keys, "commit").await
     }
 
     /// Removes the values of these keys after a commit of which it is not known whether it has ended: it may still happen,
     /// so its mark stays until it expires. Returns what [`after_commit`](Self::after_commit) does.
     pub async fn after_unknown_commit(&self, keys: &[String]) -> bool {
-        self.0.remove(keys).await
+        self.inner.remove(keys).await
     }
 
     /// Removes the values of these keys, given without prefix, for a commit of a process that could not do so.
     pub async fn replay(&self, commit: uuid::Uuid, keys: &[String]) -> bool {
-        self.0.clear(commit, keys, "outbox").await
+        self.inner.clear(commit, keys, "outbox").await
     }
 }
 
@@ -138,6 +149,7 @@ impl Inner {
             self.drop_local(name);
         }
         if self.servers.is_none() {
+            self.events.send(|| Event::Invalidated { keys: names.into(), origin, is_confirmed: true });
             return Ok(());
         }
         // What Redis may forget of commits the journal reports again.
@@ -157,6 +169,7 @@ impl Inner {
         if is_final {
             metrics::histogram!("cache_invalidation_lag_seconds").record(began.elapsed());
         }
+        self.events.send(|| Event::Invalidated { keys: names.into(), origin, is_confirmed: result.is_ok() });
         // Again: a load that began meanwhile may have found the old value in Redis.
         for name in names {
             self.drop_local(name);
@@ -212,7 +225,7 @@ impl Inner {
         let (mut sent, mut is_absent) = (Vec::new(), false);
         for scripts in scripts(names, is_cluster).chunks(if is_cluster { CONCURRENCY } else { 1 }) {
             let run = async |names: &Vec<String>| {
-                let keys: Vec<_> = names.iter().map(|name| self.redis_keys(name)).collect();
+                let keys: Vec<_> = names.iter().map(|name| RedisKeys::of(name, &[], self.space(name))).collect();
                 if is_absent { Err(Error::Slow) } else { redis.invalidate_all(&keys, kind).await }
             };
             let answers = join_all(scripts.iter().map(run)).await;

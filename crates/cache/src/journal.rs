@@ -21,8 +21,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
-        Self { source: OnceLock::new(), changes: RwLock::new(Changes::new()) }
+    /// Creates an unread one, whose commits are settled from that age on.
+    pub(crate) fn new(settling: Duration) -> Self {
+        Self { source: OnceLock::new(), changes: RwLock::new(Changes::new(settling)) }
     }
 
     pub(crate) fn is_followed(&self) -> bool {
@@ -64,7 +65,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_is_reported_even_if_the_rest_does_not_come() {
-        let journal = Journal::new();
+        let journal = Journal::new(Duration::from_secs(15));
         let entry = |seq: i64| JournalEntry {
             seq,
             commit: uuid::Uuid::from_u128(seq.unsigned_abs().into()),

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use examhall_redis::{Connection, Invalidated, Invalidations, SlotSet};
@@ -21,8 +21,6 @@ use crate::{
     servers::Cluster,
 };
 
-/// Interval of heartbeats: four within the time that a proof lasts.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Heartbeats that fail before the link is connected again, and between further attempts.
 const ASTRAY: u32 = 3;
 
@@ -77,7 +75,7 @@ struct Heartbeat {
 impl Link {
     async fn run(&self) {
         let (mut pushes, mut links) = (self.connection.invalidations(), self.connection.link_events());
-        let mut clock = tokio::time::interval(HEARTBEAT);
+        let mut clock = tokio::time::interval(self.cache.settings.heartbeat);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut untracked = Some("tracking");
         loop {
@@ -203,7 +201,8 @@ impl Link {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let reply = self.redis.heartbeat(&self.connection, &canary, number).await?;
         // Asked last: a connection that was made meanwhile is not tracking.
-        let is_tracking = self.cache.is_linked && within(HEARTBEAT, self.connection.is_tracking(MAX_TIMEOUT)).await?;
+        let is_tracking = self.cache.is_linked
+            && within(self.cache.settings.heartbeat, self.connection.is_tracking(MAX_TIMEOUT)).await?;
         let is_elsewhere = reply.write == HeartbeatWrite::Done && self.is_unseen(&canary, number).await;
         Ok(Some(Heartbeat { sent_at, is_tracking, is_elsewhere, reply }))
     }
@@ -212,7 +211,7 @@ impl Link {
     /// serves keys.
     async fn claim_slots(&self, cluster: &Cluster) -> Result<bool, Error> {
         let had_slots = !self.slots().is_empty();
-        let view = within(HEARTBEAT, self.connection.cluster_view(MAX_TIMEOUT)).await?;
+        let view = within(self.cache.settings.heartbeat, self.connection.cluster_view(MAX_TIMEOUT)).await?;
         let is_serving = view.is_serving;
         self.clear_slots(&cluster.learn(&self.redis, view), "moved");
         let owned = self.slots();

@@ -14,19 +14,19 @@ use futures_util::FutureExt;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Error, ReadError, Source,
+    Error, Event, ReadError, Rejection, Source,
     acquire::{Acquired, Lease, LeaseToken, Refresh},
     cache::Inner,
     changes::Includes,
     entry::{Decoded, Entry},
     flight::{Flight, FlightTicket, Outcome},
     gather::GatherSlot,
-    keys::RedisKeys,
-    local::{Basis, PROOF},
+    keys::{KeyNames, RedisKeys},
+    local::Basis,
     nested,
-    permits::{MAX_WAIT, Permit},
-    redis::{LEASE, RENEW_EVERY, Redis},
-    request::{Load, ReadRequest},
+    permits::Permit,
+    redis::Redis,
+    request::ReadRequest,
     retention::Retention,
 };
 
@@ -35,6 +35,8 @@ pub(crate) const FIRST_POLL: Duration = Duration::from_millis(5);
 pub(crate) const MAX_POLL: Duration = Duration::from_millis(50);
 /// Redirections that a read follows: a slot that has moved has one, unless it moves again.
 const MAX_REDIRECTS: u32 = 3;
+/// Shortest time to live that Redis takes.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A value past its time to live that was never invalidated, or one of which that is not known.
 struct StaleValue {
@@ -47,20 +49,19 @@ struct StaleValue {
 enum Found {
     Fresh(Arc<Entry>, Option<Duration>),
     Stale(StaleValue, Duration),
-    /// It cannot be read, or lacks a change: it is to be replaced.
-    Unusable,
+    /// It cannot be read, lacks a change, or is older than this reader takes: it is to be replaced.
+    Unusable(Refresh),
     /// It was written by a newer release, and is left alone.
     Newer,
 }
 
-impl StaleValue {
-    fn serve(self, space: &'static str) -> (Arc<Entry>, Source) {
-        metrics::histogram!("cache_stale_age_seconds", "ns" => space).record(self.age);
-        (self.entry, Source::Stale)
-    }
-}
-
 impl Inner {
+    fn serve_stale(&self, key: &KeyNames, stale: StaleValue) -> (Arc<Entry>, Source) {
+        metrics::histogram!("cache_stale_age_seconds", "ns" => self.space(&key.name)).record(stale.age);
+        self.events.send(|| Event::StaleServed { key: Arc::clone(&key.name) });
+        (stale.entry, Source::Stale)
+    }
+
     /// Runs a flight to its end, and reports its outcome to all waiters.
     pub(crate) async fn run_flight(self: Arc<Self>, flight: Arc<Flight>, request: ReadRequest) {
         let read = AssertUnwindSafe(Arc::clone(&self).read_through(Arc::clone(&flight), request));
@@ -78,26 +79,26 @@ impl Inner {
     }
 
     async fn read_through(self: Arc<Self>, flight: Arc<Flight>, mut request: ReadRequest) -> Outcome {
-        let (keys, deadline) = (self.redis_keys(&request.name), Instant::now() + MAX_WAIT);
+        let (keys, deadline) = (self.redis_keys(&request.key), Instant::now() + self.settings.max_load_wait);
         let (mut pause, mut busy_since, mut permit, mut redirects) = (FIRST_POLL, None, None, 0);
         loop {
-            if let Some(redis) = self.servers.of(&request.name) {
+            if let Some(redis) = self.servers.of(&request.key.name) {
                 redis.wait_if_just_replaced().await;
             }
-            let ticket = self.flights.enter(&flight, self.epoch(&request.name));
+            let ticket = self.flights.enter(&flight, self.epoch(&request.key.name));
             let gathered = request.gathered.take();
-            let Some(redis) = self.trusted_redis(&request.name) else {
+            let Some(redis) = self.trusted_redis(&request.key) else {
                 drop(gathered); // the others do not wait for it
                 return self.load_untrusted(request, ticket).await;
             };
             let (mut acquired, mut stale) = (ask(gathered, &redis, &keys, busy_since.is_some()).await, None);
             if let Ok(Acquired::Value { bytes, ttl }) = &acquired {
-                let refresh = match self.assess(&request, &keys, bytes, *ttl) {
+                let refresh = match self.assess(&request, keys.space, bytes, *ttl) {
                     Found::Fresh(entry, ttl) => {
                         return Ok((self.serve_from_redis(entry, ttl, request, &ticket), Source::Redis));
                     }
                     Found::Newer => return self.load_unleased(request, Some(Basis::Link), &ticket).await,
-                    Found::Unusable => Refresh::replacing(bytes),
+                    Found::Unusable(refresh) => refresh,
                     Found::Stale(value, ttl) => {
                         stale = Some(value);
                         Refresh::IfTtlAtMost(ttl)
@@ -119,11 +120,13 @@ impl Inner {
                 Ok(Acquired::Marked) => return self.load_unleased(request, None, &ticket).await,
                 Ok(Acquired::Busy) => {
                     if let Some(stale) = stale {
-                        return Ok(stale.serve(keys.space));
+                        return Ok(self.serve_stale(&request.key, stale));
                     }
                     permit = None;
                     // The holder of the lease is alive while it lasts, and gives up first.
-                    if busy_since.get_or_insert_with(Instant::now).elapsed() > self.settings.hard_load_limit + LEASE {
+                    if busy_since.get_or_insert_with(Instant::now).elapsed()
+                        > self.settings.hard_load_limit + self.settings.lease
+                    {
                         return self.load_unleased(request, None, &ticket).await;
                     }
                     let _ =
@@ -140,20 +143,26 @@ impl Inner {
     }
 
     /// Decides what a value from Redis is good for.
-    fn assess(&self, request: &ReadRequest, keys: &RedisKeys, bytes: &Bytes, ttl: Option<Duration>) -> Found {
+    fn assess(&self, request: &ReadRequest, space: &'static str, bytes: &Bytes, ttl: Option<Duration>) -> Found {
+        let reject = |reason| {
+            self.events.send(|| Event::EntryRejected { key: Arc::clone(&request.key.name), reason });
+            if reason == Rejection::Newer { Found::Newer } else { Found::Unusable(Refresh::replacing(bytes)) }
+        };
         let entry = match (request.decode)(bytes) {
-            Decoded::Entry(entry) => entry,
+            Decoded::Entry(entry) => Arc::new(entry.read_with(ttl)),
             other => {
-                metrics::counter!("cache_decode_errors_total", "ns" => keys.space).increment(1);
-                return if matches!(other, Decoded::Newer) { Found::Newer } else { Found::Unusable };
+                metrics::counter!("cache_decode_errors_total", "ns" => space).increment(1);
+                return reject(if matches!(other, Decoded::Newer) { Rejection::Newer } else { Rejection::Unreadable });
             }
         };
-        if !self.is_current(&request.name, &entry) {
-            metrics::counter!("cache_outdated_total", "ns" => keys.space).increment(1);
-            return Found::Unusable;
+        if !self.is_current(&request.key, &entry) {
+            metrics::counter!("cache_outdated_total", "ns" => space).increment(1);
+            return reject(Rejection::Outdated);
         }
         match ttl.filter(|ttl| *ttl <= entry.grace) {
+            Some(ttl) if request.options.refuses_stale => Found::Unusable(Refresh::IfTtlAtMost(ttl)),
             Some(ttl) => Found::Stale(StaleValue { age: entry.grace.saturating_sub(ttl), entry }, ttl),
+            None if !request.options.takes(&entry) => Found::Unusable(Refresh::IfTtlAtMost(ttl.unwrap_or_default())),
             None => Found::Fresh(entry, ttl),
         }
     }
@@ -175,7 +184,7 @@ impl Inner {
         ticket: &FlightTicket,
     ) -> Arc<Entry> {
         let local_ttl = ttl.map_or(request.life.local, |ttl| ttl.min(request.life.local));
-        self.keep_local(&request.name, &entry, Retention { ttl: local_ttl, basis: Basis::Link }, ticket);
+        self.keep_local(&request.key, &entry, Retention { ttl: local_ttl, basis: Basis::Link }, ticket);
         if let Some(ttl) = ttl.filter(|ttl| request.is_refresh_due(&entry, *ttl)) {
             self.runtime.handle().spawn(Arc::clone(self).refresh(request, Refresh::IfTtlAtMost(ttl)));
         }
@@ -184,8 +193,8 @@ impl Inner {
 
     /// Loads a value that is cached, if this process gets the lease. Returns whether it has loaded.
     pub(crate) async fn refresh(self: Arc<Self>, request: ReadRequest, refresh: Refresh) -> bool {
-        let keys = self.redis_keys(&request.name);
-        let Some(redis) = self.trusted_redis(&request.name) else { return false };
+        let keys = self.redis_keys(&request.key);
+        let Some(redis) = self.trusted_redis(&request.key) else { return false };
         let _permit = self.permits.wait_in_background().await;
         let Ok(Acquired::Lease(lease)) = redis.acquire(&keys, refresh).await else { return false };
         let loaded = self.load_and_fill(&redis, request, lease, None).await;
@@ -204,13 +213,14 @@ impl Inner {
         ticket: FlightTicket,
         permit: Permit,
     ) -> Outcome {
-        let (cache, space) = (Arc::clone(&self), self.space(&request.name));
+        let (cache, key, options) = (Arc::clone(&self), request.key.clone(), request.options);
         let load = self.runtime.handle().spawn(async move {
             let loaded = cache.load_and_fill(&redis, request, lease, Some(ticket)).await;
             drop(permit);
             loaded
         });
-        let timeout = if stale.is_some() { self.settings.soft_load_limit } else { self.settings.hard_load_limit * 2 };
+        let (soft, hard) = options.load_limits(&self.settings);
+        let timeout = if stale.is_some() { soft } else { hard * 2 };
         let loaded = match tokio::time::timeout(timeout, load).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(_)) => Err(ReadError::Panicked),
@@ -218,7 +228,7 @@ impl Inner {
         };
         match (loaded, stale) {
             (Ok(entry), _) => Ok((entry, Source::Loaded)),
-            (Err(_), Some(stale)) => Ok(stale.serve(space)),
+            (Err(_), Some(stale)) => Ok(self.serve_stale(&key, stale)),
             (Err(error), None) => Err(error),
         }
     }
@@ -230,17 +240,17 @@ impl Inner {
         lease: Lease,
         ticket: Option<FlightTicket>,
     ) -> Result<Arc<Entry>, ReadError> {
-        let ReadRequest { life, shape, .. } = request;
-        let keys = self.redis_keys(&request.name);
-        let Lease { token, cleared } = lease;
-        let (began, includes) = (Instant::now(), Includes { seq: self.journal.settled(), commits: cleared });
+        let (life, shape, key) = (request.life, request.shape, request.key.clone());
+        let keys = self.redis_keys(&key);
+        let Lease { token, cleared, generations } = lease;
+        let (began, seq) = (Instant::now(), self.journal.settled());
         let loaded = tokio::select! {
-            loaded = self.load_limited(&request.name, request.load) => loaded,
+            loaded = self.load_limited(request) => loaded,
             never = keep_lease(redis, &keys, &token) => match never {},
         };
         let entry = match loaded {
             Ok(mut entry) => {
-                entry.includes = includes;
+                entry.includes = Includes { seq, commits: cleared, generations };
                 Arc::new(entry)
             }
             Err(error) => {
@@ -248,42 +258,54 @@ impl Inner {
                 return Err(error);
             }
         };
-        let is_valid = if entry.size() > self.settings.max_value_bytes {
+        let ttl = self.redis_ttl(&entry, life.hard);
+        let is_valid = if ttl < SHORTEST {
+            redis.release(&keys, &token).await;
+            Ok(false) // it has ended already
+        } else if entry.size() > self.settings.max_value_bytes {
             metrics::counter!("cache_fill_total", "result" => "oversize", "ns" => keys.space).increment(1);
             redis.release_unstored(&keys, &token).await
         } else {
-            redis.fill(&keys, token, entry.encode(shape), self.redis_ttl(&entry, life.hard)).await
+            redis.fill(&keys, &token, &entry.includes.generations, entry.encode(shape, ttl), ttl).await
         };
         let retention = match is_valid {
             Ok(true) => Some(Retention { ttl: life.local, basis: Basis::Link }),
             Ok(false) => None,
             // An invalidation might not arrive: the value is good for 2 s from when it was read.
-            Err(_) => Some(Retention { ttl: life.local.min(PROOF).saturating_sub(began.elapsed()), basis: Basis::Ttl }),
+            Err(_) => Some(Retention {
+                ttl: life.local.min(self.settings.proof()).saturating_sub(began.elapsed()),
+                basis: Basis::Ttl,
+            }),
         };
         if let (Some(retention), Some(ticket)) = (retention, ticket) {
-            self.keep_local(&request.name, &entry, retention, &ticket);
+            self.keep_local(&key, &entry, retention, &ticket);
         }
         Ok(entry)
     }
 
     /// Runs a loader on the program's own runtime, within its time limit.
-    async fn load_limited(&self, name: &Arc<str>, load: Load) -> Result<Entry, ReadError> {
-        let (began, space) = (Instant::now(), self.space(name));
-        let load = nested::run(vec![self.id.load(name)], load);
+    async fn load_limited(&self, request: ReadRequest) -> Result<Entry, ReadError> {
+        let ReadRequest { key: KeyNames { name, .. }, load, options, .. } = request;
+        let (began, (_, limit)) = (Instant::now(), options.load_limits(&self.settings));
+        let load = nested::run(vec![self.id.load(&name)], load);
         let load = AbortOnDropHandle::new(self.loads.spawn(load));
-        let loaded = match tokio::time::timeout(self.settings.hard_load_limit, load).await {
+        let loaded = match tokio::time::timeout(limit, load).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(_)) => Err(ReadError::Panicked),
-            Err(_) => Err(ReadError::TooSlow(self.settings.hard_load_limit)),
+            Err(_) => Err(ReadError::TooSlow(limit)),
         };
-        metrics::histogram!("cache_load_seconds", "ns" => space).record(began.elapsed());
+        metrics::histogram!("cache_load_seconds", "ns" => self.space(&name)).record(began.elapsed());
+        self.counters.load(loaded.is_err());
+        if let Err(error) = &loaded {
+            self.events.send(|| Event::LoadFailed { key: name, error: error.clone() });
+        }
         loaded
     }
 }
 
 async fn keep_lease(redis: &Redis, keys: &RedisKeys, token: &LeaseToken) -> Infallible {
     loop {
-        tokio::time::sleep(RENEW_EVERY).await;
+        tokio::time::sleep(redis.renewal()).await;
         redis.renew(keys, token).await;
     }
 }

@@ -11,16 +11,20 @@ use std::{
 use examhall_redis::{SLOTS, SlotSet};
 use moka::{Expiry, notification::RemovalCause, sync::Cache};
 
-use crate::entry::Entry;
-
-/// How long memory may answer after the link to Redis was last proven.
-pub(crate) const PROOF: Duration = Duration::from_secs(2);
+use crate::{
+    entry::Entry,
+    group::is_group,
+    members::{Members, Membership},
+};
 
 /// Size from which an inserted entry makes room for itself at once, in bytes.
 const LARGE: usize = 16 * 1024;
 
 pub(crate) struct Local {
+    pub(crate) members: Members,
     entries: Cache<Arc<str>, LocalEntry>,
+    /// How long it may answer after the link to Redis was last proven.
+    proof: Duration,
     /// Largest entry that is kept, in bytes.
     max_entry: usize,
     started: Instant,
@@ -55,6 +59,8 @@ pub(crate) struct LocalEntry {
     /// Epoch of the slot in which it was read.
     pub(crate) epoch: u64,
     pub(crate) basis: Basis,
+    /// Its groups, if it has any.
+    pub(crate) membership: Option<Membership>,
 }
 
 /// Frees the memory of entries that have ended.
@@ -78,10 +84,11 @@ impl Expiry<Arc<str>, LocalEntry> for UntilEnd {
 
 impl Local {
     /// Creates a level of at most this many bytes, for all slots of a cluster or one.
-    pub(crate) fn new(bytes: u64, is_cluster: bool) -> Self {
+    pub(crate) fn new(bytes: u64, proof: Duration, is_cluster: bool) -> Self {
         let weigh =
             |key: &Arc<str>, kept: &LocalEntry| u32::try_from(key.len() + kept.entry.size()).unwrap_or(u32::MAX);
         Self {
+            members: Members::default(),
             entries: Cache::builder()
                 .max_capacity(bytes)
                 .weigher(weigh)
@@ -92,6 +99,7 @@ impl Local {
                     }
                 })
                 .build(),
+            proof,
             max_entry: usize::try_from(bytes / 4).unwrap_or(usize::MAX),
             started: Instant::now(),
             slots: (0..if is_cluster { SLOTS } else { 1 }).map(|_| SlotState::default()).collect(),
@@ -103,7 +111,8 @@ impl Local {
         let now = Instant::now();
         let is_current = kept.epoch == self.epoch(kept.slot) && now < kept.until;
         let is_safe = kept.basis == Basis::Ttl || self.is_proven(kept.slot, now);
-        (is_current && is_safe).then_some(kept.entry)
+        let is_member = kept.membership.as_ref().is_none_or(Membership::is_valid);
+        (is_current && is_safe && is_member).then_some(kept.entry)
     }
 
     pub(crate) fn insert(&self, key: Arc<str>, entry: LocalEntry) {
@@ -122,8 +131,12 @@ impl Local {
         }
     }
 
-    pub(crate) fn remove(&self, key: &str) {
-        self.entries.invalidate(key);
+    /// Removes a key, or the keys of a group.
+    pub(crate) fn remove(&self, name: &str) {
+        if is_group(name) {
+            self.members.invalidate(name);
+        }
+        self.entries.invalidate(name);
     }
 
     pub(crate) fn epoch(&self, slot: u16) -> u64 {
@@ -152,7 +165,7 @@ impl Local {
 
     /// Records that a heartbeat sent at this moment has proven the link of these slots.
     pub(crate) fn prove(&self, slots: &SlotSet, sent_at: Instant) {
-        let until = sent_at.duration_since(self.started) + PROOF;
+        let until = sent_at.duration_since(self.started) + self.proof;
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
         for slot in self.states(slots) {
             slot.proven_until.store(until, Ordering::SeqCst);
@@ -177,7 +190,7 @@ impl Local {
     }
 
     /// Returns the number of living entries, and their bytes.
-    fn size(&self) -> (u64, u64) {
+    pub(crate) fn size(&self) -> (u64, u64) {
         self.entries.run_pending_tasks();
         (self.entries.entry_count(), self.entries.weighted_size())
     }
@@ -188,12 +201,18 @@ mod tests {
     use super::*;
     use crate::entry::tests::profile;
 
+    const PROOF: Duration = Duration::from_secs(2);
+
+    fn kept(name: &str, span: Duration, slot: u16) -> LocalEntry {
+        let (entry, until) = (Arc::new(profile(name)), Instant::now() + span);
+        LocalEntry { entry, until, slot, epoch: 0, basis: Basis::Ttl, membership: None }
+    }
+
     #[test]
     fn memory_stays_within_its_limit() {
-        let local = Local::new(1024 * 1024, false);
+        let local = Local::new(1024 * 1024, PROOF, false);
         for n in 0..1_000 {
-            let entry = Arc::new(profile(&"x".repeat(20_000)));
-            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, slot: 0, epoch: 0, basis: Basis::Ttl };
+            let entry = kept(&"x".repeat(20_000), PROOF * 30, 0);
             local.insert(format!("exam:{n}").into(), entry);
         }
         local.entries.run_pending_tasks();
@@ -204,10 +223,9 @@ mod tests {
 
     #[test]
     fn ended_entries_leave_memory() {
-        let local = Local::new(1024 * 1024, false);
+        let local = Local::new(1024 * 1024, PROOF, false);
         let keep = |key: &str, span| {
-            let until = Instant::now() + span;
-            let entry = LocalEntry { entry: Arc::new(profile("Ada")), until, slot: 0, epoch: 0, basis: Basis::Ttl };
+            let entry = kept("Ada", span, 0);
             local.insert(key.into(), entry);
         };
         (0..100).for_each(|n| keep(&format!("exam:{n}"), Duration::from_millis(1)));
@@ -219,23 +237,22 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50)); // the interval of a poll
         }
     }
+
     #[test]
     fn new_epoch_of_a_slot_leaves_the_others() {
-        let local = Local::new(1024 * 1024, true);
+        let local = Local::new(1024 * 1024, PROOF, true);
         let (one, both) = (SlotSet::from_iter([7]), SlotSet::from_iter([7, 8]));
         local.prove(&both, Instant::now());
         for (key, slot) in [("exam:7", 7), ("exam:8", 8), ("exam:9", 9)] {
-            let entry = Arc::new(profile("Ada"));
-            let epoch = local.epoch(slot);
-            let entry = LocalEntry { entry, until: Instant::now() + PROOF * 30, slot, epoch, basis: Basis::Link };
+            let entry = LocalEntry { basis: Basis::Link, ..kept("Ada", PROOF * 30, slot) };
             local.insert(key.into(), entry);
         }
-        let kept = || ["exam:7", "exam:8", "exam:9"].map(|key| local.get(key).is_some());
-        assert_eq!(kept(), [true, true, false], "the third slot has no link");
+        let is_kept = || ["exam:7", "exam:8", "exam:9"].map(|key| local.get(key).is_some());
+        assert_eq!(is_kept(), [true, true, false], "the third slot has no link");
         local.begin_epoch(&one, "moved");
         local.prove(&both, Instant::now());
-        assert_eq!(kept(), [false, true, false], "and what was read before is not served again");
+        assert_eq!(is_kept(), [false, true, false], "and what was read before is not served again");
         local.suspend(&both);
-        assert_eq!(kept(), [false; 3]);
+        assert_eq!(is_kept(), [false; 3]);
     }
 }

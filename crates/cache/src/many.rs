@@ -10,9 +10,10 @@ use crate::{
     Cache, CacheKey, Cached, Fresh, ReadError, Source,
     cache::Inner,
     gather::{Gathered, Undecided},
+    keys::KeyNames,
     nested::{self, LoadId},
     permits::Permit,
-    request::{ReadRequest, to_load},
+    request::ReadRequest,
 };
 
 type Answer<K> = Result<Option<Fresh<K>>, ReadError>;
@@ -35,14 +36,14 @@ impl Cache {
         F: Future<Output = Result<Vec<(K, Fresh<K>)>, E>> + Send + 'static,
     {
         for key in keys {
-            self.0.spaces.check_key(&self.0.name(key))?;
+            self.inner.checked_groups(key, &self.inner.name(key))?;
         }
         let load = move |keys| {
             let found = load(keys);
             async move { found.await.map_err(ReadError::loader) }
         };
         let batch = Arc::new(Batch {
-            cache: Arc::clone(&self.0),
+            cache: Arc::clone(&self.inner),
             is_nested: nested::running().is_some(),
             load,
             due: Mutex::new(Vec::new()),
@@ -50,8 +51,8 @@ impl Cache {
         });
         let reads = keys.iter().zip(Gathered::slots(keys.len())).map(|(key, gathered)| {
             let (slot, key_to_load) = (BatchSlot(Arc::clone(&batch)), key.clone());
-            let load = move || to_load(async move { slot.load(key_to_load).await });
-            self.get_or(key, move |name: &str| ReadRequest::of::<K>(name, load()).with(gathered))
+            let load = async move { slot.load(key_to_load).await };
+            self.get_or(key, move |key: &KeyNames| ReadRequest::of::<K>(key, self.options, load).with(gathered))
         });
         join_all(reads).await.into_iter().collect()
     }

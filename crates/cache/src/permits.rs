@@ -8,20 +8,18 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{ReadError, flight::Flight, nested};
+use crate::{ReadError, flight::Flight, nested, settings::Settings};
 
-/// Concurrent loads while Redis is away: each process then loads every key by itself.
-const WITHOUT_REDIS: usize = 8;
-/// How long a reader waits for one of these.
+/// How long a reader waits for a permit while Redis is away: each process then loads every key by itself.
 const WAIT_WITHOUT_REDIS: Duration = Duration::from_secs(3);
-/// How long a reader waits for a permit otherwise.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Limits of concurrent loads of a process: while Redis limits them by leases, and while it is away. Waiting for a permit
 /// is no part of a load's time limit.
 pub(crate) struct Permits {
     loads: Arc<Semaphore>,
     without_redis: Arc<Semaphore>,
+    /// How long a reader waits for a permit.
+    max_wait: Duration,
 }
 
 /// Permission to load, until it is dropped. A load that another load waits for needs none: that one has one.
@@ -35,8 +33,13 @@ impl Permit {
 }
 
 impl Permits {
-    pub(crate) fn new(loads: usize) -> Self {
-        Self { loads: Arc::new(Semaphore::new(loads)), without_redis: Arc::new(Semaphore::new(WITHOUT_REDIS)) }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self {
+            loads: semaphore(settings.concurrent_loads),
+            without_redis: semaphore(settings.concurrent_loads_without_redis),
+            max_wait: settings.max_load_wait,
+        }
     }
 
     /// Returns a permit for a flight if there is one.
@@ -57,7 +60,7 @@ impl Permits {
 
     /// As [`wait`](Self::wait), for a load while Redis is away.
     pub(crate) async fn wait_without_redis(&self, flight: &Flight) -> Result<Permit, ReadError> {
-        wait(&self.without_redis, flight, WAIT_WITHOUT_REDIS).await
+        wait(&self.without_redis, flight, WAIT_WITHOUT_REDIS.min(self.max_wait)).await
     }
 
     /// Waits for the permit of a call that loads many keys.
@@ -66,7 +69,7 @@ impl Permits {
     /// Returns [`ReadError::Crowded`] if there is none in time.
     pub(crate) async fn wait_for_many(&self, is_redis_away: bool) -> Result<Permit, ReadError> {
         let (semaphore, limit) =
-            if is_redis_away { (&self.without_redis, WAIT_WITHOUT_REDIS) } else { (&self.loads, MAX_WAIT) };
+            if is_redis_away { (&self.without_redis, WAIT_WITHOUT_REDIS) } else { (&self.loads, self.max_wait) };
         let permit = tokio::time::timeout(limit, Arc::clone(semaphore).acquire_owned()).await;
         permit.map_or_else(|_| Err(ReadError::crowded()), |permit| Ok(Permit(permit.ok())))
     }

@@ -4,10 +4,12 @@ use std::{future::Future, sync::Arc};
 
 use crate::{
     Cache, CacheKey, Cached, Fresh, ReadError, Source,
+    counters::Outcome,
     entry::{Decoded, Entry},
-    flight::WaiterGuard,
+    flight::{self, Flight, WaiterGuard},
+    keys::KeyNames,
     nested::{self, NestedWait},
-    request::{ReadRequest, to_load},
+    request::ReadRequest,
 };
 
 impl Cache {
@@ -31,9 +33,9 @@ impl Cache {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
-        let request = |name: &str| {
-            let load = to_load(async move { load().await.map_err(ReadError::loader) });
-            ReadRequest::of::<K>(name, load)
+        let request = |key: &KeyNames| {
+            let load = async move { load().await.map_err(ReadError::loader) };
+            ReadRequest::of::<K>(key, self.options, load)
         };
         self.get_or(key, request).await
     }
@@ -42,80 +44,95 @@ impl Cache {
     pub(crate) async fn get_or<K: CacheKey>(
         &self,
         key: &K,
-        request: impl FnOnce(&str) -> ReadRequest,
+        request: impl FnOnce(&KeyNames) -> ReadRequest,
     ) -> Result<(Option<Cached<K>>, Source), ReadError> {
-        let name = self.0.name(key);
-        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
-            count(if entry.is_nothing() { "negative" } else { "l1" });
+        let name = self.inner.name(key);
+        if let Some(entry) = self.in_memory(&name) {
+            self.inner.counters.read(if entry.is_nothing() { Outcome::Negative } else { Outcome::Memory });
             return Ok((Cached::of(entry, &name)?, Source::Local));
         }
-        self.0.spaces.check_key(&name)?;
-        let answer = self.join_flight(&name, || request(&name)).await;
+        let key = self.inner.identify(key, &name)?;
+        let answer = self.join_flight(&key, || request(&key)).await;
         if answer.is_err() {
-            count("error");
+            self.inner.counters.read(Outcome::Error);
         }
         let (entry, source) = answer?;
         Ok((Cached::of(entry, &name)?, source))
     }
 
-    async fn join_flight(
-        &self,
-        name: &str,
-        request: impl FnOnce() -> ReadRequest,
-    ) -> Result<(Arc<Entry>, Source), ReadError> {
-        let waiter = WaiterGuard::begin(&self.0.flights.waiting, self.0.settings.max_waiters);
+    /// Returns the entry in this process's memory, if this read takes it.
+    fn in_memory(&self, name: &str) -> Option<Arc<Entry>> {
+        let local = self.inner.local.as_ref().filter(|_| !self.options.skips_memory)?;
+        local.get(name).filter(|entry| self.options.takes(entry))
+    }
+
+    async fn join_flight(&self, key: &KeyNames, request: impl FnOnce() -> ReadRequest) -> flight::Outcome {
+        let waiter = WaiterGuard::begin(&self.inner.flights.waiting, self.inner.settings.max_waiters);
         let Some(_waiter) = waiter else { return Err(ReadError::crowded()) };
-        let nested = self.nested_wait(name)?;
-        let (flight, is_ours) = self.0.flights.join(name);
-        if nested.is_some() {
-            flight.needed.notify_one();
+        let nested = self.nested_wait(&key.name)?;
+        let mut request = Some(request);
+        loop {
+            let (flight, is_ours) = self.inner.flights.join(key);
+            if nested.is_some() {
+                flight.needed.notify_one();
+            }
+            let ours = request.take_if(|_| is_ours);
+            if let Some(request) = ours {
+                return self.fly(flight, request()).await;
+            }
+            if self.options.takes_all() {
+                request = None; // other keys of its call do not wait for it
+            }
+            let joined = flight.landed().await?;
+            if self.options.takes_joined(&joined.0, joined.1) {
+                self.inner.counters.read(Outcome::Joined);
+                return Ok(joined);
+            }
+            // That flight was for readers that take more. A stale answer stays for a moment: this reader flies alone.
+            if let Some(request) = request.take_if(|_| joined.1 == Source::Stale) {
+                return self.fly(Arc::new(Flight::of(key)), request()).await;
+            }
         }
-        if is_ours {
-            self.0.runtime.handle().spawn(Arc::clone(&self.0).run_flight(Arc::clone(&flight), request()));
-        } else {
-            drop(request); // other keys of its call do not wait for it
-        }
+    }
+
+    /// Runs a flight, and waits for its outcome.
+    async fn fly(&self, flight: Arc<Flight>, request: ReadRequest) -> flight::Outcome {
+        self.inner.runtime.handle().spawn(Arc::clone(&self.inner).run_flight(Arc::clone(&flight), request));
         let outcome = flight.landed().await;
         if let Ok((entry, source)) = &outcome {
-            count(match source {
-                _ if !is_ours => "joined",
-                Source::Loaded => "loaded",
-                Source::Bypass => "bypass",
-                _ if entry.is_nothing() => "negative",
-                Source::Stale => "stale",
-                Source::Local | Source::Redis => "l2",
+            self.inner.counters.read(match source {
+                Source::Loaded => Outcome::Loaded,
+                Source::Bypass => Outcome::Bypass,
+                _ if entry.is_nothing() => Outcome::Negative,
+                Source::Stale => Outcome::Stale,
+                Source::Local | Source::Redis => Outcome::Redis,
             });
         }
         outcome
     }
 
     /// Records, if a loader reads, that its load waits for this key.
-    pub(crate) fn nested_wait(&self, name: &str) -> Result<Option<NestedWait>, ReadError> {
+    pub(crate) fn nested_wait(&self, name: &Arc<str>) -> Result<Option<NestedWait>, ReadError> {
         let Some(loads) = nested::running() else { return Ok(None) };
-        let wait = NestedWait::begin(loads, self.0.id.load(&name.into()));
-        wait.map(Some).ok_or_else(|| ReadError::Circular { key: name.to_owned() })
+        let wait = NestedWait::begin(loads, self.inner.id.load(name));
+        wait.map(Some).ok_or_else(|| ReadError::Circular { key: name.to_string() })
     }
 
     /// Returns the cached value of `key`, and loads nothing.
     pub async fn get<K: CacheKey>(&self, key: &K) -> Option<Cached<K>> {
-        let name = self.0.name(key);
-        if let Some(entry) = self.0.local.as_ref().and_then(|local| local.get(&name)) {
+        let name = self.inner.name(key);
+        if let Some(entry) = self.in_memory(&name) {
             return Cached::of(entry, &name).ok().flatten();
         }
-        let bytes = self.0.trusted_redis(&name)?.peek(&name).await.ok().flatten()?;
+        let key = self.inner.identify(key, &name).ok()?;
+        let (bytes, ttl) = self.inner.trusted_redis(&key)?.value(&self.inner.redis_keys(&key)).await.ok().flatten()?;
         let Decoded::Entry(entry) = Entry::decode::<K>(&bytes) else { return None };
-        if !self.0.is_current(&name, &entry) {
+        let entry = entry.read_with(ttl);
+        let is_stale = ttl.is_some_and(|ttl| ttl <= entry.grace);
+        let is_taken = self.options.takes(&entry) && !(is_stale && self.options.refuses_stale);
+        if !is_taken || !self.inner.is_current(&key, &entry) {
             return None;
         }
-        Cached::of(entry, &name).ok().flatten()
+        Cached::of(entry.into(), &name).ok().flatten()
     }
-}
-
-fn count(outcome: &'static str) {
-    if outcome == "l1" {
-        // This metric's key is built at compile time, since it is counted on every hit.
-        metrics::counter!("cache_requests_total", "outcome" => "l1").increment(1);
-        return;
-    }
-    metrics::counter!("cache_requests_total", "outcome" => outcome).increment(1);
 }

@@ -16,31 +16,18 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::{
-    circuit::{SILENCE, Wait},
+    circuit::Wait,
     heartbeat::{HeartbeatReply, HeartbeatWrite},
-    leases::{LEASE, RENEW_EVERY},
 };
 use crate::{
-    Error,
-    breaker::Breaker,
-    connection::{BULK_TIMEOUT, command},
-    health::Health,
-    keys::RedisKeys,
-    script,
-    slot_table::ServerNumber,
-    trust::TrustState,
+    Error, acquire::to_ttl, breaker::Breaker, connection::command, health::Health, keys::RedisKeys, script,
+    slot_table::ServerNumber, trust::TrustState,
 };
 
-/// Time limit of a small command.
-const TIMEOUT: Duration = Duration::from_millis(50);
 /// Length from which values are read on it, too, by a second command; in bytes.
 const LARGE: i64 = 256 * 1024;
 /// Acquisitions that wait for Redis at once.
 const TURNS: usize = 128;
-/// How long a mark prevents fills: longer than a commit may take.
-const MARK: Duration = Duration::from_secs(10);
-/// How long Redis remembers what was cleared: longer than commits are unsettled in the journal, and the journal unread.
-const REMEMBER: Duration = Duration::from_mins(2);
 
 /// Why a key is invalidated.
 #[derive(Clone, Copy)]
@@ -54,6 +41,9 @@ pub(crate) enum InvalidationKind<'a> {
     /// There is no commit, or it is not known whether it has ended.
     Delete,
 }
+
+/// A value, with its remaining time to live; `None` if that has no end.
+pub(crate) type StoredValue = (Bytes, Option<Duration>);
 
 /// One server: the only one, or a master of a cluster.
 pub(crate) struct Redis {
@@ -117,6 +107,11 @@ impl Redis {
         self.health.forget(self.number);
     }
 
+    /// Returns the interval at which leases are renewed.
+    pub(crate) fn renewal(&self) -> Duration {
+        self.health.settings.renewal()
+    }
+
     /// Connects again: its connections may lead to a server that is not the master any more.
     pub(crate) async fn reconnect(&self) {
         for connection in [&self.commands, &self.bulk] {
@@ -124,30 +119,37 @@ impl Redis {
         }
     }
 
-    /// Reads a value without loading it.
+    /// Reads a key of the cache's own.
     pub(crate) async fn peek(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        let (keys, args) = ([name.to_owned()], vec![LARGE.into()]);
-        match self.guarded(script::PEEK.run(&self.commands, BULK_TIMEOUT, &keys, args)).await? {
-            Value::Integer(bytes) => self.large(name, usize::try_from(bytes).unwrap_or(0)).await,
-            value => Ok(value.into_bytes()),
-        }
+        Ok(self.look_at(&[name], 0).await?.map(|(value, _)| value))
     }
 
-    /// Returns the remaining time to live of a value; zero if there is none.
-    pub(crate) async fn ttl(&self, name: &str) -> Result<Duration, Error> {
-        let args = vec![name.into()];
-        let ttl: i64 = self.guarded(command(&self.commands, BULK_TIMEOUT, "PTTL", Route::Key(name), args)).await?;
-        Ok(Duration::from_millis(ttl.try_into().unwrap_or(0)))
+    /// Reads a value without loading it, with its remaining time to live; `None` if there is none, or a group of it was
+    /// invalidated.
+    pub(crate) async fn value(&self, keys: &RedisKeys) -> Result<Option<StoredValue>, Error> {
+        self.look_at(&keys.all().collect::<Vec<_>>(), 0).await
     }
 
-    /// Returns the first bytes of a value; none if there is no value.
-    pub(crate) async fn beginning(&self, name: &str, bytes: usize) -> Result<Bytes, Error> {
-        let args = vec![name.into(), "0".into(), (bytes - 1).to_string().into()];
-        command(&self.commands, TIMEOUT, "GETRANGE", Route::Key(name), args).await
+    /// As [`value`](Self::value), of the value only the first bytes.
+    pub(crate) async fn beginning(&self, keys: &RedisKeys, bytes: usize) -> Result<Option<StoredValue>, Error> {
+        self.look_at(&keys.all().collect::<Vec<_>>(), bytes).await
+    }
+
+    async fn look_at(&self, names: &[&str], beginning: usize) -> Result<Option<StoredValue>, Error> {
+        let args = vec![LARGE.into(), beginning.to_string().into()];
+        let answer: Value =
+            self.guarded(script::PEEK.run(&self.commands, self.health.settings.bulk_timeout, names, args)).await?;
+        let mut answer = answer.into_array().into_iter();
+        let value = match answer.next() {
+            Some(Value::Integer(bytes)) => self.large(names[0], usize::try_from(bytes).unwrap_or(0)).await?,
+            Some(value) => value.into_bytes(),
+            None => None,
+        };
+        Ok(value.map(|value| (value, to_ttl(answer.next()))))
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        command(&self.commands, BULK_TIMEOUT, "PING", Route::Any, vec![]).await
+        command(&self.commands, self.health.settings.bulk_timeout, "PING", Route::Any, vec![]).await
     }
 
     /// Removes the values of keys, and the leases under which older ones could be stored, by one script.
@@ -158,10 +160,10 @@ impl Redis {
             InvalidationKind::Unmark(commit) => ("unmark", commit),
             InvalidationKind::Delete => ("delete", ""),
         };
-        let args = vec![kind.into(), commit.into(), ms(MARK), ms(REMEMBER)];
-        let names: Vec<&str> = keys.iter().flat_map(|keys| &keys.names).map(String::as_str).collect();
+        let args = vec![kind.into(), commit.into(), ms(self.health.settings.mark), ms(self.health.settings.remember())];
+        let names: Vec<&str> = keys.iter().flat_map(RedisKeys::all).collect();
         let wait = Wait::begin();
-        let answer = script::INVALIDATE.run(&self.commands, TIMEOUT, &names, args).await;
+        let answer = script::INVALIDATE.run(&self.commands, self.health.settings.redis_timeout, &names, args).await;
         if matches!(answer, Err(Error::Slow)) {
             self.waited_in_vain(wait);
         }

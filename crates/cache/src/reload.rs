@@ -11,10 +11,10 @@ use crate::{
     acquire::{Acquired, Lease, Refresh},
     cache::Inner,
     flight::{FlightTicket, Outcome},
-    keys::RedisKeys,
+    keys::{KeyNames, RedisKeys},
     load::{FIRST_POLL, MAX_POLL},
-    redis::{LEASE, Redis},
-    request::{ReadRequest, to_load},
+    redis::Redis,
+    request::ReadRequest,
 };
 
 impl Cache {
@@ -39,27 +39,26 @@ impl Cache {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
-        let load = to_load(async move { load().await.map_err(ReadError::loader) });
-        let name = self.0.name(key);
-        self.0.spaces.check_key(&name)?;
-        let request = ReadRequest::of::<K>(&name, load);
-        let nested = self.nested_wait(&request.name)?;
+        let load = async move { load().await.map_err(ReadError::loader) };
+        let key = self.inner.identify(key, &self.inner.name(key))?;
+        let request = ReadRequest::of::<K>(&key, self.options, load);
+        let nested = self.nested_wait(&key.name)?;
         // A task: the load goes on if the caller is cancelled.
-        let reload = self.0.runtime.handle().spawn(Arc::clone(&self.0).reload(request, nested.is_some()));
+        let reload = self.inner.runtime.handle().spawn(Arc::clone(&self.inner).reload(request, nested.is_some()));
         let (entry, source) = reload.await.unwrap_or_else(|_| Err(ReadError::Panicked))?;
-        Ok((Cached::of(entry, &name)?, source))
+        Ok((Cached::of(entry, &key.name)?, source))
     }
 }
 
 impl Inner {
     async fn reload(self: Arc<Self>, request: ReadRequest, is_nested: bool) -> Outcome {
-        let name = Arc::clone(&request.name);
+        let key = request.key.clone();
         if self.servers.is_none() {
             return self.reload_local(request).await;
         }
-        let keys = self.redis_keys(&name);
+        let keys = self.redis_keys(&key);
         let permit = if is_nested { None } else { Some(self.permits.wait_in_background().await) };
-        let reloaded = if let Some((redis, lease)) = self.lease_now(&keys, &name).await {
+        let reloaded = if let Some((redis, lease)) = self.lease_now(&keys, &key).await {
             self.load_and_fill(&redis, request, lease, None).await.map(|entry| (entry, Source::Loaded))
         } else {
             drop(permit);
@@ -72,7 +71,7 @@ impl Inner {
         let result = if reloaded.is_ok() { "ok" } else { "error" };
         metrics::counter!("cache_refreshes_total", "result" => result).increment(1);
         if reloaded.is_ok() {
-            self.drop_local(&name); // before the message of the fill arrives
+            self.drop_local(&key.name); // before the message of the fill arrives
         }
         reloaded
     }
@@ -80,8 +79,8 @@ impl Inner {
     /// Reloads in memory alone, as a flight of its own: one that is in flight may have read before.
     async fn reload_local(self: Arc<Self>, request: ReadRequest) -> Outcome {
         let flight = loop {
-            self.flights.taint(&request.name);
-            if let (flight, true) = self.flights.join(&request.name) {
+            self.flights.taint(&request.key.name);
+            if let (flight, true) = self.flights.join(&request.key) {
                 break flight;
             }
         };
@@ -91,10 +90,11 @@ impl Inner {
 
     /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
     /// read before. Returns `None` if nothing can be stored now.
-    async fn lease_now(&self, keys: &RedisKeys, name: &str) -> Option<(Arc<Redis>, Lease)> {
-        let (give_up, mut pause): (_, Duration) = (Instant::now() + self.settings.hard_load_limit + LEASE, FIRST_POLL);
+    async fn lease_now(&self, keys: &RedisKeys, key: &KeyNames) -> Option<(Arc<Redis>, Lease)> {
+        let (give_up, mut pause): (_, Duration) =
+            (Instant::now() + self.settings.hard_load_limit + self.settings.lease, FIRST_POLL);
         while Instant::now() < give_up {
-            let redis = self.trusted_redis(name)?;
+            let redis = self.trusted_redis(key)?;
             match redis.acquire(keys, Refresh::Always).await {
                 Ok(Acquired::Lease(lease)) => return Some((redis, lease)),
                 Ok(Acquired::Busy) => tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await,

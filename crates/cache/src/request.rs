@@ -2,17 +2,17 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
 use crate::{
-    CacheKey, Fresh, Life, ReadError,
-    entry::{Decoded, Entry},
+    CacheKey, Fresh, Life, ReadError, ReadOptions,
+    entry::{Decoded, Entry, Span},
     flight::Flight,
     gather::GatherSlot,
+    keys::KeyNames,
     permits::{Permit, Permits},
 };
 
@@ -24,7 +24,8 @@ pub(crate) type Decode = fn(&Bytes) -> Decoded;
 
 /// A read of one key, with its type erased.
 pub(crate) struct ReadRequest {
-    pub(crate) name: Arc<str>,
+    pub(crate) key: KeyNames,
+    pub(crate) options: ReadOptions,
     pub(crate) life: Life,
     pub(crate) shape: u32,
     pub(crate) decode: Decode,
@@ -36,13 +37,19 @@ pub(crate) struct ReadRequest {
 }
 
 impl ReadRequest {
-    pub(crate) fn of<K: CacheKey>(name: &str, load: Load) -> Self {
+    pub(crate) fn of<K: CacheKey>(
+        key: &KeyNames,
+        options: ReadOptions,
+        load: impl Future<Output = Result<Option<Fresh<K>>, ReadError>> + Send + 'static,
+    ) -> Self {
+        let life = options.life_or(K::LIFE);
         Self {
-            name: name.into(),
-            life: K::LIFE,
+            key: key.clone(),
+            options,
+            life,
             shape: K::SHAPE,
             decode: Entry::decode::<K>,
-            load,
+            load: to_load(life, load),
             gathered: None,
             is_one_of_many: false,
         }
@@ -62,20 +69,24 @@ impl ReadRequest {
     /// Returns whether to refresh the entry early (XFetch): the slower its load and the nearer its end, the likelier
     /// (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
     pub(crate) fn is_refresh_due(&self, entry: &Entry, ttl: Duration) -> bool {
-        let (Some(soft), None) = (self.life.soft, entry.pin) else { return false };
-        let until_soft = ttl.as_secs_f64() + soft.as_secs_f64() - self.life.hard.as_secs_f64();
+        let until_soft = match (entry.span, self.life.soft) {
+            (Span::OfKey, Some(soft)) => ttl.as_secs_f64() + soft.as_secs_f64() - self.life.hard.as_secs_f64(),
+            (Span::AtMost(_), Some(_)) => ttl.as_secs_f64(),
+            (Span::AtLeast(_), _) | (_, None) => return false,
+        };
         -entry.took.as_secs_f64() * fastrand::f64().max(f64::MIN_POSITIVE).ln() >= until_soft
     }
 }
 
 /// Erases the type of a loader.
-pub(crate) fn to_load<K: CacheKey>(
+fn to_load<K: CacheKey>(
+    life: Life,
     load: impl Future<Output = Result<Option<Fresh<K>>, ReadError>> + Send + 'static,
 ) -> Load {
     Box::pin(async move {
         let began = Instant::now();
         match load.await? {
-            Some(fresh) => Entry::of_fresh(fresh, began.elapsed()).map_err(ReadError::loader),
+            Some(fresh) => Entry::of_fresh(fresh, began.elapsed(), life),
             None => Ok(Entry::nothing::<K>(began.elapsed())),
         }
     })

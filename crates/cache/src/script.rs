@@ -9,19 +9,23 @@ use crate::{
     connection::{MAX_TIMEOUT, is_absence, within},
 };
 
-pub(crate) static ACQUIRE: Step = Step::new("acquire", include_str!("lua/acquire.lua"));
+pub(crate) static ACQUIRE: Step =
+    Step::new("acquire", concat!(include_str!("lua/generations.lua"), include_str!("lua/acquire.lua")));
 /// For each key what [`ACQUIRE`] does.
 pub(crate) static ACQUIRE_MANY: Step = Step::new(
     "acquire_many",
     concat!(
+        include_str!("lua/generations.lua"),
         "local function acquire(KEYS, ARGV)\n",
         include_str!("lua/acquire.lua"),
         "\nend\n",
         include_str!("lua/each.lua")
     ),
 );
-pub(crate) static PEEK: Step = Step::new("peek", include_str!("lua/peek.lua"));
-pub(crate) static FILL: Step = Step::new("fill", include_str!("lua/fill.lua"));
+pub(crate) static PEEK: Step =
+    Step::new("peek", concat!(include_str!("lua/generations.lua"), include_str!("lua/peek.lua")));
+pub(crate) static FILL: Step =
+    Step::new("fill", concat!(include_str!("lua/generations.lua"), include_str!("lua/fill.lua")));
 pub(crate) static RENEW: Step = Step::new("renew", include_str!("lua/renew.lua"));
 pub(crate) static RELEASE: Step = Step::new("release", include_str!("lua/release.lua"));
 pub(crate) static INVALIDATE: Step = Step::new("invalidate", include_str!("lua/invalidate.lua"));

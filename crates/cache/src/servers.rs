@@ -1,6 +1,10 @@
 //! The Redis servers of a cache: none, one, or the masters of a cluster; and which of them has a key.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use examhall_redis::{ClusterMaster, ClusterUrl, ClusterView, NodeAddress, SlotSet};
 use parking_lot::RwLock;
@@ -8,9 +12,10 @@ use parking_lot::RwLock;
 use crate::{
     Error,
     connection::{connect, connect_node},
+    events::EventSender,
     health::Health,
-    local::PROOF,
     redis::Redis,
+    settings::Settings,
     slot_table::{ServerNumber, SlotTable},
 };
 
@@ -29,6 +34,8 @@ enum Kind {
 /// The masters of a cluster, each a server as if it were the only one.
 pub(crate) struct Cluster {
     pub(crate) url: ClusterUrl,
+    /// How long a node's view counts.
+    proof: Duration,
     state: RwLock<State>,
 }
 
@@ -48,11 +55,11 @@ struct Node {
 }
 
 impl Servers {
-    pub(crate) fn open(url: Option<&str>) -> Result<Self, Error> {
-        let health = Arc::new(Health::new());
+    pub(crate) fn open(url: Option<&str>, settings: &Settings, events: &EventSender) -> Result<Self, Error> {
+        let health = Arc::new(Health::new(settings.clone(), events.clone()));
         let kind = match (url, url.map(ClusterUrl::parse).transpose()?.flatten()) {
             (None, _) => Kind::None,
-            (_, Some(cluster)) => Kind::Cluster(Box::new(Cluster::new(cluster))),
+            (_, Some(cluster)) => Kind::Cluster(Box::new(Cluster::new(cluster, settings.proof()))),
             (Some(url), None) => {
                 let redis = Redis::new(ServerNumber::default(), None, connect(url)?, Arc::clone(&health));
                 Kind::One(Arc::new(redis))
@@ -137,9 +144,9 @@ impl Servers {
 }
 
 impl Cluster {
-    fn new(url: ClusterUrl) -> Self {
+    fn new(url: ClusterUrl, proof: Duration) -> Self {
         let state = State { slots: SlotTable::new(), nodes: BTreeMap::new(), last: 0 };
-        Self { url, state: RwLock::new(state) }
+        Self { url, proof, state: RwLock::new(state) }
     }
 
     /// Adds a master to which nothing is sent until it claims slots.
@@ -176,7 +183,8 @@ impl Cluster {
     pub(crate) fn changes(&self) -> (Vec<ClusterMaster>, Vec<Arc<Redis>>) {
         let state = self.state.read();
         let views = state.nodes.values().filter_map(|node| node.view.as_ref());
-        let fresh: Vec<_> = views.filter(|(seen, _)| seen.elapsed() < PROOF).map(|(_, masters)| &masters[..]).collect();
+        let fresh: Vec<_> =
+            views.filter(|(seen, _)| seen.elapsed() < self.proof).map(|(_, masters)| &masters[..]).collect();
         let nodes: Vec<_> = state.nodes.values().filter_map(|node| node.redis.master.as_ref()).collect();
         let (missing, surplus) = compare(&nodes, &fresh);
         let is_surplus = |redis: &Arc<Redis>| redis.master.as_ref().is_some_and(|master| surplus.contains(master));
@@ -186,7 +194,7 @@ impl Cluster {
     /// Returns whether no node has reported anything for a while.
     pub(crate) fn is_lost(&self) -> bool {
         let state = self.state.read();
-        let is_fresh = |node: &Node| node.view.as_ref().is_some_and(|(seen, _)| seen.elapsed() < PROOF);
+        let is_fresh = |node: &Node| node.view.as_ref().is_some_and(|(seen, _)| seen.elapsed() < self.proof);
         !state.nodes.values().any(is_fresh)
     }
 

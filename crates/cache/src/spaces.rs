@@ -17,6 +17,14 @@ pub enum KeyError {
     /// It has a closing brace that ends no hash tag, so its lease would be in another slot of a Redis Cluster.
     #[error("the key `{0}` has a closing brace that ends no hash tag")]
     Brace(String),
+    /// In a Redis Cluster it is in another slot than its group: give both the same hash tag.
+    #[error("the key `{key}` is in another slot of the cluster than its group `{group}`")]
+    GroupSlot {
+        /// The key in Redis.
+        key: String,
+        /// The group in Redis.
+        group: String,
+    },
 }
 
 /// Key spaces to which the cache cannot listen. For the developers.

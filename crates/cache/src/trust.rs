@@ -28,7 +28,7 @@ const MAX_RECONNECT: Duration = Duration::from_secs(1);
 
 /// How far the values in Redis may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trust {
+pub enum Trust {
     /// Not at all: invalidations may be lost or refused.
     Lost,
     /// As stale values: Redis takes writes, and it is not known what has changed.
@@ -49,8 +49,11 @@ struct State {
 }
 
 impl State {
-    fn lose(&mut self, now: Instant) {
+    /// Returns whether anything was trusted.
+    fn lose(&mut self, now: Instant) -> bool {
+        let was_trusted = self.trust != Trust::Lost;
         *self = Self { trust: Trust::Lost, lost_at: now, losses: Losses(self.losses.0 + 1) };
+        was_trusted
     }
 
     /// Returns whether anything has changed.
@@ -86,8 +89,11 @@ impl TrustState {
         self.0.borrow().losses
     }
 
-    pub(crate) fn lose(&self) {
-        self.0.send_modify(|state| state.lose(Instant::now()));
+    /// Returns whether anything was trusted.
+    pub(crate) fn lose(&self) -> bool {
+        let mut was_trusted = false;
+        self.0.send_modify(|state| was_trusted = state.lose(Instant::now()));
+        was_trusted
     }
 
     /// Sets what was found out, unless trust was lost again after `losses` was read. Returns whether that changes anything.

@@ -6,7 +6,7 @@ use crate::{
     Cache, CacheKey, Fresh, KeyError, ReadError,
     acquire::Refresh,
     entry::{RELEASE_BYTES, is_outdated},
-    request::{ReadRequest, to_load},
+    request::ReadRequest,
 };
 
 impl Cache {
@@ -30,17 +30,20 @@ impl Cache {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Future<Output = Result<Option<Fresh<K>>, E>> + Send,
     {
-        let (name, lasting) = (self.0.name(key), lasting + K::LIFE.stale_on_error);
-        self.0.spaces.check_key(&name)?;
-        let Some(redis) = self.0.trusted_redis(&name) else { return Ok(false) };
-        let mut refresh = Refresh::IfTtlAtMost(lasting);
-        if redis.ttl(&name).await.is_ok_and(|ttl| ttl > lasting) {
-            match redis.beginning(&name, RELEASE_BYTES).await {
-                Ok(beginning) if is_outdated::<K>(&beginning) => refresh = Refresh::IfStill(beginning),
-                _ => return Ok(false),
+        let key = self.inner.identify(key, &self.inner.name(key))?;
+        let load = async move { load().await.map_err(ReadError::loader) };
+        let request = ReadRequest::of::<K>(&key, self.options, load);
+        let (keys, lasting) = (self.inner.redis_keys(&key), lasting + request.life.stale_on_error);
+        let Some(redis) = self.inner.trusted_redis(&key) else { return Ok(false) };
+        let refresh = match redis.beginning(&keys, RELEASE_BYTES).await {
+            Ok(Some((beginning, Some(ttl)))) if ttl > lasting => {
+                if !is_outdated::<K>(&beginning) {
+                    return Ok(false);
+                }
+                Refresh::IfStill(beginning)
             }
-        }
-        let load = to_load(async move { load().await.map_err(ReadError::loader) });
-        Ok(Arc::clone(&self.0).refresh(ReadRequest::of::<K>(&name, load), refresh).await)
+            _ => Refresh::IfTtlAtMost(lasting),
+        };
+        Ok(Arc::clone(&self.inner).refresh(request, refresh).await)
     }
 }

@@ -1,25 +1,28 @@
 use super::*;
 use crate::key::tests::{Profile, ProfileKey};
 
+const LIFE: Duration = Duration::from_mins(1);
+
 pub(crate) fn profile(name: &str) -> Entry {
     let value = Profile { name: name.into() };
-    Entry::of_fresh::<ProfileKey>(Fresh { version: 7, head: (), value, pin: None }, Duration::from_millis(3))
-        .expect("JSON")
+    Entry::of_fresh::<ProfileKey>(Fresh::new(7, (), value), Duration::from_millis(3), ProfileKey::LIFE).expect("JSON")
 }
 
 #[test]
 fn an_entry_survives_encoding_and_decoding() {
     for entry in [profile("Ada\n"), profile(&"long ".repeat(1000)), Entry::nothing::<ProfileKey>(Duration::ZERO)] {
-        let Decoded::Entry(back) = Entry::decode::<ProfileKey>(&entry.encode(1)) else { panic!("does not read back") };
+        let Decoded::Entry(back) = Entry::decode::<ProfileKey>(&entry.encode(1, LIFE)) else {
+            panic!("does not read back")
+        };
         assert_eq!((back.version, back.took, back.grace), (entry.version, entry.took, entry.grace));
-        assert_eq!((&back.bodies, back.pin.is_some()), (&entry.bodies, entry.pin.is_some()));
+        assert_eq!((&back.bodies, back.span), (&entry.bodies, entry.span));
         assert_eq!(back.is_nothing(), entry.is_nothing());
     }
 }
 
 #[test]
 fn damaged_entries_are_unreadable() {
-    let entry = profile("Ada").encode(1);
+    let entry = profile("Ada").encode(1, LIFE);
     assert!(matches!(Entry::decode::<ProfileKey>(&entry), Decoded::Entry(_)));
     for at in 0..entry.len() {
         for bit in 0..8 {
@@ -45,15 +48,15 @@ fn only_newer_entries_are_left_alone() {
         assert_eq!(matches!(decoded, Decoded::Newer), is_newer, "{name}");
         assert_eq!(is_outdated::<ProfileKey>(bytes), !is_newer, "{name}");
     };
-    for newer in ["4 of the next release", "4\n", "4294967295 x", "4"] {
+    for newer in ["5 of the next release", "5\n", "4294967295 x", "5"] {
         check(newer.as_bytes(), true);
     }
-    for other in ["", " ", "x", "2 1 0 7 3 0 0 2 0 00000000\n{}", "-4 1", "4294967296 1", "{\"id\":1}"] {
+    for other in ["", " ", "x", "3 1 0 7 3 0 0 2 0 00000000\n{}", "-4 1", "4294967296 1", "{\"id\":1}"] {
         check(other.as_bytes(), false);
     }
-    check(&profile("Ada").encode(2), true);
-    check(&profile("Ada").encode(u32::MAX), true);
-    check(&profile("Ada").encode(0), false);
+    check(&profile("Ada").encode(2, LIFE), true);
+    check(&profile("Ada").encode(u32::MAX, LIFE), true);
+    check(&profile("Ada").encode(0, LIFE), false);
 }
 
 fn cached(entry: Entry) -> Cached<ProfileKey> {

@@ -11,8 +11,9 @@ use crate::{
     cache::Inner,
     entry::Decoded,
     flight::{FlightTicket, Outcome},
-    local::{Basis, PROOF},
-    permits::{MAX_WAIT, Permit},
+    keys::KeyNames,
+    local::Basis,
+    permits::Permit,
     request::{Decode, ReadRequest},
     retention::Retention,
     trust::Trust,
@@ -27,31 +28,34 @@ impl Inner {
     /// Loads while the values in Redis are not trusted. One that is merely unverified is served if nothing can be loaded
     /// and its key allows stale values.
     pub(super) async fn load_untrusted(self: Arc<Self>, request: ReadRequest, ticket: FlightTicket) -> Outcome {
-        let (name, decode, allowed) = (Arc::clone(&request.name), request.decode, request.life.stale_on_error);
+        let (key, decode, options) = (request.key.clone(), request.decode, request.options);
+        let allowed = if options.refuses_stale { Duration::ZERO } else { request.life.stale_on_error };
         let cache = Arc::clone(&self);
         let mut load = self.runtime.handle().spawn(async move { cache.load_alone(request, &ticket).await });
-        let ended = match tokio::time::timeout(self.settings.soft_load_limit, &mut load).await {
+        let ended = match tokio::time::timeout(options.load_limits(&self.settings).0, &mut load).await {
             Ok(ended) => ended,
-            Err(_) => match self.unverified_value(&name, decode, allowed).await {
-                Some(stale) => return Ok(stale.serve(self.space(&name))), // the load goes on
+            Err(_) => match self.unverified_value(&key, decode, allowed).await {
+                Some(stale) => return Ok(self.serve_stale(&key, stale)), // the load goes on
                 None => load.await,
             },
         };
         let outcome = ended.unwrap_or(Err(ReadError::Panicked));
-        let Some(redis) = self.servers.of(&name).filter(|_| outcome.is_err() && !allowed.is_zero()) else {
+        let Some(redis) = self.servers.of(&key.name).filter(|_| outcome.is_err() && !allowed.is_zero()) else {
             return outcome;
         };
         redis.wait_until_reachable().await;
-        let stale = self.unverified_value(&name, decode, allowed).await;
-        stale.map_or(outcome, |stale| Ok(stale.serve(self.space(&name))))
+        let stale = self.unverified_value(&key, decode, allowed).await;
+        stale.map_or(outcome, |stale| Ok(self.serve_stale(&key, stale)))
     }
 
     /// Returns a value of which it is not known whether it was changed, for as long as stale values are `allowed`.
-    async fn unverified_value(&self, name: &str, decode: Decode, allowed: Duration) -> Option<StaleValue> {
-        let redis = self.redis_if(name, Trust::Unverified)?;
+    async fn unverified_value(&self, key: &KeyNames, decode: Decode, allowed: Duration) -> Option<StaleValue> {
+        let redis = self.redis_if(key, Trust::Unverified)?;
         let age = redis.reachable_since_loss().filter(|age| *age < allowed)?;
-        let Decoded::Entry(entry) = decode(&redis.peek(name).await.ok()??) else { return None };
-        self.is_current(name, &entry).then_some(StaleValue { entry, age })
+        let (bytes, ttl) = redis.value(&self.redis_keys(key)).await.ok()??;
+        let Decoded::Entry(entry) = decode(&bytes) else { return None };
+        let entry = Arc::new(entry.read_with(ttl));
+        self.is_current(key, &entry).then_some(StaleValue { entry, age })
     }
 
     /// Loads without a lease and stores nothing in Redis; memory keeps the value if there is a `basis`. Only a few such
@@ -62,23 +66,23 @@ impl Inner {
         basis: Option<Basis>,
         ticket: &FlightTicket,
     ) -> Outcome {
-        let is_away = basis == Some(Basis::Ttl) && self.servers.is_away(&request.name);
+        let is_away = basis == Some(Basis::Ttl) && self.servers.is_away(&request.key.name);
         let _permit = if request.is_one_of_many {
             Permit::of_many()
         } else if is_away {
             self.permits.wait_without_redis(&ticket.flight).await?
         } else {
-            self.permits.wait(&ticket.flight, Instant::now() + MAX_WAIT).await?
+            self.permits.wait(&ticket.flight, Instant::now() + self.settings.max_load_wait).await?
         };
         let began = Instant::now();
-        let entry = Arc::new(self.load_limited(&request.name, request.load).await?);
+        let (key, local) = (request.key.clone(), request.life.local);
+        let entry = Arc::new(self.load_limited(request).await?);
         if let Some(basis) = basis {
             // Without Redis this process is the only one that changes anything.
             let is_alone = self.servers.is_none();
-            let local = request.life.local;
-            let ttl = if basis == Basis::Link || is_alone { local } else { PROOF.min(local) };
+            let ttl = if basis == Basis::Link || is_alone { local } else { self.settings.proof().min(local) };
             let spent = if is_alone { Duration::ZERO } else { began.elapsed() };
-            self.keep_local(&request.name, &entry, Retention { ttl: ttl.saturating_sub(spent), basis }, ticket);
+            self.keep_local(&key, &entry, Retention { ttl: ttl.saturating_sub(spent), basis }, ticket);
         }
         Ok((entry, if self.servers.is_none() { Source::Loaded } else { Source::Bypass }))
     }

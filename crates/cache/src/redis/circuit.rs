@@ -6,14 +6,12 @@ use examhall_redis::{Connection, Route};
 
 use super::Redis;
 use crate::{
-    Error,
+    Error, Event,
     breaker::Breaker,
     connection::{busy_aware_sleep, command, is_absence},
     pressure::CpuPressure,
 };
 
-/// How long Redis may answer nobody until it counts as away: a reader waits 50 ms for it at most.
-pub(crate) const SILENCE: Duration = Duration::from_millis(40);
 /// Such spans that a call waits while Redis answers others.
 const MAX_SPANS: u32 = 6;
 
@@ -46,7 +44,7 @@ impl Redis {
         if !self.breaker.lock().is_open() {
             return;
         }
-        if command::<()>(&self.commands, SILENCE, "PING", Route::Any, vec![]).await.is_ok() {
+        if command::<()>(&self.commands, self.health.settings.silence(), "PING", Route::Any, vec![]).await.is_ok() {
             self.close_circuit();
         }
     }
@@ -67,7 +65,7 @@ impl Redis {
                     self.note(&answer);
                     return answer;
                 }
-                is_busy = silence() => is_busy,
+                is_busy = silence(self.health.settings.silence()) => is_busy,
             };
             if !is_busy && !self.has_answered_since(began) {
                 self.count(Breaker::silent);
@@ -93,8 +91,13 @@ impl Redis {
 
     fn count(&self, result: fn(&mut Breaker, Instant)) {
         let mut breaker = self.breaker.lock();
+        let was_open = breaker.is_open();
         result(&mut breaker, Instant::now());
-        self.publish(breaker.is_open());
+        let is_open = breaker.is_open();
+        if is_open != was_open {
+            self.health.events.send(|| if is_open { Event::CircuitOpened } else { Event::CircuitClosed });
+        }
+        self.publish(is_open);
     }
 
     /// Returns whether Redis has answered anything, on any connection.
@@ -104,10 +107,10 @@ impl Redis {
     }
 }
 
-/// Sleeps for [`SILENCE`]. Returns whether this machine was busy. Most answers come before that is looked at.
-async fn silence() -> bool {
-    busy_aware_sleep(SILENCE / 4).await;
+/// Sleeps for this long. Returns whether this machine was busy. Most answers come before that is looked at.
+async fn silence(silence: Duration) -> bool {
+    busy_aware_sleep(silence / 4).await;
     let pressure = CpuPressure::now();
-    busy_aware_sleep(SILENCE * 3 / 4).await;
+    busy_aware_sleep(silence * 3 / 4).await;
     pressure.was_high()
 }

@@ -6,25 +6,19 @@ use bytes::Bytes;
 use examhall_redis::{Route, Value};
 use futures_util::future::join_all;
 
-use super::{LARGE, Redis, TIMEOUT, ms};
+use super::{LARGE, Redis, ms};
 use crate::{
     Error,
     acquire::{Acquired, LeaseToken, Refresh},
-    connection::{BULK_TIMEOUT, command},
+    connection::command,
     keys::RedisKeys,
     script,
 };
 
-/// How long a reader waits for Redis that knows that another process loads.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Larger values are written on a connection of their own, so that small ones do not wait behind them; in bytes.
 const BULK: usize = 32 * 1024;
 /// Keys that one script acquires, for which Redis serves nobody else.
 const KEYS_PER_SCRIPT: usize = 64;
-/// Duration of a lease, unless renewed.
-pub(crate) const LEASE: Duration = Duration::from_secs(1);
-/// Interval of renewals: three attempts before the lease ends.
-pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(300);
 /// How long it is remembered that a value is too large for Redis.
 const UNSTORED: Duration = Duration::from_mins(1);
 /// Time allowed per byte of a large value.
@@ -36,7 +30,7 @@ impl Redis {
         let token = LeaseToken::draw();
         // Not more at once than are answered in time: what waits in this process is not Redis's delay.
         let _turn = self.turns.acquire().await;
-        let answer = self.guarded(self.ask(keys, &token, refresh, BULK_TIMEOUT)).await;
+        let answer = self.guarded(self.ask(keys, &token, refresh, self.health.settings.bulk_timeout)).await;
         self.acquired(keys, token, answer).await
     }
 
@@ -55,9 +49,11 @@ impl Redis {
 
     async fn acquire_in_one_script(&self, keys: &[RedisKeys]) -> Vec<Result<Acquired, Error>> {
         let tokens: Vec<_> = keys.iter().map(|_| LeaseToken::draw()).collect();
-        let args = [ms(LEASE), LARGE.into()].into_iter().chain(tokens.iter().map(LeaseToken::to_arg)).collect();
-        let names: Vec<&str> = keys.iter().flat_map(|keys| &keys.names).map(String::as_str).collect();
-        let answer = self.guarded(script::ACQUIRE_MANY.run(&self.bulk, BULK_TIMEOUT, &names, args)).await;
+        let of_each = keys.iter().zip(&tokens).flat_map(|(keys, token)| [token.to_arg(), count(keys)]);
+        let args = [ms(self.health.settings.lease), LARGE.into()].into_iter().chain(of_each).collect();
+        let names: Vec<&str> = keys.iter().flat_map(RedisKeys::all).collect();
+        let answer =
+            self.guarded(script::ACQUIRE_MANY.run(&self.bulk, self.health.settings.bulk_timeout, &names, args)).await;
         let is_bypassed = matches!(answer, Err(Error::Bypassed));
         let mut answers = answer.map(Value::into_array).unwrap_or_default().into_iter();
         let acquired = keys.iter().zip(tokens).map(|(keys, token)| {
@@ -74,7 +70,7 @@ impl Redis {
             return self.acquire(keys, Refresh::Never).await;
         }
         let token = LeaseToken::draw();
-        let answer = self.ask(keys, &token, Refresh::Never, BUSY_TIMEOUT).await;
+        let answer = self.ask(keys, &token, Refresh::Never, self.health.settings.busy_timeout()).await;
         if answer.is_ok() {
             self.note(&answer);
         }
@@ -89,8 +85,11 @@ impl Redis {
         timeout: Duration,
     ) -> Result<Value, Error> {
         let (longest_ttl, unreadable) = refresh.into_args();
-        let args = [token.to_arg(), ms(LEASE), longest_ttl, LARGE.into()].into_iter().chain(unreadable).collect();
-        script::ACQUIRE.run(&self.commands, timeout, &keys.names, args).await
+        let args = [token.to_arg(), ms(self.health.settings.lease), longest_ttl, LARGE.into()]
+            .into_iter()
+            .chain(unreadable)
+            .collect();
+        script::ACQUIRE.run(&self.commands, timeout, &keys.all().collect::<Vec<_>>(), args).await
     }
 
     async fn acquired(
@@ -116,23 +115,27 @@ impl Redis {
 
     /// Reads a large value. While it arrives nothing else does on its connection.
     pub(super) async fn large(&self, name: &str, bytes: usize) -> Result<Option<Bytes>, Error> {
-        command(&self.bulk, large_timeout(bytes), "GET", Route::Key(name), vec![name.into()]).await
+        command(&self.bulk, self.large_timeout(bytes), "GET", Route::Key(name), vec![name.into()]).await
     }
 
     /// Stores a value, if nothing was invalidated since its lease was granted. Returns whether it was stored.
     pub(crate) async fn fill(
         &self,
         keys: &RedisKeys,
-        token: LeaseToken,
+        token: &LeaseToken,
+        generations: &str,
         value: Bytes,
         ttl: Duration,
     ) -> Result<bool, Error> {
-        let bytes = value.len();
-        let args = vec![token.to_arg(), Value::Bytes(value), ms(ttl)];
+        let (bytes, names) = (value.len(), keys.all().collect::<Vec<_>>());
+        let args = vec![token.to_arg(), Value::Bytes(value), ms(ttl), generations.into()];
         // Sent even if the breaker is open: the lease was granted, and other readers wait for this value.
-        let (connection, timeout) =
-            if bytes > BULK { (&self.bulk, large_timeout(bytes)) } else { (&self.commands, TIMEOUT) };
-        let stored = script::FILL.run(connection, timeout, &keys.names, args).await.map(|code: i64| code == 1);
+        let (connection, timeout) = if bytes > BULK {
+            (&self.bulk, self.large_timeout(bytes))
+        } else {
+            (&self.commands, self.health.settings.redis_timeout)
+        };
+        let stored = script::FILL.run(connection, timeout, &names, args).await.map(|code: i64| code == 1);
         let result = match &stored {
             Ok(true) => "ok",
             Ok(false) => "rejected",
@@ -144,8 +147,8 @@ impl Redis {
 
     /// Renews a lease. Sent even if the breaker is open: a lease that ends costs another load.
     pub(crate) async fn renew(&self, keys: &RedisKeys, token: &LeaseToken) {
-        let args = vec![token.to_arg(), ms(LEASE)];
-        if let Err(error) = script::RENEW.run::<()>(&self.commands, RENEW_EVERY, &keys.names, args).await {
+        let args = vec![token.to_arg(), ms(self.health.settings.lease)];
+        if let Err(error) = script::RENEW.run::<()>(&self.commands, self.renewal(), &keys.names, args).await {
             tracing::debug!(%error, "a lease was not renewed");
         }
     }
@@ -164,17 +167,22 @@ impl Redis {
 
     async fn give_back(&self, keys: &RedisKeys, token: &LeaseToken, unstored: Duration) -> Result<bool, Error> {
         let args = vec![token.to_arg(), ms(unstored)];
-        let released: i64 = script::RELEASE.run(&self.commands, TIMEOUT, &keys.names, args).await?;
+        let released: i64 =
+            script::RELEASE.run(&self.commands, self.health.settings.redis_timeout, &keys.names, args).await?;
         Ok(released == 1)
+    }
+
+    fn large_timeout(&self, bytes: usize) -> Duration {
+        self.health.settings.bulk_timeout + PER_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     fn release_in_background(&self, keys: &RedisKeys, token: &LeaseToken) {
         let args = vec![token.to_arg(), ms(Duration::ZERO)];
-        let (commands, names) = (self.commands.clone(), keys.names.clone());
-        tokio::spawn(async move { script::RELEASE.run::<()>(&commands, BULK_TIMEOUT, &names, args).await });
+        let (commands, names, timeout) = (self.commands.clone(), keys.names.clone(), self.health.settings.bulk_timeout);
+        tokio::spawn(async move { script::RELEASE.run::<()>(&commands, timeout, &names, args).await });
     }
 }
 
-fn large_timeout(bytes: usize) -> Duration {
-    BULK_TIMEOUT + PER_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX)
+fn count(keys: &RedisKeys) -> Value {
+    keys.count().to_string().into()
 }

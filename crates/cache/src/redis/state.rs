@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Redis;
 use crate::{
-    Error,
+    Error, Event,
     health::ServerHealth,
-    local::PROOF,
     trust::{Losses, Trust},
 };
 
@@ -30,7 +29,9 @@ impl Redis {
 
     /// Stops reading its values until they are verified.
     pub(crate) fn distrust(&self) {
-        self.trust.lose();
+        if self.trust.lose() {
+            self.health.events.send(|| Event::TrustChanged(Trust::Lost));
+        }
         self.publish(self.breaker.lock().is_open());
         self.health.change();
     }
@@ -70,6 +71,7 @@ impl Redis {
     /// Sets how far its values may be trusted, unless trust was lost again after `losses` was read.
     pub(crate) fn settle(&self, losses: Losses, trust: Trust) {
         if self.trust.settle(losses, trust) {
+            self.health.events.send(|| Event::TrustChanged(trust));
             self.close_circuit();
         }
     }
@@ -97,6 +99,6 @@ impl Redis {
 
     /// Returns whether its link is proven now.
     pub(crate) fn is_proven(&self) -> bool {
-        self.proven.lock().is_some_and(|sent_at| sent_at.elapsed() < PROOF)
+        self.proven.lock().is_some_and(|sent_at| sent_at.elapsed() < self.health.settings.proof())
     }
 }

@@ -94,7 +94,7 @@ impl World {
             let version = u32::try_from(version).expect("few");
             let description = "x".repeat(if LARGE.contains(&n) { 20_000 } else { 2_000 });
             let value = Exam { description, ..exam(version) };
-            let fresh = Fresh { version: version.into(), head: access(), value, pin: None };
+            let fresh = Fresh::new(version.into(), access(), value);
             Ok::<_, Away>(Some(fresh))
         };
         let began = Instant::now();
@@ -161,6 +161,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
     let world = World::default();
     let (one, other) = (world.process(&cluster.url()).await, world.process(&cluster.url()).await);
     assert!(one.is_live() && other.is_live());
+    groups::work_on_a_cluster(&one, &other).await;
     let read_kept = Instant::now();
     for n in KEPT {
         assert_eq!((world.read(&one, n).await.0, world.read(&other, n).await.0), (0, 0));

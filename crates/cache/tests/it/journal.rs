@@ -323,7 +323,7 @@ async fn without_database_unverified_values_are_stale() {
     let cache = journaled.forgetful_process(&redis.url()).await;
     let profile = async |is_away: bool| {
         let load = move || async move {
-            let fresh = Fresh { version: 1, head: (), value: String::from("Ada"), pin: None };
+            let fresh = Fresh::new(1, (), String::from("Ada"));
             if is_away { Err(Away) } else { Ok(Some(fresh)) }
         };
         cache.get_or_load(&ProfileKey, load).await.map(|(_, source)| source)

@@ -21,7 +21,7 @@ impl CacheKey for AnyKey {
 
 #[expect(clippy::unnecessary_wraps, reason = "what a loader returns")]
 fn number(value: u32) -> Result<Option<Fresh<AnyKey>>, Away> {
-    Ok(Some(Fresh { version: 1, head: (), value, pin: None }))
+    Ok(Some(Fresh::new(1, (), value)))
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn spaces_that_cannot_be_listened_to_are_refused_at_once() {
 #[tokio::test]
 async fn another_key_type_with_the_same_name_is_an_error() {
     let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
+    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only().expect("good options")] {
         let name: &'static str = "exam:00000000-0000-0000-0000-000000000000";
         let is_conflict = |error: &ReadError| matches!(error, ReadError::OtherType(key) if **key == *name);
         for row in [Row::new(), Row::new()].into_iter().enumerate().map(|(n, row)| {
@@ -94,7 +94,7 @@ async fn another_key_type_with_the_same_name_is_an_error() {
 
 #[tokio::test]
 async fn joining_a_load_of_another_key_type_is_an_error() {
-    let (cache, slow) = (Cache::builder(KEY_SPACES).local_only(), Row::gated());
+    let (cache, slow) = (Cache::builder(KEY_SPACES).local_only().expect("good options"), Row::gated());
     let reading = reader(&cache, &slow);
     slow.loading().await;
     let key = AnyKey("exam:00000000-0000-0000-0000-000000000000");
@@ -106,7 +106,7 @@ async fn joining_a_load_of_another_key_type_is_an_error() {
 
 #[tokio::test]
 async fn a_loader_may_fail_with_any_error_or_panic() {
-    let cache = Cache::builder(["user:"]).failure_ttl(Duration::ZERO).local_only();
+    let cache = Cache::builder(["user:"]).failure_ttl(Duration::ZERO).local_only().expect("good options");
     let key = AnyKey("user:1");
     let error = cache.get_or_load(&key, || async { Err(anyhow::anyhow!("away").context("users")) }).await;
     assert_eq!(error.map(|_| ()).expect_err("fails").to_string(), "users");
@@ -128,7 +128,7 @@ fn never() -> Result<Option<Fresh<AnyKey>>, Away> {
 
 #[tokio::test]
 async fn every_option_has_its_effect() {
-    let local = |set: fn(Builder) -> Builder| set(Cache::builder(KEY_SPACES)).local_only();
+    let local = |set: fn(Builder) -> Builder| set(Cache::builder(KEY_SPACES)).local_only().expect("good options");
     let row = Row::new();
     let cache = local(|builder| builder.negative_ttl(Duration::from_millis(50)).jitter(0.0, 0.0));
     row.version.store(NO_ROW, Ordering::SeqCst);
@@ -147,7 +147,7 @@ async fn every_option_has_its_effect() {
     assert!(matches!(first.await.expect("no panic"), Err(ReadError::TooSlow(limit)) if limit.as_millis() == 20));
 
     let redis = Redis::start().await;
-    let cache = Cache::builder(KEY_SPACES).jitter(-1.0, 2.0).redis_only().open(&redis.url()).expect("a good URL");
+    let cache = Cache::builder(KEY_SPACES).jitter(0.0, 0.9).redis_only().open(&redis.url()).expect("a good URL");
     cache.ready().await.expect("connected");
     for _ in 0..10 {
         read(&cache, &Row::new()).await;

@@ -222,7 +222,7 @@ async fn ten_thousand_readers_of_an_absent_row_load_once() {
 
 #[tokio::test]
 async fn overload_returns_retry_after() {
-    let (cache, row) = (Cache::builder(KEY_SPACES).local_only(), Row::gated());
+    let (cache, row) = (Cache::builder(KEY_SPACES).local_only().expect("good options"), Row::gated());
     let mut waiting: Vec<_> = (0..20_000).map(|_| Box::pin(try_read(&cache, &row))).collect();
     for reader in &mut waiting {
         assert!(futures_util::poll!(reader).is_pending());

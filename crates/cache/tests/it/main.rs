@@ -2,9 +2,11 @@
 
 mod cluster;
 mod commits;
+mod events;
 mod faults;
 mod freshness;
 mod frozen;
+mod groups;
 mod guards;
 mod journal;
 mod keys;
@@ -17,6 +19,7 @@ mod metrics_list;
 mod model;
 mod nested;
 mod operations;
+mod options;
 mod race;
 mod releases;
 mod reloads;
@@ -111,12 +114,7 @@ impl Row {
         if self.fails.load(Ordering::SeqCst) > 0 {
             return Err(Away);
         }
-        Ok((version != NO_ROW).then(|| Fresh {
-            version: version.into(),
-            head: access(),
-            value: exam(version),
-            pin: None,
-        }))
+        Ok((version != NO_ROW).then(|| Fresh::new(version.into(), access(), exam(version))))
     }
 
     async fn loading(&self) {

@@ -21,7 +21,7 @@ async fn read_all(cache: &Cache) -> (Vec<Source>, Vec<usize>) {
         async move {
             let fresh = |key: ExamKey| {
                 let version = u32::try_from(key.0.0.as_u128()).expect("small");
-                (key, Fresh { version: version.into(), head: access(), value: exam(version), pin: None })
+                (key, Fresh::new(version.into(), access(), exam(version)))
             };
             Ok::<_, Away>(wanted.into_iter().map(fresh).collect())
         }
@@ -71,7 +71,7 @@ async fn a_thousand_keys_take_one_round_trip_and_one_load() {
 #[tokio::test]
 async fn a_thousand_keys_without_redis_take_one_load() {
     let mut redis = Redis::start().await;
-    let (away, local) = (cache(&redis).await, Cache::builder(KEY_SPACES).local_only());
+    let (away, local) = (cache(&redis).await, Cache::builder(KEY_SPACES).local_only().expect("good options"));
     redis.kill().await;
     for cache in [away, local] {
         let at_once = async || {

@@ -82,7 +82,7 @@ async fn resident_memory_grows_by_the_limit() {
 async fn read_text<K: CacheKey<Value = String, Head = ()>>(cache: &Cache, key: K, bytes: usize) -> Source {
     let load = move || async move {
         let value = (0..bytes / 32).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
-        Ok::<_, Away>(Some(Fresh { version: 1, head: (), value, pin: None }))
+        Ok::<_, Away>(Some(Fresh::new(1, (), value)))
     };
     cache.get_or_load(&key, load).await.expect("read").1
 }

@@ -121,7 +121,7 @@ async fn exactly_the_listed_metrics_exist() {
     redis.command::<String>(&["SET", &key, "9 of the next release"]).await;
     eventually("a bypass", TIMEOUT, async || try_read(&cache, &row).await.ok()).await;
     let large = Exam { description: "x".repeat(16 * 1024 * 1024), ..exam(1) };
-    let fresh = Fresh { version: 1, head: access(), value: large, pin: None };
+    let fresh = Fresh::new(1, access(), large);
     let other = ExamKey(ExamId(uuid::Uuid::max()));
     cache.get_or_load(&other, async move || Ok::<_, Away>(Some(fresh))).await.expect("read");
     redis.kill().await;

@@ -24,7 +24,7 @@ fn of(name: &str) -> Chain {
 }
 
 fn fresh(value: &str) -> Fresh<Chain> {
-    Fresh { version: 1, head: (), value: value.to_owned(), pin: None }
+    Fresh::new(1, (), value.to_owned())
 }
 
 /// Reads a key whose loader reads the next one of `path`, and the last one's loader passes `gate`.
@@ -65,7 +65,7 @@ fn circle(mut error: &ReadError) -> Option<&str> {
 #[tokio::test]
 async fn loader_that_asks_for_its_own_key_fails_at_once() {
     let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
+    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only().expect("good options")] {
         for names in ["aa", "bcb", "defd", "ghh", "klmnopqrk"] {
             let error = read_path(cache.clone(), path(names), open()).await.expect_err("it waits for itself");
             let last = names.chars().last().expect("a name");
@@ -77,7 +77,7 @@ async fn loader_that_asks_for_its_own_key_fails_at_once() {
 
 #[tokio::test]
 async fn loaders_that_ask_for_each_other_fail_at_once() {
-    let cache = Cache::builder(KEY_SPACES).local_only();
+    let cache = Cache::builder(KEY_SPACES).local_only().expect("good options");
     let (entered, pass) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let read = |from: &'static str, to: &'static str| {
         let (inner, entered, pass) = (cache.clone(), Arc::clone(&entered), Arc::clone(&pass));
@@ -100,7 +100,7 @@ async fn loaders_that_ask_for_each_other_fail_at_once() {
 
 #[tokio::test]
 async fn batch_loader_that_asks_for_one_of_its_keys_fails_at_once() {
-    let cache = Cache::builder(KEY_SPACES).local_only();
+    let cache = Cache::builder(KEY_SPACES).local_only().expect("good options");
     let inner = cache.clone();
     let load = move |keys: Vec<Chain>| {
         let inner = inner.clone();
@@ -115,7 +115,10 @@ async fn batch_loader_that_asks_for_one_of_its_keys_fails_at_once() {
 
 #[tokio::test]
 async fn loader_may_read_its_key_in_another_cache() {
-    let (cache, outer) = (Cache::builder(KEY_SPACES).local_only(), Cache::builder(KEY_SPACES).local_only());
+    let (cache, outer) = (
+        Cache::builder(KEY_SPACES).local_only().expect("good options"),
+        Cache::builder(KEY_SPACES).local_only().expect("good options"),
+    );
     let load = move || async move {
         read_path(cache, path("a"), open()).await?;
         Ok::<_, ReadError>(Some(fresh("x")))

@@ -27,7 +27,9 @@ async fn each_level_works_alone() {
     let redis = Redis::start().await;
     let only_redis = Cache::builder(KEY_SPACES).redis_only().open(&redis.url()).expect("a good URL");
     only_redis.ready().await.expect("connected");
-    for (cache, level) in [(only_redis, Source::Redis), (Cache::builder(KEY_SPACES).local_only(), Source::Local)] {
+    for (cache, level) in
+        [(only_redis, Source::Redis), (Cache::builder(KEY_SPACES).local_only().expect("good options"), Source::Local)]
+    {
         let row = Row::new();
         assert_eq!(read(&cache, &row).await, (0, Source::Loaded));
         assert_eq!(read(&cache, &row).await, (0, level));
@@ -58,7 +60,7 @@ async fn calls_of_two_reads() -> usize {
                 let found = wanted.into_iter().filter(|key| key.0.0.as_u128() != 13);
                 let fresh = |key: ExamKey| {
                     let version = u32::try_from(key.0.0.as_u128()).expect("small");
-                    (key, Fresh { version: version.into(), head: access(), value: exam(version), pin: None })
+                    (key, Fresh::new(version.into(), access(), exam(version)))
                 };
                 Ok::<_, Away>(found.map(fresh).collect())
             }

@@ -56,7 +56,7 @@ async fn a_value_read_before_a_change_is_not_stored_after_it() {
 async fn a_reload_during_another_load_reads_after_it() {
     let redis = Redis::start().await;
     for (one, other) in [(cache(&redis).await, cache(&redis).await), {
-        let local = Cache::builder(KEY_SPACES).local_only();
+        let local = Cache::builder(KEY_SPACES).local_only().expect("good options");
         (local.clone(), local)
     }] {
         let (slow, row) = (Row::gated(), Row::new());
@@ -74,7 +74,7 @@ async fn a_reload_during_another_load_reads_after_it() {
 #[tokio::test]
 async fn a_failed_or_cancelled_reload_changes_nothing_that_is_cached() {
     let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
+    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only().expect("good options")] {
         let row = Row::new();
         read(&cache, &row).await;
         row.fails.store(1, Ordering::SeqCst);
@@ -110,9 +110,9 @@ async fn a_reload_without_redis_is_seen_in_its_process() {
 #[tokio::test]
 async fn an_oversize_value_is_returned_and_blocks_no_load() {
     let redis = Redis::start().await;
-    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only()] {
+    for cache in [cache(&redis).await, Cache::builder(KEY_SPACES).local_only().expect("good options")] {
         let value = Exam { description: "x".repeat(1024 * 1024), ..exam(7) };
-        let fresh = Fresh { version: 7, head: access(), value, pin: None };
+        let fresh = Fresh::new(7, access(), value);
         let (cached, _) = cache.reload(&KEY, async move || Ok::<_, Away>(Some(fresh))).await.expect("loaded");
         assert_eq!(cached.expect("something").version(), 7);
     }
