@@ -8,6 +8,8 @@ use examhall_core::{
     StudentQuestion, UserId,
 };
 
+use crate::json_form::shape;
+
 /// `exam:{id}`: one exam, for 1 h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ExamKey(pub(crate) ExamId);
@@ -15,6 +17,7 @@ pub(crate) struct ExamKey(pub(crate) ExamId);
 impl CacheKey for ExamKey {
     type Value = Exam;
     type Head = ExamAccess;
+    const SHAPE: u32 = shape::<Exam, ExamAccess>();
     const LIFE: Life = Life::hours(1);
 
     fn redis_key(&self) -> String {
@@ -29,6 +32,7 @@ pub(crate) struct QuestionSheetKey(pub(crate) ExamId);
 impl CacheKey for QuestionSheetKey {
     type Value = QuestionSheet;
     type Head = ExamAccess;
+    const SHAPE: u32 = shape::<QuestionSheet, ExamAccess>();
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -44,6 +48,7 @@ pub(crate) struct QuestionKey(pub(crate) QuestionId);
 impl CacheKey for QuestionKey {
     type Value = StudentQuestion;
     type Head = ExamId;
+    const SHAPE: u32 = shape::<StudentQuestion, ExamId>();
     const LIFE: Life = Life::hours(2);
 
     fn redis_key(&self) -> String {
@@ -58,6 +63,7 @@ pub(crate) struct ResultKey(pub(crate) ResultId);
 impl CacheKey for ResultKey {
     type Value = ExamResult;
     type Head = ResultAccess;
+    const SHAPE: u32 = shape::<ExamResult, ResultAccess>();
     const LIFE: Life = Life { soft: None, local: Duration::ZERO, stale_on_error: Duration::ZERO, ..Life::hours(2) };
 
     fn redis_key(&self) -> String {
@@ -72,6 +78,7 @@ pub(crate) struct ProfileKey(pub(crate) UserId);
 impl CacheKey for ProfileKey {
     type Value = Profile;
     type Head = ();
+    const SHAPE: u32 = shape::<Profile, ()>();
     const LIFE: Life = Life {
         soft: Some(Duration::from_mins(10)),
         local: Duration::from_secs(15),

@@ -24,6 +24,7 @@ mod connect;
 pub mod fuzzing;
 mod hooks;
 mod http;
+mod json_form;
 mod limits;
 mod loaders;
 mod mail;

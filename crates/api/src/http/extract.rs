@@ -172,11 +172,14 @@ impl Input for IfMatch {
     }
 }
 
-/// `"7"` and `"7-gzip"` are both version 7; weak tags match nothing here.
+/// `"7"`, `"7-gzip"` and `"7.2"` (in the second form of its JSON) are all version 7; weak tags match nothing here.
 fn version_of(tag: &EntityTag) -> Option<i64> {
-    let version = tag.tag().strip_suffix("-gzip").unwrap_or(tag.tag());
+    let plain = tag.tag().strip_suffix("-gzip").unwrap_or(tag.tag());
+    let (version, form) = plain.split_once('.').unwrap_or((plain, "2"));
     // As we write it, and in no other spelling: "+7" and "07" are other tags.
-    version.parse().ok().filter(|number: &i64| !tag.weak && number.to_string() == version)
+    let is_ours = |number: &i64, text| number.to_string() == text;
+    form.parse().ok().filter(|number: &i64| *number > 1 && is_ours(number, form))?;
+    version.parse().ok().filter(|number: &i64| !tag.weak && is_ours(number, version))
 }
 
 #[cfg(test)]
@@ -196,6 +199,7 @@ mod tests {
     fn an_etag_gives_its_version_whatever_its_coding() {
         check(["\"7\""], vec![7]);
         check(["\"7-gzip\""], vec![7]);
+        check(["\"7.2\", \"8.13-gzip\""], vec![7, 8]);
         check([], None);
         check([" * "], None);
     }
@@ -221,6 +225,11 @@ mod tests {
             "\"+7\"",
             "\"07\"",
             "\"7-br\"",
+            "\"7.\"",
+            "\"7.1\"",
+            "\"7.02\"",
+            "\"7.2.2\"",
+            "\".2\"",
             "\"7-gzip-gzip\"",
             "'7'",
         ] {

@@ -19,7 +19,10 @@ use examhall_store::FirstAnswer;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::openapi::{Answer, Description};
+use crate::{
+    json_form::JsonForm,
+    openapi::{Answer, Description},
+};
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -52,11 +55,11 @@ pub(crate) struct JsonBytes<T>(Bytes, PhantomData<T>);
 /// What is in the cache, as it is there.
 pub(crate) struct CacheAnswer<K>(HttpResponse, PhantomData<K>);
 
-impl<T: Serialize> Responder for Tagged<T> {
+impl<T: Serialize + JsonForm> Responder for Tagged<T> {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        HttpResponse::Ok().insert_header((ETAG, etag(self.version, ""))).json(self.body)
+        HttpResponse::Ok().insert_header((ETAG, etag::<T>(self.version, ""))).json(self.body)
     }
 }
 
@@ -68,21 +71,21 @@ impl<T: Serialize> Responder for Created<T> {
     }
 }
 
-impl<T: Serialize> CreatedTagged<T> {
+impl<T: Serialize + JsonForm> CreatedTagged<T> {
     pub(crate) fn new(location: String, version: i64, body: &T) -> Self {
-        Self(created(location, version).json(body), PhantomData)
+        Self(created::<T>(location, version).json(body), PhantomData)
     }
 
     /// As the first request with this idempotency key was or will be answered.
     pub(crate) fn first(location: String, first: FirstAnswer) -> Self {
         let json = HeaderValue::from_static("application/json");
-        Self(created(location, first.version).content_type(json).body(first.body), PhantomData)
+        Self(created::<T>(location, first.version).content_type(json).body(first.body), PhantomData)
     }
 }
 
-fn created(location: String, version: i64) -> HttpResponseBuilder {
+fn created<T: JsonForm>(location: String, version: i64) -> HttpResponseBuilder {
     let mut response = HttpResponse::Created();
-    response.insert_header((LOCATION, location)).insert_header((ETAG, etag(version, "")));
+    response.insert_header((LOCATION, location)).insert_header((ETAG, etag::<T>(version, "")));
     response
 }
 
@@ -178,13 +181,21 @@ impl<K: CacheKey<Value: JsonSchema>> Answer for CacheAnswer<K> {
 
 /// Sends what the cache gave, compressed where the caller takes that; 304 where the caller has it already (RFC 9110,
 /// section 13.1.2).
-pub(crate) fn cached<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> CacheAnswer<K> {
+pub(crate) fn cached<K: CacheKey<Value: JsonForm>>(
+    request: &HttpRequest,
+    cached: &Cached<K>,
+    source: Source,
+) -> CacheAnswer<K> {
     CacheAnswer(cached_response(request, cached, source), PhantomData)
 }
 
-fn cached_response<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, source: Source) -> HttpResponse {
+fn cached_response<K: CacheKey<Value: JsonForm>>(
+    request: &HttpRequest,
+    cached: &Cached<K>,
+    source: Source,
+) -> HttpResponse {
     let gzip = cached.compressed(Coding::Gzip).filter(|_| takes_gzip(request.headers()));
-    let etag = if gzip.is_some() { etag(cached.version(), "-gzip") } else { etag(cached.version(), "") };
+    let etag = etag::<K::Value>(cached.version(), if gzip.is_some() { "-gzip" } else { "" });
     let is_known = knows(request.headers(), &etag);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
@@ -202,8 +213,12 @@ fn cached_response<K: CacheKey>(request: &HttpRequest, cached: &Cached<K>, sourc
     }
 }
 
-fn etag(version: i64, coding: &str) -> String {
-    format!("\"{version}{coding}\"")
+/// The version of the row, from the second form of the JSON on that form, and the coding: another tag for other bytes.
+fn etag<T: JsonForm>(version: i64, coding: &str) -> String {
+    match T::FORM {
+        1 => format!("\"{version}{coding}\""),
+        form => format!("\"{version}.{form}{coding}\""),
+    }
 }
 
 const fn status(source: Source) -> &'static str {
@@ -257,6 +272,18 @@ mod tests {
         assert!(["gzip", "br, GZIP;q=0.5", "*", "deflate, *;q=0.1", "x-gzip"].into_iter().all(takes));
         assert!(!["", "br", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "identity"].into_iter().any(takes));
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn tags_tell_forms_and_codings_apart() {
+        struct First;
+        struct Second;
+        impl JsonForm for First {}
+        impl JsonForm for Second {
+            const FORM: u32 = 2;
+        }
+        assert_eq!([etag::<First>(7, ""), etag::<First>(7, "-gzip")], ["\"7\"", "\"7-gzip\""]);
+        assert_eq!([etag::<Second>(7, ""), etag::<Second>(7, "-gzip")], ["\"7.2\"", "\"7.2-gzip\""]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::{
         question_form::QuestionForm,
         respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
     },
+    json_form::JsonForm,
     loaders::{load_question, load_sheet},
     openapi::{Operation, delete, get, patch, post, put},
     state::{State, now},
@@ -82,6 +83,8 @@ pub(super) struct QuestionSet {
     version: i64,
     questions: Vec<Question>,
 }
+
+impl JsonForm for QuestionSet {}
 
 async fn sheet(
     request: HttpRequest,

@@ -18,6 +18,7 @@ use crate::{
         respond::{self, CacheAnswer, Tagged},
         text::is_name,
     },
+    json_form::JsonForm,
     loaders::load_profile,
     openapi::{Operation, get, patch},
     state::{State, now},
@@ -63,6 +64,8 @@ struct Me {
     result_mails: bool,
     created_at: Timestamp,
 }
+
+impl JsonForm for Me {}
 
 async fn me(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<Tagged<Me>, Problem> {
     Ok(answer(state.store.accounts.get(viewer.id).await?))

@@ -111,6 +111,7 @@ impl Exam {
 
 /// What decides who may see an exam and its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ExamAccess {
     /// Whose exam it is.

@@ -29,6 +29,7 @@ pub struct ExamResult {
 
 /// Who may see a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ResultAccess {
     /// Who sat the exam.
