@@ -1,5 +1,7 @@
 //! The keys of cached exams, questions, results and profiles: types and lives of their values.
 
+pub(crate) mod json_form;
+
 use std::time::Duration;
 
 use examhall_cache::{CacheKey, Life};
@@ -8,7 +10,7 @@ use examhall_core::{
     StudentQuestion, UserId,
 };
 
-use crate::json_form::shape;
+use self::json_form::shape;
 
 /// `exam:{id}`: one exam, for 1 h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

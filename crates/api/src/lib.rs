@@ -24,7 +24,6 @@ mod connect;
 pub mod fuzzing;
 mod hooks;
 mod http;
-mod json_form;
 mod limits;
 mod loaders;
 mod mail;

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    json_form::JsonForm,
+    cache_keys::json_form::JsonForm,
     openapi::{Answer, Description},
 };
 

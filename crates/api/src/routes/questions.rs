@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::exams::cached_exam;
 use crate::{
-    cache_keys::{QuestionKey, QuestionSheetKey},
+    cache_keys::{QuestionKey, QuestionSheetKey, json_form::JsonForm},
     http::{
         authorized::Authorized,
         body::JsonBody,
@@ -27,7 +27,6 @@ use crate::{
         question_form::QuestionForm,
         respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
     },
-    json_form::JsonForm,
     loaders::{load_question, load_sheet},
     openapi::{Operation, delete, get, patch, post, put},
     state::{State, now},

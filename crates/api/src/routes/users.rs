@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    cache_keys::ProfileKey,
+    cache_keys::{ProfileKey, json_form::JsonForm},
     http::{
         authorized::Authorized,
         body::JsonBody,
@@ -18,7 +18,6 @@ use crate::{
         respond::{self, CacheAnswer, Tagged},
         text::is_name,
     },
-    json_form::JsonForm,
     loaders::load_profile,
     openapi::{Operation, get, patch},
     state::{State, now},

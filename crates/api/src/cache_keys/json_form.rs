@@ -61,7 +61,8 @@ mod tests {
         let mut schema = schema_for!(T).to_value();
         strip(&mut schema);
         let form = json!({"schema": schema, "samples": samples});
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/json_form/{name}.{}.json", T::FORM));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/cache_keys/json_form/{name}.{}.json", T::FORM));
         let pretty = serde_json::to_string_pretty(&form).expect("JSON");
         if std::env::var_os("EXAMHALL_RECORD_FORMS").is_some() && !file.exists() {
             std::fs::write(&file, format!("{pretty}\n")).expect("written");
