@@ -166,6 +166,28 @@ async fn refresh_token_is_used_replaced_and_read_again() {
 }
 
 #[tokio::test]
+async fn hangup_reads_the_secret_from_its_file_again() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), "old\n").expect("written");
+    let (post, tokens) = start(&format!("client_secret_file={}", file.path().display())).await;
+    tokens.answer(TokenAnswer::Status(401, r#"{"error":"invalid_client"}"#.to_owned()));
+    post.add_many(1).await;
+    let mailer = post.world.mailer(&[]);
+    assert!(mailer.line("Provider needs an operator").await.contains("invalid_client"));
+    fs::write(file.path(), "new\n").expect("written");
+    let hangup = std::process::Command::new("kill").args(["-HUP", &mailer.pid().to_string()]).status();
+    assert!(hangup.expect("kill").success());
+    mailer.line("Settings reloaded").await;
+    let next = tokens.requests().len() + 20;
+    let valid: Vec<_> = (1..next).map(|n| format!("token-{n}")).collect();
+    post.world.smtp.accept_tokens(&valid.iter().map(String::as_str).collect::<Vec<_>>());
+    tokens.answer(issue(3600));
+    post.completed(1).await;
+    let secrets: Vec<_> = tokens.requests().iter().map(|request| request["client_secret"].clone()).collect();
+    assert_eq!((secrets.first().map(String::as_str), secrets.last().map(String::as_str)), (Some("old"), Some("new")));
+}
+
+#[tokio::test]
 async fn server_without_xoauth2_gets_no_token() {
     let (mut post, tokens) = with_secret().await;
     let options = SmtpOptions {
