@@ -124,7 +124,7 @@ pub(crate) fn prepare(
     }
     let mut head = headers.to_string();
     if author.is_for_postmark {
-        head.push_str(&format!("X-PM-Metadata-message-id: {}\r\n", message_id.trim_matches(['<', '>'])));
+        head.extend(["X-PM-Metadata-message-id: ", message_id.trim_matches(['<', '>']), "\r\n"]);
     }
     // Not in `Headers`, which has each name once.
     for (name, value) in &job.headers.0 {

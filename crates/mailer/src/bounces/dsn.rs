@@ -29,7 +29,7 @@ pub(super) fn reports(message: &[u8], now: i64, token: impl Fn(&str) -> Option<S
     };
     if kind.eq_ignore_ascii_case("feedback-report") {
         let groups = part(&message, &["feedback-report"]).map(|text| groups(&text)).unwrap_or_default();
-        let fields = groups.concat_fields();
+        let fields: Fields = groups.into_iter().flatten().collect();
         let feedback = field(&fields, "feedback-type");
         if !["abuse", "fraud", "opt-out", "miscategorized"].contains(&feedback.to_lowercase().as_str()) {
             return Vec::new(); // such as `not-spam`, `auth-failure`
@@ -117,17 +117,6 @@ fn groups(text: &str) -> Vec<Fields> {
         }
     }
     groups
-}
-
-/// All fields, whatever group they are in.
-trait ConcatFields {
-    fn concat_fields(self) -> Fields;
-}
-
-impl ConcatFields for Vec<Fields> {
-    fn concat_fields(self) -> Fields {
-        self.into_iter().flatten().collect()
-    }
 }
 
 fn field<'a>(fields: &'a Fields, name: &str) -> &'a str {

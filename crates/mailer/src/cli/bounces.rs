@@ -23,9 +23,9 @@ pub(super) async fn run(mailer: &Mailer, args: &BouncesArgs) -> Result<ExitCode,
     mailer.await_redis().await?;
     let summary = mailer.read_bounces(&maildir).await?;
     if args.json {
-        answer_json(&serde_json::to_string(&summary)?)?
+        answer_json(&serde_json::to_string(&summary)?)?;
     } else {
-        answer(&summary.line())?
+        answer(&summary.line())?;
     }
     Ok(ExitCode::SUCCESS)
 }
