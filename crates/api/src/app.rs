@@ -18,17 +18,14 @@ use examhall_boot::{
     start::StartError,
     supervisor,
 };
-use examhall_cache::Cache;
-use examhall_core::KEY_SPACES;
-use examhall_queue::{Connection, Queue};
-use secrecy::ExposeSecret;
+
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
-    connect::{await_redis, open_store, reports, watch},
+    connect::{await_redis, open_cache, open_queue, open_store, reports, watch},
     hooks::Hooks,
     http::{
         body::MAX_BODY,
@@ -95,12 +92,8 @@ impl Application {
         stop: CancellationToken,
     ) -> Result<Option<Self>, StartError> {
         let (templates, mail_composer) = load_mails(&settings)?;
-        let redis_url = settings.redis_url.expose_secret();
-        let queue = Connection::open(redis_url).map_err(|error| StartError::setting("REDIS_URL", error))?;
-        let cache = Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone()).open(redis_url);
-        let cache = cache.map_err(|error| StartError::setting("REDIS_URL", error))?;
-        let queue = Queue::new(queue, &settings.queue.prefix, &settings.queue.name)
-            .map_err(|error| StartError::setting("QUEUE_NAME", error))?;
+        let queue = open_queue(&settings)?;
+        let cache = open_cache(&settings)?;
         await_redis(cache.clone(), queue.clone()).await?;
 
         let (health, liveness, background) = (Health::default(), Liveness::default(), CancellationToken::new());

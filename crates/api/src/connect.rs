@@ -9,7 +9,7 @@ use examhall_boot::{
     start::{StartError, await_dependency},
 };
 use examhall_cache::Cache;
-use examhall_core::EmailJob;
+use examhall_core::{EmailJob, KEY_SPACES};
 use examhall_delivery::{Ledger, MessageNames, Reports, SuppressionPolicy, Suppressions};
 use examhall_queue::{Connection, Queue};
 use examhall_store::Store;
@@ -68,6 +68,26 @@ pub(crate) fn unusable_database(error: examhall_store::Error) -> StartError {
         examhall_store::Error::BadUrl => StartError::setting("DATABASE_URL", error),
         error => StartError::Unavailable(anyhow::Error::from(error).context("DATABASE_URL")),
     }
+}
+
+/// Starts to connect to the cache's Redis.
+///
+/// # Errors
+/// Returns an error if a setting cannot be used.
+pub(crate) fn open_cache(settings: &ApiSettings) -> Result<Cache, StartError> {
+    let cache = Cache::builder(KEY_SPACES).prefix(settings.cache_prefix.clone());
+    cache.open(settings.redis_url.expose_secret()).map_err(|error| StartError::setting("REDIS_URL", error))
+}
+
+/// Starts to connect to the queue's Redis.
+///
+/// # Errors
+/// Returns an error if a setting cannot be used.
+pub(crate) fn open_queue(settings: &ApiSettings) -> Result<Queue<EmailJob>, StartError> {
+    let redis = Connection::open(settings.redis_url.expose_secret());
+    let redis = redis.map_err(|error| StartError::setting("REDIS_URL", error))?;
+    let queue = Queue::new(redis, &settings.queue.prefix, &settings.queue.name);
+    queue.map_err(|error| StartError::setting("QUEUE_NAME", error))
 }
 
 /// Ledger, suppressions and reports, as the mailer has them.

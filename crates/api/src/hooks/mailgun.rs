@@ -1,6 +1,7 @@
 //! Mailgun: HMAC-SHA256 over time and token, in the body. A token counts once.
 //! <https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::settings::SecretKey;
 use examhall_core::Timestamp;
 use examhall_delivery::{Report, ReportKind};
@@ -38,8 +39,7 @@ pub(super) fn verify(keys: &[SecretKey], body: &Value, now: Timestamp) -> Result
 }
 
 fn hash(token: &str) -> String {
-    let hash = digest(&SHA256, token.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()))
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -9,10 +9,8 @@ use super::provider::{text, texts};
 
 /// Reads bounces and complaints; other events are nothing to us. Recipients may have different codes, so each has a report.
 pub(super) fn reports(event: &Value, now: Timestamp) -> Vec<Report> {
-    let kind = match (text(event, "/notificationType"), text(event, "/eventType")) {
-        ("", kind) => kind,
-        (kind, _) => kind,
-    };
+    let kinds = [text(event, "/notificationType"), text(event, "/eventType")];
+    let kind = kinds.into_iter().find(|kind| !kind.is_empty()).unwrap_or_default();
     let recipients = |pointer: &str| event.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     let report = |recipient: &Value, kind: ReportKind, reason: Vec<String>| Report {
         names: names(&event["mail"]),

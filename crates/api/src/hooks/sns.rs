@@ -67,7 +67,7 @@ impl Message {
 
     /// Where the certificate is.
     pub(super) fn certificate_url(&self) -> Result<Url, Refusal> {
-        let url = of_amazon(&self.certificate).filter(|url| url.path().ends_with(".pem") && url.query().is_none());
+        let url = of_amazon(&self.certificate).filter(|url| is_pem(url) && url.query().is_none());
         url.ok_or(Refusal::Forbidden("its certificate is not Amazon's"))
     }
 
@@ -125,6 +125,10 @@ fn of_amazon(text: &str) -> Option<Url> {
     let is_plain =
         url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
     (is_region && is_plain).then_some(url)
+}
+
+fn is_pem(url: &Url) -> bool {
+    std::path::Path::new(url.path()).extension().is_some_and(|extension| extension == "pem")
 }
 
 /// The RSA key (RFC 8017, appendix A.1.1) of a certificate in PEM.

@@ -156,12 +156,11 @@ async fn confirm(
     state: web::Data<State>,
     Authorized(Admin(_), JsonBody(body)): Authorized<Admin, JsonBody<Confirming>>,
 ) -> Result<web::Json<Confirmed>, Problem> {
-    let addresses = match body.addresses {
-        Some(named) => named.iter().map(EmailAddress::canonical).collect(),
-        None => {
-            let list = state.suppressions.list().await?;
-            list.into_iter().filter(|one| one.is_held).map(|one| one.address).collect::<Vec<_>>()
-        }
+    let addresses: Vec<_> = if let Some(named) = body.addresses {
+        named.iter().map(EmailAddress::canonical).collect()
+    } else {
+        let list = state.suppressions.list().await?;
+        list.into_iter().filter(|one| one.is_held).map(|one| one.address).collect()
     };
     let confirmed = state.suppressions.confirm(&addresses).await?;
     tracing::info!(confirmed, "Suppressions confirmed by an administrator");
