@@ -124,9 +124,7 @@ impl Inner {
                     }
                     permit = None;
                     // The holder of the lease is alive while it lasts, and gives up first.
-                    if busy_since.get_or_insert_with(Instant::now).elapsed()
-                        > self.settings.hard_load_limit + self.settings.lease
-                    {
+                    if busy_since.get_or_insert_with(Instant::now).elapsed() > self.settings.longest_lease() {
                         return self.load_unleased(request, None, &ticket).await;
                     }
                     let _ =

@@ -91,8 +91,7 @@ impl Inner {
     /// Acquires the lease of a key whether or not there is a value; waits for a load that is in flight, since it may have
     /// read before. Returns `None` if nothing can be stored now.
     async fn lease_now(&self, keys: &RedisKeys, key: &KeyNames) -> Option<(Arc<Redis>, Lease)> {
-        let (give_up, mut pause): (_, Duration) =
-            (Instant::now() + self.settings.hard_load_limit + self.settings.lease, FIRST_POLL);
+        let (give_up, mut pause): (_, Duration) = (Instant::now() + self.settings.longest_lease(), FIRST_POLL);
         while Instant::now() < give_up {
             let redis = self.trusted_redis(key)?;
             match redis.acquire(keys, Refresh::Always).await {

@@ -99,6 +99,11 @@ impl Settings {
         self.heartbeat * 4
     }
 
+    /// Returns how long a lease may be held: for a load, and until it ends if its holder died then.
+    pub(crate) fn longest_lease(&self) -> Duration {
+        self.hard_load_limit + self.lease
+    }
+
     /// Returns the interval of renewals of a lease: three attempts before it ends.
     pub(crate) fn renewal(&self) -> Duration {
         self.lease * 3 / 10
