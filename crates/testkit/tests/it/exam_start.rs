@@ -203,7 +203,7 @@ impl Fleet {
 
 /// Version that an `ETag` names.
 pub(crate) fn version_of_tag(tag: &str) -> Option<i64> {
-    tag.trim_matches('"').split('-').next()?.parse().ok()
+    tag.trim_matches('"').split(['-', '.']).next()?.parse().ok()
 }
 
 #[tokio::test]
