@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
-    connect::{await_redis, open_cache, open_queue, open_store, reports, watch},
+    connect::{await_redis, open_cache, open_queue, reports, watch},
     hooks::Hooks,
     http::{
         body::MAX_BODY,
@@ -42,7 +42,7 @@ use crate::{
     submission,
     templates::Templates,
     upkeep,
-    waiting::{Waiting, is_outage},
+    waiting::{Waiting, find_store},
 };
 
 /// How long requests in flight may take once the process is to stop.
@@ -98,10 +98,7 @@ impl Application {
 
         let (health, liveness, background) = (Health::default(), Liveness::default(), CancellationToken::new());
         let readiness = readiness_check(&health, &stop);
-        let found = match open_store(&settings).await {
-            Err(StartError::Unavailable(error)) if is_outage(&error) => Err(error),
-            opened => Ok(opened?),
-        };
+        let found = find_store(&settings).await?;
         let listener = listen(settings.bind).await?;
         let ops = Ops::new(metrics, liveness.clone(), readiness_check(&health, &stop));
         serve_ops(ops, settings.ops_bind, &background).await?;

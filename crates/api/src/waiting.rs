@@ -49,9 +49,10 @@ impl Waiting<'_> {
             if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break Ok(None);
             }
-            away = match open_store(settings).await {
-                Err(StartError::Unavailable(error)) if is_outage(&error) => error,
-                opened => break opened.map(Some),
+            away = match find_store(settings).await {
+                Ok(Ok(store)) => break Ok(Some(store)),
+                Ok(Err(error)) => error,
+                Err(error) => break Err(error),
             };
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
@@ -85,7 +86,18 @@ async fn not_yet() -> HttpResponse {
     Problem::unavailable("the database is not there yet").respond(None)
 }
 
+/// Opens the store, or returns why the database is away.
+///
+/// # Errors
+/// Returns an error if it is there and cannot be used.
+pub(crate) async fn find_store(settings: &ApiSettings) -> Result<Result<Store, anyhow::Error>, StartError> {
+    match open_store(settings).await {
+        Err(StartError::Unavailable(error)) if is_outage(&error) => Ok(Err(error)),
+        opened => opened.map(Ok),
+    }
+}
+
 /// Whether the database is away for a time, and not refusing for good.
-pub(crate) fn is_outage(error: &anyhow::Error) -> bool {
+fn is_outage(error: &anyhow::Error) -> bool {
     error.downcast_ref::<examhall_store::Error>().is_some_and(examhall_store::Error::is_outage)
 }

@@ -75,7 +75,7 @@ impl Api {
         let values = Values::from_pairs(world.settings()).expect("good settings");
         let settings = ApiSettings::checked(&values).expect("good settings");
         let stop = CancellationToken::new();
-        let started = Application::start(settings, Metrics::install(), stop.clone()).await.expect("started");
+        let started = Box::pin(Application::start(settings, Metrics::install(), stop.clone())).await.expect("started");
         let app = started.expect("not stopped before");
         let base = format!("http://{}", app.address().expect("an address"));
         let running = tokio::spawn(async move { app.run().await.expect("ran") });
