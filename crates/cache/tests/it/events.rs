@@ -59,7 +59,12 @@ async fn events_report_loads_values_and_invalidations() {
 #[tokio::test]
 async fn events_report_an_outage_of_redis_and_its_end() {
     let mut redis = Redis::start().await;
-    let cache = cache(&redis).await;
+    let (cache, row) = (cache(&redis).await, Row::new());
+    let stored = async || {
+        read(&cache, &row).await;
+        (redis.cmd::<i64>(&format!("EXISTS exam:{}", KEY.0)).await == 1).then_some(())
+    };
+    eventually("Redis to be trusted", TIMEOUT, stored).await;
     let mut events = cache.events();
     redis.kill().await;
     wait_for(&mut events, "the loss", |event| matches!(event, Event::TrustChanged(Trust::Lost))).await;
