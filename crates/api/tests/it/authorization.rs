@@ -218,6 +218,20 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Sends a body, again once the limit of writes allows it: a student has 100 at once.
+async fn status_of(api: &Api, (method, path): (&Method, &str), token: &str, (kind, body): (&str, &[u8])) -> u16 {
+    loop {
+        let request = api.request(method.clone(), &format!("/api/v1{path}")).bearer_auth(token);
+        let request = request.header("content-type", kind).header("if-match", "nonsense").body(body.to_vec());
+        let answer = request.send().await.expect("an answer");
+        if answer.status() != 429 {
+            return answer.status().as_u16();
+        }
+        let seconds = answer.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
 #[tokio::test]
 async fn who_may_not_is_told_so_whatever_the_body() {
     let Scenario { api, people, rows } = scenario().await;
@@ -226,9 +240,7 @@ async fn who_may_not_is_told_so_whatever_the_body() {
         for (n, (token, expected)) in people.iter().zip(expected).enumerate() {
             let is_refused = matches!(expected, 401 | 403 | 404);
             for (kind, bad) in bad_bodies() {
-                let request = api.request(method.clone(), &format!("/api/v1{path}")).bearer_auth(token);
-                let request = request.header("content-type", kind).header("if-match", "nonsense").body(bad.clone());
-                let status = request.send().await.expect("an answer").status().as_u16();
+                let status = status_of(&api, (method, &path), token, (kind, &bad)).await;
                 let is_right =
                     if is_refused { status == *expected } else { [400, 412, 413, 415, 422].contains(&status) };
                 let size = bad.len();
