@@ -108,11 +108,11 @@ fn of_domains(rates: &[Rate], mail: &PreparedMail) -> Vec<Claim> {
     domains.iter().flat_map(claims).collect()
 }
 
-/// The limits that providers publish; docs/mailer.md has the sources.
+/// The limits that providers publish, or else chosen with care; docs/mailer.md has the sources.
 fn preset(name: &str) -> Option<Limits> {
     let rates = |count, unit| Some(vec![Rate { count, unit }]);
     match name {
-        // What an account starts with outside of the sandbox. Its quotas count recipients.
+        // Amazon publishes only what the sandbox allows: outside of it each account has a quota of its own, of recipients.
         "ses" => Some(Limits {
             rate: None,
             recipient_rate: Some(vec![Rate { count: 14, unit: Unit::Second }, Rate { count: 50_000, unit: Unit::Day }]),

@@ -1,6 +1,7 @@
 //! One SMTP server: its connection pool, its rate limit, its circuit breaker, and the evidence of whose fault its failures
 //! are.
 
+mod hold;
 mod judge;
 mod rates;
 mod transaction;
@@ -22,7 +23,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::transaction::Transaction;
-use self::trial::{OneByOne, PassPermit};
+use self::{
+    hold::Hold,
+    trial::{OneByOne, PassPermit},
+};
 use super::{
     access::Access,
     circuit_breaker::{CircuitBreaker, CircuitState},
@@ -67,8 +71,8 @@ pub(crate) struct Provider {
     breaker: Mutex<CircuitBreaker>,
     evidence: Mutex<Evidence>,
     trial: OneByOne,
-    /// Until when no mail is sent, since a rate is used up.
-    held_until: Mutex<Option<Instant>>,
+    /// While it lasts no mail is sent: a rate is used up.
+    hold: Arc<Hold>,
     /// Mails that may hinder others: together they never fill all slots.
     suspects: OneByOne,
     /// Messages whose reply is late: they do not count as busy slots.
@@ -92,7 +96,7 @@ impl Provider {
             breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
             evidence: Mutex::default(),
             trial: OneByOne::default(),
-            held_until: Mutex::default(),
+            hold: Arc::new(Hold::none()),
             suspects: OneByOne::default(),
             late: AtomicUsize::new(0),
             stopping: options.stopping.clone(),
@@ -304,7 +308,7 @@ impl Provider {
     /// Closes idle connections: no further mail comes.
     pub(super) async fn retire(&self) {
         metrics::gauge!("mailer_breaker_state", "provider" => self.name()).set(CircuitState::Closed.metric());
-        metrics::gauge!("mailer_rate_hold_seconds", "provider" => self.name()).set(0.0);
+        self.publish_hold(Duration::ZERO);
         self.close_idle().await;
     }
 

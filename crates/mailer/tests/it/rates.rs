@@ -4,7 +4,7 @@ use examhall_queue::{ListOrder, State};
 use examhall_testkit::{SmtpServer, eventually};
 use serde_json::{Value, json};
 
-use crate::{Post, TIMEOUT, metrics::metric_is};
+use crate::{Post, TIMEOUT, is_long, metrics::metric_is};
 
 async fn start(parameters: &str) -> Post {
     let mut post = Post::start().await;
@@ -114,4 +114,20 @@ async fn invalid_rate_stops_the_start_and_is_named() {
         assert_eq!(mailer.exit(TIMEOUT).await.code(), Some(78), "{}", mailer.output());
         assert!(mailer.output().contains(expected), "{}", mailer.output());
     }
+}
+
+#[tokio::test]
+async fn held_mails_go_on_when_the_rate_allows_it() {
+    if !is_long() {
+        return; // a hold lasts a minute at least: shorter waits are within a slot
+    }
+    let post = start("recipient_rate=4/m").await;
+    for n in 0..2 {
+        post.add(json!([format!("a{n}@x.example"), format!("b{n}@x.example")])).await;
+        post.add(json!(format!("c{n}@x.example"))).await;
+        post.add(json!(format!("d{n}@x.example"))).await;
+    }
+    let mailer = post.world.mailer(&[]);
+    mailer.line("Provider's rate is used up").await;
+    post.completed(6).await;
 }

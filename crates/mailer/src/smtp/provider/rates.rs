@@ -4,10 +4,7 @@
 //! so the most urgent one goes first when the hold ends. A mail that waits for its domain is given back to the queue until its
 //! turn: mails to other domains go on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use examhall_delivery::Claim;
 
@@ -58,32 +55,33 @@ impl Provider {
 
     /// How long no mail is sent, since a rate is used up.
     pub(in crate::smtp) fn held_for(&self) -> Option<Duration> {
-        let until = *self.held_until.lock();
-        until.and_then(|until| until.checked_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        self.hold.left()
     }
 
     fn hold(self: &Arc<Self>, limit: &str, wait: Duration) {
-        let is_held = self.held_for().is_some();
-        *self.held_until.lock() = Some(Instant::now() + wait);
-        if is_held {
+        let begins = self.hold.set(wait);
+        self.publish_hold(wait);
+        if !begins {
             return;
         }
         self.count_wait("provider");
-        let (provider, gauge) =
-            (self.name(), || metrics::gauge!("mailer_rate_hold_seconds", "provider" => self.name()));
-        gauge().set(wait);
         if wait >= LOGGED {
+            let provider = self.name();
             tracing::info!(provider, limit, seconds = wait.as_secs(), "Provider's rate is used up: mails wait");
         }
         self.changes.send_replace(());
-        let held = Arc::downgrade(self);
+        let (hold, provider) = (Arc::clone(&self.hold), Arc::downgrade(self));
         tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            if let Some(provider) = held.upgrade() {
-                metrics::gauge!("mailer_rate_hold_seconds", "provider" => provider.name()).set(0.0);
+            hold.ended().await;
+            if let Some(provider) = provider.upgrade() {
+                provider.publish_hold(Duration::ZERO);
                 provider.changes.send_replace(());
             }
         });
+    }
+
+    pub(super) fn publish_hold(&self, wait: Duration) {
+        metrics::gauge!("mailer_rate_hold_seconds", "provider" => self.name()).set(wait);
     }
 
     fn count_wait(&self, limit: &'static str) {
