@@ -1,6 +1,6 @@
 //! Several limits at once, as providers state them: per second, minute, hour and day.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use examhall_redis::Route;
 
@@ -65,7 +65,8 @@ impl RateLimiter {
         let args = vec![key.as_str().into()];
         let stored: std::collections::BTreeMap<String, String> =
             self.connection().command("HGETALL", Route::Key(&key), args).await?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = self.connection().time(Route::Key(&key)).await?; // by whose clock they were written
+        let now = Duration::from_millis(now.try_into().unwrap_or_default());
         let left =
             |until: &String| Duration::from_micros(until.parse().ok()?).checked_sub(now).filter(|it| !it.is_zero());
         Ok(stored.iter().filter_map(|(label, until)| Some((label.clone(), left(until)?))).collect())
