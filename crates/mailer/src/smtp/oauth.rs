@@ -23,6 +23,8 @@ pub(super) use self::{refresh_token::RefreshToken, token_error::TokenError};
 
 /// A token is renewed this long before its end, or after four fifths of its life if that is short.
 const MARGIN: Duration = Duration::from_mins(5);
+/// How often a token server that fails is asked, while a token is still valid: each request may take as long as a login.
+const RETRY: Duration = Duration::from_secs(30);
 /// Life of a token whose server does not name it.
 const ASSUMED_LIFE: Duration = Duration::from_mins(5);
 
@@ -101,9 +103,12 @@ impl TokenSource {
         if let Some(cached) = state.cached.as_ref().filter(|cached| Instant::now() < cached.renew_at) {
             return Ok(cached.token.clone());
         }
-        // Another mail has tried meanwhile.
-        if let Some((_, failure)) = state.failure.as_ref().filter(|(at, _)| *at >= asked) {
-            return state.still_valid().ok_or_else(|| failure.clone());
+        if let Some((at, failure)) = &state.failure {
+            let still_valid = state.still_valid();
+            // Another mail has tried meanwhile, or just before.
+            if *at >= asked || still_valid.is_some() && at.elapsed() < RETRY {
+                return still_valid.ok_or_else(|| failure.clone());
+            }
         }
         match self.request(&mut state, limit).await {
             Ok(token) => Ok(token),
@@ -173,5 +178,55 @@ impl State {
     fn still_valid(&self) -> Option<SecretString> {
         let cached = self.cached.as_ref().filter(|cached| Instant::now() < cached.ends_at);
         cached.map(|cached| cached.token.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use examhall_testkit::{TokenAnswer, TokenServer};
+
+    use super::*;
+
+    /// A source with a token of a minute's life, to be renewed now.
+    async fn source(tokens: &TokenServer) -> TokenSource {
+        let source = TokenSource::new(TokenOptions {
+            url: TokenUrl::new(tokens.url()).expect("a URL"),
+            tls: None,
+            client_id: "id".to_owned(),
+            client_secret: None,
+            refresh_token: None,
+            scopes: Vec::new(),
+        });
+        let now = Instant::now();
+        let old = CachedToken { token: "old".into(), renew_at: now, ends_at: now + Duration::from_mins(1) };
+        source.state.lock().await.cached = Some(old);
+        source
+    }
+
+    async fn token(source: &TokenSource) -> String {
+        source.token(Duration::from_secs(10)).await.expect("a token").expose_secret().to_owned()
+    }
+
+    #[tokio::test]
+    async fn token_is_renewed_while_it_is_valid() {
+        let tokens = TokenServer::start().await;
+        tokens.answer(TokenAnswer::Issue { life: 3600, refresh_token: None });
+        let source = source(&tokens).await;
+        assert_eq!((token(&source).await.as_str(), token(&source).await.as_str()), ("token-1", "token-1"));
+        assert_eq!(tokens.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn valid_token_outlives_its_server() {
+        let tokens = TokenServer::start().await;
+        tokens.answer(TokenAnswer::Close);
+        let source = source(&tokens).await;
+        for _ in 0..3 {
+            assert_eq!(token(&source).await, "old");
+        }
+        assert_eq!(tokens.requests().len(), 1, "it is not asked for each mail");
+        let refused = SecretString::from("old");
+        assert!(source.renewed(&refused, Duration::from_secs(10)).await.is_err(), "a refused token is not used again");
+        assert_eq!(tokens.requests().len(), 2);
     }
 }

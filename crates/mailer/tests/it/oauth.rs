@@ -57,7 +57,7 @@ async fn mails_are_sent_with_a_token_that_is_cached() {
 }
 
 #[tokio::test]
-async fn token_is_renewed_before_its_end() {
+async fn ended_token_is_requested_again() {
     let (post, tokens) = with_secret().await;
     tokens.answer(issue(1));
     post.world.smtp.accept_tokens(&["token-1", "token-2"]);
