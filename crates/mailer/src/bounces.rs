@@ -3,7 +3,7 @@
 mod dsn;
 mod maildir;
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use anyhow::Context;
 use examhall_delivery::{Error, Report};
@@ -28,11 +28,16 @@ pub(crate) struct BounceSummary {
     unknown: u64,
     /// Messages that report nothing final.
     ignored: u64,
-    /// Messages that stay, since their mail is still being sent.
+    /// Messages that stay: their mail is still being sent, or they cannot be read or moved.
     left: u64,
 }
 
 impl BounceSummary {
+    fn leave(&mut self, file: &Path, error: &io::Error) {
+        self.left += 1;
+        tracing::warn!(file = %file.display(), %error, "Message in the mailbox of bounces left alone");
+    }
+
     /// The summary as one line.
     pub(crate) fn line(&self) -> String {
         let Self { read, bounced, complained, known, unknown, ignored, left } = self;
@@ -57,11 +62,19 @@ impl Mailer {
     /// Records what the new messages of a mailbox report, and marks them as seen.
     ///
     /// # Errors
-    /// Returns an error if the mailbox cannot be read, or Redis does not answer: the message in question stays new.
+    /// Returns an error if the mailbox cannot be read, or Redis does not answer: the message in question stays new. A message
+    /// that cannot be read or moved is named in the log, and holds up no other.
     pub(crate) async fn read_bounces(&self, maildir: &Maildir) -> anyhow::Result<BounceSummary> {
         let mut summary = BounceSummary::default();
         for file in maildir.unseen()? {
-            let message = maildir.read(&file).with_context(|| file.display().to_string())?;
+            let message = match maildir::read(&file) {
+                Ok(message) => message,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // somebody else has moved it
+                Err(error) => {
+                    summary.leave(&file, &error);
+                    continue;
+                }
+            };
             let reports = self.reports_in(&message);
             let outcome = self.record_all(&reports).await?;
             summary.read += 1;
@@ -74,8 +87,10 @@ impl Mailer {
                 Outcome::Ignored => &mut summary.ignored,
                 Outcome::Left => &mut summary.left,
             } += 1;
-            if outcome != Outcome::Left {
-                maildir.mark_seen(&file).with_context(|| file.display().to_string())?;
+            if outcome != Outcome::Left
+                && let Err(error) = maildir.mark_seen(&file)
+            {
+                summary.leave(&file, &error);
             }
         }
         Ok(summary)

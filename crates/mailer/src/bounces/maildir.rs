@@ -41,13 +41,6 @@ impl Maildir {
         Ok(files)
     }
 
-    #[expect(clippy::unused_self, reason = "files are of this Maildir")]
-    pub(super) fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-        let mut message = Vec::new();
-        File::open(file)?.take(LARGEST).read_to_end(&mut message)?;
-        Ok(message)
-    }
-
     /// Moves a message to those that were seen.
     pub(super) fn mark_seen(&self, file: &Path) -> io::Result<()> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -56,6 +49,13 @@ impl Maildir {
         flags.sort_unstable();
         fs::rename(file, self.0.join("cur").join(format!("{unique}:2,{}", flags.into_iter().collect::<String>())))
     }
+}
+
+/// Reads a message.
+pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    File::open(file)?.take(LARGEST).read_to_end(&mut message)?;
+    Ok(message)
 }
 
 /// The flags at the end of a file's name.
@@ -81,7 +81,7 @@ mod tests {
         let unseen = maildir.unseen().expect("read");
         assert_eq!(unseen.len(), 3, "{unseen:?}");
         for file in &unseen {
-            assert!(!maildir.read(file).expect("read").is_empty());
+            assert!(!read(file).expect("read").is_empty());
             maildir.mark_seen(file).expect("moved");
         }
         assert!(maildir.unseen().expect("read").is_empty());
