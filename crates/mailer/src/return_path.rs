@@ -80,9 +80,7 @@ const HASHED: usize = 34;
 
 /// A token of a name that cannot be a part of an address.
 fn hashed(name: &str) -> String {
-    let hash = digest(&SHA256, name.as_bytes());
-    let hex = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}"));
-    format!("h-{}", hex.collect::<String>())
+    format!("h-{}", hex::encode(&digest(&SHA256, name.as_bytes()).as_ref()[..16]))
 }
 
 /// Returns whether a text survives servers that ignore case.

@@ -1,12 +1,17 @@
 //! Messages of Amazon SNS, and their signatures.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use examhall_core::Timestamp;
 use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters, UnparsedPublicKey,
+};
+use rustls::pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, alg_id, pem::PemObject,
 };
 use serde::Deserialize;
 use url::{Host, Url};
+use webpki::EndEntityCert;
 
 use super::provider::{Refusal, WINDOW};
 
@@ -78,16 +83,17 @@ impl Message {
 
     /// Checks the signature by a certificate in PEM.
     pub(super) fn verify(&self, certificate: &[u8]) -> Result<(), Refusal> {
-        let algorithm: &dyn VerificationAlgorithm = match self.signature_version.as_str() {
-            "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-            "2" => &RSA_PKCS1_2048_8192_SHA256,
+        let algorithm = match self.signature_version.as_str() {
+            "1" => Rsa(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
+            "2" => Rsa(&RSA_PKCS1_2048_8192_SHA256),
             _ => return Err(Refusal::Forbidden("its signature has an unknown version")),
         };
+        let unreadable = || Refusal::Forbidden("its certificate cannot be read");
         let wrong = || Refusal::Forbidden("its signature is wrong");
-        let key = public_key(certificate).ok_or(Refusal::Forbidden("its certificate cannot be read"))?;
-        let signature =
-            base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &self.signature).map_err(|_| wrong())?;
-        UnparsedPublicKey::new(algorithm, key).verify(self.signed_text().as_bytes(), &signature).map_err(|_| wrong())
+        let certificate = CertificateDer::from_pem_slice(certificate).map_err(|_| unreadable())?;
+        let certificate = EndEntityCert::try_from(&certificate).map_err(|_| unreadable())?;
+        let signature = BASE64_STANDARD.decode(&self.signature).map_err(|_| wrong())?;
+        certificate.verify_signature(&algorithm, self.signed_text().as_bytes(), &signature).map_err(|_| wrong())
     }
 
     fn signed_text(&self) -> String {
@@ -131,32 +137,23 @@ fn is_pem(url: &Url) -> bool {
     std::path::Path::new(url.path()).extension().is_some_and(|extension| extension == "pem")
 }
 
-/// The RSA key (RFC 8017, appendix A.1.1) of a certificate in PEM.
-fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let certificate = CertificateDer::from_pem_slice(certificate).ok()?;
-    let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
-    let info = certificate.subject_public_key_info();
-    // SubjectPublicKeyInfo ::= SEQUENCE { algorithm SEQUENCE, subjectPublicKey BIT STRING } (RFC 5280, section 4.1)
-    let (info, _) = element(&info, 0x30)?;
-    let (_, rest) = element(info, 0x30)?;
-    let (key, _) = element(rest, 0x03)?;
-    key.strip_prefix(&[0]).map(<[u8]>::to_vec)
-}
+/// RSA with PKCS #1 padding, as webpki asks for an algorithm: it has none with SHA-1, which version 1 uses.
+#[derive(Debug)]
+struct Rsa(&'static RsaParameters);
 
-/// The content of the first element of a DER text, which has this tag, and what is behind it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = der.split_first()?;
-    let (length, rest) = rest.split_first()?;
-    let (length, rest) = match usize::from(*length) {
-        short @ 0..0x80 => (short, rest),
-        long => {
-            let (bytes, rest) =
-                rest.split_at_checked(long - 0x80).filter(|(bytes, _)| (1..=3).contains(&bytes.len()))?;
-            (bytes.iter().fold(0, |all, byte| all << 8 | usize::from(*byte)), rest)
-        }
-    };
-    (*first == tag).then(|| rest.split_at_checked(length))?
+impl SignatureVerificationAlgorithm for Rsa {
+    fn verify_signature(&self, key: &[u8], text: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        UnparsedPublicKey::new(self.0, key).verify(text, signature).map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::RSA_ENCRYPTION
+    }
+
+    /// Read of certificates only, and none is verified.
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::RSA_PKCS1_SHA256
+    }
 }
 
 #[cfg(test)]

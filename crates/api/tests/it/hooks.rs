@@ -65,8 +65,7 @@ fn svix(id: &str, time: u64, key: &str, body: &str) -> [(&'static str, String); 
 }
 
 fn mailgun(time: u64, token: &str, key: &str, event: &Value) -> String {
-    let hex = |bytes: Vec<u8>| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    let signature = hex(sign(key.as_bytes(), format!("{time}{token}").as_bytes()));
+    let signature = hex::encode(sign(key.as_bytes(), format!("{time}{token}").as_bytes()));
     json!({"signature": {"timestamp": time.to_string(), "token": token, "signature": signature}, "event-data": event})
         .to_string()
 }

@@ -52,5 +52,5 @@ fn random_hex() -> String {
     use ring::rand::SecureRandom;
     let mut bytes = [0; 32];
     ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    hex::encode(bytes)
 }
