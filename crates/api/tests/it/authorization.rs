@@ -228,7 +228,7 @@ async fn status_of(api: &Api, (method, path): (&Method, &str), token: &str, (kin
             return answer.status().as_u16();
         }
         let seconds = answer.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::time::sleep(Duration::from_secs(seconds)).await; // the time that the API itself has named
     }
 }
 

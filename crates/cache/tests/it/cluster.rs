@@ -117,7 +117,7 @@ impl World {
             let version = self.commit(n, commit);
             let _ = cache.after_commit(commit, &names).await; // otherwise it is retried
             assert!(self.read(&cache, n).await.0 >= version, "an own write is seen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // so much load, and no more
         }
     }
 
@@ -145,7 +145,7 @@ impl World {
     async fn keep_reading(self, cache: Cache) {
         while !self.is_over.load(Ordering::SeqCst) {
             self.read(&cache, fastrand::u128(WRITTEN)).await;
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await; // so much load, and no more
         }
     }
 }
@@ -161,7 +161,7 @@ async fn memory_of_a_cluster_survives_resharding_and_failover() {
     let world = World::default();
     let (one, other) = (world.process(&cluster.url()).await, world.process(&cluster.url()).await);
     assert!(one.is_live() && other.is_live());
-    groups::work_on_a_cluster(&one, &other).await;
+    groups::on_a_cluster::work_on_a_cluster(&one, &other).await;
     let read_kept = Instant::now();
     for n in KEPT {
         assert_eq!((world.read(&one, n).await.0, world.read(&other, n).await.0), (0, 0));
@@ -238,7 +238,7 @@ async fn no_trouble_of_a_cluster_shows_an_old_value() {
     // Too short for a fail-over, and long enough.
     for (node, freeze) in [(1, Duration::from_millis(700)), (1, Duration::from_secs(6))] {
         cluster.nodes[node].process().freeze();
-        tokio::time::sleep(freeze).await;
+        tokio::time::sleep(freeze).await; // how long it lasts is what is tested
         cluster.nodes[node].process().thaw();
         are_live("links after a freeze").await;
     }

@@ -1,5 +1,8 @@
 //! Groups: keys that are invalidated together.
 
+pub(crate) mod on_a_cluster;
+mod race;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use examhall_cache::{Error, Event, Group, JournalEntry, KeyError, KeyName, ReadOptions};
@@ -260,97 +263,4 @@ async fn a_group_outside_the_spaces_is_refused() {
     assert!(matches!(cache.get_or_load(&Astray, load).await, Err(ReadError::Key(refused)) if refused == error));
     assert!(matches!(cache.delete_group(&Group::of("shelf:1")).await, Err(Error::Key(refused)) if refused == error));
     assert!(cache.invalidation(&[Group::of("shelf:1")]).await.is_err());
-}
-
-/// Reads and writes until then, and until there was enough of a race.
-async fn race(cache: Cache, rows: Arc<BTreeMap<u32, Row>>, until: Instant) {
-    let (mut reads, mut writes) = (0, 0);
-    while Instant::now() < until || reads < 50 || writes < 5 {
-        assert!(Instant::now() < until + TIMEOUT, "too few to race");
-        let (key, row) = {
-            let n = fastrand::u32(..4);
-            (BookKey(n, fastrand::u32(..5)), &rows[&n])
-        };
-        if fastrand::u8(..10) == 0 {
-            let group = if fastrand::bool() { shelf(key.0) } else { all() };
-            let invalidation = cache.invalidation(&[group]).await.expect("a good group");
-            let written = row.change();
-            invalidation.committed().await;
-            let (seen, _) = read_book(&cache, key, row).await;
-            assert!(seen >= written, "wrote {written}, read {seen}");
-            writes += 1;
-        } else {
-            read_book(&cache, key, row).await;
-            reads += 1;
-        }
-    }
-}
-
-/// Writers change all books of a shelf at once, readers in two processes check that they see their own writes, and that no
-/// older value stays.
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_of_groups_race_with_reads_and_nothing_stays_stale() {
-    let redis = Redis::start().await;
-    let seconds = if std::env::var_os("EXAMHALL_LONG").is_some() { 60 } else { 1 };
-    let (caches, until) = ([cache(&redis).await, cache(&redis).await], Instant::now() + Duration::from_secs(seconds));
-    let rows: Arc<BTreeMap<u32, Row>> = Arc::new((0..4).map(|shelf| (shelf, Row::new())).collect());
-    let workers: Vec<_> =
-        (0..16).map(|n| tokio::spawn(race(caches[n % 2].clone(), Arc::clone(&rows), until))).collect();
-    for worker in workers {
-        worker.await.expect("nobody missed an own write");
-    }
-    for (shelf, row) in &*rows {
-        let current = row.version.load(Ordering::SeqCst);
-        for (cache, n) in caches.iter().flat_map(|cache| (0..5).map(move |n| (cache, n))) {
-            let fresh = async || (read_book(cache, BookKey(*shelf, n), row).await.0 == current).then_some(());
-            eventually("memory, Redis and database to agree", LATE, fresh).await;
-        }
-    }
-}
-
-/// `exam:{shelf}:{n}` in the slot of its shelf.
-#[derive(Clone, Debug, PartialEq)]
-struct TaggedKey(u32, u32);
-
-impl CacheKey for TaggedKey {
-    type Value = u32;
-    type Head = ();
-    const LIFE: Life = Life::hours(1);
-
-    fn redis_key(&self) -> String {
-        format!("exam:{{{}}}:{}", self.0, self.1)
-    }
-
-    fn groups(&self) -> Vec<Group> {
-        vec![Group::of(format_args!("exam:{{{}}}", self.0))]
-    }
-}
-
-/// Keys with braces are in the slot of their groups; others are refused.
-pub(crate) async fn work_on_a_cluster(one: &Cache, other: &Cache) {
-    let version = Arc::new(AtomicU32::new(0));
-    let keys: Vec<_> = (0..12).map(|n| TaggedKey(n % 4, n)).collect();
-    let read = async |cache: &Cache| {
-        let version = Arc::clone(&version);
-        let load = move |keys: Vec<TaggedKey>| {
-            let version = version.load(Ordering::SeqCst);
-            async move { Ok::<_, Away>(keys.into_iter().map(|key| (key, Fresh::of(version))).collect()) }
-        };
-        let read = cache.get_many_or_load(&keys, load).await.expect("read");
-        read.into_iter().map(|(cached, _)| cached.expect("a value").value().expect("a number")).collect::<Vec<_>>()
-    };
-    assert_eq!((read(one).await, read(other).await), (vec![0; 12], vec![0; 12]));
-    version.store(1, Ordering::SeqCst);
-    for n in 0..4 {
-        let [group] = TaggedKey(n, 0).groups().try_into().expect("one");
-        eventually("Redis to be notified", TIMEOUT, async || one.delete_group(&group).await.ok()).await;
-    }
-    assert_eq!(read(one).await, [1; 12], "own changes are seen");
-    eventually("the other process to see them", LATE, async || (read(other).await == [1; 12]).then_some(())).await;
-    version.store(2, Ordering::SeqCst);
-    eventually("Redis to be notified", TIMEOUT, async || one.delete_many(&keys).await.ok()).await;
-    assert_eq!(read(one).await, [2; 12]);
-    let load = || async { Ok::<_, Away>(Some(Fresh::of(1))) };
-    let error = one.get_or_load(&BookKey(1, 1), load).await.map(|_| ()).expect_err("another slot than its group");
-    assert!(matches!(error, ReadError::Key(KeyError::GroupSlot { .. })), "{error}");
 }

@@ -45,7 +45,7 @@ impl Lateness {
         const STEP: Duration = Duration::from_millis(10);
         loop {
             let begun = Instant::now();
-            tokio::time::sleep(STEP).await;
+            tokio::time::sleep(STEP).await; // how late this ends is what is measured
             let late = begun.elapsed().saturating_sub(STEP);
             let mut times = self.0.lock().expect("no panic");
             times.push_back((begun, late));
@@ -149,7 +149,7 @@ async fn read_all_the_time(fleet: Arc<Fleet>, seen: Arc<Seen>, exams: Arc<[Strin
 async fn change_now_and_then(fleet: Arc<Fleet>, seen: Arc<Seen>, exams: Arc<[String]>, api: usize) {
     let mut reader = Reader::open(&fleet, api).await;
     while !seen.stops.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..150))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..150))).await; // an author who thinks
         let exam = fastrand::usize(..exams.len());
         let (status, written) = fleet.change_exam(api, &exams[exam], "Logic").await;
         if status != 200 {

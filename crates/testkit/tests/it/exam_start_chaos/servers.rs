@@ -1,6 +1,6 @@
 //! Two Redis servers, and what happens to them.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use examhall_testkit::{Proxy, Redis};
 
@@ -62,6 +62,7 @@ impl Servers {
         self.redis[replica].cmd::<String>(&format!("REPLICAOF 127.0.0.1 {}", self.redis[master].port())).await;
     }
 
+    /// Lets a random time pass: moments that no condition would choose are what is tested.
     pub(super) async fn pass(&mut self, from_ms: u64, to_ms: u64) {
         tokio::time::sleep(Duration::from_millis(self.chance.u64(from_ms..to_ms))).await;
     }
@@ -131,10 +132,6 @@ impl Servers {
         self.redis[self.master].kill().await;
         std::fs::write(&file, old).expect("a folder of its own");
         self.redis[self.master].restart().await;
-        remove(&file);
+        std::fs::remove_file(file).expect("it was written");
     }
-}
-
-fn remove(file: &PathBuf) {
-    std::fs::remove_file(file).expect("it was written");
 }
