@@ -135,9 +135,9 @@ const TROUBLE: &[Row] = &[
     (
         "Exim",
         550,
-        "Domain example.com has exceeded the max emails per hour (100/100 (100%)) allowed. Message discarded.",
+        "Domain example.com has exceeded the max emails per hour (3/2 (150%)) allowed. Message discarded.",
         Throttled,
-        "cPanel: max emails per hour",
+        "forums.cpanel.net/threads/email-quota.697029",
     ),
     (
         "Exim",
@@ -190,11 +190,11 @@ const TROUBLE: &[Row] = &[
         "learn.microsoft.com: smtp-submission-improvements",
     ),
     (
-        "Microsoft 365",
+        "Yahoo",
         421,
-        "4.7.0 [TSS04] Messages from 192.0.2.2 temporarily deferred",
+        "4.7.0 [TSS04] Messages from 192.0.2.2 temporarily deferred due to unexpected volume or user complaints - 4.16.55.1",
         Throttled,
-        "evidence of the field, issue 18",
+        "secuserve.zammad.com: deferred-yahoo-said-421-4-7-0-tss04",
     ),
     (
         "Microsoft 365",
@@ -362,7 +362,6 @@ const TROUBLE: &[Row] = &[
         Blocked,
         "github.com/iredmail/iRedMail/issues/156",
     ),
-    ("cPanel", 550, "exceeded the max emails per hour", Throttled, "evidence of the field, issue 18"),
     (
         "generic",
         421,
