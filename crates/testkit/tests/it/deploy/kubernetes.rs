@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{docker::known_settings, documents, root, run, tool};
@@ -13,36 +13,51 @@ const OVERLAYS: &[&str] = &["development", "production"];
 const FOREIGN: &[&str] = &["ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"];
 
 /// All that an overlay makes.
-fn built(overlay: &str) -> Vec<Value> {
+pub(super) fn built(overlay: &str) -> Vec<Value> {
+    rendered(&format!("deploy/kubernetes/overlays/{overlay}"))
+}
+
+/// The same with the component `drain`, which an overlay of ones own may name.
+pub(super) fn built_with_drain(overlay: &str) -> Vec<Value> {
+    let target = root().join("target");
+    fs::create_dir_all(&target).expect("a folder can be made");
+    let folder = tempfile::tempdir_in(target).expect("a temporary folder");
+    let manifest = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "examhall",
+        "resources": [format!("../../deploy/kubernetes/overlays/{overlay}")],
+        "components": ["../../deploy/kubernetes/components/drain"],
+    });
+    fs::write(folder.path().join("kustomization.yaml"), manifest.to_string()).expect("a file can be written");
+    rendered(folder.path().to_str().expect("UTF-8"))
+}
+
+fn rendered(kustomization: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let yaml = run(tool("kubectl").args(["kustomize", &format!("deploy/kubernetes/overlays/{overlay}")]));
+    let yaml = run(tool("kubectl").args(["kustomize", kustomization]));
     let file = folder.path().join("all.yaml");
     fs::write(&file, yaml).expect("a file can be written");
     documents(&file)
 }
 
-/// Everything that anybody is meant to apply, with the Job that is made by hand.
+/// Everything that anybody is meant to apply.
 fn everything() -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    for overlay in OVERLAYS {
-        all.extend(built(overlay).into_iter().map(|object| (overlay.to_string(), object)));
-    }
-    let job = root().join("deploy/kubernetes/components/drain/job.yaml");
-    all.extend(documents(&job).into_iter().map(|object| ("job.yaml".to_owned(), object)));
-    all
+    let of = |overlay: &&str| (overlay.to_string(), built(overlay));
+    let all = OVERLAYS.iter().map(of).chain([("with drain".to_owned(), built_with_drain("production"))]);
+    all.flat_map(|(overlay, objects)| objects.into_iter().map(move |object| (overlay.clone(), object))).collect()
 }
 
-fn kind(object: &Value) -> &str {
+pub(super) fn kind(object: &Value) -> &str {
     object["kind"].as_str().expect("a kind")
 }
 
-fn name(object: &Value) -> &str {
-    let metadata = &object["metadata"];
-    metadata["name"].as_str().or(metadata["generateName"].as_str()).expect("a name")
+pub(super) fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().expect("a name")
 }
 
 /// The pod that an object makes, if it makes one.
-fn pod(object: &Value) -> Option<&Value> {
+pub(super) fn pod(object: &Value) -> Option<&Value> {
     let template = match kind(object) {
         "CronJob" => &object["spec"]["jobTemplate"]["spec"]["template"],
         "Deployment" | "Job" => &object["spec"]["template"],
@@ -84,7 +99,7 @@ fn every_container_is_shut_in() {
             let security = &container["securityContext"];
             assert_eq!(security["allowPrivilegeEscalation"], false, "{place}");
             assert_eq!(security["readOnlyRootFilesystem"], true, "{place}");
-            assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]), "{place}");
+            assert_eq!(security["capabilities"]["drop"], json!(["ALL"]), "{place}");
             assert!(security["capabilities"]["add"].is_null() && security["privileged"].is_null(), "{place}");
         }
     }
@@ -161,6 +176,8 @@ fn what_runs_all_the_time_is_probed_and_disrupted_one_by_one() {
 #[test]
 fn stopping_takes_as_long_as_the_programs_may_take() {
     let objects = built("production");
+    let settings = objects.iter().find(|object| kind(object) == "ConfigMap").expect("a ConfigMap");
+    assert_eq!(settings["data"]["API_DRAIN_DELAY_MS"], "0", "preStop has waited already");
     let grace = |wanted: &str| {
         let deployment = objects.iter().find(|object| kind(object) == "Deployment" && name(object) == wanted);
         let pod = pod(deployment.expect("a deployment")).expect("a pod").clone();
@@ -174,7 +191,7 @@ fn stopping_takes_as_long_as_the_programs_may_take() {
 #[test]
 fn settings_exist_and_secrets_come_by_reference() {
     for (overlay, object) in everything() {
-        if name(&object) == "examhall-settings" {
+        if kind(&object) == "ConfigMap" {
             known_settings(object["data"].as_object().expect("data").keys());
         }
         assert!(overlay != "production" || kind(&object) != "Secret", "a secret in production");
@@ -186,6 +203,19 @@ fn settings_exist_and_secrets_come_by_reference() {
             let setting = variable["name"].as_str().expect("a name").to_owned();
             assert!(setting.ends_with("_FILE"), "{overlay}: {setting} is readable");
             known_settings([&setting].into_iter());
+        }
+    }
+}
+
+#[test]
+fn changed_settings_roll_the_pods() {
+    for overlay in OVERLAYS {
+        let objects = built(overlay);
+        let settings = objects.iter().find(|object| kind(object) == "ConfigMap").expect("a ConfigMap");
+        let hash = name(settings).strip_prefix("examhall-settings-").expect("a hash of the content");
+        for container in objects.iter().filter_map(pod).flat_map(containers) {
+            let from = container["envFrom"][0]["configMapRef"]["name"].as_str();
+            assert!(from.is_none_or(|name| name.ends_with(hash)), "{overlay}: {from:?}");
         }
     }
 }
@@ -224,7 +254,9 @@ fn the_mailer_never_scales_to_nothing_and_has_a_second_opinion() {
     assert_eq!(scaled["spec"]["minReplicaCount"], 1, "delayed jobs are promoted by mailers alone");
     let triggers = scaled["spec"]["triggers"].as_array().expect("triggers");
     let metadata: Vec<_> = triggers.iter().map(|trigger| trigger["metadata"].to_string()).collect();
-    assert!(metadata[0].contains("mailer_oldest_waiting_seconds"), "{metadata:?}");
+    for metric in ["mailer_oldest_waiting_seconds", "mailer_breaker_state", "mailer_rate_hold_seconds"] {
+        assert!(metadata[0].contains(metric), "{metadata:?}");
+    }
     for list in ["bull:email:wait", "bull:email:prioritized", "bull:email:delayed"] {
         assert!(metadata.iter().any(|trigger| trigger.contains(list)), "{list} is not looked at");
     }

@@ -3,6 +3,7 @@
 mod docker;
 mod kubernetes;
 mod monitoring;
+mod reachability;
 mod systemd;
 
 use std::{
