@@ -32,6 +32,7 @@ const RARE: &[&str] = &[
     "mailer_ambiguous_total",
     "mailer_breaker_state",
     "mailer_policy_refusals_total",
+    "mailer_suppressions_held_total",
     "mailer_suppressions_total",
     "mailer_provider_trouble_total",
     "rate_limited_total",
