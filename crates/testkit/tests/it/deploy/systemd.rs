@@ -98,6 +98,17 @@ fn uninstalling_leaves_settings_and_purging_leaves_nothing() {
     let destdir = tempfile::tempdir().expect("a temporary folder");
     let files = || tree(destdir.path()).into_iter().filter(|line| line.split(' ').count() == 3).collect::<Vec<_>>();
     install(destdir.path(), &[]);
+    // What an instance, `systemctl edit` and a timer leave.
+    for made in [
+        "etc/systemd/system/multi-user.target.wants/examhall-mailer@9002.service",
+        "etc/systemd/system/examhall-api.service.d/override.conf",
+        "etc/systemd/system/examhall-mailer@9002.service.d/override.conf",
+        "var/lib/systemd/timers/stamp-examhall-mailer-drain.timer",
+    ] {
+        let file = destdir.path().join(made);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(file, "").expect("a file can be written");
+    }
     install(destdir.path(), &["--uninstall"]);
     assert_eq!(files().len(), 2, "examhall.env and auth_secret: {:?}", files());
     install(destdir.path(), &["--uninstall", "--purge"]);
