@@ -14,9 +14,16 @@ struct Peer {
     address: Option<&'static str>,
 }
 
+/// A pod that the manifests make.
+struct Pod {
+    name: String,
+    peer: Peer,
+    /// Its named ports.
+    ports: Vec<(String, u64)>,
+}
+
 struct Cluster {
-    /// Pods of ours, with their named ports.
-    pods: Vec<(String, Peer, Vec<(String, u64)>)>,
+    pods: Vec<Pod>,
     policies: Vec<Value>,
 }
 
@@ -57,12 +64,12 @@ impl Cluster {
         let pods = objects.iter().filter_map(|object| {
             let pod = pod(object)?;
             let labels = pod["metadata"]["labels"].clone();
-            let listed =
-                pod["spec"]["containers"].as_array().into_iter().flatten().flat_map(|it| it["ports"].as_array());
-            let ports = listed
-                .flatten()
-                .filter_map(|port| Some((port["name"].as_str()?.to_owned(), port["containerPort"].as_u64()?)));
-            Some((name(object).to_owned(), Peer { namespace: Some(NAMESPACE), labels, address: None }, ports.collect()))
+            let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+            let ports = containers.filter_map(|container| container["ports"].as_array()).flatten();
+            let ports =
+                ports.filter_map(|port| Some((port["name"].as_str()?.to_owned(), port["containerPort"].as_u64()?)));
+            let peer = Peer { namespace: Some(NAMESPACE), labels, address: None };
+            Some(Pod { name: name(object).to_owned(), peer, ports: ports.collect() })
         });
         let policies = objects.iter().filter(|object| kind(object) == "NetworkPolicy").map(|it| it["spec"].clone());
         Self { pods: pods.collect(), policies: policies.collect() }
@@ -70,18 +77,19 @@ impl Cluster {
 
     /// Returns one line per pod: what it reaches, and who reaches it.
     fn table(&self) -> Vec<String> {
-        let lines = self.pods.iter().filter(|(name, ..)| name.starts_with("examhall-")).map(|(name, me, ports)| {
-            let reached = targets()
-                .into_iter()
-                .filter(|(_, protocol, port, peer)| self.lets("Egress", me, peer, protocol, *port, &[]));
-            let out: Vec<_> = reached.map(|(what, ..)| what).collect();
-            let reaching = sources().into_iter().filter(|(_, wanted, peer)| {
-                let port = ports.iter().find(|(name, _)| name == wanted);
-                port.is_some_and(|(_, port)| self.lets("Ingress", me, peer, "TCP", *port, ports))
+        let lines =
+            self.pods.iter().filter(|pod| pod.name.starts_with("examhall-")).map(|Pod { name, peer: me, ports }| {
+                let reached = targets()
+                    .into_iter()
+                    .filter(|(_, protocol, port, peer)| self.lets("Egress", me, peer, protocol, *port, &[]));
+                let out: Vec<_> = reached.map(|(what, ..)| what).collect();
+                let reaching = sources().into_iter().filter(|(_, wanted, peer)| {
+                    let port = ports.iter().find(|(name, _)| name == wanted);
+                    port.is_some_and(|(_, port)| self.lets("Ingress", me, peer, "TCP", *port, ports))
+                });
+                let from: Vec<_> = reaching.map(|(what, ..)| what).collect();
+                format!("{name}: {} | {}", out.join(" "), from.join(" "))
             });
-            let from: Vec<_> = reaching.map(|(what, ..)| what).collect();
-            format!("{name}: {} | {}", out.join(" "), from.join(" "))
-        });
         let mut lines: Vec<_> = lines.collect();
         lines.sort();
         lines
@@ -162,9 +170,10 @@ fn pods_of_production_reach_what_they_need_and_nothing_else() {
 fn pods_of_development_reach_its_servers() {
     let cluster = Cluster::of(&built("development"));
     let lets = |from: &str, to: &str, port| {
-        let find = |wanted: &str| cluster.pods.iter().find(|(name, ..)| name == wanted).expect("a pod");
-        let ((_, from, _), (_, to, names)) = (find(from), find(to));
-        cluster.lets("Egress", from, to, "TCP", port, names) && cluster.lets("Ingress", to, from, "TCP", port, names)
+        let find = |wanted: &str| cluster.pods.iter().find(|pod| pod.name == wanted).expect("a pod");
+        let (from, to) = (find(from), find(to));
+        cluster.lets("Egress", &from.peer, &to.peer, "TCP", port, &to.ports)
+            && cluster.lets("Ingress", &to.peer, &from.peer, "TCP", port, &to.ports)
     };
     for from in ["examhall-api", "examhall-mailer", "examhall-mailer-drain"] {
         assert!(lets(from, "redis", 6379), "{from}");
