@@ -9,14 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use examhall_cache::{Cache, CacheKey, Fresh, Life, Source};
 use examhall_core::{KEY_SPACES, Profile, Role, UserId};
 use examhall_testkit::Redis;
+use fred::prelude::{Builder, Client, ClientLike, Config, KeysInterface, Value};
+use tokio::task::JoinSet;
+
+use crate::queue::median;
 
 /// Cold readers over two processes.
 const HERD: usize = 10_000;
 /// How long the database takes for one of them.
 const LOAD: Duration = Duration::from_millis(200);
+/// Reads at once from Redis.
+const TASKS: u32 = 64;
+/// How often the cache and the bare client take turns.
+const ROUNDS: usize = 5;
 const KEY: ProfileKey = ProfileKey;
 
 /// `user:profile`.
@@ -43,6 +52,7 @@ pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
     herd("warm", [&one, &other]).await?;
     hits("hit in process", &one, Source::Local, count * 20).await?;
     hits("hit in Redis", &only_redis, Source::Redis, count).await?;
+    against_a_bare_client(&redis, &only_redis, count).await?;
     changes(&one, &other, count.min(1_000)).await?;
     redis.kill().await;
     while hit(&only_redis).await? != Source::Bypass {}
@@ -74,6 +84,52 @@ async fn hits(work: &str, cache: &Cache, level: Source, count: u32) -> anyhow::R
     }
     crate::print_times(work, &mut times);
     Ok(())
+}
+
+/// The yardstick of a hit in Redis: the client library alone, which reads the bytes of the same key and leaves them as they are.
+async fn against_a_bare_client(redis: &Redis, cache: &Cache, count: u32) -> anyhow::Result<()> {
+    let client = Builder::from_config(Config::from_url(&redis.url())?).build()?;
+    client.init().await?;
+    let get = |client: Client| async move { anyhow::Ok(client.get::<Value, _>(KEY.redis_key()).await?) };
+    let mut times = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let began = Instant::now();
+        get(client.clone()).await?;
+        times.push(began.elapsed());
+    }
+    crate::print_times("GET of the same key, the client alone", &mut times);
+
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(rate(count, &client, get).await?);
+        ours.push(rate(count, cache, |cache| async move { hit(&cache).await }).await?);
+    }
+    let middle = |rates: Vec<f64>| median(rates.into_iter()).context("no rounds");
+    let (bare, ours) = (middle(bare)?, middle(ours)?);
+    crate::print_rate(&format!("GET of the same key, the client alone, {TASKS} tasks"), bare, None);
+    crate::print_rate(&format!("hit in Redis, {TASKS} tasks"), ours, Some(("of the client alone", bare)));
+    Ok(client.quit().await?)
+}
+
+/// Runs per second of so many, by [`TASKS`] at once.
+async fn rate<C, F, T: 'static>(count: u32, with: &C, work: fn(C) -> F) -> anyhow::Result<f64>
+where
+    C: Clone + Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + Send + 'static,
+{
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let with = with.clone();
+        tasks.spawn(async move {
+            for _ in 0..count / TASKS {
+                work(with.clone()).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    tasks.join_all().await.into_iter().collect::<anyhow::Result<()>>()?;
+    Ok(f64::from(count / TASKS * TASKS) / began.elapsed().as_secs_f64())
 }
 
 async fn herd(work: &str, caches: [&Cache; 2]) -> anyhow::Result<()> {
