@@ -108,6 +108,18 @@ impl EmailJob {
     pub const NAMES_PREFIX: &'static str = "mail:message:";
     /// Key of the suppression list.
     pub const SUPPRESSED_KEY: &'static str = "mail:suppressed";
+    /// Key of the ids of mails that are held.
+    pub const HELD_KEY: &'static str = "mail:held";
+    /// Key of the ids of mails that are in doubt.
+    pub const IN_DOUBT_KEY: &'static str = "mail:in-doubt";
+    /// Key of the mailers' heartbeats; other keys begin with it.
+    pub const FLEET_KEY: &'static str = "mail:{mailers}";
+    /// Beginning of the keys of the counts by minute and hour.
+    pub const HISTORY_KEY: &'static str = "mail:{history}";
+    /// Key of the groups of failed mails; other keys begin with it.
+    pub const FAILURES_KEY: &'static str = "mail:{failures}";
+    /// Key of the note about a pause of the queue.
+    pub const PAUSE_KEY: &'static str = "mail:pause";
     /// Key of the numbers of bounces and complaints.
     pub const REPORTS_KEY: &'static str = "mail:reports";
 

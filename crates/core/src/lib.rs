@@ -19,6 +19,7 @@ mod email_address;
 mod email_job;
 #[cfg(feature = "exam")]
 mod exams;
+mod mail_health;
 mod priority;
 #[cfg(feature = "schema")]
 mod schema;
@@ -29,6 +30,10 @@ pub use email_address::{AccountName, BadEmailAddress, EmailAddress};
 pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, MailHeaders, NoCopy, Recipients};
 #[cfg(feature = "exam")]
 pub use exams::*;
+pub use mail_health::{
+    Circuit, ClassBacklog, HealthLevel, MailFacts, MailHealth, MailerStatus, OutboxBacklog, Pause, PriorityBacklog,
+    ProviderStatus, RateUse, RecentMails, WaitingClass, backlog_by_class, mail_health,
+};
 pub use priority::{BadPriority, Priority};
 pub use text::{BadText, check_body, check_line, is_header_text};
 pub use timestamp::{BadTimestamp, Timestamp};
