@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use examhall_redis::Connection;
+use futures_util::future::{join, try_join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, report::RecipientReport, script};
+use crate::{Doubt, Error, report::RecipientReport, script};
 
 /// Entries under `<prefix><job id>`. Cheap to clone.
 ///
@@ -164,7 +165,10 @@ impl Ledger {
     ) -> Result<Option<LedgerVersion>, Error> {
         let written = LedgerVersion::of(entry)?;
         let args = vec![written.0.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
-        let is_written: i64 = self.connection.eval(&script::LEDGER, &[&self.key(job_id)], args).await?;
+        let key = self.key(job_id);
+        let keys = [key.as_str()];
+        let writing = self.connection.eval::<i64>(&script::LEDGER, &keys, args);
+        let is_written = self.with_index(job_id, entry, writing).await?;
         Ok((is_written == 1).then_some(written))
     }
 
@@ -173,7 +177,73 @@ impl Ledger {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
     pub async fn put(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
-        Ok(self.connection.set(&self.key(job_id), serde_json::to_string(entry)?, self.seconds()).await?)
+        let key = self.key(job_id);
+        let writing = self.connection.set(&key, serde_json::to_string(entry)?, self.seconds());
+        self.with_index(job_id, entry, writing).await
+    }
+
+    /// Writes an entry, and brings the index of doubts up to date for a mail that is held or in doubt, or was. Both are sent
+    /// at once: what the caller sends next comes after the entry. A mail without doubts costs nothing.
+    async fn with_index<T>(
+        &self,
+        job_id: &str,
+        entry: &LedgerEntry,
+        writing: impl Future<Output = Result<T, examhall_redis::Error>>,
+    ) -> Result<T, Error> {
+        if entry.state != DeliveryState::Held && !entry.in_doubt {
+            return Ok(writing.await?);
+        }
+        let (written, indexed) = join(writing, self.index(job_id, entry)).await;
+        indexed?;
+        Ok(written?)
+    }
+
+    async fn index(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
+        let doubt = Doubt::of(entry);
+        if let Some(doubt) = doubt {
+            doubt.add(&self.connection, job_id, entry.at, entry.at - self.seconds() * 1000).await?;
+        }
+        for other in Doubt::ALL.into_iter().filter(|one| Some(*one) != doubt) {
+            other.remove(&self.connection, job_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a mail is in doubt: its attempt has ended, `at` ms since 1970, with its intent as the youngest entry.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn mark_in_doubt(&self, job_id: &str, at: i64) -> Result<(), Error> {
+        Doubt::InDoubt.add(&self.connection, job_id, at, at - self.seconds() * 1000).await
+    }
+
+    /// Returns up to `count` mails that are held or in doubt, after the first `skip`, the youngest first. Those that are not any
+    /// more are left out, and forgotten: a page may have fewer.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn doubtful(&self, doubt: Doubt, skip: u32, count: u32) -> Result<Vec<(String, LedgerEntry)>, Error> {
+        let ids = doubt.list(&self.connection, skip, count).await?;
+        let entries = try_join_all(ids.iter().map(|id| self.get(id))).await?;
+        let mut found = Vec::new();
+        for (id, entry) in ids.into_iter().zip(entries) {
+            let holds = |entry: &LedgerEntry| {
+                Doubt::of(entry) == Some(doubt) || (doubt == Doubt::InDoubt && entry.state == DeliveryState::Intent)
+            };
+            match entry.filter(holds) {
+                Some(entry) => found.push((id, entry)),
+                None => doubt.remove(&self.connection, &id).await?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Counts the mails that are held or in doubt.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn count_doubtful(&self, doubt: Doubt) -> Result<u64, Error> {
+        doubt.count(&self.connection).await
     }
 
     /// Records that a mail is not sent any more, unless its outcome is recorded: who finds its job gone must not take it for

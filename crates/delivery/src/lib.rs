@@ -9,6 +9,11 @@
 //!            Suppressions       addresses that no mail goes to, with the reason
 //!            RateLimiter        N per period, over all processes
 //!            ConnectionLeases   N connections to a provider, over all processes
+//!            Fleet              heartbeats of the mailers, and when which version was deployed
+//!            MailHistory        how many mails were sent, failed and deferred, by minute and hour
+//!            Failures           failed mails in groups, by what failed
+//!            PauseNote          who paused the queue, and why
+//!            Operations         the last four, under the keys that all processes share
 //! ```
 //!
 //! | pattern | where |
@@ -23,9 +28,15 @@
 //! job, and nothing that cleans the queue removes it. The crate knows no queue, no SMTP, no SQL and no HTTP.
 
 mod connection_leases;
+mod doubt;
 mod error;
+mod failures;
+mod fleet;
+mod history;
 mod ledger;
 mod message_names;
+mod operations;
+mod pause_note;
 mod quota;
 mod rate_limiter;
 mod report;
@@ -35,9 +46,15 @@ mod suppressions;
 mod used_tokens;
 
 pub use connection_leases::ConnectionLeases;
+pub use doubt::Doubt;
 pub use error::Error;
+pub use failures::{FailedMail, FailureGroup, FailureSignature, Failures};
+pub use fleet::{Deploy, Fleet};
+pub use history::{HistoryStep, MailBucket, MailHistory, WAIT_BOUNDS_MS};
 pub use ledger::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
 pub use message_names::{JobName, MessageNames};
+pub use operations::{Operations, QueueFacts};
+pub use pause_note::PauseNote;
 pub use quota::{Claim, Quota};
 pub use rate_limiter::{Permit, Rate, RateLimiter};
 pub use report::{RecipientReport, Report, ReportKind};

@@ -6,6 +6,9 @@ use examhall_redis::Route;
 
 use crate::{Error, RateLimiter, script};
 
+/// Parts of the period of a sliding window, as in `limits.lua`.
+const PARTS: i64 = 60;
+
 /// How many may happen in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -29,6 +32,24 @@ pub struct Claim {
     pub cost: u32,
     /// Whether those that are sent away get a turn each, one after the other, instead of all the same time.
     pub queues: bool,
+}
+
+impl Quota {
+    /// Reads what `limits.lua` has stored of a limit; `now` in microseconds.
+    fn used(&self, stored: &std::collections::HashMap<String, i64>, now: i64) -> u32 {
+        let period = i64::try_from(self.period.as_micros()).unwrap_or(i64::MAX).max(1);
+        let count = i64::from(self.count.max(1));
+        let used = if self.burst.is_some() {
+            let busy = stored.get("full").map_or(0, |full| full.saturating_sub(now).max(0));
+            busy.saturating_mul(count).saturating_add(period - 1) / period
+        } else {
+            let width = (period / PARTS).max(1);
+            let is_live = |part: &i64| part.saturating_add(1).saturating_mul(width).saturating_add(period) > now;
+            let parts = stored.iter().filter_map(|(part, taken)| Some((part.parse::<i64>().ok()?, *taken)));
+            parts.filter(|(part, _)| is_live(part)).map(|(_, taken)| taken).sum()
+        };
+        u32::try_from(used.clamp(0, count)).unwrap_or(self.count)
+    }
 }
 
 impl RateLimiter {
@@ -70,6 +91,22 @@ impl RateLimiter {
         let left =
             |until: &String| Duration::from_micros(until.parse().ok()?).checked_sub(now).filter(|it| !it.is_zero());
         Ok(stored.iter().filter_map(|(label, until)| Some((label.clone(), left(until)?))).collect())
+    }
+
+    /// Returns how many were taken from limits of `group` within their periods, in order of `limits`.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn used(&self, group: &str, limits: &[(String, Quota)]) -> Result<Vec<u32>, Error> {
+        let now = self.connection().time(Route::Key(&self.waits_key(group))).await?;
+        let mut used = Vec::with_capacity(limits.len());
+        for (limit, quota) in limits {
+            let key = format!("{}{{{group}}}:{limit}", self.prefix());
+            let stored: std::collections::HashMap<String, i64> =
+                self.connection().command("HGETALL", Route::Key(&key), vec![key.as_str().into()]).await?;
+            used.push(quota.used(&stored, now.saturating_mul(1000)));
+        }
+        Ok(used)
     }
 
     fn waits_key(&self, group: &str) -> String {

@@ -5,7 +5,7 @@ mod mail;
 
 use std::time::Duration;
 
-use examhall_core::Timestamp;
+use examhall_core::{MailClass, OutboxBacklog, Timestamp};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -255,6 +255,25 @@ impl Outbox {
                 Ok(deleted)
             })
             .await
+    }
+
+    /// What waits to be queued, by the class of the mails.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn backlog_by_class(&self) -> Result<Vec<OutboxBacklog>, Error> {
+        use mail_outbox::Column;
+        let waits = Column::EnqueuedAt.is_null().and(Column::Outcome.is_null());
+        let found = mail_outbox::Entity::find().select_only().column(Column::Class).filter(waits);
+        let found = found.column_as(Column::Id.count(), "mails").column_as(Column::CreatedAt.min(), "oldest");
+        let rows: Vec<(String, i64, Option<i64>)> =
+            found.group_by(Column::Class).into_tuple().all(&self.db.read).await?;
+        let backlog = |(class, mails, oldest): (String, i64, Option<i64>)| OutboxBacklog {
+            class: MailClass::from_word(&class),
+            mails: u64::try_from(mails).unwrap_or(0),
+            oldest: oldest.map(Timestamp::from_millis),
+        };
+        Ok(rows.into_iter().map(backlog).collect())
     }
 
     /// What waits to be queued.

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use examhall_core::Timestamp;
 use examhall_delivery::{
-    Added, ConnectionLeases, DeliveryState, Ledger, LedgerEntry, NewSuppression, SuppressionCause, SuppressionPolicy,
-    Suppressions,
+    Added, ConnectionLeases, DeliveryState, FailedMail, FailureSignature, Failures, Ledger, LedgerEntry, MailBucket,
+    MailHistory, NewSuppression, SuppressionCause, SuppressionPolicy, Suppressions,
 };
 use examhall_redis::Connection;
 use examhall_testkit::RedisCluster;
@@ -30,6 +31,14 @@ async fn every_key_finds_its_server_in_a_cluster() {
         assert_eq!(list.list().await.expect("listed").len(), 2);
         assert_eq!(list.strike("ada@example.com", "m-1", Duration::from_mins(1)).await.expect("counted"), 1);
         assert!(list.remove("ada@example.com").await.expect("removed"));
+        let failures = Failures::new(connection.clone(), format!("{{failures{n}}}"), Duration::from_mins(1));
+        let failed = FailedMail { job_id: n.clone(), signature: FailureSignature::of_reason("expired"), at: 1 };
+        failures.record(&[failed]).await.expect("recorded");
+        assert_eq!(failures.groups(0, 9).await.expect("read").len(), 1);
+        let history = MailHistory::new(connection.clone(), format!("{{history{n}}}"));
+        let (at, counts) = (Timestamp::from_millis(1), MailBucket { failed: 1, ..MailBucket::default() });
+        history.add(at, &counts).await.expect("added");
+        assert_eq!(history.recent(10, at).await.expect("read"), counts);
         let leases = ConnectionLeases::new(connection.clone(), format!("places:{n}"), 1, Duration::from_mins(1));
         assert!(leases.take("a").await.expect("asked") && !leases.take("b").await.expect("asked"));
     }

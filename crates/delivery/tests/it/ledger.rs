@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+use examhall_delivery::{DeliveryState, Doubt, Ledger, LedgerEntry, LedgerVersion};
 use examhall_testkit::Redis;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -63,4 +63,35 @@ async fn an_unreadable_entry_is_none_and_can_be_replaced() {
     let known = ledger.read("m-1").await.expect("read");
     assert_eq!(known.entry(), None);
     assert!(ledger.replace("m-1", &known, &entry(DeliveryState::Intent)).await.expect("written").is_some());
+}
+
+#[tokio::test]
+async fn held_and_doubtful_mails_are_indexed_until_decided() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_hours(1));
+    let doubtful = async |doubt| {
+        let found = ledger.doubtful(doubt, 0, 10).await.expect("read");
+        found.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    let put = async |id: &str, entry: LedgerEntry| ledger.put(id, &entry).await.expect("written");
+    let in_doubt = |state| LedgerEntry { in_doubt: true, ..entry(state) };
+    put("m-1", entry(DeliveryState::Held)).await;
+    put("m-2", in_doubt(DeliveryState::Deferred)).await;
+    put("m-3", entry(DeliveryState::Intent)).await;
+    ledger.mark_in_doubt("m-3", 9).await.expect("marked");
+    put("m-4", entry(DeliveryState::Accepted)).await;
+    assert_eq!(doubtful(Doubt::Held).await, ["m-1"]);
+    assert_eq!(doubtful(Doubt::InDoubt).await, ["m-3", "m-2"]);
+    assert_eq!(ledger.count_doubtful(Doubt::InDoubt).await.expect("counted"), 2);
+
+    put("m-1", in_doubt(DeliveryState::Accepted)).await; // released
+    ledger.put_removed("m-2", 10).await.expect("removed");
+    put("m-3", entry(DeliveryState::Accepted)).await; // its index is left to the next reader
+    assert_eq!(doubtful(Doubt::Held).await, [""; 0]);
+    assert_eq!(doubtful(Doubt::InDoubt).await, [""; 0]);
+    let known = ledger.read("m-3").await.expect("read");
+    ledger.replace("m-3", &known, &entry(DeliveryState::Held)).await.expect("answered").expect("written");
+    assert_eq!(doubtful(Doubt::Held).await, ["m-3"]);
+    let keys: Vec<String> = redis.cmd("KEYS mail:*in*").await;
+    assert_eq!(keys, [""; 0]);
 }

@@ -1,6 +1,9 @@
 //! Tests of the crate's public interface, each on a redis-server of its own.
 
 mod cluster;
+mod failures;
+mod fleet;
+mod history;
 mod leases;
 mod ledger;
 mod quota;

@@ -42,6 +42,8 @@ pub struct OldestWaiting {
     pub priority: u32,
     /// When it was added, in ms since 1970.
     pub timestamp: i64,
+    /// Number of ready jobs of this priority.
+    pub jobs: u64,
 }
 
 /// Number of jobs that ended within a time and are still stored.
@@ -149,14 +151,20 @@ impl<T> Queue<T> {
         self.client.command("LRANGE", &key, &[&skip.to_string(), &last.to_string()]).await
     }
 
-    /// Reads which job of each priority has waited longest. The time of a priority that starves does not change.
+    /// Reads which job of each priority has waited longest, and how many wait. The time of a priority that starves does not change.
     ///
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.
     pub async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, Error> {
         let numbers: Vec<i64> = self.eval(&script::OLDEST_WAITING, vec![]).await?;
-        let oldest = |pair: &[i64]| Some(OldestWaiting { priority: pair[0].try_into().ok()?, timestamp: pair[1] });
-        Ok(numbers.chunks_exact(2).filter_map(oldest).collect())
+        let oldest = |three: &[i64]| {
+            Some(OldestWaiting {
+                priority: three[0].try_into().ok()?,
+                timestamp: three[1],
+                jobs: three[2].try_into().ok()?,
+            })
+        };
+        Ok(numbers.chunks_exact(3).filter_map(oldest).collect())
     }
 
     /// Counts the jobs that ended within the last `span` and are still stored.

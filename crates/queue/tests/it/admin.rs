@@ -178,8 +178,8 @@ async fn oldest_waiting_job_is_read_for_each_priority() {
     bench.add(urgent("second", 2)).await;
     let timestamp = async |id| bench.queue.get(id).await.expect("read").expect("there").timestamp;
     let oldest = bench.queue.oldest_waiting().await.expect("asked");
-    let expected = [(0, timestamp("ready").await), (2, timestamp("urgent").await)];
-    assert_eq!(oldest.iter().map(|job| (job.priority, job.timestamp)).collect::<Vec<_>>(), expected);
+    let expected = [(0, timestamp("ready").await, 1), (2, timestamp("urgent").await, 2)];
+    assert_eq!(oldest.iter().map(|job| (job.priority, job.timestamp, job.jobs)).collect::<Vec<_>>(), expected);
     let ended = bench.queue.ended_within(Duration::from_mins(1)).await.expect("asked");
     assert_eq!((ended.completed, ended.failed), (1, 1));
 }
