@@ -13,8 +13,8 @@ use examhall_boot::{
     supervisor,
 };
 use examhall_core::EmailJob;
-use examhall_delivery::{Ledger, MessageNames, Reports};
-use examhall_queue::{Connection, Queue, Retention, Worker, WorkerControl, WorkerOptions};
+use examhall_delivery::{Ledger, MessageNames, Operations, Reports};
+use examhall_queue::{Connection, Handler, Queue, Retention, Worker, WorkerControl, WorkerOptions};
 use parking_lot::RwLock;
 use secrecy::ExposeSecret;
 use tokio::{
@@ -28,11 +28,14 @@ use crate::{
     body_wiper::{self, BodyWiper},
     gauges::Gauges,
     handler::SendMail,
+    heartbeat::Heartbeat,
     ledger_writer::LedgerWriter,
     payload::Payload,
+    recorder::Recorder,
     redis_outage::RedisOutage,
     smtp::{CircuitState, EhloName, ProviderOptions, TRIAL, Timeouts, Transport},
     suppressions::Suppressions,
+    upkeep,
 };
 
 /// Interval at which Redis is checked.
@@ -48,6 +51,8 @@ pub struct Mailer {
     pub(crate) options: WorkerOptions,
     pub(crate) handler: SendMail,
     pub(crate) settings: MailerSettings,
+    /// What operators see of all mailers.
+    pub(crate) operations: Operations,
     health: Health,
     /// Cancelled once the mailer stops: then no mail waits long for a reply.
     pub(crate) stopping: CancellationToken,
@@ -65,6 +70,7 @@ impl Mailer {
         let options = provider_options(&settings, &redis, &stopping)?;
         let transport = Transport::from_url(settings.smtp_url.expose_secret(), &options).context("SMTP_URL")?;
         let health = Health::default();
+        let operations = Operations::new(&redis);
         let ledger = Ledger::new(redis.clone(), EmailJob::LEDGER_PREFIX, EmailJob::KEEP_LEDGER);
         let handler = SendMail {
             queue: queue.clone(),
@@ -78,6 +84,8 @@ impl Mailer {
             body_wiper: (!settings.keep_bodies).then(|| BodyWiper::new(queue.clone())),
             redis_outage: RedisOutage::default(),
             ambiguous: Arc::default(),
+            recorder: Recorder::new(&operations),
+            busy: Arc::default(),
         };
         let options = WorkerOptions::default()
             .concurrency(settings.concurrency)
@@ -86,7 +94,7 @@ impl Mailer {
             .name("mailer")
             .remove_on_complete(Retention::age(EmailJob::KEEP_COMPLETED))
             .remove_on_fail(Retention::age(EmailJob::KEEP_FAILED));
-        Ok(Self { queue, options, handler, settings, health, stopping })
+        Ok(Self { queue, options, handler, settings, operations, health, stopping })
     }
 
     /// As [`new`](Self::new), and waits up to 2 s for Redis, which may be unavailable.
@@ -117,6 +125,29 @@ impl Mailer {
             tracing::warn!("Redis unavailable, retrying");
         }
         Ok(())
+    }
+
+    /// The worker of the queue with this handler.
+    pub(crate) fn worker<H: Handler<Payload>>(
+        queue: &Queue<Payload>,
+        options: WorkerOptions,
+        recorder: &Recorder,
+        handler: H,
+    ) -> Result<Worker<Payload, H>, examhall_queue::Error> {
+        let (recorder, clock) = (recorder.clone(), queue.clone());
+        let worker = Worker::builder(queue.clone()).options(options);
+        worker.on(move |event| recorder.note(event, clock.now_ms())).build(handler)
+    }
+
+    /// What shows operators that this mailer runs.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            fleet: self.operations.fleet.clone(),
+            queue: self.queue.clone(),
+            transport: Arc::clone(&self.handler.transport),
+            slots: self.settings.concurrency,
+            busy: Arc::clone(&self.handler.busy),
+        }
     }
 
     /// What records bounces and complaints.
@@ -161,8 +192,11 @@ impl Mailer {
         let transport = Arc::clone(&handler.transport);
         transport.watch(&self.handler.author().probe_sender(), &background);
         self.wipe_leftovers(&background);
-        let reports = self.reports();
-        let worker = Worker::new(self.queue.clone(), self.options, self.handler)?;
+        let (reports, heartbeat) = (self.reports(), self.heartbeat());
+        let beating = tokio::spawn(heartbeat.run(stop.clone()));
+        tokio::spawn(handler.recorder.clone().run(background.clone()));
+        tokio::spawn(upkeep::run(self.queue.clone(), self.operations.clone(), background.clone()));
+        let worker = Self::worker(&self.queue, self.options, &handler.recorder, self.handler)?;
         let gauges = Gauges { queue: self.queue.clone(), control: worker.control(), reports };
         tokio::spawn(gauges.publish(self.settings.queue.name.clone(), background.clone()));
         tokio::spawn(limit_concurrency(transport, worker.control(), concurrency, self.health, background.clone()));
@@ -172,6 +206,7 @@ impl Mailer {
         tokio::spawn(report_stopping(liveness, stop.clone(), self.stopping));
         supervisor::ready();
         worker.run(stop).await;
+        let _ = beating.await; // its last command is sent
         handler.finish(&background).await;
         self.queue.connection().close().await;
         Ok(())

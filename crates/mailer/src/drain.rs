@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use examhall_core::Timestamp;
-use examhall_queue::{Connection, Counts, Drained, Handler, Job, Outcome, Worker};
+use examhall_queue::{Connection, Counts, Drained, Handler, Job, Outcome};
 use serde::Serialize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -117,8 +117,11 @@ impl Mailer {
         self.queue.connection().ping().await.context("Redis does not answer: check REDIS_URL")?;
         let (started, queue) = (Instant::now(), self.queue.clone());
         let (ambiguous, transport) = (Arc::clone(&self.handler.ambiguous), Arc::clone(&self.handler.transport));
-        let (drained, early) =
-            if options.dry_run { (Drained::default(), None) } else { self.work(options, progress, stop).await? };
+        let (drained, early) = if options.dry_run {
+            (Drained::default(), None)
+        } else {
+            Box::pin(self.work(options, progress, stop)).await?
+        };
         let counts = queue.counts().await.context("Redis does not answer")?;
         let failed = drained.failed.len() as u64;
         let total = drained.completed + failed + drained.retried_later;
@@ -159,6 +162,7 @@ impl Mailer {
         let transport = Arc::clone(&sender.transport);
         transport.watch(&self.handler.author().probe_sender(), &background);
         self.wipe_leftovers(&background);
+        let heartbeat = self.heartbeat();
         let handler = LimitedHandler {
             handler: self.handler,
             left: options.limit.map(AtomicU64::new),
@@ -167,7 +171,9 @@ impl Mailer {
             stop: stop.clone(),
         };
         let (redis, running) = (self.queue.connection().clone(), Arc::clone(&handler.running));
-        let worker = Worker::new(self.queue, self.options, handler)?;
+        let worker = Self::worker(&self.queue, self.options, &sender.recorder, handler)?;
+        tokio::spawn(sender.recorder.clone().run(background.clone()));
+        let beating = tokio::spawn(heartbeat.run(background.clone()));
         let (stopped, stopping) = (stop.clone(), self.stopping);
         tokio::spawn(async move {
             stopped.cancelled().await;
@@ -188,6 +194,7 @@ impl Mailer {
             }
         };
         sender.finish(&background).await;
+        let _ = beating.await; // its last command is sent
         let drained = drained.context("Redis does not answer any more: mails may be left")?;
         Ok((drained, stop.is_cancelled().then_some(EarlyStop::Stopped)))
     }

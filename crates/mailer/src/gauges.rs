@@ -1,8 +1,11 @@
 //! Gauges of the queue, sampled at an interval to spare Redis.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
-use examhall_core::{MailClass, Priority};
+use examhall_core::WaitingClass;
 use examhall_delivery::Reports;
 use examhall_queue::{Counts, Queue, WorkerControl};
 use tokio_util::sync::CancellationToken;
@@ -55,24 +58,23 @@ impl Gauges {
         }
         if let Ok(oldest) = self.queue.oldest_waiting().await {
             let now = self.queue.now_ms();
-            for class in [MailClass::Verification, MailClass::Result, MailClass::Other] {
-                let times = oldest.iter().filter(|one| class_of(one.priority) == class).map(|one| one.timestamp);
+            for class in WaitingClass::ALL {
+                let of_class = |priority| WaitingClass::of_priority(priority) == class;
+                let times = oldest.iter().filter(|one| of_class(one.priority)).map(|one| one.timestamp);
                 let waiting = times.min().map_or(0, |since| now.saturating_sub(since).max(0));
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds fit into a double")]
                 let waits = waiting as f64 / 1000.0;
-                metrics::gauge!("mailer_oldest_waiting_seconds", "class" => class.as_str()).set(waits);
+                metrics::gauge!("mailer_oldest_waiting_seconds", "class" => label(class)).set(waits);
             }
         }
     }
 }
 
-/// Returns the class by priority, since Redis stores jobs by priority. Verification and reset share one.
-fn class_of(priority: u32) -> MailClass {
-    match Priority::from_bullmq(priority) {
-        _ if priority == 0 => MailClass::Other,
-        Priority::HIGHEST => MailClass::Verification,
-        Priority::DEFAULT | Priority::LOWEST => MailClass::Result,
-        _ => MailClass::Other,
+/// Value of the label `class`.
+fn label(class: WaitingClass) -> &'static str {
+    match class {
+        WaitingClass::Urgent => "verification",
+        WaitingClass::Result | WaitingClass::Other => class.as_str(),
     }
 }
 
@@ -84,18 +86,23 @@ fn publish_counts(counts: &Counts, queue: &str) {
 }
 
 /// Counts as a busy slot until it is dropped.
-pub(crate) struct BusySlot(metrics::Gauge);
+pub(crate) struct BusySlot<'a> {
+    gauge: metrics::Gauge,
+    count: &'a AtomicU32,
+}
 
-impl BusySlot {
-    pub(crate) fn new() -> Self {
-        let slots = metrics::gauge!("mailer_slots_busy");
-        slots.increment(1.0);
-        Self(slots)
+impl<'a> BusySlot<'a> {
+    pub(crate) fn new(count: &'a AtomicU32) -> Self {
+        let gauge = metrics::gauge!("mailer_slots_busy");
+        gauge.increment(1.0);
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { gauge, count }
     }
 }
 
-impl Drop for BusySlot {
+impl Drop for BusySlot<'_> {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.gauge.decrement(1.0);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

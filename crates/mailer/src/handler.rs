@@ -10,7 +10,10 @@ mod failure;
 mod suppressed;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,6 +39,7 @@ use crate::{
     mail_names::names_of,
     message::{Addresses, Author, Identity, InvalidMail, PreparedMail, prepare},
     payload::Payload,
+    recorder::Recorder,
     redis_outage::RedisOutage,
     smtp::{Delivered, Transport},
     suppressions::Suppressions,
@@ -67,11 +71,15 @@ pub(crate) struct SendMail {
     pub(crate) redis_outage: RedisOutage,
     /// Number of ambiguous deliveries.
     pub(crate) ambiguous: Arc<AtomicU64>,
+    /// Counts what becomes of mails.
+    pub(crate) recorder: Recorder,
+    /// Number of mails in flight.
+    pub(crate) busy: Arc<AtomicU32>,
 }
 
 impl Handler<Payload> for SendMail {
     async fn run(&self, job: Job<Payload>) -> Outcome {
-        let _busy = BusySlot::new();
+        let _busy = BusySlot::new(&self.busy);
         let span = Span::begin(SpanKind::Consumer, "process", || Parent::from_json(job.options.telemetry.as_deref()));
         let outcome = span.around(self.attempt(&job)).await;
         self.redis_outage.note(&outcome);
@@ -90,6 +98,7 @@ impl Handler<Payload> for SendMail {
             Ok(Some(known)) if known.state.was_accepted() => Outcome::Completed(known.result),
             Ok(Some(known)) if is_in_doubt(&known) => {
                 flag(&job, "its workers died, and it may have been delivered").await;
+                self.ledger_writer.mark_in_doubt(&job.id, self.queue.now_ms());
                 Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
             }
             Ok(_) => Outcome::Unrecoverable(Failure::new(reason)),
@@ -111,6 +120,7 @@ impl SendMail {
     /// Waits for writes in the background, cancels `background`, and closes idle connections.
     pub(crate) async fn finish(self, background: &CancellationToken) {
         self.ledger_writer.finish().await;
+        self.recorder.flush().await;
         if let Some(body_wiper) = self.body_wiper {
             body_wiper.finish().await;
         }
@@ -249,7 +259,9 @@ impl SendMail {
         self.health.report("smtp", Ok(()));
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(job_id = job.id, attempt = job.attempts_made + 1, ms, "Mail accepted");
-        let waited = Duration::from_millis(self.queue.now_ms().saturating_sub(job.timestamp).try_into().unwrap_or(0));
+        let now = self.queue.now_ms();
+        let waited = Duration::from_millis(now.saturating_sub(job.timestamp).try_into().unwrap_or(0));
+        self.recorder.sent(now, wait_of(job, now));
         metrics::histogram!("mailer_time_to_accept_seconds", "class" => job.data.0.class.as_str()).record(waited);
         let removed = mail.suppressed.iter().chain(&mail.withheld);
         let rejected: Vec<_> = delivered.rejected.iter().map(|one| &one.address).chain(removed).collect();
@@ -296,6 +308,12 @@ async fn composed(
 fn is_urgent(job: &Job<Payload>) -> bool {
     let has_waited = job.attempts_started > job.attempts_made + 1;
     has_waited || Priority::from_bullmq(job.priority).level() >= URGENT
+}
+
+/// Time in ms for which a mail has waited since it was committed, or since it was to be sent.
+fn wait_of(job: &Job<Payload>, now: i64) -> i64 {
+    let delay = i64::try_from(job.options.delay.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(job.timestamp).saturating_sub(delay).max(0)
 }
 
 /// Size of a mail's content in bytes.

@@ -36,6 +36,16 @@ impl LedgerWriter {
         });
     }
 
+    /// Notes in the background that a mail is in doubt, for operators. It is tried once: the ledger knows it anyway.
+    pub(crate) fn mark_in_doubt(&self, job_id: &str, now: i64) {
+        let (ledger, job_id) = (self.ledger.clone(), job_id.to_owned());
+        self.writing.spawn(async move {
+            if let Err(error) = ledger.mark_in_doubt(&job_id, now).await {
+                tracing::debug!(job_id, %error, "The doubt about a mail could not be noted");
+            }
+        });
+    }
+
     /// Sends the entry to Redis before returning, without waiting for the reply. Redis runs later commands, such as the
     /// end of the job, after it: no job ends before its entry is written.
     ///

@@ -88,6 +88,15 @@ pub(crate) struct PreparedMail {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl PreparedMail {
+    /// Domain of the recipients, if all have the same.
+    pub(crate) fn domain(&self) -> Option<String> {
+        let mut domains = self.to.iter().map(|to| to.domain().to_ascii_lowercase());
+        let first = domains.next()?;
+        domains.all(|domain| domain == first).then_some(first)
+    }
+}
+
 /// Composes the mail of a job with these `addresses`. `date` is the time of its first attempt, in ms since 1970.
 pub(crate) fn prepare(
     job: &EmailJob,

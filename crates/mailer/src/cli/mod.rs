@@ -5,6 +5,7 @@ mod check;
 mod once;
 mod output;
 mod queue;
+mod status;
 mod suppressions;
 
 use std::{io::Write, process::ExitCode};
@@ -34,7 +35,7 @@ use crate::{app::Mailer, checks};
                   mailer --once --max-time 10m --json    the same, within limits, with a summary for scripts\n  \
                   mailer check                           test Redis, and login and TLS of the SMTP server\n  \
                   mailer send-test --to ada@example.com  send one mail directly, without the queue\n  \
-                  mailer queue status                    number of mails in each state, and the oldest one\n  \
+                  mailer queue status                    whether mails go out, what waits, and what is in the queue\n  \
                   mailer suppressions list               suppressed addresses, with reasons\n\n\
                   Exit codes: 0 done; 1 drained, but some mails failed permanently; 64 bad usage; 69 Redis or the mail\n\
                   provider refuses or is down; 75 stopped early with mails left; 78 bad settings"

@@ -4,6 +4,13 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use examhall_boot::terminal;
+use serde_json::Value;
+
+/// The answer of a command: as lines, and as JSON.
+pub(super) struct Answer {
+    pub(super) lines: Vec<String>,
+    pub(super) json: Value,
+}
 
 /// Prints one line of the command's answer.
 pub(super) fn answer(line: &str) -> anyhow::Result<()> {

@@ -4,18 +4,19 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use examhall_boot::start::StartError;
-use examhall_core::{Priority, Timestamp};
+use examhall_core::{Pause, Priority, Timestamp};
 use examhall_queue::{Attempts, Error, JobRecord, ListOrder, State};
 use serde_json::{Value, json};
 
 use super::{
     once::duration,
-    output::{answer, answer_json, fail},
+    output::{Answer, answer, answer_json, fail},
+    status::status,
 };
 use crate::{
     app::Mailer,
     removal::{self, CleanOptions},
-    resend,
+    resend, upkeep,
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) struct Form {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show the number of mails in each state, and the age of the oldest one
+    /// Show whether mails go out, what waits, and the number of mails in each state
     Status {
         #[command(flatten)]
         form: Form,
@@ -101,6 +102,12 @@ pub(super) enum Command {
     },
     /// Pause all workers of the queue, including those of other systems
     Pause {
+        /// Why, for those who look at the queue
+        #[arg(long)]
+        reason: Option<String>,
+        /// Your name
+        #[arg(long, default_value_t = user())]
+        by: String,
         #[command(flatten)]
         form: Form,
     },
@@ -123,12 +130,6 @@ pub(super) enum Command {
         #[command(flatten)]
         form: Form,
     },
-}
-
-/// The answer of a command: as lines, and as JSON.
-struct Answer {
-    lines: Vec<String>,
-    json: Value,
 }
 
 pub(super) async fn run(mailer: &Mailer, command: &Command) -> Result<ExitCode, StartError> {
@@ -156,23 +157,11 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
             let lines = jobs.iter().map(line).collect();
             Answer { lines, json: jobs.iter().map(shown).collect() }
         }
-        Command::Show { id, .. } => {
-            let job = queue.get(id).await?.ok_or_else(|| Error::NotFound(id.clone()))?;
-            let mut json = shown(&job);
-            if !job.unreadable.is_empty() {
-                json["unreadable"] = serde_json::to_value(&job.unreadable)?;
-            }
-            if let Some(entry) = ledger.get(id).await?.filter(|entry| entry.state.was_accepted()) {
-                json["outcome"] = entry.state.feedback().into();
-                json["reports"] = serde_json::to_value(&entry.reports)?;
-            }
-            json["log"] = queue.logs(id, 0, 1000).await?.into();
-            let pretty = serde_json::to_string_pretty(&json)?;
-            Answer { lines: vec![pretty], json }
-        }
+        Command::Show { id, .. } => show(mailer, id).await?,
         Command::Retry { id, keep_attempts, .. } => {
             resend::check_not_sent(queue, id).await?;
             queue.retry(id, attempts(*keep_attempts)).await?;
+            mailer.operations.failures.forget(std::slice::from_ref(id)).await?;
             counted("retried", 1)
         }
         Command::Resend { id, .. } => {
@@ -180,7 +169,9 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
             Answer { lines: vec![format!("resent as {copy}")], json: json!({"resent": 1, "jobId": copy}) }
         }
         Command::RetryFailed { reason, keep_attempts, .. } => {
-            counted("retried", queue.retry_failed(reason.as_deref(), attempts(*keep_attempts)).await?)
+            let retried = queue.retry_failed(reason.as_deref(), attempts(*keep_attempts)).await?;
+            upkeep::refresh_failures(queue, &mailer.operations).await?;
+            counted("retried", retried)
         }
         Command::Promote { id: Some(id), .. } => {
             queue.promote(id).await?;
@@ -189,54 +180,52 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
         Command::Promote { id: None, .. } => counted("promoted", queue.promote_all().await?),
         Command::Remove { id, .. } => {
             removal::remove(queue, ledger, id).await?;
+            mailer.operations.failures.forget(std::slice::from_ref(id)).await?;
             counted("removed", 1)
         }
-        Command::Pause { .. } => {
-            queue.pause().await?;
-            Answer { lines: vec!["paused".to_owned()], json: json!({"paused": true}) }
-        }
+        Command::Pause { reason, by, .. } => pause(mailer, by, reason.as_deref()).await?,
         Command::Resume { .. } => {
             queue.resume().await?;
+            mailer.operations.pause_note.clear().await?;
             Answer { lines: vec!["resumed".to_owned()], json: json!({"paused": false}) }
         }
         Command::Clean { state, older_than, limit, .. } => {
             let options = CleanOptions { state: *state, older_than: *older_than, limit: *limit };
-            counted("removed", removal::clean(queue, ledger, options).await?)
+            let removed = removal::clean(queue, ledger, options).await?;
+            upkeep::refresh_failures(queue, &mailer.operations).await?;
+            counted("removed", removed)
         }
     })
 }
 
-async fn status(mailer: &Mailer) -> anyhow::Result<Answer> {
-    let queue = &mailer.queue;
-    let mut waits = Vec::new();
-    for provider in mailer.handler.transport.providers() {
-        let name = provider.name();
-        waits
-            .extend(provider.waits().await?.into_iter().map(|(limit, left)| (name.clone(), limit, left.as_secs() + 1)));
+async fn pause(mailer: &Mailer, by: &str, reason: Option<&str>) -> anyhow::Result<Answer> {
+    let at = Some(Timestamp::from_millis(mailer.queue.now_ms()));
+    let note = Pause { by: Some(by.to_owned()), at, reason: reason.map(ToOwned::to_owned) };
+    mailer.operations.pause_note.write(&note).await?;
+    mailer.queue.pause().await?;
+    Ok(Answer { lines: vec!["paused".to_owned()], json: json!({"paused": true}) })
+}
+
+async fn show(mailer: &Mailer, id: &str) -> anyhow::Result<Answer> {
+    let (queue, ledger) = (&mailer.queue, &mailer.handler.ledger);
+    let job = queue.get(id).await?.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+    let mut json = shown(&job);
+    if !job.unreadable.is_empty() {
+        json["unreadable"] = serde_json::to_value(&job.unreadable)?;
     }
-    let (counts, paused) = (queue.counts().await?, queue.is_paused().await?);
-    let oldest = queue.oldest_waiting().await?;
-    let workers = queue.workers().await?;
-    let states: Vec<_> = counts.by_state().map(|(state, count)| (state.as_str(), count)).collect();
-    let oldest_at = oldest.iter().map(|one| one.timestamp).min().map(Timestamp::from_millis);
-    let next_at = counts.next_due.map(Timestamp::from_millis);
-    let mut lines: Vec<_> = states.iter().map(|(state, count)| format!("{state:<12} {count}")).collect();
-    lines.push(format!("{:<12} {}", "workers", workers.len()));
-    lines.extend(oldest_at.map(|at| format!("the oldest one waits since {at}")));
-    lines.extend(next_at.map(|at| format!("the next delayed one is due at {at}")));
-    lines.extend(paused.then(|| "the queue is paused".to_owned()));
-    lines.extend(
-        waits.iter().map(|(name, limit, left)| format!("mails wait for {limit} at {name}: the last for {left} s")),
-    );
-    let mut json: Value = states.iter().map(|(state, count)| ((*state).to_owned(), Value::from(*count))).collect();
-    json["paused"] = paused.into();
-    json["workers"] = workers.len().into();
-    json["oldestWaitingSince"] = json!(oldest_at);
-    json["nextDelayedAt"] = json!(next_at);
-    let shown =
-        |(name, limit, left): &(String, String, u64)| json!({"provider": name, "limit": limit, "seconds": left});
-    json["rateWaits"] = waits.iter().map(shown).collect();
-    Ok(Answer { lines, json })
+    if let Some(entry) = ledger.get(id).await?.filter(|entry| entry.state.was_accepted()) {
+        json["outcome"] = entry.state.feedback().into();
+        json["reports"] = serde_json::to_value(&entry.reports)?;
+    }
+    json["log"] = queue.logs(id, 0, 1000).await?.into();
+    let pretty = serde_json::to_string_pretty(&json)?;
+    Ok(Answer { lines: vec![pretty], json })
+}
+
+/// The user of this process.
+fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "an operator".to_owned())
 }
 
 fn counted(done: &str, count: u64) -> Answer {
@@ -291,7 +280,7 @@ fn form(command: &Command) -> &Form {
         | Command::RetryFailed { form, .. }
         | Command::Promote { form, .. }
         | Command::Remove { form, .. }
-        | Command::Pause { form }
+        | Command::Pause { form, .. }
         | Command::Resume { form }
         | Command::Clean { form, .. } => form,
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use examhall_delivery::{DeliveryState, LedgerEntry};
+use examhall_delivery::{DeliveryState, FailureSignature, LedgerEntry};
 use examhall_queue::Job;
 
 use super::{SendMail, flag};
@@ -33,12 +33,22 @@ impl SendMail {
             return self.not_sent(attempt, AttemptOutcome::Snoozed(wait.max(SHORTEST_WAIT))).await;
         }
         self.report_failure(job, &error).await;
-        let DeliveryError { class, mut reason, .. } = error;
+        let DeliveryError { class, mut reason, signature, .. } = error;
         if attempt.in_doubt && !class.is_ambiguous() {
             reason.push_str("; an earlier try may have been delivered");
         }
+        if class.is_ambiguous() {
+            if !self.may_be_sent_twice(job) {
+                return self.hold(attempt).await;
+            }
+            self.ledger_writer.mark_in_doubt(&job.id, self.queue.now_ms());
+        }
+        if class.spends_attempt() {
+            self.recorder.explain(&job.id, FailureSignature { domain: attempt.mail.domain(), ..*signature });
+        } else {
+            self.recorder.deferred(self.queue.now_ms());
+        }
         let outcome = match class {
-            _ if class.is_ambiguous() && !self.may_be_sent_twice(job) => return self.hold(attempt).await,
             FailureClass::Ambiguous => {
                 return AttemptOutcome::Ambiguous(format!("{reason}: it may have been delivered"));
             }

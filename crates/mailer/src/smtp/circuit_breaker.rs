@@ -160,6 +160,11 @@ impl CircuitBreaker {
         }
     }
 
+    /// Start of the outage, which ends with an accepted mail.
+    pub(crate) fn outage_since(&self) -> Option<Instant> {
+        self.outage_since
+    }
+
     fn is_news(&mut self, failure: ProviderFailure, now: Instant) -> bool {
         let is_known =
             |(known, at): &(_, Instant)| *known == failure && now.saturating_duration_since(*at) < REPORT_AGAIN;

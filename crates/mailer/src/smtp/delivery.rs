@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use examhall_delivery::FailureSignature;
+
 use super::{
     provider_failure::ProviderFailure,
     retry_policy::{FailureClass, Suppression},
@@ -23,9 +25,11 @@ pub(crate) struct DeliveryError {
     pub(crate) reason: String,
     /// The reason for logs, without the server's text, which may contain an address.
     pub(crate) label: String,
+    /// What failed, without the domain of the recipients.
+    pub(crate) signature: Box<FailureSignature>,
     pub(crate) rejected: Vec<RejectedRecipient>,
     /// The provider that refused; empty if none did.
-    pub(crate) provider: String,
+    pub(crate) provider: Box<str>,
     /// Whether it is the provider's fault.
     pub(crate) is_providers: bool,
 }
@@ -45,9 +49,10 @@ impl DeliveryError {
         Self {
             class: FailureClass::PassedOver,
             label: reason.clone(),
+            signature: Box::new(FailureSignature::of_reason(&reason)),
             reason,
             rejected: Vec::new(),
-            provider: provider.to_owned(),
+            provider: provider.into(),
             is_providers: false,
         }
     }
@@ -58,9 +63,10 @@ impl DeliveryError {
         Self {
             class: FailureClass::RateLimited(wait),
             label: reason.clone(),
+            signature: Box::new(FailureSignature::of_reason(&reason)),
             reason,
             rejected: Vec::new(),
-            provider: provider.to_owned(),
+            provider: provider.into(),
             is_providers: false,
         }
     }
@@ -68,7 +74,8 @@ impl DeliveryError {
     /// No server was tried: the provider is unavailable.
     pub(super) fn unavailable(reason: String) -> Self {
         let class = FailureClass::Provider(ProviderFailure::Unavailable);
-        let (label, provider) = (reason.clone(), String::new());
-        Self { class, label, reason, rejected: Vec::new(), provider, is_providers: true }
+        let (label, provider) = (reason.clone(), Box::default());
+        let signature = Box::new(FailureSignature::of_reason(&reason));
+        Self { class, label, signature, reason, rejected: Vec::new(), provider, is_providers: true }
     }
 }

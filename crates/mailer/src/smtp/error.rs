@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use examhall_delivery::FailureSignature;
+
 use super::{oauth::TokenError, reply::Reply};
 
 /// Characters of a server's words that are logged.
@@ -133,6 +135,21 @@ impl SmtpError {
             ErrorKind::UnexpectedReply(_) => format!("unexpected reply at {phase}"),
             ErrorKind::NoToken(TokenError::Refused { code, .. }) => format!("access token refused: {code}"),
             _ => self.to_string(),
+        }
+    }
+
+    /// What failed, without what differs from mail to mail.
+    pub(super) fn signature(&self) -> FailureSignature {
+        let phase = Some(self.phase.as_str().to_owned());
+        let Some(reply) = self.refusal() else {
+            return FailureSignature { phase, ..FailureSignature::of_reason(&self.label()) };
+        };
+        FailureSignature {
+            phase,
+            code: Some(reply.code),
+            enhanced: reply.enhanced.map(|enhanced| enhanced.to_string()),
+            domain: None,
+            reason: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use examhall_delivery::FailureSignature;
 use tokio::{
     fs::{DirBuilder, OpenOptions},
     io::AsyncWriteExt,
@@ -51,8 +52,9 @@ impl Folder {
             class: FailureClass::Provider(ProviderFailure::Unavailable),
             reason: format!("{}: {error}", file.display()),
             label: error.to_string(),
+            signature: Box::new(FailureSignature::of_reason(&error.to_string())),
             rejected: Vec::new(),
-            provider: self.name(),
+            provider: self.name().into(),
             is_providers: true,
         })?;
         Ok(Delivered {

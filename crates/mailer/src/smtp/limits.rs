@@ -89,6 +89,13 @@ impl Limits {
         })
     }
 
+    /// The limits of all mails and recipients together, by their names.
+    pub(super) fn quotas(&self) -> Vec<(String, Quota)> {
+        let mails = self.rate.iter().flatten().map(|rate| rate.claim("", 1, false));
+        let recipients = self.recipient_rate.iter().flatten().map(|rate| rate.claim(" recipients", 1, false));
+        mails.chain(recipients).map(|claim| (claim.key, claim.quota)).collect()
+    }
+
     /// What this mail takes: of the provider's limits, and of those of its domains.
     pub(super) fn claims(&self, mail: &PreparedMail) -> (Vec<Claim>, Vec<Claim>) {
         let recipients = u32::try_from(mail.to.len()).unwrap_or(u32::MAX);

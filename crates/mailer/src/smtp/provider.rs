@@ -4,6 +4,7 @@
 mod hold;
 mod judge;
 mod rates;
+mod status;
 mod transaction;
 mod trial;
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::transaction::Transaction;
 use self::{
     hold::Hold,
+    status::Outage,
     trial::{OneByOne, PassPermit},
 };
 use super::{
@@ -69,6 +71,8 @@ pub(crate) struct Provider {
     pool: Pool,
     limiter: RateLimiter,
     breaker: Mutex<CircuitBreaker>,
+    /// Its last failure.
+    outage: Mutex<Option<Outage>>,
     evidence: Mutex<Evidence>,
     trial: OneByOne,
     /// While it lasts no mail is sent: a rate is used up.
@@ -94,6 +98,7 @@ impl Provider {
             server,
             limiter,
             breaker: Mutex::new(CircuitBreaker::new(options.probe_interval)),
+            outage: Mutex::default(),
             evidence: Mutex::default(),
             trial: OneByOne::default(),
             hold: Arc::new(Hold::none()),
@@ -261,6 +266,7 @@ impl Provider {
                 let class = classify(&error, SenderOrigin::Settings);
                 tracing::debug!(provider = self.name(), reason = error.label(), "Probe of a provider failed");
                 let failure = class.provider_failure().unwrap_or(ProviderFailure::Unavailable);
+                *self.outage.lock() = Some(Outage::new(failure, &error));
                 if self.breaker.lock().probe_failed(failure, Instant::now()) {
                     self.report(failure, &error);
                 }

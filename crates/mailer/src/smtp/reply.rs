@@ -76,7 +76,7 @@ impl Reply {
     /// Both codes, without the text.
     pub(crate) fn codes(&self) -> String {
         match self.enhanced {
-            Some(Enhanced { class, subject, detail }) => format!("{} {class}.{subject}.{detail}", self.code),
+            Some(enhanced) => format!("{} {enhanced}", self.code),
             None => self.code.to_string(),
         }
     }
@@ -93,6 +93,12 @@ impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ", self.code)?;
         self.text.chars().take(SHOWN).try_for_each(|c| f.write_char(if c == '\n' { ' ' } else { c }))
+    }
+}
+
+impl std::fmt::Display for Enhanced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
     }
 }
 

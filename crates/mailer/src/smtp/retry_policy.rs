@@ -81,6 +81,11 @@ impl FailureClass {
         matches!(self, Self::Provider(_) | Self::PassedOver | Self::RateLimited(_) | Self::BrokeOff)
     }
 
+    /// Returns whether the job's run fails with it.
+    pub(crate) fn spends_attempt(self) -> bool {
+        matches!(self, Self::Transient | Self::Permanent(_) | Self::Ambiguous)
+    }
+
     /// Returns whether the mail may have been accepted.
     pub(crate) fn is_ambiguous(self) -> bool {
         matches!(self, Self::Ambiguous | Self::AmbiguousDeferred)

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use examhall_boot::traces::{Parent, Span, SpanKind};
+use examhall_core::ProviderStatus;
 use examhall_delivery::RateLimiter;
+use futures_util::future::join_all;
 use lettre::Address;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -197,6 +199,14 @@ impl Transport {
         match &*self.destination() {
             Destination::Folder(folder) => Some(Arc::clone(folder)),
             Destination::Servers(_) => None,
+        }
+    }
+
+    /// How each server or folder is at `now`, in ms since 1970.
+    pub(crate) async fn statuses(&self, now: i64) -> Vec<ProviderStatus> {
+        match &*self.destination() {
+            Destination::Folder(folder) => vec![ProviderStatus::closed(folder.name())],
+            Destination::Servers(providers) => join_all(providers.iter().map(|one| one.status(now))).await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_delivery::{DeliveryState, Ledger, LedgerEntry};
+use examhall_delivery::{DeliveryState, Doubt, Ledger, LedgerEntry};
 use examhall_queue::Attempts;
 use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
@@ -71,6 +71,9 @@ async fn hold_in_doubt_holds_a_mail_without_a_reply() {
     let drain = post.drain().await;
     assert_eq!((drain.failed, drain.ambiguous, post.world.smtp.received().len()), (1, 1, 1));
     assert!(post.reason(&id).await.starts_with("held: "));
+    let ledger = Ledger::new(post.queue.connection().clone(), "mail:sent:", Duration::from_mins(1));
+    let held = ledger.doubtful(Doubt::Held, 0, 10).await.expect("read");
+    assert_eq!(held.iter().map(|(held, _)| held).collect::<Vec<_>>(), [&id], "an operator finds it");
 }
 
 #[tokio::test]

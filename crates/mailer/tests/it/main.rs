@@ -15,6 +15,7 @@ mod oauth;
 mod once;
 mod one_bad;
 mod operate;
+mod operations;
 mod our_trouble;
 mod overtake;
 mod postfix;

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::Provider;
+use super::{Provider, status::Outage};
 use crate::{
     message::{PreparedMail, SenderOrigin},
     smtp::{
@@ -132,6 +132,9 @@ impl Provider {
 
     fn record_failure(&self, failure: ProviderFailure, error: &SmtpError) {
         let change = self.breaker.lock().failed(failure, Instant::now());
+        if change.is_new_state {
+            *self.outage.lock() = Some(Outage::new(failure, error));
+        }
         if change.is_news {
             self.report(failure, error);
         }
@@ -141,8 +144,16 @@ impl Provider {
     }
 
     fn delivery_error(&self, class: FailureClass, error: &SmtpError, is_providers: bool) -> DeliveryError {
-        let (reason, label, provider) = (error.to_string(), error.label(), self.name());
-        DeliveryError { class, reason, label, rejected: Vec::new(), provider, is_providers }
+        let (reason, label, provider) = (error.to_string(), error.label(), self.name().into());
+        DeliveryError {
+            class,
+            reason,
+            label,
+            signature: Box::new(error.signature()),
+            rejected: Vec::new(),
+            provider,
+            is_providers,
+        }
     }
 
     /// Reports a failure with the server's words, which an operator needs.

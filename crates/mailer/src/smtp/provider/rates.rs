@@ -54,7 +54,7 @@ impl Provider {
     }
 
     /// How long no mail is sent, since a rate is used up.
-    pub(in crate::smtp) fn held_for(&self) -> Option<Duration> {
+    pub(crate) fn held_for(&self) -> Option<Duration> {
         self.hold.left()
     }
 
