@@ -1,5 +1,7 @@
 //! The delivery ledger: what is known of a mail's delivery, written before it and after it.
 
+mod doubt;
+
 use std::time::Duration;
 
 use examhall_redis::Connection;
@@ -7,7 +9,8 @@ use futures_util::future::{join, try_join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Doubt, Error, report::RecipientReport, script};
+pub use self::doubt::Doubt;
+use crate::{Error, report::RecipientReport, script};
 
 /// Entries under `<prefix><job id>`. Cheap to clone.
 ///

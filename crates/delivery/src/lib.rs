@@ -28,7 +28,6 @@
 //! job, and nothing that cleans the queue removes it. The crate knows no queue, no SMTP, no SQL and no HTTP.
 
 mod connection_leases;
-mod doubt;
 mod error;
 mod failures;
 mod fleet;
@@ -46,12 +45,11 @@ mod suppressions;
 mod used_tokens;
 
 pub use connection_leases::ConnectionLeases;
-pub use doubt::Doubt;
 pub use error::Error;
 pub use failures::{FailedMail, FailureGroup, FailureSignature, Failures};
 pub use fleet::{Deploy, Fleet};
 pub use history::{HistoryStep, MailBucket, MailHistory, WAIT_BOUNDS_MS};
-pub use ledger::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+pub use ledger::{DeliveryState, Doubt, Ledger, LedgerEntry, LedgerVersion};
 pub use message_names::{JobName, MessageNames};
 pub use operations::{Operations, QueueFacts};
 pub use pause_note::PauseNote;

@@ -3,7 +3,8 @@
 use examhall_core::EmailJob;
 use examhall_redis::{Connection, Route};
 
-use crate::{DeliveryState, Error, LedgerEntry};
+use super::{DeliveryState, LedgerEntry};
+use crate::Error;
 
 /// Why a mail may wait for an operator's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Doubt {
     }
 
     /// Adds a mail, and forgets those since before `oldest`, in ms since 1970.
-    pub(crate) async fn add(self, connection: &Connection, job_id: &str, at: i64, oldest: i64) -> Result<(), Error> {
+    pub(super) async fn add(self, connection: &Connection, job_id: &str, at: i64, oldest: i64) -> Result<(), Error> {
         let (key, route) = (self.key(), Route::Key(self.key()));
         let old = vec![key.into(), "-inf".into(), oldest.to_string().into()];
         connection.command::<i64>("ZREMRANGEBYSCORE", route, old).await?;
@@ -44,12 +45,12 @@ impl Doubt {
         Ok(())
     }
 
-    pub(crate) async fn remove(self, connection: &Connection, job_id: &str) -> Result<(), Error> {
+    pub(super) async fn remove(self, connection: &Connection, job_id: &str) -> Result<(), Error> {
         connection.command::<i64>("ZREM", Route::Key(self.key()), vec![self.key().into(), job_id.into()]).await?;
         Ok(())
     }
 
-    pub(crate) async fn list(self, connection: &Connection, skip: u32, count: u32) -> Result<Vec<String>, Error> {
+    pub(super) async fn list(self, connection: &Connection, skip: u32, count: u32) -> Result<Vec<String>, Error> {
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -58,7 +59,7 @@ impl Doubt {
         Ok(connection.command("ZREVRANGE", Route::Key(self.key()), args).await?)
     }
 
-    pub(crate) async fn count(self, connection: &Connection) -> Result<u64, Error> {
+    pub(super) async fn count(self, connection: &Connection) -> Result<u64, Error> {
         Ok(connection.command("ZCARD", Route::Key(self.key()), vec![self.key().into()]).await?)
     }
 }
