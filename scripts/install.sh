@@ -204,6 +204,16 @@ need_schemathesis() {
     fail "schemathesis is missing and could not be installed: install it (pip install --target data/schemathesis schemathesis==$version)"
 }
 
+# Chromium, in which the console is tested.
+need_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do command -v "$name" >/dev/null && return; done
+  say "Installing Chromium ..."
+  install_package chromium chromium chromium || true
+  command -v chromium >/dev/null || [ -n "${EXAMHALL_CHROMIUM:-}" ] ||
+    fail "Chromium is missing and could not be installed: install it (apt: chromium), or set EXAMHALL_CHROMIUM to its path"
+}
+
 # need_node_packages <folder>: Node.js, and what the folder's package-lock.json names, once for each state of that file.
 need_node_packages() {
   need node nodejs node nodejs

@@ -26,6 +26,7 @@ use crate::{
     auth::{AccessTokens, Passwords, revocations::Revocations},
     background::Background,
     connect::{await_redis, open_cache, open_queue, reports, watch},
+    console,
     hooks::Hooks,
     http::{
         body::MAX_BODY,
@@ -37,6 +38,7 @@ use crate::{
     mail::MailComposer,
     papers::Papers,
     routes::{self, ReadinessCheck},
+    site::Site,
     state::State,
     statistics::StatisticsCache,
     submission,
@@ -115,7 +117,7 @@ impl Application {
         let revocations = Arc::new(Revocations::default());
         revocations.load(&store).await.context("DATABASE_URL")?;
         upkeep::introduce(&store, &cache);
-        let public_path = PublicPath::of(&settings.public_url);
+        let (public_path, site) = (PublicPath::of(&settings.public_url), Arc::new(Site::new(&settings)));
         let reports = reports(queue.connection(), settings.suppressions);
         Ok(Some(Self {
             access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
@@ -135,6 +137,8 @@ impl Application {
                 public_path,
                 mail_composer,
                 templates,
+                site,
+                changes: tokio::sync::watch::Sender::new(0),
                 wake: Notify::new(),
             }),
             health,
@@ -203,6 +207,7 @@ impl Application {
                 .app_data(token.clone())
                 .app_data(PayloadConfig::new(MAX_BODY))
                 .configure(routes::all)
+                .configure(|app| console::routes(app, &shared.site))
                 .configure(|app| more_routes.iter().for_each(|routes| routes(app)))
                 .default_service(web::to(no_route))
         })

@@ -23,7 +23,7 @@ use crate::{
     auth::{Passwords, SecretToken},
     check,
     connect::unusable_database,
-    mail, routes, seed,
+    console_link, mail, routes, seed,
     state::now,
     templates,
 };
@@ -101,6 +101,12 @@ enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Print a link that logs in to the console once, within 10 minutes; for development
+    ConsoleLink {
+        /// The account, which is made an administrator's where there is none
+        #[arg(long, default_value = "operator@example.com")]
+        email: EmailAddress,
+    },
     /// Write a mail as HTML to stdout, to look at: `api preview-mail verification > mail.html`
     PreviewMail {
         /// Which one
@@ -143,6 +149,10 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
         let refusal = "seed makes accounts whose password everybody knows, and APP_ENV is production: nothing was made";
         return Err(StartError::Setting(anyhow!(refusal)));
     }
+    if matches!(command, Command::ConsoleLink { .. }) && settings.env == AppEnv::Production {
+        let refusal = "console-link is for development, and APP_ENV is production: log in with a password";
+        return Err(StartError::Setting(anyhow!(refusal)));
+    }
     let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
     start::run(settings, output, Builder::new_multi_thread(), |settings| async move {
         match command {
@@ -153,6 +163,7 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
             Command::CreateUser { email, role, name, password_stdin } => {
                 create_user(&settings, email, role, name, password_stdin).await?;
             }
+            Command::ConsoleLink { email } => print_console_link(&settings, email).await?,
             Command::PreviewMail { name, text, locale } => preview_mail(&settings, &name, text, locale.as_ref())?,
             Command::Seed { questions, students, json } => print_seed(&settings, questions, students, json).await?,
         }
@@ -258,6 +269,12 @@ async fn create_user(
         writeln!(out, "password {password}")?;
     }
     Ok(())
+}
+
+async fn print_console_link(settings: &ApiSettings, email: EmailAddress) -> Result<(), StartError> {
+    let store = connect_migrated(settings).await?;
+    let link = console_link::make(settings, &store, email).await?;
+    Ok(writeln!(std::io::stdout(), "{}", terminal::line(&link)).context("stdout")?)
 }
 
 async fn print_check(settings: &ApiSettings, json: bool) -> anyhow::Result<()> {

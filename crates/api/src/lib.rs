@@ -4,6 +4,7 @@
 //!   routes ── auth      who is it: passwords, access tokens, tokens in mails
 //!     │       mail      what a mail says; sealed, it waits in the outbox
 //!     │       templates in the reader's language, with the brand
+//!   console ── access   pages for operators; who may do what, as for the routes; audit records it
 //!     ├─────> store     changes, and the mails they cause, in one transaction
 //!     └─────> cache     reads; loaders get from store what it lacks
 //!   relay ──> store.outbox ──> queue
@@ -13,19 +14,25 @@
 //! ```
 //! It composes mails and never sends one.
 
+mod access;
 mod app;
+mod assets;
+mod audit;
 mod auth;
 mod background;
 mod cache_keys;
 mod check;
 pub mod cli;
 mod connect;
+mod console;
+mod console_link;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hooks;
 mod http;
 mod limits;
 mod loaders;
+mod log_in;
 mod mail;
 mod openapi;
 mod papers;
@@ -33,6 +40,7 @@ mod reconciler;
 mod relay;
 mod routes;
 mod seed;
+mod site;
 mod state;
 mod statistics;
 mod submission;

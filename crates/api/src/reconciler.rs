@@ -43,6 +43,7 @@ pub(crate) async fn listen(state: Arc<State>, stop: CancellationToken) {
             while let Ok((_, event)) = tokio::time::timeout_at(until, events.next()).await {
                 ended.push(event);
             }
+            state.changes.send_modify(|count| *count = count.wrapping_add(1));
             if let Err(error) = note(&state, &ended).await {
                 tracing::warn!(%error, "What became of mails is found out later");
             }

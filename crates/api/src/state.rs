@@ -8,7 +8,7 @@ use examhall_core::{EmailJob, Timestamp};
 use examhall_delivery::{Ledger, Suppressions};
 use examhall_queue::Queue;
 use examhall_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     auth::{Passwords, revocations::Revocations},
@@ -17,6 +17,7 @@ use crate::{
     limits::Limits,
     mail::MailComposer,
     papers::Papers,
+    site::Site,
     statistics::StatisticsCache,
     templates::Templates,
 };
@@ -47,6 +48,10 @@ pub(crate) struct State {
     pub(crate) public_path: PublicPath,
     /// What `/openapi.json` answers.
     pub(crate) api_document: Bytes,
+    /// What pages show of this installation.
+    pub(crate) site: Arc<Site>,
+    /// Counts changes of the queue, and actions of operators: who looks on is notified.
+    pub(crate) changes: watch::Sender<u64>,
     /// Wakes the relay: a mail was committed.
     pub(crate) wake: Notify,
 }

@@ -77,6 +77,8 @@ pub enum TokenPurpose {
     Verification,
     /// Lets its bearer set a new password.
     Reset,
+    /// Logs its bearer in to the console, once.
+    Console,
     /// Nothing: it records that an attempt to sign up was mailed to the address.
     Notice,
 }
@@ -97,6 +99,7 @@ impl TokenPurpose {
         match self {
             Self::Verification => "verification",
             Self::Reset => "reset",
+            Self::Console => "console",
             Self::Notice => "notice",
         }
     }

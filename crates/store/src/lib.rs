@@ -7,14 +7,17 @@
 //!        ├── attempts       students' sittings
 //!        ├── results        what came of them
 //!        ├── invalidations  cache keys that commits make wrong, until the cache has processed them
-//!        └── outbox         mails committed with the change that causes them
+//!        ├── outbox         mails committed with the change that causes them
+//!        └── audit          what operators did
 //! ```
 //! Every write is one transaction that is whole or not at all. Times come from the caller; tables keep them as
 //! milliseconds since 1970. It must never know HTTP, Redis or SMTP.
 
 mod accounts;
 mod attempts;
+mod audit;
 mod connect;
+mod console_sessions;
 mod db;
 mod entity;
 mod error;
@@ -40,6 +43,8 @@ mod versioned;
 
 pub use accounts::{Account, AccountChange, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept};
+pub use audit::{Audit, NewOperatorAction, OperatorAction};
+pub use console_sessions::ConsoleSession;
 pub use db::{CommitHook, CommitOutcome};
 pub use error::Error;
 pub use exams::{ExamChange, Exams, NewExam};
@@ -51,7 +56,7 @@ pub use questions::{Edit, Edited, Editor, Paper, PreparedPaper, Questions};
 pub use results::{ResultRow, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};
-pub use sessions::{NewSession, NextSession};
+pub use sessions::{NewSession, NextSession, SessionKind};
 pub use sign_up::SignedUp;
 pub use store::Store;
 pub use versioned::Versioned;

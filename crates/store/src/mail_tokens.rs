@@ -59,6 +59,20 @@ impl Accounts {
             .await
     }
 
+    /// Keeps a token for an account without a mail.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn add_token(&self, user: UserId, token: &NewMailToken, now: Timestamp) -> Result<(), Error> {
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                insert(&tx, user, token, now).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
+    }
+
     /// Uses up a verification token and marks its account's address as proven. `false` where the token is unknown,
     /// used or expired.
     ///
@@ -181,7 +195,7 @@ pub(crate) async fn insert(
 
 /// Locks the account before its token, as every transaction does that locks both. Two resets with two tokens of one
 /// account would deadlock otherwise: each makes the other's token useless.
-async fn lock_owner(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<(), Error> {
+pub(crate) async fn lock_owner(tx: &DatabaseTransaction, token_hash: &[u8; 32]) -> Result<(), Error> {
     let of_token = mail_token::Entity::find().filter(mail_token::Column::Hash.eq(token_hash.to_vec()));
     let owner = of_token.select_only().column(mail_token::Column::UserId).into_query();
     lock_user(tx, user::Column::Id.in_subquery(owner)).await?;
@@ -208,7 +222,7 @@ pub(crate) async fn void(
 }
 
 /// Whose token it was, if it was good. The account must be locked.
-async fn use_up(
+pub(crate) async fn use_up(
     tx: &DatabaseTransaction,
     hash: &[u8; 32],
     purpose: TokenPurpose,

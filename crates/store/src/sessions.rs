@@ -25,6 +25,15 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Successors that a refresh token gets at most, alongside the first.
 const MAX_REUSES: i32 = 32;
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKind {
+    /// The API: a family of refresh tokens.
+    Api,
+    /// The console: one token, in a cookie.
+    Console,
+}
+
 /// A session that a login begins.
 #[derive(Clone, Debug)]
 pub struct NewSession {
@@ -38,6 +47,8 @@ pub struct NewSession {
     pub expires_at: Timestamp,
     /// The network that it was begun from, as the caller writes networks.
     pub network: String,
+    /// What it is for.
+    pub kind: SessionKind,
 }
 
 /// What takes the place of a refresh token that is used.
@@ -62,10 +73,10 @@ impl Accounts {
                 let owner =
                     user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
                 let tx = self.db.begin().await?;
-                if lock_user(&tx, owner).await?.is_none() {
-                    return Ok(false);
-                }
-                insert(&tx, id, id, new.user, next, Some(new.network.clone()), now).await?;
+                let Some(owner) = lock_user(&tx, owner).await? else { return Ok(false) };
+                let generation = (new.kind == SessionKind::Console).then_some(owner.access_generation);
+                let row = Row { id, family: id, network: Some(new.network.clone()), console_generation: generation };
+                insert(&tx, row, new.user, next, now).await?;
                 tx.commit().await?;
                 Ok(true)
             })
@@ -88,7 +99,8 @@ impl Accounts {
             .retry(|| async {
                 let tx = self.db.begin().await?;
                 let Some((owner, row)) = find(&tx, token_hash).await? else { return Ok(None) };
-                if row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
+                // That of the console is no refresh token.
+                if row.console_generation.is_some() || row.revoked_at.is_some() || row.expires_at <= now.as_millis() {
                     return Ok(None);
                 }
                 let this = session::Entity::update_many().filter(session::Column::Id.eq(row.id));
@@ -105,7 +117,9 @@ impl Accounts {
                     }
                 };
                 let owner = to_account(owner)?; // what is committed can be answered
-                insert(&tx, Uuid::now_v7(), row.family, UserId(row.user_id), next, row.network, now).await?;
+                let successor =
+                    Row { id: Uuid::now_v7(), family: row.family, network: row.network, console_generation: None };
+                insert(&tx, successor, UserId(row.user_id), next, now).await?;
                 tx.commit().await?;
                 Ok(Some(owner))
             })
@@ -180,18 +194,24 @@ async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -
     Ok(())
 }
 
-async fn insert(
-    tx: &DatabaseTransaction,
+/// A session's place among others.
+struct Row {
     id: Uuid,
     family: Uuid,
+    network: Option<String>,
+    console_generation: Option<i64>,
+}
+
+async fn insert(
+    tx: &DatabaseTransaction,
+    new: Row,
     user: UserId,
     next: NextSession,
-    network: Option<String>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let row = session::ActiveModel {
-        id: Set(id),
-        family: Set(family),
+        id: Set(new.id),
+        family: Set(new.family),
         user_id: Set(user.0),
         token_hash: Set(next.token_hash.to_vec()),
         created_at: Set(now.as_millis()),
@@ -199,7 +219,8 @@ async fn insert(
         rotated_at: Set(None),
         revoked_at: Set(None),
         reuses: Set(0),
-        network: Set(network),
+        network: Set(new.network),
+        console_generation: Set(new.console_generation),
     };
     session::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

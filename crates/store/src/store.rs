@@ -6,8 +6,8 @@ use examhall_core::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::{
-    Accounts, Attempts, CommitHook, Error, Exams, FirstAnswer, IdempotentRequest, Invalidations, Outbox, Questions,
-    Results,
+    Accounts, Attempts, Audit, CommitHook, Error, Exams, FirstAnswer, IdempotentRequest, Invalidations, Outbox,
+    Questions, Results,
     connect::{Connector, is_postgres, make_file_of},
     db::Db,
     pool::Reader,
@@ -33,6 +33,8 @@ pub struct Store {
     pub invalidations: Invalidations,
     /// Mails that wait to be queued.
     pub outbox: Outbox,
+    /// What operators did.
+    pub audit: Audit,
     pub(crate) db: Db,
     /// For heartbeats: it does not wait for a connection behind the others.
     pub(crate) probe: Reader,
@@ -77,6 +79,7 @@ impl Store {
             results: Results::new(db.clone()),
             invalidations: Invalidations::new(db.clone(), probe.clone()),
             outbox: Outbox::new(db.clone()),
+            audit: Audit::new(db.clone()),
             db,
             probe,
         })

@@ -53,6 +53,11 @@ impl Revocations {
         self.is_any.store(is_any, Ordering::Release);
     }
 
+    /// Whether the access of an account that began at this generation has been ended.
+    pub(crate) fn ended(&self, user: UserId, generation: i64) -> bool {
+        self.refuses(user, Issue { generation: Some(generation), at: 0 })
+    }
+
     /// Whether tokens of this account that were issued then are refused.
     pub(super) fn refuses(&self, user: UserId, issue: Issue) -> bool {
         if !self.is_any.load(Ordering::Acquire) {

@@ -11,7 +11,7 @@ use actix_web::{
     },
     web,
 };
-use examhall_core::{Role, Viewer};
+use examhall_core::Viewer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -37,28 +37,6 @@ impl FromRequest for LoggedIn {
 impl Input for LoggedIn {
     fn describe(description: &mut Description) {
         description.access(Access::User);
-    }
-}
-
-/// An administrator who has logged in.
-pub(crate) struct Admin(pub(crate) Viewer);
-
-impl FromRequest for Admin {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(match viewer(request) {
-            Ok(viewer) if viewer.role == Role::Admin => Ok(Self(viewer)),
-            Ok(_) => Err(Problem::forbidden("only administrators may do this")),
-            Err(problem) => Err(problem),
-        })
-    }
-}
-
-impl Input for Admin {
-    fn describe(description: &mut Description) {
-        description.access(Access::Admin);
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct OwnedQuestion {
 impl Author {
     async fn check(request: HttpRequest) -> Result<Self, Problem> {
         let viewer = viewer(&request).await?;
-        let is_author = viewer.role != Role::Student;
+        let is_author = matches!(viewer.role, Role::Author | Role::Admin);
         is_author.then_some(Self(viewer)).ok_or_else(|| Problem::forbidden("only authors write exams"))
     }
 }

@@ -29,7 +29,8 @@ pub(crate) enum Access {
     Student,
     /// Authors; of what is there already its own author.
     Author,
-    Admin,
+    /// These, of those who run the platform.
+    Operations(&'static [Role]),
 }
 
 impl Access {
@@ -38,16 +39,18 @@ impl Access {
             Self::User => "every account, as far as it may see it",
             Self::Student => "students",
             Self::Author => "the exam's author and administrators",
-            Self::Admin => "administrators",
+            Self::Operations([_]) => "administrators",
+            Self::Operations([_, _]) => "operators and administrators",
+            Self::Operations(_) => "viewers, operators and administrators",
         }
     }
 
     const fn roles(self) -> &'static [Role] {
         match self {
-            Self::User => &[Role::Student, Role::Author, Role::Admin],
+            Self::User => &Role::ALL,
             Self::Student => &[Role::Student],
             Self::Author => &[Role::Author, Role::Admin],
-            Self::Admin => &[Role::Admin],
+            Self::Operations(roles) => roles,
         }
     }
 }

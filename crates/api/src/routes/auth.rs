@@ -214,7 +214,9 @@ async fn send_token(
         let token = token.clone();
         let template = match purpose {
             TokenPurpose::Reset => MailTemplate::Reset { name: account.verified.then(|| account.name.clone()), token },
-            TokenPurpose::Verification | TokenPurpose::Notice => MailTemplate::Verification { token },
+            TokenPurpose::Verification | TokenPurpose::Console | TokenPurpose::Notice => {
+                MailTemplate::Verification { token }
+            }
         };
         envelope(state, account, &template, language, now)
     };

@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 use super::email_status::{EmailStatus, JobStateWord};
 use crate::{
+    access::{Allowed, may},
+    audit::{self, Done},
     http::{
         authorized::Authorized,
         body::JsonBody,
-        extract::{Admin, Id, Parameters},
+        extract::{Id, Parameters},
         idempotency::IdempotencyKey,
         list::{Items, Limit, bad_cursor},
         problem::{FieldError, Problem},
@@ -108,8 +110,8 @@ struct Promoted {
 
 async fn send(
     state: web::Data<State>,
-    Authorized(Admin(viewer), (IdempotencyKey(key), JsonBody(body))): Authorized<
-        Admin,
+    Authorized(by, (IdempotencyKey(key), JsonBody(body))): Authorized<
+        Allowed<may::SendMail>,
         (IdempotencyKey, JsonBody<Sending>),
     >,
 ) -> Result<Accepted<JobId>, Problem> {
@@ -136,7 +138,7 @@ async fn send(
         expires_at: None,
         trace: traces::current(),
     };
-    let key = key.map(|key| digest(&SHA256, &[viewer.id.0.as_bytes(), key.as_bytes()].concat()));
+    let key = key.map(|key| digest(&SHA256, &[by.viewer.id.0.as_bytes(), key.as_bytes()].concat()));
     let (mut id, key) = (mail.id, key.as_ref().map(AsRef::as_ref));
     if let Some(before) = state.store.outbox.add_claimed(&mail, key, relay::HOLD, now).await? {
         id = before.waiting.mail.id;
@@ -152,11 +154,16 @@ async fn send(
         if let Err(error) = relay::queue(&state, &[waiting]).await {
             tracing::warn!(%error, "A mail stays in the outbox for now"); // it is committed, and will be queued
         }
+        audit::record(&state, &by, Done::one(format!("id:{}", relay::job_of(id)))).await;
     }
     Ok(Accepted(JobId { job_id: relay::job_of(id) }))
 }
 
-async fn read(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<web::Json<EmailStatus>, Problem> {
+async fn read(
+    state: web::Data<State>,
+    _: Allowed<may::ReadMails>,
+    Id(id): Id<String>,
+) -> Result<web::Json<EmailStatus>, Problem> {
     let found = state.queue.get(&id).await;
     if let Ok(Some(job)) = &found {
         let entry = state.ledger.get(&id).await?;
@@ -194,7 +201,7 @@ struct Listing {
 /// Mails of one state, or of all states one after the other.
 async fn all(
     state: web::Data<State>,
-    Admin(_): Admin,
+    _: Allowed<may::ReadMails>,
     Parameters(listing): Parameters<Listing>,
 ) -> Result<web::Json<Items<EmailStatus>>, Problem> {
     let Limit(limit) = listing.limit.unwrap_or_default();
@@ -225,16 +232,25 @@ fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
     Some((at.parse().ok()?, skip.parse().ok()?))
 }
 
-async fn retry(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<Retried>, Problem> {
+async fn retry(
+    state: web::Data<State>,
+    by: Allowed<may::RetryMails>,
+    Id(id): Id<String>,
+) -> Result<Accepted<Retried>, Problem> {
     if state.queue.get(&id).await?.is_some_and(|job| job.state == JobState::Completed) {
         return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
     }
     state.queue.retry(&id, Attempts::Reset).await?;
+    audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Retried by an administrator");
     Ok(Accepted(Retried { retried: 1 }))
 }
 
-async fn resend(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<JobId>, Problem> {
+async fn resend(
+    state: web::Data<State>,
+    by: Allowed<may::ResendMails>,
+    Id(id): Id<String>,
+) -> Result<Accepted<JobId>, Problem> {
     let job = state.queue.get(&id).await?.ok_or_else(Problem::not_found)?;
     if job.state != JobState::Completed {
         return Err(Problem::conflict("the mail was not sent: `retry` and `promote` are for such mails"));
@@ -243,6 +259,7 @@ async fn resend(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) ->
         EmailJob::copy_of(&job.data, now()).map_err(|error| Problem::new(StatusCode::CONFLICT, error.to_string()))?;
     let options = relay::options_of_copy(&job);
     let job_id = state.queue.add(NewJob::new(EmailJob::NAME, copy).options(options)).await?;
+    audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id, copy_of = id, "Copy sent by an administrator");
     Ok(Accepted(JobId { job_id }))
 }
@@ -256,20 +273,31 @@ struct Which {
 
 async fn retry_failed(
     state: web::Data<State>,
-    Admin(_): Admin,
+    by: Allowed<may::RetryMails>,
     Parameters(which): Parameters<Which>,
 ) -> Result<Accepted<Retried>, Problem> {
     let retried = state.queue.retry_failed(which.reason_contains.as_deref(), Attempts::Reset).await?;
+    let reason = which.reason_contains.as_deref().map(|text| format!(" reason:{text:?}")).unwrap_or_default();
+    audit::record(&state, &by, Done { filter: format!("state:failed{reason}"), ..Done::all(retried) }).await;
     tracing::info!(retried, "Failed mails retried by an administrator");
     Ok(Accepted(Retried { retried }))
 }
 
-async fn promote(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<Accepted<Promoted>, Problem> {
+async fn promote(
+    state: web::Data<State>,
+    by: Allowed<may::PromoteMails>,
+    Id(id): Id<String>,
+) -> Result<Accepted<Promoted>, Problem> {
     state.queue.promote(&id).await?;
+    audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     Ok(Accepted(Promoted { promoted: 1 }))
 }
 
-async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) -> Result<NoContent, Problem> {
+async fn remove(
+    state: web::Data<State>,
+    by: Allowed<may::RemoveMails>,
+    Id(id): Id<String>,
+) -> Result<NoContent, Problem> {
     // Its row first: if this process dies in between, the mail is not taken for lost and queued again.
     let row = relay::row_of(&id);
     let is_closed = match row {
@@ -291,6 +319,7 @@ async fn remove(state: web::Data<State>, Admin(_): Admin, Id(id): Id<String>) ->
         // Else a relay that has claimed it would queue it, and a reconciler would take it for lost.
         state.ledger.put_removed(&id, now().as_millis()).await?;
     }
+    audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Removed by an administrator");
     Ok(NoContent)
 }

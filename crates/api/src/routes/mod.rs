@@ -1,6 +1,8 @@
 //! The routes.
 
+mod assets;
 mod attempts;
+mod audit;
 mod auth;
 mod docs;
 mod email_status;
@@ -31,6 +33,7 @@ use crate::{
 /// All routes of the public port.
 pub(crate) fn all(app: &mut web::ServiceConfig) {
     app.configure(health::routes)
+        .configure(assets::routes)
         .configure(hooks::routes)
         .configure(docs::routes)
         .configure(verify_page::routes)
@@ -75,6 +78,7 @@ fn operations() -> Vec<Operation> {
         queue::operations(),
         hooks::operations(),
         suppressions::operations(),
+        audit::operations(),
     ]
     .into_iter()
     .flatten()

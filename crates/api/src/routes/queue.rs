@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::email_status::moment;
 use crate::{
-    http::{extract::Admin, problem::Problem, respond::NoContent},
+    access::{Allowed, may},
+    audit::{self, Done},
+    http::{problem::Problem, respond::NoContent},
     openapi::{Operation, get, post},
     state::State,
 };
@@ -65,7 +67,7 @@ struct Ended {
     failed: i64,
 }
 
-async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<web::Json<QueueStatus>, Problem> {
+async fn read(state: web::Data<State>, _: Allowed<may::ReadQueue>) -> Result<web::Json<QueueStatus>, Problem> {
     let counts = state.queue.counts().await?;
     let oldest = state.queue.oldest_waiting().await?;
     let ended = state.queue.ended_within(Duration::from_mins(1)).await?;
@@ -91,14 +93,16 @@ async fn read(state: web::Data<State>, Admin(_): Admin) -> Result<web::Json<Queu
     }))
 }
 
-async fn pause(state: web::Data<State>, Admin(_): Admin) -> Result<NoContent, Problem> {
+async fn pause(state: web::Data<State>, by: Allowed<may::PauseQueue>) -> Result<NoContent, Problem> {
     state.queue.pause().await?;
+    audit::record(&state, &by, Done::all(1)).await;
     tracing::info!("Queue paused by an administrator");
     Ok(NoContent)
 }
 
-async fn resume(state: web::Data<State>, Admin(_): Admin) -> Result<NoContent, Problem> {
+async fn resume(state: web::Data<State>, by: Allowed<may::ResumeQueue>) -> Result<NoContent, Problem> {
     state.queue.resume().await?;
+    audit::record(&state, &by, Done::all(1)).await;
     tracing::info!("Queue resumed by an administrator");
     Ok(NoContent)
 }

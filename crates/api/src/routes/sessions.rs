@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use examhall_core::{AccountName, EmailAddress, Viewer};
-use examhall_store::{Account, NewSession, NextSession};
+use examhall_store::{Account, NextSession, SessionKind};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,12 @@ use crate::{
     http::{
         authorized::Authorized,
         body::JsonBody,
-        client::network,
         guards::{CountedClient, CountedSession},
         problem::Problem,
         respond::NoContent,
         text::is_account_name,
     },
+    log_in::{authenticate, begin},
     openapi::{Operation, post},
     state::{State, now},
 };
@@ -72,39 +72,8 @@ async fn log_in(
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<LogIn>>,
 ) -> Result<web::Json<Tokens>, Problem> {
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
-    let mut guess = state.limits.log_in(client, name.address()).await?;
-    let account = state.store.accounts.by_email(&name).await?;
-    let (now, from) = (now(), network(client).to_string());
-    if let Err(refused) = state.limits.log_in_by_all(name.address(), &mut guess).await {
-        // Guesses from everywhere must not lock the owner out.
-        let is_known = match &account {
-            Some(account) => state.store.accounts.has_logged_in_from(account.id, &from, now).await?,
-            None => false,
-        };
-        if !is_known {
-            return Err(refused);
-        }
-    }
-    let phc = account.as_ref().map(|account| account.password_hash.clone());
-    let is_right = state.passwords.verify(client, body.password, phc).await?;
-    let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
-    state.limits.was_right(guess).await;
-    if !account.verified {
-        return Err(Problem::forbidden(
-            "confirm your e-mail address first: we sent you a link; sign up again to get a new one",
-        ));
-    }
-    let refresh_token = SecretToken::random();
-    let session = NewSession {
-        user: account.id,
-        password_hash: account.password_hash.clone(),
-        token_hash: refresh_token.hash(),
-        expires_at: now.plus(SESSION_LIFE),
-        network: from,
-    };
-    if !state.store.accounts.begin_session(&session, now).await? {
-        return Err(wrong_password()); // it was changed while we looked
-    }
+    let account = authenticate(&state, client, &name, body.password).await?;
+    let refresh_token = begin(&state, &account, client, SessionKind::Api, SESSION_LIFE).await?;
     answer(&tokens, &account, &refresh_token)
 }
 
@@ -128,10 +97,6 @@ async fn log_out(
     let token = SecretToken::from_text(body.refresh_token);
     state.store.accounts.end_session(&token.hash(), now()).await?;
     Ok(NoContent)
-}
-
-fn wrong_password() -> Problem {
-    Problem::unauthorized("no account has this address and this password")
 }
 
 fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<web::Json<Tokens>, Problem> {

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::email_status::moment;
 use crate::{
+    access::{Allowed, may},
+    audit::{self, Done},
     http::{
         authorized::Authorized,
         body::JsonBody,
-        extract::{Admin, Id, Parameters},
+        extract::{Id, Parameters},
         list::{Items, Limit, bad_cursor},
         problem::Problem,
         respond::{Created, NoContent},
@@ -81,7 +83,7 @@ struct Listing {
 /// Oldest first. Two pages may overlap, or leave one out, where the list changes in between.
 async fn all(
     state: web::Data<State>,
-    Admin(_): Admin,
+    _: Allowed<may::ReadSuppressions>,
     Parameters(listing): Parameters<Listing>,
 ) -> Result<web::Json<Items<SuppressionView>>, Problem> {
     let Limit(limit) = listing.limit.unwrap_or_default();
@@ -108,12 +110,13 @@ struct Suppressing {
 
 async fn add(
     state: web::Data<State>,
-    Authorized(Admin(_), JsonBody(body)): Authorized<Admin, JsonBody<Suppressing>>,
+    Authorized(by, JsonBody(body)): Authorized<Allowed<may::SuppressAddresses>, JsonBody<Suppressing>>,
 ) -> Result<Created<SuppressionView>, Problem> {
     let address = body.address.canonical();
     let reason = body.reason.as_deref().unwrap_or("by an administrator");
     let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "" };
     state.suppressions.add(new).await?;
+    audit::record(&state, &by, Done::one(format!("to:{address}")).because(body.reason.clone())).await;
     tracing::info!("Address suppressed by an administrator");
     let body = state.suppressions.get(&address).await?.ok_or_else(Problem::not_found)?;
     let name: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
@@ -122,17 +125,23 @@ async fn add(
 
 async fn read(
     state: web::Data<State>,
-    Admin(_): Admin,
+    _: Allowed<may::ReadSuppressions>,
     Id(address): Id<String>,
 ) -> Result<web::Json<SuppressionView>, Problem> {
     let found = state.suppressions.get(&canonical(&address)).await?;
     Ok(web::Json(found.ok_or_else(Problem::not_found)?.into()))
 }
 
-async fn remove(state: web::Data<State>, Admin(_): Admin, Id(address): Id<String>) -> Result<NoContent, Problem> {
-    if !state.suppressions.remove(&canonical(&address)).await? {
+async fn remove(
+    state: web::Data<State>,
+    by: Allowed<may::LiftSuppressions>,
+    Id(address): Id<String>,
+) -> Result<NoContent, Problem> {
+    let address = canonical(&address);
+    if !state.suppressions.remove(&address).await? {
         return Err(Problem::not_found());
     }
+    audit::record(&state, &by, Done::one(format!("to:{address}"))).await;
     tracing::info!("Suppression removed by an administrator");
     Ok(NoContent)
 }
@@ -154,7 +163,7 @@ struct Confirmed {
 
 async fn confirm(
     state: web::Data<State>,
-    Authorized(Admin(_), JsonBody(body)): Authorized<Admin, JsonBody<Confirming>>,
+    Authorized(by, JsonBody(body)): Authorized<Allowed<may::ConfirmSuppressions>, JsonBody<Confirming>>,
 ) -> Result<web::Json<Confirmed>, Problem> {
     let addresses: Vec<_> = if let Some(named) = body.addresses {
         named.iter().map(EmailAddress::canonical).collect()
@@ -163,6 +172,7 @@ async fn confirm(
         list.into_iter().filter(|one| one.is_held).map(|one| one.address).collect()
     };
     let confirmed = state.suppressions.confirm(&addresses).await?;
+    audit::record(&state, &by, Done { matched: addresses.len() as u64, ..Done::all(confirmed) }).await;
     tracing::info!(confirmed, "Suppressions confirmed by an administrator");
     Ok(web::Json(Confirmed { confirmed }))
 }

@@ -8,6 +8,8 @@ use url::Url;
 /// Backgrounds of the built-in templates in a light and a dark mode.
 const LIGHT: Color = Color([0xff, 0xff, 0xff]);
 const DARK: Color = Color([0x1f, 0x24, 0x2a]);
+/// Background of pages around their cards.
+const PAGE: Color = Color([0xf4, 0xf5, 0xf7]);
 /// Text on these backgrounds.
 const ON_LIGHT: Color = Color([0x1b, 0x1f, 0x24]);
 const ON_DARK: Color = Color([0xe8, 0xea, 0xed]);
@@ -18,6 +20,18 @@ const OF_EDGES: f64 = 1.5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Color([u8; 3]);
+
+/// The brand's colours as variables of the stylesheet.
+pub(crate) fn stylesheet(color: [u8; 3]) -> String {
+    let color = Color(color);
+    let (edge, link) = (color.or(OF_EDGES, PAGE, ON_LIGHT), color.or(OF_TEXT, PAGE, ON_LIGHT));
+    let (dark_edge, dark_link) = (color.or(OF_EDGES, DARK, ON_DARK), color.or(OF_TEXT, DARK, ON_DARK));
+    format!(
+        ":root{{--accent:{color};--on-accent:{};--edge:{edge};--link:{link}}}\n\
+         @media (prefers-color-scheme:dark){{:root{{--edge:{dark_edge};--link:{dark_link}}}}}\n",
+        color.text()
+    )
+}
 
 /// The variable `brand`.
 pub(super) struct Brand<'a> {

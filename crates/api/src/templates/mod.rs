@@ -30,6 +30,7 @@ use minijinja::{
 };
 use url::Url;
 
+pub(crate) use self::brand::stylesheet;
 pub(crate) use self::variables::{MAILS, MailVariables, PageVariables, ResultVariables};
 use self::{brand::Brand, sources::Sources, variables::samples};
 

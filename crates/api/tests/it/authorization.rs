@@ -1,4 +1,4 @@
-//! Authorization: every operation on exams, as each kind of person.
+//! Authorization: every operation, as each kind of person.
 
 use std::time::Duration;
 
@@ -15,12 +15,24 @@ use crate::{
 };
 
 /// The roles of those who ask, in the order of the rows.
-const ROLES: [&str; 6] = ["nobody", "student", "student", "author", "author", "admin"];
+const ROLES: [&str; 8] = ["nobody", "student", "student", "author", "author", "viewer", "operator", "admin"];
 
-/// What nobody, another student, the student, another author, the author and an administrator are answered.
-type Row = (Method, String, Value, [u16; 6]);
+/// What they are answered, two students and two authors among them: the second ones are those whose exam it is.
+type Row = (Method, String, Value, [u16; 8]);
 
+/// Of exams, viewers and operators may do what another author may, and not write any.
 fn table(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<Row> {
+    let rows = exams(user, exam, draft, question, attempt, result).into_iter();
+    rows.map(|(method, path, body, [nobody, other, student, other_author, author, admin])| {
+        let looker = if other_author == 201 { 403 } else { other_author };
+        (method, path, body, [nobody, other, student, other_author, author, looker, looker, admin])
+    })
+    .collect()
+}
+
+type ExamRow = (Method, String, Value, [u16; 6]);
+
+fn exams(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<ExamRow> {
     let (get, post, patch, put, delete) = (Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE);
     let (none, title) = (Value::Null, json!({"title": "Mine"}));
     let question_body = json!({"type": "trueFalse", "text": "?", "correct": true});
@@ -66,29 +78,32 @@ fn table(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, res
     ]
 }
 
-/// What only administrators may do.
+/// What only those may do who run the platform.
 fn administration() -> Vec<Row> {
     let (get, post, none) = (Method::GET, Method::POST, Value::Null);
     let mail = json!({"to": "ada@example.com", "subject": "Hello", "html": "<p>Hello</p>"});
     let unknown = "/emails/m-00000000-0000-7000-8000-000000000000";
-    let for_admins = |status| [401, 403, 403, 403, 403, status];
+    let for_viewers = |status| [401, 403, 403, 403, 403, status, status, status];
+    let for_operators = |status| [401, 403, 403, 403, 403, 403, status, status];
+    let for_admins = |status| [401, 403, 403, 403, 403, 403, 403, status];
     vec![
         (post.clone(), "/emails".into(), mail, for_admins(202)),
-        (get.clone(), "/emails".into(), none.clone(), for_admins(200)),
-        (post.clone(), "/emails/retry-failed".into(), none.clone(), for_admins(202)),
-        (get.clone(), unknown.into(), none.clone(), for_admins(404)),
-        (Method::DELETE, unknown.into(), none.clone(), for_admins(404)),
-        (post.clone(), format!("{unknown}/retry"), none.clone(), for_admins(404)),
-        (post.clone(), format!("{unknown}/promote"), none.clone(), for_admins(404)),
-        (post.clone(), format!("{unknown}/resend"), none.clone(), for_admins(404)),
-        (get.clone(), "/suppressions".into(), none.clone(), for_admins(200)),
-        (post.clone(), "/suppressions".into(), json!({"address": "ada@example.com"}), for_admins(201)),
-        (post.clone(), "/suppressions/confirm".into(), json!({}), for_admins(200)),
-        (get.clone(), "/suppressions/bob@example.com".into(), none.clone(), for_admins(404)),
-        (Method::DELETE, "/suppressions/bob@example.com".into(), none.clone(), for_admins(404)),
-        (get, "/queue".into(), none.clone(), for_admins(200)),
-        (post.clone(), "/queue/pause".into(), none.clone(), for_admins(204)),
-        (post, "/queue/resume".into(), none, for_admins(204)),
+        (get.clone(), "/emails".into(), none.clone(), for_viewers(200)),
+        (post.clone(), "/emails/retry-failed".into(), none.clone(), for_operators(202)),
+        (get.clone(), unknown.into(), none.clone(), for_viewers(404)),
+        (Method::DELETE, unknown.into(), none.clone(), for_operators(404)),
+        (post.clone(), format!("{unknown}/retry"), none.clone(), for_operators(404)),
+        (post.clone(), format!("{unknown}/promote"), none.clone(), for_operators(404)),
+        (post.clone(), format!("{unknown}/resend"), none.clone(), for_operators(404)),
+        (get.clone(), "/suppressions".into(), none.clone(), for_viewers(200)),
+        (post.clone(), "/suppressions".into(), json!({"address": "ada@example.com"}), for_operators(201)),
+        (post.clone(), "/suppressions/confirm".into(), json!({}), for_operators(200)),
+        (get.clone(), "/suppressions/bob@example.com".into(), none.clone(), for_viewers(404)),
+        (Method::DELETE, "/suppressions/bob@example.com".into(), none.clone(), for_operators(404)),
+        (get.clone(), "/queue".into(), none.clone(), for_viewers(200)),
+        (post.clone(), "/queue/pause".into(), none.clone(), for_operators(204)),
+        (post, "/queue/resume".into(), none.clone(), for_operators(204)),
+        (get, "/audit".into(), none, for_admins(200)),
     ]
 }
 
@@ -114,7 +129,7 @@ fn check_rows(document: &Value, rows: &[Row]) {
             for (_, path, _, expected) in &rows {
                 for (role, status) in ROLES.iter().zip(expected) {
                     let is_refused = matches!(status, 401 | 403 | 404);
-                    may_someone |= !is_refused || (*role == "admin" && *status == 404);
+                    may_someone |= !is_refused || (named.contains(&json!(role)) && *status == 404);
                     assert!(is_refused || named.contains(&json!(role)), "{method} {path}: {status} for {role}");
                 }
             }
@@ -148,7 +163,7 @@ fn check_answer(document: &Value, (method, path): (&Method, &str), status: u16, 
 struct Scenario {
     api: Api,
     /// Access tokens in the order of the rows.
-    people: [String; 6],
+    people: [String; 8],
     rows: Vec<Row>,
 }
 
@@ -163,6 +178,8 @@ async fn scenario() -> Scenario {
         student.clone(),
         api.log_in(&other["authorEmail"]).await,
         author.clone(),
+        api.log_in_as("viewer").await,
+        api.log_in_as("operator").await,
         api.admin().await,
     ];
     let none = &Value::Null;
@@ -197,7 +214,7 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
             found.push(status);
             check_answer(&document, (&method, &path), status, &answer, &headers);
         }
-        assert_eq!(found, expected, "{method} {path}: nobody, other student, student, other author, author, admin");
+        assert_eq!(found, expected, "{method} {path}: {ROLES:?}");
     }
     api.stop().await;
 }

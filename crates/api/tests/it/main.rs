@@ -5,6 +5,8 @@ mod attempts;
 mod auth;
 mod authorization;
 mod bad_input;
+mod browser;
+mod console;
 mod edges;
 mod emails;
 mod exams;
@@ -180,14 +182,26 @@ impl Api {
 
     /// Makes an administrator and logs them in; returns the access token.
     async fn admin(&self) -> String {
-        let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
+        self.log_in_as("admin").await
+    }
+
+    /// Makes an account of a role and logs it in; returns the access token.
+    async fn log_in_as(&self, role: &str) -> String {
+        let (email, password) = self.create_user(role).await;
+        let body = json!({"email": email, "password": password});
+        let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
+        answer["accessToken"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes an account of a role; returns its address and password.
+    async fn create_user(&self, role: &str) -> (String, String) {
+        let email = if role == "admin" { "root@example.com".to_owned() } else { format!("{role}@example.com") };
+        let args = ["create-user", "--email", &email, "--role", role];
         let mut made = examhall_testkit::Process::spawn_binary("api", &args, self.world.settings());
         assert!(made.exit(TIMEOUT).await.success(), "{}", made.output());
         let output = made.output();
         let password = output.lines().find_map(|line| line.strip_prefix("password ")).expect("a password");
-        let body = json!({"email": "root@example.com", "password": password});
-        let answer: Value = self.post("/api/v1/auth/login", &body).await.json().await.expect("JSON");
-        answer["accessToken"].as_str().expect("a token").to_owned()
+        (email, password.to_owned())
     }
 
     async fn stop(self) {

@@ -61,6 +61,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Signs access tokens and encrypts mails in the outbox; at least 32 bytes. Default: in development one is \
          generated and stored under data/.",
     ),
+    plain("CONSOLE", "on", "on or off: whether the API serves the operators' console at /console."),
     plain("MAIL_FROM", "Examhall <no-reply@localhost>", "From address of mails."),
     unset(
         "MAIL_RETURN_PATH",

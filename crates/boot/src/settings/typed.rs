@@ -69,6 +69,8 @@ pub struct ApiSettings {
     pub public_url: Url,
     /// `AUTH_SECRET`.
     pub auth_secret: SecretString,
+    /// `CONSOLE`.
+    pub console: bool,
     /// `BRAND_*`, `SUPPORT_EMAIL`, `MAIL_REPLY_TO` and `MAIL_TEMPLATES`.
     pub brand: BrandSettings,
     /// `QUEUE_*`.
@@ -165,6 +167,7 @@ impl ApiSettings {
             },
             public_url: values.http_url("PUBLIC_URL")?,
             auth_secret: auth_secret(values, env)?,
+            console: values.switch("CONSOLE", true)?,
             brand: brand(values, env)?,
             queue: queue(values)?,
             cache_prefix: cache_prefix(values)?,

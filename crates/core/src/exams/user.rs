@@ -13,16 +13,25 @@ pub enum Role {
     Student,
     /// Writes exams and sees their results.
     Author,
+    /// Looks at mails, the queue and the cache.
+    Viewer,
+    /// Acts on mails, the queue and the cache.
+    Operator,
     /// Runs the platform.
     Admin,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] = [Self::Student, Self::Author, Self::Viewer, Self::Operator, Self::Admin];
+
     /// The word used in tokens, tables and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Student => "student",
             Self::Author => "author",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
             Self::Admin => "admin",
         }
     }
@@ -30,14 +39,14 @@ impl Role {
 
 /// The text names no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a role: give student, author or admin")]
+#[error("not a role: give student, author, viewer, operator or admin")]
 pub struct BadRole;
 
 impl std::str::FromStr for Role {
     type Err = BadRole;
 
     fn from_str(word: &str) -> Result<Self, BadRole> {
-        [Self::Student, Self::Author, Self::Admin].into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
+        Self::ALL.into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
     }
 }
 

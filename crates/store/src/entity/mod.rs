@@ -8,6 +8,7 @@ pub(crate) mod forced_change;
 pub(crate) mod idempotency_key;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;
+pub(crate) mod operator_action;
 pub(crate) mod question;
 pub(crate) mod result;
 pub(crate) mod session;

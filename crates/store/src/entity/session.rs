@@ -16,6 +16,7 @@ pub struct Model {
     pub revoked_at: Option<i64>,
     pub reuses: i32,
     pub network: Option<String>,
+    pub console_generation: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -17,6 +17,7 @@ mod m0016_outbox_claims;
 mod m0017_sign_ups;
 mod m0018_cache_outbox_seq;
 mod m0019_mail_preferences;
+mod m0020_console;
 pub(crate) mod plan;
 mod run;
 
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_sign_ups::Step),
             Box::new(m0018_cache_outbox_seq::Step),
             Box::new(m0019_mail_preferences::Step),
+            Box::new(m0020_console::Step),
         ]
     }
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod addresses;
 mod attempts;
+mod console;
 mod exams;
 mod faults;
 mod idempotency;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
-use examhall_store::{Account, NewMailToken, NewSession, NextSession, Store, TokenPurpose};
+use examhall_store::{Account, NewMailToken, NewSession, NextSession, SessionKind, Store, TokenPurpose};
 use examhall_testkit::{Database, DatabaseKind};
 use sea_orm::ConnectionTrait;
 
@@ -34,7 +34,14 @@ fn next(byte: u8) -> NextSession {
 /// One that the password of [`account`] begins.
 pub(crate) fn session(user: UserId, byte: u8) -> NewSession {
     let password_hash = account("x@example.com", Role::Author).password_hash;
-    NewSession { user, password_hash, token_hash: [byte; 32], expires_at: NOW.plus(HOUR), network: "192.0.2.7".into() }
+    NewSession {
+        user,
+        password_hash,
+        token_hash: [byte; 32],
+        expires_at: NOW.plus(HOUR),
+        network: "192.0.2.7".into(),
+        kind: SessionKind::Api,
+    }
 }
 
 async fn log_in(fresh: &Fresh, byte: u8) -> UserId {

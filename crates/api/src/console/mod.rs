@@ -1,0 +1,50 @@
+//! The operators' console: pages made by the server, which work without JavaScript and are live with it.
+//!
+//! ```text
+//!   session   who it is: a cookie whose token is a row of the database
+//!   page      the frame of every page, and what its template shows
+//!   guard     Console<P>: somebody who is logged in and may do P
+//!   errors    errors as pages; writes that no page of ours has sent are refused
+//!   live      one stream of events (SSE) for each page that is looked at
+//!   login, audit, overview, ...   the pages
+//! ```
+//! A page holds no logic: it shows what the functions of the JSON routes return.
+
+mod audit;
+mod errors;
+mod format;
+mod guard;
+mod live;
+mod login;
+mod nav;
+mod overview;
+mod page;
+mod pause;
+mod session;
+
+use actix_web::{http::Method, middleware::from_fn, web};
+
+use crate::{
+    http::{middleware::no_route, resource::resource},
+    site::Site,
+};
+
+/// The routes of the console, unless it is off.
+pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
+    if !site.has_console {
+        return;
+    }
+    let pages = web::scope("/console")
+        .service(resource("", vec![(Method::GET, web::get().to(overview::show))]))
+        .service(resource("/audit", vec![(Method::GET, web::get().to(audit::show))]))
+        .service(resource("/live", vec![(Method::GET, web::get().to(live::stream))]))
+        .service(resource(
+            "/login",
+            vec![(Method::GET, web::get().to(login::ask)), (Method::POST, web::post().to(login::log_in))],
+        ))
+        .service(resource("/logout", vec![(Method::POST, web::post().to(login::log_out))]))
+        .service(resource("/queue/pause", vec![(Method::POST, web::post().to(pause::pause))]))
+        .service(resource("/queue/resume", vec![(Method::POST, web::post().to(pause::resume))]))
+        .default_service(web::to(no_route));
+    app.service(pages.wrap(from_fn(errors::as_pages)));
+}

@@ -1,0 +1,41 @@
+//! Pause and resume of the queue.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::{
+    guard::Console,
+    page::{Notice, NoticeKind},
+};
+use crate::{
+    access::may,
+    audit::Done,
+    http::{authorized::Authorized, problem::Problem},
+};
+
+/// Longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+#[derive(Deserialize)]
+pub(super) struct Why {
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn pause(
+    Authorized(console, web::Form(why)): Authorized<Console<may::PauseQueue>, web::Form<Why>>,
+) -> Result<HttpResponse, Problem> {
+    console.state.queue.pause().await?;
+    let reason: String = why.reason.trim().chars().take(MAX_REASON).collect();
+    console.record(Done::all(1).because((!reason.is_empty()).then_some(reason))).await;
+    Ok(console.answer(
+        "/console",
+        &Notice::new(NoticeKind::Warn, "The queue is paused: no mail is sent until it is resumed."),
+    ))
+}
+
+pub(super) async fn resume(console: Console<may::ResumeQueue>) -> Result<HttpResponse, Problem> {
+    console.state.queue.resume().await?;
+    console.record(Done::all(1)).await;
+    Ok(console.answer("/console", &Notice::new(NoticeKind::Good, "The queue is resumed: mails are sent again.")))
+}

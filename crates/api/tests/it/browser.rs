@@ -1,0 +1,68 @@
+//! The console in a real browser: Chromium, driven by `tests/browser/run.mjs`.
+//!
+//! One test and one browser for all pages. A page is a line of [`PAGES`]; what can be done on it is a scenario, a file in
+//! `tests/browser/scenarios/`. `UPDATE_SCREENSHOT=1` writes the picture of the README.
+
+use std::{path::Path, time::Duration};
+
+use examhall_testkit::{Process, World};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::{Api, TIMEOUT};
+
+/// Name of the screenshots, path, and whether it is for everybody.
+const PAGES: &[(&str, &str, bool)] = &[
+    ("overview", "/console", false),
+    ("audit", "/console/audit", false),
+    ("error", "/console/nowhere", false),
+    ("login", "/console/login", true),
+];
+
+const CHROMIUM: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+fn chromium() -> String {
+    let named = std::env::var("EXAMHALL_CHROMIUM").ok();
+    let found = CHROMIUM.iter().find(|path| Path::new(path).exists()).map(|path| (*path).to_owned());
+    named.or(found).expect("Chromium: run ./scripts/test once, or set EXAMHALL_CHROMIUM")
+}
+
+/// A link that logs an administrator in.
+async fn login_link(api: &Api) -> String {
+    let mut made = Process::spawn_binary("api", &["console-link"], api.world.settings());
+    assert!(made.exit(TIMEOUT).await.success(), "{}", made.output());
+    let output = made.output();
+    let token = output.lines().find_map(|line| line.split_once("/console/login?token=")).expect("a link").1;
+    format!("{}/console/login?token={token}", api.base)
+}
+
+#[tokio::test]
+async fn console_has_no_faults_in_a_browser_on_sqlite() {
+    let api = Api::start_in(World::start().await).await;
+    let (email, password) = api.create_user("admin").await;
+    let login = json!({"email": email, "password": password});
+    let answer: serde_json::Value = api.post("/api/v1/auth/login", &login).await.json().await.expect("JSON");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let screenshots = root.join("../../target/screenshots");
+    let pages: Vec<_> = PAGES
+        .iter()
+        .map(|(name, path, is_public)| json!({"name": name, "path": path, "isPublic": is_public}))
+        .collect();
+    let config = json!({
+        "base": api.base,
+        "link": login_link(&api).await,
+        "chromium": chromium(),
+        "screenshots": screenshots,
+        "pages": pages,
+        "env": {"email": email, "password": password, "token": answer["accessToken"]},
+    });
+    let mut node = Command::new("node");
+    node.arg(root.join("tests/browser/run.mjs")).arg(config.to_string());
+    let mut driver = Process::spawn("the browser's driver", &mut node);
+    let status = driver.exit(Duration::from_mins(3)).await;
+    assert!(status.success(), "{}", driver.output());
+    if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
+        std::fs::copy(screenshots.join("overview-light.png"), root.join("../../docs/console.png")).expect("copied");
+    }
+    api.stop().await;
+}
