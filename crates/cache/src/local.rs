@@ -10,6 +10,7 @@ use std::{
 
 use examhall_redis::{SLOTS, SlotSet};
 use moka::{Expiry, notification::RemovalCause, sync::Cache};
+use parking_lot::Mutex;
 
 use crate::{
     entry::Entry,
@@ -30,6 +31,8 @@ pub(crate) struct Local {
     started: Instant,
     /// Of each slot of a cluster; one for all keys otherwise.
     slots: Box<[SlotState]>,
+    /// How often an epoch has begun, and the last time.
+    epochs: Mutex<(u64, Option<Epoch>)>,
 }
 
 /// Whether memory may answer for the keys of a slot.
@@ -39,6 +42,15 @@ struct SlotState {
     epoch: AtomicU64,
     /// End of its link's proof, in ms after [`Local::started`].
     proven_until: AtomicU64,
+}
+
+/// A time at which memory was cleared, since an invalidation may have been missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// The label `cause` of `cache_epoch_total`.
+    pub cause: &'static str,
+    /// When.
+    pub at: Instant,
 }
 
 /// What makes it safe to serve an entry from memory.
@@ -103,6 +115,7 @@ impl Local {
             max_entry: usize::try_from(bytes / 4).unwrap_or(usize::MAX),
             started: Instant::now(),
             slots: (0..if is_cluster { SLOTS } else { 1 }).map(|_| SlotState::default()).collect(),
+            epochs: Mutex::default(),
         }
     }
 
@@ -153,6 +166,13 @@ impl Local {
             self.entries.invalidate_all(); // in a cluster, entries of an older epoch leave when they end
         }
         metrics::counter!("cache_epoch_total", "cause" => cause).increment(1);
+        let mut epochs = self.epochs.lock();
+        *epochs = (epochs.0 + 1, Some(Epoch { cause, at: Instant::now() }));
+    }
+
+    /// Returns how often an epoch has begun, and the last time.
+    pub(crate) fn epochs(&self) -> (u64, Option<Epoch>) {
+        *self.epochs.lock()
     }
 
     /// Stops answering for these slots until their link is proven again.

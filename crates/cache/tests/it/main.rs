@@ -8,6 +8,7 @@ mod freshness;
 mod frozen;
 mod groups;
 mod guards;
+mod inspect;
 mod journal;
 mod keys;
 mod large;
