@@ -7,19 +7,24 @@ use actix_web::{
     http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY},
     web::Bytes,
 };
+use examhall_core::BadPassword;
 use flate2::{Compression, write::GzEncoder};
 use ring::digest::{SHA256, digest};
+use serde_json::json;
 
-use crate::templates::stylesheet;
+use crate::templates::{color_and_text, stylesheet};
 
 const STYLE: &str = include_str!("../assets/style.css");
+/// The script of the pages for everybody, without the rules of passwords.
+const PAGES: &str = include_str!("../assets/pages.js");
+/// In the colours of the default brand.
+const ICON: &str = include_str!("../assets/icon.svg");
 
 /// Name, media type and content of each file. `vendor/README.md` says where htmx is from.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 3] = [
     ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/vendor/htmx.min.js")),
     ("hx-sse.js", "text/javascript; charset=utf-8", include_str!("../assets/vendor/hx-sse.min.js")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
-    ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 
 /// The files, with the brand's colours.
@@ -37,8 +42,10 @@ struct Asset {
 impl Assets {
     pub(crate) fn new(color: [u8; 3]) -> Self {
         let style = Asset::new("style.css", "text/css; charset=utf-8", stylesheet(color) + STYLE);
+        let pages = Asset::new("pages.js", "text/javascript; charset=utf-8", password_rules() + PAGES);
+        let icon = Asset::new("icon.svg", "image/svg+xml", icon(color));
         let files = FILES.map(|(name, content_type, content)| Asset::new(name, content_type, content.to_owned()));
-        Self(std::iter::once(style).chain(files).collect())
+        Self([style, pages, icon].into_iter().chain(files).collect())
     }
 
     /// The path of a file.
@@ -77,6 +84,22 @@ impl Asset {
         let file = format!("{stem}.{}.{ending}", hash.get(..16).unwrap_or_default());
         Self { name, file, content_type, content: content.into(), gzip: gzip.into() }
     }
+}
+
+/// The rules of passwords, as the script knows them.
+fn password_rules() -> String {
+    let rules = json!({
+        "minChars": BadPassword::MIN_CHARS,
+        "maxBytes": BadPassword::MAX_BYTES,
+        "common": BadPassword::COMMON,
+        "stems": BadPassword::STEMS,
+    });
+    format!("const RULES = {rules};\n")
+}
+
+fn icon(brand: [u8; 3]) -> String {
+    let (color, on_color) = color_and_text(brand);
+    ICON.replace("#1f5fbf", &color).replace("#fff", &on_color)
 }
 
 fn compressed(content: &[u8]) -> io::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
-//! Pages that mails link to: forms of our own, without any script, that nothing from elsewhere can get into.
+//! Pages for everybody: forms of our own that work without any script, and that nothing from elsewhere can get into.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, dev::Payload, http::StatusCode, web};
 use examhall_core::{BadPassword, Locale};
@@ -8,7 +8,10 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::{guards::CountedClient, language::AcceptedLanguage, problem::Problem};
-use crate::{state::State, templates::PageVariables};
+use crate::{
+    state::State,
+    templates::{PageAssets, PageVariables},
+};
 
 /// Longer than any token of ours.
 const MAX_TOKEN: usize = 200;
@@ -17,6 +20,8 @@ const MAX_TOKEN: usize = 200;
 pub(crate) struct Pages {
     state: web::Data<State>,
     language: Option<Locale>,
+    /// What leads from the request's address to the root: `../` for each folder.
+    root: String,
 }
 
 impl FromRequest for Pages {
@@ -26,7 +31,8 @@ impl FromRequest for Pages {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<State>>().cloned();
         let Ok(AcceptedLanguage(language)) = AcceptedLanguage::from_request(request, payload).into_inner();
-        let pages = state.map(|state| Self { state, language });
+        let root = "../".repeat(request.path().matches('/').count().saturating_sub(1));
+        let pages = state.map(|state| Self { state, language, root });
         std::future::ready(pages.ok_or_else(|| Problem::internal(&"the application has no state")))
     }
 }
@@ -44,12 +50,23 @@ impl Pages {
         file: &str,
         variables: PageVariables<'_>,
     ) -> Result<HttpResponse, Problem> {
-        let html = self.state.templates.render(file, self.language(), &variables.to_value());
+        let asset = |name| format!("{}{}", self.root, self.state.site.assets.path(name).trim_start_matches('/'));
+        let assets = PageAssets { style: asset("style.css"), script: asset("pages.js"), icon: asset("icon.svg") };
+        let html = self.state.templates.render(file, self.language(), &variables.to_value(&assets));
         Ok(HttpResponse::build(status)
             .content_type("text/html; charset=utf-8")
             .insert_header(("referrer-policy", "no-referrer")) // the address holds the token
-            .insert_header(("content-security-policy", self.state.templates.page_policy()))
+            .insert_header(("content-security-policy", self.policy().as_ref()))
             .body(html.map_err(|error| Problem::internal(&error))?))
+    }
+
+    /// Templates of an operator may have their style in themselves.
+    fn policy(&self) -> Cow<'_, str> {
+        let policy = self.state.site.policy();
+        if self.state.templates.has_custom() {
+            return policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").into();
+        }
+        policy.into()
     }
 
     /// The answer as it is, or a page that says what is wrong: these pages are seen in a browser.

@@ -19,6 +19,7 @@ mod suppressions;
 mod unsubscribe_page;
 mod users;
 mod verify_page;
+mod welcome_page;
 
 use actix_web::{Route, http::Method, web};
 use serde_json::Value;
@@ -36,6 +37,7 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
         .configure(assets::routes)
         .configure(hooks::routes)
         .configure(docs::routes)
+        .configure(welcome_page::routes)
         .configure(verify_page::routes)
         .configure(reset_page::routes)
         .configure(unsubscribe_page::routes);

@@ -33,6 +33,12 @@ pub(crate) fn stylesheet(color: [u8; 3]) -> String {
     )
 }
 
+/// The brand's colour, and that of text on it.
+pub(crate) fn color_and_text(color: [u8; 3]) -> (String, String) {
+    let color = Color(color);
+    (color.to_string(), color.text().to_string())
+}
+
 /// The variable `brand`.
 pub(super) struct Brand<'a> {
     settings: &'a BrandSettings,

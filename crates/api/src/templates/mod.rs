@@ -28,11 +28,12 @@ use minijinja::{
     AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value, context, escape_formatter,
     syntax::SyntaxConfig,
 };
-use url::Url;
 
-pub(crate) use self::brand::stylesheet;
-pub(crate) use self::variables::{MAILS, MailVariables, PageVariables, ResultVariables};
 use self::{brand::Brand, sources::Sources, variables::samples};
+pub(crate) use self::{
+    brand::{color_and_text, stylesheet},
+    variables::{MAILS, MailVariables, PageAssets, PageVariables, ResultVariables},
+};
 
 /// Templates in all languages, with the brand that they show.
 pub(crate) struct Templates {
@@ -41,8 +42,6 @@ pub(crate) struct Templates {
     built_in: Engine,
     /// Whether a failure of a custom template was logged.
     is_failure_logged: AtomicBool,
-    /// `Content-Security-Policy` of pages.
-    page_policy: String,
 }
 
 struct Engine {
@@ -81,8 +80,7 @@ impl Templates {
         let brand = Value::from(Brand::new(settings, support.map_err(BadTemplates::Support)?.as_ref()));
         let custom = settings.templates.as_deref().map(|folder| Engine::checked(folder, &brand)).transpose()?;
         let built_in = Engine::new(Sources::built_in(), brand);
-        let page_policy = page_policy(settings.logo_url.as_ref());
-        Ok(Self { custom, built_in, is_failure_logged: AtomicBool::new(false), page_policy })
+        Ok(Self { custom, built_in, is_failure_logged: AtomicBool::new(false) })
     }
 
     /// Renders `file` in the reader's language, or else in English.
@@ -111,9 +109,9 @@ impl Templates {
         wanted.iter().find(|locale| locale.lookup().any(|tag| sources.has_language(tag))).cloned()
     }
 
-    /// Returns the `Content-Security-Policy` of pages: nothing is loaded from elsewhere but the logo.
-    pub(crate) fn page_policy(&self) -> &str {
-        &self.page_policy
+    /// Returns whether there are templates of an operator.
+    pub(crate) fn has_custom(&self) -> bool {
+        self.custom.is_some()
     }
 
     /// Returns the tags of all languages.
@@ -175,14 +173,6 @@ impl Engine {
         let variables = context! { language => language, locale => format, ..variables.clone() };
         self.environment.get_template(&name)?.render(variables)
     }
-}
-
-fn page_policy(logo: Option<&Url>) -> String {
-    let images = logo.map(|url| format!("img-src {}; ", url.origin().ascii_serialization())).unwrap_or_default();
-    format!(
-        "default-src 'none'; style-src 'unsafe-inline'; {images}form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'"
-    )
 }
 
 /// Writes a value, escaped for HTML in HTML. Slashes stay, so that a link in HTML is the link.

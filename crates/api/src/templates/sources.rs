@@ -43,7 +43,8 @@ macro_rules! in_language {
             "result-published.subject.txt" "result-published.txt" "result-published.html"
             "verification.subject.txt" "verification.txt" "verification.html"
             "footer.txt" "footer.html" "result-summary.txt" "result-summary.html"
-            "page-reset.html" "page-trouble.html" "page-unsubscribe.html" "page-verify.html"
+            "page-reset.html" "page-trouble.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"
+            "password-field.html"
         )
     };
 }

@@ -5,12 +5,13 @@ use minijinja::{Value, context};
 /// Every mail there is, by the name of its templates.
 pub(crate) const MAILS: [&str; 6] =
     ["verification", "already-registered", "reset", "password-changed", "result", "result-published"];
-/// Pages that mails link to, with the steps that each of them has.
-const PAGES: [(&str, &[&str]); 4] = [
+/// Pages for everybody, with the steps that each of them has.
+const PAGES: [(&str, &[&str]); 5] = [
     ("page-verify.html", &["ask", "done", "refused"]),
     ("page-reset.html", &["ask", "done", "refused"]),
     ("page-unsubscribe.html", &["ask", "done", "refused"]),
     ("page-trouble.html", &["trouble"]),
+    ("page-welcome.html", &["ask"]),
 ];
 /// What may be wrong with a password, as pages name it.
 const COMPLAINTS: [&str; 5] = ["", "tooShort", "tooLong", "common", "personal"];
@@ -53,6 +54,19 @@ pub(crate) struct PageVariables<'a> {
     pub(crate) status: u16,
     /// What the trouble is, in English.
     pub(crate) detail: &'a str,
+    /// Whether there is a console.
+    pub(crate) console: bool,
+    /// Whether there is a page about the API.
+    pub(crate) docs: bool,
+}
+
+/// Addresses of what a page loads, relative to its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PageAssets {
+    pub(crate) style: String,
+    /// Shows the rules of passwords while one is typed.
+    pub(crate) script: String,
+    pub(crate) icon: String,
 }
 
 impl MailVariables<'_> {
@@ -69,13 +83,23 @@ impl MailVariables<'_> {
 
 impl PageVariables<'_> {
     /// Those of a page that shows nothing.
-    pub(crate) const NONE: Self =
-        Self { step: "", token: "", asks_password: false, complaint: "", status: 0, detail: "" };
+    pub(crate) const NONE: Self = Self {
+        step: "",
+        token: "",
+        asks_password: false,
+        complaint: "",
+        status: 0,
+        detail: "",
+        console: false,
+        docs: false,
+    };
 
     /// As templates see it.
-    pub(crate) fn to_value(self) -> Value {
-        let Self { step, token, asks_password, complaint, status, detail } = self;
-        context! { step, token, asks_password, complaint, status, detail }
+    pub(crate) fn to_value(self, assets: &PageAssets) -> Value {
+        let PageAssets { style, script, icon } = assets;
+        let assets = context! { style, script, icon };
+        let Self { step, token, asks_password, complaint, status, detail, console, docs } = self;
+        context! { assets, step, token, asks_password, complaint, status, detail, console, docs }
     }
 }
 
@@ -88,7 +112,7 @@ pub(super) fn samples() -> impl Iterator<Item = (String, Value)> {
     });
     let pages = PAGES.into_iter().flat_map(|(page, steps)| {
         let samples = steps.iter().flat_map(|step| page_samples(step));
-        samples.map(move |variables| (page.to_owned(), variables.to_value()))
+        samples.map(move |variables| (page.to_owned(), variables.to_value(&PageAssets::default())))
     });
     mails.chain(pages)
 }
@@ -110,13 +134,15 @@ fn mail_samples(mail: &str) -> [MailVariables<'static>; 3] {
 
 fn page_samples(step: &'static str) -> impl Iterator<Item = PageVariables<'static>> {
     COMPLAINTS.into_iter().flat_map(move |complaint| {
-        [(false, 400), (true, 413), (false, 429), (true, 503)].map(|(asks_password, status)| PageVariables {
+        [(false, 400), (true, 404), (false, 429), (true, 503)].map(|(asks_password, status)| PageVariables {
             step,
             token: "sample",
             asks_password,
             complaint,
             status,
             detail: "something \"went\" <wrong>",
+            console: asks_password,
+            docs: !asks_password,
         })
     })
 }

@@ -19,6 +19,53 @@ async fn is_page(answer: Response) -> String {
     answer.text().await.expect("a page")
 }
 
+/// The page has no style, script or handler in itself, and loads our assets only.
+fn loads_nothing_foreign(page: &str) {
+    for inline in ["<script>", "<style", " style=", " onclick=", "http://", "https://"] {
+        assert!(!page.contains(inline), "{inline}: {page}");
+    }
+    let loads = ["<link rel=\"stylesheet\" href=\"", "<script src=\"", "<img class=\"mark\" src=\""];
+    for (load, at) in loads.iter().flat_map(|load| page.match_indices(load).map(move |(at, _)| (load, at))) {
+        let address = page[at + load.len()..].trim_start_matches("../");
+        assert!(address.starts_with("assets/"), "{address}");
+    }
+}
+
+/// Asks for a page as a browser does.
+async fn browse(api: &Api, path: &str, language: &str) -> Response {
+    let request = api.request(Method::GET, path).header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    request.header("accept-language", language).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn the_front_page_says_what_this_is() {
+    let api = Api::start().await;
+    for (language, words) in [("en", "API documentation"), ("de-CH, en", "API-Dokumentation")] {
+        let page = browse(&api, "/", language).await;
+        assert_eq!(page.status(), 200);
+        let page = is_page(page).await;
+        assert!(page.contains(words) && page.contains("href=\"docs\"") && page.contains("Examhall"), "{page}");
+        loads_nothing_foreign(&page);
+        let style = page.split('"').find(|part| part.starts_with("assets/style.")).expect("a style");
+        let style = api.get(&format!("/{style}")).await;
+        assert_eq!(style.headers()["cache-control"], "public, max-age=31536000, immutable");
+        assert!(style.text().await.expect("text").starts_with(":root{--accent:#1f5fbf;"), "the brand comes first");
+    }
+    let other = api.get("/assets/pages.0123456789abcdef.js").await;
+    assert!(other.status() == 200 && other.headers()["cache-control"] == "no-store", "of another release");
+    for (path, root) in [("/trouble", ""), ("/a/b", "../"), ("/assets/nothing.css", "../"), ("/verify/x", "../")] {
+        crate::problem(api.get(path).await, 404).await;
+        let page = browse(&api, path, "de").await;
+        assert_eq!(page.status(), 404, "{path}");
+        if path != "/assets/nothing.css" {
+            let page = is_page(page).await;
+            assert!(page.contains("gibt es nicht") && page.contains(&format!("\"{root}assets/style.")), "{page}");
+        }
+    }
+    crate::problem(browse(&api, "/api/v1/nothing", "en").await, 404).await;
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn the_link_in_the_mail_is_a_page_with_a_button_that_works_once() {
     let api = Api::start().await;
@@ -53,9 +100,7 @@ async fn the_reset_link_takes_a_new_password_once() {
         assert_eq!(page.headers()["referrer-policy"], "no-referrer", "the address holds the token");
         let page = page.text().await.expect("a page");
         assert!(page.contains("<label for=\"password\">") && page.contains(token), "{page}");
-        for foreign in ["<script", "src=", "<link", "http://", "https://"] {
-            assert!(!page.contains(foreign), "{foreign}: {page}");
-        }
+        loads_nothing_foreign(&page);
     }
     let send = async |password: &str| send(&api, "/reset", &[("token", token), ("password", password)]).await;
     let common = send("password1").await;
@@ -75,7 +120,7 @@ async fn the_pages_show_nothing_that_a_link_brings_in() {
     let api = Api::start().await;
     for page in ["/verify", "/reset"] {
         let hostile = api.get(&format!("{page}?token=%22%3E%3Cscript%3E")).await.text().await.expect("a page");
-        assert!(!hostile.contains("<script"), "{hostile}");
+        assert!(!hostile.contains("<script>"), "{hostile}");
         for query in [String::new(), format!("?token={}", "x".repeat(201)), "?token=a&token=b".to_owned()] {
             let refused = api.get(&format!("{page}{query}")).await;
             assert_eq!(refused.status(), 400, "{page}{query}");

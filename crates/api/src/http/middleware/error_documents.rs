@@ -1,14 +1,17 @@
 //! A problem document (RFC 9457) for every error.
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     body::{BoxBody, EitherBody, MessageBody},
     dev::ServiceResponse,
     error::InternalError,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
 };
 
-use crate::http::problem::Problem;
+use crate::http::{page::Pages, problem::Problem};
 
 /// Replaces an error that is no problem document yet by one: actix's own errors, and statuses without a body.
 pub(super) fn replace_errors<B: MessageBody>(
@@ -53,7 +56,10 @@ pub(super) fn with_document(
     InternalError::from_response(problem, response).into()
 }
 
-/// Answers at addresses that no route has.
-pub(crate) async fn no_route() -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found())
+/// Answers at addresses that no route has: with a page where a browser asks for one.
+pub(crate) async fn no_route(request: HttpRequest, pages: Pages) -> Result<HttpResponse, Problem> {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_page = accept.contains("text/html") && !request.path().starts_with("/api/");
+    let answer = Err(Problem::not_found());
+    if is_page { Ok(pages.shown(answer)) } else { answer }
 }
