@@ -76,6 +76,8 @@ fn every_alert_has_a_runbook_entry() {
     for rule in rules() {
         let link = format!("docs/operations.md#{}", rule["alert"].as_str().expect("a name").to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], link);
+        let console = rule["annotations"]["console_url"].as_str().expect("a page of the console");
+        assert!(console.starts_with("{{ $externalLabels.public_url }}/console"), "{console}");
         assert!(["page", "ticket"].contains(&rule["labels"]["severity"].as_str().expect("a severity")));
     }
 }
