@@ -35,7 +35,7 @@ use crate::{
         public_path::PublicPath,
     },
     limits::Limits,
-    mail::MailComposer,
+    mail::{BadReplyTo, MailComposer, Previews},
     papers::Papers,
     routes::{self, ReadinessCheck},
     site::Site,
@@ -93,9 +93,8 @@ impl Application {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<Option<Self>, StartError> {
-        let (templates, mail_composer) = load_mails(&settings)?;
-        let queue = open_queue(&settings)?;
-        let cache = open_cache(&settings)?;
+        let (templates, mail_composer, previews) = load_mails(&settings)?;
+        let (queue, cache) = (open_queue(&settings)?, open_cache(&settings)?);
         await_redis(cache.clone(), queue.clone()).await?;
 
         let (health, liveness, background) = (Health::default(), Liveness::default(), CancellationToken::new());
@@ -136,6 +135,7 @@ impl Application {
                 api_document: routes::document_at(public_path.root()).to_string().into(),
                 public_path,
                 mail_composer,
+                previews,
                 templates,
                 site,
                 changes: tokio::sync::watch::Sender::new(0),
@@ -245,14 +245,16 @@ fn readiness_check(health: &Health, stop: &CancellationToken) -> impl Fn() -> Re
 }
 
 /// Reads and checks the templates, and logs what an operator should know of them.
-fn load_mails(settings: &ApiSettings) -> Result<(Arc<Templates>, MailComposer), StartError> {
+fn load_mails(settings: &ApiSettings) -> Result<(Arc<Templates>, MailComposer, Previews), StartError> {
     let templates = Templates::load(&settings.brand).map_err(|error| StartError::Setting(error.into()))?;
     for remark in templates.remarks() {
         tracing::warn!(reason = remark, "Some files of MAIL_TEMPLATES are missing or unused");
     }
     let templates = Arc::new(templates);
+    let previews = Previews::new(settings, Arc::clone(&templates));
     let mail_composer = MailComposer::new(&settings.auth_secret, settings, Arc::clone(&templates));
-    Ok((templates, mail_composer.map_err(|error| StartError::Setting(error.into()))?))
+    let bad = |error: BadReplyTo| StartError::Setting(error.into());
+    Ok((templates, mail_composer.map_err(bad)?, previews.map_err(bad)?))
 }
 
 async fn serve_ops(ops: Ops, bind: SocketAddr, stop: &CancellationToken) -> anyhow::Result<()> {

@@ -23,9 +23,11 @@ use crate::{
     auth::{Passwords, SecretToken},
     check,
     connect::unusable_database,
-    console_link, mail, routes, seed,
+    console_link,
+    mail::Previews,
+    routes, seed,
     state::now,
-    templates,
+    templates::{self, Templates},
 };
 
 /// Examhall's HTTP API.
@@ -295,7 +297,9 @@ fn print_openapi() -> anyhow::Result<()> {
 }
 
 fn preview_mail(settings: &ApiSettings, name: &str, text: bool, locale: Option<&Locale>) -> Result<(), StartError> {
-    let job = mail::preview(settings, name, locale).map_err(StartError::Setting)?;
+    let templates = Templates::load(&settings.brand).map_err(|error| StartError::Setting(error.into()))?;
+    let previews = Previews::new(settings, templates.into()).map_err(|error| StartError::Setting(error.into()))?;
+    let job = previews.mail(name, locale).map_err(StartError::Setting)?;
     let mut out = std::io::stdout().lock();
     let body = if text { format!("{}\n\n{}", job.subject, job.text.unwrap_or_default()) } else { job.html };
     for line in body.lines() {

@@ -10,6 +10,7 @@
 //!   relay ──> store.outbox ──> queue
 //!   reconciler ──> what became of queued mails; those that Redis lost wait again
 //!   submission ──> submits what was left open at its deadline
+//!   operations  what operators see and do
 //!   upkeep ─> store.invalidations ──> cache;  exams that open soon ──> cache
 //! ```
 //! It composes mails and never sends one.
@@ -35,6 +36,7 @@ mod loaders;
 mod log_in;
 mod mail;
 mod openapi;
+mod operations;
 mod papers;
 mod reconciler;
 mod relay;

@@ -49,6 +49,11 @@ impl Site {
         &self.policy
     }
 
+    /// The same for a page that shows previews in frames.
+    pub(crate) fn policy_with_frames(&self) -> String {
+        format!("{}; frame-src 'self'", self.policy)
+    }
+
     /// Whether a request that changes something was sent by a page of ours: what the browser says of it
     /// (`Sec-Fetch-Site`), or else the origin of the page, which old browsers send.
     pub(crate) fn is_own_write(&self, fetch_site: Option<&str>, origin: Option<&str>, host: Option<&str>) -> bool {

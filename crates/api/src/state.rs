@@ -15,7 +15,7 @@ use crate::{
     hooks::Hooks,
     http::public_path::PublicPath,
     limits::Limits,
-    mail::MailComposer,
+    mail::{MailComposer, Previews},
     papers::Papers,
     site::Site,
     statistics::StatisticsCache,
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) hooks: Hooks,
     pub(crate) passwords: Passwords,
     pub(crate) mail_composer: MailComposer,
+    /// Mails with made-up contents, to look at.
+    pub(crate) previews: Previews,
     /// Of mails and of the pages that they link to.
     pub(crate) templates: Arc<Templates>,
     pub(crate) limits: Limits,

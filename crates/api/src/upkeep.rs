@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use examhall_cache::{Cache, JournalEntry};
-use examhall_core::{ExamAccess, ExamId};
+use examhall_core::{ExamAccess, ExamId, Timestamp};
 use examhall_store::{CommitHook, CommitOutcome, Error, JournalRow, Store};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -132,11 +132,16 @@ async fn take_over(state: &State) -> Result<(), Error> {
 async fn warm_opening(state: &State) -> Result<(), Error> {
     let now = now();
     let mut opening = state.store.exams.opening_within(ExamAccess::WARM_BEFORE, now).await?;
-    opening.retain(|(exam, opens_at)| opens_at.minus(ExamAccess::WARM_BEFORE).plus(spread(*exam)) <= now);
+    opening.retain(|(exam, opens_at)| warms_at(*exam, *opens_at) <= now);
     for some in opening.chunks(WARMED_AT_ONCE) {
         join_all(some.iter().map(|(exam, _)| warm(state.store.clone(), state.cache.clone(), *exam))).await;
     }
     Ok(())
+}
+
+/// When an exam that opens at `opens_at` is loaded.
+pub(crate) fn warms_at(exam: ExamId, opens_at: Timestamp) -> Timestamp {
+    opens_at.minus(ExamAccess::WARM_BEFORE).plus(spread(exam))
 }
 
 /// An exam's own part of [`SPREAD`], the same in every process.
@@ -154,7 +159,7 @@ fn warm_again(store: &Store, cache: &Cache, keys: &[String]) {
 }
 
 /// Loads an exam and its sheet, if they are to stay in the cache and do not.
-async fn warm(store: Store, cache: Cache, exam: ExamId) {
+pub(crate) async fn warm(store: Store, cache: Cache, exam: ExamId) {
     let Ok(found) = store.exams.get(exam).await else { return }; // gone; or tried again, as long as it has not opened
     let Some(pin) = found.value.access().pinned_for(now()) else { return };
     let lasting = pin.saturating_sub(ExamAccess::PINNED_AFTER);

@@ -97,6 +97,17 @@ impl Exams {
         Ok(rows.into_iter().filter_map(|row| Some((ExamId(row.id), Timestamp::from_millis(row.opens_at?)))).collect())
     }
 
+    /// The published exams that open next, soonest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn opening_next(&self, limit: u64, now: Timestamp) -> Result<Vec<Exam>, Error> {
+        let soon = exam::Column::OpensAt.gt(now.as_millis());
+        let published = exam::Column::Status.eq(ExamStatus::Published.as_str());
+        let found = exam::Entity::find().filter(soon.and(published)).order_by_asc(exam::Column::OpensAt).limit(limit);
+        found.all(&self.db.read).await?.into_iter().map(|row| Ok(to_exam(row)?.value)).collect()
+    }
+
     /// An exam with its question sheet as students see it, read in one statement, so both are of one moment.
     ///
     /// Counted in `store_loads_total{what="sheet"}`.

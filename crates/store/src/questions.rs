@@ -175,6 +175,14 @@ impl Questions {
             .await
     }
 
+    /// The questions that an exam has.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ids(&self, exam: ExamId) -> Result<Vec<QuestionId>, Error> {
+        ids(&self.db.read, exam).await
+    }
+
     /// How often questions were changed though students had begun.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //! A page holds no logic: it shows what the functions of the JSON routes return.
 
 mod audit;
+mod cache;
 mod errors;
 mod format;
 mod guard;
@@ -20,6 +21,7 @@ mod nav;
 mod overview;
 mod page;
 mod pause;
+mod preview;
 mod session;
 
 use actix_web::{http::Method, middleware::from_fn, web};
@@ -37,6 +39,12 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
     let pages = web::scope("/console")
         .service(resource("", vec![(Method::GET, web::get().to(overview::show))]))
         .service(resource("/audit", vec![(Method::GET, web::get().to(audit::show))]))
+        .service(resource("/cache", vec![(Method::GET, web::get().to(cache::show))]))
+        .service(resource("/cache/invalidate", vec![(Method::POST, web::post().to(cache::invalidate))]))
+        .service(resource("/preview", vec![(Method::GET, web::get().to(preview::show))]))
+        .service(resource("/preview/html", vec![(Method::GET, web::get().to(preview::show_html))]))
+        .service(resource("/preview/sent", vec![(Method::GET, web::get().to(preview::show_sent))]))
+        .service(resource("/preview/sent/html", vec![(Method::GET, web::get().to(preview::show_sent_html))]))
         .service(resource("/live", vec![(Method::GET, web::get().to(live::stream))]))
         .service(resource(
             "/login",

@@ -12,8 +12,12 @@ pub(crate) struct NavItem {
 }
 
 /// Path, name, and what one must be allowed to do to see it. The longest path that the address begins with is current.
-const PAGES: &[(&str, &str, Action)] =
-    &[("/console", "Overview", Action::ReadQueue), ("/console/audit", "Audit", Action::ReadAudit)];
+const PAGES: &[(&str, &str, Action)] = &[
+    ("/console", "Overview", Action::ReadQueue),
+    ("/console/cache", "Cache", Action::ReadCache),
+    ("/console/preview", "Preview", Action::PreviewMails),
+    ("/console/audit", "Audit", Action::ReadAudit),
+];
 
 /// The links for an account of this role, on the page at `path`.
 pub(super) fn items(role: Role, path: &str) -> Vec<NavItem> {

@@ -2,12 +2,14 @@
 
 mod composer;
 mod custom;
+mod mask;
 mod preview;
 mod seal;
 mod unsubscribe;
 
 pub(crate) use composer::{
-    CannotCompose, MailComposer, MailTemplate, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
+    BadReplyTo, CannotCompose, MailComposer, MailTemplate, RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
 };
 pub(crate) use custom::{CUSTOM, CustomMail, Delivery};
-pub(crate) use preview::preview;
+pub(crate) use mask::{masked_html, masked_text};
+pub(crate) use preview::Previews;

@@ -7,29 +7,45 @@ use examhall_core::{EmailAddress, EmailJob, ExamId, ExamResult, Locale, ResultId
 use examhall_store::WaitingMail;
 use uuid::Uuid;
 
-use super::{CannotCompose, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews};
+use super::{CannotCompose, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews, composer::BadReplyTo};
 use crate::{auth::SecretToken, templates::Templates};
 
 /// Noon of a day in the past.
 const GRADED_AT: Timestamp = Timestamp::from_millis(1_795_867_200_000);
 
-/// A mail as it would be sent; `name` is one of [`MAILS`](crate::templates::MAILS).
-pub(crate) fn preview(settings: &ApiSettings, name: &str, locale: Option<&Locale>) -> anyhow::Result<EmailJob> {
-    let templates = Arc::new(Templates::load(&settings.brand)?);
-    let composer = MailComposer::new(&"a preview needs no secret".into(), settings, templates)?;
-    let (owner, token) = ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
-    let template = match name {
-        "verification" => MailTemplate::Verification { token },
-        "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
-        "reset" => MailTemplate::Reset { name: Some(owner), token },
-        "password-changed" => MailTemplate::PasswordChanged { name: owner },
-        "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),
-        other => return Err(CannotCompose::NoSuchTemplate(other.to_owned()).into()),
-    };
-    let to = EmailAddress::parse("ada@example.com")?;
-    let mut mail = composer.envelope(to, &template, locale, GRADED_AT);
-    name.clone_into(&mut mail.template);
-    Ok(composer.compose(&WaitingMail { mail, created_at: GRADED_AT, claims: 1 })?.0)
+/// Makes mails as they would be sent, with made-up contents.
+pub(crate) struct Previews(MailComposer);
+
+impl Previews {
+    /// Makes those of these templates.
+    ///
+    /// # Errors
+    /// Returns an error if `MAIL_REPLY_TO` is no mailbox.
+    pub(crate) fn new(settings: &ApiSettings, templates: Arc<Templates>) -> Result<Self, BadReplyTo> {
+        // The secret of the real ones would make links that work.
+        MailComposer::new(&"a preview needs no secret".into(), settings, templates).map(Self)
+    }
+
+    /// Makes the mail `name`, one of [`MAILS`](crate::templates::MAILS), for a reader of this language.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such mail.
+    pub(crate) fn mail(&self, name: &str, locale: Option<&Locale>) -> anyhow::Result<EmailJob> {
+        let (owner, token) =
+            ("Ada Lovelace".to_owned(), SecretToken::from_text("a-token-that-opens-nothing".to_owned()));
+        let template = match name {
+            "verification" => MailTemplate::Verification { token },
+            "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
+            "reset" => MailTemplate::Reset { name: Some(owner), token },
+            "password-changed" => MailTemplate::PasswordChanged { name: owner },
+            "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),
+            other => return Err(CannotCompose::NoSuchTemplate(other.to_owned()).into()),
+        };
+        let to = EmailAddress::parse("ada@example.com")?;
+        let mut mail = self.0.envelope(to, &template, locale, GRADED_AT);
+        name.clone_into(&mut mail.template);
+        Ok(self.0.compose(&WaitingMail { mail, created_at: GRADED_AT, claims: 1 })?.0)
+    }
 }
 
 fn result() -> ExamResult {

@@ -15,8 +15,14 @@ use crate::{Api, TIMEOUT};
 const PAGES: &[(&str, &str, bool)] = &[
     ("overview", "/console", false),
     ("audit", "/console/audit", false),
+    ("cache", "/console/cache", false),
+    ("preview", "/console/preview", false),
     ("error", "/console/nowhere", false),
     ("login", "/console/login", true),
+    ("public-front", "/", true),
+    ("public-reset", "/reset?token=x", true),
+    ("public-verify", "/verify?token=x", true),
+    ("error-public", "/trouble", true),
 ];
 
 const CHROMIUM: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -42,6 +48,7 @@ async fn console_has_no_faults_in_a_browser_on_sqlite() {
     let (email, password) = api.create_user("admin").await;
     let login = json!({"email": email, "password": password});
     let answer: serde_json::Value = api.post("/api/v1/auth/login", &login).await.json().await.expect("JSON");
+    let seeded = api.seed().await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let screenshots = root.join("../../target/screenshots");
     let pages: Vec<_> = PAGES
@@ -54,7 +61,7 @@ async fn console_has_no_faults_in_a_browser_on_sqlite() {
         "chromium": chromium(),
         "screenshots": screenshots,
         "pages": pages,
-        "env": {"email": email, "password": password, "token": answer["accessToken"]},
+        "env": {"email": email, "password": password, "token": answer["accessToken"], "exam": seeded["examId"]},
     });
     let mut node = Command::new("node");
     node.arg(root.join("tests/browser/run.mjs")).arg(config.to_string());

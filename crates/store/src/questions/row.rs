@@ -40,9 +40,9 @@ pub(crate) async fn read_with_questions(
 }
 
 /// The questions that an exam has now.
-pub(crate) async fn ids(tx: &DatabaseTransaction, exam: ExamId) -> Result<Vec<QuestionId>, Error> {
+pub(crate) async fn ids(db: &impl ConnectionTrait, exam: ExamId) -> Result<Vec<QuestionId>, Error> {
     let of_exam = question::Entity::find().filter(question::Column::ExamId.eq(exam.0));
-    let ids: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(tx).await?;
+    let ids: Vec<Uuid> = of_exam.select_only().column(question::Column::Id).into_tuple().all(db).await?;
     Ok(ids.into_iter().map(QuestionId).collect())
 }
 

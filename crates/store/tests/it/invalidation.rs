@@ -156,4 +156,8 @@ async fn exams_that_open_soon_are_found(fresh: Fresh) {
     let change = ExamChange { opens_at: Patch::Set(opens_at), ..ExamChange::default() };
     fresh.store.exams.change(id, &change, None, NOW).await.expect("changed");
     assert_eq!((opening(30).await, opening(90).await), (vec![], vec![(id, opens_at)]));
+    let next = async |now| fresh.store.exams.opening_next(1, now).await.expect("asked");
+    let found: Vec<_> = next(NOW).await.into_iter().map(|exam| (exam.id, exam.opens_at)).collect();
+    assert_eq!(fresh.store.questions.ids(id).await.expect("asked").len(), question_keys().len());
+    assert_eq!((found, next(opens_at).await.len()), (vec![(id, Some(opens_at))], 0));
 }
