@@ -1,5 +1,5 @@
-// Says whether the page is live. Everything else is htmx's.
-addEventListener('DOMContentLoaded', () => {
+// Says whether the page is live. Everything else is htmx's, which is loaded after this.
+(() => {
   const state = document.getElementById('live-state');
   const live = document.getElementById('live');
   if (!state || !live) return;
@@ -10,4 +10,4 @@ addEventListener('DOMContentLoaded', () => {
   live.addEventListener('htmx:sse:after:connection', () => show(true, 'Live'));
   live.addEventListener('htmx:sse:error', () => show(false, 'Not live: the connection is lost, trying again'));
   live.addEventListener('htmx:sse:close', () => show(false, 'Not live: reload the page'));
-});
+})();
