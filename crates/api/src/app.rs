@@ -19,6 +19,7 @@ use examhall_boot::{
     supervisor,
 };
 
+use examhall_delivery::Operations;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -127,6 +128,7 @@ impl Application {
                 revocations,
                 ledger: reports.ledger.clone(),
                 suppressions: reports.suppressions.clone(),
+                operations: Operations::new(queue.connection()),
                 hooks: Hooks::new(settings.hooks, reports),
                 queue,
                 papers: Papers::new(),

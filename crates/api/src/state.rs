@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use actix_web::web::Bytes;
 use examhall_cache::Cache;
 use examhall_core::{EmailJob, Timestamp};
-use examhall_delivery::{Ledger, Suppressions};
+use examhall_delivery::{Ledger, Operations, Suppressions};
 use examhall_queue::Queue;
 use examhall_store::Store;
 use tokio::sync::{Notify, watch};
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) queue: Queue<EmailJob>,
     /// What the mailer knows of mails, whatever became of their jobs.
     pub(crate) ledger: Ledger,
+    /// What operators see of the mail service.
+    pub(crate) operations: Operations,
     /// Addresses that no mail goes to.
     pub(crate) suppressions: Suppressions,
     /// Takes what providers report of mails.

@@ -12,11 +12,15 @@
 
 mod audit;
 mod cache;
+mod chart;
+mod charts;
 mod errors;
+mod failures;
 mod format;
 mod guard;
 mod live;
 mod login;
+mod mailers;
 mod nav;
 mod overview;
 mod page;
@@ -36,7 +40,7 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
     if !site.has_console {
         return;
     }
-    let pages = web::scope("/console")
+    let mut pages = web::scope("/console")
         .service(resource("", vec![(Method::GET, web::get().to(overview::show))]))
         .service(resource("/audit", vec![(Method::GET, web::get().to(audit::show))]))
         .service(resource("/cache", vec![(Method::GET, web::get().to(cache::show))]))
@@ -53,6 +57,11 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
         .service(resource("/logout", vec![(Method::POST, web::post().to(login::log_out))]))
         .service(resource("/queue/pause", vec![(Method::POST, web::post().to(pause::pause))]))
         .service(resource("/queue/resume", vec![(Method::POST, web::post().to(pause::resume))]))
+        .service(resource("/mailers", vec![(Method::GET, web::get().to(mailers::show))]))
+        .service(resource("/charts", vec![(Method::GET, web::get().to(charts::show))]))
         .default_service(web::to(no_route));
+    for (path, routes) in failures::routes() {
+        pages = pages.service(resource(path, routes));
+    }
     app.service(pages.wrap(from_fn(errors::as_pages)));
 }

@@ -1,7 +1,8 @@
-//! `/console`: how the queue is.
+//! `/console`: whether mails go out, what waits, and the pause.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use askama::Template;
+use examhall_core::{ClassBacklog, HealthLevel, MailHealth};
 
 use super::{
     format,
@@ -11,22 +12,99 @@ use super::{
 use crate::{
     access::{Action, may},
     http::problem::Problem,
+    operations::queue::{self, QueueOverview},
 };
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview<'a> {
     page: &'a Page,
-    counts: Vec<(&'static str, String)>,
-    is_paused: bool,
+    health: &'a MailHealth,
+    /// Absent if Redis does not answer.
+    queue: Option<QueueView<'a>>,
     may_pause: bool,
 }
 
+/// What the queue holds.
+struct QueueView<'a> {
+    is_paused: bool,
+    mailers: usize,
+    backlog: Vec<ClassView<'a>>,
+    counts: Vec<(&'static str, String)>,
+    sent: String,
+    failed: String,
+}
+
+/// Waiting mails of a class.
+struct ClassView<'a> {
+    class: &'a ClassBacklog,
+    queued: String,
+    outbox: String,
+    waits: String,
+    target: String,
+    is_late: bool,
+    /// Share of the target that the oldest mail has waited, in percent.
+    percent: u64,
+}
+
 pub(super) async fn show(console: Console<may::ReadQueue>) -> Result<HttpResponse, Problem> {
-    let counts = console.state.queue.counts().await?;
-    let counts = counts.by_state().map(|(state, count)| (state.as_str(), format::count(count.unsigned_abs())));
-    let is_paused = console.state.queue.is_paused().await?;
-    let page = console.page("Overview").live();
+    let found = queue::overview(&console.state).await;
+    let unavailable = MailHealth::redis_unavailable();
+    let (health, queue) = match &found {
+        Ok(found) => (&found.health, Some(view(found))),
+        Err(problem) if problem.status_code() == StatusCode::SERVICE_UNAVAILABLE => (&unavailable, None),
+        Err(problem) => return Err(problem.clone()),
+    };
     let may_pause = console.may(Action::PauseQueue);
-    html(&page, &Overview { page: &page, counts: counts.collect(), is_paused, may_pause })
+    let page = console.page("Overview").live();
+    html(&page, &Overview { page: &page, health, queue, may_pause })
+}
+
+fn view(found: &QueueOverview) -> QueueView<'_> {
+    let class = |class| class_view(class, found);
+    QueueView {
+        is_paused: found.facts.pause.is_some(),
+        mailers: found.facts.mailers.len(),
+        backlog: found.facts.waiting.iter().map(class).collect(),
+        counts: found
+            .counts
+            .by_state()
+            .map(|(state, count)| (state.as_str(), format::count(count.unsigned_abs())))
+            .collect(),
+        sent: format::number(found.facts.recent.sent),
+        failed: format::number(found.facts.recent.failed),
+    }
+}
+
+fn class_view<'a>(class: &'a ClassBacklog, found: &QueueOverview) -> ClassView<'a> {
+    let waits = class.waits(found.facts.now).map(i64::unsigned_abs);
+    let target = u64::from(class.class.target_seconds()) * 1000;
+    ClassView {
+        class,
+        queued: format::count(class.queued),
+        outbox: format::count(class.outbox),
+        waits: waits.map_or_else(|| "none waits".to_owned(), format::span),
+        target: format::span(target),
+        is_late: class.is_late(found.facts.now),
+        percent: (waits.unwrap_or_default() * 100 / target).min(100),
+    }
+}
+
+impl Overview<'_> {
+    fn level(&self) -> &'static str {
+        match self.health.level {
+            HealthLevel::Good => "good",
+            HealthLevel::Warning => "warn",
+            HealthLevel::Bad => "bad",
+        }
+    }
+
+    /// Where the answer leads to, if that is another page.
+    fn link(&self) -> Option<(&'static str, &'static str)> {
+        match self.health.link {
+            "/console/mailers" => Some(("/console/mailers", "Mailers and providers")),
+            "/console/failures" => Some(("/console/failures", "Failures")),
+            _ => None,
+        }
+    }
 }

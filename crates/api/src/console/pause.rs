@@ -11,6 +11,7 @@ use crate::{
     access::may,
     audit::Done,
     http::{authorized::Authorized, problem::Problem},
+    operations::queue,
 };
 
 /// Longest reason, in characters.
@@ -25,9 +26,10 @@ pub(super) struct Why {
 pub(super) async fn pause(
     Authorized(console, web::Form(why)): Authorized<Console<may::PauseQueue>, web::Form<Why>>,
 ) -> Result<HttpResponse, Problem> {
-    console.state.queue.pause().await?;
     let reason: String = why.reason.trim().chars().take(MAX_REASON).collect();
-    console.record(Done::all(1).because((!reason.is_empty()).then_some(reason))).await;
+    let reason = (!reason.is_empty()).then_some(reason);
+    queue::pause(&console.state, console.account.id, reason.clone()).await?;
+    console.record(Done::all(1).because(reason)).await;
     Ok(console.answer(
         "/console",
         &Notice::new(NoticeKind::Warn, "The queue is paused: no mail is sent until it is resumed."),
@@ -35,7 +37,7 @@ pub(super) async fn pause(
 }
 
 pub(super) async fn resume(console: Console<may::ResumeQueue>) -> Result<HttpResponse, Problem> {
-    console.state.queue.resume().await?;
+    queue::resume(&console.state).await?;
     console.record(Done::all(1)).await;
     Ok(console.answer("/console", &Notice::new(NoticeKind::Good, "The queue is resumed: mails are sent again.")))
 }

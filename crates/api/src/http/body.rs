@@ -49,6 +49,31 @@ impl<T: JsonSchema> Input for JsonBody<T> {
     }
 }
 
+/// A JSON body that may be absent: then each of its fields is.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T> FromRequest for OptionalBody<T>
+where
+    T: Default + DeserializeOwned + Validate<Context = ()> + JsonSchema + 'static,
+{
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if request.content_type().is_empty() {
+            return Box::pin(std::future::ready(Ok(Self(T::default()))));
+        }
+        let body = JsonBody::from_request(request, payload);
+        Box::pin(async move { body.await.map(|JsonBody(body)| Self(body)) })
+    }
+}
+
+impl<T: JsonSchema> Input for OptionalBody<T> {
+    fn describe(description: &mut Description) {
+        description.optional_body::<T>();
+    }
+}
+
 /// The body's bytes, whatever their type.
 pub(crate) fn bytes(
     request: &HttpRequest,

@@ -145,6 +145,14 @@ impl<'a> Description<'a> {
         self.problems.extend([413, 415, 422]);
     }
 
+    /// Adds a JSON body that is a `T`, or none.
+    pub(crate) fn optional_body<T: JsonSchema>(&mut self) {
+        self.body::<T>();
+        if let Some(body) = &mut self.body {
+            body["required"] = json!(false);
+        }
+    }
+
     /// Adds a body of JSON that others define.
     pub(crate) fn foreign_body(&mut self) {
         self.body = Some(json!({"required": true, "content": {"application/json": {"schema": {"type": "object"}}}}));

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
 use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
 use examhall_queue::{Attempts, ListOrder, NewJob, State as JobState};
-use examhall_store::{MailOutcome, MailRecord, NewMail};
+use examhall_store::{MailRecord, NewMail};
 use garde::Validate;
 use ring::digest::{SHA256, digest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -30,6 +30,7 @@ use crate::{
     },
     mail::{CUSTOM, CustomMail, Delivery},
     openapi::{Operation, delete, get, post},
+    operations::{actions, failures},
     relay,
     state::{State, now},
 };
@@ -241,6 +242,7 @@ async fn retry(
         return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
     }
     state.queue.retry(&id, Attempts::Reset).await?;
+    state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Retried by an administrator");
     Ok(Accepted(Retried { retried: 1 }))
@@ -277,6 +279,7 @@ async fn retry_failed(
     Parameters(which): Parameters<Which>,
 ) -> Result<Accepted<Retried>, Problem> {
     let retried = state.queue.retry_failed(which.reason_contains.as_deref(), Attempts::Reset).await?;
+    failures::refresh(&state).await?;
     let reason = which.reason_contains.as_deref().map(|text| format!(" reason:{text:?}")).unwrap_or_default();
     audit::record(&state, &by, Done { filter: format!("state:failed{reason}"), ..Done::all(retried) }).await;
     tracing::info!(retried, "Failed mails retried by an administrator");
@@ -298,27 +301,8 @@ async fn remove(
     by: Allowed<may::RemoveMails>,
     Id(id): Id<String>,
 ) -> Result<NoContent, Problem> {
-    // Its row first: if this process dies in between, the mail is not taken for lost and queued again.
-    let row = relay::row_of(&id);
-    let is_closed = match row {
-        Some(row) => state.store.outbox.close(&[row], MailOutcome::Removed, now()).await? > 0,
-        None => false,
-    };
-    match state.queue.remove(&id).await {
-        Ok(()) => {}
-        // It was in the outbox alone.
-        Err(examhall_queue::Error::NotFound(_)) if is_closed => {}
-        Err(error) => {
-            if let Some(row) = row.filter(|_| is_closed) {
-                state.store.outbox.undo_removal(row).await?; // a mailer has it
-            }
-            return Err(error.into());
-        }
-    }
-    if row.is_some() {
-        // Else a relay that has claimed it would queue it, and a reconciler would take it for lost.
-        state.ledger.put_removed(&id, now().as_millis()).await?;
-    }
+    actions::remove(&state, &id).await?;
+    state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Removed by an administrator");
     Ok(NoContent)

@@ -8,8 +8,11 @@ mod docs;
 mod email_status;
 mod emails;
 mod exams;
+mod failures;
 pub(crate) mod health;
+mod history;
 mod hooks;
+mod mailers;
 mod questions;
 mod queue;
 mod reset_page;
@@ -76,7 +79,10 @@ fn operations() -> Vec<Operation> {
         exams::operations(),
         attempts::operations(),
         results::operations(),
+        failures::operations(),
+        history::operations(),
         emails::operations(),
+        mailers::operations(),
         queue::operations(),
         hooks::operations(),
         suppressions::operations(),

@@ -14,6 +14,10 @@ use crate::{Api, TIMEOUT};
 /// Name of the screenshots, path, and whether it is for everybody.
 const PAGES: &[(&str, &str, bool)] = &[
     ("overview", "/console", false),
+    ("failures", "/console/failures", false),
+    ("mailers", "/console/mailers", false),
+    ("charts", "/console/charts", false),
+    ("charts-14-days", "/console/charts?per=hour", false),
     ("audit", "/console/audit", false),
     ("cache", "/console/cache", false),
     ("preview", "/console/preview", false),

@@ -18,6 +18,7 @@ mod languages;
 mod leaks;
 mod limits;
 mod openapi;
+mod operations;
 mod pages;
 mod public_url;
 mod questions;

@@ -1,0 +1,106 @@
+//! Groups of failed mails, and what is done to a whole group.
+
+use actix_web::{ResponseError, http::StatusCode};
+use examhall_delivery::FailureGroup;
+use examhall_queue::{Attempts, State as JobState};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::actions;
+use crate::{http::problem::Problem, state::State};
+
+/// Jobs that are looked at or changed together.
+const PAGE: u32 = 500;
+/// Changes at once.
+const AT_ONCE: usize = 20;
+
+/// What is done to each mail of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GroupAction {
+    /// Try it again.
+    Retry,
+    /// Remove it.
+    Remove,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupResult {
+    /// Mails that were in the group.
+    pub(crate) matched: u64,
+    /// Mails that were changed; the others had changed before.
+    pub(crate) affected: u64,
+}
+
+/// Up to `count` groups after the first `skip`, the one that was met last first; and whether there are more.
+///
+/// # Errors
+/// Where Redis is away.
+pub(crate) async fn groups(state: &State, skip: u32, count: u32) -> Result<(Vec<FailureGroup>, bool), Problem> {
+    let mut groups = state.operations.failures.groups(skip, count.saturating_add(1)).await?;
+    let has_more = groups.len() > count as usize;
+    groups.truncate(count as usize);
+    Ok((groups, has_more))
+}
+
+/// One group.
+///
+/// # Errors
+/// 404 where there is none of this id.
+pub(crate) async fn group(state: &State, id: &str) -> Result<FailureGroup, Problem> {
+    state.operations.failures.group(id).await?.ok_or_else(Problem::not_found)
+}
+
+/// Does `action` to the mails that are in the group now. A mail that failed in another way since then is left alone.
+///
+/// # Errors
+/// 404 where there is no such group; where Redis or the database is away, some may have been changed.
+pub(crate) async fn act(state: &State, id: &str, action: GroupAction) -> Result<GroupResult, Problem> {
+    group(state, id).await?;
+    let mut jobs = Vec::new();
+    loop {
+        let skip = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        let page = state.operations.failures.jobs(id, skip, PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        jobs.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    let mut result = GroupResult { matched: jobs.len() as u64, affected: 0 };
+    for some in jobs.chunks(PAGE as usize) {
+        // First: what fails again meanwhile is in its group again.
+        state.operations.failures.forget(some).await?;
+        let states = state.queue.states(some).await?;
+        let failed = some.iter().zip(states).filter(|(_, state)| *state == Some(JobState::Failed));
+        let changes = stream::iter(failed.map(|(job, _)| change(state, job, action))).buffer_unordered(AT_ONCE);
+        let changed: Vec<bool> = changes.try_collect().await?;
+        result.affected += changed.into_iter().filter(|is_changed| *is_changed).count() as u64;
+    }
+    Ok(result)
+}
+
+/// Takes mails out of their groups that are not failed any more.
+///
+/// # Errors
+/// Where Redis is away.
+pub(crate) async fn refresh(state: &State) -> Result<(), Problem> {
+    let gone = |jobs: Vec<String>| async {
+        let states = state.queue.states(&jobs).await?;
+        let gone = jobs.into_iter().zip(states).filter(|(_, state)| *state != Some(JobState::Failed));
+        Ok::<_, Problem>(gone.map(|(job, _)| job).collect())
+    };
+    state.operations.failures.refresh(gone).await
+}
+
+/// Changes a mail; returns whether it was still failed.
+async fn change(state: &State, job: &str, action: GroupAction) -> Result<bool, Problem> {
+    let changed = match action {
+        GroupAction::Retry => state.queue.retry(job, Attempts::Reset).await.map_err(Problem::from),
+        GroupAction::Remove => actions::remove(state, job).await,
+    };
+    match changed {
+        Ok(()) => Ok(true),
+        Err(problem) if matches!(problem.status_code(), StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
