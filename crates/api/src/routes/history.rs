@@ -51,7 +51,7 @@ struct HistoryView {
     /// Start of the first bucket.
     from: Timestamp,
     /// End of the last one.
-    to: Timestamp,
+    until: Timestamp,
     /// Buckets in which something happened, oldest first.
     items: Vec<BucketView>,
     /// Versions of the mailer that were deployed.
@@ -83,6 +83,7 @@ struct BucketView {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct DeployView {
+    #[schemars(extend("examples" = ["1.2.0"]))]
     version: String,
     at: Timestamp,
 }
@@ -105,7 +106,7 @@ async fn read(
     Ok(web::Json(HistoryView {
         per,
         from: history.from,
-        to: history.to,
+        until: history.to,
         items: history.buckets.into_iter().map(BucketView::from).collect(),
         deploys: history.deploys.into_iter().map(deploy).collect(),
     }))

@@ -15,6 +15,7 @@ pub struct MailerStatus {
     /// The machine.
     pub host: String,
     /// Version of the program.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = ["1.2.0"])))]
     pub version: String,
     /// When it started.
     pub started_at: Timestamp,
