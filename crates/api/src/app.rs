@@ -20,6 +20,7 @@ use examhall_boot::{
 };
 
 use examhall_delivery::Operations;
+use examhall_store::Store;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -114,8 +115,7 @@ impl Application {
                 store
             }
         };
-        let revocations = Arc::new(Revocations::default());
-        revocations.load(&store).await.context("DATABASE_URL")?;
+        let revocations = load_revocations(&store).await?;
         upkeep::introduce(&store, &cache);
         let (public_path, site) = (PublicPath::of(&settings.public_url), Arc::new(Site::new(&settings)));
         let reports = reports(queue.connection(), settings.suppressions);
@@ -229,6 +229,12 @@ impl Application {
         state.close().await;
         Ok(ended?)
     }
+}
+
+async fn load_revocations(store: &Store) -> anyhow::Result<Arc<Revocations>> {
+    let revocations = Arc::new(Revocations::default());
+    revocations.load(store).await.context("DATABASE_URL")?;
+    Ok(revocations)
 }
 
 async fn listen(bind: SocketAddr) -> anyhow::Result<std::net::TcpListener> {

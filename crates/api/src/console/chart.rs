@@ -116,10 +116,13 @@ fn share(part: i64, whole: i64) -> f64 {
     share
 }
 
+/// One number of a bucket.
+type Count = fn(&MailBucket) -> u64;
+
 /// Draws counts.
 pub(super) fn draw(history: &History) -> Chart {
     let columns = Columns::of(history);
-    let kinds: [(&str, &str, f64, fn(&MailBucket) -> u64); 3] = [
+    let kinds: [(&str, &str, f64, Count); 3] = [
         ("Sent", "sent", 110.0, |sum| sum.sent),
         ("Deferred", "deferred", 50.0, |sum| sum.deferred),
         ("Failed", "failed", 50.0, |sum| sum.failed),
@@ -152,7 +155,7 @@ pub(super) fn draw(history: &History) -> Chart {
 }
 
 /// Columns of one kind as a path, and the highest number. What is not 0 is at least a unit high.
-fn bars(columns: &Columns, (top, base): (f64, f64), count: fn(&MailBucket) -> u64) -> (String, u64) {
+fn bars(columns: &Columns, (top, base): (f64, f64), count: Count) -> (String, u64) {
     let peak = columns.sums.iter().map(count).max().unwrap_or(0);
     let (mut path, width) = (String::new(), columns.width());
     for (column, sum) in columns.sums.iter().enumerate() {

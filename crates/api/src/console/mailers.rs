@@ -24,6 +24,7 @@ pub(super) async fn show(console: Console<may::ReadMailers>) -> Result<HttpRespo
 }
 
 impl Mailers<'_> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
     fn time(&self, at: &Timestamp) -> String {
         self.page.time(at)
     }

@@ -99,6 +99,11 @@ impl Overview<'_> {
         }
     }
 
+    /// The advice in parts: every second one is a command.
+    fn advice(&self) -> Vec<(bool, &str)> {
+        self.health.advice.split('`').enumerate().map(|(n, text)| (n % 2 == 1, text)).collect()
+    }
+
     /// Where the answer leads to, if that is another page.
     fn link(&self) -> Option<(&'static str, &'static str)> {
         match self.health.link {

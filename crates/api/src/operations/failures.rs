@@ -73,8 +73,8 @@ pub(crate) async fn act(state: &State, id: &str, action: GroupAction) -> Result<
         let states = state.queue.states(some).await?;
         let failed = some.iter().zip(states).filter(|(_, state)| *state == Some(JobState::Failed));
         let changes = stream::iter(failed.map(|(job, _)| change(state, job, action))).buffer_unordered(AT_ONCE);
-        let changed: Vec<bool> = changes.try_collect().await?;
-        result.affected += changed.into_iter().filter(|is_changed| *is_changed).count() as u64;
+        let done: Vec<bool> = changes.try_collect().await?;
+        result.affected += done.into_iter().filter(|is_done| *is_done).count() as u64;
     }
     Ok(result)
 }
