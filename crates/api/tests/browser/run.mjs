@@ -34,7 +34,7 @@ async function open(where, options = {}) {
     });
   }
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(20_000);
   page.on('pageerror', error => fault(where, `script failed: ${error.message}`));
   page.on('console', message => {
     if (message.type() === 'error' && !message.text().includes('Failed to load resource')) fault(where, `console: ${message.text()}`);

@@ -112,7 +112,9 @@ async fn install(folder: &Path) {
 /// both. Returns its address, and the administrator's.
 async fn careful_redis(redis: &Redis) -> (String, String) {
     let guide = fs::read_to_string(root().join("docs/redis.md")).expect("the guide");
-    let grants: Vec<_> = guide.lines().filter(|line| line.starts_with("user examhall-")).collect();
+    let is_programs =
+        |line: &&str| ["user examhall-api ", "user examhall-mailer "].iter().any(|it| line.starts_with(it));
+    let grants: Vec<_> = guide.lines().filter(is_programs).collect();
     assert_eq!(grants.len(), 2);
     for grant in grants {
         let words = grant.split_whitespace().skip(2).filter(|word| !word.starts_with('>') && *word != "-@all");

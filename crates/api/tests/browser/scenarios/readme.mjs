@@ -7,6 +7,7 @@ export default async ({ base, env, open, look, assert }) => {
   };
   const page = await open();
   await page.goto(`${base}/console`);
+  await page.waitForSelector('#live-state[data-state=on]');
   const loaded = await page.evaluate(() => performance.timeOrigin);
   for (let n = 1; n <= 8; n++) await send({ to: `class${n}@example.com`, subject: `Timetable of class ${n}`, priority: 1 + n });
   for (let n = 1; n <= 3; n++) await send({ to: `class${n}@example.com`, subject: 'Reminder', delayMs: n * 3_600_000 });
