@@ -70,7 +70,7 @@ async fn console_has_no_faults_in_a_browser_on_sqlite() {
     let mut node = Command::new("node");
     node.arg(root.join("tests/browser/run.mjs")).arg(config.to_string());
     let mut driver = Process::spawn("the browser's driver", &mut node);
-    let status = driver.exit(Duration::from_mins(2)).await;
+    let status = driver.exit(Duration::from_mins(4)).await;
     assert!(status.success(), "{}", driver.output());
     if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
         std::fs::copy(screenshots.join("readme-light.png"), root.join("../../docs/console.png")).expect("copied");
