@@ -226,7 +226,8 @@ async fn idle_mailer_is_small_and_quiet() {
         "idle: {kilobytes} kB resident, {allocated} kB of them its own, {sent} commands and {woken} wakes in {seconds} s"
     );
     assert!(allocated < 6_000, "the rest is the program itself: {allocated} kB");
-    assert!(kilobytes < 32_000, "a debug build is half as large again: {kilobytes} kB");
+    // Mostly the code of a debug build; the bench measures the release, of which 20 MB is the limit.
+    assert!(kilobytes < 34_000, "a debug build is twice as large: {kilobytes} kB");
     assert!(sent < seconds, "{sent} commands in {seconds} s");
     assert!(woken < seconds * 20, "{woken} wakes in {seconds} s");
 }
