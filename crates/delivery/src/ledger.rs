@@ -196,8 +196,8 @@ impl Ledger {
         if entry.state != DeliveryState::Held && !entry.in_doubt {
             return Ok(writing.await?);
         }
-        let (written, indexed) = join(writing, self.index(job_id, entry)).await;
-        indexed?;
+        // Only operators look at the index: a mail must not be sent again since it is missing there.
+        let (written, _indexed) = join(writing, self.index(job_id, entry)).await;
         Ok(written?)
     }
 

@@ -95,3 +95,22 @@ async fn held_and_doubtful_mails_are_indexed_until_decided() {
     let keys: Vec<String> = redis.cmd("KEYS mail:*in*").await;
     assert_eq!(keys, [""; 0]);
 }
+
+#[tokio::test]
+async fn entry_is_written_even_if_it_cannot_be_indexed() {
+    let redis = Redis::start().await;
+    let ledger = Ledger::new(connect(&redis).await, "mail:sent:", Duration::from_hours(1));
+    let (held, in_doubt) =
+        (entry(DeliveryState::Held), LedgerEntry { in_doubt: true, ..entry(DeliveryState::Accepted) });
+    ledger.put("m-1", &held).await.expect("written");
+    let indexes: Vec<String> = redis.cmd("KEYS mail:*").await;
+    for index in indexes.iter().filter(|key| !key.starts_with("mail:sent:")) {
+        redis.cmd::<String>(&format!("SET {index} another-program")).await;
+    }
+    assert!(ledger.doubtful(Doubt::Held, 0, 10).await.is_err(), "the index is damaged");
+    ledger.put("m-2", &held).await.expect("written");
+    ledger.put("m-2", &in_doubt).await.expect("written");
+    let known = ledger.read("m-2").await.expect("read");
+    assert_eq!(known.entry(), Some(in_doubt));
+    assert!(ledger.replace("m-2", &known, &held).await.expect("answered").is_some());
+}
