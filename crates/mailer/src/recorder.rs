@@ -57,9 +57,10 @@ impl Recorder {
     /// Remembers why an attempt failed, in case that its job fails with it.
     pub(crate) fn explain(&self, job_id: &str, signature: FailureSignature) {
         let mut pending = self.pending.lock();
-        if pending.explained.len() < MOST {
-            pending.explained.insert(job_id.to_owned(), signature);
+        if pending.explained.len() >= MOST {
+            pending.explained.clear(); // of jobs that this mailer has lost: what becomes of them is not told here
         }
+        pending.explained.insert(job_id.to_owned(), signature);
     }
 
     /// Counts what the worker has stored; called for each of its events.
