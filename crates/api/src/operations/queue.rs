@@ -51,7 +51,7 @@ pub(crate) async fn pause(state: &State, by: UserId, reason: Option<String>) -> 
     let at = Timestamp::from_millis(state.queue.now_ms());
     state.operations.pause_note.write(&Pause { by: name, at: Some(at), reason }).await?;
     state.queue.pause().await?;
-    tracing::info!("Queue paused by an administrator");
+    tracing::info!("Queue paused by an operator");
     Ok(())
 }
 
@@ -62,6 +62,6 @@ pub(crate) async fn pause(state: &State, by: UserId, reason: Option<String>) -> 
 pub(crate) async fn resume(state: &State) -> Result<(), Problem> {
     state.queue.resume().await?;
     state.operations.pause_note.clear().await?;
-    tracing::info!("Queue resumed by an administrator");
+    tracing::info!("Queue resumed by an operator");
     Ok(())
 }

@@ -244,7 +244,7 @@ async fn retry(
     state.queue.retry(&id, Attempts::Reset).await?;
     state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
-    tracing::info!(job_id = id, "Retried by an administrator");
+    tracing::info!(job_id = id, "Retried by an operator");
     Ok(Accepted(Retried { retried: 1 }))
 }
 
@@ -262,7 +262,7 @@ async fn resend(
     let options = relay::options_of_copy(&job);
     let job_id = state.queue.add(NewJob::new(EmailJob::NAME, copy).options(options)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
-    tracing::info!(job_id, copy_of = id, "Copy sent by an administrator");
+    tracing::info!(job_id, copy_of = id, "Copy sent by an operator");
     Ok(Accepted(JobId { job_id }))
 }
 
@@ -282,7 +282,7 @@ async fn retry_failed(
     failures::refresh(&state).await?;
     let reason = which.reason_contains.as_deref().map(|text| format!(" reason:{text:?}")).unwrap_or_default();
     audit::record(&state, &by, Done { filter: format!("state:failed{reason}"), ..Done::all(retried) }).await;
-    tracing::info!(retried, "Failed mails retried by an administrator");
+    tracing::info!(retried, "Failed mails retried by an operator");
     Ok(Accepted(Retried { retried }))
 }
 
@@ -304,7 +304,7 @@ async fn remove(
     actions::remove(&state, &id).await?;
     state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
-    tracing::info!(job_id = id, "Removed by an administrator");
+    tracing::info!(job_id = id, "Removed by an operator");
     Ok(NoContent)
 }
 

@@ -117,7 +117,7 @@ async fn add(
     let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "" };
     state.suppressions.add(new).await?;
     audit::record(&state, &by, Done::one(format!("to:{address}")).because(body.reason.clone())).await;
-    tracing::info!("Address suppressed by an administrator");
+    tracing::info!("Address suppressed by an operator");
     let body = state.suppressions.get(&address).await?.ok_or_else(Problem::not_found)?;
     let name: String = url::form_urlencoded::byte_serialize(address.as_bytes()).collect();
     Ok(Created { location: format!("/api/v1/suppressions/{name}"), body: body.into() })
@@ -142,7 +142,7 @@ async fn remove(
         return Err(Problem::not_found());
     }
     audit::record(&state, &by, Done::one(format!("to:{address}"))).await;
-    tracing::info!("Suppression removed by an administrator");
+    tracing::info!("Suppression removed by an operator");
     Ok(NoContent)
 }
 
@@ -173,7 +173,7 @@ async fn confirm(
     };
     let confirmed = state.suppressions.confirm(&addresses).await?;
     audit::record(&state, &by, Done { matched: addresses.len() as u64, ..Done::all(confirmed) }).await;
-    tracing::info!(confirmed, "Suppressions confirmed by an administrator");
+    tracing::info!(confirmed, "Suppressions confirmed by an operator");
     Ok(web::Json(Confirmed { confirmed }))
 }
 
