@@ -32,7 +32,7 @@ pub use email_job::{Attachment, BadMail, BadRecipients, EmailJob, MailClass, Mai
 pub use exams::*;
 pub use mail_health::{
     Circuit, ClassBacklog, HealthLevel, MailFacts, MailHealth, MailerStatus, OutboxBacklog, Pause, PriorityBacklog,
-    ProviderStatus, RateUse, RecentMails, WaitingClass, backlog_by_class, mail_health,
+    ProviderStatus, RateUse, RecentMails, WaitingClass, backlog_by_class, bounded_count, mail_health, with_commas,
 };
 pub use priority::{BadPriority, Priority};
 pub use text::{BadText, check_body, check_line, is_header_text};

@@ -22,6 +22,7 @@ use self::{
 pub use self::{
     status::{Circuit, MailerStatus, ProviderStatus, RateUse},
     waiting::{ClassBacklog, OutboxBacklog, PriorityBacklog, WaitingClass, backlog_by_class},
+    words::{bounded_count, with_commas},
 };
 use crate::Timestamp;
 

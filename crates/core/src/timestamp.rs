@@ -53,6 +53,12 @@ impl Timestamp {
     pub const MIN_TEXT: Self = Self(-62_167_219_200_000);
     /// The last moment that has a text, 9999-12-31T23:59:59.999Z.
     pub const MAX_TEXT: Self = Self(253_402_300_799_999);
+
+    /// A moment that another program wrote, in ms since 1970, such as a job's; `None` for one before 1970 or after the last one
+    /// that has a text, which no clock has shown.
+    pub fn foreign(millis: i64) -> Option<Self> {
+        (0..=Self::MAX_TEXT.0).contains(&millis).then_some(Self(millis))
+    }
 }
 
 /// The time of the system's clock, whole milliseconds; 1970-01-01 for a clock that is before it.

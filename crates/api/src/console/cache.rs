@@ -3,13 +3,13 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use examhall_cache::{Epoch, Location, Remaining, Stats, Status, Trust};
-use examhall_core::ExamId;
+use examhall_core::{ExamId, with_commas};
 use serde::Deserialize;
 
 use super::{
-    format::{number, span},
+    format::span,
     guard::Console,
-    page::{Notice, NoticeKind, Page, html},
+    page::{Notice, NoticeKind, Page, answer, html},
 };
 use crate::{
     access::{Action, may},
@@ -99,7 +99,7 @@ pub(super) async fn show(
             figures: figures(&stats),
             outcomes: outcomes(&stats),
             is_live: status.is_live,
-            memory: format!("{} entries, {} KB", number(stats.entries), number(stats.bytes.div_ceil(1024))),
+            memory: format!("{} entries, {} KB", with_commas(stats.entries), with_commas(stats.bytes.div_ceil(1024))),
             servers: servers(&status),
             epochs: epochs(status.epochs, status.last_epoch),
             unconfirmed: status.unconfirmed,
@@ -125,7 +125,7 @@ pub(super) async fn invalidate(
         let text = "This process has forgotten the keys. Redis has not confirmed it: it is tried again until it does.";
         Notice::new(NoticeKind::Warn, text)
     };
-    Ok(console.answer(&format!("/console/cache?exam={id}"), &notice))
+    Ok(answer(&format!("/console/cache?exam={id}"), &notice))
 }
 
 fn figures(stats: &Stats) -> Vec<(&'static str, String)> {
@@ -134,10 +134,10 @@ fn figures(stats: &Stats) -> Vec<(&'static str, String)> {
             "Hit rate",
             if stats.reads() == 0 { "none yet".to_owned() } else { format!("{:.1} %", stats.hit_ratio() * 100.0) },
         ),
-        ("Reads", number(stats.reads())),
-        ("Loads", number(stats.loads)),
-        ("Failed loads", number(stats.failed_loads)),
-        ("Waiting readers", number(stats.waiting)),
+        ("Reads", with_commas(stats.reads())),
+        ("Loads", with_commas(stats.loads)),
+        ("Failed loads", with_commas(stats.failed_loads)),
+        ("Waiting readers", with_commas(stats.waiting)),
     ]
 }
 
@@ -153,7 +153,7 @@ fn outcomes(stats: &Stats) -> Vec<(&'static str, String)> {
         ("Loaded without Redis (bypass)", stats.bypassed),
         ("Errors", stats.errors),
     ]
-    .map(|(name, count)| (name, number(count)))
+    .map(|(name, count)| (name, with_commas(count)))
     .into()
 }
 
@@ -173,7 +173,7 @@ fn servers(status: &Status) -> Vec<Server> {
 fn epochs(count: u64, last: Option<Epoch>) -> String {
     let Some(Epoch { cause, at }) = last else { return "none yet".to_owned() };
     let ago = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-    format!("{}, the last {} ago: {cause}", number(count), span(ago))
+    format!("{}, the last {} ago: {cause}", with_commas(count), span(ago))
 }
 
 fn row(page: &Page, Opening { exam, warmth }: Opening) -> Row {

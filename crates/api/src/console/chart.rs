@@ -6,10 +6,9 @@
 
 use std::fmt::Write;
 
-use examhall_core::Timestamp;
+use examhall_core::{Timestamp, with_commas};
 use examhall_delivery::{Deploy, HistoryStep, MailBucket};
 
-use super::format;
 use crate::operations::history::History;
 
 /// Left edge of what is drawn, its width, and the width of the whole, in units of the drawing.
@@ -197,7 +196,7 @@ fn rate(peak: u64, columns: &Columns, step: HistoryStep) -> String {
     let buckets = u64::try_from(columns.buckets).unwrap_or(1).max(1);
     match peak {
         0 => "none".to_owned(),
-        _ => format!("at most {} {unit}", format::number(peak.div_ceil(buckets))),
+        _ => format!("at most {} {unit}", with_commas(peak.div_ceil(buckets))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use examhall_core::Timestamp;
+use examhall_core::{Timestamp, with_commas};
 use examhall_delivery::{HistoryStep, MailBucket};
 use serde::Deserialize;
 
@@ -88,9 +88,9 @@ fn row(start: Timestamp, sum: &MailBucket, step: HistoryStep) -> Row {
     let wait = |percent| sum.wait_ms(percent).map_or_else(String::new, |ms| format::span(ms.unsigned_abs()));
     Row {
         at: text[..length].replace('T', " "),
-        sent: format::number(sum.sent),
-        deferred: format::number(sum.deferred),
-        failed: format::number(sum.failed),
+        sent: with_commas(sum.sent),
+        deferred: with_commas(sum.deferred),
+        failed: with_commas(sum.failed),
         half: wait(50),
         most: wait(95),
     }

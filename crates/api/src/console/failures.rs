@@ -2,13 +2,13 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use examhall_core::with_commas;
 use examhall_delivery::FailureGroup;
 use serde::Deserialize;
 
 use super::{
-    format,
     guard::Console,
-    page::{Notice, NoticeKind, Page, html},
+    page::{Notice, NoticeKind, Page, answer, html},
 };
 use crate::{
     access::{Action, Permission, may},
@@ -112,14 +112,14 @@ async fn act<P: Permission>(
         0 => (NoticeKind::Good, format!("{} {done}.", mails(affected))),
         changed => (
             NoticeKind::Warn,
-            format!("{} of {} {done}, {changed} had changed.", format::number(affected), mails(matched)),
+            format!("{} of {} {done}, {changed} had changed.", with_commas(affected), mails(matched)),
         ),
     };
-    Ok(console.answer("/console/failures", &Notice::new(kind, text)))
+    Ok(answer("/console/failures", &Notice::new(kind, text)))
 }
 
 fn mails(count: u64) -> String {
-    format!("{} {}", format::number(count), if count == 1 { "mail" } else { "mails" })
+    format!("{} {}", with_commas(count), if count == 1 { "mail" } else { "mails" })
 }
 
 /// The routes below `/console/failures`.

@@ -1,9 +1,6 @@
-//! How pages write times and counts.
+//! How pages write times.
 
 use examhall_core::Timestamp;
-
-/// Counts above this are not counted on.
-pub(crate) const MOST_COUNTED: u64 = 10_000;
 
 /// A moment as HTML: `<time datetime="...">2026-11-29 18:05:10 UTC</time> (3 min ago)`.
 pub(super) fn time(at: Timestamp, now: Timestamp) -> String {
@@ -36,24 +33,6 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
-/// A number with commas.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count, which is not counted on above 10,000.
-pub(crate) fn count(count: u64) -> String {
-    if count > MOST_COUNTED { format!("{}+", number(MOST_COUNTED)) } else { number(count) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,13 +59,5 @@ mod tests {
             html.starts_with("<time datetime=\"2026-11-23T09:00:00.000Z\">2026-11-23 09:00:00 UTC</time>"),
             "{html}"
         );
-    }
-
-    #[test]
-    fn counts_have_commas_and_end_at_ten_thousand() {
-        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (10_000, "10,000"), (10_001, "10,000+")] {
-            assert_eq!(count(n), text);
-        }
-        assert_eq!(number(1_234_567), "1,234,567");
     }
 }

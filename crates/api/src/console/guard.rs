@@ -2,15 +2,12 @@
 
 use std::marker::PhantomData;
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use examhall_core::Viewer;
 use examhall_store::Account;
 use futures_util::future::LocalBoxFuture;
 
-use super::{
-    page::{self, Notice, Page},
-    session,
-};
+use super::{page::Page, session};
 use crate::{
     access::{Action, Permission},
     audit::{self, Done},
@@ -56,12 +53,6 @@ impl<P: Permission> Console<P> {
     /// Records what was done.
     pub(crate) async fn record(&self, done: Done) {
         audit::record_as(&self.state, self.account.id, P::ACTION, done).await;
-    }
-
-    /// The answer to a form: back to a page of ours (`/console/...`), which says what has happened.
-    #[expect(clippy::unused_self, reason = "it is the answer to somebody who may")]
-    pub(crate) fn answer(&self, to: &str, notice: &Notice) -> HttpResponse {
-        page::answer(to, notice)
     }
 
     /// Whether they may do something else, too.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use askama::Template;
-use examhall_core::{ClassBacklog, HealthLevel, MailHealth};
+use examhall_core::{ClassBacklog, HealthLevel, MailHealth, bounded_count, with_commas};
 
 use super::{
     format,
@@ -69,10 +69,10 @@ fn view(found: &QueueOverview) -> QueueView<'_> {
         counts: found
             .counts
             .by_state()
-            .map(|(state, count)| (state.as_str(), format::count(count.unsigned_abs())))
+            .map(|(state, count)| (state.as_str(), bounded_count(count.unsigned_abs())))
             .collect(),
-        sent: format::number(found.facts.recent.sent),
-        failed: format::number(found.facts.recent.failed),
+        sent: with_commas(found.facts.recent.sent),
+        failed: with_commas(found.facts.recent.failed),
     }
 }
 
@@ -81,8 +81,8 @@ fn class_view<'a>(class: &'a ClassBacklog, found: &QueueOverview) -> ClassView<'
     let target = u64::from(class.class.target_seconds()) * 1000;
     ClassView {
         class,
-        queued: format::count(class.queued),
-        outbox: format::count(class.outbox),
+        queued: bounded_count(class.queued),
+        outbox: bounded_count(class.outbox),
         waits: waits.map_or_else(|| "none waits".to_owned(), format::span),
         target: format::span(target),
         is_late: class.is_late(found.facts.now),

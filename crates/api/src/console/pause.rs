@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     guard::Console,
-    page::{Notice, NoticeKind},
+    page::{Notice, NoticeKind, answer},
 };
 use crate::{
     access::may,
@@ -30,14 +30,11 @@ pub(super) async fn pause(
     let reason = (!reason.is_empty()).then_some(reason);
     queue::pause(&console.state, console.account.id, reason.clone()).await?;
     console.record(Done::all(1).because(reason)).await;
-    Ok(console.answer(
-        "/console",
-        &Notice::new(NoticeKind::Warn, "The queue is paused: no mail is sent until it is resumed."),
-    ))
+    Ok(answer("/console", &Notice::new(NoticeKind::Warn, "The queue is paused: no mail is sent until it is resumed.")))
 }
 
 pub(super) async fn resume(console: Console<may::ResumeQueue>) -> Result<HttpResponse, Problem> {
     queue::resume(&console.state).await?;
     console.record(Done::all(1)).await;
-    Ok(console.answer("/console", &Notice::new(NoticeKind::Good, "The queue is resumed: mails are sent again.")))
+    Ok(answer("/console", &Notice::new(NoticeKind::Good, "The queue is resumed: mails are sent again.")))
 }

@@ -27,11 +27,7 @@ pub(crate) async fn overview(state: &State) -> Result<QueueOverview, Problem> {
     let counts = state.queue.counts().await?;
     let oldest = state.queue.oldest_waiting().await?;
     let ended = state.queue.ended_within(Duration::from_mins(1)).await?;
-    let backlog = |one: &OldestWaiting| PriorityBacklog {
-        priority: one.priority,
-        jobs: one.jobs,
-        oldest: Some(Timestamp::from_millis(one.timestamp)),
-    };
+    let backlog = |one: &OldestWaiting| PriorityBacklog::new(one.priority, one.jobs, one.timestamp);
     let queue = QueueFacts {
         now: Timestamp::from_millis(state.queue.now_ms()),
         is_paused: state.queue.is_paused().await?,

@@ -133,5 +133,5 @@ impl EmailStatus {
 
 /// A moment that the queue names, where it names one that can be shown.
 pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
-    ms.map(Timestamp::from_millis).filter(|at| (Timestamp::from_millis(0)..=Timestamp::MAX_TEXT).contains(at))
+    ms.and_then(Timestamp::foreign)
 }

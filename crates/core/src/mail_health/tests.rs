@@ -1,5 +1,5 @@
 use super::*;
-use crate::MailClass;
+use crate::{MailClass, Priority};
 
 /// 2026-11-23 10:05:00 UTC.
 const NOW: i64 = 1_795_428_300_000;
@@ -214,7 +214,28 @@ fn spans_and_numbers_are_short() {
     let spans = [0, 444, 9_999, 10_000, 119_999, 120_000, 7_200_000, 172_800_000].map(words::span);
     assert_eq!(spans, ["0.0 s", "0.4 s", "9.9 s", "10 s", "119 s", "2 min", "2 h", "2 days"]);
     assert_eq!(
-        [1, 0, 999, 1_234, 10_000].map(words::mails),
-        ["1 mail", "0 mails", "999 mails", "1,234 mails", "10,000+ mails"]
+        [1, 0, 999, 1_234, 10_000, 10_001].map(words::mails),
+        ["1 mail", "0 mails", "999 mails", "1,234 mails", "10,000 mails", "10,000+ mails"]
     );
+}
+
+#[test]
+fn moments_that_no_clock_has_shown_make_nothing_late() {
+    for strange in [i64::MIN, -1, Timestamp::MAX_TEXT.as_millis() + 1, i64::MAX] {
+        let [class, ..] =
+            &backlog_by_class(&[PriorityBacklog::new(Priority::HIGHEST.to_bullmq(), 3, strange)], &[])[..]
+        else {
+            panic!("three classes")
+        };
+        assert_eq!((class.mails(), class.since(), class.is_late(at(0))), (3, None, false), "{strange}");
+    }
+    assert_eq!(PriorityBacklog::new(0, 1, NOW).oldest, Some(at(0)));
+}
+
+#[test]
+fn numbers_have_commas_and_counts_end_at_ten_thousand() {
+    for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (10_000, "10,000"), (10_001, "10,000+")] {
+        assert_eq!(bounded_count(n), text);
+    }
+    assert_eq!(with_commas(1_234_567), "1,234,567");
 }

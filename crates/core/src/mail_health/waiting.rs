@@ -55,6 +55,14 @@ pub struct OutboxBacklog {
     pub oldest: Option<Timestamp>,
 }
 
+impl PriorityBacklog {
+    /// Waiting jobs, of which the oldest was added at `oldest` ms since 1970. Any program may have added it: a moment that no
+    /// clock has shown makes nothing late.
+    pub fn new(priority: u32, jobs: u64, oldest: i64) -> Self {
+        Self { priority, jobs, oldest: Timestamp::foreign(oldest) }
+    }
+}
+
 impl WaitingClass {
     /// All classes, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Urgent, Self::Result, Self::Other];

@@ -32,12 +32,26 @@ pub(super) fn span(ms: i64) -> String {
     }
 }
 
+/// A number with commas: `1,234,567`.
+pub fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count, which is not counted on above 10,000: `9,999`, `10,000+`.
+pub fn bounded_count(count: u64) -> String {
+    const MOST: u64 = 10_000;
+    if count > MOST { format!("{}+", with_commas(MOST)) } else { with_commas(count) }
+}
+
 /// A number of mails: `1 mail`, `7 mails`, `10,000+ mails`.
 pub(super) fn mails(count: u64) -> String {
-    match count {
-        1 => "1 mail".to_owned(),
-        0..=999 => format!("{count} mails"),
-        1_000..=9_999 => format!("{},{:03} mails", count / 1000, count % 1000),
-        _ => "10,000+ mails".to_owned(),
-    }
+    if count == 1 { "1 mail".to_owned() } else { format!("{} mails", bounded_count(count)) }
 }

@@ -2,7 +2,7 @@
 
 use examhall_core::{ClassBacklog, MailFacts, PriorityBacklog, Timestamp, mail_health};
 use examhall_delivery::QueueFacts;
-use examhall_queue::{Counts, OldestWaiting};
+use examhall_queue::Counts;
 use serde_json::{Value, json};
 
 use super::output::Answer;
@@ -22,12 +22,12 @@ pub(super) async fn status(mailer: &Mailer) -> anyhow::Result<Answer> {
     let facts = QueueFacts {
         now: Timestamp::from_millis(queue.now_ms()),
         is_paused: queue.is_paused().await?,
-        waiting: oldest.iter().map(backlog).collect(),
+        waiting: oldest.iter().map(|one| PriorityBacklog::new(one.priority, one.jobs, one.timestamp)).collect(),
     };
     // The outbox is in the database, which a mailer does not know.
     let facts = mailer.operations.facts(&facts, &[]).await?;
     let workers = queue.workers().await?.len();
-    let oldest_at = oldest.iter().map(|one| one.timestamp).min().map(Timestamp::from_millis);
+    let oldest_at = oldest.iter().filter_map(|one| Timestamp::foreign(one.timestamp)).min();
     Ok(Answer {
         lines: lines(&facts, &counts, workers, oldest_at, &waits),
         json: shown(&facts, &counts, workers, oldest_at, &waits),
@@ -45,11 +45,6 @@ async fn rate_waits(mailer: &Mailer) -> anyhow::Result<Vec<RateWait>> {
         waits.extend(provider.waits().await?.into_iter().map(wait));
     }
     Ok(waits)
-}
-
-fn backlog(one: &OldestWaiting) -> PriorityBacklog {
-    let oldest = Some(Timestamp::from_millis(one.timestamp));
-    PriorityBacklog { priority: one.priority, jobs: one.jobs, oldest }
 }
 
 fn lines(
