@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     access::{Action, Permission, may},
-    audit::Done,
     http::{
         extract::{Id, Parameters},
         problem::Problem,
@@ -93,21 +92,20 @@ async fn ask<P: Permission>(console: &Console<P>, id: &str, action: GroupAction)
 }
 
 pub(super) async fn retry(console: Console<may::RetryMails>, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
-    act(&console, &id, GroupAction::Retry, "retried").await
+    act(&console, id, GroupAction::Retry, "retried").await
 }
 
 pub(super) async fn remove(console: Console<may::RemoveMails>, Id(id): Id<String>) -> Result<HttpResponse, Problem> {
-    act(&console, &id, GroupAction::Remove, "removed").await
+    act(&console, id, GroupAction::Remove, "removed").await
 }
 
 async fn act<P: Permission>(
     console: &Console<P>,
-    id: &str,
+    id: String,
     action: GroupAction,
     done: &str,
 ) -> Result<HttpResponse, Problem> {
-    let GroupResult { matched, affected } = failures::act(&console.state, id, action).await?;
-    console.record(Done { filter: format!("failure:{id}"), matched, ..Done::all(affected) }).await;
+    let GroupResult { matched, affected } = failures::act(&console.state, id, action, console.account.id).await?;
     let (kind, text) = match matched - affected {
         0 => (NoticeKind::Good, format!("{} {done}.", mails(affected))),
         changed => (

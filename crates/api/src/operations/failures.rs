@@ -1,12 +1,20 @@
 //! Groups of failed mails, and what is done to a whole group.
 
+use std::sync::Arc;
+
 use actix_web::{ResponseError, http::StatusCode};
+use examhall_core::UserId;
 use examhall_delivery::FailureGroup;
 use examhall_queue::{Attempts, State as JobState};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::actions;
-use crate::{http::problem::Problem, state::State};
+use crate::{
+    access::Action,
+    audit::{self, Done},
+    http::problem::Problem,
+    state::State,
+};
 
 /// Jobs that are looked at or changed together.
 const PAGE: u32 = 500;
@@ -20,6 +28,15 @@ pub(crate) enum GroupAction {
     Retry,
     /// Remove it.
     Remove,
+}
+
+impl GroupAction {
+    const fn audited(self) -> Action {
+        match self {
+            Self::Retry => Action::RetryMails,
+            Self::Remove => Action::RemoveMails,
+        }
+    }
 }
 
 /// What came of it.
@@ -50,12 +67,29 @@ pub(crate) async fn group(state: &State, id: &str) -> Result<FailureGroup, Probl
     state.operations.failures.group(id).await?.ok_or_else(Problem::not_found)
 }
 
-/// Does `action` to the mails that are in the group now. A mail that failed in another way since then is left alone.
+/// Does `action` to the mails that are in the group now, and records that `by` did it. A mail that failed in another way since
+/// then is left alone. It runs to its end even if nobody waits for the answer any more.
 ///
 /// # Errors
 /// 404 where there is no such group; where Redis or the database is away, some may have been changed.
-pub(crate) async fn act(state: &State, id: &str, action: GroupAction) -> Result<GroupResult, Problem> {
-    group(state, id).await?;
+pub(crate) async fn act(
+    state: &Arc<State>,
+    id: String,
+    action: GroupAction,
+    by: UserId,
+) -> Result<GroupResult, Problem> {
+    group(state, &id).await?;
+    let state = Arc::clone(state);
+    let acting = tokio::spawn(async move {
+        let result = act_on_all(&state, &id, action).await?;
+        let done = Done { filter: format!("failure:{id}"), matched: result.matched, ..Done::all(result.affected) };
+        audit::record_as(&state, by, action.audited(), done).await;
+        Ok(result)
+    });
+    acting.await.map_err(|error| Problem::internal(&error))?
+}
+
+async fn act_on_all(state: &State, id: &str, action: GroupAction) -> Result<GroupResult, Problem> {
     let mut jobs = Vec::new();
     loop {
         let skip = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
@@ -72,7 +106,8 @@ pub(crate) async fn act(state: &State, id: &str, action: GroupAction) -> Result<
         state.operations.failures.forget(some).await?;
         let states = state.queue.states(some).await?;
         let failed = some.iter().zip(states).filter(|(_, state)| *state == Some(JobState::Failed));
-        let changes = stream::iter(failed.map(|(job, _)| change(state, job, action))).buffer_unordered(AT_ONCE);
+        let failed: Vec<_> = failed.map(|(job, _)| job.clone()).collect();
+        let changes = stream::iter(failed).map(|job| change(state, job, action)).buffer_unordered(AT_ONCE);
         let done: Vec<bool> = changes.try_collect().await?;
         result.affected += done.into_iter().filter(|is_done| *is_done).count() as u64;
     }
@@ -93,10 +128,10 @@ pub(crate) async fn refresh(state: &State) -> Result<(), Problem> {
 }
 
 /// Changes a mail; returns whether it was still failed.
-async fn change(state: &State, job: &str, action: GroupAction) -> Result<bool, Problem> {
+async fn change(state: &State, job: String, action: GroupAction) -> Result<bool, Problem> {
     let changed = match action {
-        GroupAction::Retry => state.queue.retry(job, Attempts::Reset).await.map_err(Problem::from),
-        GroupAction::Remove => actions::remove(state, job).await,
+        GroupAction::Retry => state.queue.retry(&job, Attempts::Reset).await.map_err(Problem::from),
+        GroupAction::Remove => actions::remove(state, &job).await,
     };
     match changed {
         Ok(()) => Ok(true),

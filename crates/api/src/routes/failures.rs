@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{Allowed, may},
-    audit::{self, Done},
     http::{
         extract::{Id, Parameters},
         list::{Items, Limit, bad_cursor},
@@ -136,9 +135,7 @@ async fn retry(
     by: Allowed<may::RetryMails>,
     Id(id): Id<String>,
 ) -> Result<Accepted<GroupChange>, Problem> {
-    let result = failures::act(&state, &id, GroupAction::Retry).await?;
-    audit::record(&state, &by, done(&id, result)).await;
-    Ok(Accepted(result.into()))
+    Ok(Accepted(failures::act(&state, id, GroupAction::Retry, by.viewer.id).await?.into()))
 }
 
 async fn remove(
@@ -146,11 +143,5 @@ async fn remove(
     by: Allowed<may::RemoveMails>,
     Id(id): Id<String>,
 ) -> Result<web::Json<GroupChange>, Problem> {
-    let result = failures::act(&state, &id, GroupAction::Remove).await?;
-    audit::record(&state, &by, done(&id, result)).await;
-    Ok(web::Json(result.into()))
-}
-
-fn done(id: &str, GroupResult { matched, affected }: GroupResult) -> Done {
-    Done { filter: format!("failure:{id}"), matched, ..Done::all(affected) }
+    Ok(web::Json(failures::act(&state, id, GroupAction::Remove, by.viewer.id).await?.into()))
 }
