@@ -20,10 +20,13 @@ const PAGES: &str = include_str!("../assets/pages.js");
 /// In the colours of the default brand.
 const ICON: &str = include_str!("../assets/icon.svg");
 
+/// htmx and its extension, in one file: htmx reads the page as soon as it is loaded, and an extension that came later would
+/// find nothing left to do.
+const HTMX: &str = concat!(include_str!("../assets/vendor/htmx.min.js"), "\n", include_str!("../assets/vendor/hx-sse.min.js"));
+
 /// Name, media type and content of each file. `vendor/README.md` says where htmx is from.
-const FILES: [(&str, &str, &str); 3] = [
-    ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/vendor/htmx.min.js")),
-    ("hx-sse.js", "text/javascript; charset=utf-8", include_str!("../assets/vendor/hx-sse.min.js")),
+const FILES: [(&str, &str, &str); 2] = [
+    ("htmx.js", "text/javascript; charset=utf-8", HTMX),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
 ];
 
@@ -120,7 +123,7 @@ mod tests {
         let file = |path: &str| path.trim_start_matches("/assets/").to_owned();
         assert!(blue.find(&file(&of_blue)).expect("a file").1);
         assert!(!blue.find(&file(&of_red)).expect("that of another release").1);
-        assert_eq!(blue.path("hx-sse.js"), red.path("hx-sse.js"));
+        assert_eq!(blue.path("htmx.js"), red.path("htmx.js"));
         for unknown in ["", "style", "style.css.map", "css.style", "other.0123.css", "../style.css"] {
             assert!(blue.find(unknown).is_none(), "{unknown}");
         }

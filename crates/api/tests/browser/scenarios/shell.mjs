@@ -31,6 +31,18 @@ export default async ({ base, env, open, assert }) => {
   assert(await live.evaluate(() => performance.timeOrigin) === loaded, 'the page was loaded again');
   await fetch(`${base}/api/v1/queue/resume`, { method: 'POST', headers: { authorization: `Bearer ${env.token}` } });
 
+  // Scripts that come late, one after the other, make a page live, too.
+  const slow = await open();
+  let wait = 0;
+  await slow.route('**/*.js', async route => {
+    wait += 300;
+    await new Promise(done => setTimeout(done, wait));
+    await route.continue();
+  });
+  await slow.goto(`${base}/console/audit`);
+  await slow.waitForSelector('#live-state[data-state=on]', { timeout: 10_000 });
+  await slow.context().close();
+
   // A page that is left open after the logout leads to the login with the next event.
   await plain.click('text=Log out');
   assert(new URL(plain.url()).pathname === '/console/login', `the logout leads to ${plain.url()}`);
