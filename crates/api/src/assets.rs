@@ -22,7 +22,8 @@ const ICON: &str = include_str!("../assets/icon.svg");
 
 /// htmx and its extension, in one file: htmx reads the page as soon as it is loaded, and an extension that came later would
 /// find nothing left to do.
-const HTMX: &str = concat!(include_str!("../assets/vendor/htmx.min.js"), "\n", include_str!("../assets/vendor/hx-sse.min.js"));
+const HTMX: &str =
+    concat!(include_str!("../assets/vendor/htmx.min.js"), "\n", include_str!("../assets/vendor/hx-sse.min.js"));
 
 /// Name, media type and content of each file. `vendor/README.md` says where htmx is from.
 const FILES: [(&str, &str, &str); 2] = [
