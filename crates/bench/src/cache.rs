@@ -26,11 +26,11 @@ const LOAD: Duration = Duration::from_millis(200);
 const TASKS: u32 = 64;
 /// How often the cache and the bare client take turns.
 const ROUNDS: usize = 5;
-const KEY: ProfileKey = ProfileKey;
+const KEY: ProfileKey = ProfileKey(0);
 
-/// `user:profile`.
+/// `user:profile:0`, and those of further users.
 #[derive(Clone)]
-struct ProfileKey;
+struct ProfileKey(u32);
 
 impl CacheKey for ProfileKey {
     type Value = Profile;
@@ -38,7 +38,7 @@ impl CacheKey for ProfileKey {
     const LIFE: Life = Life::hours(1);
 
     fn redis_key(&self) -> String {
-        "user:profile".to_owned()
+        format!("user:profile:{}", self.0)
     }
 }
 
@@ -55,9 +55,9 @@ pub(crate) async fn measure(count: u32) -> anyhow::Result<()> {
     against_a_bare_client(&redis, &only_redis, count).await?;
     changes(&one, &other, count.min(1_000)).await?;
     redis.kill().await;
-    while hit(&only_redis).await? != Source::Bypass {}
+    while hit(&only_redis, KEY).await? != Source::Bypass {}
     for _ in 0..20 {
-        hit(&only_redis).await?; // until the breaker is open
+        hit(&only_redis, KEY).await?; // until the breaker is open
     }
     hits("read while Redis is down", &only_redis, Source::Bypass, count).await
 }
@@ -68,8 +68,8 @@ async fn open(redis: &Redis) -> anyhow::Result<Cache> {
     Ok(cache)
 }
 
-async fn hit(cache: &Cache) -> anyhow::Result<Source> {
-    Ok(cache.get_or_load(&KEY, || async { Ok::<_, Infallible>(Some(profile(1))) }).await?.1)
+async fn hit(cache: &Cache, key: ProfileKey) -> anyhow::Result<Source> {
+    Ok(cache.get_or_load(&key, || async { Ok::<_, Infallible>(Some(profile(1))) }).await?.1)
 }
 
 /// Reads one after the other, of which only those from `level` count.
@@ -77,7 +77,7 @@ async fn hits(work: &str, cache: &Cache, level: Source, count: u32) -> anyhow::R
     let mut times = Vec::with_capacity(count as usize);
     while times.len() < count as usize {
         let began = Instant::now();
-        let source = hit(cache).await?;
+        let source = hit(cache, KEY).await?;
         if source == level {
             times.push(began.elapsed());
         }
@@ -90,40 +90,47 @@ async fn hits(work: &str, cache: &Cache, level: Source, count: u32) -> anyhow::R
 async fn against_a_bare_client(redis: &Redis, cache: &Cache, count: u32) -> anyhow::Result<()> {
     let client = Builder::from_config(Config::from_url(&redis.url())?).build()?;
     client.init().await?;
-    let get = |client: Client| async move { anyhow::Ok(client.get::<Value, _>(KEY.redis_key()).await?) };
+    let get = |client: Client, key: ProfileKey| async move { Ok(client.get::<Value, _>(key.redis_key()).await?) };
+    let read = |cache: Cache, key| async move { hit(&cache, key).await };
     let mut times = Vec::with_capacity(count as usize);
     for _ in 0..count {
         let began = Instant::now();
-        get(client.clone()).await?;
+        get(client.clone(), KEY).await?;
         times.push(began.elapsed());
     }
     crate::print_times("GET of the same key, the client alone", &mut times);
 
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(rate(count, &client, get).await?);
-        ours.push(rate(count, cache, |cache| async move { hit(&cache).await }).await?);
+    for user in 0..TASKS {
+        hit(cache, ProfileKey(user)).await?; // so that each key is there
     }
-    let middle = |rates: Vec<f64>| median(rates.into_iter()).context("no rounds");
-    let (bare, ours) = (middle(bare)?, middle(ours)?);
-    crate::print_rate(&format!("GET of the same key, the client alone, {TASKS} tasks"), bare, None);
-    crate::print_rate(&format!("hit in Redis, {TASKS} tasks"), ours, Some(("of the client alone", bare)));
+    for (keys, of) in [(1, "one key"), (TASKS, "a key for each")] {
+        let (mut bare, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare.push(rate(count, keys, &client, get).await?);
+            ours.push(rate(count, keys, cache, read).await?);
+        }
+        let middle = |rates: Vec<f64>| median(rates.into_iter()).context("no rounds");
+        let (bare, ours) = (middle(bare)?, middle(ours)?);
+        crate::print_rate(&format!("{TASKS} tasks, {of}: GET, the client alone"), bare, None);
+        let of_the_client = Some(("of the client alone", bare));
+        crate::print_rate(&format!("{TASKS} tasks, {of}: hit in Redis"), ours, of_the_client);
+    }
     Ok(client.quit().await?)
 }
 
-/// Runs per second of so many, by [`TASKS`] at once.
-async fn rate<C, F, T: 'static>(count: u32, with: &C, work: fn(C) -> F) -> anyhow::Result<f64>
+/// Reads per second of so many, by [`TASKS`] at once, of this number of keys.
+async fn rate<C, F, T: 'static>(count: u32, keys: u32, with: &C, work: fn(C, ProfileKey) -> F) -> anyhow::Result<f64>
 where
     C: Clone + Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
-    for _ in 0..TASKS {
-        let with = with.clone();
+    for task in 0..TASKS {
+        let (with, key) = (with.clone(), ProfileKey(task % keys));
         tasks.spawn(async move {
             for _ in 0..count / TASKS {
-                work(with.clone()).await?;
+                work(with.clone(), key.clone()).await?;
             }
             anyhow::Ok(())
         });
