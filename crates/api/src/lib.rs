@@ -43,6 +43,7 @@ mod relay;
 mod routes;
 mod seed;
 mod site;
+mod sitters;
 mod state;
 mod statistics;
 mod submission;

@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use examhall_core::{Choice, EmailAddress, ExamId, ExamStatus, Question, QuestionId, QuestionKind, Role, UserId};
+use examhall_core::{
+    Choice, EmailAddress, ExamId, ExamStatus, PaperPolicy, Question, QuestionId, QuestionKind, Role, UserId,
+};
 use examhall_store::{NewAccount, NewExam, Store};
 use serde::Serialize;
 use uuid::Uuid;
@@ -50,6 +52,10 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
         opens_at: None,
         closes_at: None,
         shuffle: false,
+        paper: PaperPolicy::AfterStart,
+        results: None,
+        show_marks: false,
+        review: false,
         status: ExamStatus::Published,
         questions: (1..=questions).map(question).collect(),
     };

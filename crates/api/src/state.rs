@@ -18,6 +18,7 @@ use crate::{
     mail::{MailComposer, Previews},
     papers::Papers,
     site::Site,
+    sitters::Sitters,
     statistics::StatisticsCache,
     templates::Templates,
 };
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub(crate) revocations: Arc<Revocations>,
     /// Answer keys, ready to grade.
     pub(crate) papers: Papers,
+    /// Students who may read questions since they sit an exam.
+    pub(crate) sitters: Sitters,
     /// How exams went.
     pub(crate) statistics: StatisticsCache,
     /// The path of `PUBLIC_URL`, which clients see before ours.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_core::{AttemptId, ExamId, ExamResult, Locale, Timestamp, Ungraded, UserId};
+use examhall_core::{AttemptId, ExamId, ExamResult, Locale, ResultId, Timestamp, Ungraded, UserId};
 use examhall_store::{Error, Grading, NewMail, Place, PreparedPaper, Submission, Submitted};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,14 +20,44 @@ const BATCH: u64 = 100;
 /// How often a paper is loaded for one submission: an exam is seldom changed while it is submitted.
 const LOADS: usize = 5;
 
-/// A result, with what could not be graded.
+/// What came of submitting: the result, as far as the student may see it now, and what could not be graded.
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct HandedIn {
+    /// The result.
+    pub(crate) id: ResultId,
+    pub(crate) exam_id: ExamId,
+    pub(crate) attempt_id: AttemptId,
+    pub(crate) user_id: UserId,
+    pub(crate) graded_at: Timestamp,
+    /// Absent, as are the next three, until the exam shows its results.
     #[serde(flatten)]
-    pub(crate) result: ExamResult,
+    shown: Option<Shown>,
     /// Answers that cannot be graded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ungraded: Vec<Ungraded>,
+}
+
+/// What a student earned.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    /// Points earned.
+    score: f64,
+    /// Points that could be earned.
+    max_score: f64,
+    /// `score` of `maxScore`, 0 to 100.
+    percent: f64,
+    /// Whether `percent` reached the exam's pass mark.
+    passed: bool,
+}
+
+impl HandedIn {
+    fn new(result: ExamResult, is_shown: bool, ungraded: Vec<Ungraded>) -> Self {
+        let ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at } = result;
+        let shown = is_shown.then_some(Shown { score, max_score, percent, passed });
+        Self { id, exam_id, attempt_id, user_id, graded_at, shown, ungraded }
+    }
 }
 
 /// Grades with the papers in memory.
@@ -59,13 +89,25 @@ pub(crate) async fn submit(
     student: UserId,
     language: Option<&Locale>,
 ) -> Result<HandedIn, Error> {
-    let at = now();
+    let (at, store) = (now(), &state.store);
     let grader = Grader { state, at, language };
+    with_paper(state, async || store.attempts.submit(attempt, student, &grader, at).await).await
+}
+
+/// Submits a student's attempt if its time is over.
+pub(crate) async fn submit_overdue(state: &State, attempt: AttemptId, student: UserId) -> Result<HandedIn, Error> {
+    let (at, store) = (now(), &state.store);
+    let grader = Grader { state, at, language: None };
+    with_paper(state, async || store.attempts.submit_overdue(attempt, student, &grader, at).await).await
+}
+
+/// Submits, and again with the paper that was missing.
+async fn with_paper(state: &State, submit: impl AsyncFn() -> Result<Submitted, Error>) -> Result<HandedIn, Error> {
     for _ in 0..=LOADS {
-        match state.store.attempts.submit(attempt, student, &grader, at).await? {
-            Submitted::Done { result, ungraded } => {
+        match submit().await? {
+            Submitted::Done { result, ungraded, is_shown } => {
                 state.wake.notify_one();
-                return Ok(HandedIn { result, ungraded });
+                return Ok(HandedIn::new(result, is_shown, ungraded));
             }
             Submitted::Needs(exam, version) => {
                 state.papers.load(&state.store, exam, Some(version)).await?;

@@ -1,24 +1,28 @@
 //! Students' sittings of exams.
 
+mod deadline;
+mod list;
 mod row;
 mod save;
 mod submit;
 mod sweep;
 
-use examhall_core::{Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
+use examhall_core::{Allowance, Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::LockType,
 };
 use uuid::Uuid;
 
 pub use self::{
+    list::{AttemptFilter, AttemptRow},
     save::SaveReceipt,
     submit::{Grading, Submission, Submitted},
     sweep::{Place, Swept},
 };
 use crate::{
-    Error, Listed, Page,
+    Error,
+    accommodations::to_allowance,
     db::Db,
     entity::{attempt, exam},
     exams::row::to_exam,
@@ -74,12 +78,13 @@ impl Attempts {
         if !exam.access().is_open(now) {
             return Err(Error::NotOpen);
         }
-        let mine = attempt::Column::ExamId.eq(exam.id.0).and(attempt::Column::UserId.eq(user.0));
-        let last = attempt::Entity::find().filter(mine).order_by_desc(attempt::Column::Number).one(&tx).await?;
-        if let Some(open) = last.as_ref().filter(|last| last.submitted_at.is_none()) {
-            return Err(Error::AttemptOpen(AttemptId(open.id)));
+        let Before { last, number, submitted_at, percent, minutes } = Before::read(&tx, exam.id, user).await?;
+        if let Some(open) = last.filter(|_| submitted_at.is_none()) {
+            return Err(Error::AttemptOpen(AttemptId(open)));
         }
-        let begun = last.map_or(0, |last| last.number);
+        let begun = number.unwrap_or(0);
+        let Allowance { percent, extra_ms } = percent.zip(minutes).map_or(Allowance::NONE, to_allowance);
+        let deadline = Allowance { percent, extra_ms }.deadline(&exam, now);
         if i64::from(begun) >= i64::from(exam.max_attempts) {
             return Err(Error::WrongState("you have used all your attempts at this exam"));
         }
@@ -89,11 +94,13 @@ impl Attempts {
             user_id: Set(user.0),
             number: Set(begun + 1),
             started_at: Set(now.as_millis()),
-            deadline: Set(Attempt::deadline_of(&exam, now).as_millis()),
+            deadline: Set(deadline.as_millis()),
             answers: Set(serde_json::Value::Array(Vec::new())),
             seq: Set(-1),
             saved_at: Set(None),
             submitted_at: Set(None),
+            time_percent: Set(i32::try_from(percent).unwrap_or(i32::MAX)),
+            extra_ms: Set(extra_ms),
         };
         let row = row.insert(&tx).await?;
         tx.commit().await?;
@@ -109,18 +116,40 @@ impl Attempts {
         Ok((to_attempt(&row), to_saved(row)?))
     }
 
-    /// A student's attempts at an exam, oldest first.
+    /// A student's newest attempt at an exam: the one that is open, if any is. Reads an index.
+    ///
+    /// Counted in `store_loads_total{what="attempt"}`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn of_student(&self, exam: ExamId, user: UserId, page: Page) -> Result<Listed<Attempt>, Error> {
+    pub async fn last_of(&self, exam: ExamId, user: UserId) -> Result<Option<Attempt>, Error> {
+        metrics::counter!("store_loads_total", "what" => "attempt").increment(1);
         let mine = attempt::Column::ExamId.eq(exam.0).and(attempt::Column::UserId.eq(user.0));
-        let mut found = attempt::Entity::find().filter(mine).order_by_asc(attempt::Column::Id).limit(page.fetch());
-        if let Some(after) = page.after {
-            found = found.filter(attempt::Column::Id.gt(after));
-        }
-        let attempts = found.all(&self.db.read).await?.iter().map(to_attempt).collect();
-        Ok(page.cut(attempts, |attempt: &Attempt| attempt.id.0))
+        let last = attempt::Entity::find().filter(mine).order_by_desc(attempt::Column::Number).limit(1);
+        Ok(last.one(&self.db.read).await?.as_ref().map(to_attempt))
+    }
+}
+
+/// What decides a start: the student's newest attempt, if there is one, and the time that they are granted.
+#[derive(FromQueryResult)]
+struct Before {
+    last: Option<Uuid>,
+    number: Option<i32>,
+    submitted_at: Option<i64>,
+    percent: Option<i32>,
+    minutes: Option<i32>,
+}
+
+impl Before {
+    /// Reads it in one statement.
+    async fn read(tx: &DatabaseTransaction, exam: ExamId, user: UserId) -> Result<Self, Error> {
+        let sql = "SELECT a.id AS last, a.number, a.submitted_at, g.percent, g.minutes FROM users u \
+             LEFT JOIN accommodations g ON g.exam_id = $1 AND g.user_id = u.id \
+             LEFT JOIN attempts a ON a.exam_id = $1 AND a.user_id = u.id WHERE u.id = $2 ORDER BY a.number DESC LIMIT 1";
+        let values = [exam.0.into(), user.0.into()];
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+        let row = tx.query_one_raw(statement).await?.ok_or(Error::NotFound)?;
+        Ok(Self::from_query_result(&row, "")?)
     }
 }
 

@@ -1,7 +1,11 @@
-//! The audit trail: which operator did what, to which mails, and to how many. Rows are only added.
+//! The audit trail: who did what, to which mails, exam or account, and what that was before and is after. Rows are only
+//! added.
 
-use examhall_core::{Timestamp, UserId};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use examhall_core::{ExamId, Timestamp, UserId};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -10,7 +14,7 @@ use crate::{
     entity::{operator_action as row, user},
 };
 
-/// What operators did.
+/// What operators, authors and administrators did.
 #[derive(Clone, Debug)]
 pub struct Audit {
     db: Db,
@@ -34,7 +38,7 @@ pub struct NewOperatorAction {
 }
 
 /// An action that was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OperatorAction {
     /// Its row.
     pub id: Uuid,
@@ -54,6 +58,71 @@ pub struct OperatorAction {
     pub affected: u64,
     /// Why, if the operator said so.
     pub reason: Option<String>,
+    /// The exam that it was done to.
+    pub exam_id: Option<ExamId>,
+    /// The account that it was done to.
+    pub user_id: Option<UserId>,
+    /// What was changed, as it was before.
+    pub before: Option<Value>,
+    /// What was changed, as it is after it.
+    pub after: Option<Value>,
+}
+
+/// Which actions are wanted; what is absent does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Those done to this exam.
+    pub exam: Option<ExamId>,
+    /// Those done to this account.
+    pub user: Option<UserId>,
+    /// Those done by this account.
+    pub actor: Option<UserId>,
+    /// Those of this name.
+    pub action: Option<String>,
+}
+
+/// An action that is recorded in the transaction that does it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    actor: UserId,
+    action: &'static str,
+    filter: String,
+    exam: Option<ExamId>,
+    user: Option<UserId>,
+    before: Option<Value>,
+    after: Option<Value>,
+    affected: u64,
+    reason: Option<String>,
+}
+
+impl Entry {
+    /// Something done to an exam.
+    pub(crate) fn of_exam(actor: UserId, action: &'static str, exam: ExamId) -> Self {
+        let filter = format!("exam:{exam}");
+        let (before, after, reason) = (None, None, None);
+        Self { actor, action, filter, exam: Some(exam), user: None, before, after, affected: 1, reason }
+    }
+
+    /// Also done to an account.
+    pub(crate) fn to_user(mut self, user: UserId) -> Self {
+        self.filter = format!("{} user:{user}", self.filter);
+        Self { user: Some(user), ..self }
+    }
+
+    /// What was changed, before and after it; `null` where there was nothing, or is nothing.
+    pub(crate) fn changing(self, before: Value, after: Value) -> Self {
+        let some = |value: Value| (!value.is_null()).then_some(value);
+        Self { before: some(before), after: some(after), ..self }
+    }
+
+    /// How many things were changed.
+    pub(crate) fn affecting(self, affected: u64) -> Self {
+        Self { affected, ..self }
+    }
+
+    pub(crate) fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
+    }
 }
 
 impl Audit {
@@ -66,22 +135,21 @@ impl Audit {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn record(&self, new: &NewOperatorAction, now: Timestamp) -> Result<(), Error> {
+        let entry = Entry {
+            actor: new.actor,
+            action: new.action,
+            filter: new.filter.clone(),
+            exam: None,
+            user: None,
+            before: None,
+            after: None,
+            affected: new.affected,
+            reason: new.reason.clone(),
+        };
         self.db
             .retry(|| async {
                 let tx = self.db.begin().await?;
-                let actor = user::Entity::find_by_id(new.actor.0).one(&tx).await?;
-                let row = row::ActiveModel {
-                    id: Set(Uuid::now_v7()),
-                    at: Set(now.as_millis()),
-                    actor_id: Set(new.actor.0),
-                    actor: Set(actor.map(|account| account.email).unwrap_or_default()),
-                    action: Set(new.action.to_owned()),
-                    filter: Set(new.filter.clone()),
-                    matched: Set(i64::try_from(new.matched).unwrap_or(i64::MAX)),
-                    affected: Set(i64::try_from(new.affected).unwrap_or(i64::MAX)),
-                    reason: Set(new.reason.clone()),
-                };
-                row::Entity::insert(row).exec_without_returning(&tx).await?;
+                insert(&tx, entry.clone(), new.matched, now).await?;
                 Ok(tx.commit().await?)
             })
             .await
@@ -91,14 +159,46 @@ impl Audit {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list(&self, page: Page) -> Result<Listed<OperatorAction>, Error> {
-        let mut found = row::Entity::find().order_by_desc(row::Column::Id).limit(page.fetch());
-        if let Some(after) = page.after {
-            found = found.filter(row::Column::Id.lt(after));
-        }
+    pub async fn list(&self, filter: &AuditFilter, page: Page) -> Result<Listed<OperatorAction>, Error> {
+        let found = row::Entity::find()
+            .order_by_desc(row::Column::Id)
+            .limit(page.fetch())
+            .apply_if(page.after, |found, after| found.filter(row::Column::Id.lt(after)))
+            .apply_if(filter.exam, |found, exam| found.filter(row::Column::ExamId.eq(exam.0)))
+            .apply_if(filter.user, |found, user| found.filter(row::Column::UserId.eq(user.0)))
+            .apply_if(filter.actor, |found, actor| found.filter(row::Column::ActorId.eq(actor.0)))
+            .apply_if(filter.action.as_deref(), |found, action| found.filter(row::Column::Action.eq(action)));
         let Listed { items, next } = page.cut(found.all(&self.db.read).await?, |row| row.id);
         Ok(Listed { items: items.into_iter().map(to_action).collect(), next })
     }
+}
+
+/// Records an action in the transaction that does it: neither is there without the other.
+pub(crate) async fn write(tx: &DatabaseTransaction, entry: Entry, now: Timestamp) -> Result<(), Error> {
+    let matched = entry.affected;
+    insert(tx, entry, matched, now).await
+}
+
+async fn insert(tx: &DatabaseTransaction, entry: Entry, matched: u64, now: Timestamp) -> Result<(), Error> {
+    let actor = user::Entity::find_by_id(entry.actor.0).one(tx).await?;
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let row = row::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        at: Set(now.as_millis()),
+        actor_id: Set(entry.actor.0),
+        actor: Set(actor.map(|account| account.email).unwrap_or_default()),
+        action: Set(entry.action.to_owned()),
+        filter: Set(entry.filter),
+        matched: Set(count(matched)),
+        affected: Set(count(entry.affected)),
+        reason: Set(entry.reason),
+        exam_id: Set(entry.exam.map(|exam| exam.0)),
+        user_id: Set(entry.user.map(|user| user.0)),
+        before_json: Set(entry.before),
+        after_json: Set(entry.after),
+    };
+    row::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
 }
 
 fn to_action(row: row::Model) -> OperatorAction {
@@ -112,5 +212,9 @@ fn to_action(row: row::Model) -> OperatorAction {
         matched: row.matched.unsigned_abs(),
         affected: row.affected.unsigned_abs(),
         reason: row.reason,
+        exam_id: row.exam_id.map(ExamId),
+        user_id: row.user_id.map(UserId),
+        before: row.before_json,
+        after: row.after_json,
     }
 }

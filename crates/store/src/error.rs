@@ -57,6 +57,12 @@ pub enum Error {
     /// Students have begun the exam. For the caller.
     #[error("students have begun this exam: its questions are locked")]
     QuestionsLocked,
+    /// Students have begun the exam, and the change would be at their cost. For the caller.
+    #[error("students have begun this exam: pass mark, order and a shorter duration are locked")]
+    ExamLocked,
+    /// The end of an exam's window is not after its beginning. For the caller.
+    #[error("closesAt must be after opensAt")]
+    BadWindow,
     /// Another row has this id. For the caller.
     #[error("the id is taken")]
     IdTaken,

@@ -1,22 +1,26 @@
 //! Exams and their questions.
 
+mod change;
 mod create;
+mod lifecycle;
 pub(crate) mod row;
 
 use std::time::Duration;
 
-use examhall_core::{Change, Exam, ExamId, ExamStatus, Patch, QuestionSheet, Role, Timestamp, Viewer};
+use examhall_core::{Change, Exam, ExamId, ExamStatus, QuestionSheet, Role, Timestamp, Viewer};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect,
 };
+use serde_json::{Value, json};
 
-pub use self::create::NewExam;
-use self::row::{apply, lock, to_exam};
+use self::row::{is_begun, lock, to_exam};
+pub use self::{create::NewExam, lifecycle::Closed, row::ExamChange};
 use crate::{
-    Error, Listed, Page, Versioned,
+    Editor, Error, Listed, Page, Versioned,
+    audit::{self, Entry},
     db::Db,
-    entity::{attempt, exam, question},
+    entity::exam,
     questions::row as question_row,
 };
 
@@ -26,30 +30,13 @@ pub struct Exams {
     db: Db,
 }
 
-/// What to change of an exam; what is `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExamChange {
-    /// Title.
-    pub title: Option<String>,
-    /// What it is about.
-    pub description: Option<String>,
-    /// Time that a student has, in minutes.
-    pub duration_minutes: Option<u32>,
-    /// How often a student may sit it.
-    pub max_attempts: Option<u32>,
-    /// Percentage of the points from which it is passed.
-    pub pass_mark: Option<u8>,
-    /// From then on students may start.
-    pub opens_at: Patch<Timestamp>,
-    /// From then on nobody may start.
-    pub closes_at: Patch<Timestamp>,
-    /// Whether each attempt has an order of its own.
-    pub shuffle: Option<bool>,
-}
-
 impl Exams {
     pub(crate) fn new(db: Db) -> Self {
         Self { db }
+    }
+
+    pub(crate) const fn db(&self) -> &Db {
+        &self.db
     }
 
     /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
@@ -125,71 +112,13 @@ impl Exams {
         Ok((exam, QuestionSheet { exam_id: id, version, questions }))
     }
 
-    /// Changes an exam, if it is at `expected` where that is given; returns it as it is then.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::Unavailable`].
-    pub async fn change(
-        &self,
-        id: ExamId,
-        change: &ExamChange,
-        expected: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Versioned<Exam>, Error> {
-        self.db
-            .retry(|| async {
-                let tx = self.db.begin().await?;
-                let row = lock(&tx, id, expected).await?;
-                let version = row.version;
-                let mut changed = row.into_active_model();
-                apply(&mut changed, change);
-                self.save(tx, changed, version, now).await
-            })
-            .await
-    }
-
-    /// Takes an exam a step on: publishes a draft that has questions, or closes what is published. Where it has come
-    /// that far already, nothing changes.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
-    pub async fn advance(
-        &self,
-        id: ExamId,
-        to: ExamStatus,
-        expected: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Versioned<Exam>, Error> {
-        self.db
-            .retry(|| async {
-                let tx = self.db.begin().await?;
-                let row = lock(&tx, id, expected).await?;
-                let Versioned { version, value: Exam { status, .. } } = to_exam(row.clone())?;
-                match (status, to) {
-                    (from, to) if from == to => return to_exam(row),
-                    (ExamStatus::Draft, ExamStatus::Published) => {
-                        let of_exam = question::Column::ExamId.eq(id.0);
-                        if question::Entity::find().filter(of_exam).count(&tx).await? == 0 {
-                            return Err(Error::WrongState("the exam has no questions yet"));
-                        }
-                    }
-                    (ExamStatus::Published, ExamStatus::Closed) => {}
-                    (ExamStatus::Closed, _) => return Err(Error::WrongState("the exam is closed")),
-                    _ => return Err(Error::WrongState("the exam is not published")),
-                }
-                let mut changed = row.into_active_model();
-                changed.status = Set(to.as_str().to_owned());
-                self.save(tx, changed, version, now).await
-            })
-            .await
-    }
-
-    /// Writes a changed row as the version after `version`, and commits.
+    /// Writes a changed row as the version after `version`, with what is recorded of it, and commits.
     async fn save(
         &self,
         tx: DatabaseTransaction,
         mut changed: exam::ActiveModel,
         version: i64,
+        entry: Option<Entry>,
         now: Timestamp,
     ) -> Result<Versioned<Exam>, Error> {
         changed.version = Set(version + 1);
@@ -197,6 +126,9 @@ impl Exams {
         let row = changed.update(&tx).await?;
         let id = ExamId(row.id);
         let changed = to_exam(row)?; // what is committed can be answered
+        if let Some(entry) = entry {
+            audit::write(&tx, entry, now).await?;
+        }
         let stale = [changed_with_questions(&tx, id).await?];
         self.db.commit(tx, &stale, now).await?;
         Ok(changed)
@@ -206,16 +138,19 @@ impl Exams {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::VersionMismatch`], [`Error::WrongState`], [`Error::Unavailable`].
-    pub async fn delete(&self, id: ExamId, expected: Option<i64>, now: Timestamp) -> Result<(), Error> {
+    pub async fn delete(&self, id: ExamId, editor: Editor, now: Timestamp) -> Result<(), Error> {
         self.db
             .retry(|| async {
                 let tx = self.db.begin().await?;
-                lock(&tx, id, expected).await?;
-                if attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(&tx).await? > 0 {
+                let row = lock(&tx, id, editor.expected).await?;
+                if is_begun(&tx, id).await? {
                     return Err(Error::WrongState("students have begun this exam: close it instead"));
                 }
                 let stale = [changed_with_questions(&tx, id).await?];
                 exam::Entity::delete_by_id(id.0).exec(&tx).await?;
+                let before = json!({"title": row.title, "status": row.status});
+                let entry = Entry::of_exam(editor.user, "delete exam", id).changing(before, Value::Null);
+                audit::write(&tx, entry, now).await?;
                 self.db.commit(tx, &stale, now).await
             })
             .await
@@ -223,6 +158,6 @@ impl Exams {
 }
 
 /// A change of an exam and of the questions that it has now.
-async fn changed_with_questions(tx: &DatabaseTransaction, exam: ExamId) -> Result<Change, Error> {
+pub(crate) async fn changed_with_questions(tx: &DatabaseTransaction, exam: ExamId) -> Result<Change, Error> {
     Ok(Change::Exam { exam, questions: question_row::ids(tx, exam).await? })
 }

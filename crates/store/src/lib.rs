@@ -8,17 +8,20 @@
 //!        ├── results        what came of them
 //!        ├── invalidations  cache keys that commits make wrong, until the cache has processed them
 //!        ├── outbox         mails committed with the change that causes them
-//!        └── audit          what operators did
+//!        └── audit          what operators, authors and administrators did
 //! ```
 //! Every write is one transaction that is whole or not at all. Times come from the caller; tables keep them as
 //! milliseconds since 1970. It must never know HTTP, Redis or SMTP.
 
+mod accommodations;
 mod accounts;
 mod attempts;
 mod audit;
 mod connect;
 mod console_sessions;
 mod db;
+mod deadlines;
+mod editor;
 mod entity;
 mod error;
 mod exams;
@@ -41,18 +44,22 @@ mod sign_up;
 mod store;
 mod versioned;
 
+pub use accommodations::Accommodated;
 pub use accounts::{Account, AccountChange, Accounts, NewAccount, NewMailToken, TokenPurpose};
-pub use attempts::{Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept};
-pub use audit::{Audit, NewOperatorAction, OperatorAction};
+pub use attempts::{
+    AttemptFilter, AttemptRow, Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept,
+};
+pub use audit::{Audit, AuditFilter, NewOperatorAction, OperatorAction};
 pub use console_sessions::ConsoleSession;
 pub use db::{CommitHook, CommitOutcome};
+pub use editor::Editor;
 pub use error::Error;
-pub use exams::{ExamChange, Exams, NewExam};
+pub use exams::{Closed, ExamChange, Exams, NewExam};
 pub use idempotency::{FirstAnswer, IdempotentRequest};
 pub use invalidation::{Invalidation, Invalidations, JournalRow};
 pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
-pub use questions::{Edit, Edited, Editor, Paper, PreparedPaper, Questions};
+pub use questions::{Edit, Edited, Paper, PreparedPaper, Questions};
 pub use results::{ResultRow, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};

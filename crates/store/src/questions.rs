@@ -2,19 +2,19 @@
 
 pub(crate) mod row;
 
-use examhall_core::{AnswerKey, Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp, UserId};
+use examhall_core::{AnswerKey, Change, Exam, ExamId, Question, QuestionId, StudentQuestion, Timestamp};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, sea_query::Expr,
 };
-use uuid::Uuid;
+use serde_json::{Value, json};
 
 use self::row::{ids, insert, read_with_questions, to_json, to_question};
 use crate::{
-    Error, FirstAnswer, IdempotentRequest, Versioned,
+    Editor, Error, FirstAnswer, IdempotentRequest, Versioned,
+    audit::{self, Entry},
     db::Db,
-    entity::{attempt, exam, forced_change, question},
-    exams::row::{lock, to_exam},
+    entity::{exam, question},
+    exams::row::{is_begun, lock, to_exam},
 };
 
 /// The questions of an exam.
@@ -63,17 +63,6 @@ pub enum Edit {
     Remove(QuestionId),
 }
 
-/// Who changes questions, and how sure they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Editor {
-    /// Who.
-    pub user: UserId,
-    /// Whether they do it though students have begun; that is recorded.
-    pub force: bool,
-    /// The version that they have seen, if they say so.
-    pub expected: Option<i64>,
-}
-
 /// What a change of questions did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {
@@ -86,10 +75,10 @@ pub struct Edited {
 impl Edit {
     const fn as_str(&self) -> &'static str {
         match self {
-            Self::Replace(_) => "replace",
-            Self::Add(_) => "add",
-            Self::Change(_) => "change",
-            Self::Remove(_) => "remove",
+            Self::Replace(_) => "replace questions",
+            Self::Add(_) => "add questions",
+            Self::Change(_) => "change questions",
+            Self::Remove(_) => "remove questions",
         }
     }
 }
@@ -182,15 +171,6 @@ impl Questions {
     pub async fn ids(&self, exam: ExamId) -> Result<Vec<QuestionId>, Error> {
         ids(&self.db.read, exam).await
     }
-
-    /// How often questions were changed though students had begun.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn forced_changes(&self, exam: ExamId) -> Result<u64, Error> {
-        let of_exam = forced_change::Column::ExamId.eq(exam.0);
-        Ok(forced_change::Entity::find().filter(of_exam).count(&self.db.read).await?)
-    }
 }
 
 /// Changes questions within a transaction; returns what that makes stale, too.
@@ -202,11 +182,13 @@ async fn edit_within(
     now: Timestamp,
 ) -> Result<(Edited, Change), Error> {
     let row = lock(tx, exam, editor.expected).await?;
-    let begun = attempt::Entity::find().filter(attempt::Column::ExamId.eq(exam.0)).limit(1).count(tx).await? > 0;
-    if begun && !editor.force {
+    let is_forced = is_begun(tx, exam).await?;
+    if is_forced && !editor.force {
         return Err(Error::QuestionsLocked);
     }
-    let (version, what) = (row.version + 1, edit.as_str());
+    let version = row.version + 1;
+    let before = keyed(tx, exam, &edit, is_forced).await?;
+    let entry = Entry::of_exam(editor.user, edit.as_str(), exam).changing(before, after(&edit, version, is_forced));
     let touched = apply(tx, exam, edit).await?;
     exam::Entity::update_many()
         .col_expr(exam::Column::Version, Expr::value(version))
@@ -214,9 +196,7 @@ async fn edit_within(
         .filter(exam::Column::Id.eq(exam.0))
         .exec(tx)
         .await?;
-    if begun {
-        record(tx, exam, editor.user, what, version, now).await?;
-    }
+    audit::write(tx, entry, now).await?;
     let mut questions = ids(tx, exam).await?;
     questions.extend(&touched);
     Ok((Edited { version, touched }, Change::Exam { exam, questions }))
@@ -255,22 +235,27 @@ async fn apply(tx: &DatabaseTransaction, exam: ExamId, edit: Edit) -> Result<Vec
     }
 }
 
-async fn record(
-    tx: &DatabaseTransaction,
-    exam: ExamId,
-    user: UserId,
-    what: &str,
-    version: i64,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let row = forced_change::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        exam_id: Set(exam.0),
-        user_id: Set(user.0),
-        what: Set(what.to_owned()),
-        version: Set(version),
-        at: Set(now.as_millis()),
+/// What an edit replaces, for the record: once students have begun, all of it.
+async fn keyed(tx: &DatabaseTransaction, exam: ExamId, edit: &Edit, is_forced: bool) -> Result<Value, Error> {
+    let found = question::Entity::find().filter(question::Column::ExamId.eq(exam.0));
+    let found = match edit {
+        Edit::Add(_) => return Ok(Value::Null),
+        Edit::Change(Question { id, .. }) | Edit::Remove(id) => found.filter(question::Column::Id.eq(id.0)),
+        Edit::Replace(_) if is_forced => found.order_by_asc(question::Column::Position),
+        Edit::Replace(_) => return Ok(json!({"count": found.count(tx).await?})),
     };
-    forced_change::Entity::insert(row).exec_without_returning(tx).await?;
-    Ok(())
+    let questions = found.all(tx).await?.into_iter().map(to_question).collect::<Result<Vec<_>, _>>()?;
+    Ok(json!({ "questions": questions }))
+}
+
+/// What is there after an edit, for the record.
+fn after(edit: &Edit, version: i64, is_forced: bool) -> Value {
+    let mut after = json!({"version": version, "forced": is_forced});
+    match edit {
+        Edit::Replace(questions) if is_forced => after["questions"] = json!(questions),
+        Edit::Replace(questions) => after["count"] = questions.len().into(),
+        Edit::Add(question) | Edit::Change(question) => after["questions"] = json!([question]),
+        Edit::Remove(_) => {}
+    }
+    after
 }

@@ -2,18 +2,21 @@
 
 mod statistics;
 
-use examhall_core::{AttemptId, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Timestamp, UserId};
+use examhall_core::{AttemptId, Change, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Timestamp, UserId};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    Statement, Value, sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
+    ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select, Statement, Value,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
 use crate::{
     Error, Listed, Page,
+    audit::{self, Entry},
     db::Db,
     entity::{exam, result, user},
     exams::row::lock,
+    questions::row::ids as question_ids,
 };
 
 /// What came of attempts.
@@ -53,8 +56,24 @@ impl Results {
         metrics::counter!("store_loads_total", "what" => "result").increment(1);
         let row = result::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
         let exam = exam::Entity::find_by_id(row.exam_id).one(&self.db.read).await?.ok_or(Error::NotFound)?;
-        let access = ResultAccess { user_id: UserId(row.user_id), author_id: UserId(exam.author_id) };
+        let access = ResultAccess {
+            user_id: UserId(row.user_id),
+            author_id: UserId(exam.author_id),
+            exam_id: ExamId(row.exam_id),
+            graded_at: Timestamp::from_millis(row.graded_at),
+        };
         Ok((to_result(&row), access))
+    }
+
+    /// The points of each question of a result.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn marks(&self, id: ResultId) -> Result<(ExamResult, Vec<Mark>), Error> {
+        let row = result::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
+        let result = to_result(&row);
+        let marks = serde_json::from_value(row.marks);
+        Ok((result, marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?))
     }
 
     /// The results of an exam, of one student or of all, oldest first.
@@ -107,12 +126,17 @@ impl Results {
         exam: ExamId,
         template: &str,
         trace: Option<String>,
+        by: UserId,
         now: Timestamp,
     ) -> Result<u64, Error> {
         self.db
             .retry(|| async {
                 let tx = self.db.begin().await?;
-                lock(&tx, exam, None).await?; // a caller at the same time waits, and finds nothing left
+                let row = lock(&tx, exam, None).await?; // a caller at the same time waits, and finds nothing left
+                let fresh = result::Column::ExamId.eq(exam.0).and(result::Column::PublishedAt.is_null());
+                if result::Entity::find().filter(fresh).limit(1).count(&tx).await? == 0 {
+                    return Ok(0);
+                }
                 let backend = tx.get_database_backend();
                 let (object, user, fresh) = match backend {
                     // One statement sees one moment: a result committed meanwhile is not marked without a mail.
@@ -152,11 +176,28 @@ impl Results {
                         .exec(&tx)
                         .await?;
                 }
-                tx.commit().await?;
+                let changed = show(&tx, row, now).await?;
+                audit::write(&tx, Entry::of_exam(by, "publish results", exam).affecting(queued), now).await?;
+                self.db.commit(tx, &[changed], now).await?;
                 Ok(queued)
             })
             .await
     }
+}
+
+/// Notes on the exam that the results are published which there are: from now on their students see them.
+async fn show(tx: &DatabaseTransaction, exam: exam::Model, now: Timestamp) -> Result<Change, Error> {
+    let (id, version) = (ExamId(exam.id), exam.version + 1);
+    // By the clock of whichever process has graded it, the last of them may be from after `now`.
+    let last = result::Entity::find().filter(result::Column::ExamId.eq(id.0));
+    let last = last.select_only().column_as(result::Column::GradedAt.max(), "last").into_tuple::<Option<i64>>();
+    let last = last.one(tx).await?.flatten().unwrap_or(i64::MIN);
+    let mut exam = exam.into_active_model();
+    exam.results_published_at = Set(Some(Ord::max(now.as_millis(), last)));
+    exam.version = Set(version);
+    exam.updated_at = Set(now.as_millis());
+    exam.update(tx).await?;
+    Ok(Change::Exam { exam: id, questions: question_ids(tx, id).await? })
 }
 
 fn in_order(exam: ExamId, page: Page) -> Select<result::Entity> {
@@ -174,6 +215,7 @@ pub(crate) fn to_result(row: &result::Model) -> ExamResult {
     ExamResult {
         id: ResultId(row.id),
         exam_id: ExamId(row.exam_id),
+        attempt_id: AttemptId(row.attempt_id),
         user_id: UserId(row.user_id),
         score: row.score,
         max_score: row.max_score,

@@ -12,15 +12,31 @@ pub(crate) trait JsonForm {
     const FORM: u32 = 1;
 }
 
-impl JsonForm for Exam {}
 impl JsonForm for QuestionSheet {}
 impl JsonForm for StudentQuestion {}
-impl JsonForm for ExamResult {}
 impl JsonForm for Question {}
-impl JsonForm for ExamAccess {}
 impl JsonForm for ExamId {}
-impl JsonForm for ResultAccess {}
 impl JsonForm for () {}
+
+/// 2: `paper`, `results`, `showMarks`, `review`, `resultsPublishedAt`.
+impl JsonForm for Exam {
+    const FORM: u32 = 2;
+}
+
+/// 2: the same.
+impl JsonForm for ExamAccess {
+    const FORM: u32 = 2;
+}
+
+/// 2: `attemptId`.
+impl JsonForm for ExamResult {
+    const FORM: u32 = 2;
+}
+
+/// 2: `examId`, `gradedAt`.
+impl JsonForm for ResultAccess {
+    const FORM: u32 = 2;
+}
 
 /// 2: roles `viewer` and `operator`.
 impl JsonForm for Profile {
@@ -36,7 +52,10 @@ pub(crate) const fn shape<V: JsonForm, H: JsonForm>() -> u32 {
 mod tests {
     use std::path::Path;
 
-    use examhall_core::{ExamStatus, QuestionId, ResultId, Role, StudentChoice, StudentKind, Timestamp, UserId};
+    use examhall_core::{
+        AttemptId, ExamStatus, PaperPolicy, QuestionId, ResultId, ResultPolicy, Role, StudentChoice, StudentKind,
+        Timestamp, UserId,
+    };
     use schemars::{JsonSchema, schema_for};
     use serde::Serialize;
     use serde_json::{Value, json};
@@ -97,6 +116,15 @@ mod tests {
             opens_at: window[0],
             closes_at: window[1],
             shuffle: true,
+            paper: if window[0].is_some() { PaperPolicy::WhileOpen } else { PaperPolicy::AfterStart },
+            results: match status {
+                ExamStatus::Draft => ResultPolicy::OnSubmit,
+                ExamStatus::Published => ResultPolicy::OnClose,
+                ExamStatus::Closed => ResultPolicy::OnPublish,
+            },
+            show_marks: true,
+            review: false,
+            results_published_at: window[1],
             status,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(1),
@@ -130,9 +158,11 @@ mod tests {
         check("ExamId", &[ExamId(uuid(1))]);
         let graded_at = Timestamp::from_millis(0);
         let (id, exam_id, user_id) = (ResultId(uuid(4)), ExamId(uuid(1)), UserId(uuid(5)));
-        let (score, max_score, percent) = (1.5, 3.0, 50.0);
-        check("ExamResult", &[ExamResult { id, exam_id, user_id, score, max_score, percent, passed: true, graded_at }]);
-        check("ResultAccess", &[ResultAccess { user_id, author_id: UserId(uuid(2)) }]);
+        let (attempt_id, score, max_score, percent) = (AttemptId(uuid(6)), 1.5, 3.0, 50.0);
+        let passed = true;
+        let result = ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at };
+        check("ExamResult", &[result]);
+        check("ResultAccess", &[ResultAccess { user_id, author_id: UserId(uuid(2)), exam_id, graded_at }]);
         let profile = |role| Profile { id: user_id, name: "Ada".into(), role };
         check("Profile", &Role::ALL.map(profile));
     }

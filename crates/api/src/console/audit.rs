@@ -1,9 +1,9 @@
-//! `/console/audit`: what operators did.
+//! `/console/audit`: what operators, authors and administrators did.
 
 use actix_web::HttpResponse;
 use askama::Template;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use examhall_store::OperatorAction;
+use examhall_store::{AuditFilter, OperatorAction};
 
 use super::{
     guard::Console,
@@ -24,7 +24,7 @@ struct Audit<'a> {
 }
 
 pub(super) async fn show(console: Console<may::ReadAudit>, Paging(paging): Paging) -> Result<HttpResponse, Problem> {
-    let listed = console.state.store.audit.list(paging).await?;
+    let listed = console.state.store.audit.list(&AuditFilter::default(), paging).await?;
     let cursor = listed.next.map(|next| BASE64_URL_SAFE_NO_PAD.encode(next.as_bytes()));
     let older = cursor.map(|cursor| format!("/console/audit?limit={}&cursor={cursor}", paging.limit));
     let page = console.page("Audit").live();

@@ -60,11 +60,18 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if request.content_type().is_empty() {
-            return Box::pin(std::future::ready(Ok(Self(T::default()))));
-        }
-        let body = JsonBody::from_request(request, payload);
-        Box::pin(async move { body.await.map(|JsonBody(body)| Self(body)) })
+        let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+        let body = bytes(request, payload);
+        Box::pin(async move {
+            let body = body.await?;
+            if body.is_empty() {
+                return Ok(Self(T::default())); // some clients name a type all the same
+            }
+            if !is_json {
+                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+            }
+            parse(&body).map(Self)
+        })
     }
 }
 

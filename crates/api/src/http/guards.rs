@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use examhall_core::{Exam, ExamId, Question, QuestionId, Role, Viewer, Visibility};
+use examhall_core::{Attempt, AttemptId, Exam, ExamId, Question, QuestionId, Role, Viewer, Visibility};
 use examhall_store::Versioned;
 use futures_util::future::LocalBoxFuture;
 
@@ -43,6 +43,12 @@ pub(crate) struct OwnedQuestion {
     pub(crate) version: i64,
     pub(crate) exam: Exam,
     pub(crate) question: Question,
+}
+
+/// An attempt at an exam that is the viewer's to change.
+pub(crate) struct ExaminedAttempt {
+    pub(crate) viewer: Viewer,
+    pub(crate) attempt: Attempt,
 }
 
 impl Author {
@@ -97,6 +103,16 @@ impl OwnedQuestion {
     }
 }
 
+impl ExaminedAttempt {
+    async fn check(request: HttpRequest) -> Result<Self, Problem> {
+        let (viewer, state) = (viewer(&request).await?, state(&request)?);
+        let Id(id) = Id::<AttemptId>::extract(&request).await?;
+        let (attempt, _) = state.store.attempts.get(id).await?;
+        check_owner(&state.store.exams.get(attempt.exam_id).await?.value, viewer)?;
+        Ok(Self { viewer, attempt })
+    }
+}
+
 async fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
     LoggedIn::extract(request).await.map(|LoggedIn(viewer)| viewer)
 }
@@ -112,7 +128,7 @@ fn check_owner(exam: &Exam, viewer: Viewer) -> Result<(), Problem> {
     match access.sheet_for(viewer, now()) {
         _ if access.is_owned_by(viewer) => Ok(()),
         Visibility::Hidden => Err(Problem::not_found()),
-        Visibility::Allowed | Visibility::NotOpen => Err(Problem::forbidden("only the exam's author may do this")),
+        Visibility::Allowed | Visibility::WithAttempt => Err(Problem::forbidden("only the exam's author may do this")),
     }
 }
 
@@ -133,6 +149,7 @@ inputs! {
     CountedSession: |description| description.credentials();
     OwnedExam: |description| (description.path::<ExamId>("id"), description.access(Access::Author));
     OwnedQuestion: |description| (description.path::<QuestionId>("id"), description.access(Access::Author));
+    ExaminedAttempt: |description| (description.path::<AttemptId>("id"), description.access(Access::Author));
 }
 
 macro_rules! from_request {
@@ -148,4 +165,4 @@ macro_rules! from_request {
     };
 }
 
-from_request!(Author, Student, CountedClient, CountedSession, OwnedExam, OwnedQuestion);
+from_request!(Author, Student, CountedClient, CountedSession, OwnedExam, OwnedQuestion, ExaminedAttempt);

@@ -237,6 +237,14 @@ impl From<&store::Error> for Problem {
                 "students have begun this exam: its questions are locked; `?force=true` changes them all the same, and \
                  is recorded",
             ),
+            store::Error::ExamLocked => Self::conflict(
+                "students have begun this exam: its pass mark, its order and less time are locked; `?force=true` changes them \
+                 all the same; every change is recorded",
+            ),
+            store::Error::BadWindow => {
+                let detail = "must be after opensAt".to_owned();
+                Self::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }])
+            }
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::KeyReused => {
                 let detail = "this Idempotency-Key was used for another request";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use examhall_boot::settings::ApiSettings;
-use examhall_core::{EmailAddress, EmailJob, ExamId, ExamResult, Locale, ResultId, Timestamp, UserId};
+use examhall_core::{AttemptId, EmailAddress, EmailJob, ExamId, ExamResult, Locale, ResultId, Timestamp, UserId};
 use examhall_store::WaitingMail;
 use uuid::Uuid;
 
@@ -52,6 +52,7 @@ fn result() -> ExamResult {
     ExamResult {
         id: ResultId(Uuid::nil()),
         exam_id: ExamId(Uuid::nil()),
+        attempt_id: AttemptId(Uuid::nil()),
         user_id: UserId(Uuid::nil()),
         score: 33.5,
         max_score: 40.0,

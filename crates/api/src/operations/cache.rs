@@ -189,7 +189,7 @@ fn warmth(access: &ExamAccess, id: ExamId, entries: Option<[Option<Remaining>; 2
 
 #[cfg(test)]
 mod tests {
-    use examhall_core::{ExamStatus, UserId};
+    use examhall_core::{ExamStatus, PaperPolicy, ResultPolicy, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -219,6 +219,11 @@ mod tests {
             status: ExamStatus::Published,
             opens_at: Some(at(1000)),
             closes_at,
+            paper: PaperPolicy::AfterStart,
+            results: ResultPolicy::OnSubmit,
+            show_marks: false,
+            review: false,
+            results_published_at: None,
         };
         let (window, id) = (access(Some(at(5000))), ExamId(Uuid::nil()));
         let stays = |seconds| Some(Remaining::For(Duration::from_secs(seconds)));

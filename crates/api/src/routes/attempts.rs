@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, web};
 use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, Choice, ExamId, MAX_QUESTIONS, Question, StudentQuestion, Timestamp,
-    Ungraded, Viewer, Visibility, shuffled,
+    Answer, AnswerValue, Attempt, AttemptId, AttemptState, Choice, ExamId, MAX_QUESTIONS, Question, StudentQuestion,
+    Timestamp, Ungraded, Viewer, Visibility, shuffled,
 };
 use examhall_store::{Error, SaveReceipt};
 use garde::Validate;
@@ -19,7 +19,6 @@ use crate::{
         extract::{Id, LoggedIn},
         guards::Student,
         language::AcceptedLanguage,
-        list::{Items, Paging},
         object::objects,
         problem::{FieldError, Problem},
         respond::Created,
@@ -33,7 +32,6 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         post("/exams/{id}/attempts", "startAttempt", "Start an attempt", start),
-        get("/exams/{id}/attempts", "listAttempts", "List one's own attempts", mine),
         get("/attempts/{id}", "readAttempt", "Come back to an attempt", read),
         put("/attempts/{id}/answers", "saveAnswers", "Save all answers", save),
         patch("/attempts/{id}/answers", "changeAnswers", "Save what changed", merge),
@@ -76,6 +74,7 @@ struct SavedAnswers {
 struct FullAttempt {
     #[serde(flatten)]
     attempt: Attempt,
+    state: AttemptState,
     seq: i64,
     answers: Vec<Answer>,
 }
@@ -106,7 +105,8 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
         if open.takes_answers(now()) {
             return Err(Error::AttemptOpen(open.id).into());
         }
-        submission::submit(&state, open.id, viewer.id, None).await?; // its time is over: the sweeper has not come to it yet
+        // Its time is over, and the sweeper has not come to it yet. If it was given more time meanwhile, it stays open.
+        submission::submit_overdue(&state, open.id, viewer.id).await?;
         started = state.store.attempts.start(id, viewer.id, now()).await;
     }
     if matches!(started, Err(Error::NotOpen)) {
@@ -116,6 +116,7 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
         }
     }
     let (exam, mut attempt) = started?;
+    state.sitters.note(&attempt, exam.access(), now());
     if exam.shuffle {
         // Read again: until the attempt was there, questions could be changed.
         let questions = sheet_questions(&state, id).await.unwrap_or(questions);
@@ -137,15 +138,6 @@ async fn sheet_questions(state: &web::Data<State>, id: ExamId) -> Result<Vec<Stu
     }
 }
 
-async fn mine(
-    state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ExamId>,
-    Paging(page): Paging,
-) -> Result<web::Json<Items<Attempt>>, Problem> {
-    Ok(Items::of(state.store.attempts.of_student(id, viewer.id, page).await?))
-}
-
 async fn read(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
@@ -159,7 +151,8 @@ async fn read(
     if exam.shuffle {
         attempt.order = Some(shuffled(attempt.id, &sheet_questions(&state, attempt.exam_id).await?));
     }
-    Ok(web::Json(FullAttempt { attempt, seq: saved.seq.max(0), answers: saved.answers }))
+    let state = attempt.state();
+    Ok(web::Json(FullAttempt { attempt, state, seq: saved.seq.max(0), answers: saved.answers }))
 }
 
 /// Changes of answers. Whose attempt it is costs a query, which a good body does without: see [`validated`].
@@ -233,7 +226,11 @@ async fn submit(
 ) -> Result<web::Json<HandedIn>, Problem> {
     match submission::submit(&state, id, viewer.id, language.as_ref()).await {
         Err(Error::NotFound) => Err(not_mine(&state, id, viewer).await),
-        submitted => Ok(web::Json(submitted?)),
+        submitted => {
+            let submitted = submitted?;
+            state.sitters.forget(submitted.exam_id, viewer.id);
+            Ok(web::Json(submitted))
+        }
     }
 }
 

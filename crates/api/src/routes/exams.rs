@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{Exam, ExamId, ExamStatus, Patch, Timestamp, UserId, Visibility};
-use examhall_store::{ExamChange, NewExam};
+use examhall_core::{Exam, ExamId, ExamStatus, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId, Visibility};
+use examhall_store::{Editor, ExamChange, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::{
     http::{
         authorized::Authorized,
         body::JsonBody,
-        extract::{Id, IfMatch, LoggedIn},
+        extract::{Id, IfMatch, LoggedIn, Parameters},
         guards::{Author, OwnedExam},
         idempotency::IdempotencyKey,
         list::{Items, Paging},
@@ -36,8 +36,6 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/exams/{id}", "readExam", "Read an exam", read),
         patch("/exams/{id}", "changeExam", "Change an exam", change),
         delete("/exams/{id}", "deleteExam", "Delete an exam that nobody began", remove),
-        post("/exams/{id}/publish", "publishExam", "Publish a draft", publish),
-        post("/exams/{id}/close", "closeExam", "Close a published exam", close),
     ]
 }
 
@@ -76,6 +74,28 @@ struct Creation {
     #[garde(skip)]
     #[serde(default)]
     shuffle: bool,
+    /// When students may read the questions.
+    #[garde(skip)]
+    #[schemars(extend("default" = "afterStart"))]
+    paper: Option<PaperPolicy>,
+    /// When students see their results: `onClose` where this is absent and they have more than one attempt, else `onSubmit`.
+    #[garde(skip)]
+    results: Option<ResultPolicy>,
+    /// Whether students see the points of each question with their result.
+    #[garde(skip)]
+    #[serde(default)]
+    show_marks: bool,
+    /// Whether students may read the questions again once they see their result.
+    #[garde(skip)]
+    #[serde(default)]
+    review: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Writing {
+    /// Changes what is locked since students have begun; it is recorded.
+    #[serde(default)]
+    pub(super) force: bool,
 }
 
 /// A change of an exam. What is absent stays as it is; `null` removes a bound of the window.
@@ -103,6 +123,20 @@ struct Change {
     closes_at: Patch<Timestamp>,
     #[garde(skip)]
     shuffle: Option<bool>,
+    /// When students may read the questions.
+    #[garde(skip)]
+    paper: Option<PaperPolicy>,
+    /// When students see their results; `null`: as the number of attempts asks for.
+    #[garde(skip)]
+    #[serde(default)]
+    #[schemars(with = "Option<ResultPolicy>")]
+    results: Patch<ResultPolicy>,
+    /// Whether students see the points of each question with their result.
+    #[garde(skip)]
+    show_marks: Option<bool>,
+    /// Whether students may read the questions again once they see their result.
+    #[garde(skip)]
+    review: Option<bool>,
 }
 
 impl Creation {
@@ -122,6 +156,10 @@ impl Creation {
             opens_at: self.opens_at,
             closes_at: self.closes_at,
             shuffle: self.shuffle,
+            paper: self.paper.unwrap_or(PaperPolicy::AfterStart),
+            results: self.results,
+            show_marks: self.show_marks,
+            review: self.review,
             status: ExamStatus::Draft,
             questions: Vec::new(),
         }
@@ -131,7 +169,9 @@ impl Creation {
 /// An exam as it is asked for, with every default.
 fn asked(new: &NewExam) -> Value {
     let window = (new.opens_at, new.closes_at);
-    json!([new.title, new.description, new.duration_minutes, new.max_attempts, new.pass_mark, window, new.shuffle])
+    let shown = (new.paper, new.results, new.show_marks, new.review);
+    let rules = (new.duration_minutes, new.max_attempts, new.pass_mark, window, new.shuffle, shown);
+    json!([new.title, new.description, rules])
 }
 
 async fn create(
@@ -166,7 +206,7 @@ async fn read(
     let (cached, source) = cached_exam(&state, id).await?;
     match cached.head().sheet_for(viewer, now()) {
         Visibility::Hidden => Err(Problem::not_found()),
-        Visibility::Allowed | Visibility::NotOpen => Ok(respond::cached(&request, &cached, source)),
+        Visibility::Allowed | Visibility::WithAttempt => Ok(respond::cached(&request, &cached, source)),
     }
 }
 
@@ -180,11 +220,15 @@ pub(super) async fn cached_exam(state: &web::Data<State>, id: ExamId) -> Result<
 
 async fn change(
     state: web::Data<State>,
-    Authorized(owned, (versions, JsonBody(body))): Authorized<OwnedExam, (IfMatch, JsonBody<Change>)>,
+    Authorized(owned, (versions, Parameters(writing), JsonBody(body))): Authorized<
+        OwnedExam,
+        (IfMatch, Parameters<Writing>, JsonBody<Change>),
+    >,
 ) -> Result<Tagged<Exam>, Problem> {
     let (current, expected) = (owned.exam, versions.expected(owned.version)?);
     check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
-    let changed = state.store.exams.change(current.id, &body.into(), expected, now()).await?;
+    let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
+    let changed = state.store.exams.change(current.id, &body.into(), editor, now()).await?;
     Ok(Tagged { version: changed.version, body: changed.value })
 }
 
@@ -192,28 +236,12 @@ async fn remove(
     state: web::Data<State>,
     Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
 ) -> Result<NoContent, Problem> {
-    state.store.exams.delete(owned.exam.id, versions.expected(owned.version)?, now()).await?;
+    state.store.exams.delete(owned.exam.id, editor(&owned, &versions)?, now()).await?;
     Ok(NoContent)
 }
 
-async fn publish(
-    state: web::Data<State>,
-    Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
-) -> Result<Tagged<Exam>, Problem> {
-    advance(&state, owned, &versions, ExamStatus::Published).await
-}
-
-async fn close(
-    state: web::Data<State>,
-    Authorized(owned, versions): Authorized<OwnedExam, IfMatch>,
-) -> Result<Tagged<Exam>, Problem> {
-    advance(&state, owned, &versions, ExamStatus::Closed).await
-}
-
-async fn advance(state: &State, owned: OwnedExam, versions: &IfMatch, to: ExamStatus) -> Result<Tagged<Exam>, Problem> {
-    let expected = versions.expected(owned.version)?;
-    let changed = state.store.exams.advance(owned.exam.id, to, expected, now()).await?;
-    Ok(Tagged { version: changed.version, body: changed.value })
+pub(super) fn editor(owned: &OwnedExam, versions: &IfMatch) -> Result<Editor, Problem> {
+    Ok(Editor { expected: versions.expected(owned.version)?, ..Editor::new(owned.viewer.id) })
 }
 
 fn check_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> Result<(), Problem> {
@@ -235,6 +263,10 @@ impl From<Change> for ExamChange {
             opens_at: change.opens_at,
             closes_at: change.closes_at,
             shuffle: change.shuffle,
+            paper: change.paper,
+            results: change.results,
+            show_marks: change.show_marks,
+            review: change.review,
         }
     }
 }

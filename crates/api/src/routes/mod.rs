@@ -1,12 +1,15 @@
 //! The routes.
 
+mod accommodations;
 mod assets;
+mod attempt_list;
 mod attempts;
 mod audit;
 mod auth;
 mod docs;
 mod email_status;
 mod emails;
+mod exam_states;
 mod exams;
 mod failures;
 pub(crate) mod health;
@@ -77,7 +80,10 @@ fn operations() -> Vec<Operation> {
         sessions::operations(),
         users::operations(),
         exams::operations(),
+        exam_states::operations(),
+        accommodations::operations(),
         attempts::operations(),
+        attempt_list::operations(),
         results::operations(),
         failures::operations(),
         history::operations(),

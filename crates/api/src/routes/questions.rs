@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use actix_web::{Either, FromRequest, HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, Viewer, Visibility};
+use examhall_core::{ExamAccess, ExamId, MAX_QUESTIONS, Question, QuestionId, Role, Viewer, Visibility};
 use examhall_store::{Edit, Editor, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::exams::cached_exam;
+use super::exams::{Writing, cached_exam};
 use crate::{
     cache_keys::{QuestionKey, QuestionSheetKey, json_form::JsonForm},
     http::{
@@ -56,13 +56,6 @@ struct Reading {
     include: Option<Include>,
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Writing {
-    /// Changes questions that are locked, since students have begun; it is recorded.
-    #[serde(default)]
-    force: bool,
-}
-
 /// All questions of an exam, in place of those before.
 #[derive(Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +95,9 @@ async fn sheet(
         .await;
     }
     let (cached, source) = cached_sheet(&state, id).await?;
-    check_sight(cached.head(), viewer)?;
+    if !sees(&state, (id, cached.head()), viewer)? {
+        Box::pin(look_up(&state, (id, cached.head()), viewer)).await?;
+    }
     Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
 
@@ -133,16 +128,35 @@ async fn read(
     let (cached, source) = state.cache.get_or_load(&QuestionKey(id), load).await?;
     let cached = cached.ok_or_else(Problem::not_found)?;
     let (exam, _) = cached_exam(&state, *cached.head()).await?;
-    check_sight(exam.head(), viewer)?;
+    if !sees(&state, (*cached.head(), exam.head()), viewer)? {
+        Box::pin(look_up(&state, (*cached.head(), exam.head()), viewer)).await?;
+    }
     Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
 
-fn check_sight(access: &ExamAccess, viewer: Viewer) -> Result<(), Problem> {
-    match access.sheet_for(viewer, now()) {
-        Visibility::Allowed => Ok(()),
-        Visibility::NotOpen => Err(Problem::forbidden("the exam is not open")),
+/// Whether `viewer` may read the questions, as far as memory says: `false` asks for a look at their attempts.
+fn sees(state: &State, (id, exam): (ExamId, &ExamAccess), viewer: Viewer) -> Result<bool, Problem> {
+    let now = now();
+    match exam.sheet_for(viewer, now) {
+        Visibility::Allowed => Ok(true),
+        Visibility::WithAttempt => Ok(state.sitters.knows(id, exam, viewer.id, now)),
         Visibility::Hidden => Err(Problem::not_found()),
     }
+}
+
+/// Refuses a viewer that has no attempt which shows the questions.
+async fn look_up(state: &State, (id, exam): (ExamId, &ExamAccess), viewer: Viewer) -> Result<(), Problem> {
+    let now = now();
+    if state.sitters.look_up(&state.store, (id, exam), viewer, now).await? {
+        return Ok(());
+    }
+    Err(Problem::forbidden(if !exam.is_open(now) {
+        "the exam is not open"
+    } else if viewer.role == Role::Student {
+        "start an attempt first: the questions are shown while you sit the exam"
+    } else {
+        "only the exam's author and students who sit it read its questions"
+    }))
 }
 
 /// What comes with a change, other than its body.

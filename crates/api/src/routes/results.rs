@@ -1,7 +1,7 @@
 //! `/results`: for who sat the exam and who wrote it.
 
 use actix_web::{
-    HttpRequest, HttpResponse, Responder,
+    Either, HttpRequest, HttpResponse, Responder,
     body::BoxBody,
     http::{
         StatusCode,
@@ -11,7 +11,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use examhall_boot::traces;
-use examhall_core::{Exam, ExamId, ExamResult, ResultId, Role, Statistics, Visibility};
+use examhall_core::{Exam, ExamId, ExamResult, Mark, ResultId, ResultPolicy, Role, Statistics, Visibility};
 use examhall_store::{Error, ResultRow, Store};
 use futures_util::stream;
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::exams::cached_exam;
 use crate::{
     cache_keys::ResultKey,
     http::{
@@ -47,37 +48,69 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
+/// A result with the points of each question.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MarkedResult {
+    #[serde(flatten)]
+    result: ExamResult,
+    /// Question by question, in the exam's order.
+    marks: Vec<Mark>,
+}
+
+/// For the exam's author with the points of each question; for its student once the exam shows it, with those if the exam
+/// says so.
 async fn read(
     request: HttpRequest,
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ResultId>,
-) -> Result<CacheAnswer<ResultKey>, Problem> {
+) -> Result<Either<CacheAnswer<ResultKey>, web::Json<MarkedResult>>, Problem> {
     let database = state.clone();
     let load = move || load_result(database.store.clone(), id);
     let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
     let cached = cached.ok_or_else(Problem::not_found)?;
     let head = cached.head();
-    let may_see = [head.user_id, head.author_id].contains(&viewer.id) || viewer.role == Role::Admin;
-    if !may_see {
+    let is_owner = head.author_id == viewer.id || viewer.role == Role::Admin;
+    if head.user_id != viewer.id && !is_owner {
         return Err(Problem::forbidden("this result is another student's"));
     }
-    Ok(respond::cached(&request, &cached, source))
+    let with_marks = is_owner || {
+        let (exam, _) = cached_exam(&state, head.exam_id).await?;
+        if !exam.head().shows_result(head.graded_at, now()) {
+            return Err(not_shown(exam.head().results));
+        }
+        exam.head().show_marks
+    };
+    if with_marks {
+        let (result, marks) = state.store.results.marks(id).await?;
+        return Ok(Either::Right(web::Json(MarkedResult { result, marks })));
+    }
+    Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
 
-/// All of them for the author, for everybody else their own.
+fn not_shown(policy: ResultPolicy) -> Problem {
+    Problem::forbidden(match policy {
+        ResultPolicy::OnClose => "results of this exam are shown once it is closed",
+        ResultPolicy::OnPublish | ResultPolicy::OnSubmit => "results of this exam are shown once they are published",
+    })
+}
+
+/// All of them for the author, for everybody else those of their own that the exam shows.
 async fn of_exam(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
     Paging(page): Paging,
 ) -> Result<web::Json<Items<ExamResult>>, Problem> {
-    let access = state.store.exams.get(id).await?.value.access();
-    if access.sheet_for(viewer, now()) == Visibility::Hidden {
+    let (access, now) = (state.store.exams.get(id).await?.value.access(), now());
+    if access.sheet_for(viewer, now) == Visibility::Hidden {
         return Err(Problem::not_found());
     }
-    let of = (!access.is_owned_by(viewer)).then_some(viewer.id);
-    Ok(Items::of(state.store.results.list(id, of, page).await?))
+    let is_owner = access.is_owned_by(viewer);
+    let mut listed = state.store.results.list(id, (!is_owner).then_some(viewer.id), page).await?;
+    listed.items.retain(|result| is_owner || access.shows_result(result.graded_at, now));
+    Ok(Items::of(listed))
 }
 
 /// How many mails were queued.
@@ -105,9 +138,9 @@ impl Answer for CsvFile {
 
 async fn publish(
     state: web::Data<State>,
-    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
+    OwnedExam { viewer, exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<Accepted<Queued>, Problem> {
-    let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), now()).await?;
+    let queued = state.store.results.publish(id, RESULT_PUBLISHED, traces::current(), viewer.id, now()).await?;
     state.wake.notify_one();
     tracing::info!(exam_id = %id, queued, "Results published");
     Ok(Accepted(Queued { queued }))

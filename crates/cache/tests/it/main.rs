@@ -37,7 +37,7 @@ use std::{
 };
 
 use examhall_cache::{Cache, CacheKey, Fresh, Life, ReadError, Source};
-use examhall_core::{Exam, ExamAccess, ExamId, ExamStatus, KEY_SPACES, Timestamp, UserId};
+use examhall_core::{Exam, ExamAccess, ExamId, ExamStatus, KEY_SPACES, PaperPolicy, ResultPolicy, Timestamp, UserId};
 use examhall_testkit::Redis;
 use tokio::sync::Semaphore;
 
@@ -145,6 +145,11 @@ fn exam(version: u32) -> Exam {
         opens_at: None,
         closes_at: None,
         shuffle: false,
+        paper: PaperPolicy::WhileOpen,
+        results: ResultPolicy::OnSubmit,
+        show_marks: false,
+        review: false,
+        results_published_at: None,
         status: ExamStatus::Published,
         created_at: moment,
         updated_at: moment,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Exam, ExamId, OrderedQuestion, QuestionId, Timestamp, UserId};
+use crate::{AttemptId, ExamAccess, ExamId, OrderedQuestion, QuestionId, Timestamp, UserId};
 
 /// One student's sitting of an exam, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +37,18 @@ impl Attempt {
     /// one by one.
     pub const MAX_SEQ: i64 = (1 << 53) - 1;
 
-    /// When an attempt that begins `now` ends: after the exam's duration, and not after the exam itself.
-    pub fn deadline_of(exam: &Exam, now: Timestamp) -> Timestamp {
-        let full = now.plus(Duration::from_secs(u64::from(exam.duration_minutes) * 60));
-        exam.closes_at.map_or(full, |closes_at| full.min(closes_at))
+    /// How far it has come.
+    pub const fn state(&self) -> AttemptState {
+        if self.submitted_at.is_some() { AttemptState::Submitted } else { AttemptState::Open }
+    }
+
+    /// Whether its student may read the exam's questions `now`: while it takes answers, and again once its result is shown,
+    /// if the exam says so.
+    pub fn shows_paper(&self, exam: &ExamAccess, now: Timestamp) -> bool {
+        match self.submitted_at {
+            Some(submitted_at) => exam.review && exam.shows_result(submitted_at, now),
+            None => self.takes_answers(now),
+        }
     }
 
     /// From then on no answer is taken.
@@ -52,6 +60,17 @@ impl Attempt {
     pub fn takes_answers(&self, now: Timestamp) -> bool {
         self.submitted_at.is_none() && now < self.last_call()
     }
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptState {
+    /// The student sits it, or its time has just ended.
+    Open,
+    /// It is submitted.
+    Submitted,
 }
 
 /// What a student answered to one question.
@@ -93,40 +112,12 @@ impl AnswerValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ExamStatus;
+    use crate::{Exam, ResultPolicy, exams::exam::tests::exam};
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
 
-    fn exam(closes_at: Option<Timestamp>) -> Exam {
-        Exam {
-            id: ExamId(uuid::Uuid::nil()),
-            author_id: UserId(uuid::Uuid::nil()),
-            title: String::new(),
-            description: String::new(),
-            duration_minutes: 90,
-            max_attempts: 1,
-            pass_mark: 50,
-            opens_at: None,
-            closes_at,
-            shuffle: false,
-            status: ExamStatus::Published,
-            created_at: NOW,
-            updated_at: NOW,
-        }
-    }
-
-    #[test]
-    fn an_attempt_ends_after_its_time_or_with_the_exam() {
-        let full = NOW.plus(Duration::from_mins(90));
-        assert_eq!(Attempt::deadline_of(&exam(None), NOW), full);
-        assert_eq!(Attempt::deadline_of(&exam(Some(full.plus(Duration::from_secs(1)))), NOW), full);
-        let closes_at = NOW.plus(Duration::from_mins(10));
-        assert_eq!(Attempt::deadline_of(&exam(Some(closes_at)), NOW), closes_at);
-    }
-
-    #[test]
-    fn answers_count_until_5_s_after_deadline_or_submission() {
-        let mut attempt = Attempt {
+    fn attempt() -> Attempt {
+        Attempt {
             id: AttemptId(uuid::Uuid::nil()),
             exam_id: ExamId(uuid::Uuid::nil()),
             user_id: UserId(uuid::Uuid::nil()),
@@ -134,11 +125,33 @@ mod tests {
             deadline: NOW.plus(Duration::from_mins(1)),
             submitted_at: None,
             order: None,
-        };
+        }
+    }
+
+    #[test]
+    fn answers_count_until_5_s_after_deadline_or_submission() {
+        let mut attempt = attempt();
         let late = |seconds| attempt.deadline.plus(Duration::from_millis(seconds));
         assert_eq!([0, 4999, 5000].map(|ms| attempt.takes_answers(late(ms))), [true, true, false]);
         attempt.submitted_at = Some(NOW);
         assert!(!attempt.takes_answers(NOW));
+    }
+
+    #[test]
+    fn the_paper_is_shown_while_it_is_sat_and_for_review() {
+        let (open, submitted) = (attempt(), Attempt { submitted_at: Some(NOW), ..attempt() });
+        let over = open.last_call();
+        for (review, results, shown) in [
+            (false, ResultPolicy::OnSubmit, [true, false, false]),
+            (true, ResultPolicy::OnSubmit, [true, false, true]),
+            (true, ResultPolicy::OnPublish, [true, false, false]),
+        ] {
+            let exam = Exam { review, results, ..exam() }.access();
+            let found =
+                [open.shows_paper(&exam, NOW), open.shows_paper(&exam, over), submitted.shows_paper(&exam, over)];
+            assert_eq!(found, shown, "{review} {results:?}");
+        }
+        assert_eq!([open.state(), submitted.state()], [AttemptState::Open, AttemptState::Submitted]);
     }
 
     #[test]

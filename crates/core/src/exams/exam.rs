@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::{PaperPolicy, ResultPolicy};
 use crate::{ExamId, Role, Timestamp, UserId, Viewer};
 
 /// How far an exam has come.
@@ -78,6 +79,17 @@ pub struct Exam {
     pub closes_at: Option<Timestamp>,
     /// Whether each attempt has an order of its own.
     pub shuffle: bool,
+    /// When students may read the questions.
+    pub paper: PaperPolicy,
+    /// When students see their results.
+    pub results: ResultPolicy,
+    /// Whether students see the points of each question with their result.
+    pub show_marks: bool,
+    /// Whether students may read the questions again once they see their result.
+    pub review: bool,
+    /// When its results were last published: those that were graded by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_published_at: Option<Timestamp>,
     /// How far it has come.
     pub status: ExamStatus,
     /// When it was made.
@@ -105,7 +117,17 @@ impl Exam {
             status: self.status,
             opens_at: self.opens_at,
             closes_at: self.closes_at,
+            paper: self.paper,
+            results: self.results,
+            show_marks: self.show_marks,
+            review: self.review,
+            results_published_at: self.results_published_at,
         }
+    }
+
+    /// Time that a student has, in ms.
+    pub const fn duration_ms(&self) -> i64 {
+        self.duration_minutes as i64 * 60_000
     }
 }
 
@@ -124,6 +146,17 @@ pub struct ExamAccess {
     /// From then on nobody may start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
+    /// When students may read the questions.
+    pub paper: PaperPolicy,
+    /// When students see their results.
+    pub results: ResultPolicy,
+    /// Whether students see the points of each question with their result.
+    pub show_marks: bool,
+    /// Whether students may read the questions again once they see their result.
+    pub review: bool,
+    /// When its results were last published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results_published_at: Option<Timestamp>,
 }
 
 /// Whether somebody may see something.
@@ -131,8 +164,8 @@ pub struct ExamAccess {
 pub enum Visibility {
     /// Yes.
     Allowed,
-    /// Not now: the exam is not open.
-    NotOpen,
+    /// Only with an attempt of theirs.
+    WithAttempt,
     /// Not even that it exists.
     Hidden,
 }
@@ -166,29 +199,62 @@ impl ExamAccess {
     /// How long after `closes_at` they stay.
     pub const PINNED_AFTER: Duration = Duration::from_mins(10);
 
-    /// Whether `viewer` may read the question sheet: its owners always, everybody else while it is open.
+    /// Whether `viewer` may read the question sheet: its owners always; students that sit it, whatever its state; everybody
+    /// while it is open, if its author says so.
     pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Visibility {
-        if self.is_owned_by(viewer) || self.is_open(now) {
+        if self.is_owned_by(viewer) || (self.paper == PaperPolicy::WhileOpen && self.is_open(now)) {
             Visibility::Allowed
         } else if self.status == ExamStatus::Draft {
             Visibility::Hidden
         } else {
-            Visibility::NotOpen
+            Visibility::WithAttempt
+        }
+    }
+
+    /// Whether students see, `now`, a result that was graded then.
+    pub fn shows_result(&self, graded_at: Timestamp, now: Timestamp) -> bool {
+        let is_published = self.results_published_at.is_some_and(|published_at| graded_at <= published_at);
+        let is_over = self.status == ExamStatus::Closed || self.closes_at.is_some_and(|closes_at| closes_at <= now);
+        match self.results {
+            ResultPolicy::OnSubmit => true,
+            ResultPolicy::OnClose => is_published || is_over,
+            ResultPolicy::OnPublish => is_published,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn access(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> ExamAccess {
-        ExamAccess {
+    /// A published exam of 90 minutes, without a window.
+    pub(in super::super) fn exam() -> Exam {
+        let moment = Timestamp::from_millis(0);
+        Exam {
+            id: ExamId(uuid::Uuid::nil()),
             author_id: UserId(uuid::Uuid::nil()),
-            status,
-            opens_at: opens_at.map(Timestamp::from_millis),
-            closes_at: closes_at.map(Timestamp::from_millis),
+            title: String::new(),
+            description: String::new(),
+            duration_minutes: 90,
+            max_attempts: 1,
+            pass_mark: 50,
+            opens_at: None,
+            closes_at: None,
+            shuffle: false,
+            paper: PaperPolicy::WhileOpen,
+            results: ResultPolicy::OnSubmit,
+            show_marks: false,
+            review: false,
+            results_published_at: None,
+            status: ExamStatus::Published,
+            created_at: moment,
+            updated_at: moment,
         }
+    }
+
+    fn access(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> ExamAccess {
+        let [opens_at, closes_at] = [opens_at, closes_at].map(|moment| moment.map(Timestamp::from_millis));
+        Exam { status, opens_at, closes_at, ..exam() }.access()
     }
 
     fn open_at(access: ExamAccess, now: i64) -> bool {
@@ -224,20 +290,50 @@ mod tests {
         assert!(!open_at(access(ExamStatus::Closed, None, None), 0));
     }
 
+    fn viewer(id: u128, role: Role) -> Viewer {
+        Viewer { id: UserId(uuid::Uuid::from_u128(id)), role }
+    }
+
     #[test]
-    fn a_sheet_is_visible_to_owners_or_while_open() {
-        let viewer = |id, role| Viewer { id: UserId(uuid::Uuid::from_u128(id)), role };
+    fn a_sheet_is_visible_to_owners_and_to_others_by_policy() {
+        use Visibility::{Allowed, Hidden, WithAttempt};
         let (author, admin) = (viewer(0, Role::Author), viewer(1, Role::Admin));
         let (student, other_author) = (viewer(2, Role::Student), viewer(3, Role::Author));
         let now = Timestamp::from_millis(0);
-        for (status, for_others) in [
-            (ExamStatus::Draft, Visibility::Hidden),
-            (ExamStatus::Published, Visibility::Allowed),
-            (ExamStatus::Closed, Visibility::NotOpen),
+        for (status, after_start, while_open) in [
+            (ExamStatus::Draft, Hidden, Hidden),
+            (ExamStatus::Published, WithAttempt, Allowed),
+            (ExamStatus::Closed, WithAttempt, WithAttempt),
         ] {
-            let exam = access(status, None, None);
-            assert_eq!([author, admin].map(|viewer| exam.sheet_for(viewer, now)), [Visibility::Allowed; 2]);
-            assert_eq!([student, other_author].map(|viewer| exam.sheet_for(viewer, now)), [for_others; 2]);
+            for (paper, for_others) in [(PaperPolicy::AfterStart, after_start), (PaperPolicy::WhileOpen, while_open)] {
+                let exam = ExamAccess { paper, ..access(status, None, None) };
+                assert_eq!([author, admin].map(|viewer| exam.sheet_for(viewer, now)), [Allowed; 2]);
+                assert_eq!([student, other_author].map(|viewer| exam.sheet_for(viewer, now)), [for_others; 2]);
+            }
+        }
+        let over = access(ExamStatus::Published, None, Some(0));
+        assert_eq!(over.sheet_for(student, now), WithAttempt, "its window is over");
+    }
+
+    #[test]
+    fn a_result_is_shown_as_its_exam_says() {
+        use ResultPolicy::{OnClose, OnPublish, OnSubmit};
+        let moment = Timestamp::from_millis;
+        // Graded at 50: status, end, publication, and whether it is shown at 60 by each policy.
+        for (status, closes_at, published, shown) in [
+            (ExamStatus::Published, None, None, [true, false, false]),
+            (ExamStatus::Published, Some(61), None, [true, false, false]),
+            (ExamStatus::Published, Some(60), None, [true, true, false]),
+            (ExamStatus::Closed, None, None, [true, true, false]),
+            (ExamStatus::Published, None, Some(49), [true, false, false]),
+            (ExamStatus::Published, None, Some(50), [true, true, true]),
+        ] {
+            let found = [OnSubmit, OnClose, OnPublish].map(|results| {
+                let results_published_at = published.map(moment);
+                let exam = ExamAccess { results, results_published_at, ..access(status, None, closes_at) };
+                exam.shows_result(moment(50), moment(60))
+            });
+            assert_eq!(found, shown, "{status:?} {closes_at:?} {published:?}");
         }
     }
 }

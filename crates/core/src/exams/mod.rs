@@ -1,5 +1,6 @@
 //! Exams, and who sits and sets them: rules, grading, passwords, accounts, and their cache keys.
 
+mod allowance;
 mod attempt;
 mod cache_name;
 mod change;
@@ -13,13 +14,15 @@ mod order;
 mod password;
 mod patch;
 mod person_name;
+mod policy;
 mod question;
 mod question_rules;
 mod result;
 mod statistics;
 mod user;
 
-pub use attempt::{Answer, AnswerValue, Attempt};
+pub use allowance::{Accommodation, Allowance};
+pub use attempt::{Answer, AnswerValue, Attempt, AttemptState};
 pub use cache_name::{CacheName, KEY_SPACES};
 pub use change::Change;
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Visibility};
@@ -30,6 +33,7 @@ pub use order::{OrderedQuestion, shuffled};
 pub use password::{BadPassword, check_password, prepared_password};
 pub use patch::Patch;
 pub use person_name::{BadName, check_name};
+pub use policy::{PaperPolicy, ResultPolicy};
 pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
 pub use question_rules::{Fault, MAX_QUESTIONS};
 pub use result::{ExamResult, ResultAccess};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExamId, ResultId, Timestamp, UserId};
+use crate::{AttemptId, ExamId, ResultId, Timestamp, UserId};
 
 /// A graded attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub struct ExamResult {
     pub id: ResultId,
     /// The exam.
     pub exam_id: ExamId,
+    /// The attempt that was graded.
+    pub attempt_id: AttemptId,
     /// Who sat it.
     pub user_id: UserId,
     /// Points earned.
@@ -36,4 +38,8 @@ pub struct ResultAccess {
     pub user_id: UserId,
     /// Whose exam it is.
     pub author_id: UserId,
+    /// The exam, which says when its students see their results.
+    pub exam_id: ExamId,
+    /// When it was graded.
+    pub graded_at: Timestamp,
 }

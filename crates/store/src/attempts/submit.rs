@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use examhall_core::{
-    Answer, AttemptId, EmailAddress, ExamId, ExamResult, Locale, ResultId, Timestamp, Ungraded, UserId,
+    Answer, Attempt, AttemptId, EmailAddress, ExamId, ExamResult, Locale, ResultId, Timestamp, Ungraded, UserId,
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -44,6 +44,8 @@ pub enum Submitted {
         result: ExamResult,
         /// Answers that could not be graded.
         ungraded: Vec<Ungraded>,
+        /// Whether the student may see the result now.
+        is_shown: bool,
     },
     /// Nothing was done: the paper of this exam, at this version, must be at hand.
     Needs(ExamId, i64),
@@ -63,7 +65,7 @@ pub trait Grading: Sync {
 pub(super) struct Graded {
     id: Uuid,
     result: result::ActiveModel,
-    /// Absent where the student wants none.
+    /// Absent where the student wants none, or may not see the result yet.
     mail: Option<mail_outbox::ActiveModel>,
     shown: ExamResult,
 }
@@ -83,12 +85,41 @@ impl Attempts {
         grading: &impl Grading,
         now: Timestamp,
     ) -> Result<Submitted, Error> {
+        self.submit_if(|_| true, id, user, grading, now).await
+    }
+
+    /// As [`submit`](Self::submit), if the attempt takes no answers any more.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), and [`Error::AttemptOpen`] where it does.
+    pub async fn submit_overdue(
+        &self,
+        id: AttemptId,
+        user: UserId,
+        grading: &impl Grading,
+        now: Timestamp,
+    ) -> Result<Submitted, Error> {
+        let is_over = |sitting: &Sitting| Timestamp::from_millis(sitting.deadline).plus(Attempt::GRACE) <= now;
+        self.submit_if(is_over, id, user, grading, now).await
+    }
+
+    async fn submit_if(
+        &self,
+        is_due: impl Fn(&Sitting) -> bool,
+        id: AttemptId,
+        user: UserId,
+        grading: &impl Grading,
+        now: Timestamp,
+    ) -> Result<Submitted, Error> {
         self.db
             .retry(|| async {
                 let tx = self.db.begin().await?;
                 let sitting = Sitting::lock(&tx, id).await?;
                 if sitting.user_id != user.0 {
                     return Err(Error::NotFound);
+                }
+                if sitting.submitted_at.is_none() && !is_due(&sitting) {
+                    return Err(Error::AttemptOpen(id));
                 }
                 let Some(paper) = grading.paper(sitting.exam(), sitting.version) else {
                     return Ok(Submitted::Needs(sitting.exam(), sitting.version));
@@ -98,12 +129,14 @@ impl Attempts {
                 if sitting.submitted_at.is_some() {
                     let found = result::Entity::find().filter(result::Column::AttemptId.eq(id.0)).one(&tx).await?;
                     let result = found.map(|row| to_result(&row)).ok_or(Error::NotFound)?;
-                    return Ok(Submitted::Done { result, ungraded });
+                    let is_shown = paper.exam.access().shows_result(result.graded_at, now);
+                    return Ok(Submitted::Done { result, ungraded, is_shown });
                 }
                 let graded = Graded::of(&sitting, &answers, &paper, grading, now)?;
                 insert(&tx, std::slice::from_ref(&graded), now).await?;
                 tx.commit().await?;
-                Ok(Submitted::Done { result: graded.shown, ungraded })
+                let is_shown = paper.exam.access().shows_result(now, now);
+                Ok(Submitted::Done { result: graded.shown, ungraded, is_shown })
             })
             .await
     }
@@ -123,6 +156,7 @@ impl Graded {
         let shown = ExamResult {
             id: ResultId(Uuid::now_v7()),
             exam_id: sitting.exam(),
+            attempt_id: AttemptId(sitting.id),
             user_id: UserId(sitting.user_id),
             score: grade.score,
             max_score: grade.max_score,
@@ -133,7 +167,9 @@ impl Graded {
         let title = paper.exam.title.clone();
         let (name, email, locale) = (sitting.name.clone(), sitting.email(), sitting.locale());
         let submission = Submission { name, email, locale, title, result: shown };
-        let mail = sitting.is_mailed().then(|| outbox::to_row(&grading.mail(&submission), now));
+        // What the student may not see yet is not mailed.
+        let is_mailed = sitting.is_mailed() && paper.exam.access().shows_result(now, now);
+        let mail = is_mailed.then(|| outbox::to_row(&grading.mail(&submission), now));
         let shown = submission.result;
         let result = result::ActiveModel {
             id: Set(shown.id.0),

@@ -15,6 +15,8 @@ pub struct Model {
     pub seq: i64,
     pub saved_at: Option<i64>,
     pub submitted_at: Option<i64>,
+    pub time_percent: i32,
+    pub extra_ms: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

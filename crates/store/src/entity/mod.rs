@@ -1,10 +1,10 @@
 //! The tables as types. The migrations that create them document the columns.
 #![expect(unreachable_pub, reason = "sea-orm's macros need their items to be pub")]
 
+pub(crate) mod accommodation;
 pub(crate) mod attempt;
 pub(crate) mod cache_outbox;
 pub(crate) mod exam;
-pub(crate) mod forced_change;
 pub(crate) mod idempotency_key;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;

@@ -14,6 +14,10 @@ pub struct Model {
     pub matched: i64,
     pub affected: i64,
     pub reason: Option<String>,
+    pub exam_id: Option<Uuid>,
+    pub user_id: Option<Uuid>,
+    pub before_json: Option<Json>,
+    pub after_json: Option<Json>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,14 +1,20 @@
 //! Makes exams.
 
-use examhall_core::{Exam, ExamId, ExamStatus, Question, Timestamp, UserId};
+use examhall_core::{Exam, ExamId, ExamStatus, PaperPolicy, Question, ResultPolicy, Timestamp, UserId};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     Exams,
     row::{to_exam, to_i32},
 };
-use crate::{Error, FirstAnswer, IdempotentRequest, Versioned, entity::exam, questions::row as question_row};
+use crate::{
+    Error, FirstAnswer, IdempotentRequest, Versioned,
+    audit::{self, Entry},
+    entity::exam,
+    questions::row as question_row,
+};
 
 /// An exam to be made, with its questions in order.
 #[derive(Clone, Debug)]
@@ -31,6 +37,14 @@ pub struct NewExam {
     pub closes_at: Option<Timestamp>,
     /// Whether each attempt has an order of its own.
     pub shuffle: bool,
+    /// When students may read the questions.
+    pub paper: PaperPolicy,
+    /// When students see their results; that of the number of attempts where absent.
+    pub results: Option<ResultPolicy>,
+    /// Whether students see the points of each question with their result.
+    pub show_marks: bool,
+    /// Whether students may read the questions again once they see their result.
+    pub review: bool,
     /// How far it has come.
     pub status: ExamStatus,
     /// How each question is asked, what it is worth, and its key.
@@ -92,6 +106,11 @@ async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Resu
         opens_at: Set(new.opens_at.map(Timestamp::as_millis)),
         closes_at: Set(new.closes_at.map(Timestamp::as_millis)),
         shuffle: Set(new.shuffle),
+        paper: Set(new.paper.as_str().to_owned()),
+        results: Set(new.results.map(|results| results.as_str().to_owned())),
+        show_marks: Set(new.show_marks),
+        review: Set(new.review),
+        results_published_at: Set(None),
         status: Set(new.status.as_str().to_owned()),
         version: Set(1),
         created_at: Set(now.as_millis()),
@@ -99,5 +118,7 @@ async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Resu
     };
     let row = row.insert(tx).await?;
     question_row::insert(tx, id, 0, &new.questions).await?;
+    let after = json!({"title": new.title, "status": new.status});
+    audit::write(tx, Entry::of_exam(new.author_id, "create exam", id).changing(Value::Null, after), now).await?;
     to_exam(row) // what is committed can be answered
 }

@@ -1,14 +1,45 @@
 //! An exam and its row.
 
-use examhall_core::{Exam, ExamId, Patch, Timestamp, UserId};
+use examhall_core::{Exam, ExamId, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::{self, Set},
-    DatabaseTransaction, EntityTrait, QuerySelect,
+    ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
     sea_query::LockType,
 };
 
-use super::ExamChange;
-use crate::{Error, Versioned, entity::exam};
+use crate::{
+    Error, Versioned,
+    entity::{attempt, exam},
+};
+
+/// What to change of an exam; what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExamChange {
+    /// Title.
+    pub title: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// Time that a student has, in minutes.
+    pub duration_minutes: Option<u32>,
+    /// How often a student may sit it.
+    pub max_attempts: Option<u32>,
+    /// Percentage of the points from which it is passed.
+    pub pass_mark: Option<u8>,
+    /// From then on students may start.
+    pub opens_at: Patch<Timestamp>,
+    /// From then on nobody may start.
+    pub closes_at: Patch<Timestamp>,
+    /// Whether each attempt has an order of its own.
+    pub shuffle: Option<bool>,
+    /// When students may read the questions.
+    pub paper: Option<PaperPolicy>,
+    /// When students see their results; cleared, it is that of the number of attempts.
+    pub results: Patch<ResultPolicy>,
+    /// Whether students see the points of each question with their result.
+    pub show_marks: Option<bool>,
+    /// Whether students may read the questions again once they see their result.
+    pub review: Option<bool>,
+}
 
 /// Puts what a change names into the row.
 pub(super) fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
@@ -32,6 +63,20 @@ pub(super) fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
     if let Some(shuffle) = change.shuffle {
         row.shuffle = Set(shuffle);
     }
+    if let Some(paper) = change.paper {
+        row.paper = Set(paper.as_str().to_owned());
+    }
+    match change.results {
+        Patch::Keep => {}
+        Patch::Clear => row.results = Set(None),
+        Patch::Set(results) => row.results = Set(Some(results.as_str().to_owned())),
+    }
+    if let Some(show_marks) = change.show_marks {
+        row.show_marks = Set(show_marks);
+    }
+    if let Some(review) = change.review {
+        row.review = Set(review);
+    }
 }
 
 fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
@@ -44,18 +89,28 @@ fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
 
 /// Numbers out of range are taken as the nearest ones in it.
 pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
+    let corrupt = |column| Error::Corrupt { table: "exams", column };
+    let max_attempts = row.max_attempts.max(0).unsigned_abs();
     let value = Exam {
         id: ExamId(row.id),
         author_id: UserId(row.author_id),
         title: row.title,
         description: row.description,
         duration_minutes: row.duration_minutes.max(0).unsigned_abs(),
-        max_attempts: row.max_attempts.max(0).unsigned_abs(),
+        max_attempts,
         pass_mark: u8::try_from(row.pass_mark.clamp(0, 100)).unwrap_or(100),
         opens_at: row.opens_at.map(Timestamp::from_millis),
         closes_at: row.closes_at.map(Timestamp::from_millis),
         shuffle: row.shuffle,
-        status: row.status.parse().map_err(|_| Error::Corrupt { table: "exams", column: "status" })?,
+        paper: PaperPolicy::from_word(&row.paper).ok_or_else(|| corrupt("paper"))?,
+        results: match row.results.as_deref() {
+            None => ResultPolicy::usual(max_attempts),
+            Some(word) => ResultPolicy::from_word(word).ok_or_else(|| corrupt("results"))?,
+        },
+        show_marks: row.show_marks,
+        review: row.review,
+        results_published_at: row.results_published_at.map(Timestamp::from_millis),
+        status: row.status.parse().map_err(|_| corrupt("status"))?,
         created_at: Timestamp::from_millis(row.created_at),
         updated_at: Timestamp::from_millis(row.updated_at),
     };
@@ -73,4 +128,9 @@ pub(crate) async fn lock(tx: &DatabaseTransaction, id: ExamId, expected: Option<
         Some(expected) if expected != row.version => Err(Error::VersionMismatch { current: row.version }),
         _ => Ok(row),
     }
+}
+
+/// Whether a student has begun an attempt at the exam.
+pub(crate) async fn is_begun(tx: &DatabaseTransaction, id: ExamId) -> Result<bool, Error> {
+    Ok(attempt::Entity::find().filter(attempt::Column::ExamId.eq(id.0)).limit(1).count(tx).await? > 0)
 }

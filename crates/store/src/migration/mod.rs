@@ -18,6 +18,8 @@ mod m0017_sign_ups;
 mod m0018_cache_outbox_seq;
 mod m0019_mail_preferences;
 mod m0020_console;
+mod m0023_running_exams;
+mod m0024_audit;
 pub(crate) mod plan;
 mod run;
 
@@ -57,6 +59,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_cache_outbox_seq::Step),
             Box::new(m0019_mail_preferences::Step),
             Box::new(m0020_console::Step),
+            Box::new(m0023_running_exams::Step),
+            Box::new(m0024_audit::Step),
         ]
     }
 }

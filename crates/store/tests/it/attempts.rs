@@ -1,13 +1,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use examhall_core::{
-    Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, ExamStatus, Patch, QuestionId, Timestamp,
+use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, Patch, QuestionId, Timestamp};
+use examhall_store::{
+    AttemptFilter, Editor, Error, ExamChange, Grading, NewMail, Page, PreparedPaper, Store, Submission, Submitted,
 };
-use examhall_store::{Error, ExamChange, Grading, NewMail, Page, PreparedPaper, Store, Submission, Submitted};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, exams::new_exam, on_both, outbox::mail};
+use crate::{EDITOR, Fresh, NOW, exams::new_exam, on_both, outbox::mail};
 
 on_both!(
     a_student_starts_as_often_as_allowed_and_one_at_a_time,
@@ -70,8 +70,9 @@ async fn a_student_starts_as_often_as_allowed_and_one_at_a_time(fresh: Fresh) {
     let (_, second) = start().await.expect("the second of two");
     submit(&fresh.store, &second).await.expect("submitted");
     assert!(matches!(start().await, Err(Error::WrongState(_))), "none left");
-    let mine = fresh.store.attempts.of_student(exam, student, FIRST).await.expect("listed");
-    assert_eq!(mine.items.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [first.id, second.id]);
+    let filter = AttemptFilter { user: Some(student), is_open: None };
+    let mine = fresh.store.attempts.list(exam, filter, FIRST).await.expect("listed");
+    assert_eq!(mine.items.iter().map(|row| row.attempt.id).collect::<Vec<_>>(), [first.id, second.id]);
 }
 
 async fn of_many_starts_at_once_one_succeeds(fresh: Fresh) {
@@ -96,12 +97,12 @@ async fn only_an_open_exam_can_be_started(fresh: Fresh) {
     let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
     let closes_at = NOW.plus(Duration::from_mins(10));
     let change = ExamChange { opens_at: Patch::Set(NOW), closes_at: Patch::Set(closes_at), ..ExamChange::default() };
-    fresh.store.exams.change(exam, &change, None, NOW).await.expect("changed");
+    fresh.store.exams.change(exam, &change, EDITOR, NOW).await.expect("changed");
     let start = async |at| fresh.store.attempts.start(exam, student, at).await;
     assert!(matches!(start(Timestamp::from_millis(NOW.as_millis() - 1)).await, Err(Error::NotOpen)));
     assert!(matches!(start(closes_at).await, Err(Error::NotOpen)));
     assert_eq!(start(NOW).await.expect("started").1.deadline, closes_at, "no longer than the exam");
-    fresh.store.exams.advance(exam, ExamStatus::Closed, None, NOW).await.expect("closed");
+    fresh.store.exams.close(exam, Duration::ZERO, EDITOR, NOW).await.expect("closed");
     assert!(matches!(start(NOW).await, Err(Error::NotOpen)));
 }
 
@@ -234,7 +235,8 @@ async fn only_the_key_of_the_exams_version_grades(fresh: Fresh) {
     let mut grader = Grader::default();
     grader.load(&fresh.store, exam).await;
     let change = ExamChange { pass_mark: Some(1), ..ExamChange::default() };
-    let version = fresh.store.exams.change(exam, &change, None, NOW).await.expect("changed").version;
+    let editor = Editor { force: true, ..EDITOR };
+    let version = fresh.store.exams.change(exam, &change, editor, NOW).await.expect("changed").version;
     let submit =
         async |grader: &Grader| fresh.store.attempts.submit(attempt.id, student, grader, NOW).await.expect("asked");
     assert_eq!(submit(&grader).await, Submitted::Needs(exam, version));

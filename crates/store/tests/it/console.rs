@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use examhall_core::{Role, UserId};
-use examhall_store::{NewMailToken, NewOperatorAction, NewSession, NextSession, Page, SessionKind, TokenPurpose};
+use examhall_store::{
+    AuditFilter, NewMailToken, NewOperatorAction, NewSession, NextSession, Page, SessionKind, TokenPurpose,
+};
 use sea_orm::ConnectionTrait;
 
 use crate::{Fresh, NOW, account, on_both, sessions::session};
@@ -106,11 +108,11 @@ async fn actions_are_listed_newest_first_and_never_changed(fresh: Fresh) {
         let new = NewOperatorAction { actor: user, action, filter, matched: 100, affected, reason: None };
         audit.record(&new, NOW).await.expect("recorded");
     }
-    let first = audit.list(Page { limit: 1, after: None }).await.expect("listed");
+    let first = audit.list(&AuditFilter::default(), Page { limit: 1, after: None }).await.expect("listed");
     let one = &first.items[0];
     assert_eq!((one.action.as_str(), one.filter.as_str(), one.affected), ("retry", "state:failed", 97));
     assert_eq!((one.actor.as_str(), one.actor_id, one.at), ("op@example.com", user, NOW));
-    let second = audit.list(Page { limit: 1, after: first.next }).await.expect("listed");
+    let second = audit.list(&AuditFilter::default(), Page { limit: 1, after: first.next }).await.expect("listed");
     assert_eq!((second.items[0].action.as_str(), second.next), ("pause", None));
     let database = sea_orm::Database::connect(fresh.database.url()).await.expect("connected");
     for sql in ["UPDATE operator_actions SET affected = 0", "DELETE FROM operator_actions"] {

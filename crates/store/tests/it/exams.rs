@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use examhall_core::{
-    Choice, ExamId, ExamStatus, Patch, Question, QuestionId, QuestionKind, Role, Timestamp, UserId, Viewer,
+    Choice, ExamId, ExamStatus, PaperPolicy, Patch, Question, QuestionId, QuestionKind, ResultPolicy, Role, Timestamp,
+    UserId, Viewer,
 };
 use examhall_store::{Error, ExamChange, NewExam, Page};
 use sea_orm::ConnectionTrait;
 
-use crate::{Fresh, NOW, on_both};
+use crate::{EDITOR, Fresh, NOW, at, on_both};
 
 on_both!(
     a_sheet_has_its_questions_in_order_and_no_key,
@@ -13,7 +16,7 @@ on_both!(
     a_change_of_an_old_version_is_refused,
     what_is_not_there_is_not_found,
     lists_come_in_pages_and_hide_drafts_of_others,
-    an_exam_goes_from_draft_to_published_to_closed,
+    an_exam_goes_from_draft_to_closed_and_back,
     an_exam_that_nobody_began_can_be_deleted,
     a_row_that_cannot_be_read_takes_no_list_down,
 );
@@ -39,6 +42,10 @@ pub(crate) fn exam(author_id: UserId) -> NewExam {
         opens_at: None,
         closes_at: None,
         shuffle: false,
+        paper: PaperPolicy::AfterStart,
+        results: Some(ResultPolicy::OnSubmit),
+        show_marks: false,
+        review: false,
         status: ExamStatus::Published,
         questions: [7, 3, 5].map(question).into(),
     }
@@ -76,21 +83,21 @@ async fn a_change_raises_the_version_and_leaves_the_rest(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     let later = Timestamp::from_millis(NOW.as_millis() + 5);
     let change = ExamChange { title: Some("Logic".into()), closes_at: Patch::Set(later), ..ExamChange::default() };
-    let changed = fresh.store.exams.change(id, &change, None, later).await.expect("changed");
+    let changed = fresh.store.exams.change(id, &change, EDITOR, later).await.expect("changed");
     assert_eq!(changed, fresh.store.exams.get(id).await.expect("found"));
     let exam = changed.value;
     assert_eq!((changed.version, exam.title.as_str(), exam.description.as_str()), (2, "Logic", "Sums"));
     assert_eq!((exam.closes_at, exam.created_at, exam.updated_at), (Some(later), NOW, later));
     let undo = ExamChange { closes_at: Patch::Clear, ..ExamChange::default() };
-    assert_eq!(fresh.store.exams.change(id, &undo, None, later).await.expect("changed").value.closes_at, None);
+    assert_eq!(fresh.store.exams.change(id, &undo, EDITOR, later).await.expect("changed").value.closes_at, None);
     assert_eq!(fresh.store.exams.sheet(id).await.expect("found").1.version, 3);
 }
 
 async fn a_change_of_an_old_version_is_refused(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     let change = ExamChange { title: Some("Logic".into()), ..ExamChange::default() };
-    fresh.store.exams.change(id, &change, Some(1), NOW).await.expect("at version 1");
-    let refused = fresh.store.exams.change(id, &change, Some(1), NOW).await;
+    fresh.store.exams.change(id, &change, at(1), NOW).await.expect("at version 1");
+    let refused = fresh.store.exams.change(id, &change, at(1), NOW).await;
     assert!(matches!(refused, Err(Error::VersionMismatch { current: 2 })), "{refused:?}");
 }
 
@@ -98,7 +105,7 @@ async fn what_is_not_there_is_not_found(fresh: Fresh) {
     let nobody = ExamId(uuid::Uuid::nil());
     assert!(matches!(fresh.store.exams.get(nobody).await, Err(Error::NotFound)));
     assert!(matches!(fresh.store.exams.sheet(nobody).await, Err(Error::NotFound)));
-    let refused = fresh.store.exams.change(nobody, &ExamChange::default(), None, NOW).await;
+    let refused = fresh.store.exams.change(nobody, &ExamChange::default(), EDITOR, NOW).await;
     assert!(matches!(refused, Err(Error::NotFound)));
 }
 
@@ -124,26 +131,33 @@ async fn lists_come_in_pages_and_hide_drafts_of_others(fresh: Fresh) {
     assert_eq!(list(other, Role::Admin, 5, None).await.0, ids);
 }
 
-async fn an_exam_goes_from_draft_to_published_to_closed(fresh: Fresh) {
+async fn an_exam_goes_from_draft_to_closed_and_back(fresh: Fresh) {
     let draft = NewExam { status: ExamStatus::Draft, questions: vec![], ..exam(fresh.author().await) };
     let id = fresh.store.exams.create(&draft, NOW).await.expect("created").value.id;
-    let advance = async |to| fresh.store.exams.advance(id, to, None, NOW).await;
-    assert!(matches!(advance(ExamStatus::Published).await, Err(Error::WrongState(_))), "no questions");
-    assert!(matches!(advance(ExamStatus::Closed).await, Err(Error::WrongState(_))), "not published");
-    let editor = examhall_store::Editor { user: draft.author_id, force: false, expected: Some(1) };
-    fresh.store.questions.edit(id, examhall_store::Edit::Add(question(1)), editor, NOW).await.expect("added");
-    let published = advance(ExamStatus::Published).await.expect("published");
+    let exams = &fresh.store.exams;
+    let publish = async || exams.publish(id, EDITOR, NOW).await;
+    let close = async || exams.close(id, Duration::ZERO, EDITOR, NOW).await.map(|closed| closed.exam);
+    let reopen = async || exams.reopen(id, Patch::Keep, EDITOR, NOW).await;
+    assert!(matches!(publish().await, Err(Error::WrongState(_))), "no questions");
+    assert!(matches!(close().await, Err(Error::WrongState(_))), "not published");
+    assert!(matches!(reopen().await, Err(Error::WrongState(_))), "not published");
+    fresh.store.questions.edit(id, examhall_store::Edit::Add(question(1)), at(1), NOW).await.expect("added");
+    let published = publish().await.expect("published");
     assert_eq!((published.version, published.value.status), (3, ExamStatus::Published));
-    assert_eq!(advance(ExamStatus::Published).await.expect("it is").version, 3, "twice is once");
-    assert_eq!(advance(ExamStatus::Closed).await.expect("closed").value.status, ExamStatus::Closed);
-    assert!(matches!(advance(ExamStatus::Published).await, Err(Error::WrongState(_))), "no way back");
+    assert_eq!(publish().await.expect("it is").version, 3, "twice is once");
+    assert_eq!(close().await.expect("closed").value.status, ExamStatus::Closed);
+    assert_eq!(close().await.expect("it is").version, 4, "twice is once");
+    assert!(matches!(publish().await, Err(Error::WrongState(_))), "it has students");
+    let reopened = reopen().await.expect("reopened");
+    assert_eq!((reopened.version, reopened.value.status), (5, ExamStatus::Published));
+    assert_eq!(reopen().await.expect("it is").version, 5, "twice is once");
 }
 
 async fn an_exam_that_nobody_began_can_be_deleted(fresh: Fresh) {
     let id = new_exam(&fresh).await;
-    assert!(matches!(fresh.store.exams.delete(id, Some(9), NOW).await, Err(Error::VersionMismatch { current: 1 })));
-    fresh.store.exams.delete(id, Some(1), NOW).await.expect("deleted");
-    assert!(matches!(fresh.store.exams.delete(id, None, NOW).await, Err(Error::NotFound)));
+    assert!(matches!(fresh.store.exams.delete(id, at(9), NOW).await, Err(Error::VersionMismatch { current: 1 })));
+    fresh.store.exams.delete(id, at(1), NOW).await.expect("deleted");
+    assert!(matches!(fresh.store.exams.delete(id, EDITOR, NOW).await, Err(Error::NotFound)));
     assert!(matches!(fresh.store.questions.get(QuestionId(uuid::Uuid::from_u128(7))).await, Err(Error::NotFound)));
 }
 

@@ -8,7 +8,7 @@ use examhall_store::{CommitHook, CommitOutcome, Edit, Editor, ExamChange, Invali
 use examhall_testkit::eventually;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, exams::new_exam, on_both};
+use crate::{EDITOR, Fresh, NOW, at, exams::new_exam, on_both};
 
 on_both!(
     a_commit_is_told_before_and_after_and_noted_as_heard,
@@ -73,7 +73,7 @@ fn keys_of(exam: ExamId) -> Vec<String> {
 async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
     let listener = Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
-    fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    fresh.store.exams.change(id, &ExamChange::default(), EDITOR, NOW).await.expect("changed");
     let calls = listener.calls.lock().expect("no panic").clone();
     let keys = ["exam".to_owned(), "exam:questions".to_owned()].into_iter().chain(question_keys());
     let keys = keys.collect::<Vec<_>>().join(" ");
@@ -90,7 +90,7 @@ async fn a_commit_is_told_before_and_after_and_noted_as_heard(fresh: Fresh) {
 async fn journal_is_read_in_order_and_never_counts_again(fresh: Fresh) {
     Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
-    let change = async || fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    let change = async || fresh.store.exams.change(id, &ExamChange::default(), EDITOR, NOW).await.expect("changed");
     let since = async |seq, limit| fresh.store.invalidations.since(seq, limit).await.expect("asked");
     for _ in 0..3 {
         change().await;
@@ -114,7 +114,7 @@ async fn journal_is_read_in_order_and_never_counts_again(fresh: Fresh) {
 async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {
     Listener::on(&fresh, false);
     let id = new_exam(&fresh).await;
-    fresh.store.exams.change(id, &ExamChange::default(), None, NOW).await.expect("changed");
+    fresh.store.exams.change(id, &ExamChange::default(), EDITOR, NOW).await.expect("changed");
     let waiting = overdue(&fresh).await;
     assert_eq!(waiting[0].keys, keys_of(id));
     let too_young = fresh.store.invalidations.overdue(Duration::from_secs(5), 10, NOW).await.expect("asked");
@@ -128,7 +128,7 @@ async fn what_the_cache_did_not_hear_stays_in_the_outbox(fresh: Fresh) {
 async fn a_change_that_is_refused_tells_nobody(fresh: Fresh) {
     let listener = Listener::on(&fresh, true);
     let id = new_exam(&fresh).await;
-    fresh.store.exams.change(id, &ExamChange::default(), Some(7), NOW).await.expect_err("another version");
+    fresh.store.exams.change(id, &ExamChange::default(), at(7), NOW).await.expect_err("another version");
     assert!(listener.calls.lock().expect("no panic").is_empty());
 }
 
@@ -144,7 +144,7 @@ async fn an_edit_of_one_question_is_told_with_the_others_of_its_exam(fresh: Fres
 async fn a_deleted_exam_is_told_with_its_questions(fresh: Fresh) {
     Listener::on(&fresh, false);
     let id = new_exam(&fresh).await;
-    fresh.store.exams.delete(id, None, NOW).await.expect("deleted");
+    fresh.store.exams.delete(id, EDITOR, NOW).await.expect("deleted");
     assert_eq!(overdue(&fresh).await[0].keys, keys_of(id));
 }
 
@@ -154,7 +154,7 @@ async fn exams_that_open_soon_are_found(fresh: Fresh) {
     assert_eq!(opening(90).await, []);
     let opens_at = NOW.plus(Duration::from_mins(1));
     let change = ExamChange { opens_at: Patch::Set(opens_at), ..ExamChange::default() };
-    fresh.store.exams.change(id, &change, None, NOW).await.expect("changed");
+    fresh.store.exams.change(id, &change, EDITOR, NOW).await.expect("changed");
     assert_eq!((opening(30).await, opening(90).await), (vec![], vec![(id, opens_at)]));
     let next = async |now| fresh.store.exams.opening_next(1, now).await.expect("asked");
     let found: Vec<_> = next(NOW).await.into_iter().map(|exam| (exam.id, exam.opens_at)).collect();

@@ -23,7 +23,7 @@ mod starts;
 mod sweep;
 
 use examhall_core::{EmailAddress, Role, Timestamp, UserId};
-use examhall_store::{AccountChange, NewAccount, Store};
+use examhall_store::{AccountChange, Editor, NewAccount, Store};
 use examhall_testkit::{Database, DatabaseKind, eventually};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
@@ -41,6 +41,14 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
+
+/// Somebody who changes exams, at whatever version.
+const EDITOR: Editor = Editor::new(UserId(uuid::Uuid::nil()));
+
+/// The same at this version.
+fn at(version: i64) -> Editor {
+    Editor { expected: Some(version), ..EDITOR }
+}
 
 /// A migrated, empty store.
 struct Fresh {

@@ -1,9 +1,9 @@
-use examhall_core::{ExamId, QuestionId, QuestionKind, UserId};
-use examhall_store::{Edit, Editor, Error};
+use examhall_core::{ExamId, QuestionId, QuestionKind};
+use examhall_store::{AuditFilter, Edit, Editor, Error, Page};
 use uuid::Uuid;
 
 use crate::{
-    Fresh, NOW,
+    EDITOR, Fresh, NOW,
     exams::{new_exam, question},
     on_both,
 };
@@ -14,8 +14,6 @@ on_both!(
     what_does_not_fit_changes_nothing,
     once_students_have_begun_only_force_changes_questions_and_is_recorded,
 );
-
-const EDITOR: Editor = Editor { user: UserId(Uuid::nil()), force: false, expected: None };
 
 fn id(n: u128) -> QuestionId {
     QuestionId(Uuid::from_u128(n))
@@ -77,8 +75,17 @@ async fn once_students_have_begun_only_force_changes_questions_and_is_recorded(f
     let edit =
         async |force| fresh.store.questions.edit(exam, Edit::Remove(id(3)), Editor { force, ..EDITOR }, NOW).await;
     assert!(matches!(edit(false).await, Err(Error::QuestionsLocked)));
-    assert_eq!(fresh.store.questions.forced_changes(exam).await.expect("asked"), 0);
+    let recorded = async || {
+        let filter = AuditFilter { exam: Some(exam), ..AuditFilter::default() };
+        let listed = fresh.store.audit.list(&filter, Page { limit: 9, after: None }).await.expect("listed");
+        listed.items.into_iter().filter(|entry| entry.action != "create exam").collect::<Vec<_>>()
+    };
+    assert_eq!(recorded().await, []);
     edit(true).await.expect("forced");
-    assert_eq!(fresh.store.questions.forced_changes(exam).await.expect("asked"), 1);
-    assert!(matches!(fresh.store.exams.delete(exam, None, NOW).await, Err(Error::WrongState(_))));
+    let [entry] = &recorded().await[..] else { unreachable!("one change") };
+    assert_eq!((entry.action.as_str(), entry.actor_id, entry.at), ("remove questions", EDITOR.user, NOW));
+    let (before, after) = (entry.before.clone().expect("a question"), entry.after.clone().expect("a version"));
+    assert_eq!(before["questions"][0]["text"], "question 3");
+    assert_eq!(after, serde_json::json!({"version": 2, "forced": true}));
+    assert!(matches!(fresh.store.exams.delete(exam, EDITOR, NOW).await, Err(Error::WrongState(_))));
 }

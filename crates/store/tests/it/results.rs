@@ -5,7 +5,7 @@ use examhall_store::{AccountChange, Page, WaitingMail};
 use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, Other, attempts::submit, exams::new_exam, on_both};
+use crate::{EDITOR, Fresh, NOW, Other, attempts::submit, exams::new_exam, on_both};
 
 on_both!(
     results_come_in_pages_and_show_who_may_see_them,
@@ -66,7 +66,9 @@ async fn publishing_mails_each_student_once(fresh: Fresh) {
     sit(&fresh, exam, students[0], &[7, 3, 5]).await; // the better of two
     sit(&fresh, exam, students[1], &[]).await;
     fresh.store.outbox.claim(100, Duration::from_secs(1), NOW).await.expect("claimed");
-    let publish = async || fresh.store.results.publish(exam, "result-published", None, NOW).await.expect("published");
+    let publish = async || {
+        fresh.store.results.publish(exam, "result-published", None, EDITOR.user, NOW).await.expect("published")
+    };
     assert_eq!((publish().await, publish().await), (2, 0));
     sit(&fresh, exam, students[2], &[]).await;
     assert_eq!((publish().await, publish().await), (1, 0), "those that submitted later");
@@ -102,7 +104,10 @@ async fn results_are_mailed_as_their_students_want(fresh: Fresh) {
     let to = |mails: &[WaitingMail]| mails.iter().map(|mail| mail.mail.to.as_str().to_owned()).collect::<HashSet<_>>();
     let wanted: HashSet<_> = ["s0@example.com", "s2@example.com"].map(ToOwned::to_owned).into();
     assert_eq!(claim().await.len(), 2, "of submissions");
-    assert_eq!(fresh.store.results.publish(exam, "result-published", None, NOW).await.expect("published"), 2);
+    assert_eq!(
+        fresh.store.results.publish(exam, "result-published", None, EDITOR.user, NOW).await.expect("published"),
+        2
+    );
     let published = claim().await;
     assert_eq!(to(&published), wanted, "of the publication");
     for WaitingMail { mail, .. } in &published {
@@ -123,9 +128,9 @@ async fn publishing_twice_at_once_mails_each_student_once(fresh: Fresh) {
     }
     let publications = (0..8).map(|_| {
         let store = fresh.store.clone();
-        tokio::spawn(
-            async move { store.results.publish(exam, "result-published", None, NOW).await.expect("published") },
-        )
+        tokio::spawn(async move {
+            store.results.publish(exam, "result-published", None, EDITOR.user, NOW).await.expect("published")
+        })
     });
     let mut queued = 0;
     for publication in publications.collect::<Vec<_>>() {
@@ -150,9 +155,9 @@ async fn a_concurrent_result_is_published_the_next_time() {
     let store = fresh.store.clone();
     let publish = move || {
         let store = store.clone();
-        tokio::spawn(
-            async move { store.results.publish(exam, "result-published", None, NOW).await.expect("published") },
-        )
+        tokio::spawn(async move {
+            store.results.publish(exam, "result-published", None, EDITOR.user, NOW).await.expect("published")
+        })
     };
     let first = publish();
     other.sees_waiting(1).await;

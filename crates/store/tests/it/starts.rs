@@ -5,7 +5,7 @@ use examhall_store::{Error, ExamChange};
 use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
-use crate::{Fresh, NOW, Other, attempts::submit, exams::new_exam};
+use crate::{EDITOR, Fresh, NOW, Other, attempts::submit, exams::new_exam};
 
 /// SQL of a start that has inserted its attempt.
 fn inserted(id: AttemptId, exam: ExamId, student: UserId, submitted_at: Option<Timestamp>) -> String {
@@ -32,7 +32,7 @@ impl Hall {
         let fresh = Fresh::start(DatabaseKind::Postgres).await;
         let (exam, student) = (new_exam(&fresh).await, fresh.students(1).await[0]);
         let change = ExamChange { max_attempts: Some(max_attempts), ..ExamChange::default() };
-        fresh.store.exams.change(exam, &change, None, NOW).await.expect("changed");
+        fresh.store.exams.change(exam, &change, EDITOR, NOW).await.expect("changed");
         Self { fresh, exam, student, first: AttemptId(Uuid::now_v7()) }
     }
 
@@ -51,8 +51,9 @@ impl Hall {
     /// The student's attempts.
     async fn attempts(&self) -> Vec<AttemptId> {
         let page = examhall_store::Page { limit: 10, after: None };
-        let listed = self.fresh.store.attempts.of_student(self.exam, self.student, page).await.expect("listed");
-        listed.items.iter().map(|attempt| attempt.id).collect()
+        let filter = examhall_store::AttemptFilter { user: Some(self.student), is_open: None };
+        let listed = self.fresh.store.attempts.list(self.exam, filter, page).await.expect("listed");
+        listed.items.iter().map(|row| row.attempt.id).collect()
     }
 }
 

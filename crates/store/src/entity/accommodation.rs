@@ -2,15 +2,14 @@ use sea_orm::entity::prelude::*;
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "forced_changes")]
+#[sea_orm(table_name = "accommodations")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: Uuid,
     pub exam_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
-    pub what: String,
-    pub version: i64,
-    pub at: i64,
+    pub percent: i32,
+    pub minutes: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
