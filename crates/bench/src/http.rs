@@ -54,7 +54,9 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let answer = load::once(address, &load::post("/api/v1/auth/login", &log_in.to_string())).await?;
     let token: Value = serde_json::from_slice(load::body(&answer))?;
     let token = token["accessToken"].as_str().context("no access token")?.to_owned();
-    let path = format!("/api/v1/exams/{}/questions", seeded["examId"].as_str().context("no exam")?);
+    let exam = format!("/api/v1/exams/{}", seeded["examId"].as_str().context("no exam")?);
+    let path = format!("{exam}/questions");
+    load::once(address, &load::post_as(&format!("{exam}/attempts"), &token)).await?;
     let request = load::get(&path, &token);
     let body = load::body(&load::once(address, &request).await?).to_vec();
     println_bytes(body.len());

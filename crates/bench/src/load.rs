@@ -98,6 +98,12 @@ pub(crate) fn get(path: &str, token: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
 }
 
+/// A POST without a body, of somebody who has logged in.
+pub(crate) fn post_as(path: &str, token: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n");
+    format!("{head}Content-Length: 0\r\n\r\n").into_bytes()
+}
+
 pub(crate) fn post(path: &str, json: &str) -> Vec<u8> {
     let length = json.len();
     let head = format!("POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n");

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::questions::cached_sheet;
+use super::{exams::cached_exam, questions::cached_sheet};
 use crate::{
     http::{
         authorized::Authorized,
@@ -98,7 +98,8 @@ impl openapi::Answer for Started {
 }
 
 async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<ExamId>) -> Result<Started, Problem> {
-    let questions = sheet_questions(&state, id).await?; // first: what is committed must be answered
+    // First: what is committed must be answered. An exam that is not shuffled is started without its questions.
+    let questions = if is_shuffled(&state, id).await? { sheet_questions(&state, id).await? } else { Vec::new() };
     let mut started = state.store.attempts.start(id, viewer.id, now()).await;
     if let Err(Error::AttemptOpen(open)) = started {
         let (open, _) = state.store.attempts.get(open).await?;
@@ -120,9 +121,21 @@ async fn start(state: web::Data<State>, Student(viewer): Student, Id(id): Id<Exa
     if exam.shuffle {
         // Read again: until the attempt was there, questions could be changed.
         let questions = sheet_questions(&state, id).await.unwrap_or(questions);
-        attempt.order = Some(shuffled(attempt.id, &questions));
+        attempt.order = (!questions.is_empty()).then(|| shuffled(attempt.id, &questions));
     }
     Ok(Started(Created { location: format!("/api/v1/attempts/{}", attempt.id), body: attempt }))
+}
+
+/// Returns whether each attempt has an order of its own.
+async fn is_shuffled(state: &web::Data<State>, id: ExamId) -> Result<bool, Problem> {
+    let (exam, _) = cached_exam(state, id).await?;
+    match exam.value() {
+        Ok(exam) => Ok(exam.shuffle),
+        Err(error) => {
+            tracing::debug!(exam_id = %id, %error, "A cached exam is of another release");
+            Ok(state.store.exams.get(id).await?.value.shuffle)
+        }
+    }
 }
 
 /// Returns the questions of an exam, from the database if another release has cached them in a form that this one cannot

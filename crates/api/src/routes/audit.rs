@@ -5,7 +5,7 @@ use examhall_core::{ExamId, Timestamp, UserId};
 use examhall_store::{AuditFilter, Listed, OperatorAction, Page};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
@@ -72,9 +72,11 @@ struct ActionView {
     user_id: Option<UserId>,
     /// What was changed, as it was before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>", extend("additionalProperties" = {}))]
     before: Option<Value>,
     /// What was changed, as it is after it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>", extend("additionalProperties" = {}))]
     after: Option<Value>,
 }
 

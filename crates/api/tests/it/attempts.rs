@@ -9,21 +9,24 @@ use crate::{Api, TIMEOUT};
 const NOTHING: &Value = &Value::Null;
 
 /// An exam with one true/false question and one for a number, and two students.
-struct Hall {
-    api: Api,
-    author: String,
-    students: [String; 2],
-    exam: String,
-    questions: Vec<Value>,
+pub(crate) struct Hall {
+    pub(crate) api: Api,
+    pub(crate) author: String,
+    pub(crate) students: [String; 2],
+    pub(crate) emails: [String; 2],
+    pub(crate) exam: String,
+    pub(crate) questions: Vec<Value>,
 }
 
 impl Hall {
-    async fn open(database: DatabaseKind, options: Value) -> Self {
+    pub(crate) async fn open(database: DatabaseKind, options: Value) -> Self {
         let api = Api::start_on(database).await;
         let seeded = api.seed_with(1, 2).await;
         let author = api.log_in(&seeded["authorEmail"]).await;
         let students = [api.log_in(&seeded["studentEmails"][0]).await, api.log_in(&seeded["studentEmails"][1]).await];
-        let mut exam = json!({"title": "Algebra", "description": "", "durationMinutes": 90, "maxAttempts": 2});
+        let mut exam = json!({
+            "title": "Algebra", "description": "", "durationMinutes": 90, "maxAttempts": 2, "results": "onSubmit",
+        });
         exam.as_object_mut().expect("an object").extend(options.as_object().expect("an object").clone());
         let made = api.expect(201, Method::POST, "/exams", &author, &exam).await;
         let exam = format!("/exams/{}", made["id"].as_str().expect("an id"));
@@ -34,32 +37,43 @@ impl Hall {
         let written = api.expect(200, Method::PUT, &format!("{exam}/questions"), &author, &questions).await;
         api.expect(200, Method::POST, &format!("{exam}/publish"), &author, NOTHING).await;
         let questions = written["questions"].as_array().expect("questions").clone();
-        Self { api, author, students, exam, questions }
+        let emails = [0, 1].map(|n| seeded["studentEmails"][n].as_str().expect("text").to_owned());
+        Self { api, author, students, emails, exam, questions }
     }
 
-    async fn start(&self, student: usize) -> (u16, Value) {
+    pub(crate) async fn start(&self, student: usize) -> (u16, Value) {
         self.api.call(Method::POST, &format!("{}/attempts", self.exam), &self.students[student], NOTHING).await
     }
 
+    /// Calls as one of the students, where the answer must be this status.
+    pub(crate) async fn as_student(&self, student: usize, status: u16, method: Method, path: &str) -> Value {
+        self.api.expect(status, method, path, &self.students[student], NOTHING).await
+    }
+
+    /// Calls as the author, where the answer must be this status.
+    pub(crate) async fn as_author(&self, status: u16, method: Method, path: &str, body: &Value) -> Value {
+        self.api.expect(status, method, path, &self.author, body).await
+    }
+
     /// Starts an attempt and returns its path.
-    async fn begin(&self, student: usize) -> String {
+    pub(crate) async fn begin(&self, student: usize) -> String {
         let (status, attempt) = self.start(student).await;
         assert_eq!(status, 201, "{attempt}");
         format!("/attempts/{}", attempt["id"].as_str().expect("an id"))
     }
 
-    fn answers(&self, seq: i64, number: f64) -> Value {
+    pub(crate) fn answers(&self, seq: i64, number: f64) -> Value {
         json!({"seq": seq, "answers": [
             {"questionId": self.questions[0]["id"], "value": true},
             {"questionId": self.questions[1]["id"], "value": number},
         ]})
     }
 
-    async fn save(&self, attempt: &str, student: usize, body: &Value) -> (u16, Value) {
+    pub(crate) async fn save(&self, attempt: &str, student: usize, body: &Value) -> (u16, Value) {
         self.api.call(Method::PUT, &format!("{attempt}/answers"), &self.students[student], body).await
     }
 
-    async fn submit(&self, attempt: &str, student: usize) -> (u16, Value) {
+    pub(crate) async fn submit(&self, attempt: &str, student: usize) -> (u16, Value) {
         self.api.call(Method::POST, &format!("{attempt}/submit"), &self.students[student], NOTHING).await
     }
 }
@@ -209,7 +223,7 @@ async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
     let again = hall.api.expect(200, Method::GET, &path, &hall.students[0], NOTHING).await;
     assert_eq!(again["order"], attempt["order"]);
     let sheet =
-        hall.api.expect(200, Method::GET, &format!("{}/questions", hall.exam), &hall.students[1], NOTHING).await;
+        hall.api.expect(200, Method::GET, &format!("{}/questions", hall.exam), &hall.students[0], NOTHING).await;
     assert_eq!(sheet["questions"][0]["id"], hall.questions[0]["id"], "the sheet is one for all");
     hall.api.stop().await;
 }
@@ -218,13 +232,13 @@ async fn a_shuffled_attempt_has_an_order_of_its_own_that_stays() {
 async fn an_attempt_starts_though_the_cached_sheet_is_unreadable() {
     let hall = Hall::open(DatabaseKind::usual(), json!({"shuffle": true})).await;
     let sheet = format!("{}/questions", hall.exam);
-    hall.api.expect(200, Method::GET, &sheet, &hall.students[0], NOTHING).await;
+    hall.api.expect(200, Method::GET, &sheet, &hall.author, NOTHING).await;
     let (redis, key) = (&hall.api.world.redis, format!("exam:{}:questions", hall.exam.trim_start_matches("/exams/")));
     let cached: Vec<u8> = redis.cmd(&format!("GET {key}")).await;
     let renamed = CacheEntry::of(&cached).replace("\"questions\"", "\"questionz\"").bytes();
     redis.set(&key, renamed).await; // by another release that has not changed the shape number
     let is_served = async || {
-        let served = hall.api.expect(200, Method::GET, &sheet, &hall.students[0], NOTHING).await;
+        let served = hall.api.expect(200, Method::GET, &sheet, &hall.author, NOTHING).await;
         served.get("questionz").map(|_| ())
     };
     eventually("the other release's sheet to be served", TIMEOUT, is_served).await;

@@ -20,9 +20,23 @@ const ROLES: [&str; 8] = ["nobody", "student", "student", "author", "author", "v
 /// What they are answered, two students and two authors among them: the second ones are those whose exam it is.
 type Row = (Method, String, Value, [u16; 8]);
 
+/// What the rows are about: paths, and the id of the second student.
+struct Subjects {
+    user: String,
+    student: String,
+    exam: String,
+    /// An exam that the second student sits.
+    sat: String,
+    draft: String,
+    question: String,
+    /// Submitted.
+    attempt: String,
+    result: String,
+}
+
 /// Of exams, viewers and operators may do what another author may, and not write any.
-fn table(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<Row> {
-    let rows = exams(user, exam, draft, question, attempt, result).into_iter();
+fn table(about: &Subjects) -> Vec<Row> {
+    let rows = exams(about).into_iter();
     rows.map(|(method, path, body, [nobody, other, student, other_author, author, admin])| {
         let looker = if other_author == 201 { 403 } else { other_author };
         (method, path, body, [nobody, other, student, other_author, author, looker, looker, admin])
@@ -32,7 +46,10 @@ fn table(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, res
 
 type ExamRow = (Method, String, Value, [u16; 6]);
 
-fn exams(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, result: &str) -> Vec<ExamRow> {
+fn exams(about: &Subjects) -> Vec<ExamRow> {
+    let Subjects { user, student, exam, sat, draft, question, attempt, result } = about;
+    let more_time = format!("{exam}/accommodations/{student}");
+    let soon = examhall_core::Timestamp::from(std::time::SystemTime::now()).plus(Duration::from_mins(5));
     let (get, post, patch, put, delete) = (Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE);
     let (none, title) = (Value::Null, json!({"title": "Mine"}));
     let question_body = json!({"type": "trueFalse", "text": "?", "correct": true});
@@ -44,32 +61,40 @@ fn exams(user: &str, exam: &str, draft: &str, question: &str, attempt: &str, res
         (get.clone(), format!("{user}/profile"), none.clone(), [401, 200, 200, 200, 200, 200]),
         (get.clone(), "/exams".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
         (post.clone(), "/exams".into(), new_exam, [401, 403, 403, 201, 201, 201]),
-        (get.clone(), exam.into(), none.clone(), [401, 200, 200, 200, 200, 200]),
-        (get.clone(), draft.into(), none.clone(), [401, 404, 404, 404, 200, 200]),
-        (patch.clone(), exam.into(), title.clone(), [401, 403, 403, 403, 200, 200]),
-        (patch.clone(), draft.into(), title, [401, 404, 404, 404, 200, 200]),
-        (delete.clone(), exam.into(), none.clone(), [401, 403, 403, 403, 409, 409]),
+        (get.clone(), exam.clone(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), draft.clone(), none.clone(), [401, 404, 404, 404, 200, 200]),
+        (patch.clone(), exam.clone(), title.clone(), [401, 403, 403, 403, 200, 200]),
+        (patch.clone(), draft.clone(), title, [401, 404, 404, 404, 200, 200]),
+        (delete.clone(), exam.clone(), none.clone(), [401, 403, 403, 403, 409, 409]),
         (post.clone(), format!("{exam}/publish"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (post.clone(), format!("{draft}/publish"), none.clone(), [401, 404, 404, 404, 409, 409]),
         (post.clone(), format!("{draft}/close"), none.clone(), [401, 404, 404, 404, 409, 409]),
-        (get.clone(), format!("{exam}/questions"), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (post.clone(), format!("{draft}/reopen"), none.clone(), [401, 404, 404, 404, 409, 409]),
+        (post.clone(), format!("{exam}/reopen"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get.clone(), format!("{exam}/audit"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get.clone(), format!("{exam}/accommodations"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (put.clone(), more_time.clone(), json!({"minutes": 5}), [401, 403, 403, 403, 200, 200]),
+        (delete.clone(), more_time, none.clone(), [401, 403, 403, 403, 204, 404]),
+        (put.clone(), format!("{attempt}/deadline"), json!({"deadline": soon}), [401, 403, 403, 403, 409, 409]),
+        (get.clone(), format!("{exam}/questions"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get.clone(), format!("{sat}/questions"), none.clone(), [401, 403, 200, 403, 200, 200]),
         (get.clone(), format!("{draft}/questions"), none.clone(), [401, 404, 404, 404, 200, 200]),
         (get.clone(), format!("{exam}/questions?include=answers"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get.clone(), format!("{draft}/questions?include=answers"), none.clone(), [401, 404, 404, 404, 200, 200]),
         (put.clone(), format!("{exam}/questions"), json!({"questions": []}), [401, 403, 403, 403, 409, 409]),
         (post.clone(), format!("{exam}/questions"), question_body, [401, 403, 403, 403, 409, 409]),
-        (get.clone(), question.into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), question.clone(), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get.clone(), format!("{question}?include=answers"), none.clone(), [401, 403, 403, 403, 200, 200]),
-        (patch, question.into(), json!({"points": 2}), [401, 403, 403, 403, 409, 409]),
-        (delete, question.into(), none.clone(), [401, 403, 403, 403, 409, 409]),
+        (patch, question.clone(), json!({"points": 2}), [401, 403, 403, 403, 409, 409]),
+        (delete, question.clone(), none.clone(), [401, 403, 403, 403, 409, 409]),
         (post.clone(), format!("{draft}/attempts"), none.clone(), [401, 404, 404, 403, 403, 403]),
         (post.clone(), format!("{exam}/attempts"), none.clone(), [401, 201, 409, 403, 403, 403]),
         (get.clone(), format!("{exam}/attempts"), none.clone(), [401, 200, 200, 200, 200, 200]),
-        (get.clone(), attempt.into(), none.clone(), [401, 403, 200, 403, 200, 200]),
+        (get.clone(), attempt.clone(), none.clone(), [401, 403, 200, 403, 200, 200]),
         (put, format!("{attempt}/answers"), answers.clone(), [401, 403, 409, 403, 403, 403]),
         (Method::PATCH, format!("{attempt}/answers"), answers, [401, 403, 409, 403, 403, 403]),
         (post.clone(), format!("{attempt}/submit"), none.clone(), [401, 403, 200, 403, 403, 403]),
-        (get.clone(), result.into(), none.clone(), [401, 403, 200, 403, 200, 200]),
+        (get.clone(), result.clone(), none.clone(), [401, 403, 200, 403, 200, 200]),
         (get.clone(), format!("{exam}/results"), none.clone(), [401, 200, 200, 200, 200, 200]),
         (get.clone(), format!("{draft}/results"), none.clone(), [401, 404, 404, 404, 200, 200]),
         (get.clone(), format!("{exam}/results.csv"), none.clone(), [401, 403, 403, 403, 200, 200]),
@@ -116,7 +141,7 @@ fn administration() -> Vec<Row> {
 /// Whether an address, such as `/exams/7?force=true`, is one of a route's, such as `/exams/{id}`.
 fn is_of(address: &str, route: &str) -> bool {
     let mut parts = address.split('?').next().unwrap_or_default().split('/');
-    route.split('/').all(|wanted| parts.next().is_some_and(|part| part == wanted || wanted == "{id}"))
+    route.split('/').all(|wanted| parts.next().is_some_and(|part| part == wanted || wanted.starts_with('{')))
         && parts.next().is_none()
 }
 
@@ -201,9 +226,23 @@ async fn scenario() -> Scenario {
     let result = format!("/results/{}", id(&result));
 
     let user = format!("/users/{}", mine["authorId"].as_str().expect("an id"));
-    let mut rows = table(&user, &exam, &draft, &question, &attempt, &result);
+    let sat = sat(&api, &author, &student).await;
+    let other = mine["studentIds"][1].as_str().expect("an id").to_owned();
+    let mut rows = table(&Subjects { user, student: other, exam, sat, draft, question, attempt, result });
     rows.extend(administration());
     Scenario { api, people, rows }
+}
+
+/// An exam that a student sits.
+async fn sat(api: &Api, author: &str, student: &str) -> String {
+    let exam = json!({"title": "Sat", "description": "", "durationMinutes": 60});
+    let exam = api.expect(201, Method::POST, "/exams", author, &exam).await;
+    let exam = format!("/exams/{}", exam["id"].as_str().expect("an id"));
+    let questions = json!({"questions": [{"type": "trueFalse", "text": "?", "correct": true}]});
+    api.expect(200, Method::PUT, &format!("{exam}/questions"), author, &questions).await;
+    api.expect(200, Method::POST, &format!("{exam}/publish"), author, &Value::Null).await;
+    api.expect(201, Method::POST, &format!("{exam}/attempts"), student, &Value::Null).await;
+    exam
 }
 
 #[tokio::test]

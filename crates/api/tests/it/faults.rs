@@ -26,7 +26,7 @@ async fn without_the_database_requests_get_503_and_write_nothing() {
 #[tokio::test]
 async fn without_redis_reads_and_sign_ups_go_on_and_mail_waits() {
     let mut api = Api::start().await;
-    let seeded = api.seed().await;
+    let seeded = api.seed_while_open().await;
     let token = api.log_in(&seeded["studentEmails"][0]).await;
     api.world.redis.kill().await;
 
@@ -96,7 +96,7 @@ async fn the_port_of_operators_shows_what_was_counted() {
     let get = async |path: &str| api.client.get(format!("http://{ops}{path}")).send().await.expect("an answer");
     assert_eq!(get("/healthz").await.status(), 200);
     assert_eq!(get("/readyz").await.status(), 200);
-    let seeded = api.seed().await;
+    let seeded = api.seed_while_open().await;
     let token = api.log_in(&seeded["studentEmails"][0]).await;
     let path = format!("/api/v1/exams/{}/questions", seeded["examId"].as_str().expect("an id"));
     for _ in 0..2 {

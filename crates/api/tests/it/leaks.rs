@@ -78,7 +78,8 @@ async fn no_planted_key_is_found_anywhere_a_student_looks() {
     let author = server.log_in(&seeded["authorEmail"]).await;
     let student = server.log_in(&seeded["studentEmails"][0]).await;
 
-    let exam = json!({"title": "Planted", "description": "", "durationMinutes": 5, "shuffle": true});
+    let exam =
+        json!({"title": "Planted", "description": "", "durationMinutes": 5, "shuffle": true, "paper": "whileOpen"});
     let exam = server.call(Method::POST, "/exams", &author, &exam).await;
     let exam = format!("/exams/{}", exam["id"].as_str().expect("an id"));
     let sheet = server.call(Method::PUT, &format!("{exam}/questions"), &author, &planted()).await;

@@ -10,6 +10,7 @@ mod console;
 mod edges;
 mod emails;
 mod exams;
+mod explained;
 mod faults;
 mod fuzz;
 mod hooks;
@@ -25,6 +26,7 @@ mod questions;
 mod refresh;
 mod results;
 mod revoked;
+mod running;
 mod schemas;
 mod sign_up;
 mod wire;
@@ -162,6 +164,13 @@ impl Api {
     /// Makes an exam with two questions and accounts of every role; returns what `api seed` prints.
     async fn seed(&self) -> Value {
         self.seed_with(2, 1).await
+    }
+
+    /// The same, with an exam whose questions may be read without an attempt.
+    async fn seed_while_open(&self) -> Value {
+        let seeded = self.seed().await;
+        self.world.database.sql("UPDATE exams SET paper = 'whileOpen'").await;
+        seeded
     }
 
     async fn seed_with(&self, questions: usize, students: usize) -> Value {

@@ -11,7 +11,8 @@ fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
     let paths = document["paths"].as_object().expect("paths").iter();
     paths
         .flat_map(|(path, operations)| {
-            let path = path.replace("{id}", "00000000-0000-0000-0000-000000000000");
+            let made_up = "00000000-0000-0000-0000-000000000000";
+            let path = path.replace("{id}", made_up).replace("{student}", made_up);
             operations.as_object().expect("operations").iter().map(move |(method, operation)| {
                 (method.to_uppercase().parse().expect("a method"), path.clone(), operation)
             })

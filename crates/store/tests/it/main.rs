@@ -16,6 +16,7 @@ mod questions;
 mod results;
 mod revocations;
 mod round_trip;
+mod running;
 mod schema;
 mod sessions;
 mod sign_up;
