@@ -101,12 +101,11 @@ impl Application {
         await_redis(cache.clone(), queue.clone()).await?;
 
         let (health, liveness, background) = (Health::default(), Liveness::default(), CancellationToken::new());
-        let readiness = readiness_check(&health, &stop);
         let found = find_store(&settings).await?;
         let listener = listen(settings.bind).await?;
         let ops = Ops::new(metrics, liveness.clone(), readiness_check(&health, &stop));
         serve_ops(ops, settings.ops_bind, &background).await?;
-        let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness));
+        let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness_check(&health, &stop)));
         let store = match found {
             Ok(store) => store,
             Err(error) => {

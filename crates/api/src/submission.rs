@@ -53,8 +53,8 @@ struct Shown {
 }
 
 impl HandedIn {
-    fn new(result: ExamResult, is_shown: bool, ungraded: Vec<Ungraded>) -> Self {
-        let ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at } = result;
+    fn new(result: &ExamResult, is_shown: bool, ungraded: Vec<Ungraded>) -> Self {
+        let ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at } = *result;
         let shown = is_shown.then_some(Shown { score, max_score, percent, passed });
         Self { id, exam_id, attempt_id, user_id, graded_at, shown, ungraded }
     }
@@ -107,7 +107,7 @@ async fn with_paper(state: &State, submit: impl AsyncFn() -> Result<Submitted, E
         match submit().await? {
             Submitted::Done { result, ungraded, is_shown } => {
                 state.wake.notify_one();
-                return Ok(HandedIn::new(result, is_shown, ungraded));
+                return Ok(HandedIn::new(&result, is_shown, ungraded));
             }
             Submitted::Needs(exam, version) => {
                 state.papers.load(&state.store, exam, Some(version)).await?;

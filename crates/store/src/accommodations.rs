@@ -67,7 +67,7 @@ impl Exams {
                     }
                 }
                 let json = |granted: Option<Accommodation>| granted.map_or(Value::Null, |granted| json!(granted));
-                let entry = Entry::of_exam(by, "accommodate", exam).to_user(student);
+                let entry = Entry::of_exam(by, "accommodate", exam).about(student);
                 audit::write(&tx, entry.changing(json(before), json(granted)), now).await?;
                 tx.commit().await?;
                 Ok(true)

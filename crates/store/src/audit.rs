@@ -104,7 +104,7 @@ impl Entry {
     }
 
     /// Also done to an account.
-    pub(crate) fn to_user(mut self, user: UserId) -> Self {
+    pub(crate) fn about(mut self, user: UserId) -> Self {
         self.filter = format!("{} user:{user}", self.filter);
         Self { user: Some(user), ..self }
     }

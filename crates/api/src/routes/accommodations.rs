@@ -44,12 +44,11 @@ impl FromRequest for NamedStudent {
         let state = request.app_data::<web::Data<State>>().cloned();
         Box::pin(async move {
             let state = state.ok_or_else(|| Problem::internal(&"the application has no state"))?;
-            let account = match name.parse::<UserId>() {
-                Ok(id) => Some(state.store.accounts.get(id).await?.value),
-                Err(_) => {
-                    let name = AccountName::parse(&name).map_err(|_| Problem::not_found())?;
-                    state.store.accounts.by_email(&name).await?
-                }
+            let account = if let Ok(id) = name.parse::<UserId>() {
+                Some(state.store.accounts.get(id).await?.value)
+            } else {
+                let name = AccountName::parse(&name).map_err(|_| Problem::not_found())?;
+                state.store.accounts.by_email(&name).await?
             };
             let student = account.filter(|account| account.role == Role::Student).ok_or_else(Problem::not_found)?;
             Ok(Self(student.id))

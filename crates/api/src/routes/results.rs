@@ -21,14 +21,14 @@ use uuid::Uuid;
 
 use super::exams::cached_exam;
 use crate::{
-    cache_keys::ResultKey,
+    cache_keys::{ResultKey, json_form::JsonForm},
     http::{
         csv,
         extract::{Id, LoggedIn},
         guards::OwnedExam,
         list::{Items, Paging},
         problem::Problem,
-        respond::{self, Accepted, CacheAnswer, JsonBytes},
+        respond::{self, Accepted, CacheAnswer, JsonBytes, Tagged},
     },
     loaders::load_result,
     mail::RESULT_PUBLISHED,
@@ -58,6 +58,11 @@ pub(super) struct MarkedResult {
     marks: Vec<Mark>,
 }
 
+/// One more than that of the result alone: another body has another tag.
+impl JsonForm for MarkedResult {
+    const FORM: u32 = <ExamResult as JsonForm>::FORM + 1;
+}
+
 /// For the exam's author with the points of each question; for its student once the exam shows it, with those if the exam
 /// says so.
 async fn read(
@@ -65,7 +70,7 @@ async fn read(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ResultId>,
-) -> Result<Either<CacheAnswer<ResultKey>, web::Json<MarkedResult>>, Problem> {
+) -> Result<Either<CacheAnswer<ResultKey>, Tagged<MarkedResult>>, Problem> {
     let database = state.clone();
     let load = move || load_result(database.store.clone(), id);
     let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
@@ -84,7 +89,7 @@ async fn read(
     };
     if with_marks {
         let (result, marks) = state.store.results.marks(id).await?;
-        return Ok(Either::Right(web::Json(MarkedResult { result, marks })));
+        return Ok(Either::Right(Tagged { version: cached.version(), body: MarkedResult { result, marks } }));
     }
     Ok(Either::Left(respond::cached(&request, &cached, source)))
 }

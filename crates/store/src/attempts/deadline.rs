@@ -49,7 +49,7 @@ impl Attempts {
                 changed.extra_ms = Set(allowance.extra_ms);
                 let after = to_attempt(&changed.update(&tx).await?);
                 let entry = Entry::of_exam(by, "set deadline", ExamId(exam.id.0))
-                    .to_user(before.user_id)
+                    .about(before.user_id)
                     .changing(
                         json!({"attemptId": id, "deadline": before.deadline}),
                         json!({"attemptId": id, "deadline": after.deadline}),
