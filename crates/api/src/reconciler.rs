@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use examhall_core::EmailJob;
 use examhall_queue::{Event, Position, State as JobState};
 use examhall_store::{MailOutcome, Page};
 use futures_util::future::try_join_all;
@@ -21,7 +22,8 @@ const LOOK: u64 = 20;
 const AGE: Duration = Duration::from_mins(1);
 /// Mails asked after at a time.
 const CHUNK: u64 = 200;
-/// How long what became of a mail is kept; a request with the same `Idempotency-Key` finds it until then.
+/// How long what became of a mail is kept; a request with the same `Idempotency-Key` finds it until then. A failed one is
+/// kept as long as its job, [`EmailJob::KEEP_FAILED`].
 const KEEP: Duration = Duration::from_hours(24);
 
 /// How long outcomes are gathered before they are noted together.
@@ -167,6 +169,6 @@ async fn count(state: &State) -> Result<(), examhall_store::Error> {
 }
 
 async fn prune(state: &State) -> Result<(), examhall_store::Error> {
-    state.store.outbox.prune(now().minus(KEEP)).await?;
+    state.store.outbox.prune(now().minus(KEEP), now().minus(EmailJob::KEEP_FAILED)).await?;
     Ok(())
 }

@@ -20,6 +20,7 @@ mod email_job;
 #[cfg(feature = "exam")]
 mod exams;
 mod mail_health;
+mod mail_query;
 mod priority;
 #[cfg(feature = "schema")]
 mod schema;
@@ -34,6 +35,7 @@ pub use mail_health::{
     Circuit, ClassBacklog, HealthLevel, MailFacts, MailHealth, MailerStatus, OutboxBacklog, Pause, PriorityBacklog,
     ProviderStatus, RateUse, RecentMails, WaitingClass, backlog_by_class, bounded_count, mail_health, with_commas,
 };
+pub use mail_query::{BadMailQuery, MailQuery, MailState, WantedRecipient};
 pub use priority::{BadPriority, Priority};
 pub use text::{BadText, check_body, check_line, is_header_text};
 pub use timestamp::{BadTimestamp, Timestamp};

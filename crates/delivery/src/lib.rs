@@ -27,6 +27,7 @@
 //! A job can be run twice: its worker may die between the effect and the note that it is done. So the ledger outlives the
 //! job, and nothing that cleans the queue removes it. The crate knows no queue, no SMTP, no SQL and no HTTP.
 
+mod attempt_note;
 mod connection_leases;
 mod error;
 mod failures;
@@ -44,6 +45,7 @@ mod script;
 mod suppressions;
 mod used_tokens;
 
+pub use attempt_note::{AttemptNote, NotAnAttempt};
 pub use connection_leases::ConnectionLeases;
 pub use error::Error;
 pub use failures::{FailedMail, FailureGroup, FailureSignature, Failures};

@@ -81,7 +81,8 @@ impl Reports {
         }
         let recipients = recipients(report, found.as_ref().map(|found| &found.entry));
         let mut recorded = Recorded::default();
-        self.suppress(report, &recipients, &mut recorded).await?;
+        let job_id = found.as_ref().map_or("", |found| found.job_id.as_str());
+        self.suppress(report, &recipients, job_id, &mut recorded).await?;
         if let Some(Found { job_id, .. }) = found {
             recorded.is_new |= self.note(&job_id, report, &recipients).await?;
             recorded.job_id = Some(job_id);
@@ -136,7 +137,13 @@ impl Reports {
         Ok(None)
     }
 
-    async fn suppress(&self, report: &Report, recipients: &[String], recorded: &mut Recorded) -> Result<(), Error> {
+    async fn suppress(
+        &self,
+        report: &Report,
+        recipients: &[String],
+        job_id: &str,
+        recorded: &mut Recorded,
+    ) -> Result<(), Error> {
         let cause = match report.kind {
             ReportKind::HardBounce => SuppressionCause::Bounced,
             ReportKind::Complaint => SuppressionCause::Complained,
@@ -145,7 +152,7 @@ impl Reports {
         let reason = shortened(&report.reason);
         for address in recipients {
             let address = &canonical(address);
-            let new = NewSuppression { address, reason: &reason, cause, source: report.source };
+            let new = NewSuppression { address, reason: &reason, cause, source: report.source, job_id };
             match self.suppressions.add(new).await? {
                 Added::Known => continue,
                 Added::New => recorded.suppressed += 1,

@@ -27,7 +27,8 @@ use crate::{Error, script};
 /// let list = Suppressions::new(connection, "mail:suppressed", policy);
 /// let reason = "550 5.1.1 no such user";
 /// let cause = SuppressionCause::Refused;
-/// list.add(NewSuppression { address: "ada@example.com", reason, cause, source: "mail.example:25" }).await?;
+/// let (source, job_id) = ("mail.example:25", "m-7");
+/// list.add(NewSuppression { address: "ada@example.com", reason, cause, source, job_id }).await?;
 /// for suppression in list.find(&["ada@example.com".to_owned()]).await? {
 ///     println!("{} since {}: {}", suppression.address, suppression.since, suppression.reason);
 /// }
@@ -61,6 +62,8 @@ pub struct NewSuppression<'a> {
     pub cause: SuppressionCause,
     /// Who says so: a mail server or a provider. Of an operator nothing is limited.
     pub source: &'a str,
+    /// Job of the mail that was the cause; empty if there was none.
+    pub job_id: &'a str,
 }
 
 /// What [`Suppressions::add`] did.
@@ -114,7 +117,7 @@ impl Suppressions {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis does not answer: it may have been added then.
     pub async fn add(&self, new: NewSuppression<'_>) -> Result<Added, Error> {
-        let stored = New { reason: new.reason, cause: new.cause, source: new.source };
+        let stored = New { reason: new.reason, cause: new.cause, source: new.source, mail: new.job_id };
         let stored = serde_json::to_string(&stored)?;
         let lifetime = self.policy.lifetime.as_millis().to_string();
         let args = vec![new.address.into(), stored.into(), lifetime.into()];

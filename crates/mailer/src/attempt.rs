@@ -1,6 +1,9 @@
 //! One attempt to send a mail, and its entry in the delivery ledger.
 
-use examhall_delivery::{DeliveryState, Ledger, LedgerEntry, LedgerVersion};
+use std::time::Instant;
+
+use examhall_core::Timestamp;
+use examhall_delivery::{AttemptNote, DeliveryState, Ledger, LedgerEntry, LedgerVersion};
 use examhall_queue::{Job, Queue};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -19,6 +22,7 @@ pub(crate) struct Attempt<'a> {
     queue: &'a Queue<Payload>,
     known: LedgerVersion,
     intent: OnceCell<IntentRecord>,
+    started: Instant,
 }
 
 /// The ledger's version after the intent was written, and why nothing may be sent, if so.
@@ -39,12 +43,26 @@ impl<'a> Attempt<'a> {
         let last = known.entry().filter(|entry| is_of(job, entry));
         let deferrals = last.as_ref().map_or(0, |entry| entry.deferrals);
         let in_doubt = last.as_ref().is_some_and(is_in_doubt);
-        Self { job, mail, deferrals, in_doubt, ledger, queue, known, intent: OnceCell::new() }
+        Self { job, mail, deferrals, in_doubt, ledger, queue, known, intent: OnceCell::new(), started: Instant::now() }
     }
 
     /// The job's entry when the attempt began.
     pub(crate) fn known(&self) -> Option<LedgerEntry> {
         self.known.entry().filter(|entry| is_of(self.job, entry))
+    }
+
+    /// Notes in the job's log, for operators, that no server accepted the mail, and why.
+    pub(crate) async fn note(&self, provider: &str, reason: &str) {
+        let note = AttemptNote {
+            at: Timestamp::from_millis(self.queue.now_ms()),
+            attempt: self.job.attempts_made + 1,
+            provider: provider.to_owned(),
+            ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            reason: reason.to_owned(),
+        };
+        if let Err(error) = self.job.claim.log(&note.to_string()).await {
+            tracing::debug!(job_id = self.job.id, %error, "The job's log could not be written");
+        }
     }
 
     /// A new entry of this attempt.

@@ -70,6 +70,7 @@ impl Suppressions {
                 reason: &one.reason,
                 cause: SuppressionCause::Refused,
                 source: provider,
+                job_id,
             };
             let added = match one.suppression {
                 Suppression::No => continue,
@@ -130,6 +131,7 @@ mod tests {
             reason: "x".to_owned(),
             cause,
             source: None,
+            job_id: None,
             since: 0,
             seen: 1_000,
             until: None,

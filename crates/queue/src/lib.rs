@@ -160,9 +160,9 @@ pub use json::Json;
 pub use options::{Deduplication, JobOptions, Retention};
 pub use outcome::{Failure, IntoOutcome, Outcome};
 pub use queue::{
-    Among, Attempts, ConnectedWorker, Counts, EndedCounts, INSPECTIONS, Inspection, JobRecord, ListOrder, Metrics,
-    NewJob, OldestWaiting, Queue, QueueBuilder, QueueMeta, RateLimit, RetryJobs, ServerCheck, ServerWarning,
-    Suitability,
+    Among, Attempts, BadSearchPosition, ConnectedWorker, Counts, EndedCounts, FoundJobs, INSPECTIONS, Inspection,
+    JobRecord, JobSearch, JobSummary, ListOrder, Metrics, NewJob, OldestWaiting, Queue, QueueBuilder, QueueMeta,
+    RateLimit, RetryJobs, SearchPosition, SearchTerm, ServerCheck, ServerWarning, Suitability,
 };
 pub use retry::{AfterFailure, Backoff, BackoffKind, RetryPolicy};
 pub use router::Router;

@@ -17,6 +17,13 @@ macro_rules! longest_data {
 }
 pub(crate) use longest_data;
 
+/// Longest data of a job that a search reads, in bytes.
+macro_rules! longest_searched {
+    () => {
+        32_768
+    };
+}
+
 macro_rules! script {
     ($name:ident = $($part:tt)+) => {
         script!(with TIMEOUT, $name = $($part)+);
@@ -105,7 +112,9 @@ transition!(RESUME = "resume");
 transition!(RETRY = "retry");
 transition!(RETRY_JOBS = "retry_jobs");
 transition!(REMOVE_ORPHANED = "remove_orphaned");
+script!(SEARCH = "head" { "LARGEST" longest_searched } "summary_lib" "search");
 script!(STATES = "head" "place" "states");
+script!(SUMMARIES = "head" { "LARGEST" longest_searched } "summary_lib" "summaries");
 script!(SUSPECTS = "head" "silence" "suspects");
 script!(UPDATE_DATA = "head" "codes" "update_data");
 transition!(UPSERT_SCHEDULER = "schedule_lib" "upsert_scheduler");

@@ -69,6 +69,14 @@ impl State {
         }
     }
 
+    /// As [`places`](Self::places), in the order in which a list of the newest first goes through them.
+    pub(crate) const fn places_newest_first(self) -> &'static [&'static str] {
+        match self {
+            Self::Waiting => &["paused", "wait"],
+            _ => self.places(),
+        }
+    }
+
     pub(crate) fn from_place(place: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|state| state.places().contains(&place))
     }

@@ -57,7 +57,7 @@ pub use error::Error;
 pub use exams::{Closed, ExamChange, Exams, NewExam};
 pub use idempotency::{FirstAnswer, IdempotentRequest};
 pub use invalidation::{Invalidation, Invalidations, JournalRow};
-pub use outbox::{Backlog, MailOutcome, MailRecord, NewMail, Outbox, WaitingMail};
+pub use outbox::{Backlog, MailOutcome, MailPlace, MailRecord, MailRow, MailSearch, NewMail, Outbox, WaitingMail};
 pub use page::{Listed, Page};
 pub use questions::{Edit, Edited, Paper, PreparedPaper, Questions};
 pub use results::{ResultRow, Results};

@@ -2,6 +2,7 @@
 
 mod claim;
 mod mail;
+mod search;
 
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ use uuid::Uuid;
 
 use self::mail::to_record;
 pub(crate) use self::mail::to_row;
-pub use self::mail::{MailOutcome, MailRecord, NewMail, WaitingMail};
+pub use self::{
+    mail::{MailOutcome, MailRecord, NewMail, WaitingMail},
+    search::{MailPlace, MailRow, MailSearch},
+};
 use crate::{Error, Listed, Page, db::Db, entity::mail_outbox};
 
 /// Mails that wait to be queued.
@@ -241,15 +245,22 @@ impl Outbox {
             .await
     }
 
-    /// Deletes mails whose outcome was recorded before `before`; returns how many.
+    /// Deletes mails that ended long ago: those that were sent or removed before `ended`, and those that failed before
+    /// `failed`; returns how many. A failed mail is to be found as long as its job.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+    pub async fn prune(&self, ended: Timestamp, failed: Timestamp) -> Result<u64, Error> {
         self.db
             .retry(|| async {
+                use mail_outbox::Column;
                 let tx = self.db.begin().await?;
-                let is_old = mail_outbox::Column::OutcomeAt.lt(before.as_millis());
+                let is_old = |outcome: MailOutcome, before: Timestamp| {
+                    Column::Outcome.eq(outcome.as_str()).and(Column::OutcomeAt.lt(before.as_millis()))
+                };
+                let is_old = is_old(MailOutcome::Sent, ended)
+                    .or(is_old(MailOutcome::Removed, ended))
+                    .or(is_old(MailOutcome::Failed, failed));
                 let deleted = mail_outbox::Entity::delete_many().filter(is_old).exec(&tx).await?.rows_affected;
                 tx.commit().await?;
                 Ok(deleted)

@@ -20,13 +20,17 @@ mod format;
 mod guard;
 mod live;
 mod login;
+mod mail;
+mod mail_actions;
 mod mailers;
+mod mails;
 mod nav;
 mod overview;
 mod page;
 mod pause;
 mod preview;
 mod session;
+mod suppressions;
 
 use actix_web::{http::Method, middleware::from_fn, web};
 
@@ -55,6 +59,18 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
             vec![(Method::GET, web::get().to(login::ask)), (Method::POST, web::post().to(login::log_in))],
         ))
         .service(resource("/logout", vec![(Method::POST, web::post().to(login::log_out))]))
+        .service(resource("/mails", vec![(Method::GET, web::get().to(mails::show))]))
+        .service(resource(
+            "/mails/actions",
+            vec![(Method::GET, web::get().to(mail_actions::ask)), (Method::POST, web::post().to(mail_actions::act))],
+        ))
+        .service(resource("/mails/{id}", vec![(Method::GET, web::get().to(mail::show))]))
+        .service(resource("/held", vec![(Method::GET, web::get().to(mails::held))]))
+        .service(resource(
+            "/suppressions",
+            vec![(Method::GET, web::get().to(suppressions::show)), (Method::POST, web::post().to(suppressions::add))],
+        ))
+        .service(resource("/suppressions/lift", vec![(Method::POST, web::post().to(suppressions::lift))]))
         .service(resource("/queue/pause", vec![(Method::POST, web::post().to(pause::pause))]))
         .service(resource("/queue/resume", vec![(Method::POST, web::post().to(pause::resume))]))
         .service(resource("/mailers", vec![(Method::GET, web::get().to(mailers::show))]))

@@ -14,6 +14,9 @@ pub(crate) struct NavItem {
 /// Path, name, and what one must be allowed to do to see it. The longest path that the address begins with is current.
 const PAGES: &[(&str, &str, Action)] = &[
     ("/console", "Overview", Action::ReadQueue),
+    ("/console/mails", "Mails", Action::ReadMails),
+    ("/console/held", "Held", Action::ReadMails),
+    ("/console/suppressions", "Suppressions", Action::ReadSuppressions),
     ("/console/failures", "Failures", Action::ReadMails),
     ("/console/mailers", "Mailers", Action::ReadMailers),
     ("/console/charts", "Charts", Action::ReadQueue),

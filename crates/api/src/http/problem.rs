@@ -166,6 +166,11 @@ impl Problem {
         })
     }
 
+    /// Whether it is about the state of what is there: it has changed, or is gone.
+    pub(crate) fn is_about_state(&self) -> bool {
+        matches!(self.0.status, 404 | 409)
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }

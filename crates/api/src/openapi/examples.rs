@@ -23,8 +23,14 @@ fn example(name: &str, schema: &Value, known: &Map<String, Value>) -> Value {
     let choice = [&schema["oneOf"][0], &schema["anyOf"][0]].into_iter().find(|choice| choice.is_object());
     let types = &schema["type"];
     let kind = if types.is_array() { "null" } else { types.as_str().unwrap_or_default() };
-    let sample = sample(name).filter(|sample| kind != "integer" || sample.is_number());
+    let fits = |sample: &Value| match kind {
+        "integer" => sample.is_number(),
+        "object" => sample.is_object(),
+        _ => true,
+    };
+    let sample = sample(name).filter(fits);
     match (sample, choice) {
+        (Some(sample), _) if kind == "array" && !sample.is_array() => json!([sample]),
         (Some(sample), _) => fitted(sample, schema, known),
         (None, Some(choice)) => example(name, choice, known),
         (None, None) => match (kind, schema["format"].as_str()) {

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use actix_web::{http::StatusCode, web};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_boot::traces;
 use examhall_core::{EmailAddress, EmailJob, MailClass, Priority, Recipients};
-use examhall_queue::{Attempts, ListOrder, NewJob, State as JobState};
-use examhall_store::{MailRecord, NewMail};
+use examhall_queue::{Attempts, NewJob, State as JobState};
+use examhall_store::NewMail;
 use garde::Validate;
 use ring::digest::{SHA256, digest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::email_status::{EmailStatus, JobStateWord};
+use super::email_status::EmailStatus;
 use crate::{
     access::{Allowed, may},
     audit::{self, Done},
@@ -24,13 +23,12 @@ use crate::{
         body::JsonBody,
         extract::{Id, Parameters},
         idempotency::IdempotencyKey,
-        list::{Items, Limit, bad_cursor},
-        problem::{FieldError, Problem},
+        problem::Problem,
         respond::{Accepted, NoContent},
     },
     mail::{CUSTOM, CustomMail, Delivery},
     openapi::{Operation, delete, get, post},
-    operations::{actions, failures},
+    operations::{actions, failures, search},
     relay,
     state::{State, now},
 };
@@ -39,7 +37,6 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         post("/emails", "sendEmail", "Send a mail", send),
-        get("/emails", "listEmails", "List mails in the queue", all),
         post("/emails/retry-failed", "retryFailedEmails", "Try failed mails again", retry_failed),
         get("/emails/{id}", "readEmail", "See how far a mail has come", read),
         delete("/emails/{id}", "removeEmail", "Remove a mail from the queue", remove),
@@ -165,72 +162,7 @@ async fn read(
     _: Allowed<may::ReadMails>,
     Id(id): Id<String>,
 ) -> Result<web::Json<EmailStatus>, Problem> {
-    let found = state.queue.get(&id).await;
-    if let Ok(Some(job)) = &found {
-        let entry = state.ledger.get(&id).await?;
-        let entry = entry.filter(|entry| entry.job_timestamp.is_none_or(|then| then == job.timestamp));
-        return Ok(web::Json(EmailStatus::of_job(job).with_entry(entry)));
-    }
-    // Not queued yet, or gone from the queue: the outbox may know it.
-    match row(&state, &id).await? {
-        Some(record) => {
-            let entry = state.ledger.get(&id).await.unwrap_or_default(); // the outbox answers while Redis is away
-            Ok(web::Json(EmailStatus::of_row(&id, &record).with_entry(entry)))
-        }
-        None => found.map_err(Problem::from).and(Err(Problem::not_found())),
-    }
-}
-
-async fn row(state: &State, job_id: &str) -> Result<Option<MailRecord>, Problem> {
-    match relay::row_of(job_id) {
-        Some(row) => Ok(state.store.outbox.get(row).await?),
-        None => Ok(None),
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct Listing {
-    /// Mails of this state only.
-    #[schemars(with = "Option<JobStateWord>")]
-    state: Option<String>,
-    /// Highest number of items.
-    limit: Option<Limit>,
-    /// `nextCursor` of the page before.
-    cursor: Option<String>,
-}
-
-/// Mails of one state, or of all states one after the other.
-async fn all(
-    state: web::Data<State>,
-    _: Allowed<may::ReadMails>,
-    Parameters(listing): Parameters<Listing>,
-) -> Result<web::Json<Items<EmailStatus>>, Problem> {
-    let Limit(limit) = listing.limit.unwrap_or_default();
-    let states = match &listing.state {
-        None => JobState::ALL.to_vec(),
-        Some(word) => vec![word.parse().map_err(|_| {
-            let words: Vec<_> = JobState::ALL.iter().map(|state| state.as_str()).collect();
-            let detail = format!("must be one of {}", words.join(", "));
-            Problem::invalid(vec![FieldError { pointer: "/state".to_owned(), detail }])
-        })?],
-    };
-    let (mut at, mut skip) = listing.cursor.as_deref().map_or(Some((0, 0)), from_cursor).ok_or_else(bad_cursor)?;
-    let mut items = Vec::new();
-    while let (Some(one), true) = (states.get(at), items.len() < limit as usize) {
-        let wanted = limit - u32::try_from(items.len()).unwrap_or(limit);
-        let jobs = state.queue.list(*one, skip, wanted, ListOrder::NewestFirst).await?;
-        let found = u32::try_from(jobs.len()).unwrap_or(wanted);
-        items.extend(jobs.iter().map(EmailStatus::of_job));
-        (at, skip) = if found < wanted { (at + 1, 0) } else { (at, skip.saturating_add(found)) };
-    }
-    let next_cursor = (at < states.len()).then(|| BASE64_URL_SAFE_NO_PAD.encode(format!("{at} {skip}")));
-    Ok(Items::new(items, next_cursor))
-}
-
-fn from_cursor(cursor: &str) -> Option<(usize, u32)> {
-    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (at, skip) = text.split_once(' ')?;
-    Some((at.parse().ok()?, skip.parse().ok()?))
+    search::find(&state, &id).await?.map(web::Json).ok_or_else(Problem::not_found)
 }
 
 async fn retry(

@@ -7,7 +7,8 @@ mod attempts;
 mod audit;
 mod auth;
 mod docs;
-mod email_status;
+mod email_search;
+pub(crate) mod email_status;
 mod emails;
 mod exam_states;
 mod exams;
@@ -21,7 +22,7 @@ mod queue;
 mod reset_page;
 mod results;
 mod sessions;
-mod suppressions;
+pub(crate) mod suppressions;
 mod unsubscribe_page;
 mod users;
 mod verify_page;
@@ -87,6 +88,7 @@ fn operations() -> Vec<Operation> {
         results::operations(),
         failures::operations(),
         history::operations(),
+        email_search::operations(), // before `/emails/{id}`, which would take `/emails/actions`
         emails::operations(),
         mailers::operations(),
         queue::operations(),

@@ -38,22 +38,25 @@ pub(super) fn operations() -> Vec<Operation> {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Suppression")]
-struct SuppressionView {
-    address: String,
-    reason: String,
+pub(crate) struct SuppressionView {
+    pub(crate) address: String,
+    pub(crate) reason: String,
     /// `refused`, `bounced`, `complained` or `operator`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
+    pub(crate) cause: Option<&'static str>,
     /// Mail server or provider that said so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
+    pub(crate) source: Option<String>,
+    /// Job of the mail that was the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
+    pub(crate) job_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
     /// Until then, if it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Whether it stops no mail until it is confirmed: its source suppressed too many.
-    held: bool,
+    pub(crate) held: bool,
 }
 
 impl From<Suppression> for SuppressionView {
@@ -63,6 +66,7 @@ impl From<Suppression> for SuppressionView {
             reason: one.reason,
             cause: one.cause.map(SuppressionCause::as_str),
             source: one.source,
+            job_id: one.job_id,
             since: moment(Some(one.since)),
             until: moment(one.until),
             held: one.is_held,
@@ -114,7 +118,7 @@ async fn add(
 ) -> Result<Created<SuppressionView>, Problem> {
     let address = body.address.canonical();
     let reason = body.reason.as_deref().unwrap_or("by an administrator");
-    let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "" };
+    let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "", job_id: "" };
     state.suppressions.add(new).await?;
     audit::record(&state, &by, Done::one(format!("to:{address}")).because(body.reason.clone())).await;
     tracing::info!("Address suppressed by an operator");

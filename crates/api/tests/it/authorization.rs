@@ -116,6 +116,8 @@ fn administration() -> Vec<Row> {
         (get.clone(), "/emails".into(), none.clone(), for_viewers(200)),
         (post.clone(), "/emails/retry-failed".into(), none.clone(), for_operators(202)),
         (get.clone(), unknown.into(), none.clone(), for_viewers(404)),
+        (get.clone(), format!("{unknown}/timeline"), none.clone(), for_viewers(404)),
+        (post.clone(), "/emails/actions".into(), json!({"action": "retry", "q": "state:failed"}), for_operators(200)),
         (Method::DELETE, unknown.into(), none.clone(), for_operators(404)),
         (post.clone(), format!("{unknown}/retry"), none.clone(), for_operators(404)),
         (post.clone(), format!("{unknown}/promote"), none.clone(), for_operators(404)),

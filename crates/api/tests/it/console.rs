@@ -257,3 +257,52 @@ async fn assets_are_kept_forever_at_addresses_of_their_content() {
     assert_eq!(api.get("/assets/nothing.js").await.status(), StatusCode::NOT_FOUND);
     api.stop().await;
 }
+
+#[tokio::test]
+async fn mails_are_searched_changed_and_suppressed_on_pages() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let id = api.send_mail(&admin, "ada@example.com", "Exam <moved>").await;
+    api.fail(&id, "suppressed: 550 5.1.1 no such user").await;
+    let browser = Browser::logged_in(&api, "operator").await;
+    let text = async |path: &str| {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.expect("text")
+    };
+    let found = text("/console/mails?q=ada%40example.com").await;
+    assert!(found.contains("Exam &#60;moved&#62;") && found.contains(">suppressed<"), "{found}");
+    assert!(found.contains("/console/mails/actions?action=retry"), "{found}");
+    assert!(text("/console/mails?q=state:lost").await.contains("character 1"));
+    assert!(text("/console/held").await.contains("No mail fits"));
+    let mail = text(&format!("/console/mails/{id}")).await;
+    assert!(mail.contains("Committed") && mail.contains("What to do") && !mail.contains("secret"), "{mail}");
+    assert_eq!(browser.get("/console/mails/unknown").await.status(), StatusCode::NOT_FOUND);
+
+    let confirm = text("/console/mails/actions?action=retry&q=state:failed").await;
+    assert!(confirm.contains("1 mail</strong>"), "{confirm}");
+    let as_of =
+        confirm.split("name=\"as_of\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a time");
+    let form = [("action", "retry"), ("q", "state:failed"), ("as_of", as_of), ("expected", "1")];
+    let done = browser.post("/console/mails/actions", &form).send().await.expect("an answer");
+    assert_eq!((done.status(), location(&done)), (StatusCode::SEE_OTHER, "/console/mails?q=state%3Afailed"));
+    assert_eq!(api.found(&admin, "state:failed").await, [""; 0]);
+
+    let form = [("address", "bob@example.com"), ("reason", "asked for it")];
+    let done = browser.post("/console/suppressions", &form).send().await.expect("an answer");
+    assert_eq!(done.status(), StatusCode::SEE_OTHER);
+    assert!(text("/console/suppressions?q=bob").await.contains("asked for it"));
+    let done = browser.post("/console/suppressions/lift", &form[..1]).send().await.expect("an answer");
+    assert_eq!(done.status(), StatusCode::SEE_OTHER);
+    assert!(!text("/console/suppressions?q=bob").await.contains("asked for it"));
+    let viewer = Browser::logged_in(&api, "viewer").await;
+    assert!(
+        !viewer.get("/console/mails?q=state:prioritized").await.text().await.expect("text").contains("actions?action=")
+    );
+    let form = [("action", "retry"), ("q", "state:failed"), ("as_of", "2026-11-23T09:00:00Z"), ("expected", "1")];
+    assert_eq!(
+        viewer.post("/console/mails/actions", &form).send().await.expect("an answer").status(),
+        StatusCode::FORBIDDEN
+    );
+    api.stop().await;
+}

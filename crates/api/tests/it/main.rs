@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod console;
 mod edges;
+mod email_search;
 mod emails;
 mod exams;
 mod explained;

@@ -15,6 +15,8 @@ pub struct Suppression {
     pub cause: Option<SuppressionCause>,
     /// Mail server or provider that said so.
     pub source: Option<String>,
+    /// Job of the mail that was the cause.
+    pub job_id: Option<String>,
     /// Time at which it was added, in ms since 1970.
     pub since: i64,
     /// Time at which the cause was met last, in ms since 1970.
@@ -69,6 +71,9 @@ pub(super) struct New<'a> {
     pub(super) reason: &'a str,
     pub(super) cause: SuppressionCause,
     pub(super) source: &'a str,
+    /// Job of the mail that was the cause.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) mail: &'a str,
 }
 
 /// A field's value in the hash.
@@ -82,6 +87,8 @@ pub(super) struct Stored {
     pub(super) cause: Option<SuppressionCause>,
     #[serde(default)]
     source: Option<String>,
+    #[serde(default)]
+    mail: Option<String>,
     #[serde(default)]
     held: bool,
 }
@@ -97,6 +104,7 @@ pub(super) fn read(address: &str, text: &str, lifetime: Duration) -> Suppression
         reason: stored.reason,
         cause: stored.cause,
         source: stored.source.filter(|source| !source.is_empty()),
+        job_id: stored.mail,
         since: stored.since,
         is_held: stored.held,
     }

@@ -23,7 +23,7 @@ async fn every_key_finds_its_server_in_a_cluster() {
         let policy = SuppressionPolicy { lifetime: Duration::from_mins(1), per_minute: 1 };
         let list = Suppressions::new(connection.clone(), format!("list:{n}"), policy);
         let cause = SuppressionCause::Refused;
-        let new = |address| NewSuppression { address, reason: "gone", cause, source: "mail.example" };
+        let new = |address| NewSuppression { address, reason: "gone", cause, source: "mail.example", job_id: "m-7" };
         assert_eq!(list.add(new("ada@example.com")).await.expect("added"), Added::New);
         assert_eq!(list.add(new("bob@example.com")).await.expect("added"), Added::Held { others: 1 });
         assert_eq!(list.confirm(&["ada@example.com".to_owned()]).await.expect("confirmed"), 1);

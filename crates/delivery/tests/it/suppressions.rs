@@ -10,6 +10,7 @@ const ADA: NewSuppression<'static> = NewSuppression {
     reason: "550 5.1.1 no such user",
     cause: SuppressionCause::Refused,
     source: "mail.example:25",
+    job_id: "m-7",
 };
 const POLICY: SuppressionPolicy = SuppressionPolicy { lifetime: Duration::from_hours(90 * 24), per_minute: 3 };
 

@@ -2,6 +2,7 @@
 
 mod bounces;
 mod check;
+mod find;
 mod once;
 mod output;
 mod queue;

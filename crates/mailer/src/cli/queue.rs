@@ -9,6 +9,7 @@ use examhall_queue::{Attempts, Error, JobRecord, ListOrder, State};
 use serde_json::{Value, json};
 
 use super::{
+    find,
     once::duration,
     output::{Answer, answer, answer_json, fail},
     status::status,
@@ -35,9 +36,12 @@ pub(super) enum Command {
     },
     /// List mails of one state, newest first
     List {
-        /// waiting, prioritized, delayed, active, completed or failed
-        #[arg(long, default_value = "failed")]
-        state: State,
+        /// waiting, prioritized, delayed, active, completed or failed [default: failed; with --to, all of them]
+        #[arg(long)]
+        state: Option<State>,
+        /// Only mails to this address, or to one that contains this
+        #[arg(long)]
+        to: Option<String>,
         /// Largest number of mails
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -152,8 +156,11 @@ async fn carry_out(mailer: &Mailer, command: &Command) -> anyhow::Result<Answer>
     let attempts = |keep: bool| if keep { Attempts::Keep } else { Attempts::Reset };
     Ok(match command {
         Command::Status { .. } => status(mailer).await?,
-        Command::List { state, limit, skip, .. } => {
-            let jobs = queue.list(*state, *skip, *limit, ListOrder::NewestFirst).await?;
+        Command::List { state, to, limit, skip, .. } => {
+            let jobs = match to {
+                Some(to) => find::to(queue, to, *state, (*skip, *limit)).await?,
+                None => queue.list(state.unwrap_or(State::Failed), *skip, *limit, ListOrder::NewestFirst).await?,
+            };
             let lines = jobs.iter().map(line).collect();
             Answer { lines, json: jobs.iter().map(shown).collect() }
         }

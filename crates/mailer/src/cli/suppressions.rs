@@ -71,8 +71,8 @@ pub(super) async fn run(mailer: &Mailer, command: &Command) -> Result<ExitCode, 
                 Err(error) => return Err(StartError::Usage(error.into())),
             };
             let cause = SuppressionCause::Operator;
-            let added =
-                list.add(NewSuppression { address: &address, reason, cause, source: "" }).await? != Added::Known;
+            let added = list.add(NewSuppression { address: &address, reason, cause, source: "", job_id: "" }).await?
+                != Added::Known;
             print(*json, &json!({"added": added}), if added { "added" } else { "was there already" })?;
         }
         Command::Remove { address: Some(address), json, .. } => {

@@ -33,6 +33,7 @@ impl SendMail {
             return self.not_sent(attempt, AttemptOutcome::Snoozed(wait.max(SHORTEST_WAIT))).await;
         }
         self.report_failure(job, &error).await;
+        attempt.note(&error.provider, &error.reason).await;
         let DeliveryError { class, mut reason, signature, .. } = error;
         if attempt.in_doubt && !class.is_ambiguous() {
             reason.push_str("; an earlier try may have been delivered");

@@ -16,7 +16,9 @@ mod metrics;
 mod pause;
 mod read;
 mod record;
+mod search;
 mod server;
+mod summary;
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -36,7 +38,9 @@ pub use self::{
     metrics::Metrics,
     read::{EndedCounts, ListOrder, OldestWaiting},
     record::JobRecord,
+    search::{BadSearchPosition, FoundJobs, JobSearch, SearchPosition, SearchTerm},
     server::{ConnectedWorker, ServerWarning},
+    summary::JobSummary,
 };
 use crate::{Connection, Error, client::Client, events::Waiters, keys::Keys};
 

@@ -100,11 +100,12 @@ impl JobRecord {
     }
 }
 
-struct Fields(HashMap<String, Vec<u8>>);
+/// The fields of a job's hash.
+pub(super) struct Fields(HashMap<String, Vec<u8>>);
 
 impl Fields {
     /// Reads a hash as Redis lists it: field, value, field, value, ...
-    fn new(hash: Vec<RedisValue>) -> Self {
+    pub(super) fn new(hash: Vec<RedisValue>) -> Self {
         let mut fields = HashMap::with_capacity(hash.len() / 2);
         let mut hash = hash.into_iter();
         while let (Some(field), Some(value)) = (hash.next(), hash.next()) {
@@ -113,7 +114,7 @@ impl Fields {
         Self(fields)
     }
 
-    fn text(&self, field: &str) -> Option<String> {
+    pub(super) fn text(&self, field: &str) -> Option<String> {
         self.0.get(field).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
@@ -125,11 +126,11 @@ impl Fields {
         self.0.iter().filter_map(held).collect()
     }
 
-    fn number<N: std::str::FromStr>(&self, field: &str) -> Option<N> {
+    pub(super) fn number<N: std::str::FromStr>(&self, field: &str) -> Option<N> {
         self.text(field)?.parse().ok()
     }
 
-    fn json(&self, field: &str) -> Option<Value> {
+    pub(super) fn json(&self, field: &str) -> Option<Value> {
         lenient::read(self.0.get(field)?).ok()
     }
 }

@@ -16,6 +16,7 @@ mod locks;
 mod log;
 mod poison;
 mod runs;
+mod search;
 mod steady;
 mod strange;
 mod survival;

@@ -18,6 +18,7 @@ mod m0017_sign_ups;
 mod m0018_cache_outbox_seq;
 mod m0019_mail_preferences;
 mod m0020_console;
+mod m0022_outbox_recipient;
 mod m0023_running_exams;
 mod m0024_audit;
 pub(crate) mod plan;
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_cache_outbox_seq::Step),
             Box::new(m0019_mail_preferences::Step),
             Box::new(m0020_console::Step),
+            Box::new(m0022_outbox_recipient::Step),
             Box::new(m0023_running_exams::Step),
             Box::new(m0024_audit::Step),
         ]

@@ -72,6 +72,10 @@ impl MailOutcome {
             Self::Removed => "removed",
         }
     }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
 }
 
 pub(crate) fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel {
@@ -98,7 +102,7 @@ pub(crate) fn to_row(mail: &NewMail, now: Timestamp) -> mail_outbox::ActiveModel
 
 pub(super) fn to_record(row: mail_outbox::Model) -> Result<MailRecord, Error> {
     let outcome_at = row.outcome_at.map(Timestamp::from_millis);
-    let outcome = row.outcome.as_deref().and_then(|word| MailOutcome::ALL.into_iter().find(|one| one.as_str() == word));
+    let outcome = row.outcome.as_deref().and_then(MailOutcome::of_word);
     Ok(MailRecord { waiting: to_waiting(row)?, outcome, outcome_at })
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{EmailAddress, MailClass, Priority};
-use examhall_store::{Backlog, MailOutcome, NewMail, Page};
+use examhall_store::{Backlog, MailOutcome, MailPlace, MailSearch, NewMail, Page};
 use serde_json::json;
 
 use crate::{Fresh, NOW, on_both};
@@ -16,6 +16,8 @@ on_both!(
     a_request_with_a_key_adds_one_mail_until_that_is_forgotten,
     a_clock_that_ran_ahead_holds_up_no_mail,
     a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it,
+    mails_are_found_by_recipient_class_place_and_time,
+    failed_mails_are_kept_longer_than_others,
 );
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -113,8 +115,8 @@ async fn what_became_of_a_mail_is_noted_once_and_then_forgotten(fresh: Fresh) {
     let record = outbox.get(mail.id).await.expect("asked").expect("found");
     assert_eq!((record.outcome, record.outcome_at), (Some(MailOutcome::Sent), Some(NOW)));
     assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty());
-    assert_eq!(outbox.prune(NOW).await.expect("pruned"), 0);
-    assert_eq!(outbox.prune(NOW.plus(HOLD)).await.expect("pruned"), 1);
+    assert_eq!(outbox.prune(NOW, NOW).await.expect("pruned"), 0);
+    assert_eq!(outbox.prune(NOW.plus(HOLD), NOW).await.expect("pruned"), 1);
     assert!(outbox.get(mail.id).await.expect("asked").is_none());
 }
 
@@ -149,7 +151,7 @@ async fn a_request_with_a_key_adds_one_mail_until_that_is_forgotten(fresh: Fresh
     assert!(outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "its maker queues it");
     assert_eq!(outbox.claim(10, HOLD, NOW.plus(HOLD)).await.expect("claimed").len(), 2, "or has died");
     outbox.close(&ids[..1], MailOutcome::Sent, NOW).await.expect("closed");
-    assert_eq!(outbox.prune(NOW.plus(HOLD)).await.expect("pruned"), 1);
+    assert_eq!(outbox.prune(NOW.plus(HOLD), NOW).await.expect("pruned"), 1);
     assert_ne!(add(b"a key").await, ids[0], "a mail of its own");
 }
 
@@ -173,4 +175,54 @@ async fn a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it(fresh:
     outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
     assert_eq!(outbox.get(mail.id).await.expect("asked").expect("found").outcome, Some(MailOutcome::Sent));
+}
+
+async fn mails_are_found_by_recipient_class_place_and_time(fresh: Fresh) {
+    let outbox = &fresh.store.outbox;
+    let to = |address: &str| NewMail { to: EmailAddress::parse(address).expect("an address"), ..mail(5) };
+    let mails = [to("Ada@example.com"), to("bob@example.com"), to("ada@example.com")];
+    let reset = NewMail { class: MailClass::Reset, ..to("ADA@example.com") };
+    for (n, mail) in (0..).zip(mails.iter().chain([&reset])) {
+        outbox.add(mail, NOW.plus(Duration::from_secs(n))).await.expect("added");
+    }
+    let find = async |search: MailSearch| {
+        let mut page = Page { limit: 2, after: None };
+        let mut ids = Vec::new();
+        loop {
+            let found = outbox.search(&search, page).await.expect("searched");
+            ids.extend(found.items.iter().map(|row| row.id));
+            page.after = found.next;
+            if page.after.is_none() {
+                return ids;
+            }
+        }
+    };
+    let ada = MailSearch { to: Some(vec!["ada@example.com".to_owned()]), ..MailSearch::default() };
+    assert_eq!(find(ada.clone()).await, [reset.id, mails[2].id, mails[0].id]);
+    let class = Some(MailClass::Verification);
+    assert_eq!(find(MailSearch { class, ..ada.clone() }).await, [mails[2].id, mails[0].id]);
+    let after = Some(NOW.plus(Duration::from_secs(1)));
+    assert_eq!(find(MailSearch { after, ..ada.clone() }).await, [reset.id, mails[2].id]);
+    assert_eq!(find(MailSearch { before: after, ..ada.clone() }).await, [mails[0].id]);
+    outbox.mark_queued(&[mails[0].id, mails[1].id], NOW).await.expect("marked");
+    outbox.close(&[mails[1].id], MailOutcome::Removed, NOW).await.expect("closed");
+    let at = |place| MailSearch { place: Some(place), ..MailSearch::default() };
+    assert_eq!(find(at(MailPlace::Outbox)).await, [reset.id, mails[2].id]);
+    assert_eq!(find(at(MailPlace::Ended(MailOutcome::Removed))).await, [mails[1].id]);
+    let rows = outbox.rows(&[mails[1].id, uuid::Uuid::now_v7()]).await.expect("read");
+    assert_eq!((rows.len(), rows[0].to.as_str(), rows[0].enqueued_at), (1, "bob@example.com", Some(NOW)));
+    assert_eq!((rows[0].outcome, rows[0].priority.level()), (Some(MailOutcome::Removed), 5));
+}
+
+async fn failed_mails_are_kept_longer_than_others(fresh: Fresh) {
+    let outbox = &fresh.store.outbox;
+    let mut ids = Vec::new();
+    for outcome in [MailOutcome::Sent, MailOutcome::Failed, MailOutcome::Removed] {
+        let mail = queued(&fresh).await;
+        outbox.close(&[mail.id], outcome, NOW).await.expect("closed");
+        ids.push(mail.id);
+    }
+    assert_eq!(outbox.prune(NOW.plus(HOLD), NOW).await.expect("pruned"), 2);
+    assert!(outbox.get(ids[1]).await.expect("asked").is_some());
+    assert_eq!(outbox.prune(NOW.plus(HOLD), NOW.plus(HOLD)).await.expect("pruned"), 1);
 }
