@@ -4,7 +4,8 @@ mod doubt;
 
 use std::time::Duration;
 
-use examhall_redis::Connection;
+use examhall_core::EmailJob;
+use examhall_redis::{Connection, Route};
 use futures_util::future::{join, try_join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -130,7 +131,8 @@ impl LedgerVersion {
 }
 
 impl Ledger {
-    /// Ledger whose entries are kept for `retention`.
+    /// Ledger whose entries are kept for `retention`; those of mails that are held or in doubt at least as long as the job of a
+    /// failed mail, since an operator decides.
     pub fn new(connection: Connection, prefix: impl Into<String>, retention: Duration) -> Self {
         Self { connection, prefix: prefix.into(), retention }
     }
@@ -167,7 +169,7 @@ impl Ledger {
         entry: &LedgerEntry,
     ) -> Result<Option<LedgerVersion>, Error> {
         let written = LedgerVersion::of(entry)?;
-        let args = vec![written.0.as_str().into(), self.seconds().to_string().into(), known.0.as_str().into()];
+        let args = vec![written.0.as_str().into(), self.seconds(entry).to_string().into(), known.0.as_str().into()];
         let key = self.key(job_id);
         let keys = [key.as_str()];
         let writing = self.connection.eval::<i64>(&script::LEDGER, &keys, args);
@@ -181,7 +183,7 @@ impl Ledger {
     /// Returns [`Error::Redis`] if Redis does not answer: it may have been written or not.
     pub async fn put(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
         let key = self.key(job_id);
-        let writing = self.connection.set(&key, serde_json::to_string(entry)?, self.seconds());
+        let writing = self.connection.set(&key, serde_json::to_string(entry)?, self.seconds(entry));
         self.with_index(job_id, entry, writing).await
     }
 
@@ -204,7 +206,7 @@ impl Ledger {
     async fn index(&self, job_id: &str, entry: &LedgerEntry) -> Result<(), Error> {
         let doubt = Doubt::of(entry);
         if let Some(doubt) = doubt {
-            doubt.add(&self.connection, job_id, entry.at, entry.at - self.seconds() * 1000).await?;
+            doubt.add(&self.connection, job_id, entry.at, entry.at - self.doubtful_seconds() * 1000).await?;
         }
         for other in Doubt::ALL.into_iter().filter(|one| Some(*one) != doubt) {
             other.remove(&self.connection, job_id).await?;
@@ -217,7 +219,21 @@ impl Ledger {
     /// # Errors
     /// Returns [`Error::Redis`] if Redis does not answer.
     pub async fn mark_in_doubt(&self, job_id: &str, at: i64) -> Result<(), Error> {
-        Doubt::InDoubt.add(&self.connection, job_id, at, at - self.seconds() * 1000).await
+        let (key, seconds) = (self.key(job_id), self.doubtful_seconds());
+        let args = vec![key.as_str().into(), seconds.to_string().into()];
+        self.connection.command::<i64>("EXPIRE", Route::Key(&key), args).await?;
+        Doubt::InDoubt.add(&self.connection, job_id, at, at - seconds * 1000).await
+    }
+
+    /// Takes a mail out of the indexes: its job was removed, and there is nothing left to decide.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn forget_doubt(&self, job_id: &str) -> Result<(), Error> {
+        for doubt in Doubt::ALL {
+            doubt.remove(&self.connection, job_id).await?;
+        }
+        Ok(())
     }
 
     /// Returns up to `count` mails that are held or in doubt, after the first `skip`, the youngest first. Those that are not any
@@ -271,13 +287,21 @@ impl Ledger {
         }
     }
 
-    fn seconds(&self) -> i64 {
-        self.retention.as_secs().max(1).try_into().unwrap_or(i64::MAX)
+    fn seconds(&self, entry: &LedgerEntry) -> i64 {
+        if Doubt::of(entry).is_some() { self.doubtful_seconds() } else { whole_seconds(self.retention) }
+    }
+
+    fn doubtful_seconds(&self) -> i64 {
+        whole_seconds(self.retention.max(EmailJob::KEEP_FAILED))
     }
 
     fn key(&self, job_id: &str) -> String {
         format!("{}{job_id}", self.prefix)
     }
+}
+
+fn whole_seconds(time: Duration) -> i64 {
+    time.as_secs().max(1).try_into().unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

@@ -59,5 +59,8 @@ pub use quota::{Claim, Quota};
 pub use rate_limiter::{Permit, Rate, RateLimiter};
 pub use report::{RecipientReport, Report, ReportKind};
 pub use reports::{Recorded, ReportCount, Reports};
-pub use suppressions::{Added, NewSuppression, Suppression, SuppressionCause, SuppressionPolicy, Suppressions};
+pub use suppressions::{
+    Added, BadSuppressionCursor, NewSuppression, Suppression, SuppressionCause, SuppressionCursor, SuppressionPage,
+    SuppressionPolicy, Suppressions,
+};
 pub use used_tokens::UsedTokens;

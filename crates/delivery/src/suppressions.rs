@@ -1,6 +1,7 @@
 //! The suppression list: addresses that no mail goes to, shared by all processes.
 
 mod entry;
+mod page;
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,10 @@ use examhall_core::Timestamp;
 use examhall_redis::{Connection, Route};
 
 use self::entry::New;
-pub use self::entry::{Suppression, SuppressionCause};
+pub use self::{
+    entry::{Suppression, SuppressionCause},
+    page::{BadSuppressionCursor, SuppressionCursor, SuppressionPage},
+};
 use crate::{Error, script};
 
 /// A list of addresses in one hash. Cheap to clone.

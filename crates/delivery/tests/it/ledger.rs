@@ -83,6 +83,10 @@ async fn held_and_doubtful_mails_are_indexed_until_decided() {
     assert_eq!(doubtful(Doubt::Held).await, ["m-1"]);
     assert_eq!(doubtful(Doubt::InDoubt).await, ["m-3", "m-2"]);
     assert_eq!(ledger.count_doubtful(Doubt::InDoubt).await.expect("counted"), 2);
+    for (id, days) in [("m-1", 30), ("m-2", 30), ("m-3", 30), ("m-4", 0)] {
+        let seconds: i64 = redis.cmd(&format!("TTL mail:sent:{id}")).await;
+        assert_eq!(seconds.div_euclid(24 * 3600) + i64::from(seconds % (24 * 3600) > 7200), days, "{id}: {seconds}");
+    }
 
     put("m-1", in_doubt(DeliveryState::Accepted)).await; // released
     ledger.put_removed("m-2", 10).await.expect("removed");
@@ -92,6 +96,8 @@ async fn held_and_doubtful_mails_are_indexed_until_decided() {
     let known = ledger.read("m-3").await.expect("read");
     ledger.replace("m-3", &known, &entry(DeliveryState::Held)).await.expect("answered").expect("written");
     assert_eq!(doubtful(Doubt::Held).await, ["m-3"]);
+    ledger.forget_doubt("m-3").await.expect("forgotten");
+    assert_eq!(doubtful(Doubt::Held).await, [""; 0]);
     let keys: Vec<String> = redis.cmd("KEYS mail:*in*").await;
     assert_eq!(keys, [""; 0]);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use examhall_delivery::{Added, NewSuppression, SuppressionCause, SuppressionPolicy, Suppressions};
+use examhall_delivery::{Added, NewSuppression, SuppressionCause, SuppressionCursor, SuppressionPolicy, Suppressions};
 use examhall_testkit::Redis;
 
 use crate::connect;
@@ -81,6 +81,48 @@ async fn too_many_of_one_source_are_held_until_confirmed() {
     assert_eq!(found, ["s0@x.example", "s1@x.example", "s4@x.example"]);
     let ttl: i64 = redis.cmd("PTTL mail:suppressed:recent:mail.example:25").await;
     assert!((1..=60_000).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test]
+async fn a_list_of_any_length_is_read_in_parts() {
+    let redis = Redis::start().await;
+    let list = list(&redis).await;
+    let time = Duration::from_secs(10);
+    let all = async |wanted: usize| {
+        let (mut found, mut from) = (Vec::new(), Some(SuppressionCursor::default()));
+        while let Some(at) = from {
+            let page = list.page(at, wanted, time, |one| !one.address.starts_with('x')).await.expect("read");
+            assert!(page.items.len() <= wanted);
+            found.extend(page.items.into_iter().map(|one| one.address));
+            from = page.next;
+        }
+        found
+    };
+    assert_eq!(all(5).await, [""; 0]);
+    let add = async |name: &str, since: usize| {
+        let entry = format!(r#"{{"reason":"x","cause":"operator","since":{since}}}"#);
+        redis.command::<i64>(&["HSET", "mail:suppressed", name, &entry]).await;
+    };
+    for n in 0..7 {
+        add(&format!("s{n}@x.example"), n).await;
+    }
+    redis
+        .command::<i64>(&["HSET", "mail:suppressed", "old@x.example", r#"{"reason":"x","cause":"refused","since":1}"#])
+        .await;
+    let newest_first: Vec<_> = (0..7).rev().map(|n| format!("s{n}@x.example")).collect();
+    for wanted in [1, 3, 7, 100] {
+        assert_eq!(all(wanted).await, newest_first, "{wanted} a page");
+    }
+    assert_eq!(redis.cmd::<i64>("HLEN mail:suppressed").await, 7, "what has ended is forgotten");
+    for n in 7..3000 {
+        add(&format!("s{n}@x.example"), n).await;
+    }
+    let mut found = all(100).await;
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 3000);
+    let none = list.page(SuppressionCursor::default(), 5, Duration::ZERO, |_| false).await.expect("read");
+    assert!(none.items.is_empty() && none.next.is_some() && none.looked_at < 3000, "a part of it is looked at");
 }
 
 #[tokio::test]
