@@ -109,7 +109,7 @@ end
 
 local jobs, looked_at, from, skip = {}, 0, ask.from, ask.skip
 for at, id in ipairs(ids) do
-  if #jobs >= ask.wanted then break end
+  if #jobs >= ask.wanted or budget < 0 then break end
   looked_at = looked_at + 1
   if is_list then
     skip = skip + 1

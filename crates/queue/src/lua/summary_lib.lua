@@ -4,11 +4,13 @@ local SHOWN = {
   'name', 'priority', 'timestamp', 'atm', 'ats', 'stc', 'pb', 'processedOn', 'finishedOn', 'retriedOn', 'opts', 'failedReason', 'returnvalue',
 }
 local LONGEST_FIELD = 8192 -- in bytes; what is longer is left out, but for the reason, which is cut off
+local budget = 524288 -- bytes of data to read in one call: Redis does nothing else meanwhile
 
 -- Returns the text of a job's data, nil if it is too large, and its size in bytes.
 local function text_of(key)
   local size = try('HSTRLEN', key, 'data') or 0
   if size == 0 or size > LARGEST then return nil, size end
+  budget = budget - size
   return redis.call('HGET', key, 'data'), size
 end
 

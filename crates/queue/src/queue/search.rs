@@ -57,6 +57,7 @@ struct Ask {
 /// let of_no_class = SearchTerm::fields(["class"], ["other"]).whole().or_absent();
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "options of the script, which do not depend on one another")]
 pub struct SearchTerm {
     any: Vec<String>,
     fields: Vec<String>,
@@ -219,7 +220,7 @@ impl std::str::FromStr for SearchPosition {
 
 impl<T> Queue<T> {
     /// Takes one step of a search: looks at up to 500 jobs after `from`, and returns up to `wanted` of them, newest first.
-    /// Reads no data over 32 KiB. Jobs that change their state during a search may be found twice or not at all.
+    /// Reads no data over 32 KiB, and about 512 KiB of data in all, so that Redis is free again after some ms. Jobs that change their state during a search may be found twice or not at all.
     ///
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.

@@ -58,6 +58,7 @@ pub struct JobSummary {
 }
 
 /// What a script says of a job in numbers.
+#[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) due: i64,
     pub(super) data_bytes: u64,
