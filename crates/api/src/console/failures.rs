@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     guard::Console,
+    mails::mail_path,
     page::{Notice, NoticeKind, Page, answer, html},
 };
 use crate::{
@@ -41,6 +42,13 @@ struct Question<'a> {
     verb: &'static str,
     path: &'static str,
     jobs: String,
+}
+
+impl Failures<'_> {
+    /// Path of the page of a group's sample.
+    fn mail(&self, group: &FailureGroup) -> String {
+        self.page.path(&mail_path(&group.sample))
+    }
 }
 
 #[derive(Deserialize)]
@@ -105,7 +113,7 @@ async fn act<P: Permission>(
     action: GroupAction,
     done: &str,
 ) -> Result<HttpResponse, Problem> {
-    let GroupResult { matched, affected } = failures::act(&console.state, id, action, console.account.id).await?;
+    let GroupResult { matched, affected } = failures::act(&console.state, &id, action, console.account.id).await?;
     let (kind, text) = match matched - affected {
         0 => (NoticeKind::Good, format!("{} {done}.", mails(affected))),
         changed => (

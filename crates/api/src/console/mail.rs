@@ -6,7 +6,7 @@ use askama::Template;
 use super::{
     format,
     guard::Console,
-    mails::{action_path, badge, search_path},
+    mails::{action_path, badge, encoded, search_path, shown},
     page::{Page, html},
 };
 use crate::{
@@ -25,9 +25,12 @@ struct Mail<'a> {
     page: &'a Page,
     mail: &'a EmailStatus,
     badge: (&'static str, &'static str),
+    reason: Option<&'a str>,
     events: Vec<Event>,
     suppressions: Vec<SuppressionView>,
     actions: Vec<(String, &'static str)>,
+    /// Path of its body.
+    body: Option<String>,
     /// Path of a search for each recipient, and the recipient.
     recipients: Vec<(String, &'a str)>,
 }
@@ -41,6 +44,7 @@ struct Event {
 
 impl Event {
     fn of(event: MailEvent) -> Self {
+        let event = MailEvent { text: shown(&event.text).to_owned(), ..event };
         let (label, look) = match event.kind {
             "committed" => ("Committed", ""),
             "queued" => ("Queued", "info"),
@@ -67,16 +71,22 @@ pub(super) async fn show(console: Console<may::ReadMails>, Id(id): Id<String>) -
     let page = console.page("Mail").live();
     let mail = &history.email;
     let q = format!("id:{id:?}");
-    let fitting = |action: &MailAction| console.may(action.permission()) && action.fits(mail);
+    let is_suppressed = history.suppressions.iter().any(|one| !one.is_held);
+    let fitting = |action: &MailAction| {
+        let is_done = *action == MailAction::Suppress && is_suppressed;
+        console.may(action.permission()) && action.is_offered(mail) && !is_done
+    };
     let actions = MailAction::ALL.into_iter().filter(fitting);
-    let shown = Mail {
+    let view = Mail {
         page: &page,
         badge: badge(mail),
+        reason: mail.failed_reason.as_deref().map(shown),
         events: history.events.into_iter().map(Event::of).collect(),
         suppressions: history.suppressions.into_iter().map(SuppressionView::from).collect(),
         actions: actions.map(|one| (page.path(&action_path(one, &q)), one.label())).collect(),
+        body: history.has_job.then(|| page.path(&format!("/console/preview/sent?id={}", encoded(&mail.job_id)))),
         recipients: mail.to.iter().map(|to| (page.path(&search_path(&format!("to:{to:?}"))), to.as_str())).collect(),
         mail,
     };
-    html(&page, &shown)
+    html(&page, &view)
 }

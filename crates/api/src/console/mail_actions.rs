@@ -2,21 +2,18 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use examhall_core::{MailQuery, Timestamp, Viewer};
+use examhall_core::{MailQuery, Timestamp, Viewer, with_commas};
 use serde::Deserialize;
 
 use super::{
-    format,
     guard::Console,
-    mails::search_path,
-    page::{Notice, NoticeKind, Page, html},
+    mails::list_path,
+    page::{Notice, NoticeKind, Page, answer, html},
 };
 use crate::{
     access::may,
-    audit::{self, Done},
     http::{authorized::Authorized, extract::Parameters, problem::Problem},
-    operations::actions::{self, MailAction},
-    state::now,
+    operations::actions::{self, MailAction, Order},
 };
 
 #[derive(Deserialize)]
@@ -34,6 +31,8 @@ struct Confirm<'a> {
     q: &'a str,
     count: u64,
     shown: String,
+    /// How many of those that are sent again may have been delivered.
+    doubtful: u64,
     has_more: bool,
     as_of: String,
     back: String,
@@ -45,7 +44,8 @@ pub(super) async fn ask(
 ) -> Result<HttpResponse, Problem> {
     check(&console, asked.action)?;
     let as_of = Timestamp::from_millis(console.state.queue.now_ms());
-    let chosen = actions::choose(&console.state, &parse(&asked.q)?, asked.action, as_of.as_millis()).await?;
+    let query = parse(&asked.q, as_of)?;
+    let chosen = actions::choose(&console.state, &query, asked.action, as_of.as_millis()).await?;
     let page = console.page(asked.action.label());
     let shown = Confirm {
         page: &page,
@@ -53,10 +53,11 @@ pub(super) async fn ask(
         label: asked.action.label(),
         q: &asked.q,
         count: chosen.count(),
-        shown: format::number(chosen.count()),
+        shown: with_commas(chosen.count()),
+        doubtful: if asked.action.sends_again() { chosen.doubtful() } else { 0 },
         has_more: chosen.has_more,
         as_of: as_of.to_string(),
-        back: page.path(&search_path(&asked.q)),
+        back: page.path(&list_path(&asked.q)),
     };
     html(&page, &shown)
 }
@@ -75,19 +76,19 @@ pub(super) async fn act(
     check(&console, form.action)?;
     let as_of: Timestamp = form.as_of.parse().map_err(|_| Problem::bad_request("the form has another time"))?;
     let state = &console.state;
-    let chosen = actions::choose(state, &parse(&form.q)?, form.action, as_of.as_millis()).await?;
-    let acted = actions::act(state, form.action, chosen, Some(form.expected)).await?;
-    let done = Done { filter: form.q.clone(), matched: acted.matched, affected: acted.done, reason: None };
-    audit::record_as(state, console.account.id, form.action.permission(), done).await;
+    let query = parse(&form.q, as_of)?; // an age is that of the question
+    let chosen = actions::choose(state, &query, form.action, as_of.as_millis()).await?;
+    let order = Order { action: form.action, q: &form.q, by: console.account.id, expected: Some(form.expected) };
+    let acted = actions::act(state, order, &chosen).await?;
     let kind = if acted.done == acted.matched { NoticeKind::Good } else { NoticeKind::Warn };
     let text = format!("{}: {}.", form.action.label(), acted.sentence());
-    Ok(console.answer(&search_path(&form.q), &Notice::new(kind, text)))
+    Ok(answer(&list_path(&form.q), &Notice::new(kind, text)))
 }
 
 fn check(console: &Console<may::RetryMails>, action: MailAction) -> Result<(), Problem> {
     action.permission().check(Viewer { id: console.account.id, role: console.account.role })
 }
 
-fn parse(q: &str) -> Result<MailQuery, Problem> {
-    MailQuery::parse(q, now()).map_err(|error| Problem::bad_request(error.to_string()))
+fn parse(q: &str, at: Timestamp) -> Result<MailQuery, Problem> {
+    MailQuery::parse(q, at).map_err(|error| Problem::bad_request(error.to_string()))
 }

@@ -3,12 +3,11 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use examhall_core::{MailQuery, WantedRecipient};
+use examhall_core::{MailQuery, WantedRecipient, with_commas};
 use examhall_queue::State as JobState;
 use serde::Deserialize;
 
 use super::{
-    format,
     guard::Console,
     page::{Page, html},
 };
@@ -25,13 +24,15 @@ use crate::{
 
 /// Mails of a page.
 const MAILS: usize = 50;
+/// The query of the page of mails that are held or in doubt.
+const DOUBTFUL: &str = "state:inDoubt";
 /// Searches that are asked for most.
 const EXAMPLES: [(&str, &str); 6] = [
     ("state:failed", "Failed"),
     ("state:delayed", "Delayed"),
     ("state:suppressed", "Suppressed"),
     ("state:bounced", "Bounced"),
-    ("state:inDoubt", "Held or in doubt"),
+    (DOUBTFUL, "Held or in doubt"),
     ("state:completed after:1h", "Sent in the last hour"),
 ];
 
@@ -97,10 +98,15 @@ impl Row {
             },
             subject: mail.subject.unwrap_or_default(),
             class: mail.class.unwrap_or(""),
-            reason: mail.failed_reason.unwrap_or_default(),
+            reason: mail.failed_reason.as_deref().map_or_else(String::new, |reason| shown(reason).to_owned()),
             at: mail.finished_at.filter(|_| is_ended).or(mail.created_at),
         }
     }
+}
+
+/// A reason as pages show it: they have buttons for what it says of commands.
+pub(super) fn shown(reason: &str) -> &str {
+    reason.split_once("; `mailer queue").map_or(reason, |(reason, _)| reason)
 }
 
 /// Path of the page of one mail.
@@ -111,6 +117,11 @@ pub(super) fn mail_path(id: &str) -> String {
 /// Path of the page of a search.
 pub(super) fn search_path(q: &str) -> String {
     format!("/console/mails?q={}", encoded(q))
+}
+
+/// Path of the page that shows what a query finds.
+pub(super) fn list_path(q: &str) -> String {
+    if q == DOUBTFUL { "/console/held".to_owned() } else { search_path(q) }
 }
 
 /// Path of the page that asks whether to do something.
@@ -135,7 +146,7 @@ pub(super) async fn held(
     Parameters(asked): Parameters<Asked>,
 ) -> Result<HttpResponse, Problem> {
     let page = console.page("Held").live();
-    render(&console, page, "state:inDoubt", asked.cursor.as_deref(), true).await
+    render(&console, page, DOUBTFUL, asked.cursor.as_deref(), true).await
 }
 
 async fn render(
@@ -171,11 +182,11 @@ async fn render(
             let fitting = |action: &MailAction| {
                 !query.is_empty()
                     && console.may(action.permission())
-                    && found.items.iter().any(|mail| action.fits(mail))
+                    && found.items.iter().any(|mail| action.is_offered(mail))
             };
             let actions = MailAction::ALL.into_iter().filter(fitting);
             shown.actions = actions.map(|one| (page.path(&action_path(one, q)), one.label())).collect();
-            shown.looked_at = format::number(found.looked_at);
+            shown.looked_at = with_commas(found.looked_at);
             shown.unread = found.unread;
             let base = if is_held { "/console/held?".to_owned() } else { format!("{}&", search_path(q)) };
             shown.next = found.next.map(|next| page.path(&format!("{base}cursor={}", next.to_text())));

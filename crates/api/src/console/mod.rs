@@ -35,7 +35,10 @@ mod suppressions;
 use actix_web::{http::Method, middleware::from_fn, web};
 
 use crate::{
-    http::{middleware::no_route, resource::resource},
+    http::{
+        middleware::{detached, no_route},
+        resource::resource,
+    },
     site::Site,
 };
 
@@ -70,6 +73,7 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
             "/suppressions",
             vec![(Method::GET, web::get().to(suppressions::show)), (Method::POST, web::post().to(suppressions::add))],
         ))
+        .service(resource("/suppressions/confirm", vec![(Method::POST, web::post().to(suppressions::confirm))]))
         .service(resource("/suppressions/lift", vec![(Method::POST, web::post().to(suppressions::lift))]))
         .service(resource("/queue/pause", vec![(Method::POST, web::post().to(pause::pause))]))
         .service(resource("/queue/resume", vec![(Method::POST, web::post().to(pause::resume))]))
@@ -79,5 +83,5 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, site: &Site) {
     for (path, routes) in failures::routes() {
         pages = pages.service(resource(path, routes));
     }
-    app.service(pages.wrap(from_fn(errors::as_pages)));
+    app.service(pages.wrap(from_fn(detached)).wrap(from_fn(errors::as_pages)));
 }

@@ -31,6 +31,8 @@ struct QueueView<'a> {
     mailers: usize,
     backlog: Vec<ClassView<'a>>,
     counts: Vec<(&'static str, String)>,
+    /// Mails that wait for a decision, if there are some.
+    doubtful: Option<String>,
     sent: String,
     failed: String,
 }
@@ -71,6 +73,10 @@ fn view(found: &QueueOverview) -> QueueView<'_> {
             .by_state()
             .map(|(state, count)| (state.as_str(), bounded_count(count.unsigned_abs())))
             .collect(),
+        doubtful: (found.doubtful > 0).then(|| match found.doubtful {
+            1 => "1 mail is".to_owned(),
+            many => format!("{} mails are", bounded_count(many)),
+        }),
         sent: with_commas(found.facts.recent.sent),
         failed: with_commas(found.facts.recent.failed),
     }

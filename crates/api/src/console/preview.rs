@@ -2,15 +2,19 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS},
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS},
+    },
 };
 use askama::Template;
-use examhall_core::{EmailJob, Locale, Recipients};
+use examhall_core::{EmailJob, Locale, Recipients, with_commas};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 use super::{
     guard::Console,
+    mails::mail_path,
     page::{Page, html},
 };
 use crate::{
@@ -25,6 +29,9 @@ use crate::{
 const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; form-action 'none'; base-uri 'none'; \
                             frame-ancestors 'self'";
 
+/// Largest data of a mail that is shown, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
 #[derive(Template)]
 #[template(path = "preview.html")]
 struct Preview<'a> {
@@ -35,6 +42,8 @@ struct Preview<'a> {
     /// Path of the HTML.
     frame: Option<String>,
     text: Option<String>,
+    /// Path of the page of the mail that this is the body of.
+    mail: Option<String>,
 }
 
 /// Which mail is shown, and which there are.
@@ -81,6 +90,7 @@ pub(super) async fn show(
         headers: headers(&job),
         frame: Some(format!("/console/preview/html?mail={mail}&language={language}")),
         text: job.text,
+        mail: None,
         choice: Some(Choice {
             mails: &MAILS,
             mail: &mail,
@@ -118,6 +128,7 @@ pub(super) async fn show_sent(
             form_urlencoded::Serializer::new("/console/preview/sent/html?".to_owned()).append_pair("id", &id).finish()
         }),
         text: job.text.filter(|text| !text.is_empty()).map(|text| masked_text(&text)),
+        mail: Some(page.path(&mail_path(&id))),
     };
     framing(&console, html(&page, &preview)?)
 }
@@ -135,7 +146,13 @@ fn sample(state: &State, mail: &str, language: &str) -> Result<EmailJob, Problem
     state.previews.mail(mail, Some(&locale)).map_err(|error| Problem::internal(&error))
 }
 
+/// Reads a mail of the queue, unless it is so large that reading and masking it would hold others up.
 async fn sent(state: &State, id: &str) -> Result<EmailJob, Problem> {
+    let size = state.queue.summaries(&[id.to_owned()], &[]).await?.pop().ok_or_else(Problem::not_found)?.data_bytes;
+    if size > LARGEST {
+        let size = with_commas(size.div_ceil(1024 * 1024));
+        return Err(Problem::new(StatusCode::CONFLICT, format!("the mail has {size} MB: bodies are shown up to 1 MB")));
+    }
     let job = state.queue.get(id).await?.ok_or_else(Problem::not_found)?;
     serde_json::from_value(job.data).map_err(|_| Problem::conflict("the data of this job are not those of a mail"))
 }

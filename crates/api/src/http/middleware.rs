@@ -2,6 +2,7 @@
 
 mod connection;
 mod cors;
+mod detached;
 mod error_documents;
 mod head;
 mod measurement;
@@ -24,7 +25,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub(crate) use self::{connection::Connection, cors::cors, error_documents::no_route, head::head};
+pub(crate) use self::{connection::Connection, cors::cors, detached::detached, error_documents::no_route, head::head};
 use self::{measurement::Measurement, request_body::RequestBody};
 use super::{problem::Problem, public_path::PublicPath};
 use crate::state::State;

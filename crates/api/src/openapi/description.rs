@@ -97,6 +97,11 @@ impl<'a> Description<'a> {
         self.problems.extend([401, 403]);
     }
 
+    /// Clients that the operation is for.
+    pub(super) const fn who(&self) -> Option<Access> {
+        self.access
+    }
+
     /// Credentials are in the body.
     pub(crate) fn credentials(&mut self) {
         self.problems.extend([401, 403]);

@@ -2,7 +2,10 @@
 
 use actix_web::{FromRequest, Handler, Responder, Route, http::Method, web};
 
-use super::description::{Answer, Description, Input};
+use super::{
+    description::{Access, Answer, Description, Input},
+    schemas::Schemas,
+};
 
 /// One operation of the API. What it takes and answers is read off the types of its handler.
 pub(crate) struct Operation {
@@ -13,6 +16,16 @@ pub(crate) struct Operation {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) describe: fn(&mut Description),
+}
+
+impl Operation {
+    /// Returns whether those who run the platform change something with it.
+    pub(crate) fn is_write_of_operators(&self) -> bool {
+        let mut schemas = Schemas::new();
+        let mut description = Description::new(&mut schemas);
+        (self.describe)(&mut description);
+        !self.method.is_safe() && matches!(description.who(), Some(Access::Operations(_)))
+    }
 }
 
 macro_rules! methods {

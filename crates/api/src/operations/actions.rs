@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{MailQuery, MailState};
+use examhall_core::{MailQuery, MailState, UserId, with_commas};
 use examhall_delivery::{NewSuppression, SuppressionCause};
 use examhall_queue::{Attempts, State as JobState};
 use examhall_store::MailOutcome;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::search::{Bounds, search};
 use crate::{
     access::Action,
+    audit::{self, Done},
     http::problem::{FieldError, Problem},
     relay::row_of,
     routes::email_status::{EmailStatus, addresses},
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) const MOST: usize = 10_000;
 /// How long a call looks for mails.
 const SEARCH_TIME: Duration = Duration::from_secs(10);
+/// Mails that leave their groups of failures together.
+const TOGETHER: usize = 500;
 /// Mails changed at a time.
 const AT_ONCE: usize = 16;
 
@@ -58,11 +61,23 @@ pub(crate) struct Acted {
 impl Acted {
     /// In words: "97 of 100, 3 had changed".
     pub(crate) fn sentence(self) -> String {
+        let (done, matched) = (with_commas(self.done), with_commas(self.matched));
         match self.matched.saturating_sub(self.done) {
-            0 => format!("{} of {}", self.done, self.matched),
-            changed => format!("{} of {}, {changed} had changed", self.done, self.matched),
+            0 => format!("{done} of {matched}"),
+            changed => format!("{done} of {matched}, {} had changed", with_commas(changed)),
         }
     }
+}
+
+/// An action, and who wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) action: MailAction,
+    /// The query, as it was written.
+    pub(crate) q: &'a str,
+    pub(crate) by: UserId,
+    /// How many mails the operator has seen: those that are missing have changed.
+    pub(crate) expected: Option<u64>,
 }
 
 /// Mails that an action is for.
@@ -75,6 +90,11 @@ impl Chosen {
     /// How many.
     pub(crate) fn count(&self) -> u64 {
         self.mails.len() as u64
+    }
+
+    /// How many of them may have been delivered.
+    pub(crate) fn doubtful(&self) -> u64 {
+        self.mails.iter().filter(|mail| mail.in_doubt).count() as u64
     }
 }
 
@@ -104,6 +124,11 @@ impl MailAction {
             Self::Drop => "Drop",
             Self::Suppress => "Suppress recipients",
         }
+    }
+
+    /// Whether mails are sent again.
+    pub(crate) const fn sends_again(self) -> bool {
+        matches!(self, Self::Retry | Self::Release)
     }
 
     /// Whether nothing takes it back.
@@ -136,6 +161,13 @@ impl MailAction {
             Self::Release | Self::Drop => mail.state == JobState::Failed && is_doubtful,
             Self::Suppress => !mail.to.is_empty(),
         }
+    }
+}
+
+impl MailAction {
+    /// Whether pages offer it for a mail. For one that is held or in doubt, retry and remove are called release and drop.
+    pub(crate) fn is_offered(self, mail: &EmailStatus) -> bool {
+        self.fits(mail) && !(matches!(self, Self::Retry | Self::Remove) && Self::Release.fits(mail))
     }
 }
 
@@ -173,29 +205,35 @@ pub(crate) async fn choose(
     Ok(Chosen { mails, has_more })
 }
 
-/// Does it to each mail. One that has changed meanwhile, or is gone, is left as it is. `expected` is how many the operator
-/// has seen.
-pub(crate) async fn act(
-    state: &State,
-    action: MailAction,
-    chosen: Chosen,
-    expected: Option<u64>,
-) -> Result<Acted, Problem> {
-    let matched = chosen.count().max(expected.unwrap_or(0));
-    let mut done = 0;
-    let each =
-        stream::iter(&chosen.mails).map(async |mail| one(state, action, mail).await.map(|was_done| (mail, was_done)));
-    let mut results = each.buffer_unordered(AT_ONCE);
-    let mut ids = Vec::new();
-    while let Some(result) = results.next().await {
-        let (mail, was_done) = result?;
-        done += u64::from(was_done);
-        ids.extend(was_done.then(|| mail.job_id.clone()));
+/// Does it to each mail, and records that `by` did. A mail that has changed meanwhile, or is gone, is left as it is.
+///
+/// # Errors
+/// Where Redis or the database is away, some may have been changed: that is recorded, too.
+pub(crate) async fn act(state: &State, order: Order<'_>, chosen: &Chosen) -> Result<Acted, Problem> {
+    let matched = chosen.count().max(order.expected.unwrap_or(0));
+    let mut acted = Acted { matched, done: 0, has_more: chosen.has_more };
+    let ended = act_on_all(state, order.action, &chosen.mails, &mut acted.done).await;
+    if ended.is_ok() || acted.done > 0 {
+        let done = Done { matched, filter: order.q.to_owned(), ..Done::all(acted.done) };
+        audit::record_as(state, order.by, order.action.permission(), done).await;
+        tracing::info!(action = order.action.as_str(), matched, done = acted.done, "Mails changed by an operator");
     }
-    if !matches!(action, MailAction::Promote | MailAction::Suppress) {
-        state.operations.failures.forget(&ids).await?; // they are not failed mails any more
+    ended.map(|()| acted)
+}
+
+async fn act_on_all(state: &State, action: MailAction, mails: &[EmailStatus], done: &mut u64) -> Result<(), Problem> {
+    for some in mails.chunks(TOGETHER) {
+        if !matches!(action, MailAction::Promote | MailAction::Suppress) {
+            // They are not failed mails any more. First: what fails again meanwhile is in its group again.
+            let ids: Vec<String> = some.iter().map(|mail| mail.job_id.clone()).collect();
+            state.operations.failures.forget(&ids).await?;
+        }
+        let changes = stream::iter(some).map(|mail| one(state, action, mail)).buffer_unordered(AT_ONCE);
+        let changed: Vec<Result<bool, Problem>> = changes.collect().await;
+        *done += changed.iter().filter(|changed| matches!(changed, Ok(true))).count() as u64;
+        changed.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
-    Ok(Acted { matched, done, has_more: chosen.has_more })
+    Ok(())
 }
 
 /// Returns whether the mail was changed.
@@ -255,6 +293,7 @@ pub(crate) async fn remove(state: &State, id: &str) -> Result<(), Problem> {
             return Err(error.into());
         }
     }
+    state.ledger.forget_doubt(id).await?;
     if row.is_some() {
         // Else a relay that has claimed it would queue it, and a reconciler would take it for lost.
         state.ledger.put_removed(id, now().as_millis()).await?;
@@ -274,6 +313,7 @@ mod tests {
         assert_eq!(sentence(100, 97), "97 of 100, 3 had changed");
         assert_eq!(sentence(100, 100), "100 of 100");
         assert_eq!(sentence(0, 0), "0 of 0");
+        assert_eq!(sentence(10_000, 8_999), "8,999 of 10,000, 1,001 had changed");
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! Groups of failed mails, and what is done to a whole group.
 
-use std::sync::Arc;
-
-use actix_web::{ResponseError, http::StatusCode};
 use examhall_core::UserId;
 use examhall_delivery::FailureGroup;
 use examhall_queue::{Attempts, State as JobState};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::actions;
 use crate::{
@@ -68,28 +65,23 @@ pub(crate) async fn group(state: &State, id: &str) -> Result<FailureGroup, Probl
 }
 
 /// Does `action` to the mails that are in the group now, and records that `by` did it. A mail that failed in another way since
-/// then is left alone. It runs to its end even if nobody waits for the answer any more.
+/// then is left alone.
 ///
 /// # Errors
 /// 404 where there is no such group; where Redis or the database is away, some may have been changed.
-pub(crate) async fn act(
-    state: &Arc<State>,
-    id: String,
-    action: GroupAction,
-    by: UserId,
-) -> Result<GroupResult, Problem> {
-    group(state, &id).await?;
-    let state = Arc::clone(state);
-    let acting = tokio::spawn(async move {
-        let result = act_on_all(&state, &id, action).await?;
+pub(crate) async fn act(state: &State, id: &str, action: GroupAction, by: UserId) -> Result<GroupResult, Problem> {
+    group(state, id).await?;
+    let mut result = GroupResult::default();
+    let ended = act_on_all(state, id, action, &mut result).await;
+    if ended.is_ok() || result.affected > 0 {
+        // Also what was done before an error.
         let done = Done { filter: format!("failure:{id}"), matched: result.matched, ..Done::all(result.affected) };
-        audit::record_as(&state, by, action.audited(), done).await;
-        Ok(result)
-    });
-    acting.await.map_err(|error| Problem::internal(&error))?
+        audit::record_as(state, by, action.audited(), done).await;
+    }
+    ended.map(|()| result)
 }
 
-async fn act_on_all(state: &State, id: &str, action: GroupAction) -> Result<GroupResult, Problem> {
+async fn act_on_all(state: &State, id: &str, action: GroupAction, result: &mut GroupResult) -> Result<(), Problem> {
     let mut jobs = Vec::new();
     loop {
         let skip = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
@@ -100,7 +92,7 @@ async fn act_on_all(state: &State, id: &str, action: GroupAction) -> Result<Grou
             break;
         }
     }
-    let mut result = GroupResult { matched: jobs.len() as u64, affected: 0 };
+    result.matched = jobs.len() as u64;
     for some in jobs.chunks(PAGE as usize) {
         // First: what fails again meanwhile is in its group again.
         state.operations.failures.forget(some).await?;
@@ -108,10 +100,11 @@ async fn act_on_all(state: &State, id: &str, action: GroupAction) -> Result<Grou
         let failed = some.iter().zip(states).filter(|(_, state)| *state == Some(JobState::Failed));
         let failed: Vec<_> = failed.map(|(job, _)| job.clone()).collect();
         let changes = stream::iter(failed).map(|job| change(state, job, action)).buffer_unordered(AT_ONCE);
-        let done: Vec<bool> = changes.try_collect().await?;
-        result.affected += done.into_iter().filter(|is_done| *is_done).count() as u64;
+        let changed: Vec<Result<bool, Problem>> = changes.collect().await;
+        result.affected += changed.iter().filter(|changed| matches!(changed, Ok(true))).count() as u64;
+        changed.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
-    Ok(result)
+    Ok(())
 }
 
 /// Takes mails out of their groups that are not failed any more.
@@ -135,7 +128,7 @@ async fn change(state: &State, job: String, action: GroupAction) -> Result<bool,
     };
     match changed {
         Ok(()) => Ok(true),
-        Err(problem) if matches!(problem.status_code(), StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Ok(false),
+        Err(problem) if problem.is_about_state() => Ok(false),
         Err(problem) => Err(problem),
     }
 }

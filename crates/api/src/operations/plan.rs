@@ -1,6 +1,7 @@
 //! Where mails of a query are looked for: pure decisions.
 
 use examhall_core::{MailClass, MailQuery, MailState, WantedRecipient};
+use examhall_delivery::Doubt;
 use examhall_queue::{JobSearch, SearchTerm, State as JobState};
 use examhall_store::{MailOutcome, MailPlace, MailSearch};
 
@@ -11,6 +12,8 @@ pub(super) enum Stage {
     One,
     /// Rows of the outbox.
     Rows(MailSearch),
+    /// The ledger's index of mails that are held or in doubt.
+    Doubtful(Doubt),
     /// Jobs of one state.
     Jobs(JobState),
 }
@@ -26,7 +29,11 @@ pub(super) fn stages(query: &MailQuery) -> Vec<Stage> {
     } else {
         stages.extend(rows(query).map(Stage::Rows));
     }
-    stages.extend(states(query.state).iter().copied().map(Stage::Jobs));
+    match query.state {
+        Some(MailState::Held) => stages.push(Stage::Doubtful(Doubt::Held)),
+        Some(MailState::InDoubt) => stages.extend(Doubt::ALL.map(Stage::Doubtful)),
+        state => stages.extend(states(state).iter().copied().map(Stage::Jobs)),
+    }
     stages
 }
 
@@ -49,20 +56,16 @@ fn rows(query: &MailQuery) -> Option<MailSearch> {
 fn states(state: Option<MailState>) -> &'static [JobState] {
     match state {
         None => JobState::ALL,
-        Some(MailState::Outbox | MailState::Removed) => &[],
+        Some(MailState::Outbox | MailState::Removed | MailState::Held | MailState::InDoubt) => &[],
         Some(MailState::Waiting) => &[JobState::Waiting],
         Some(MailState::Prioritized) => &[JobState::Prioritized],
         Some(MailState::Delayed) => &[JobState::Delayed],
+        Some(MailState::WaitingChildren) => &[JobState::WaitingChildren],
         Some(MailState::Active) => &[JobState::Active],
         Some(MailState::Completed | MailState::Bounced | MailState::Complained) => &[JobState::Completed],
-        Some(
-            MailState::Failed
-            | MailState::Held
-            | MailState::InDoubt
-            | MailState::Suppressed
-            | MailState::Expired
-            | MailState::Withheld,
-        ) => &[JobState::Failed],
+        Some(MailState::Failed | MailState::Suppressed | MailState::Expired | MailState::Withheld) => {
+            &[JobState::Failed]
+        }
     }
 }
 
@@ -99,10 +102,9 @@ pub(super) fn job_search(query: &MailQuery, state: JobState) -> JobSearch {
         search = search.before(before.as_millis());
     }
     match query.state {
-        Some(state @ (MailState::Held | MailState::Suppressed | MailState::Withheld | MailState::Expired)) => {
+        Some(state @ (MailState::Suppressed | MailState::Withheld | MailState::Expired)) => {
             search.reason_starts_with(state.as_str())
         }
-        Some(MailState::InDoubt) => search.term(SearchTerm::reason(MailState::DOUBT)),
         _ => search,
     }
 }
@@ -118,6 +120,7 @@ mod tests {
         let name = |stage: &Stage| match stage {
             Stage::One => "one".to_owned(),
             Stage::Rows(search) => format!("rows {}", if search.to.is_some() { "to" } else { "place" }),
+            Stage::Doubtful(doubt) => format!("{doubt:?}"),
             Stage::Jobs(state) => state.to_string(),
         };
         stages(&query).iter().map(name).collect()
@@ -134,7 +137,10 @@ mod tests {
         assert_eq!(places("to:ada"), after("rows place"));
         assert_eq!(places("to:ada@example.com state:suppressed"), ["rows to", "failed"]);
         assert_eq!(places("state:failed reason:x"), ["failed"]);
-        assert_eq!(places("state:held"), ["failed"]);
+        assert_eq!(places("state:held reason:x"), ["Held"]);
+        assert_eq!(places("state:inDoubt"), ["Held", "InDoubt"]);
+        assert_eq!(places("state:inDoubt to:ada@example.com"), ["rows to", "Held", "InDoubt"]);
+        assert_eq!(places("state:waiting-children"), ["waiting-children"]);
         assert_eq!(places("state:bounced"), ["completed"]);
         assert_eq!(places("state:outbox"), ["rows place"]);
         assert_eq!(places("state:removed class:reset"), ["rows place"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_core::{MailFacts, MailHealth, Pause, PriorityBacklog, Timestamp, UserId, mail_health};
-use examhall_delivery::QueueFacts;
+use examhall_delivery::{Doubt, QueueFacts};
 use examhall_queue::{Counts, EndedCounts, OldestWaiting};
 
 use crate::{http::problem::Problem, state::State};
@@ -17,6 +17,8 @@ pub(crate) struct QueueOverview {
     pub(crate) oldest: Vec<OldestWaiting>,
     /// Jobs that ended within the last minute.
     pub(crate) ended: EndedCounts,
+    /// Mails that are held or in doubt.
+    pub(crate) doubtful: u64,
 }
 
 /// Reads how the queue is.
@@ -35,7 +37,11 @@ pub(crate) async fn overview(state: &State) -> Result<QueueOverview, Problem> {
     };
     let outbox = state.store.outbox.backlog_by_class().await?;
     let facts = state.operations.facts(&queue, &outbox).await?;
-    Ok(QueueOverview { health: mail_health(&facts), facts, counts, oldest, ended })
+    let mut doubtful = 0;
+    for doubt in Doubt::ALL {
+        doubtful += state.ledger.count_doubtful(doubt).await.unwrap_or_default(); // the rest is shown without it
+    }
+    Ok(QueueOverview { health: mail_health(&facts), facts, counts, oldest, ended, doubtful })
 }
 
 /// Pauses the queue, and notes by whom and why.

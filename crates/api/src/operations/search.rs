@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use examhall_core::{EmailJob, MailQuery, WantedRecipient};
-use examhall_delivery::{JobName, LedgerEntry, MessageNames};
+use examhall_delivery::{Doubt, JobName, LedgerEntry, MessageNames};
 use examhall_queue::{JobSummary, SearchPosition, State as JobState};
 use examhall_store::{MailRow, MailSearch, Page};
 use futures_util::future::try_join_all;
@@ -20,8 +20,10 @@ use crate::{
 
 /// How long a page is looked for. Then it is returned as far as it was found, and the next one goes on.
 pub(crate) const PAGE_TIME: Duration = Duration::from_millis(12);
-/// Number of jobs that are looked at in any case, however slow the servers are.
+/// Number of jobs that are looked at in any case, however slow the servers are: all of a small queue.
 const LEAST: u64 = 500;
+/// Most mails that are read together of those that are held or in doubt.
+const DOUBTFUL: u32 = 100;
 
 /// A part of what a query finds.
 #[derive(Default)]
@@ -60,6 +62,7 @@ pub(crate) struct Cursor {
     stage: usize,
     row: Option<Uuid>,
     position: Option<SearchPosition>,
+    skip: Option<u32>,
 }
 
 impl Cursor {
@@ -77,6 +80,7 @@ impl Cursor {
         let cursor = Self { stage: stage.parse().ok()?, ..Self::default() };
         match rest.split_once(' ')? {
             ("row", row) => Some(Self { row: Some(row.parse().ok()?), ..cursor }),
+            ("doubt", skip) => Some(Self { skip: Some(skip.parse().ok()?), ..cursor }),
             ("job", position) => Some(Self { position: Some(position.parse().ok()?), ..cursor }),
             ("all", "") => Some(cursor),
             _ => None,
@@ -85,10 +89,11 @@ impl Cursor {
 
     /// Writes it as text without meaning for clients.
     pub(crate) fn to_text(&self) -> String {
-        let text = match (&self.row, &self.position) {
-            (Some(row), _) => format!("{} row {row}", self.stage),
-            (None, Some(position)) => format!("{} job {position}", self.stage),
-            (None, None) => format!("{} all ", self.stage),
+        let text = match (&self.row, &self.position, self.skip) {
+            (Some(row), ..) => format!("{} row {row}", self.stage),
+            (None, Some(position), _) => format!("{} job {position}", self.stage),
+            (None, None, Some(skip)) => format!("{} doubt {skip}", self.stage),
+            (None, None, None) => format!("{} all ", self.stage),
         };
         BASE64_URL_SAFE_NO_PAD.encode(text)
     }
@@ -126,6 +131,11 @@ pub(crate) async fn search(
                 let (mails, next) = of_rows(state, query, rows, page).await?;
                 found.items.extend(mails);
                 next.map_or(after, |row| Cursor { row: Some(row), ..Cursor::at(at.stage) })
+            }
+            Stage::Doubtful(doubt) => {
+                let part = Part { skip: at.skip.unwrap_or_default(), wanted: missing, until: bounds.until };
+                let next = of_doubtful(state, query, *doubt, part, &mut found).await?;
+                next.map_or(after, |skip| Cursor { skip: Some(skip), ..Cursor::at(at.stage) })
             }
             Stage::Jobs(of) => {
                 let next =
@@ -226,6 +236,41 @@ async fn of_jobs(
     Ok(step.next)
 }
 
+/// Part of the index of doubts.
+#[derive(Clone, Copy)]
+struct Part {
+    skip: u32,
+    wanted: usize,
+    until: Option<i64>,
+}
+
+/// Adds mails that are held or in doubt, and returns how many to skip for those that follow.
+async fn of_doubtful(
+    state: &State,
+    query: &MailQuery,
+    doubt: Doubt,
+    part: Part,
+    found: &mut FoundMails,
+) -> Result<Option<u32>, Problem> {
+    let count = u32::try_from(part.wanted).unwrap_or(u32::MAX).min(DOUBTFUL);
+    let listed = state.ledger.doubtful(doubt, part.skip, count).await?;
+    let next = part.skip.saturating_add(u32::try_from(listed.len()).unwrap_or(u32::MAX));
+    let has_more = u64::from(next) < state.ledger.count_doubtful(doubt).await?;
+    let ids: Vec<String> = listed.into_iter().map(|(id, _)| id).collect();
+    let mut jobs = state.queue.summaries(&ids, &SHOWN).await?;
+    jobs.retain(|job| part.until.is_none_or(|until| job.finished_on.unwrap_or(job.timestamp) <= until));
+    if matches!(query.to, Some(WantedRecipient::Address(_))) {
+        jobs.retain(|job| row_of(&job.id).is_none()); // found by their rows
+    }
+    found.looked_at += ids.len() as u64;
+    if query.subject.is_some() || query.text.is_some() {
+        found.unread += jobs.iter().filter(|job| job.picked.is_none()).count() as u64;
+    }
+    let mails = with_details(state, jobs).await?;
+    found.items.extend(mails.into_iter().filter(|mail| mail.meets(query)));
+    Ok(has_more.then_some(next))
+}
+
 /// Adds what outbox and ledger know of jobs.
 async fn with_details(state: &State, jobs: Vec<JobSummary>) -> Result<Vec<EmailStatus>, Problem> {
     let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
@@ -253,7 +298,9 @@ mod tests {
     fn a_cursor_is_read_as_it_was_written() {
         let row = Some(Uuid::from_u128(7));
         let position = Some("failed 17 3".parse().expect("a position"));
-        for cursor in [Cursor::at(2), Cursor { row, ..Cursor::default() }, Cursor { position, ..Cursor::at(7) }] {
+        let doubt = Cursor { skip: Some(50), ..Cursor::at(1) };
+        for cursor in [Cursor::at(2), doubt, Cursor { row, ..Cursor::default() }, Cursor { position, ..Cursor::at(7) }]
+        {
             assert_eq!(Cursor::read(&cursor.to_text()), Some(cursor));
         }
         for bad in ["", "x", "MSBhbGw", "MSByb3cgeA"] {

@@ -21,6 +21,8 @@ const LINES: u32 = 500;
 /// What is known of a mail.
 pub(crate) struct History {
     pub(crate) email: EmailStatus,
+    /// Whether its job is in the queue.
+    pub(crate) has_job: bool,
     pub(crate) events: Vec<MailEvent>,
     /// Entries of its recipients.
     pub(crate) suppressions: Vec<Suppression>,
@@ -69,11 +71,12 @@ pub(crate) async fn read(state: &State, id: &str) -> Result<Option<History>, Pro
             job.as_ref().is_none_or(|job| entry.job_timestamp.is_none_or(|then| then == job.timestamp))
         });
     let log = if job.is_some() { state.queue.logs(id, 0, LINES).await? } else { Vec::new() };
+    let has_job = job.is_some();
     let mut suppressions = Vec::new();
     for address in addresses(&email.to) {
         suppressions.extend(state.suppressions.get(&address).await?);
     }
-    Ok(Some(History { email, events: events(Known { job, row, entry, log }), suppressions }))
+    Ok(Some(History { email, has_job, events: events(Known { job, row, entry, log }), suppressions }))
 }
 
 impl MailEvent {
@@ -92,7 +95,7 @@ fn events(known: Known) -> Vec<MailEvent> {
     let Known { job, row, entry, log } = known;
     let mut events = Vec::new();
     if let Some(row) = &row {
-        events.push(MailEvent::new("committed", Some(row.created_at), format!("as {:?}", row.template)));
+        events.push(MailEvent::new("committed", Some(row.created_at), format!("template {}", row.template)));
     }
     let queued = row.as_ref().and_then(|row| row.enqueued_at).or_else(|| moment(job.as_ref().map(|job| job.timestamp)));
     events.extend(queued.map(|at| MailEvent::new("queued", Some(at), "")));
@@ -146,11 +149,8 @@ fn of_entry(entry: &LedgerEntry) -> Vec<MailEvent> {
             events.push(MailEvent::new("inDoubt", at, "about to be delivered, and nobody knows whether it was"));
         }
         DeliveryState::Deferred if entry.deferrals > 0 => {
-            events.push(MailEvent::new(
-                "deferred",
-                at,
-                format!("{} times without spending an attempt", entry.deferrals),
-            ));
+            let times = if entry.deferrals == 1 { "once".to_owned() } else { format!("{} times", entry.deferrals) };
+            events.push(MailEvent::new("deferred", at, format!("{times}, without spending an attempt")));
         }
         DeliveryState::Deferred | DeliveryState::Refused => {}
     }

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     access::{Allowed, may},
-    audit::{self, Done},
     http::{
         authorized::Authorized,
         body::JsonBody,
@@ -23,7 +22,7 @@ use crate::{
     },
     openapi::{Operation, get, post},
     operations::{
-        actions::{self, Acted, MailAction},
+        actions::{self, Acted, MailAction, Order},
         search::{self, Bounds, Cursor},
         timeline::{self, MailEvent},
     },
@@ -80,7 +79,7 @@ async fn all(
     Parameters(listing): Parameters<Listing>,
 ) -> Result<web::Json<Emails>, Problem> {
     let Limit(limit) = listing.limit.unwrap_or_default();
-    let mut query = parse(listing.q.as_deref().unwrap_or_default())?;
+    let mut query = parse(listing.q.as_deref().unwrap_or_default(), now())?;
     if let Some(word) = &listing.state {
         let of_job = JobState::ALL.iter().any(|state| state.as_str() == word);
         let named = word.parse().ok().filter(|_| of_job).ok_or_else(|| {
@@ -107,9 +106,9 @@ async fn all(
     }))
 }
 
-/// Parses a query.
-fn parse(text: &str) -> Result<MailQuery, Problem> {
-    MailQuery::parse(text, now()).map_err(|error| invalid("/q", error.to_string()))
+/// Parses a query; ages in it are those at `at`.
+fn parse(text: &str, at: Timestamp) -> Result<MailQuery, Problem> {
+    MailQuery::parse(text, at).map_err(|error| invalid("/q", error.to_string()))
 }
 
 fn invalid(pointer: &str, detail: String) -> Problem {
@@ -185,21 +184,16 @@ async fn act(
     Authorized(by, JsonBody(body)): Authorized<Allowed<may::RetryMails>, JsonBody<Acting>>,
 ) -> Result<web::Json<ActedView>, Problem> {
     body.action.permission().check(by.viewer)?;
-    let query = parse(&body.q)?;
     let as_of = body.as_of.unwrap_or_else(|| Timestamp::from_millis(state.queue.now_ms()));
+    let query = parse(&body.q, as_of)?; // an age is that of the dry run
     let chosen = actions::choose(&state, &query, body.action, as_of.as_millis()).await?;
     let dry_run = body.dry_run.unwrap_or(false);
     let acted = if dry_run {
         Acted { matched: chosen.count(), done: 0, has_more: chosen.has_more }
     } else {
-        actions::act(&state, body.action, chosen, body.expected).await?
+        let order = Order { action: body.action, q: &body.q, by: by.viewer.id, expected: body.expected };
+        actions::act(&state, order, &chosen).await?
     };
-    if !dry_run {
-        let done = Done { filter: body.q.clone(), matched: acted.matched, affected: acted.done, reason: None };
-        audit::record_as(&state, by.viewer.id, body.action.permission(), done).await;
-        let (action, matched, done) = (body.action.as_str(), acted.matched, acted.done);
-        tracing::info!(action, matched, done, "Mails changed by an operator");
-    }
     Ok(web::Json(ActedView {
         action: body.action,
         q: body.q,

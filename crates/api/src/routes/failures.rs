@@ -135,7 +135,7 @@ async fn retry(
     by: Allowed<may::RetryMails>,
     Id(id): Id<String>,
 ) -> Result<Accepted<GroupChange>, Problem> {
-    Ok(Accepted(failures::act(&state, id, GroupAction::Retry, by.viewer.id).await?.into()))
+    Ok(Accepted(failures::act(&state, &id, GroupAction::Retry, by.viewer.id).await?.into()))
 }
 
 async fn remove(
@@ -143,5 +143,5 @@ async fn remove(
     by: Allowed<may::RemoveMails>,
     Id(id): Id<String>,
 ) -> Result<web::Json<GroupChange>, Problem> {
-    Ok(web::Json(failures::act(&state, id, GroupAction::Remove, by.viewer.id).await?.into()))
+    Ok(web::Json(failures::act(&state, &id, GroupAction::Remove, by.viewer.id).await?.into()))
 }

@@ -28,13 +28,13 @@ mod users;
 mod verify_page;
 mod welcome_page;
 
-use actix_web::{Route, http::Method, web};
+use actix_web::{Route, Scope, http::Method, middleware::from_fn, web};
 use serde_json::Value;
 
 pub(crate) use health::ReadinessCheck;
 
 use crate::{
-    http::{problem, resource::resource},
+    http::{middleware::detached, problem, resource::resource},
     openapi::{self, Operation},
 };
 
@@ -48,17 +48,34 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
         .configure(verify_page::routes)
         .configure(reset_page::routes)
         .configure(unsubscribe_page::routes);
-    let mut paths: Vec<(&str, Vec<(Method, Route)>)> = Vec::new();
+    let mut paths: Vec<Address> = Vec::new();
     for operation in operations() {
+        let is_detached = operation.is_write_of_operators();
         let route = (operation.method, operation.route);
-        match paths.iter_mut().find(|(path, _)| *path == operation.path) {
-            Some((_, routes)) => routes.push(route),
-            None => paths.push((operation.path, vec![route])),
+        match paths.iter_mut().find(|known| known.path == operation.path) {
+            Some(known) => {
+                known.routes.push(route);
+                known.is_detached |= is_detached;
+            }
+            None => paths.push(Address { path: operation.path, routes: vec![route], is_detached }),
         }
     }
-    app.service(
-        paths.into_iter().fold(web::scope("/api/v1"), |scope, (path, routes)| scope.service(resource(path, routes))),
-    );
+    app.service(paths.into_iter().fold(web::scope("/api/v1"), Address::add_to));
+}
+
+/// A path of the API, and its operations.
+struct Address {
+    path: &'static str,
+    routes: Vec<(Method, Route)>,
+    /// Whether its writes run to their end.
+    is_detached: bool,
+}
+
+impl Address {
+    fn add_to(scope: Scope, Self { path, routes, is_detached }: Self) -> Scope {
+        let resource = resource(path, routes);
+        if is_detached { scope.service(resource.wrap(from_fn(detached))) } else { scope.service(resource) }
+    }
 }
 
 /// The OpenAPI document.

@@ -109,7 +109,7 @@ impl BacklogView {
 }
 
 async fn read(state: web::Data<State>, _: Allowed<may::ReadQueue>) -> Result<web::Json<QueueStatus>, Problem> {
-    let QueueOverview { health, facts, counts, oldest, ended } = queue::overview(&state).await?;
+    let QueueOverview { health, facts, counts, oldest, ended, .. } = queue::overview(&state).await?;
     let oldest = oldest.into_iter().map(|one| Oldest {
         priority: Priority::from_bullmq(one.priority).level(),
         since: moment(Some(one.timestamp)),

@@ -2,7 +2,7 @@
 
 use actix_web::web;
 use examhall_core::{EmailAddress, Timestamp};
-use examhall_delivery::{NewSuppression, Suppression, SuppressionCause};
+use examhall_delivery::{NewSuppression, Suppression, SuppressionCause, SuppressionCursor};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,12 @@ use crate::{
         respond::{Created, NoContent},
     },
     openapi::{Operation, delete, get, post},
+    operations::search::PAGE_TIME,
     state::State,
 };
+
+/// Held entries that are read together.
+const TOGETHER: usize = 1000;
 
 /// Its operations.
 pub(super) fn operations() -> Vec<Operation> {
@@ -74,6 +78,11 @@ impl From<Suppression> for SuppressionView {
     }
 }
 
+/// Reads where a page begins.
+pub(crate) fn cursor(text: Option<&str>) -> Result<SuppressionCursor, Problem> {
+    text.map_or(Ok(SuppressionCursor::default()), str::parse).map_err(|_| bad_cursor())
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct Listing {
     /// Those that are held only, or those that are not.
@@ -84,20 +93,19 @@ struct Listing {
     cursor: Option<String>,
 }
 
-/// Oldest first. Two pages may overlap, or leave one out, where the list changes in between.
+/// A short list comes newest first; the pages of one with more than some hundred entries come in no order. A page may have fewer
+/// items than were asked for, or none, and not be the last one: what is looked at for one page is limited.
 async fn all(
     state: web::Data<State>,
     _: Allowed<may::ReadSuppressions>,
     Parameters(listing): Parameters<Listing>,
 ) -> Result<web::Json<Items<SuppressionView>>, Problem> {
     let Limit(limit) = listing.limit.unwrap_or_default();
-    let skip: usize = listing.cursor.as_deref().map_or(Ok(0), str::parse).map_err(|_| bad_cursor())?;
-    let mut list = state.suppressions.list().await?;
-    list.retain(|one| listing.held.is_none_or(|held| one.is_held == held));
-    let end = skip.saturating_add(limit as usize);
-    let next_cursor = (end < list.len()).then(|| end.to_string());
-    let items = list.into_iter().skip(skip).take(limit as usize).map(SuppressionView::from).collect();
-    Ok(Items::new(items, next_cursor))
+    let from = cursor(listing.cursor.as_deref())?;
+    let is_wanted = |one: &Suppression| listing.held.is_none_or(|held| one.is_held == held);
+    let page = state.suppressions.page(from, limit as usize, PAGE_TIME, is_wanted).await?;
+    let items = page.items.into_iter().map(SuppressionView::from).collect();
+    Ok(Items::new(items, page.next.map(|next| next.to_string())))
 }
 
 /// An address to suppress.
@@ -117,7 +125,7 @@ async fn add(
     Authorized(by, JsonBody(body)): Authorized<Allowed<may::SuppressAddresses>, JsonBody<Suppressing>>,
 ) -> Result<Created<SuppressionView>, Problem> {
     let address = body.address.canonical();
-    let reason = body.reason.as_deref().unwrap_or("by an administrator");
+    let reason = body.reason.as_deref().unwrap_or("by an operator");
     let new = NewSuppression { address: &address, reason, cause: SuppressionCause::Operator, source: "", job_id: "" };
     state.suppressions.add(new).await?;
     audit::record(&state, &by, Done::one(format!("to:{address}")).because(body.reason.clone())).await;
@@ -172,13 +180,23 @@ async fn confirm(
     let addresses: Vec<_> = if let Some(named) = body.addresses {
         named.iter().map(EmailAddress::canonical).collect()
     } else {
-        let list = state.suppressions.list().await?;
-        list.into_iter().filter(|one| one.is_held).map(|one| one.address).collect()
+        held(&state).await?
     };
     let confirmed = state.suppressions.confirm(&addresses).await?;
     audit::record(&state, &by, Done { matched: addresses.len() as u64, ..Done::all(confirmed) }).await;
     tracing::info!(confirmed, "Suppressions confirmed by an operator");
     Ok(web::Json(Confirmed { confirmed }))
+}
+
+/// All addresses that are held.
+async fn held(state: &State) -> Result<Vec<String>, Problem> {
+    let (mut addresses, mut from) = (Vec::new(), Some(SuppressionCursor::default()));
+    while let Some(at) = from {
+        let page = state.suppressions.page(at, TOGETHER, PAGE_TIME, |one| one.is_held).await?;
+        addresses.extend(page.items.into_iter().map(|one| one.address));
+        from = page.next;
+    }
+    Ok(addresses)
 }
 
 fn canonical(address: &str) -> String {

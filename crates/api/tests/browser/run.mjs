@@ -95,7 +95,7 @@ for (const [mode, options] of Object.entries(looks)) {
     await run(where, async () => {
       const shown = isPublic ? guest : page;
       const response = await shown.goto(config.base + path);
-      const expected = name.startsWith('error') ? 404 : 200;
+      const expected = name.startsWith('error') ? 404 : name.startsWith('refused') ? 400 : 200;
       assert(response.status() === expected, `${response.status()} for ${path}`);
       await check(shown, where);
       await look(shown, name, mode);

@@ -1,6 +1,6 @@
 //! The console's frame: login, sessions, who may see what, forgery, the stream of events, the audit trail.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use examhall_testkit::World;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{Api, TIMEOUT};
 
 /// A browser: it keeps the session's cookie and says which site a form is of.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     api: &'a Api,
     client: Client,
     cookie: Option<String>,
@@ -21,7 +21,7 @@ impl<'a> Browser<'a> {
         Self { api, client, cookie: None }
     }
 
-    async fn logged_in(api: &'a Api, role: &str) -> Self {
+    pub(crate) async fn logged_in(api: &'a Api, role: &str) -> Self {
         let (email, password) = api.create_user(role).await;
         let mut browser = Self::new(api);
         let answer = browser.log_in(&email, &password).await;
@@ -37,11 +37,11 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.expect("an answer")
     }
 
-    fn post(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, form: &[(&str, &str)]) -> RequestBuilder {
         let body: String = url_encoded(form);
         let request = self.request(Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
         request.header("sec-fetch-site", "same-origin").body(body)
@@ -66,12 +66,23 @@ fn cookie_of(answer: &Response) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn location(answer: &Response) -> &str {
+pub(crate) fn location(answer: &Response) -> &str {
     answer.headers().get("location").map_or("", |value| value.to_str().expect("text"))
 }
 
-fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+pub(crate) fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+}
+
+/// Pages that alerts link to.
+fn alert_links() -> BTreeSet<String> {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus/examhall.rules.yml");
+    let rules = std::fs::read_to_string(rules).expect("the rules");
+    let links =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("console_url: '{{ $externalLabels.public_url }}"));
+    let links: BTreeSet<_> = links.map(|link| link.trim_end_matches('\'').to_owned()).collect();
+    assert!(links.contains("/console/held") && links.contains("/console/suppressions"), "{links:?}");
+    links
 }
 
 #[tokio::test]
@@ -94,6 +105,9 @@ async fn console_is_seen_by_those_who_run_the_platform_only() {
             assert!(body.starts_with("<!doctype html>") && !body.contains("style=\"") && !body.contains("<style"));
         }
         assert_eq!(browser.get("/console/nowhere").await.status(), StatusCode::NOT_FOUND);
+        for path in alert_links() {
+            assert_eq!(browser.get(&path).await.status(), StatusCode::OK, "{role} {path}");
+        }
     }
     for role in ["student", "author"] {
         let (email, password) = api.create_user(role).await;
@@ -255,54 +269,5 @@ async fn assets_are_kept_forever_at_addresses_of_their_content() {
     let old = api.get("/assets/style.0000000000000000.css").await;
     assert_eq!((old.status(), header(&old, "cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(api.get("/assets/nothing.js").await.status(), StatusCode::NOT_FOUND);
-    api.stop().await;
-}
-
-#[tokio::test]
-async fn mails_are_searched_changed_and_suppressed_on_pages() {
-    let api = Api::start().await;
-    let admin = api.admin().await;
-    let id = api.send_mail(&admin, "ada@example.com", "Exam <moved>").await;
-    api.fail(&id, "suppressed: 550 5.1.1 no such user").await;
-    let browser = Browser::logged_in(&api, "operator").await;
-    let text = async |path: &str| {
-        let answer = browser.get(path).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        answer.text().await.expect("text")
-    };
-    let found = text("/console/mails?q=ada%40example.com").await;
-    assert!(found.contains("Exam &#60;moved&#62;") && found.contains(">suppressed<"), "{found}");
-    assert!(found.contains("/console/mails/actions?action=retry"), "{found}");
-    assert!(text("/console/mails?q=state:lost").await.contains("character 1"));
-    assert!(text("/console/held").await.contains("No mail fits"));
-    let mail = text(&format!("/console/mails/{id}")).await;
-    assert!(mail.contains("Committed") && mail.contains("What to do") && !mail.contains("secret"), "{mail}");
-    assert_eq!(browser.get("/console/mails/unknown").await.status(), StatusCode::NOT_FOUND);
-
-    let confirm = text("/console/mails/actions?action=retry&q=state:failed").await;
-    assert!(confirm.contains("1 mail</strong>"), "{confirm}");
-    let as_of =
-        confirm.split("name=\"as_of\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a time");
-    let form = [("action", "retry"), ("q", "state:failed"), ("as_of", as_of), ("expected", "1")];
-    let done = browser.post("/console/mails/actions", &form).send().await.expect("an answer");
-    assert_eq!((done.status(), location(&done)), (StatusCode::SEE_OTHER, "/console/mails?q=state%3Afailed"));
-    assert_eq!(api.found(&admin, "state:failed").await, [""; 0]);
-
-    let form = [("address", "bob@example.com"), ("reason", "asked for it")];
-    let done = browser.post("/console/suppressions", &form).send().await.expect("an answer");
-    assert_eq!(done.status(), StatusCode::SEE_OTHER);
-    assert!(text("/console/suppressions?q=bob").await.contains("asked for it"));
-    let done = browser.post("/console/suppressions/lift", &form[..1]).send().await.expect("an answer");
-    assert_eq!(done.status(), StatusCode::SEE_OTHER);
-    assert!(!text("/console/suppressions?q=bob").await.contains("asked for it"));
-    let viewer = Browser::logged_in(&api, "viewer").await;
-    assert!(
-        !viewer.get("/console/mails?q=state:prioritized").await.text().await.expect("text").contains("actions?action=")
-    );
-    let form = [("action", "retry"), ("q", "state:failed"), ("as_of", "2026-11-23T09:00:00Z"), ("expected", "1")];
-    assert_eq!(
-        viewer.post("/console/mails/actions", &form).send().await.expect("an answer").status(),
-        StatusCode::FORBIDDEN
-    );
     api.stop().await;
 }

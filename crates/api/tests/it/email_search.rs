@@ -1,9 +1,12 @@
 //! Search of mails, what happened to one, and actions on exactly those that a query finds.
 
+use std::time::Duration;
+
+use examhall_testkit::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, problem};
+use crate::{Api, TIMEOUT, problem};
 
 const NOTHING: &Value = &Value::Null;
 
@@ -22,6 +25,15 @@ impl Api {
         redis.command::<i64>(&["HSET", &job, "failedReason", reason, "finishedOn", &now, "atm", "1"]).await;
         redis.command::<i64>(&["ZREM", "bull:email:prioritized", id]).await;
         redis.command::<i64>(&["ZADD", "bull:email:failed", &now, id]).await;
+    }
+
+    /// Lets a job be held, as a mailer does.
+    pub(crate) async fn hold(&self, id: &str) {
+        self.fail(id, "held: it may have been delivered before").await;
+        let at = 1_795_424_403_000_i64;
+        let entry = json!({"state": "held", "messageId": format!("<{id}@exams.example>"), "at": at, "inDoubt": true});
+        self.world.redis.command::<()>(&["SET", &format!("mail:sent:{id}"), &entry.to_string()]).await;
+        self.world.redis.command::<i64>(&["ZADD", "mail:held", &at.to_string(), id]).await;
     }
 
     async fn find(&self, admin: &str, q: &str) -> Value {
@@ -99,6 +111,9 @@ async fn mails_are_found_by_every_key_and_shown_without_bodies() {
     assert_eq!(refused["errors"][0]["pointer"], "/q");
     assert!(refused["errors"][0]["detail"].as_str().expect("text").contains("character 1"), "{refused}");
     api.expect(422, Method::GET, "/emails?q=state:failed&state=delayed", &admin, NOTHING).await;
+    for state in ["waiting", "prioritized", "delayed", "waiting-children", "active", "completed", "failed"] {
+        api.expect(200, Method::GET, &format!("/emails?state={state}"), &admin, NOTHING).await;
+    }
     api.expect(400, Method::GET, "/emails?q=x&cursor=x", &admin, NOTHING).await;
     api.stop().await;
 }
@@ -110,9 +125,7 @@ async fn a_timeline_tells_what_all_know_of_a_mail() {
     let id = api.send_mail(&admin, "ada@example.com", "Exam moved").await;
     let line = "2026-11-23T09:00:02.000Z attempt 1 at mail.example:25, 120 ms: 451 4.7.1 try later";
     api.world.redis.command::<i64>(&["RPUSH", &format!("bull:email:{id}:logs"), line]).await;
-    api.fail(&id, "held: it may have been delivered before").await;
-    let entry = json!({"state": "held", "messageId": format!("<{id}@exams.example>"), "at": 1_795_424_403_000_i64, "inDoubt": true});
-    api.world.redis.command::<()>(&["SET", &format!("mail:sent:{id}"), &entry.to_string()]).await;
+    api.hold(&id).await;
     let path = format!("/emails/{id}/timeline");
     let timeline = api.expect(200, Method::GET, &path, &admin, NOTHING).await;
     let kinds: Vec<_> =
@@ -137,7 +150,11 @@ async fn actions_change_exactly_what_the_query_finds() {
     let mut failed = Vec::new();
     for n in 0..4 {
         let id = api.send_mail(&admin, &format!("s{n}@example.com"), "Result").await;
-        api.fail(&id, if n == 0 { "held: it may have been delivered before" } else { "550 5.1.1 no such user" }).await;
+        if n == 0 {
+            api.hold(&id).await
+        } else {
+            api.fail(&id, "550 5.1.1 no such user").await
+        }
         failed.push(id);
     }
     let act = async |status, action: &str, q: &str, more: Value| {
@@ -163,10 +180,68 @@ async fn actions_change_exactly_what_the_query_finds() {
     assert_eq!(act(200, "drop", "reason:5.1.1", json!({})).await["matched"], 0, "it is not in doubt");
     assert_eq!(act(200, "remove", "to:s2@example.com", json!({})).await["done"], 1);
     assert_eq!(api.found(&admin, "state:removed").await, [failed[2].clone()]);
+    assert_eq!(api.found(&admin, "state:held").await, [failed[0].clone()]);
+    assert_eq!(api.found(&admin, "state:inDoubt to:s0@example.com").await, [failed[0].clone()]);
+    assert_eq!(api.found(&admin, "state:held reason:nowhere").await, [""; 0]);
     assert_eq!(act(200, "release", "state:held", json!({})).await["summary"], "1 of 1");
+    assert_eq!(api.found(&admin, "state:inDoubt").await, [""; 0], "it is not held any more");
     assert_eq!(api.found(&admin, "state:prioritized").await.len(), 3);
     act(422, "retry", " ", json!({})).await;
     act(422, "retry", "state:lost", json!({})).await;
     act(422, "explode", "state:failed", json!({})).await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn held_mails_are_found_a_page_at_a_time() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let mut held = Vec::new();
+    for n in 0..5 {
+        let id = api.send_mail(&admin, &format!("s{n}@example.com"), "Result").await;
+        api.hold(&id).await;
+        held.push(id);
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = format!("/emails?q=state:inDoubt&limit=2{cursor}");
+        let page = api.expect(200, Method::GET, &page, &admin, NOTHING).await;
+        found.extend(page["items"].as_array().expect("items").iter().map(|item| item["jobId"].clone()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    found.sort_by_key(Value::to_string);
+    held.sort();
+    assert_eq!(json!(found), json!(held));
+    let body = json!({"action": "drop", "q": "state:held to:@example.com"});
+    let dropped = api.expect(200, Method::POST, "/emails/actions", &admin, &body).await;
+    assert_eq!(dropped["summary"], "5 of 5");
+    assert_eq!(api.world.redis.cmd::<i64>("ZCARD mail:held").await, 0, "nothing is left to decide");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_is_finished_and_recorded_after_a_hang_up() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let id = api.send_mail(&admin, "ada@example.com", "Result").await;
+    api.fail(&id, "550 5.1.1 no such user").await;
+    let hasty = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
+    let send = async |path: &str, body: Value| {
+        let request = hasty.post(format!("{}/api/v1{path}", api.base)).bearer_auth(&admin).json(&body);
+        drop(request.send().await); // no answer yet
+    };
+    // Redis makes writers wait longer than their clients do.
+    api.world.redis.cmd::<()>("CLIENT PAUSE 800 WRITE").await;
+    send("/emails/actions", json!({"action": "retry", "q": "state:failed"})).await;
+    send("/suppressions", json!({"address": "bob@example.com"})).await;
+    let recorded = async || {
+        let audit = api.expect(200, Method::GET, "/audit", &admin, NOTHING).await;
+        let filters: Vec<_> = audit["items"].as_array()?.iter().filter_map(|item| item["filter"].as_str()).collect();
+        (filters.contains(&"state:failed") && filters.contains(&"to:bob@example.com")).then_some(())
+    };
+    eventually("both are recorded", TIMEOUT, recorded).await;
+    assert_eq!(api.found(&admin, "state:failed").await, [""; 0]);
+    api.expect(200, Method::GET, "/suppressions/bob@example.com", &admin, NOTHING).await;
     api.stop().await;
 }

@@ -141,7 +141,7 @@ async fn bounces_and_complaints_end_in_ledger_suppressions_and_status() {
     );
     api.expect(422, Method::POST, "/suppressions", &admin, &json!({"address": "nobody"})).await;
     let page = api.expect(200, Method::GET, "/suppressions?limit=2", &admin, NOTHING).await;
-    assert_eq!((page["items"].as_array().map(Vec::len), &page["nextCursor"]), (Some(2), &json!("2")));
+    assert_eq!((page["items"].as_array().map(Vec::len), &page["nextCursor"]), (Some(2), &json!("0-2")));
     let confirmed = api.expect(200, Method::POST, "/suppressions/confirm", &admin, &json!({})).await;
     assert_eq!(confirmed, json!({"confirmed": 0}));
     api.expect(204, Method::DELETE, "/suppressions/eve@example.com", &admin, NOTHING).await;

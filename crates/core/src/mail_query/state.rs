@@ -13,6 +13,8 @@ pub enum MailState {
     Prioritized,
     /// Its job is due later.
     Delayed,
+    /// Its job waits for those that it has added: other programs' jobs do, mails do not.
+    WaitingChildren,
     /// A mailer has it.
     Active,
     /// A server has accepted it.
@@ -42,11 +44,12 @@ impl MailState {
     pub const DOUBT: &str = "may have been delivered";
 
     /// All of them, in the order in which a mail goes through them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Outbox,
         Self::Waiting,
         Self::Prioritized,
         Self::Delayed,
+        Self::WaitingChildren,
         Self::Active,
         Self::Completed,
         Self::Failed,
@@ -67,6 +70,7 @@ impl MailState {
             Self::Waiting => "waiting",
             Self::Prioritized => "prioritized",
             Self::Delayed => "delayed",
+            Self::WaitingChildren => "waiting-children",
             Self::Active => "active",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -133,6 +137,7 @@ mod tests {
             assert_eq!(state.as_str().parse(), Ok(state));
         }
         assert_eq!("in-doubt".parse(), Ok(MailState::InDoubt));
+        assert_eq!("waitingChildren".parse(), Ok(MailState::WaitingChildren));
         assert_eq!("FAILED".parse(), Ok(MailState::Failed));
         assert_eq!("lost".parse::<MailState>(), Err(()));
     }

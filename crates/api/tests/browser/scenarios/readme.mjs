@@ -11,7 +11,8 @@ export default async ({ base, env, open, look, assert }) => {
   const loaded = await page.evaluate(() => performance.timeOrigin);
   for (let n = 1; n <= 8; n++) await send({ to: `class${n}@example.com`, subject: `Timetable of class ${n}`, priority: 1 + n });
   for (let n = 1; n <= 3; n++) await send({ to: `class${n}@example.com`, subject: 'Reminder', delayMs: n * 3_600_000 });
-  await page.waitForFunction(() => /\b8\b/.test(document.querySelector('#main').innerText));
+  await page.waitForFunction(() => [...document.querySelectorAll('.figures dt')]
+    .some(name => name.innerText === 'prioritized' && name.nextElementSibling.innerText === '8'));
   assert(await page.evaluate(() => performance.timeOrigin) === loaded, 'the page was loaded again');
   await look(page, 'readme', 'light');
 };
