@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod console;
 mod http;
 mod load;
 mod load_test;
@@ -34,6 +35,9 @@ struct Args {
     /// How often the queue's peers take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+    /// How many jobs the console shows
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    jobs: u32,
     /// Peers that the queue is measured with
     #[arg(long, value_delimiter = ',', default_values = ["ours", "bullmq-5", "bullmq-6", "bullmq-official", "minimal"])]
     peers: Vec<Peer>,
@@ -57,6 +61,8 @@ enum What {
     Http,
     /// Sending mails, alongside nodemailer
     Mail,
+    /// The console on a queue of a million jobs, alongside Bull Board
+    Console,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +122,9 @@ async fn measure(args: Args) -> anyhow::Result<()> {
     }
     if wants(What::Mail) {
         mail::measure(args.count).await?;
+    }
+    if wants(What::Console) {
+        console::measure(args.jobs).await?;
     }
     Ok(())
 }
