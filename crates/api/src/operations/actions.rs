@@ -229,9 +229,9 @@ async fn act_on_all(state: &State, action: MailAction, mails: &[EmailStatus], do
             state.operations.failures.forget(&ids).await?;
         }
         let changes = stream::iter(some).map(|mail| one(state, action, mail)).buffer_unordered(AT_ONCE);
-        let changed: Vec<Result<bool, Problem>> = changes.collect().await;
-        *done += changed.iter().filter(|changed| matches!(changed, Ok(true))).count() as u64;
-        changed.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let results: Vec<Result<bool, Problem>> = changes.collect().await;
+        *done += results.iter().filter(|result| matches!(result, Ok(true))).count() as u64;
+        results.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     Ok(())
 }

@@ -100,9 +100,9 @@ async fn act_on_all(state: &State, id: &str, action: GroupAction, result: &mut G
         let failed = some.iter().zip(states).filter(|(_, state)| *state == Some(JobState::Failed));
         let failed: Vec<_> = failed.map(|(job, _)| job.clone()).collect();
         let changes = stream::iter(failed).map(|job| change(state, job, action)).buffer_unordered(AT_ONCE);
-        let changed: Vec<Result<bool, Problem>> = changes.collect().await;
-        result.affected += changed.iter().filter(|changed| matches!(changed, Ok(true))).count() as u64;
-        changed.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let results: Vec<Result<bool, Problem>> = changes.collect().await;
+        result.affected += results.iter().filter(|result| matches!(result, Ok(true))).count() as u64;
+        results.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     Ok(())
 }

@@ -181,9 +181,9 @@ async fn one(state: &State, query: &MailQuery) -> Result<Option<EmailStatus>, Pr
         return find(state, id).await;
     }
     let Some(message_id) = &query.message_id else { return Ok(None) };
-    let named = JobName::of(message_id).map(|job| job.id.to_owned());
+    let in_it = JobName::of(message_id).map(|job| job.id.to_owned());
     let names = MessageNames::new(state.queue.connection().clone(), EmailJob::NAMES_PREFIX, EmailJob::KEEP_LEDGER);
-    let id = match named {
+    let id = match in_it {
         Some(id) => Some(id),
         None => names.get(message_id).await?,
     };
