@@ -21,12 +21,12 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "mail.html")]
-struct Mail<'a> {
+struct MailPage<'a> {
     page: &'a Page,
     mail: &'a EmailStatus,
     badge: (&'static str, &'static str),
     reason: Option<&'a str>,
-    events: Vec<Event>,
+    events: Vec<EventRow>,
     suppressions: Vec<SuppressionView>,
     actions: Vec<(String, &'static str)>,
     /// Path of its body.
@@ -35,14 +35,14 @@ struct Mail<'a> {
     recipients: Vec<(String, &'a str)>,
 }
 
-struct Event {
+struct EventRow {
     event: MailEvent,
     label: &'static str,
     look: &'static str,
     took: Option<String>,
 }
 
-impl Event {
+impl EventRow {
     fn of(event: MailEvent) -> Self {
         let event = MailEvent { text: shown(&event.text).to_owned(), ..event };
         let (label, look) = match event.kind {
@@ -77,11 +77,11 @@ pub(super) async fn show(console: Console<may::ReadMails>, Id(id): Id<String>) -
         console.may(action.permission()) && action.is_offered(mail) && !is_done
     };
     let actions = MailAction::ALL.into_iter().filter(fitting);
-    let view = Mail {
+    let view = MailPage {
         page: &page,
         badge: badge(mail),
         reason: mail.failed_reason.as_deref().map(shown),
-        events: history.events.into_iter().map(Event::of).collect(),
+        events: history.events.into_iter().map(EventRow::of).collect(),
         suppressions: history.suppressions.into_iter().map(SuppressionView::from).collect(),
         actions: actions.map(|one| (page.path(&action_path(one, &q)), one.label())).collect(),
         body: history.has_job.then(|| page.path(&format!("/console/preview/sent?id={}", encoded(&mail.job_id)))),
