@@ -45,7 +45,7 @@ pub(super) struct Asked {
 
 #[derive(Template)]
 #[template(path = "mails.html")]
-struct Mails<'a> {
+struct MailsPage<'a> {
     page: &'a Page,
     q: &'a str,
     /// What is wrong with the query.
@@ -157,7 +157,7 @@ async fn render(
     is_held: bool,
 ) -> Result<HttpResponse, Problem> {
     let examples = EXAMPLES.iter().map(|(q, name)| (page.path(&search_path(q)), *name)).collect();
-    let mut shown = Mails {
+    let mut shown = MailsPage {
         page: &page,
         q,
         fault: None,
