@@ -48,7 +48,7 @@ pub(crate) async fn mails(api: &Api, admin: &str) -> Mails {
     for name in ["ada", "ben", "cleo"] {
         send(&format!("{name}.gone@example.com"), "Result of History").await;
     }
-    let (deferred, sent) =
+    let (deferred, accepted) =
         (send("dora.later@example.com", "Room changed").await, send("emil@example.com", "Room changed").await);
     let full: Vec<_> = (1..=FULL).map(|n| format!("class{n}.full@example.com")).collect();
     for some in full.chunks(20) {
@@ -65,7 +65,7 @@ pub(crate) async fn mails(api: &Api, admin: &str) -> Mails {
     work(api).await;
     let later = json!({"to": "emil@example.com", "subject": "Tomorrow", "html": "<p>x</p>", "delayMs": 86_400_000});
     api.expect(202, Method::POST, "/emails", admin, &later).await;
-    Mails { suppressed, held, deferred, sent }
+    Mails { suppressed, held, deferred, sent: accepted }
 }
 
 /// Runs a mailer until no mail is due.
