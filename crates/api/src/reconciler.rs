@@ -116,6 +116,9 @@ pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()
         }
         let lost = of(Fate::Lost);
         if !lost.is_empty() {
+            for id in &lost {
+                tracing::info!(job_id = job_of(*id), "Mail queued again");
+            }
             // What is left of them would block their ids.
             state.queue.remove_orphaned(&lost.iter().map(|id| job_of(*id)).collect::<Vec<_>>()).await?;
             state.store.outbox.reopen(&lost).await?;

@@ -140,7 +140,13 @@ async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Added> {
     let (mut composed, mut failed) = (Vec::new(), Vec::new());
     for waiting in open {
         match to_job(state, waiting) {
-            Ok(job) => composed.push(job),
+            Ok(job) => {
+                if waiting.claims > 1 {
+                    // Whoever had it may have queued it, and it may have been sent and forgotten since.
+                    tracing::info!(job_id = job_of(waiting.mail.id), "Mail queued again");
+                }
+                composed.push(job);
+            }
             Err(error) => failed.push((waiting, error)),
         }
     }

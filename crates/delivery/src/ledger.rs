@@ -115,6 +115,16 @@ pub struct LedgerEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerVersion(String);
 
+/// Result of an entry whose mail an operator has removed.
+const REMOVED: &str = "removed by an operator";
+
+impl LedgerEntry {
+    /// Returns whether an operator has removed the mail: it is not sent any more, even if it comes back to the queue.
+    pub fn is_removed(&self) -> bool {
+        self.state == DeliveryState::Refused && self.result == REMOVED
+    }
+}
+
 impl LedgerVersion {
     /// Version of an entry once it was written.
     ///
@@ -279,7 +289,7 @@ impl Ledger {
                 return Ok(());
             }
             let in_doubt = last.in_doubt || last.state == DeliveryState::Intent;
-            let result = Value::from("removed by an operator");
+            let result = Value::from(REMOVED);
             let removed = LedgerEntry { state: DeliveryState::Refused, at, in_doubt, result, ..last };
             if self.replace(job_id, &known, &removed).await?.is_some() {
                 return Ok(());

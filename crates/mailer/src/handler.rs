@@ -93,15 +93,8 @@ impl Handler<Payload> for SendMail {
 
     /// Completes the job if its mail was accepted before its worker died.
     async fn give_up(&self, job: Job<Payload>, reason: String) -> Outcome {
-        let known = self.ledger.get(&job.id).await;
-        match known.map(|known| known.filter(|entry| is_of(&job, entry))) {
-            Ok(Some(known)) if known.state.was_accepted() => Outcome::Completed(known.result),
-            Ok(Some(known)) if is_in_doubt(&known) => {
-                flag(&job, "its workers died, and it may have been delivered").await;
-                self.ledger_writer.mark_in_doubt(&job.id, self.queue.now_ms());
-                Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered")))
-            }
-            Ok(_) => Outcome::Unrecoverable(Failure::new(reason)),
+        match self.end_of_lost(&job, reason).await {
+            Ok(outcome) => outcome,
             Err(error) => {
                 let outcome = error.into();
                 self.redis_outage.note(&outcome);
@@ -126,6 +119,31 @@ impl SendMail {
         }
         background.cancel();
         self.transport.close_idle().await;
+    }
+
+    /// The end of a job that has lost its worker too often. It is written to the ledger, so that none of these workers, if it
+    /// was only frozen, sends a mail that counts as failed.
+    async fn end_of_lost(&self, job: &Job<Payload>, reason: String) -> Result<Outcome, examhall_delivery::Error> {
+        loop {
+            let version = self.ledger.read(&job.id).await?;
+            let known = version.entry().filter(|entry| is_of(job, entry));
+            match known {
+                Some(known) if known.state.was_accepted() => return Ok(Outcome::Completed(known.result)),
+                Some(known) if is_in_doubt(&known) => {
+                    flag(job, "its workers died, and it may have been delivered").await;
+                    self.ledger_writer.mark_in_doubt(&job.id, self.queue.now_ms());
+                    return Ok(Outcome::Unrecoverable(Failure::new(format!("{reason}: it may have been delivered"))));
+                }
+                known => {
+                    let job_timestamp = Identity { id: &job.id, timestamp: job.timestamp }.timestamp_in_ledger();
+                    let last = known.unwrap_or(LedgerEntry { job_timestamp, ..LedgerEntry::default() });
+                    let refused = LedgerEntry { state: DeliveryState::Refused, at: self.queue.now_ms(), ..last };
+                    if self.ledger.replace(&job.id, &version, &refused).await?.is_some() {
+                        return Ok(Outcome::Unrecoverable(Failure::new(reason)));
+                    }
+                }
+            }
+        }
     }
 
     async fn attempt(&self, job: &Job<Payload>) -> AttemptOutcome {
@@ -169,7 +187,7 @@ impl SendMail {
         self.check_ledger(&attempt).await?;
         if let Err(outcome) = recipients_left {
             report_security_mail(job);
-            return Err(outcome);
+            return Err(self.refuse(&attempt, attempt.entry(DeliveryState::Refused), outcome).await);
         }
         if attempt.mail.to.is_empty() {
             return Err(self.withhold(&attempt).await);
@@ -200,6 +218,10 @@ impl SendMail {
                 flag(job, "sent again although it may have been delivered before").await;
                 Ok(())
             }
+            // A relay that had asked the ledger before has added the job once more.
+            DeliveryState::Refused if known.is_removed() => {
+                Err(AttemptOutcome::Failed("removed by an operator".into()))
+            }
             DeliveryState::Held | DeliveryState::Deferred | DeliveryState::Refused => Ok(()),
         }
     }
@@ -212,18 +234,29 @@ impl SendMail {
     async fn hold(&self, attempt: &Attempt<'_>) -> AttemptOutcome {
         let job = attempt.job;
         let held = LedgerEntry { stalls: job.stalls, ..attempt.entry(DeliveryState::Held) };
-        self.ledger_writer.write(&job.id, Some(attempt.version()), held).await;
         let id = &job.id;
         let reason = format!("held: it may have been delivered before; `mailer queue retry {id}` sends it again");
-        AttemptOutcome::Failed(reason)
+        self.refuse(attempt, held, AttemptOutcome::Failed(reason)).await
     }
 
     /// Records that nobody may get the mail. A retry sends it once `MAIL_ALLOW` contains a recipient.
     async fn withhold(&self, attempt: &Attempt<'_>) -> AttemptOutcome {
         let entry = LedgerEntry { result: json!("withheld"), ..attempt.entry(DeliveryState::Refused) };
-        self.ledger_writer.write(&attempt.job.id, Some(attempt.version()), entry).await;
         tracing::info!(job_id = attempt.job.id, "Mail withheld: MAIL_ALLOW contains none of its recipients");
-        AttemptOutcome::Withheld
+        self.refuse(attempt, entry, AttemptOutcome::Withheld).await
+    }
+
+    /// Writes why nothing is sent, and returns that outcome: unless another worker has written meanwhile, which then has the
+    /// mail.
+    async fn refuse(&self, attempt: &Attempt<'_>, entry: LedgerEntry, outcome: AttemptOutcome) -> AttemptOutcome {
+        match self.ledger.replace(&attempt.job.id, attempt.version(), &entry).await {
+            Ok(Some(_)) => outcome,
+            Ok(None) => {
+                tracing::warn!(job_id = attempt.job.id, "Another worker may have the mail: not sent by this one");
+                AttemptOutcome::Released
+            }
+            Err(error) => error.into(),
+        }
     }
 
     async fn deliver(&self, attempt: &Attempt<'_>) -> Result<Value, AttemptOutcome> {

@@ -112,6 +112,7 @@ impl Outbox {
                 }
                 let row = mail_outbox::ActiveModel {
                     claimed_until: Set(Some(now.plus(hold).as_millis())),
+                    claims: Set(1),
                     request_key: Set(key.map(Into::into)),
                     ..to_row(mail, now)
                 };

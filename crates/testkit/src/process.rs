@@ -120,6 +120,11 @@ impl Process {
         self.output.lock().expect("no test panicked while writing").join("\n")
     }
 
+    /// The lines it wrote since this was called last. They are forgotten: for processes that write for hours.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.output.lock().expect("no test panicked while writing"))
+    }
+
     /// Its process id; fails the test where it has ended.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or_else(|| panic!("{} has ended:\n{}", self.name, self.output()))
@@ -162,9 +167,13 @@ impl Process {
             .await
             .unwrap_or_else(|_| panic!("{} did not end within {timeout:?}:\n{}", self.name, self.output()))
             .expect("a child can be waited for");
-        let lines = &self.lines;
-        eventually("end of output", TIMEOUT, || async { lines.has_changed().is_err().then_some(()) }).await;
+        self.end_of_output().await;
         status
+    }
+
+    /// Waits until everything it wrote is in [`output`](Self::output), once it has ended.
+    pub async fn end_of_output(&self) {
+        eventually("end of output", TIMEOUT, || async { self.lines.has_changed().is_err().then_some(()) }).await;
     }
 }
 

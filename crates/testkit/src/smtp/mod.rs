@@ -8,7 +8,7 @@ mod tls;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use socket2::SockRef;
@@ -27,6 +27,8 @@ pub struct Received {
     pub to: Vec<String>,
     /// The message as it was sent, dot-stuffing undone.
     pub message: String,
+    /// When it was accepted.
+    pub at: SystemTime,
 }
 
 impl Received {
@@ -254,6 +256,11 @@ impl SmtpServer {
     /// What it has accepted so far, in order.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().expect("no session panicked").clone()
+    }
+
+    /// What it has accepted since this was called last. It is forgotten: for servers that accept for hours.
+    pub fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.received.lock().expect("no session panicked"))
     }
 
     /// Every line that clients have sent outside of messages, in order.

@@ -1,6 +1,6 @@
 //! One connection to the server.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::SystemTime};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::{
@@ -194,7 +194,7 @@ impl Session {
             message.push_str("\r\n");
         }
         let action = self.action(Phase::EndOfData, ".").await?;
-        let mail = Received { message, ..mem::replace(&mut self.mail, no_mail()) };
+        let mail = Received { message, at: SystemTime::now(), ..mem::replace(&mut self.mail, no_mail()) };
         match action {
             Action::Reply(reply) => {
                 if reply.starts_with('2') {
@@ -222,8 +222,8 @@ impl Session {
     fn keep(&self, mail: Received) -> usize {
         let mut received = self.server.received.lock().expect("no session panicked");
         received.push(mail);
-        self.server.accepted.send_replace(received.len());
-        received.len()
+        self.server.accepted.send_modify(|accepted| *accepted += 1);
+        *self.server.accepted.borrow()
     }
 
     /// Answers; returns whether the answer was that the dialogue goes on (2yz or 3yz).
@@ -283,7 +283,7 @@ impl Session {
 }
 
 fn no_mail() -> Received {
-    Received { from: String::new(), to: Vec::new(), message: String::new() }
+    Received { from: String::new(), to: Vec::new(), message: String::new(), at: SystemTime::UNIX_EPOCH }
 }
 
 /// The address between the angle brackets of a MAIL or RCPT command.

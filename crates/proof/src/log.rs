@@ -1,0 +1,63 @@
+//! What was written in a run, gathered by mail.
+
+use std::collections::HashMap;
+
+use examhall_testkit::Received;
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::history::Seen;
+
+/// The events that the checker knows, by the message of the log.
+const EVENTS: [(&str, Seen); 4] = [
+    ("Mail accepted", Seen::Reported),
+    ("Mail may have been sent before: sent again", Seen::Doubted),
+    ("Mail was accepted before: not sent again", Seen::FoundAccepted),
+    ("Mail queued again", Seen::Requeued),
+];
+
+/// What was seen, by the job's id.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    mails: HashMap<String, Vec<(OffsetDateTime, Seen)>>,
+}
+
+impl Log {
+    /// Reads a line of a program's log.
+    pub(crate) fn line(&mut self, line: &str) {
+        let Some((_, seen)) = EVENTS.iter().find(|(message, _)| line.contains(message)) else { return };
+        let Ok(line) = serde_json::from_str::<Value>(line) else { return };
+        let time = line["timestamp"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        if let (Some(time), Some(id)) = (time, line["job_id"].as_str()) {
+            self.add(id, time, *seen);
+        }
+    }
+
+    /// Notes that the server has accepted a mail, whose Message-ID names its job.
+    pub(crate) fn accepted(&mut self, mail: &Received) {
+        let name = mail.header("Message-ID").unwrap_or_default();
+        let id = name.trim_start_matches('<').split('@').next().unwrap_or_default();
+        self.add(id, mail.at.into(), Seen::Accepted);
+    }
+
+    /// Notes that something was seen now.
+    pub(crate) fn now(&mut self, id: &str, seen: Seen) {
+        self.add(id, OffsetDateTime::now_utc(), seen);
+    }
+
+    fn add(&mut self, id: &str, time: OffsetDateTime, seen: Seen) {
+        self.mails.entry(id.to_owned()).or_default().push((time, seen));
+    }
+
+    /// Takes what was seen of a mail, in order.
+    pub(crate) fn take(&mut self, id: &str) -> Vec<(OffsetDateTime, Seen)> {
+        let mut events = self.mails.remove(id).unwrap_or_default();
+        events.sort_by_key(|(time, _)| *time);
+        events
+    }
+
+    /// The ids of the mails that nobody took.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &String> {
+        self.mails.keys()
+    }
+}

@@ -1,0 +1,129 @@
+//! Proves that no mail is lost: a model of a mail's way, of which every state is searched, and a run in which everything
+//! is killed, whose histories the same model must explain.
+#![expect(clippy::print_stdout, reason = "the verdict is what this program is for")]
+
+mod history;
+mod log;
+mod model;
+mod nemesis;
+mod pipeline;
+mod producer;
+mod report;
+mod run;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use examhall_testkit::DatabaseKind;
+
+use crate::{
+    pipeline::Programs,
+    run::{Plan, Verdict},
+};
+
+/// Kills api, mailers, Redis and the database while mails are posted, and judges what became of each mail.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prove",
+    after_help = "Examples:\n  scripts/prove\n  scripts/prove --kills 10000 --mails 100000 --write\n  scripts/prove --seed 7 --database sqlite --fsync everysec\n\n\
+                  Exit status: 0 if every mail was sent and every duplicate was flagged, 1 if not, 2 for a bad argument."
+)]
+struct Args {
+    /// Processes to kill
+    #[arg(long, default_value_t = 1_000)]
+    kills: usize,
+    /// Mails to post, at least until the kills are done
+    #[arg(long)]
+    mails: Option<usize>,
+    /// Mails per second
+    #[arg(long, default_value_t = 50.0)]
+    rate: f64,
+    /// Of what is struck, and when; another one each time where it is not given
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long, value_enum, default_value_t = Kind::Postgres)]
+    database: Kind,
+    /// Redis' appendfsync
+    #[arg(long, default_value = "always", value_parser = ["always", "everysec"])]
+    fsync: String,
+    /// Never empty Redis: then the run ends a minute earlier
+    #[arg(long)]
+    keep_redis: bool,
+    /// Folder of the `api` and `mailer` to run; this program's where it is not given
+    #[arg(long)]
+    programs: Option<PathBuf>,
+    /// Write the verdict into docs/proof.md
+    #[arg(long)]
+    write: bool,
+    /// Only search the model
+    #[arg(long)]
+    model: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<std::process::ExitCode> {
+    let args = Args::parse();
+    let searched = report::searched();
+    println!("{searched}");
+    if args.model {
+        return Ok(0.into());
+    }
+    let folder = std::env::current_exe()?.parent().context("no folder")?.to_owned();
+    let plan = Plan {
+        programs: Programs(args.programs.clone().unwrap_or(folder)),
+        database: match args.database {
+            Kind::Sqlite => DatabaseKind::Sqlite,
+            Kind::Postgres => DatabaseKind::Postgres,
+        },
+        fsync: args.fsync.clone(),
+        seed: args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+        kills: args.kills,
+        mails: args.mails.unwrap_or(args.kills * 10),
+        rate: args.rate,
+        empties: !args.keep_redis,
+    };
+    println!("seed {}: {} kills, at least {} mails", plan.seed, plan.kills, plan.mails);
+    let verdict = run::run(&plan).await?;
+    let page = format!("{}\n{searched}", report::page(&plan, &verdict, &commit(), &today()));
+    println!("{page}");
+    complain(&verdict);
+    if args.write {
+        write(&page)?;
+    }
+    Ok(if verdict.is_good() { 0 } else { 1 }.into())
+}
+
+/// Names the first mails of each kind of fault.
+fn complain(verdict: &Verdict) {
+    let faults = [&verdict.lost, &verdict.unexpected, &verdict.unflagged, &verdict.unexplained];
+    for fault in faults.iter().flat_map(|mails| mails.iter().take(10)) {
+        println!("{fault}");
+    }
+}
+
+const BEGIN: &str = "<!-- begin of what ./scripts/prove --write writes -->\n";
+const END: &str = "<!-- end -->\n";
+
+fn write(page: &str) -> anyhow::Result<()> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/proof.md");
+    let text = std::fs::read_to_string(&path)?;
+    let (head, rest) = text.split_once(BEGIN).context("docs/proof.md has no mark where this begins")?;
+    let (_, tail) = rest.split_once(END).context("docs/proof.md has no mark where this ends")?;
+    Ok(std::fs::write(path, format!("{head}{BEGIN}{page}{END}{tail}"))?)
+}
+
+fn commit() -> String {
+    let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn today() -> String {
+    time::OffsetDateTime::now_utc().date().to_string()
+}

@@ -1,0 +1,472 @@
+//! What can be done.
+
+use super::state::{End, Entry, Job, JobState, Known, Mailer, Relay, Reply, Row, Rule, Rules, State, Stored};
+
+/// Times that a job may lose its mailer before it is given up.
+const STALLS: u8 = 2;
+const ATTEMPTS: u8 = 2;
+
+/// One step, by the name that a counterexample shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    RelayClaims,
+    RelayAsks,
+    RelayAdds,
+    /// It says that another has had the row.
+    RelayAddsAgain,
+    RelayNotes,
+    MailerTakes,
+    /// Has found nothing against sending.
+    MailerReads,
+    /// Has found an intent: it says that the mail may be sent twice.
+    MailerDoubts,
+    /// Has found that the mail was accepted.
+    MailerFindsItAccepted,
+    MailerLooksAtTheClock,
+    MailerIntends,
+    /// Somebody else has written meanwhile.
+    MailerLetsGo,
+    ServerAccepts,
+    /// It accepts, and its reply is lost.
+    ServerAcceptsUnheard,
+    ServerAnswers(Reply),
+    /// A line in the log.
+    MailerReportsIt,
+    MailerRecords,
+    MailerEndsJob,
+    JobIsReclaimed,
+    JobIsGivenUp,
+    ListenerCloses,
+    ReconcilerCloses,
+    ReconcilerReopens,
+    JobIsPruned,
+    OperatorRetries,
+    OperatorRemoves,
+    OperatorSuppresses,
+    RelayDies,
+    MailerDies,
+    MailerIsFrozen,
+    AnswerIsLost,
+    EventIsLost,
+    RedisLosesEverything,
+    RedisLosesItsLastWrite,
+}
+
+/// Every step that can be done in `state`, and the state after it.
+pub(crate) fn next(state: &State, rules: Rules) -> Vec<(Step, State)> {
+    let mut steps = Steps { of: *state, rules, found: Vec::with_capacity(16) };
+    if state.broken.is_some() {
+        return steps.found; // the path to it is the counterexample
+    }
+    for index in 0..2 {
+        steps.relay(index);
+        steps.mailer(index);
+    }
+    steps.keepers();
+    if state.faults > 0 {
+        steps.faults();
+    }
+    if state.operations > 0 {
+        steps.operators();
+    }
+    steps.found
+}
+
+struct Steps {
+    of: State,
+    rules: Rules,
+    found: Vec<(Step, State)>,
+}
+
+impl Steps {
+    fn push(&mut self, step: Step, change: impl FnOnce(&mut State)) {
+        let mut after = self.of;
+        change(&mut after);
+        self.found.push((step, after.canonical()));
+    }
+
+    fn fault(&mut self, step: Step, change: impl FnOnce(&mut State)) {
+        self.push(step, |state| {
+            state.faults -= 1;
+            change(state);
+        });
+    }
+
+    fn relay(&mut self, index: usize) {
+        let rules = self.rules;
+        match (self.of.relays[index], self.of.row) {
+            (Relay::Idle, Row::Waiting { claimed }) => self.push(Step::RelayClaims, |state| {
+                state.row = Row::Waiting { claimed: true };
+                state.relays[index] = Relay::Claimed { again: claimed };
+            }),
+            (Relay::Idle, _) => {}
+            (Relay::Claimed { again }, _) => self.push(Step::RelayAsks, |state| {
+                let end = end_in(state.redis.ledger);
+                state.relays[index] = if end.is_some() { Relay::Idle } else { Relay::Ready { again } };
+                end.into_iter().for_each(|end| state.close(end));
+            }),
+            (Relay::Ready { again }, _) => {
+                self.push(if again { Step::RelayAddsAgain } else { Step::RelayAdds }, |state| {
+                    state.relays[index] = Relay::Added;
+                    state.flagged |= again && rules.hold(Rule::RequeueIsFlagged);
+                    let job = Job { state: JobState::Waiting, lock: None, stalls: 0, attempts: ATTEMPTS };
+                    if !rules.hold(Rule::OneJobForARow) {
+                        state.write(rules, |redis| *redis = Stored { job: Some(job), ..Stored::default() });
+                    } else if state.redis.job.is_none() {
+                        state.write(rules, |redis| redis.job = Some(job));
+                    }
+                })
+            }
+            (Relay::Added, _) => self.push(Step::RelayNotes, |state| {
+                state.relays[index] = Relay::Idle;
+                if matches!(state.row, Row::Waiting { .. }) {
+                    state.row = Row::Queued;
+                }
+            }),
+        }
+    }
+
+    fn mailer(&mut self, index: usize) {
+        let rules = self.rules;
+        match self.of.mailers[index] {
+            Mailer::Idle => self.take(index),
+            Mailer::Took => self.read(index),
+            Mailer::Read(known) => {
+                self.push(Step::MailerLooksAtTheClock, |state| state.mailers[index] = Mailer::Checked(known));
+            }
+            Mailer::Refuses(known) if self.of.redis.ledger == known => self.push(Step::MailerRecords, |state| {
+                let entry = state.entry(Known::Refused);
+                state.write(rules, |redis| redis.ledger = entry);
+                state.mailers[index] = Mailer::Recorded(End::Failed);
+            }),
+            Mailer::Refuses(_) | Mailer::Overdue => {
+                self.push(Step::MailerLetsGo, |state| state.mailers[index] = Mailer::Idle)
+            }
+            Mailer::Checked(known) => self.intend(index, known),
+            Mailer::Intended(version) => self.send(index, version),
+            Mailer::Answered(reply, version) => {
+                if reply == Reply::Accepted {
+                    self.push(Step::MailerReportsIt, |_| {});
+                }
+                self.push(Step::MailerRecords, |state| state.record(index, reply, version, rules));
+            }
+            Mailer::Recorded(end) => self.push(Step::MailerEndsJob, |state| {
+                state.mailers[index] = Mailer::Idle;
+                state.end_job(index, end, rules);
+            }),
+            Mailer::Deferred => {
+                self.push(Step::MailerEndsJob, |state| {
+                    state.mailers[index] = Mailer::Idle;
+                    state.defer_job(index, true, rules);
+                });
+                self.push(Step::MailerEndsJob, |state| {
+                    state.mailers[index] = Mailer::Idle;
+                    state.defer_job(index, false, rules);
+                });
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize) {
+        if let Some(job @ Job { state: JobState::Waiting, .. }) = self.of.redis.job {
+            let rules = self.rules;
+            let taken = Job { state: JobState::Active, lock: u8::try_from(index).ok(), ..job };
+            self.push(Step::MailerTakes, |state| {
+                state.write(rules, |redis| redis.job = Some(taken));
+                state.mailers[index] = Mailer::Took;
+            });
+        }
+    }
+
+    fn read(&mut self, index: usize) {
+        let (rules, known) = (self.rules, self.of.redis.ledger);
+        let asked = known.filter(|_| rules.hold(Rule::LedgerIsAsked));
+        match asked.map(|entry| entry.what) {
+            Some(Known::Accepted) => self.push(Step::MailerFindsItAccepted, |state| {
+                state.mailers[index] = Mailer::Recorded(End::Sent);
+            }),
+            Some(Known::Removed) if rules.hold(Rule::RemovalIsObeyed) => self.push(Step::MailerReads, |state| {
+                state.mailers[index] = Mailer::Recorded(End::Failed);
+            }),
+            what => {
+                let is_doubt = what == Some(Known::Intent) && rules.hold(Rule::DoubtIsFlagged);
+                let step = if is_doubt { Step::MailerDoubts } else { Step::MailerReads };
+                self.push(step, |state| {
+                    state.flagged |= is_doubt;
+                    if state.is_suppressed && rules.hold(Rule::SuppressionIsObeyed) {
+                        state.mailers[index] = Mailer::Refuses(known);
+                        return;
+                    }
+                    state.broken = match what {
+                        _ if state.completed => Some("a mail is sent after its job was completed"),
+                        Some(Known::Removed) => Some("a removed mail is sent"),
+                        _ if state.is_suppressed => Some("a mail to a suppressed address is sent"),
+                        _ => None,
+                    };
+                    state.mailers[index] = Mailer::Read(known);
+                });
+            }
+        }
+    }
+
+    fn intend(&mut self, index: usize, known: Option<Entry>) {
+        let rules = self.rules;
+        if !rules.hold(Rule::IntentIsWritten) {
+            return self.push(Step::MailerIntends, |state| state.mailers[index] = Mailer::Intended(known));
+        }
+        if rules.hold(Rule::IntentIsCompared) && self.of.redis.ledger != known {
+            return self.push(Step::MailerLetsGo, |state| state.mailers[index] = Mailer::Idle);
+        }
+        self.push(Step::MailerIntends, |state| {
+            let entry = state.entry(Known::Intent);
+            state.write(rules, |redis| redis.ledger = entry);
+            state.mailers[index] = Mailer::Intended(entry);
+        });
+        if self.of.faults > 0 {
+            self.fault(Step::AnswerIsLost, |state| {
+                let entry = state.entry(Known::Intent);
+                state.write(rules, |redis| redis.ledger = entry);
+                state.mailers[index] = Mailer::Idle;
+            });
+        }
+    }
+
+    fn send(&mut self, index: usize, version: Option<Entry>) {
+        self.push(Step::ServerAccepts, |state| {
+            state.accept();
+            state.mailers[index] = Mailer::Answered(Reply::Accepted, version);
+        });
+        for reply in [Reply::Refused, Reply::Deferred] {
+            self.push(Step::ServerAnswers(reply), |state| state.mailers[index] = Mailer::Answered(reply, version));
+        }
+        if self.of.faults > 0 {
+            let nothing = Mailer::Answered(Reply::Nothing, version);
+            self.fault(Step::ServerAnswers(Reply::Nothing), |state| state.mailers[index] = nothing);
+            self.fault(Step::ServerAcceptsUnheard, |state| {
+                state.accept();
+                state.mailers[index] = nothing;
+            });
+        }
+    }
+
+    /// What goes on without a mailer or a relay: locks that end, the listener, the reconciler, retention.
+    fn keepers(&mut self) {
+        let rules = self.rules;
+        let Stored { job, ledger, event } = self.of.redis;
+        if let Some(job @ Job { state: JobState::Active, lock: Some(owner), .. }) = job {
+            let is_gone = self.of.mailers[usize::from(owner)] == Mailer::Idle;
+            if is_gone && rules.hold(Rule::LostMailersAreMissed) {
+                self.reclaim(job);
+            } else if !is_gone && self.of.faults > 0 {
+                self.fault(Step::MailerIsFrozen, |state| {
+                    let mailer = &mut state.mailers[usize::from(owner)];
+                    state.is_torn |= matches!(mailer, Mailer::Checked(_));
+                    if matches!(mailer, Mailer::Took | Mailer::Read(_)) && rules.hold(Rule::ClockIsAsked) {
+                        *mailer = Mailer::Overdue;
+                    }
+                    state.reclaim(job, rules);
+                });
+            }
+        }
+        if let Some(end) = event {
+            self.push(Step::ListenerCloses, |state| {
+                state.redis.event = None;
+                state.close(end);
+            });
+        }
+        match (self.of.row, job.map(|job| job.state)) {
+            (Row::Queued, Some(JobState::Completed)) => {
+                self.push(Step::ReconcilerCloses, |state| state.close(End::Sent));
+            }
+            (Row::Queued, Some(JobState::Failed)) => {
+                self.push(Step::ReconcilerCloses, |state| state.close(End::Failed));
+            }
+            (Row::Queued, None) => match end_in(ledger) {
+                Some(end) => self.push(Step::ReconcilerCloses, |state| state.close(end)),
+                None if rules.hold(Rule::LostMailsAreMissed) => self.push(Step::ReconcilerReopens, |state| {
+                    state.row = Row::Waiting { claimed: false };
+                    state.flagged |= rules.hold(Rule::RequeueIsFlagged);
+                }),
+                None => {}
+            },
+            _ => {}
+        }
+        if let Some(Job { state: JobState::Completed | JobState::Failed, .. }) = job {
+            self.push(Step::JobIsPruned, |state| state.write(rules, |redis| redis.job = None));
+        }
+    }
+
+    fn reclaim(&mut self, job: Job) {
+        let rules = self.rules;
+        let step = if job.stalls < STALLS { Step::JobIsReclaimed } else { Step::JobIsGivenUp };
+        self.push(step, |state| state.reclaim(job, rules));
+    }
+
+    fn faults(&mut self) {
+        for index in 0..2 {
+            if self.of.relays[index] != Relay::Idle {
+                self.fault(Step::RelayDies, |state| state.relays[index] = Relay::Idle);
+            }
+            if self.of.mailers[index] != Mailer::Idle {
+                self.fault(Step::MailerDies, |state| state.mailers[index] = Mailer::Idle);
+            }
+        }
+        if self.of.redis.event.is_some() {
+            self.fault(Step::EventIsLost, |state| state.redis.event = None);
+        }
+        let is_between = self.of.is_torn || self.of.mailers.contains(&Mailer::Took);
+        let may_lose = !is_between || !self.rules.hold(Rule::NoLossInBetween);
+        if self.of.redis != Stored::default() && may_lose {
+            self.fault(Step::RedisLosesEverything, |state| {
+                (state.redis, state.before, state.completed) = (Stored::default(), Stored::default(), false);
+            });
+        }
+        if !self.rules.hold(Rule::RedisKeepsItsWord) {
+            self.fault(Step::RedisLosesItsLastWrite, |state| {
+                (state.redis, state.completed) = (state.before, false);
+            });
+        }
+    }
+
+    fn operators(&mut self) {
+        let rules = self.rules;
+        if !self.of.is_suppressed {
+            self.push(Step::OperatorSuppresses, |state| {
+                state.operations -= 1;
+                state.is_suppressed = true;
+            });
+        }
+        let Some(job) = self.of.redis.job else { return };
+        if job.state == JobState::Failed {
+            self.push(Step::OperatorRetries, |state| {
+                state.operations -= 1;
+                state.write(rules, |redis| {
+                    redis.job = Some(Job { state: JobState::Waiting, lock: None, stalls: 0, attempts: ATTEMPTS });
+                    redis.event = None;
+                });
+                if state.row == Row::Closed(End::Failed) {
+                    state.row = Row::Queued;
+                }
+            });
+        }
+        if matches!(job.state, JobState::Waiting | JobState::Failed) {
+            self.push(Step::OperatorRemoves, |state| {
+                state.operations -= 1;
+                let last = state.redis.ledger.map(|entry| entry.what);
+                state.flagged |= last == Some(Known::Intent);
+                let is_open = !matches!(last, Some(Known::Accepted | Known::Refused));
+                let entry = if is_open { state.entry(Known::Removed) } else { state.redis.ledger };
+                state.write(rules, |redis| *redis = Stored { job: None, ledger: entry, event: Some(End::Removed) });
+            });
+        }
+    }
+}
+
+/// What the ledger says of a mail's end.
+fn end_in(ledger: Option<Entry>) -> Option<End> {
+    match ledger?.what {
+        Known::Accepted => Some(End::Sent),
+        Known::Refused | Known::Removed => Some(End::Failed),
+        Known::Intent | Known::Deferred => None,
+    }
+}
+
+impl State {
+    fn write(&mut self, rules: Rules, change: impl FnOnce(&mut Stored)) {
+        if !rules.hold(Rule::RedisKeepsItsWord) {
+            self.before = self.redis;
+        }
+        change(&mut self.redis);
+    }
+
+    fn entry(&mut self, what: Known) -> Option<Entry> {
+        self.versions += 1;
+        Some(Entry { what, version: self.versions })
+    }
+
+    fn accept(&mut self) {
+        if self.accepted > 0 && !self.flagged {
+            self.broken = Some("a mail is sent twice, and nobody says so");
+        }
+        self.accepted = (self.accepted + 1).min(2);
+    }
+
+    fn close(&mut self, end: End) {
+        if matches!(self.row, Row::Closed(_)) {
+            return;
+        }
+        self.row = Row::Closed(end);
+        if end == End::Sent && self.accepted == 0 {
+            self.broken = Some("a mail counts as sent that was not");
+        } else if end == End::Failed && self.accepted > 0 && !self.flagged {
+            self.broken = Some("a mail counts as failed that was accepted");
+        }
+    }
+
+    fn record(&mut self, index: usize, reply: Reply, version: Option<Entry>, rules: Rules) {
+        let is_own = self.redis.ledger == version;
+        let (what, then) = match reply {
+            Reply::Accepted => (Known::Accepted, Mailer::Recorded(End::Sent)),
+            Reply::Refused => (Known::Refused, Mailer::Recorded(End::Failed)),
+            Reply::Deferred => (Known::Deferred, Mailer::Deferred),
+            Reply::Nothing => (Known::Intent, Mailer::Deferred),
+        };
+        let is_written = match reply {
+            Reply::Accepted => rules.hold(Rule::AcceptanceIsWritten), // whatever is there: what has happened has
+            Reply::Nothing => false,
+            Reply::Refused | Reply::Deferred => is_own,
+        };
+        if is_written {
+            let entry = self.entry(what);
+            self.write(rules, |redis| redis.ledger = entry);
+        }
+        self.mailers[index] = then;
+    }
+
+    fn has_lock(&self, index: usize, rules: Rules) -> Option<Job> {
+        let job = self.redis.job.filter(|job| job.state == JobState::Active)?;
+        (!rules.hold(Rule::LockIsCompared) || job.lock.map(usize::from) == Some(index)).then_some(job)
+    }
+
+    fn end_job(&mut self, index: usize, end: End, rules: Rules) {
+        if let Some(job) = self.has_lock(index, rules) {
+            self.finish(job, end, rules);
+        }
+    }
+
+    fn finish(&mut self, job: Job, end: End, rules: Rules) {
+        let state = if end == End::Sent { JobState::Completed } else { JobState::Failed };
+        self.completed |= end == End::Sent;
+        self.write(rules, |redis| {
+            redis.job = Some(Job { state, lock: None, ..job });
+            redis.event = Some(end);
+        });
+    }
+
+    fn defer_job(&mut self, index: usize, spends: bool, rules: Rules) {
+        let Some(job) = self.has_lock(index, rules) else { return };
+        if spends && job.attempts <= 1 {
+            // Nobody knows whether an attempt without an answer has delivered it: its job's log says so.
+            self.flagged |= matches!(self.redis.ledger, Some(Entry { what: Known::Intent, .. }));
+            return self.finish(job, End::Failed, rules);
+        }
+        let attempts = job.attempts - u8::from(spends);
+        self.write(rules, |redis| redis.job = Some(Job { state: JobState::Waiting, lock: None, attempts, ..job }));
+    }
+
+    fn reclaim(&mut self, job: Job, rules: Rules) {
+        if job.stalls < STALLS {
+            let waiting = Job { state: JobState::Waiting, lock: None, stalls: job.stalls + 1, ..job };
+            return self.write(rules, |redis| redis.job = Some(waiting));
+        }
+        let asked = self.redis.ledger.filter(|_| rules.hold(Rule::LedgerIsAskedAtTheEnd));
+        let end = if asked.is_some_and(|entry| entry.what == Known::Accepted) { End::Sent } else { End::Failed };
+        let is_doubt = asked.is_some_and(|entry| entry.what == Known::Intent);
+        self.flagged |= is_doubt;
+        if end == End::Failed && !is_doubt && rules.hold(Rule::LedgerIsAskedAtTheEnd) {
+            let entry = self.entry(Known::Refused); // or a frozen mailer may still send it
+            self.write(rules, |redis| redis.ledger = entry);
+        }
+        self.finish(job, end, rules);
+    }
+}

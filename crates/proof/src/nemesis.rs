@@ -1,0 +1,157 @@
+//! What breaks things, by a seed: the same seed gives the same blows in the same order.
+
+use std::{sync::Mutex, time::Duration};
+
+use examhall_testkit::{Action, Database, Phase, SmtpServer};
+use fastrand::Rng;
+
+use crate::{log::Log, pipeline::Pipeline};
+
+/// Longer than a job's lock.
+const FROZEN: Duration = Duration::from_millis(1500);
+
+/// A blow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Blow {
+    MailerKilled,
+    ApiKilled,
+    RedisKilled,
+    DatabaseKilled,
+    MailerFrozen,
+    ApiFrozen,
+    RedisFrozen,
+    RedisCut,
+    AnswersLost,
+    RedisFull,
+    RedisEmptied,
+}
+
+impl Blow {
+    /// Every blow, and how often it is struck in 1000.
+    const ALL: [(Self, u32); 11] = [
+        (Self::MailerKilled, 700),
+        (Self::ApiKilled, 120),
+        (Self::RedisKilled, 50),
+        (Self::DatabaseKilled, 20),
+        (Self::MailerFrozen, 15),
+        (Self::ApiFrozen, 10),
+        (Self::RedisFrozen, 10),
+        (Self::RedisCut, 35),
+        (Self::AnswersLost, 33),
+        (Self::RedisFull, 5),
+        (Self::RedisEmptied, 2),
+    ];
+
+    /// What it is called in the report.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::MailerKilled => "mailer killed (SIGKILL)",
+            Self::ApiKilled => "API killed (SIGKILL)",
+            Self::RedisKilled => "Redis killed (SIGKILL), and started again",
+            Self::DatabaseKilled => "PostgreSQL killed (immediate shutdown), and started again",
+            Self::MailerFrozen => "mailer frozen for longer than its locks (SIGSTOP)",
+            Self::ApiFrozen => "API frozen (SIGSTOP)",
+            Self::RedisFrozen => "Redis frozen (SIGSTOP)",
+            Self::RedisCut => "connections to Redis cut",
+            Self::AnswersLost => "answers of Redis held back, then cut: done, and nobody knows",
+            Self::RedisFull => "Redis full (`maxmemory`)",
+            Self::RedisEmptied => "Redis emptied (FLUSHALL)",
+        }
+    }
+
+    /// Whether a process dies by it.
+    pub(crate) const fn is_kill(self) -> bool {
+        matches!(self, Self::MailerKilled | Self::ApiKilled | Self::RedisKilled | Self::DatabaseKilled)
+    }
+}
+
+/// Strikes.
+pub(crate) struct Nemesis {
+    random: Rng,
+    /// Whether Redis may lose what it has: then it takes a minute until all is queued again.
+    empties: bool,
+}
+
+impl Nemesis {
+    pub(crate) fn new(seed: u64, empties: bool) -> Self {
+        Self { random: Rng::with_seed(seed), empties }
+    }
+
+    /// Waits a moment, and strikes once; returns what it did.
+    pub(crate) async fn strike(&mut self, pipeline: &mut Pipeline, log: &mut Log) -> anyhow::Result<Blow> {
+        tokio::time::sleep(Duration::from_millis(self.random.u64(5..120))).await;
+        let which = self.random.usize(0..2);
+        let blow = self.choose(matches!(pipeline.world.database, Database::Postgres(_)));
+        match blow {
+            Blow::MailerKilled => pipeline.kill_mailer(which, log).await?,
+            Blow::ApiKilled => pipeline.kill_api(which, log).await?,
+            Blow::RedisKilled => {
+                pipeline.world.redis.kill().await;
+                pipeline.world.redis.restart().await;
+            }
+            Blow::DatabaseKilled => pipeline.world.database.server().restart().await,
+            Blow::MailerFrozen => {
+                pipeline.mailers[which].process.freeze();
+                tokio::time::sleep(FROZEN).await;
+                pipeline.mailers[which].process.thaw();
+            }
+            Blow::ApiFrozen => {
+                pipeline.apis[which].process.freeze();
+                tokio::time::sleep(FROZEN / 3).await;
+                pipeline.apis[which].process.thaw();
+            }
+            Blow::RedisFrozen => {
+                pipeline.world.redis.process().freeze();
+                tokio::time::sleep(FROZEN).await;
+                pipeline.world.redis.process().thaw();
+            }
+            Blow::RedisCut => pipeline.proxy.cut(),
+            Blow::AnswersLost => {
+                pipeline.proxy.hold();
+                tokio::time::sleep(Duration::from_millis(self.random.u64(5..80))).await;
+                pipeline.proxy.cut();
+                pipeline.proxy.release();
+            }
+            Blow::RedisFull => {
+                pipeline.world.redis.cmd::<String>("CONFIG SET maxmemory 1").await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                pipeline.world.redis.cmd::<String>("CONFIG SET maxmemory 0").await;
+            }
+            Blow::RedisEmptied => drop(pipeline.world.redis.cmd::<String>("FLUSHALL").await),
+        }
+        Ok(blow)
+    }
+
+    fn choose(&mut self, has_database_server: bool) -> Blow {
+        loop {
+            let mut number = self.random.u32(0..1000);
+            for (blow, weight) in Blow::ALL {
+                if number >= weight {
+                    number -= weight;
+                } else if (blow == Blow::RedisEmptied && !self.empties)
+                    || (blow == Blow::DatabaseKilled && !has_database_server)
+                {
+                    break; // another one
+                } else {
+                    return blow;
+                }
+            }
+        }
+    }
+}
+
+/// From now on the server defers 3 mails of 100, drops one before it has it, and one after.
+pub(crate) fn misbehave(server: &SmtpServer, seed: u64) {
+    let random = Mutex::new(Rng::with_seed(seed));
+    server.behave(move |phase, _| {
+        if phase != Phase::EndOfData {
+            return Action::Proceed;
+        }
+        match random.lock().expect("no session panicked").u32(0..100) {
+            0..3 => Action::Reply("450 4.2.1 mailbox busy".to_owned()),
+            3 => Action::Close,
+            4 => Action::KeepAndClose,
+            _ => Action::Proceed,
+        }
+    });
+}

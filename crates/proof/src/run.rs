@@ -1,0 +1,187 @@
+//! One run: users post mails, the nemesis strikes, and when all is quiet every mail is judged.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context;
+use examhall_testkit::{Database, DatabaseKind};
+use indicatif::{ProgressBar, ProgressStyle};
+use time::OffsetDateTime;
+
+use crate::{
+    history::{Checker, Seen},
+    log::Log,
+    model::End,
+    nemesis::{Blow, Nemesis, misbehave},
+    pipeline::{Pipeline, Programs, wait_for},
+    producer::{Producer, Promise},
+};
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) programs: Programs,
+    pub(crate) database: DatabaseKind,
+    /// Redis' `appendfsync`.
+    pub(crate) fsync: String,
+    pub(crate) seed: u64,
+    pub(crate) kills: usize,
+    pub(crate) mails: usize,
+    /// Mails per second.
+    pub(crate) rate: f64,
+    /// Whether Redis is emptied, too.
+    pub(crate) empties: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) blows: BTreeMap<Blow, usize>,
+    pub(crate) mails: usize,
+    /// Never accepted.
+    pub(crate) lost: Vec<String>,
+    /// Accepted, and never promised.
+    pub(crate) unexpected: Vec<String>,
+    /// Accepted more than once, and it was written before that this may be.
+    pub(crate) flagged: usize,
+    /// Accepted more than once, and nobody said so.
+    pub(crate) unflagged: Vec<String>,
+    /// Promised only when asked again, and accepted.
+    pub(crate) recovered: usize,
+    /// Left to an operator at first: its mailers died too often, or its attempts were spent.
+    pub(crate) retried: usize,
+    /// Whose history the model does not explain, with it.
+    pub(crate) unexplained: Vec<String>,
+    /// Different histories.
+    pub(crate) kinds: usize,
+    /// From the first request to the first acceptance, in ms: of mails that nothing befell, and of the others.
+    pub(crate) waits: [Vec<i64>; 2],
+    pub(crate) took: Duration,
+}
+
+impl Verdict {
+    /// Number of processes that died.
+    pub(crate) fn kills(&self) -> usize {
+        self.blows.iter().filter(|(blow, _)| blow.is_kill()).map(|(_, count)| count).sum()
+    }
+
+    /// Whether every promise was kept.
+    pub(crate) fn is_good(&self) -> bool {
+        [&self.lost, &self.unexpected, &self.unflagged, &self.unexplained].iter().all(|mails| mails.is_empty())
+    }
+}
+
+/// Runs it. An error is that of the run; what is wrong with the product is in the verdict.
+pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
+    let began = std::time::Instant::now();
+    let mut pipeline = Pipeline::start(plan.programs.clone(), plan.database, &plan.fsync).await?;
+    misbehave(&pipeline.world.smtp, plan.seed);
+    let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
+    let output = pipeline.command("api", &args).await?;
+    let password = output.lines().find_map(|line| line.strip_prefix("password ")).context("no password")?;
+    let log_in = ("root@example.com".to_owned(), password.to_owned());
+    let producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
+    let mut nemesis = Nemesis::new(plan.seed, plan.empties);
+    let (mut log, mut verdict) = (Log::default(), Verdict::default());
+    let bar = progress(plan);
+    while verdict.kills() < plan.kills || producer.begun() < plan.mails {
+        let blow = nemesis.strike(&mut pipeline, &mut log).await?;
+        *verdict.blows.entry(blow).or_default() += 1;
+        producer.move_to(pipeline.bases());
+        pipeline.read(&mut log);
+        bar.set_position(verdict.kills() as u64);
+        bar.set_message(format!("{} mails", producer.begun()));
+    }
+    bar.finish_and_clear();
+    let promises = producer.finish().await;
+    settle(&pipeline).await;
+    let failed: Vec<String> = pipeline.ended(End::Failed).await;
+    if !failed.is_empty() {
+        failed.iter().for_each(|id| log.now(id, Seen::Retried));
+        pipeline.command("mailer", &["queue", "retry-failed", "--yes"]).await?;
+        settle(&pipeline).await;
+    }
+    verdict.retried = failed.len();
+    pipeline.read(&mut log);
+    for end in [End::Sent, End::Failed, End::Removed] {
+        pipeline.ended(end).await.iter().for_each(|id| log.now(id, Seen::Ended(end)));
+    }
+    judge(&promises, &mut log, &mut verdict);
+    verdict.took = began.elapsed();
+    Ok(verdict)
+}
+
+/// Waits until the database knows of each mail what became of it.
+async fn settle(pipeline: &Pipeline) {
+    wait_for("the end of every mail", async || {
+        pipeline.rows("SELECT count(*) FROM mail_outbox WHERE outcome IS NULL").await == ["0"]
+    })
+    .await;
+}
+
+impl Pipeline {
+    fn bases(&self) -> Vec<String> {
+        self.apis.iter().map(|api| api.base.clone()).collect()
+    }
+
+    /// The job's ids of mails that ended so.
+    async fn ended(&self, end: End) -> Vec<String> {
+        let id = match self.world.database {
+            Database::Sqlite(_) => "lower(hex(id))",
+            Database::Postgres(_) => "replace(id::text, '-', '')",
+        };
+        let outcome = match end {
+            End::Sent => "sent",
+            End::Failed => "failed",
+            End::Removed => "removed",
+        };
+        let rows = self.rows(&format!("SELECT {id} FROM mail_outbox WHERE outcome = '{outcome}'")).await;
+        rows.iter().filter_map(|hex| Some(format!("m-{}", hyphenated(hex)?))).collect()
+    }
+}
+
+/// A UUID as it is written.
+fn hyphenated(hex: &str) -> Option<String> {
+    let parts = [hex.get(..8)?, hex.get(8..12)?, hex.get(12..16)?, hex.get(16..20)?, hex.get(20..)?];
+    Some(parts.join("-"))
+}
+
+fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
+    let mut checker = Checker::default();
+    verdict.mails = promises.len();
+    for promise in promises {
+        let events = log.take(&promise.job_id);
+        let history: Vec<Seen> = events.iter().map(|(_, seen)| *seen).collect();
+        let accepted: Vec<usize> = (0..history.len()).filter(|index| history[*index] == Seen::Accepted).collect();
+        let told = |what: &str| format!("{} {what}: {history:?}", promise.job_id);
+        let Some(first) = accepted.first() else {
+            verdict.lost.push(told("was never accepted"));
+            continue;
+        };
+        if let Some(second) = accepted.get(1) {
+            let is_flagged = history[..*second].iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
+            if is_flagged {
+                verdict.flagged += 1;
+            } else {
+                verdict.unflagged.push(told("was accepted twice"));
+            }
+        }
+        if let Some(index) = checker.unexplained(&history) {
+            verdict.unexplained.push(told(&format!("cannot be explained from event {index} on")));
+        }
+        verdict.recovered += usize::from(promise.requests > 1);
+        let was_hit = promise.requests > 1 || history.iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
+        verdict.waits[usize::from(was_hit)].push(milliseconds(promise.at, events[*first].0));
+    }
+    verdict.unexpected = log.left().cloned().collect();
+    verdict.kinds = checker.kinds();
+    verdict.waits.iter_mut().for_each(|waits| waits.sort_unstable());
+}
+
+fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> i64 {
+    i64::try_from((to - from).whole_milliseconds()).unwrap_or(i64::MAX)
+}
+
+fn progress(plan: &Plan) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {msg}, {elapsed}, {eta} left");
+    ProgressBar::new(plan.kills as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
