@@ -5,6 +5,7 @@
 mod history;
 mod log;
 mod model;
+mod mutants;
 mod nemesis;
 mod pipeline;
 mod producer;
@@ -29,6 +30,7 @@ use crate::{
     after_help = "Examples:\n  scripts/prove\n  scripts/prove --kills 10000 --mails 100000 --write\n  scripts/prove --seed 7 --database sqlite --fsync everysec\n\n\
                   Exit status: 0 if every mail was sent and every duplicate was flagged, 1 if not, 2 for a bad argument."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Args {
     /// Processes to kill
     #[arg(long, default_value_t = 1_000)]
@@ -59,6 +61,9 @@ struct Args {
     /// Only search the model
     #[arg(long)]
     model: bool,
+    /// Break the product's rules one by one in a copy, and see each caught
+    #[arg(long)]
+    mutants: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,9 +75,8 @@ enum Kind {
 #[tokio::main]
 async fn main() -> anyhow::Result<std::process::ExitCode> {
     let args = Args::parse();
-    let searched = report::searched();
-    println!("{searched}");
     if args.model {
+        println!("{}", report::searched());
         return Ok(0.into());
     }
     let folder = std::env::current_exe()?.parent().context("no folder")?.to_owned();
@@ -89,22 +93,25 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         rate: args.rate,
         empties: !args.keep_redis,
     };
+    if args.mutants {
+        println!("\n{}", mutants::hunt(&plan).await?);
+        return Ok(0.into());
+    }
     println!("seed {}: {} kills, at least {} mails", plan.seed, plan.kills, plan.mails);
     let verdict = run::run(&plan).await?;
-    let page = format!("{}\n{searched}", report::page(&plan, &verdict, &commit(), &today()));
+    let page = report::page(&plan, &verdict, &commit(), &today());
     println!("{page}");
     complain(&verdict);
     if args.write {
         write(&page)?;
     }
-    Ok(if verdict.is_good() { 0 } else { 1 }.into())
+    Ok(u8::from(!verdict.is_good()).into())
 }
 
 /// Names the first mails of each kind of fault.
 fn complain(verdict: &Verdict) {
-    let faults = [&verdict.lost, &verdict.unexpected, &verdict.unflagged, &verdict.unexplained];
-    for fault in faults.iter().flat_map(|mails| mails.iter().take(10)) {
-        println!("{fault}");
+    for (what, mails) in verdict.faults() {
+        mails.iter().take(10).for_each(|mail| println!("{what}: {mail}"));
     }
 }
 

@@ -148,7 +148,7 @@ pub(crate) fn misbehave(server: &SmtpServer, seed: u64) {
             return Action::Proceed;
         }
         match random.lock().expect("no session panicked").u32(0..100) {
-            0..3 => Action::Reply("450 4.2.1 mailbox busy".to_owned()),
+            0..3 => Action::Reply("452 4.2.2 mailbox full".to_owned()),
             3 => Action::Close,
             4 => Action::KeepAndClose,
             _ => Action::Proceed,

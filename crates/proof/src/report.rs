@@ -66,12 +66,12 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         let _ = writeln!(out, "| {what} | {} |", number(count));
     }
     for (what, waits) in
-        ["nothing befell", "was hit (in doubt, queued again, or asked for again)"].iter().zip(&verdict.waits)
+        ["nothing befell it", "it was hit (in doubt, queued again, or asked for again)"].iter().zip(&verdict.waits)
     {
         let [p50, p99, most] = [50, 99, 100].map(|percent| percentile(waits, percent));
         let _ = writeln!(
             out,
-            "| request to acceptance where it {what}: {} mails | p50 {p50} ms, p99 {p99} ms, at most {most} ms |",
+            "| request to acceptance where {what}: {} mails | p50 {p50} ms, p99 {p99} ms, at most {most} ms |",
             number(waits.len())
         );
     }

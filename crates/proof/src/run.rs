@@ -64,9 +64,19 @@ impl Verdict {
         self.blows.iter().filter(|(blow, _)| blow.is_kill()).map(|(_, count)| count).sum()
     }
 
+    /// Mails to which a promise was broken, with what happened, by kind.
+    pub(crate) fn faults(&self) -> [(&'static str, &[String]); 4] {
+        [
+            ("lost", &self.lost),
+            ("unexpected", &self.unexpected),
+            ("sent twice, not flagged", &self.unflagged),
+            ("not explained by the model", &self.unexplained),
+        ]
+    }
+
     /// Whether every promise was kept.
     pub(crate) fn is_good(&self) -> bool {
-        [&self.lost, &self.unexpected, &self.unflagged, &self.unexplained].iter().all(|mails| mails.is_empty())
+        self.faults().iter().all(|(_, mails)| mails.is_empty())
     }
 }
 
@@ -96,8 +106,10 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     settle(&pipeline).await;
     let failed: Vec<String> = pipeline.ended(End::Failed).await;
     if !failed.is_empty() {
-        failed.iter().for_each(|id| log.now(id, Seen::Retried));
-        pipeline.command("mailer", &["queue", "retry-failed", "--yes"]).await?;
+        for id in &failed {
+            log.now(id, Seen::Retried);
+        }
+        pipeline.command("mailer", &["queue", "retry-failed"]).await?;
         settle(&pipeline).await;
     }
     verdict.retried = failed.len();
@@ -169,8 +181,8 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
             verdict.unexplained.push(told(&format!("cannot be explained from event {index} on")));
         }
         verdict.recovered += usize::from(promise.requests > 1);
-        let was_hit = promise.requests > 1 || history.iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
-        verdict.waits[usize::from(was_hit)].push(milliseconds(promise.at, events[*first].0));
+        let is_hit = promise.requests > 1 || history.iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
+        verdict.waits[usize::from(is_hit)].push(milliseconds(promise.at, events[*first].0));
     }
     verdict.unexpected = log.left().cloned().collect();
     verdict.kinds = checker.kinds();
@@ -184,4 +196,30 @@ fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> i64 {
 fn progress(plan: &Plan) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {msg}, {elapsed}, {eta} left");
     ProgressBar::new(plan.kills as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_hundred_kills_lose_no_mail() {
+        let api = examhall_testkit::binary("api");
+        let plan = Plan {
+            programs: Programs(api.parent().expect("a folder").to_owned()),
+            database: DatabaseKind::usual(),
+            fsync: "always".to_owned(),
+            seed: 20,
+            kills: 200,
+            mails: 1_000,
+            rate: 30.0,
+            empties: false,
+        };
+        let verdict = run(&plan).await.expect("a run");
+        println!("{verdict:?}");
+        for (what, mails) in verdict.faults() {
+            assert!(mails.is_empty(), "{what}: {mails:#?}");
+        }
+        assert!(verdict.kills() >= 200 && verdict.mails >= 1_000, "{} kills, {} mails", verdict.kills(), verdict.mails);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use examhall_delivery::{DeliveryState, Doubt, Ledger, LedgerEntry};
-use examhall_queue::Attempts;
+use examhall_queue::{Attempts, JobOptions};
 use examhall_testkit::{Action, Phase, Process, Proxy, eventually};
 use serde_json::{Value, json};
 
@@ -223,4 +223,39 @@ async fn mail_with_a_late_intent_reply_is_not_in_doubt() {
 #[tokio::test]
 async fn mail_whose_lock_expires_during_intent_is_not_in_doubt() {
     assert_sent_with_delayed_intent(Duration::from_millis(1_500), "1000").await;
+}
+
+#[tokio::test]
+async fn a_removed_mail_that_comes_back_is_not_sent() {
+    let post = Post::start().await;
+    let mail = || json!({"to": "ada@example.com", "subject": "x", "html": ""});
+    let options = || JobOptions::default().job_id("m-7");
+    let id = post.add_with(mail(), options()).await;
+    assert!(post.world.mailer(&["queue", "remove", &id]).exit(TIMEOUT).await.success());
+    // A relay that had asked the ledger before adds the job once more.
+    post.add_with(mail(), options()).await;
+    assert_eq!(post.drain().await.failed, 1);
+    assert_eq!(post.reason(&id).await, "removed by an operator");
+    assert!(post.world.smtp.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_up_cannot_be_sent_by_a_frozen_mailer() {
+    let holds = ("MAIL_IN_DOUBT", "hold"); // then the intent is written after the envelope
+    let post = Post::start_set(&[&SHORT_LOCKS[..], &[holds]].concat()).await;
+    let id = post.add(json!("ada@example.com")).await;
+    let mut mailer = post.mailer_hanging_at(Phase::Rcpt).await;
+    mailer.freeze();
+    post.world.redis.cmd::<i64>(&format!("HSET bull:email:{id} stc 99")).await; // its workers were lost before
+    let other = post.world.mailer(&[]);
+    let failed = async || (post.counts().await.failed == 1).then_some(());
+    eventually("the job given up", TIMEOUT, failed).await;
+    let known: String = post.world.redis.cmd(&format!("GET mail:sent:{id}")).await;
+    assert!(known.contains("refused"), "{known}");
+    post.world.smtp.behave(|_, _| Action::Proceed);
+    mailer.thaw();
+    mailer.line("not sent by this one").await;
+    assert!(post.world.smtp.received().is_empty());
+    mailer.kill().await;
+    drop(other);
 }

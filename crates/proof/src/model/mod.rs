@@ -10,6 +10,7 @@
 //!
 //! A step is as small as what can be cut off: between any two of them a process may die.
 
+mod effect;
 pub(crate) mod search;
 mod state;
 mod step;

@@ -119,6 +119,7 @@ pub(crate) struct Stored {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct State {
     pub(crate) row: Row,
     pub(crate) relays: [Relay; 2],

@@ -1,10 +1,7 @@
 //! What can be done.
 
+use super::effect::{ATTEMPTS, STALLS, end_in};
 use super::state::{End, Entry, Job, JobState, Known, Mailer, Relay, Reply, Row, Rule, Rules, State, Stored};
-
-/// Times that a job may lose its mailer before it is given up.
-const STALLS: u8 = 2;
-const ATTEMPTS: u8 = 2;
 
 /// One step, by the name that a counterexample shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +90,6 @@ impl Steps {
     }
 
     fn relay(&mut self, index: usize) {
-        let rules = self.rules;
         match (self.of.relays[index], self.of.row) {
             (Relay::Idle, Row::Waiting { claimed }) => self.push(Step::RelayClaims, |state| {
                 state.row = Row::Waiting { claimed: true };
@@ -103,20 +99,11 @@ impl Steps {
             (Relay::Claimed { again }, _) => self.push(Step::RelayAsks, |state| {
                 let end = end_in(state.redis.ledger);
                 state.relays[index] = if end.is_some() { Relay::Idle } else { Relay::Ready { again } };
-                end.into_iter().for_each(|end| state.close(end));
+                if let Some(end) = end {
+                    state.close(end);
+                }
             }),
-            (Relay::Ready { again }, _) => {
-                self.push(if again { Step::RelayAddsAgain } else { Step::RelayAdds }, |state| {
-                    state.relays[index] = Relay::Added;
-                    state.flagged |= again && rules.hold(Rule::RequeueIsFlagged);
-                    let job = Job { state: JobState::Waiting, lock: None, stalls: 0, attempts: ATTEMPTS };
-                    if !rules.hold(Rule::OneJobForARow) {
-                        state.write(rules, |redis| *redis = Stored { job: Some(job), ..Stored::default() });
-                    } else if state.redis.job.is_none() {
-                        state.write(rules, |redis| redis.job = Some(job));
-                    }
-                })
-            }
+            (Relay::Ready { again }, _) => self.add(index, again),
             (Relay::Added, _) => self.push(Step::RelayNotes, |state| {
                 state.relays[index] = Relay::Idle;
                 if matches!(state.row, Row::Waiting { .. }) {
@@ -124,6 +111,21 @@ impl Steps {
                 }
             }),
         }
+    }
+
+    fn add(&mut self, index: usize, again: bool) {
+        let rules = self.rules;
+        let step = if again { Step::RelayAddsAgain } else { Step::RelayAdds };
+        self.push(step, |state| {
+            state.relays[index] = Relay::Added;
+            state.flagged |= again && rules.hold(Rule::RequeueIsFlagged);
+            let job = Job { state: JobState::Waiting, lock: None, stalls: 0, attempts: ATTEMPTS };
+            if !rules.hold(Rule::OneJobForARow) {
+                state.write(rules, |redis| *redis = Stored { job: Some(job), ..Stored::default() });
+            } else if state.redis.job.is_none() {
+                state.write(rules, |redis| redis.job = Some(job));
+            }
+        });
     }
 
     fn mailer(&mut self, index: usize) {
@@ -136,11 +138,11 @@ impl Steps {
             }
             Mailer::Refuses(known) if self.of.redis.ledger == known => self.push(Step::MailerRecords, |state| {
                 let entry = state.entry(Known::Refused);
-                state.write(rules, |redis| redis.ledger = entry);
+                state.write(rules, |redis| redis.ledger = Some(entry));
                 state.mailers[index] = Mailer::Recorded(End::Failed);
             }),
             Mailer::Refuses(_) | Mailer::Overdue => {
-                self.push(Step::MailerLetsGo, |state| state.mailers[index] = Mailer::Idle)
+                self.push(Step::MailerLetsGo, |state| state.mailers[index] = Mailer::Idle);
             }
             Mailer::Checked(known) => self.intend(index, known),
             Mailer::Intended(version) => self.send(index, version),
@@ -219,13 +221,13 @@ impl Steps {
         }
         self.push(Step::MailerIntends, |state| {
             let entry = state.entry(Known::Intent);
-            state.write(rules, |redis| redis.ledger = entry);
-            state.mailers[index] = Mailer::Intended(entry);
+            state.write(rules, |redis| redis.ledger = Some(entry));
+            state.mailers[index] = Mailer::Intended(Some(entry));
         });
         if self.of.faults > 0 {
             self.fault(Step::AnswerIsLost, |state| {
                 let entry = state.entry(Known::Intent);
-                state.write(rules, |redis| redis.ledger = entry);
+                state.write(rules, |redis| redis.ledger = Some(entry));
                 state.mailers[index] = Mailer::Idle;
             });
         }
@@ -355,118 +357,9 @@ impl Steps {
                 let last = state.redis.ledger.map(|entry| entry.what);
                 state.flagged |= last == Some(Known::Intent);
                 let is_open = !matches!(last, Some(Known::Accepted | Known::Refused));
-                let entry = if is_open { state.entry(Known::Removed) } else { state.redis.ledger };
+                let entry = if is_open { Some(state.entry(Known::Removed)) } else { state.redis.ledger };
                 state.write(rules, |redis| *redis = Stored { job: None, ledger: entry, event: Some(End::Removed) });
             });
         }
-    }
-}
-
-/// What the ledger says of a mail's end.
-fn end_in(ledger: Option<Entry>) -> Option<End> {
-    match ledger?.what {
-        Known::Accepted => Some(End::Sent),
-        Known::Refused | Known::Removed => Some(End::Failed),
-        Known::Intent | Known::Deferred => None,
-    }
-}
-
-impl State {
-    fn write(&mut self, rules: Rules, change: impl FnOnce(&mut Stored)) {
-        if !rules.hold(Rule::RedisKeepsItsWord) {
-            self.before = self.redis;
-        }
-        change(&mut self.redis);
-    }
-
-    fn entry(&mut self, what: Known) -> Option<Entry> {
-        self.versions += 1;
-        Some(Entry { what, version: self.versions })
-    }
-
-    fn accept(&mut self) {
-        if self.accepted > 0 && !self.flagged {
-            self.broken = Some("a mail is sent twice, and nobody says so");
-        }
-        self.accepted = (self.accepted + 1).min(2);
-    }
-
-    fn close(&mut self, end: End) {
-        if matches!(self.row, Row::Closed(_)) {
-            return;
-        }
-        self.row = Row::Closed(end);
-        if end == End::Sent && self.accepted == 0 {
-            self.broken = Some("a mail counts as sent that was not");
-        } else if end == End::Failed && self.accepted > 0 && !self.flagged {
-            self.broken = Some("a mail counts as failed that was accepted");
-        }
-    }
-
-    fn record(&mut self, index: usize, reply: Reply, version: Option<Entry>, rules: Rules) {
-        let is_own = self.redis.ledger == version;
-        let (what, then) = match reply {
-            Reply::Accepted => (Known::Accepted, Mailer::Recorded(End::Sent)),
-            Reply::Refused => (Known::Refused, Mailer::Recorded(End::Failed)),
-            Reply::Deferred => (Known::Deferred, Mailer::Deferred),
-            Reply::Nothing => (Known::Intent, Mailer::Deferred),
-        };
-        let is_written = match reply {
-            Reply::Accepted => rules.hold(Rule::AcceptanceIsWritten), // whatever is there: what has happened has
-            Reply::Nothing => false,
-            Reply::Refused | Reply::Deferred => is_own,
-        };
-        if is_written {
-            let entry = self.entry(what);
-            self.write(rules, |redis| redis.ledger = entry);
-        }
-        self.mailers[index] = then;
-    }
-
-    fn has_lock(&self, index: usize, rules: Rules) -> Option<Job> {
-        let job = self.redis.job.filter(|job| job.state == JobState::Active)?;
-        (!rules.hold(Rule::LockIsCompared) || job.lock.map(usize::from) == Some(index)).then_some(job)
-    }
-
-    fn end_job(&mut self, index: usize, end: End, rules: Rules) {
-        if let Some(job) = self.has_lock(index, rules) {
-            self.finish(job, end, rules);
-        }
-    }
-
-    fn finish(&mut self, job: Job, end: End, rules: Rules) {
-        let state = if end == End::Sent { JobState::Completed } else { JobState::Failed };
-        self.completed |= end == End::Sent;
-        self.write(rules, |redis| {
-            redis.job = Some(Job { state, lock: None, ..job });
-            redis.event = Some(end);
-        });
-    }
-
-    fn defer_job(&mut self, index: usize, spends: bool, rules: Rules) {
-        let Some(job) = self.has_lock(index, rules) else { return };
-        if spends && job.attempts <= 1 {
-            // Nobody knows whether an attempt without an answer has delivered it: its job's log says so.
-            self.flagged |= matches!(self.redis.ledger, Some(Entry { what: Known::Intent, .. }));
-            return self.finish(job, End::Failed, rules);
-        }
-        let attempts = job.attempts - u8::from(spends);
-        self.write(rules, |redis| redis.job = Some(Job { state: JobState::Waiting, lock: None, attempts, ..job }));
-    }
-
-    fn reclaim(&mut self, job: Job, rules: Rules) {
-        if job.stalls < STALLS {
-            let waiting = Job { state: JobState::Waiting, lock: None, stalls: job.stalls + 1, ..job };
-            return self.write(rules, |redis| redis.job = Some(waiting));
-        }
-        let asked = self.redis.ledger.filter(|_| rules.hold(Rule::LedgerIsAskedAtTheEnd));
-        let end = if asked.is_some_and(|entry| entry.what == Known::Accepted) { End::Sent } else { End::Failed };
-        let is_doubt = asked.is_some_and(|entry| entry.what == Known::Intent);
-        self.flagged |= is_doubt;
-        if end == End::Failed && !is_doubt && rules.hold(Rule::LedgerIsAskedAtTheEnd) {
-            let entry = self.entry(Known::Refused); // or a frozen mailer may still send it
-            self.write(rules, |redis| redis.ledger = entry);
-        }
-        self.finish(job, end, rules);
     }
 }

@@ -1,0 +1,223 @@
+//! Deliberately broken builds: what convinces of a proof is that it fails where it must.
+//!
+//! Each mutant is a change of the product's sources, made in a copy under `target/mutants`, built there, and run until a
+//! promise is broken.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+
+use crate::{
+    pipeline::Programs,
+    run::{Plan, run},
+};
+
+/// Kills in a round, after which every mail is judged.
+const ROUND: usize = 50;
+const ROUNDS: usize = 20;
+
+/// A change of a file: what is there, and what comes in its place.
+type Edit = (&'static str, &'static str, &'static str);
+
+/// A rule, and the changes that break it.
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    edits: &'static [Edit],
+}
+
+const ATTEMPT: &str = "crates/mailer/src/attempt.rs";
+const HANDLER: &str = "crates/mailer/src/handler.rs";
+const OUTCOME: &str = "crates/mailer/src/attempt_outcome.rs";
+
+pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "the intent is written whatever is there",
+        edits: &[(
+            ATTEMPT,
+            "self.ledger.replace(&self.job.id, &self.known, &intent).await",
+            "self.ledger.put(&self.job.id, &intent).await.and_then(|()| LedgerVersion::of(&intent)).map(Some)",
+        )],
+    },
+    Mutant {
+        name: "no intent is written",
+        edits: &[(
+            ATTEMPT,
+            "self.intent.get_or_init(|| self.replace_with_intent()).await.abort.clone().map_or(Ok(()), Err)",
+            "if true { Ok(()) } else { self.intent.get_or_init(|| self.replace_with_intent()).await.abort.clone().map_or(Ok(()), Err) }",
+        )],
+    },
+    Mutant {
+        name: "the ledger is not asked",
+        edits: &[(HANDLER, "self.check_ledger(&attempt).await?;", "drop(self.check_ledger(&attempt).await);")],
+    },
+    Mutant {
+        name: "a doubt is not flagged",
+        edits: &[(HANDLER, "\"Mail may have been sent before: sent again\"", "\"Mail is sent\"")],
+    },
+    Mutant {
+        name: "no acceptance is written",
+        edits: &[(HANDLER, "self.ledger_writer.write(&job.id, None, entry).await;", "drop(entry);")],
+    },
+    Mutant {
+        name: "a silent server counts as one that refused",
+        edits: &[(
+            "crates/mailer/src/handler/failure.rs",
+            "return self.defer(attempt, DeliveryState::Intent, self.soon_then_greylisted(attempt)).await;",
+            "return self.defer(attempt, DeliveryState::Deferred, self.soon()).await;",
+        )],
+    },
+    Mutant {
+        name: "a silent Redis counts as success",
+        edits: &[(
+            OUTCOME,
+            "Self::NoRedis(_) => Outcome::Snoozed(Duration::from_secs(1)),",
+            "Self::NoRedis(_) => Outcome::Completed(Value::Null),",
+        )],
+    },
+    Mutant {
+        name: "a job that is another's counts as sent",
+        edits: &[(
+            OUTCOME,
+            "Self::Released => Outcome::Released,",
+            "Self::Released => Outcome::Completed(Value::Null),",
+        )],
+    },
+    Mutant {
+        name: "a mail that was deferred counts as sent",
+        edits: &[(
+            OUTCOME,
+            "Self::Deferred(reason) | Self::Ambiguous(reason) => Outcome::Failed(Failure::new(reason)),",
+            "Self::Deferred(_) => Outcome::Completed(Value::Null),\n            Self::Ambiguous(reason) => Outcome::Failed(Failure::new(reason)),",
+        )],
+    },
+    Mutant {
+        name: "a job's id is not made of its row's",
+        edits: &[("crates/api/src/relay.rs", ".job_id(job_of(mail.id))\n", ".job_id(job_of(Uuid::now_v7()))\n")],
+    },
+    Mutant {
+        name: "lost mailers are not missed",
+        edits: &[
+            ("crates/queue/src/lua/reap.lua", "if is_dead and ", "if false and "),
+            (
+                "crates/queue/src/lua/recover.lua",
+                "if not redis.call('MGET', P .. id .. ':lock')[1] and",
+                "if false and",
+            ),
+        ],
+    },
+    Mutant {
+        name: "whoever reports ends a job, with or without its lock",
+        edits: &[("crates/queue/src/lua/poll_report.lua", "if owner ~= ARGV[at + 2] then", "if false then")],
+    },
+    Mutant {
+        name: "mails that Redis has lost are not queued again",
+        edits: &[("crates/api/src/reconciler.rs", "None => Fate::Lost,", "None => Fate::Open,")],
+    },
+    Mutant {
+        name: "a mail is promised before it is committed",
+        edits: &[(
+            "crates/store/src/outbox.rs",
+            "Ok(_) => tx.commit().await.map(|()| None).map_err(Error::from),",
+            "Ok(_) => {\n                        drop(tx);\n                        Ok(None)\n                    }",
+        )],
+    },
+    Mutant {
+        name: "a request that is repeated makes another mail",
+        edits: &[("crates/store/src/outbox.rs", "request_key: Set(key.map(Into::into)),", "request_key: Set(None),")],
+    },
+    Mutant {
+        name: "a failed mail counts as sent",
+        edits: &[(
+            "crates/api/src/reconciler.rs",
+            "| (Event::Failed { id, .. }, MailOutcome::Failed)",
+            "| (Event::Failed { id, .. }, MailOutcome::Sent)",
+        )],
+    },
+];
+
+/// Builds each mutant and strikes it until a promise is broken; returns a table.
+pub(crate) async fn hunt(plan: &Plan) -> anyhow::Result<String> {
+    let folder = copy()?;
+    let mut table = "| broken build | caught after |\n|---|---|\n".to_owned();
+    for mutant in MUTANTS {
+        mutant.apply(&folder)?;
+        let caught = caught(plan, &folder).await;
+        mutant.revert(&folder)?;
+        let caught = caught?.map_or("**not caught**".to_owned(), |(kills, how)| format!("{kills} kills: {how}"));
+        println!("{}: {caught}", mutant.name);
+        let _ = writeln!(table, "| {} | {caught} |", mutant.name);
+    }
+    Ok(table)
+}
+
+async fn caught(plan: &Plan, folder: &Path) -> anyhow::Result<Option<(usize, String)>> {
+    let build = ["build", "--locked", "--bin", "api", "--bin", "mailer", "--quiet"];
+    let status = Command::new("cargo").args(build).current_dir(folder).env("RUSTFLAGS", "-Awarnings").status()?;
+    ensure!(status.success(), "a mutant does not compile");
+    let programs = Programs(folder.join("target/debug"));
+    let mut kills = 0;
+    for round in 0..ROUNDS {
+        let seed = plan.seed + round as u64;
+        let plan = Plan { programs: programs.clone(), kills: ROUND, mails: ROUND * 10, seed, ..plan.clone() };
+        let verdict = run(&plan).await?;
+        kills += verdict.kills();
+        if !verdict.is_good() {
+            let faults = verdict.faults();
+            let found = faults.iter().filter(|(_, mails)| !mails.is_empty());
+            let how: Vec<String> = found.map(|(what, mails)| format!("{} {what}", mails.len())).collect();
+            return Ok(Some((kills, how.join(", "))));
+        }
+    }
+    Ok(None)
+}
+
+impl Mutant {
+    fn apply(&self, folder: &Path) -> anyhow::Result<()> {
+        self.edit(folder, |(file, from, to)| (*file, *from, *to))
+    }
+
+    fn revert(&self, folder: &Path) -> anyhow::Result<()> {
+        self.edit(folder, |(file, from, to)| (*file, *to, *from))
+    }
+
+    fn edit<'a>(&'a self, folder: &Path, edit: impl Fn(&'a Edit) -> Edit) -> anyhow::Result<()> {
+        for (file, from, to) in self.edits.iter().map(edit) {
+            let path = folder.join(file);
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            ensure!(text.matches(from).count() == 1, "{file} must hold this once: {from}");
+            fs::write(path, text.replace(from, to))?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies the sources; what was built there before stays.
+fn copy() -> anyhow::Result<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = root.join("target/mutants");
+    fs::create_dir_all(&folder)?;
+    let files =
+        "git ls-files -z Cargo.toml Cargo.lock crates | tar --null --files-from=- -cf - | tar -xf - -C target/mutants";
+    let status = Command::new("sh").args(["-c", files]).current_dir(root).status()?;
+    ensure!(status.success(), "the sources cannot be copied");
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mutant_fits_the_sources() {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for (file, from, _) in MUTANTS.iter().flat_map(|mutant| mutant.edits) {
+            let text = fs::read_to_string(root.join(file)).expect("a file");
+            assert_eq!(text.matches(from).count(), 1, "{file}: {from}");
+        }
+    }
+}
