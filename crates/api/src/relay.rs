@@ -142,7 +142,7 @@ async fn add(state: &State, claimed: &[WaitingMail]) -> anyhow::Result<Added> {
         match to_job(state, waiting) {
             Ok(job) => {
                 if waiting.claims > 1 {
-                    // Whoever had it may have queued it, and it may have been sent and forgotten since.
+                    // The process that had it may have queued it, and it may have been sent and forgotten since.
                     tracing::info!(job_id = job_of(waiting.mail.id), "Mail queued again");
                 }
                 composed.push(job);

@@ -111,7 +111,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "whoever reports ends a job, with or without its lock",
+        name: "a report ends a job, with or without its lock",
         edits: &[("crates/queue/src/lua/poll_report.lua", "if owner ~= ARGV[at + 2] then", "if false then")],
     },
     Mutant {

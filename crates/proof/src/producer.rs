@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 /// Users at once.
 const USERS: usize = 4;
 /// How long a user waits for an answer, and before asking again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A mail that was promised: the API has answered 202.
@@ -123,7 +123,7 @@ impl Shared {
             "to": format!("student{number}@example.com"), "subject": format!("Result {number}"), "html": "<p>83 %</p>",
             "priority": 1 + number % 10,
         });
-        let request = self.client.post(format!("{base}/emails")).bearer_auth(token).timeout(PATIENCE);
+        let request = self.client.post(format!("{base}/emails")).bearer_auth(token).timeout(TIMEOUT);
         let answer = request.header("idempotency-key", format!("mail-{number}")).json(&mail).send().await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.log_in(base).await?;
@@ -134,7 +134,7 @@ impl Shared {
 
     async fn log_in(&self, base: &str) -> anyhow::Result<()> {
         let body = json!({"email": self.log_in.0, "password": self.log_in.1});
-        let answer = self.client.post(format!("{base}/auth/login")).timeout(PATIENCE).json(&body).send().await?;
+        let answer = self.client.post(format!("{base}/auth/login")).timeout(TIMEOUT).json(&body).send().await?;
         let answer: Value = answer.error_for_status()?.json().await?;
         answer["accessToken"].as_str().context("no token")?.clone_into(&mut lock(&self.token));
         Ok(())

@@ -100,6 +100,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         pipeline.read(&mut log);
         bar.set_position(verdict.kills() as u64);
         bar.set_message(format!("{} mails", producer.begun()));
+        if bar.is_hidden() && struck(&verdict).is_multiple_of(500) {
+            tell(&verdict, producer.begun());
+        }
     }
     bar.finish_and_clear();
     let promises = producer.finish().await;
@@ -120,6 +123,15 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     judge(&promises, &mut log, &mut verdict);
     verdict.took = began.elapsed();
     Ok(verdict)
+}
+
+#[expect(clippy::print_stderr, reason = "stdout is for the verdict")]
+fn tell(verdict: &Verdict, mails: usize) {
+    eprintln!("{} kills, {mails} mails", verdict.kills());
+}
+
+fn struck(verdict: &Verdict) -> usize {
+    verdict.blows.values().sum()
 }
 
 /// Waits until the database knows of each mail what became of it.

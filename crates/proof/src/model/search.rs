@@ -37,7 +37,7 @@ pub(crate) fn search(first: State, rules: Rules) -> Found {
         done += 1;
     }
     let stuck = graph.stuck();
-    graph.found(stuck.map(|index| (index, "a mail waits for ever")))
+    graph.found(stuck.map(|index| (index, "a mail waits forever")))
 }
 
 /// Whether a step need not happen, ever: what waits may not wait for it.

@@ -166,7 +166,7 @@ impl State {
         }
     }
 
-    /// The same state, with the versions of entries counted anew, and the two relays in order: what differs only in such
+    /// The same state, with the versions of entries counted from 1, and the two relays in order: what differs only in such
     /// names is visited once.
     pub(super) fn canonical(mut self) -> Self {
         self.relays.sort_unstable();
