@@ -146,7 +146,7 @@ mod tests {
             (true, ResultPolicy::OnSubmit, [true, false, true]),
             (true, ResultPolicy::OnPublish, [true, false, false]),
         ] {
-            let exam = Exam { review, results, ..exam() }.access();
+            let exam = Exam { results, review, ..exam() }.access();
             let found =
                 [open.shows_paper(&exam, NOW), open.shows_paper(&exam, over), submitted.shows_paper(&exam, over)];
             assert_eq!(found, shown, "{review} {results:?}");

@@ -254,7 +254,7 @@ pub(super) mod tests {
 
     fn access(status: ExamStatus, opens_at: Option<i64>, closes_at: Option<i64>) -> ExamAccess {
         let [opens_at, closes_at] = [opens_at, closes_at].map(|moment| moment.map(Timestamp::from_millis));
-        Exam { status, opens_at, closes_at, ..exam() }.access()
+        Exam { opens_at, closes_at, status, ..exam() }.access()
     }
 
     fn open_at(access: ExamAccess, now: i64) -> bool {
