@@ -1,12 +1,9 @@
 //! Search of mails, what happened to one, and actions on exactly those that a query finds.
 
-use std::time::Duration;
-
-use examhall_testkit::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, TIMEOUT, problem};
+use crate::{Api, problem};
 
 const NOTHING: &Value = &Value::Null;
 
@@ -224,31 +221,5 @@ async fn held_mails_are_found_a_page_at_a_time() {
     let dropped = api.expect(200, Method::POST, "/emails/actions", &admin, &body).await;
     assert_eq!(dropped["summary"], "5 of 5");
     assert_eq!(api.world.redis.cmd::<i64>("ZCARD mail:held").await, 0, "nothing is left to decide");
-    api.stop().await;
-}
-
-#[tokio::test]
-async fn a_write_is_finished_and_recorded_after_a_hang_up() {
-    let api = Api::start().await;
-    let admin = api.admin().await;
-    let id = api.send_mail(&admin, "ada@example.com", "Result").await;
-    api.fail(&id, "550 5.1.1 no such user").await;
-    let hasty = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
-    let send = async |path: &str, body: Value| {
-        let request = hasty.post(format!("{}/api/v1{path}", api.base)).bearer_auth(&admin).json(&body);
-        drop(request.send().await); // no answer yet
-    };
-    // Redis makes writers wait longer than their clients do.
-    api.world.redis.cmd::<()>("CLIENT PAUSE 800 WRITE").await;
-    send("/emails/actions", json!({"action": "retry", "q": "state:failed"})).await;
-    send("/suppressions", json!({"address": "bob@example.com"})).await;
-    let recorded = async || {
-        let audit = api.expect(200, Method::GET, "/audit", &admin, NOTHING).await;
-        let filters: Vec<_> = audit["items"].as_array()?.iter().filter_map(|item| item["filter"].as_str()).collect();
-        (filters.contains(&"state:failed") && filters.contains(&"to:bob@example.com")).then_some(())
-    };
-    eventually("both are recorded", TIMEOUT, recorded).await;
-    assert_eq!(api.found(&admin, "state:failed").await, [""; 0]);
-    api.expect(200, Method::GET, "/suppressions/bob@example.com", &admin, NOTHING).await;
     api.stop().await;
 }

@@ -16,6 +16,7 @@ mod exams;
 mod explained;
 mod faults;
 mod fuzz;
+mod hang_up;
 mod hooks;
 mod idempotency;
 mod languages;
