@@ -57,7 +57,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a doubt is not flagged",
-        edits: &[(HANDLER, "\"Mail may have been sent before: sent again\"", "\"Mail is sent\"")],
+        edits: &[(
+            "crates/mailer/src/handler/known.rs",
+            "\"Mail may have been sent before: sent again\"",
+            "\"Mail is sent\"",
+        )],
     },
     Mutant {
         name: "no acceptance is written",

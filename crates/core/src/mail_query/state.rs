@@ -106,7 +106,7 @@ impl MailState {
     pub const fn remedy(self) -> Option<&'static str> {
         match self {
             Self::Held | Self::InDoubt => Some(
-                "Ask the recipient or look into the provider's log. Release it to send it again, or remove it if it arrived.",
+                "Ask the recipient or look into the provider's log. Release it to send it again, or drop it if it arrived.",
             ),
             Self::Suppressed => Some("If the address works again, lift its suppression and retry the mail."),
             Self::Expired => Some("Its link or its time is over: let the recipient ask for another mail."),
@@ -149,6 +149,7 @@ mod tests {
             ("suppressed: 550 5.1.1 no such user", Some(MailState::Suppressed)),
             ("withheld: MAIL_ALLOW contains none of its recipients", Some(MailState::Withheld)),
             ("expired", Some(MailState::Expired)),
+            ("removed: by an operator", Some(MailState::Removed)),
             ("550 5.7.1 the mail is held: spam", None),
             ("", None),
         ] {

@@ -235,7 +235,7 @@ async fn a_removed_mail_that_comes_back_is_not_sent() {
     // A relay that had asked the ledger before adds the job once more.
     post.add_with(mail(), options()).await;
     assert_eq!(post.drain().await.failed, 1);
-    assert_eq!(post.reason(&id).await, "removed by an operator");
+    assert_eq!(post.reason(&id).await, "removed: by an operator");
     assert!(post.world.smtp.received().is_empty());
 }
 
