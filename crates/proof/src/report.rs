@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use examhall_core::with_commas;
+
 use crate::{
     model::{Rule, Rules, State, search::search},
     run::{Plan, Verdict},
@@ -86,12 +88,8 @@ fn percentile(sorted: &[i64], percent: usize) -> i64 {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
-/// With commas.
 fn number(count: usize) -> String {
-    let digits = count.to_string();
-    let parts: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|part| std::str::from_utf8(part).unwrap_or("")).collect();
-    parts.join(",")
+    with_commas(count as u64)
 }
 
 fn machine() -> String {

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
+use examhall_core::EmailJob;
 use examhall_testkit::{Database, DatabaseKind};
 use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     history::{Checker, Seen},
@@ -100,20 +102,21 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         pipeline.read(&mut log);
         bar.set_position(verdict.kills() as u64);
         bar.set_message(format!("{} mails", producer.begun()));
-        if bar.is_hidden() && struck(&verdict).is_multiple_of(500) {
-            tell(&verdict, producer.begun());
+        if bar.is_hidden() && verdict.blows.values().sum::<usize>().is_multiple_of(100) {
+            print_progress(&verdict, producer.begun());
         }
     }
     bar.finish_and_clear();
     let promises = producer.finish().await;
-    settle(&pipeline).await;
+    settle(&pipeline, "outcome IS NULL").await;
     let failed: Vec<String> = pipeline.ended(End::Failed).await;
     if !failed.is_empty() {
         for id in &failed {
             log.now(id, Seen::Retried);
         }
         pipeline.command("mailer", &["queue", "retry-failed"]).await?;
-        settle(&pipeline).await;
+        // The rows are those of failed mails until the API has noted the retry.
+        settle(&pipeline, "outcome IS NULL OR outcome = 'failed'").await;
     }
     verdict.retried = failed.len();
     pipeline.read(&mut log);
@@ -126,20 +129,14 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
 }
 
 #[expect(clippy::print_stderr, reason = "stdout is for the verdict")]
-fn tell(verdict: &Verdict, mails: usize) {
+fn print_progress(verdict: &Verdict, mails: usize) {
     eprintln!("{} kills, {mails} mails", verdict.kills());
 }
 
-fn struck(verdict: &Verdict) -> usize {
-    verdict.blows.values().sum()
-}
-
-/// Waits until the database knows of each mail what became of it.
-async fn settle(pipeline: &Pipeline) {
-    wait_for("the end of every mail", async || {
-        pipeline.rows("SELECT count(*) FROM mail_outbox WHERE outcome IS NULL").await == ["0"]
-    })
-    .await;
+/// Waits until no row of the outbox is open.
+async fn settle(pipeline: &Pipeline, open: &str) {
+    let open = format!("SELECT count(*) FROM mail_outbox WHERE {open}");
+    wait_for("the end of every mail", async || pipeline.rows(&open).await == ["0"]).await;
 }
 
 impl Pipeline {
@@ -150,8 +147,8 @@ impl Pipeline {
     /// The job's ids of mails that ended so.
     async fn ended(&self, end: End) -> Vec<String> {
         let id = match self.world.database {
-            Database::Sqlite(_) => "lower(hex(id))",
-            Database::Postgres(_) => "replace(id::text, '-', '')",
+            Database::Sqlite(_) => "hex(id)",
+            Database::Postgres(_) => "id::text",
         };
         let outcome = match end {
             End::Sent => "sent",
@@ -159,14 +156,9 @@ impl Pipeline {
             End::Removed => "removed",
         };
         let rows = self.rows(&format!("SELECT {id} FROM mail_outbox WHERE outcome = '{outcome}'")).await;
-        rows.iter().filter_map(|hex| Some(format!("m-{}", hyphenated(hex)?))).collect()
+        let ids = rows.iter().map(|id| id.parse::<Uuid>().expect("an id of the outbox"));
+        ids.map(|id| format!("{}{id}", EmailJob::ID_PREFIX)).collect()
     }
-}
-
-/// A UUID as it is written.
-fn hyphenated(hex: &str) -> Option<String> {
-    let parts = [hex.get(..8)?, hex.get(8..12)?, hex.get(12..16)?, hex.get(16..20)?, hex.get(20..)?];
-    Some(parts.join("-"))
 }
 
 fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {

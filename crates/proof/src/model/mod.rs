@@ -10,12 +10,13 @@
 //!
 //! A step is as small as what can be cut off: between any two of them a process may die.
 
+mod chance;
 mod effect;
 pub(crate) mod search;
 mod state;
 mod step;
 
 pub(crate) use self::{
-    state::{End, Reply, Row, Rule, Rules, State},
+    state::{End, Row, Rule, Rules, State},
     step::{Step, next},
 };

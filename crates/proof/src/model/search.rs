@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Reply, Rules, State, Step, next};
+use super::{Rules, State, Step, chance::is_chance, next};
 
 /// What a search has found.
 #[derive(Debug)]
@@ -38,25 +38,6 @@ pub(crate) fn search(first: State, rules: Rules) -> Found {
     }
     let stuck = graph.stuck();
     graph.found(stuck.map(|index| (index, "a mail waits forever")))
-}
-
-/// Whether a step need not happen, ever: what waits may not wait for it.
-fn is_chance(step: Step) -> bool {
-    matches!(
-        step,
-        Step::RelayDies
-            | Step::MailerDies
-            | Step::MailerIsFrozen
-            | Step::AnswerIsLost
-            | Step::EventIsLost
-            | Step::RedisLosesEverything
-            | Step::RedisLosesItsLastWrite
-            | Step::ServerAcceptsUnheard
-            | Step::ServerAnswers(Reply::Nothing)
-            | Step::OperatorRetries
-            | Step::OperatorRemoves
-            | Step::OperatorSuppresses
-    )
 }
 
 struct Graph {

@@ -69,20 +69,20 @@ pub(crate) fn next(state: &State, rules: Rules) -> Vec<(Step, State)> {
     steps.found
 }
 
-struct Steps {
-    of: State,
-    rules: Rules,
+pub(super) struct Steps {
+    pub(super) of: State,
+    pub(super) rules: Rules,
     found: Vec<(Step, State)>,
 }
 
 impl Steps {
-    fn push(&mut self, step: Step, change: impl FnOnce(&mut State)) {
+    pub(super) fn push(&mut self, step: Step, change: impl FnOnce(&mut State)) {
         let mut after = self.of;
         change(&mut after);
         self.found.push((step, after.canonical()));
     }
 
-    fn fault(&mut self, step: Step, change: impl FnOnce(&mut State)) {
+    pub(super) fn fault(&mut self, step: Step, change: impl FnOnce(&mut State)) {
         self.push(step, |state| {
             state.faults -= 1;
             change(state);
@@ -302,64 +302,5 @@ impl Steps {
         let rules = self.rules;
         let step = if job.stalls < STALLS { Step::JobIsReclaimed } else { Step::JobIsGivenUp };
         self.push(step, |state| state.reclaim(job, rules));
-    }
-
-    fn faults(&mut self) {
-        for index in 0..2 {
-            if self.of.relays[index] != Relay::Idle {
-                self.fault(Step::RelayDies, |state| state.relays[index] = Relay::Idle);
-            }
-            if self.of.mailers[index] != Mailer::Idle {
-                self.fault(Step::MailerDies, |state| state.mailers[index] = Mailer::Idle);
-            }
-        }
-        if self.of.redis.event.is_some() {
-            self.fault(Step::EventIsLost, |state| state.redis.event = None);
-        }
-        let is_between = self.of.is_torn || self.of.mailers.contains(&Mailer::Took);
-        let may_lose = !is_between || !self.rules.hold(Rule::NoLossInBetween);
-        if self.of.redis != Stored::default() && may_lose {
-            self.fault(Step::RedisLosesEverything, |state| {
-                (state.redis, state.before, state.completed) = (Stored::default(), Stored::default(), false);
-            });
-        }
-        if !self.rules.hold(Rule::RedisKeepsItsWord) {
-            self.fault(Step::RedisLosesItsLastWrite, |state| {
-                (state.redis, state.completed) = (state.before, false);
-            });
-        }
-    }
-
-    fn operators(&mut self) {
-        let rules = self.rules;
-        if !self.of.is_suppressed {
-            self.push(Step::OperatorSuppresses, |state| {
-                state.operations -= 1;
-                state.is_suppressed = true;
-            });
-        }
-        let Some(job) = self.of.redis.job else { return };
-        if job.state == JobState::Failed {
-            self.push(Step::OperatorRetries, |state| {
-                state.operations -= 1;
-                state.write(rules, |redis| {
-                    redis.job = Some(Job { state: JobState::Waiting, lock: None, stalls: 0, attempts: ATTEMPTS });
-                    redis.event = None;
-                });
-                if state.row == Row::Closed(End::Failed) {
-                    state.row = Row::Queued;
-                }
-            });
-        }
-        if matches!(job.state, JobState::Waiting | JobState::Failed) {
-            self.push(Step::OperatorRemoves, |state| {
-                state.operations -= 1;
-                let last = state.redis.ledger.map(|entry| entry.what);
-                state.flagged |= last == Some(Known::Intent);
-                let is_open = !matches!(last, Some(Known::Accepted | Known::Refused));
-                let entry = if is_open { Some(state.entry(Known::Removed)) } else { state.redis.ledger };
-                state.write(rules, |redis| *redis = Stored { job: None, ledger: entry, event: Some(End::Removed) });
-            });
-        }
     }
 }

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["store", "cache", "queue", "delivery", "redis", "boot", "core"]),
     ("mailer", &["queue", "delivery", "redis", "boot", "core"]),
     ("testkit", &[]),
-    ("proof", &["testkit"]),
+    ("proof", &["core", "testkit"]),
     ("bench", &["api", "boot", "cache", "core", "queue", "store", "testkit"]),
 ];
 
