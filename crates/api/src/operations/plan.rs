@@ -46,7 +46,7 @@ fn rows(query: &MailQuery) -> Option<MailSearch> {
     };
     let search = MailSearch { to: None, class: query.class, place, after: query.after, before: query.before };
     match (&query.to, query.state) {
-        (Some(WantedRecipient::Address(address)), _) => Some(MailSearch { to: Some(vec![address.clone()]), ..search }),
+        (Some(WantedRecipient::Address(address)), _) => Some(MailSearch { to: Some(address.clone()), ..search }),
         (_, Some(MailState::Outbox | MailState::Removed)) => Some(search),
         (_, None | Some(MailState::Waiting)) => Some(MailSearch { place: Some(MailPlace::Outbox), ..search }),
         _ => None,

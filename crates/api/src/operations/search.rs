@@ -121,6 +121,7 @@ pub(crate) async fn search(
             break;
         }
         let after = Cursor::at(at.stage + 1);
+        let bounds = Bounds { mails: missing, ..bounds };
         at = match stage {
             Stage::One => {
                 found.items.extend(one(state, query).await?.filter(|mail| mail.meets(query)));
@@ -133,13 +134,12 @@ pub(crate) async fn search(
                 next.map_or(after, |row| Cursor { row: Some(row), ..Cursor::at(at.stage) })
             }
             Stage::Doubtful(doubt) => {
-                let part = Part { skip: at.skip.unwrap_or_default(), wanted: missing, until: bounds.until };
-                let next = of_doubtful(state, query, *doubt, part, &mut found).await?;
+                let skip = at.skip.unwrap_or_default();
+                let next = of_doubtful(state, query, (*doubt, skip), bounds, &mut found).await?;
                 next.map_or(after, |skip| Cursor { skip: Some(skip), ..Cursor::at(at.stage) })
             }
             Stage::Jobs(of) => {
-                let next =
-                    of_jobs(state, query, (*of, at.position.as_ref(), missing, bounds.until), &mut found).await?;
+                let next = of_jobs(state, query, (*of, at.position.as_ref()), bounds, &mut found).await?;
                 next.map_or(after, |position| Cursor { position: Some(position), ..Cursor::at(at.stage) })
             }
         };
@@ -215,17 +215,19 @@ async fn of_rows(
     Ok((mails, listed.next))
 }
 
+/// Adds mails whose jobs are of one state, and returns where those that follow begin.
 async fn of_jobs(
     state: &State,
     query: &MailQuery,
-    (of, from, wanted, until): (JobState, Option<&SearchPosition>, usize, Option<i64>),
+    (of, from): (JobState, Option<&SearchPosition>),
+    bounds: Bounds,
     found: &mut FoundMails,
 ) -> Result<Option<SearchPosition>, Problem> {
     let mut search = job_search(query, of);
-    if let Some(until) = until {
+    if let Some(until) = bounds.until {
         search = search.until(until);
     }
-    let mut step = state.queue.search(&search, from, u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
+    let mut step = state.queue.search(&search, from, u32::try_from(bounds.mails).unwrap_or(u32::MAX)).await?;
     found.looked_at += u64::from(step.looked_at);
     found.unread += u64::from(step.unread);
     if matches!(query.to, Some(WantedRecipient::Address(_))) {
@@ -236,29 +238,21 @@ async fn of_jobs(
     Ok(step.next)
 }
 
-/// Part of the index of doubts.
-#[derive(Clone, Copy)]
-struct Part {
-    skip: u32,
-    wanted: usize,
-    until: Option<i64>,
-}
-
 /// Adds mails that are held or in doubt, and returns how many to skip for those that follow.
 async fn of_doubtful(
     state: &State,
     query: &MailQuery,
-    doubt: Doubt,
-    part: Part,
+    (doubt, skip): (Doubt, u32),
+    bounds: Bounds,
     found: &mut FoundMails,
 ) -> Result<Option<u32>, Problem> {
-    let count = u32::try_from(part.wanted).unwrap_or(u32::MAX).min(DOUBTFUL);
-    let listed = state.ledger.doubtful(doubt, part.skip, count).await?;
-    let next = part.skip.saturating_add(u32::try_from(listed.len()).unwrap_or(u32::MAX));
+    let count = u32::try_from(bounds.mails).unwrap_or(u32::MAX).min(DOUBTFUL);
+    let listed = state.ledger.doubtful(doubt, skip, count).await?;
+    let next = skip.saturating_add(u32::try_from(listed.len()).unwrap_or(u32::MAX));
     let has_more = u64::from(next) < state.ledger.count_doubtful(doubt).await?;
     let ids: Vec<String> = listed.into_iter().map(|(id, _)| id).collect();
     let mut jobs = state.queue.summaries(&ids, &SHOWN).await?;
-    jobs.retain(|job| part.until.is_none_or(|until| job.finished_on.unwrap_or(job.timestamp) <= until));
+    jobs.retain(|job| bounds.until.is_none_or(|until| job.finished_on.unwrap_or(job.timestamp) <= until));
     if matches!(query.to, Some(WantedRecipient::Address(_))) {
         jobs.retain(|job| row_of(&job.id).is_none()); // found by their rows
     }

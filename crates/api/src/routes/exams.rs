@@ -19,7 +19,7 @@ use crate::{
         guards::{Author, OwnedExam},
         idempotency::IdempotencyKey,
         list::{Items, Paging},
-        problem::{FieldError, Problem},
+        problem::Problem,
         respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
         text::{has_no_nul, is_one_line},
     },
@@ -178,7 +178,9 @@ async fn create(
     state: web::Data<State>,
     Authorized(Author(viewer), (key, JsonBody(body))): Authorized<Author, (IdempotencyKey, JsonBody<Creation>)>,
 ) -> Result<CreatedTagged<Exam>, Problem> {
-    check_window(body.opens_at, body.closes_at)?;
+    if !Exam::is_window(body.opens_at, body.closes_at) {
+        return Err(examhall_store::Error::BadWindow.into());
+    }
     let new = body.into_exam(viewer.id);
     let location = |id: Uuid| format!("/api/v1/exams/{id}");
     if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new)) {
@@ -226,7 +228,6 @@ async fn change(
     >,
 ) -> Result<Tagged<Exam>, Problem> {
     let (current, expected) = (owned.exam, versions.expected(owned.version)?);
-    check_window(body.opens_at.applied_to(current.opens_at), body.closes_at.applied_to(current.closes_at))?;
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
     let changed = state.store.exams.change(current.id, &body.into(), editor, now()).await?;
     Ok(Tagged { version: changed.version, body: changed.value })
@@ -242,14 +243,6 @@ async fn remove(
 
 pub(super) fn editor(owned: &OwnedExam, versions: &IfMatch) -> Result<Editor, Problem> {
     Ok(Editor { expected: versions.expected(owned.version)?, ..Editor::new(owned.viewer.id) })
-}
-
-fn check_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> Result<(), Problem> {
-    if opens_at.is_some_and(|opens_at| closes_at.is_some_and(|closes_at| closes_at <= opens_at)) {
-        let detail = "must be after opensAt".to_owned();
-        return Err(Problem::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }]));
-    }
-    Ok(())
 }
 
 impl From<Change> for ExamChange {

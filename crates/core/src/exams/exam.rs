@@ -110,6 +110,11 @@ impl Exam {
     /// Highest pass mark, in percent.
     pub const MAX_PASS_MARK: u8 = 100;
 
+    /// Whether a window is one: it closes after it opens, where it has both bounds.
+    pub fn is_window(opens_at: Option<Timestamp>, closes_at: Option<Timestamp>) -> bool {
+        opens_at.zip(closes_at).is_none_or(|(opens_at, closes_at)| closes_at > opens_at)
+    }
+
     /// Who may see it.
     pub fn access(&self) -> ExamAccess {
         ExamAccess {

@@ -220,7 +220,8 @@ impl std::str::FromStr for SearchPosition {
 
 impl<T> Queue<T> {
     /// Takes one step of a search: looks at up to 500 jobs after `from`, and returns up to `wanted` of them, newest first.
-    /// Reads no data over 32 KiB, and about 512 KiB of data in all, so that Redis is free again after some ms. Jobs that change their state during a search may be found twice or not at all.
+    /// Reads no data over 32 KiB, and about 512 KiB of data in all, so that Redis is free again after some ms. Jobs that
+    /// change their state during a search may be found twice or not at all.
     ///
     /// # Errors
     /// Returns [`Error::Redis`] if Redis fails.

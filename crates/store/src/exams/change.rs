@@ -32,8 +32,7 @@ impl Exams {
                 let mut changed = row.into_active_model();
                 apply(&mut changed, change);
                 let after = to_exam(changed.clone().try_into_model()?)?.value;
-                if after.opens_at.is_some_and(|opens_at| after.closes_at.is_some_and(|closes_at| closes_at <= opens_at))
-                {
+                if !Exam::is_window(after.opens_at, after.closes_at) {
                     return Err(Error::BadWindow);
                 }
                 if is_locked(&before, &after) && !editor.force && is_begun(&tx, id).await? {

@@ -98,7 +98,7 @@ impl Exams {
                     ExamStatus::Closed => {}
                 }
                 let closes_at = closes_at.applied_to(before.closes_at);
-                if closes_at.is_some_and(|closes_at| before.opens_at.is_some_and(|opens_at| closes_at <= opens_at)) {
+                if !Exam::is_window(before.opens_at, closes_at) {
                     return Err(Error::BadWindow);
                 }
                 let mut changed = row.into_active_model();

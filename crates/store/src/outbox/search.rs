@@ -43,8 +43,8 @@ pub struct MailRow {
 /// Which mails are wanted: those that fulfil every condition.
 #[derive(Clone, Debug, Default)]
 pub struct MailSearch {
-    /// Recipients, in lower case.
-    pub to: Option<Vec<String>>,
+    /// Their recipient, in lower case.
+    pub to: Option<String>,
     /// Their kind.
     pub class: Option<MailClass>,
     /// How far they have come.
@@ -129,7 +129,7 @@ impl MailSearch {
     fn condition(&self) -> Condition {
         let mut all = Condition::all();
         if let Some(to) = &self.to {
-            all = all.add(Expr::expr(Func::lower(Expr::col(Column::Recipient))).is_in(to.iter().map(String::as_str)));
+            all = all.add(Expr::expr(Func::lower(Expr::col(Column::Recipient))).eq(to.as_str()));
         }
         if let Some(class) = self.class {
             all = all.add(Column::Class.eq(class.as_str()));

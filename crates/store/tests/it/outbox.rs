@@ -197,7 +197,7 @@ async fn mails_are_found_by_recipient_class_place_and_time(fresh: Fresh) {
             }
         }
     };
-    let ada = MailSearch { to: Some(vec!["ada@example.com".to_owned()]), ..MailSearch::default() };
+    let ada = MailSearch { to: Some("ada@example.com".to_owned()), ..MailSearch::default() };
     assert_eq!(find(ada.clone()).await, [reset.id, mails[2].id, mails[0].id]);
     let class = Some(MailClass::Verification);
     assert_eq!(find(MailSearch { class, ..ada.clone() }).await, [mails[2].id, mails[0].id]);
