@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Command as SyncCommand,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -79,10 +79,16 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// Without this its own children would outlive it for a while, and write into a folder that is being removed.
+    /// Waits until it has put its things away. Killed, it leaves a segment of shared memory to the machine, which has room for
+    /// 4,096 of them, and its own children write for a while into a folder that is being removed.
     fn drop(&mut self) {
         if self.process.is_running() {
+            self.process.thaw();
             self.process.signal(rustix::process::Signal::QUIT);
+            let waited = Instant::now();
+            while self.process.is_running() && waited.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 }
