@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use examhall_boot::{
     check::list,
+    live,
     logging::Output,
     metrics::Metrics,
     settings::{ApiSettings, AppEnv, SettingsArgs},
@@ -85,6 +86,9 @@ enum Command {
         /// Print all checks and their fixes, as Markdown, and check nothing
         #[arg(long, conflicts_with = "json")]
         list: bool,
+        /// Only ask the API that runs here, at `API_OPS_BIND`, whether it is alive: for health checks of containers
+        #[arg(long, conflicts_with_all = ["json", "list"])]
+        live: bool,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -145,6 +149,9 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
     if let Command::Check { list: true, .. } = command {
         let _ = write!(std::io::stdout(), "{}", list(check::all())); // nobody is left to tell where stdout is gone
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Check { live: true, .. } = command {
+        return live::check(&args.settings, "API_OPS_BIND");
     }
     let settings: ApiSettings = start::settings(&args.settings)?;
     if matches!(command, Command::Seed { .. }) && settings.env == AppEnv::Production {

@@ -3,6 +3,7 @@
 //! ```text
 //!   start    command line -> settings -> logs -> traces -> TLS -> tokio: the same steps for both
 //!   check    what an operator tries first: names, ports, clocks, disks; each binary adds its own checks
+//!   live     the health check of a container
 //!   run      health: last answer of each dependency   ops: /healthz /readyz /metrics on a separate port
 //!            liveness: heartbeats of the loops       supervisor: notifies systemd of start, stop, liveness
 //!   stop     shutdown: one token, cancelled by SIGTERM or SIGINT
@@ -14,6 +15,7 @@
 pub mod check;
 pub mod exit;
 pub mod health;
+pub mod live;
 pub mod liveness;
 pub mod logging;
 pub mod metrics;

@@ -17,7 +17,7 @@ impl Values {
         SecretString::from(self.text(name))
     }
 
-    pub(super) fn address(&self, name: &'static str) -> Result<SocketAddr, SettingsError> {
+    pub(crate) fn address(&self, name: &'static str) -> Result<SocketAddr, SettingsError> {
         self.text(name).parse().map_err(|_| self.malformed(name, "an address and port like 127.0.0.1:8000"))
     }
 

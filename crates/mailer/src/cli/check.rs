@@ -18,6 +18,9 @@ pub(super) struct CheckArgs {
     /// Print all checks and their fixes as Markdown, without running them
     #[arg(long, conflicts_with = "json")]
     pub(super) list: bool,
+    /// Only ask the mailer that runs here, at `MAILER_OPS_BIND`, whether it is alive: for health checks of containers
+    #[arg(long, conflicts_with_all = ["json", "list"])]
+    pub(super) live: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use std::{io::Write, process::ExitCode};
 use clap::{Parser, Subcommand};
 use examhall_boot::{
     check::list,
+    live,
     logging::Output,
     settings::{MailerSettings, SettingsArgs},
     shutdown,
@@ -83,6 +84,9 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
     if let Some(Command::Check(check::CheckArgs { list: true, .. })) = &args.command {
         let _ = write!(std::io::stdout(), "{}", list(checks::all())); // stdout may be closed
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(Command::Check(check::CheckArgs { live: true, .. })) = &args.command {
+        return live::check(&args.settings, "MAILER_OPS_BIND");
     }
     let settings: MailerSettings = start::settings(&args.settings)?;
     let serves = !args.once && matches!(args.command, None | Some(Command::Run));

@@ -3,7 +3,7 @@
 use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World};
 use tokio::process::Command;
 
-use crate::TIMEOUT;
+use crate::{TIMEOUT, last_number};
 
 /// What `check` prints, and its exit code.
 async fn check(program: &str, world: &World) -> (i32, String) {
@@ -93,4 +93,42 @@ async fn a_user_who_may_not_ask_info_is_let_in_and_warned_of() {
         says(program, &world, 0, "Redis login", "ok Redis login Redis let in").await;
         says(program, &world, 0, "warning", "warning Redis version Redis unknown: Redis: Unknown Error: NOPERM").await;
     }
+}
+
+/// `check --live` of a process whose health is on this port, in a container that listens everywhere: its exit code, and what
+/// it prints.
+async fn live(program: &str, setting: &str, port: &str) -> (i32, String) {
+    // Production without any secret: no other setting is read.
+    let settings = [(setting, format!("0.0.0.0:{port}")), ("APP_ENV", "production".to_owned())];
+    let mut asking = Process::spawn_binary(program, &["check", "--live"], settings);
+    let code = asking.exit(TIMEOUT).await.code().expect("a code");
+    (code, asking.output())
+}
+
+async fn tells_whether_it_lives(program: &str, setting: &str) {
+    let world = World::start().await;
+    let mut process = Process::spawn_binary(program, &[], world.settings());
+    let port = last_number(&process.line("Health and metrics on port").await).expect("a port").to_string();
+    assert_eq!(live(program, setting, &port).await, (0, "ok".to_owned()));
+    process.freeze();
+    let (code, said) = live(program, setting, &port).await;
+    assert_eq!(code, 69, "it is silent: {said}");
+    process.kill().await;
+    let (code, said) = live(program, setting, &port).await;
+    assert_eq!(code, 69, "{said}");
+    assert!(said.starts_with(&format!("{program}: 127.0.0.1:{port}, which {setting} names: ")), "{said}");
+    for bad in ["0", "many"] {
+        let (code, said) = live(program, setting, bad).await;
+        assert!(code == 78 && said.contains(setting), "{code}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn check_live_reports_whether_the_api_runs() {
+    tells_whether_it_lives("api", "API_OPS_BIND").await;
+}
+
+#[tokio::test]
+async fn check_live_reports_whether_the_mailer_runs() {
+    tells_whether_it_lives("mailer", "MAILER_OPS_BIND").await;
 }

@@ -10,6 +10,12 @@ fn the_dockerfile_has_no_known_fault() {
     let text = read("deploy/docker/Dockerfile");
     let (_, last_stage) = text.rsplit_once("\nFROM ").expect("stages");
     assert!(last_stage.contains("\nUSER 65532:65532\n"), "it runs as nobody in particular");
+    // What it asks is tested with the program: testkit's `check_live_reports_whether_the_api_runs`.
+    let health =
+        r#"HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/api", "check", "--live"]"#;
+    assert!(last_stage.contains(health), "Docker asks nobody whether it is well");
+    assert!(last_stage.contains(" API_BIND=0.0.0.0:8000 "), "no published port reaches it");
+    assert!(!text.contains("# syntax"), "an image to pull for nothing");
     let rust = read("Cargo.toml");
     let rust =
         rust.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"')).expect("a version");
@@ -39,6 +45,8 @@ fn compose_follows_its_schema_and_gives_settings_that_exist() {
     for (name, service) in compose["services"].as_object().expect("services") {
         let image = service["image"].as_str().unwrap_or_else(|| panic!("{name} has no image"));
         assert!(image.contains(':') && !image.ends_with(":latest"), "{name}: {image}");
+        let health = &service["healthcheck"];
+        assert!(health.is_null() || health["start_period"] == "60s", "{name} fails where its start is slow");
         for volume in service["volumes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let (from, _) = volume.split_once(':').expect("a target");
             let there = !from.starts_with('.') || root().join("deploy/docker").join(from).exists();
