@@ -245,10 +245,12 @@ async fn listen(bind: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     Ok(listener)
 }
 
+/// Ready while something can be served: all of it from the database; without it, once it was there, what Redis has cached.
 fn readiness_check(health: &Health, stop: &CancellationToken) -> impl Fn() -> Readiness + Send + Sync + use<> {
     let (health, stop) = (health.clone(), stop.clone());
     move || {
-        let readiness = health.readiness(health.is_up("database"));
+        let serves_cached = health.has_answered("database") && health.is_up("redis");
+        let readiness = health.readiness(health.is_up("database") || serves_cached);
         if stop.is_cancelled() { readiness.stopping() } else { readiness }
     }
 }

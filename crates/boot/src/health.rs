@@ -1,10 +1,6 @@
 //! Last answer of each dependency, and since when.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -28,7 +24,7 @@ pub struct Dependency {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip)]
-    last_answer: Option<Instant>,
+    has_answered: bool,
 }
 
 /// Whether a dependency answers.
@@ -76,10 +72,9 @@ impl Health {
         self.0.lock().get(name).is_some_and(|dependency| dependency.state == State::Up)
     }
 
-    /// Returns whether the dependency answered within the last `span`.
-    pub fn answered_within(&self, name: &str, span: Duration) -> bool {
-        let last_answer = self.0.lock().get(name).and_then(|dependency| dependency.last_answer);
-        last_answer.is_some_and(|moment| moment.elapsed() <= span)
+    /// Returns whether the dependency has ever answered.
+    pub fn has_answered(&self, name: &str) -> bool {
+        self.0.lock().get(name).is_some_and(|dependency| dependency.has_answered)
     }
 
     /// Returns the body of `/readyz`.
@@ -97,17 +92,16 @@ impl Health {
         };
         let before = dependencies.remove(name);
         let since = before.as_ref().filter(|before| before.state == now.state).map_or(now.since, |before| before.since);
-        let last_answer = now.last_answer.or(before.and_then(|before| before.last_answer));
+        let has_answered = now.has_answered || before.is_some_and(|before| before.has_answered);
         let up = if now.state == State::Up { 1.0 } else { 0.0 };
         metrics::gauge!("dependency_up", "dependency" => name).set(up);
-        dependencies.insert(name, Dependency { since, last_answer, ..now });
+        dependencies.insert(name, Dependency { since, has_answered, ..now });
     }
 }
 
 impl Dependency {
     fn new(state: State, reason: Option<String>) -> Self {
-        let last_answer = (state == State::Up).then(Instant::now);
-        Self { state, since: OffsetDateTime::now_utc(), reason, last_answer }
+        Self { state, since: OffsetDateTime::now_utc(), reason, has_answered: state == State::Up }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{os::unix::net::UnixDatagram, path::Path};
 
-use examhall_testkit::{Process, World, eventually};
+use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
 
-use crate::{TIMEOUT, last_number};
+use crate::{Api, TIMEOUT, last_number};
 
 /// The port that a process says health and metrics are on.
 async fn ops_port(process: &Process) -> u16 {
@@ -116,6 +116,45 @@ async fn an_api_without_redis_is_alive_and_ready() {
     let (status, body) = state.await;
     assert_eq!((status, &body["dependencies"]["database"]["state"]), (200, &"up".into()), "it reads the database");
     assert_eq!(get(port, "/healthz").await.0, 200);
+}
+
+/// Waits until `/readyz` reports this state of a dependency, and returns its status.
+async fn status_with(port: u16, dependency: &str, state: &str) -> u16 {
+    eventually(&format!("{dependency} is {state}"), TIMEOUT, || async {
+        let (status, body) = get(port, "/readyz").await;
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        (body["dependencies"][dependency]["state"] == state).then_some(status)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_api_without_database_is_ready_while_it_serves_cached_exams() {
+    let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    let api = Api::start(&world).await;
+    let port = ops_port(&api.process).await;
+    let seeded = crate::seed(&world).await;
+    let token = crate::token(&api, seeded["studentEmails"][0].as_str().expect("an address"), "examhall-demo").await;
+    let sheet = format!("{}/exams/{}/questions", api.base, seeded["examId"].as_str().expect("an id"));
+    let read = async || api.client.get(&sheet).bearer_auth(&token).send().await.expect("an answer").status();
+    assert_eq!(read().await, 200);
+
+    world.database.server().kill().await;
+    assert_eq!(status_with(port, "database", "down").await, 200, "load balancers go on sending requests");
+    assert_eq!(read().await, 200, "and this is why");
+    let public = api.client.get(api.base.replace("/api/v1", "/readyz")).send().await.expect("an answer");
+    assert_eq!(public.status(), 200);
+    let body: serde_json::Value = public.json().await.expect("JSON");
+    assert_eq!((&body["status"], &body["dependencies"]["database"]["state"]), (&"ready".into(), &"down".into()));
+
+    world.redis.kill().await;
+    assert_eq!(status_with(port, "redis", "down").await, 503, "it has nothing to serve");
+    assert_eq!(get(port, "/healthz").await.0, 200, "restarting it would not help");
+
+    world.redis.restart().await;
+    assert_eq!(status_with(port, "redis", "up").await, 200);
+    world.database.server().restart().await;
+    assert_eq!(status_with(port, "database", "up").await, 200);
 }
 
 #[tokio::test]
