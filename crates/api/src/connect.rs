@@ -112,7 +112,7 @@ pub(crate) fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToke
     let shared = Arc::clone(state);
     health.watch("queue", PROBE_INTERVAL, stop.clone(), move || {
         let state = Arc::clone(&shared);
-        async move { state.queue.connection().ping().await.map_err(|error| error.to_string()) }
+        async move { accepts_writes(&state.queue).await }
     });
     let shared = Arc::clone(state);
     health.watch("database", PROBE_INTERVAL, stop.clone(), move || {
@@ -125,4 +125,13 @@ pub(crate) fn watch(health: &Health, state: &Arc<State>, stop: &CancellationToke
             state.store.ping().await.map_err(|error| error.to_string())
         }
     });
+}
+
+/// A full Redis, or a replica, answers `PING` and takes no mail.
+async fn accepts_writes(queue: &Queue<EmailJob>) -> Result<(), String> {
+    match queue.write_refusal().await {
+        Ok(None) => Ok(()),
+        Ok(Some(code)) => Err(format!("it refuses writes: {code}")),
+        Err(error) => Err(error.to_string()),
+    }
 }

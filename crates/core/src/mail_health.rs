@@ -40,6 +40,8 @@ const OUTBOX_TARGET: i64 = 30_000;
 pub struct MailFacts {
     /// Time at which the facts were read.
     pub now: Timestamp,
+    /// Code with which Redis refuses writes, such as `OOM`, if it does.
+    pub write_refusal: Option<String>,
     /// Who paused the queue, if it is paused.
     pub pause: Option<Pause>,
     /// The mailers whose heartbeat is fresh.
@@ -124,6 +126,7 @@ impl MailHealth {
 ///
 /// let facts = MailFacts {
 ///     now: Timestamp::from_millis(1_800_000_000_000),
+///     write_refusal: None,
 ///     pause: None,
 ///     mailers: Vec::new(),
 ///     waiting: Vec::new(),
@@ -133,13 +136,28 @@ impl MailHealth {
 /// assert_eq!((health.level, health.sentence.as_str()), (HealthLevel::Bad, "No mailer runs."));
 /// ```
 pub fn mail_health(facts: &MailFacts) -> MailHealth {
-    paused(facts)
+    refused_writes(facts)
+        .or_else(|| paused(facts))
         .or_else(|| no_mailer(facts))
         .or_else(|| of_providers(facts))
         .or_else(|| most_fail(facts))
         .or_else(|| late(facts))
         .or_else(|| some_fail(facts))
         .unwrap_or_else(|| good(facts))
+}
+
+/// Nothing can be queued, taken or recorded; mailers cannot even send a heartbeat.
+fn refused_writes(facts: &MailFacts) -> Option<MailHealth> {
+    let code = facts.write_refusal.as_deref()?;
+    let (why, advice) = match code {
+        "OOM" => ("Redis is full", "Raise `maxmemory`, or remove jobs that have ended: `mailer queue clean`."),
+        "READONLY" => ("Redis is a read-only replica", "Let `REDIS_URL` lead to the master."),
+        "MISCONF" => ("Redis cannot write to its disk", "Free its disk, or give it the right to write there."),
+        "NOREPLICAS" => ("Redis has too few replicas", "Bring them back, or lower its `min-replicas-to-write`."),
+        _ => ("Redis refuses writes", "Its log and its users' rights show why."),
+    };
+    let advice = format!("{advice} New mails wait in the database meanwhile.");
+    Some(MailHealth::new(HealthLevel::Bad, format!("No: {why} ({code})."), &advice, "/console"))
 }
 
 fn paused(facts: &MailFacts) -> Option<MailHealth> {

@@ -28,6 +28,8 @@ pub struct Operations {
 pub struct QueueFacts {
     /// Redis's time.
     pub now: Timestamp,
+    /// Code with which Redis refuses writes, if it does.
+    pub write_refusal: Option<String>,
     /// Whether it is paused.
     pub is_paused: bool,
     /// Waiting jobs.
@@ -57,6 +59,7 @@ impl Operations {
         let last = self.failures.groups(0, 1).await?.pop().filter(|group| group.last_at >= since);
         Ok(MailFacts {
             now: queue.now,
+            write_refusal: queue.write_refusal.clone(),
             pause,
             mailers: self.fleet.mailers().await?,
             waiting: backlog_by_class(&queue.waiting, outbox),

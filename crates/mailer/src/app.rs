@@ -38,10 +38,8 @@ use crate::{
     upkeep,
 };
 
-/// Interval at which Redis is checked.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Time without a reply of Redis after which it is pinged.
-const PING_AFTER: Duration = Duration::from_secs(3);
+/// Interval at which Redis is probed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// Time without a reply of Redis after which the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -247,14 +245,15 @@ impl Mailer {
 
     fn watch(&self, stop: &CancellationToken) {
         self.health.expect("smtp"); // reported with the first mail
-        let connection = self.queue.connection().clone();
+        let queue = self.queue.clone();
         self.health.watch("redis", PROBE_INTERVAL, stop.clone(), move || {
-            let connection = connection.clone();
+            let queue = queue.clone();
             async move {
-                if connection.answered_within(PING_AFTER) {
-                    return Ok(());
+                match queue.write_refusal().await {
+                    Ok(None) => Ok(()),
+                    Ok(Some(code)) => Err(format!("it refuses writes: {code}")),
+                    Err(error) => Err(error.to_string()),
                 }
-                connection.ping().await.map_err(|error| error.to_string())
             }
         });
     }

@@ -32,6 +32,7 @@ pub(crate) async fn overview(state: &State) -> Result<QueueOverview, Problem> {
     let backlog = |one: &OldestWaiting| PriorityBacklog::new(one.priority, one.jobs, one.timestamp);
     let queue = QueueFacts {
         now: Timestamp::from_millis(state.queue.now_ms()),
+        write_refusal: state.queue.write_refusal().await?,
         is_paused: state.queue.is_paused().await?,
         waiting: oldest.iter().map(backlog).collect(),
     };

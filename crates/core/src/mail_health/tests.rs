@@ -39,6 +39,7 @@ fn mailer(providers: Vec<ProviderStatus>) -> MailerStatus {
 fn facts() -> MailFacts {
     MailFacts {
         now: at(0),
+        write_refusal: None,
         pause: None,
         mailers: vec![mailer(vec![provider("mail.example.com:587")])],
         waiting: backlog_by_class(&[], &[]),
@@ -238,4 +239,18 @@ fn numbers_have_commas_and_counts_end_at_ten_thousand() {
         assert_eq!(bounded_count(n), text);
     }
     assert_eq!(with_commas(1_234_567), "1,234,567");
+}
+
+#[test]
+fn refused_writes_come_before_everything_that_follows_from_them() {
+    for (code, sentence) in [
+        ("OOM", "No: Redis is full (OOM)."),
+        ("READONLY", "No: Redis is a read-only replica (READONLY)."),
+        ("MISCONF", "No: Redis cannot write to its disk (MISCONF)."),
+        ("NOREPLICAS", "No: Redis has too few replicas (NOREPLICAS)."),
+        ("NOPERM", "No: Redis refuses writes (NOPERM)."),
+    ] {
+        let facts = MailFacts { write_refusal: Some(code.to_owned()), mailers: Vec::new(), ..facts() };
+        says(&facts, Bad, sentence);
+    }
 }

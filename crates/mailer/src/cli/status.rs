@@ -21,6 +21,7 @@ pub(super) async fn status(mailer: &Mailer) -> anyhow::Result<Answer> {
     let (counts, oldest) = (queue.counts().await?, queue.oldest_waiting().await?);
     let facts = QueueFacts {
         now: Timestamp::from_millis(queue.now_ms()),
+        write_refusal: queue.write_refusal().await?,
         is_paused: queue.is_paused().await?,
         waiting: oldest.iter().map(|one| PriorityBacklog::new(one.priority, one.jobs, one.timestamp)).collect(),
     };

@@ -40,6 +40,11 @@ const PERSISTENCE: ServerCheck = ServerCheck {
     name: "Redis persistence",
     fix: "set `appendonly yes`, and keep snapshots (`save 3600 1`): without them a restart forgets the queue",
 };
+const WRITES: ServerCheck = ServerCheck {
+    name: "Redis writes",
+    fix: "OOM: raise `maxmemory`, or remove jobs that have ended; READONLY: let the Redis URL lead to the master \
+          (`redis-sentinel://` follows it); MISCONF: free its disk; NOREPLICAS: bring its replicas back",
+};
 const CLUSTER: ServerCheck = ServerCheck {
     name: "Redis Cluster",
     fix: "put braces into the queue's prefix, as in `{bull}`: a cluster then keeps all keys of a queue on one server",
@@ -51,7 +56,7 @@ const CLUSTER: ServerCheck = ServerCheck {
 ///     println!("{}: {}", check.name, check.fix);
 /// }
 /// ```
-pub const INSPECTIONS: &[ServerCheck] = &[LOGIN, VERSION, EVICTION, PERSISTENCE, CLUSTER];
+pub const INSPECTIONS: &[ServerCheck] = &[LOGIN, VERSION, EVICTION, PERSISTENCE, WRITES, CLUSTER];
 
 /// Result of one of [`INSPECTIONS`].
 /// ```no_run
@@ -94,17 +99,22 @@ pub enum Suitability {
 }
 
 impl<T> Queue<T> {
-    /// Logs in again, and checks version, eviction, persistence and sharding of the server. Takes 9 s at most: a server
+    /// Logs in again, and checks whether the server accepts writes, its version, eviction, persistence and sharding. Takes 9 s at most: a server
     /// that is unreachable or rejects the login is a finding.
     pub async fn inspect(&self) -> Vec<Inspection> {
         let info = async {
             self.connection().check_login().await?;
             self.connection().ready().await?;
-            Ok::<_, Error>(self.client.at_server::<String>("INFO", &[]).await)
+            Ok::<_, Error>((self.client.at_server::<String>("INFO", &[]).await, self.write_refusal().await))
         };
         match tokio::time::timeout(TIMEOUT, info).await {
-            Ok(Ok(info)) => {
-                let mut findings = vec![LOGIN.found("let in", Suitability::Good)];
+            Ok(Ok((info, refusal))) => {
+                let writes = match refusal {
+                    Ok(None) => WRITES.found("accepted", Suitability::Good),
+                    Ok(Some(code)) => WRITES.found(format!("refused: {code}"), Suitability::Bad),
+                    Err(error) => WRITES.found(error.to_string(), Suitability::Bad),
+                };
+                let mut findings = vec![LOGIN.found("let in", Suitability::Good), writes];
                 match info {
                     Ok(info) => findings.extend(inspect_info(&info, self.client.keys().has_hash_tag())),
                     // A user without the right to `INFO` can work, but on an unknown server.
@@ -114,6 +124,30 @@ impl<T> Queue<T> {
             }
             Ok(Err(error)) => vec![LOGIN.found(error.to_string(), Suitability::Bad)],
             Err(_) => vec![LOGIN.found(format!("no answer within {} s", TIMEOUT.as_secs()), Suitability::Bad)],
+        }
+    }
+
+    /// Probes whether Redis accepts writes, and returns the code of its refusal: `OOM` (it is full), `READONLY` (it is a
+    /// replica), `MISCONF` (it cannot write to its disk), `NOREPLICAS` or another; `None` if it accepts them. A full Redis
+    /// answers `PING` and reads. The probe changes nothing.
+    /// ```no_run
+    /// # async fn run(queue: examhall_queue::Queue<serde_json::Value>) -> Result<(), examhall_queue::Error> {
+    /// if let Some(code) = queue.write_refusal().await? {
+    ///     println!("no job can be added or taken: {code}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if Redis does not answer.
+    pub async fn write_refusal(&self) -> Result<Option<String>, Error> {
+        let key = self.client.keys().of("completed");
+        // With XX only members that are there change, and no job has an empty id.
+        match self.client.command::<i64>("ZADD", &key, &["XX", "0", ""]).await {
+            Ok(_) => Ok(None),
+            Err(Error::Redis(error)) if error.code().is_some() => Ok(error.code().map(ToOwned::to_owned)),
+            Err(error) => Err(error),
         }
     }
 
