@@ -2,14 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use examhall_core::{Answer, AnswerValue, AttemptId, ExamId, Question, QuestionKind, Timestamp, UserId};
+use examhall_core::{Answer, AttemptId, ExamId, Timestamp, UserId};
 use examhall_store::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ring::hmac;
 use serde_json::json;
 
-use super::{crowd, report::Report, system::System};
+use super::{
+    crowd,
+    report::Report,
+    student::{access_token, answer},
+    system::System,
+};
 
 /// Attempts that are begun at once.
 const AT_ONCE: usize = 16;
@@ -105,29 +108,6 @@ impl Sitting {
         let students = tokens.zip(attempts).collect();
         Ok(Self { store, exam, answers, students })
     }
-}
-
-/// An answer to each kind of question; most are right.
-fn answer(question: &Question) -> Answer {
-    let (choice_ids, value) = match &question.kind {
-        QuestionKind::SingleChoice { choices } | QuestionKind::MultipleChoice { choices, .. } => {
-            (choices.first().map(|choice| vec![choice.id.clone()]), None)
-        }
-        QuestionKind::TrueFalse { .. } => (None, Some(AnswerValue::Bool(true))),
-        QuestionKind::Numeric { answer, .. } => (None, Some(AnswerValue::Number(*answer))),
-        QuestionKind::ShortText { accepted } => (None, accepted.first().cloned().map(AnswerValue::Text)),
-    };
-    Answer { question_id: question.id, choice_ids, value }
-}
-
-/// What logging in would give: ten thousand passwords would take minutes to check.
-fn access_token(secret: &str, student: UserId, now: Timestamp) -> String {
-    let seconds = now.as_millis() / 1000;
-    let claims = json!({"sub": student, "role": "student", "iat": seconds, "exp": seconds + 900, "gen": 0});
-    let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
-    let signed = format!("{}.{}", part(r#"{"typ":"JWT","alg":"HS256"}"#), part(&claims.to_string()));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
-    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag.as_ref()))
 }
 
 fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The moments that decide whether users trust an installation, with virtual users, on a system of their own:
 //! two `api` and two `mailer` processes, a Redis, a database and an SMTP server that accepts everything. The end of an
-//! exam runs on PostgreSQL with one `api` (the sweep with three) and no `mailer`, so that the costs are the API's.
+//! exam runs on PostgreSQL with one `api` (the sweep with three) and no `mailer`, so that the costs are the API's; a whole
+//! exam day on PostgreSQL with two of each.
 //!
 //! ```text
 //!   users ──HTTP──> api, api ──> Redis, database
@@ -9,11 +10,13 @@
 //! ```
 
 mod crowd;
+mod exam_day;
 mod exam_end;
 mod exam_start;
 mod report;
 mod results;
 mod sign_up;
+mod student;
 mod sweep;
 mod system;
 
@@ -22,7 +25,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use examhall_testkit::DatabaseKind;
 
-use self::{exam_end::Ending, report::Report, system::System};
+use self::{exam_day::Day, exam_end::Ending, report::Report, system::System};
 
 /// How much load, and of which kind.
 #[derive(Debug, Args)]
@@ -41,6 +44,12 @@ pub(crate) struct LoadTest {
     /// Seconds over which `submit` and `autosave` spread their requests; 0: as fast as they are answered
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=3_600))]
     within: u32,
+    /// Students who sit `exam-day`
+    #[arg(long, default_value_t = 2_000, value_name = "STUDENTS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    sitting: u32,
+    /// Seconds for which they work in `exam-day`, after they have started within 10 s
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(20..=7_200))]
+    working: u32,
     /// A PostgreSQL server of its own instead of SQLite; the end of an exam always has one
     #[arg(long)]
     postgres: bool,
@@ -63,6 +72,8 @@ enum Moment {
     Autosave,
     /// Everybody leaves the attempt open: one process hands them in, then three
     Sweep,
+    /// A whole exam: everybody starts, saves each 10 s and submits; some get more time, then all; results are published
+    ExamDay,
 }
 
 /// Drives the moments one after the other, and prints what users saw.
@@ -93,6 +104,10 @@ pub(crate) async fn run(plan: &LoadTest) -> anyhow::Result<()> {
     if wants(Moment::Sweep) {
         let system = System::start(DatabaseKind::Postgres, 3, 0).await?;
         sweep::drive(&system, plan.students, plan.questions, &mut report).await?;
+    }
+    if wants(Moment::ExamDay) {
+        let day = Day { students: plan.sitting, working: Duration::from_secs(plan.working.into()) };
+        exam_day::drive(&System::start(DatabaseKind::Postgres, 2, 2).await?, day, &mut report).await?;
     }
     report.print(plan.json)
 }
