@@ -39,6 +39,7 @@ pub(crate) async fn mails(api: &Api, admin: &str) -> Mails {
     server.behave(|phase, line| match phase {
         Phase::Rcpt if line.contains(".gone@") => Action::Reply("550 5.1.1 no such user".to_owned()),
         Phase::Rcpt if line.contains(".full@") => Action::Reply("552 5.2.2 mailbox full".to_owned()),
+        Phase::Rcpt if line.contains(".nowhere@") => Action::Reply("550 5.4.4 no route to this host".to_owned()),
         Phase::Rcpt if line.contains(".later@") => {
             Action::Reply("451 4.7.1 greylisted, try again in 5 minutes".to_owned())
         }
@@ -47,6 +48,9 @@ pub(crate) async fn mails(api: &Api, admin: &str) -> Mails {
     let send = async |to: &str, subject: &str| api.send_mail(admin, to, subject).await;
     for name in ["ada", "ben", "cleo"] {
         send(&format!("{name}.gone@example.com"), "Result of History").await;
+    }
+    for name in ["hal", "ivy"] {
+        send(&format!("{name}.nowhere@example.com"), "Result of History").await;
     }
     let (deferred, accepted) =
         (send("dora.later@example.com", "Room changed").await, send("emil@example.com", "Room changed").await);

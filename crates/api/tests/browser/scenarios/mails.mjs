@@ -115,6 +115,13 @@ async function failures({ base, open, assert }) {
   await group.getByRole('link', { name: 'Remove' }).click();
   await page.click('button.danger');
   assert((await said(page)).includes('3 mails removed'), `removed: ${await said(page)}`);
+  assert(new URL(page.url()).pathname === '/console/failures', `the answer is at ${page.url()}`);
+  const lost = page.locator('tbody tr', { hasText: '5.4.4' });
+  await lost.getByRole('link', { name: 'Retry' }).click();
+  assert((await page.textContent('h1')).includes('2 mails'), 'the question does not name the number');
+  await page.getByRole('button', { name: 'Retry' }).click();
+  assert((await said(page)).includes('2 mails retried'), `retried: ${await said(page)}`);
+  assert(await lost.getByRole('link', { name: 'Retry' }).count() === 0, 'what is retried is still failed');
 }
 
 // Charts and mailers have something to show.
