@@ -21,11 +21,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("docs/deploy-kubernetes.md", "kubectl kustomize", "manifests_follow_the_schemas_of_three_versions"),
     ("docs/deploy-systemd.md", "cd /etc/examhall", "an_installation_that_is_ready_passes_every_check"),
     ("docs/deploy-systemd.md", "echo ", "an_installation_that_is_ready_passes_every_check"),
-    (
-        "docs/deploy-systemd.md",
-        "sudo deploy/systemd/install",
-        "uninstalling_leaves_settings_and_purging_leaves_nothing",
-    ),
+    ("docs/deploy-systemd.md", "deploy/systemd/install", "uninstalling_leaves_settings_and_purging_leaves_nothing"),
     ("docs/guide.md", "", "the_programs_of_the_guide_print_what_it_says"),
     ("docs/mailer.md", "SMTP_URL=", "the_commands_for_operators_answer"),
     ("docs/migrate-from-node.md", "./scripts/test migrate", ".ci/run"),

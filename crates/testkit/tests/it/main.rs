@@ -14,6 +14,7 @@ mod exam_start_crowd;
 mod exam_start_faults;
 mod exam_start_redis;
 mod guide;
+mod live;
 mod lost;
 mod memory;
 mod migrate;
