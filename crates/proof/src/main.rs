@@ -11,6 +11,7 @@ mod pipeline;
 mod producer;
 mod report;
 mod run;
+mod soak;
 
 use std::path::PathBuf;
 
@@ -58,6 +59,9 @@ struct Args {
     /// Write the verdict into docs/proof.md
     #[arg(long)]
     write: bool,
+    /// Post mails for so long and kill nothing: memory, connections and keys are watched (60m, 90s)
+    #[arg(long, value_name = "TIME", value_parser = soak::time, conflicts_with_all = ["mutants", "model"])]
+    soak: Option<std::time::Duration>,
     /// Only search the model
     #[arg(long)]
     model: bool,
@@ -97,13 +101,21 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         println!("\n{}", mutants::hunt(&plan).await?);
         return Ok(0.into());
     }
+    if let Some(time) = args.soak {
+        let soaked = soak::soak(&plan, time, &commit(), &today()).await?;
+        println!("{}", soaked.page);
+        if args.write {
+            write(&soaked.page, SOAK)?;
+        }
+        return Ok(u8::from(!soaked.is_good).into());
+    }
     println!("seed {}: {} kills, at least {} mails", plan.seed, plan.kills, plan.mails);
     let verdict = run::run(&plan).await?;
     let page = report::page(&plan, &verdict, &commit(), &today());
     println!("{page}");
     complain(&verdict);
     if args.write {
-        write(&page)?;
+        write(&page, RUN)?;
     }
     Ok(u8::from(!verdict.is_good()).into())
 }
@@ -115,15 +127,17 @@ fn complain(verdict: &Verdict) {
     }
 }
 
-const BEGIN: &str = "<!-- begin of what ./scripts/prove --write writes -->\n";
+/// How the parts of docs/proof.md begin that this program writes.
+const RUN: &str = "<!-- begin of what ./scripts/prove --write writes -->\n";
+const SOAK: &str = "<!-- begin of what ./scripts/prove --soak 60m --write writes -->\n";
 const END: &str = "<!-- end -->\n";
 
-fn write(page: &str) -> anyhow::Result<()> {
+fn write(page: &str, begin: &str) -> anyhow::Result<()> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/proof.md");
     let text = std::fs::read_to_string(&path)?;
-    let (head, rest) = text.split_once(BEGIN).context("docs/proof.md has no mark where this begins")?;
+    let (head, rest) = text.split_once(begin).context("docs/proof.md has no mark where this begins")?;
     let (_, tail) = rest.split_once(END).context("docs/proof.md has no mark where this ends")?;
-    Ok(std::fs::write(path, format!("{head}{BEGIN}{page}{END}{tail}"))?)
+    Ok(std::fs::write(path, format!("{head}{begin}{page}{END}{tail}"))?)
 }
 
 fn commit() -> String {

@@ -87,6 +87,16 @@ impl Pipeline {
         }
     }
 
+    /// The processes: APIs, then mailers.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.apis.iter().chain(&self.mailers).map(|running| running.process.pid()).collect()
+    }
+
+    /// Forgets what the processes wrote: an hour of it is large.
+    pub(crate) fn forget_lines(&self) {
+        self.apis.iter().chain(&self.mailers).for_each(|running| drop(running.process.take_lines()));
+    }
+
     /// What a query of the database gives, line by line.
     pub(crate) async fn rows(&self, query: &str) -> Vec<String> {
         self.world.database.sql(query).await.lines().map(str::to_owned).collect()

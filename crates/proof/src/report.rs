@@ -88,11 +88,13 @@ fn percentile(sorted: &[i64], percent: usize) -> i64 {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
-fn number(count: usize) -> String {
+/// A count, with commas.
+pub(crate) fn number(count: usize) -> String {
     with_commas(count as u64)
 }
 
-fn machine() -> String {
+/// What a machine this is.
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");

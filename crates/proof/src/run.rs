@@ -140,7 +140,8 @@ async fn settle(pipeline: &Pipeline, open: &str) {
 }
 
 impl Pipeline {
-    fn bases(&self) -> Vec<String> {
+    /// Where the APIs are.
+    pub(crate) fn bases(&self) -> Vec<String> {
         self.apis.iter().map(|api| api.base.clone()).collect()
     }
 
