@@ -2,12 +2,16 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use examhall_core::AccountName;
+use examhall_core::{AccountName, UserId};
 use examhall_store::{Account, NewSession, SessionKind};
+use uuid::Uuid;
 
 use crate::{
     auth::SecretToken,
-    http::{client::network, problem::Problem},
+    http::{
+        client::network,
+        problem::{FieldError, Problem},
+    },
     state::{State, now},
 };
 
@@ -46,7 +50,38 @@ pub(crate) async fn authenticate(
     Ok(account)
 }
 
-/// Begins a session of an account that has proven who it is; returns its token.
+/// A session that was begun.
+pub(crate) struct Begun {
+    /// What it is named by.
+    pub(crate) id: Uuid,
+    /// Refresh token, or what the cookie holds.
+    pub(crate) token: SecretToken,
+}
+
+/// Returns the account of somebody who has logged in, to change what only its owner may. The body's field `pointer` holds
+/// their password.
+///
+/// # Errors
+/// 422 where the password is not the account's, 429 after too many tries.
+pub(crate) async fn prove(
+    state: &State,
+    client: IpAddr,
+    user: UserId,
+    password: String,
+    pointer: &str,
+) -> Result<Account, Problem> {
+    let account = state.store.accounts.get(user).await?.value;
+    let guess = state.limits.log_in(client, &account.email).await?;
+    let is_right = state.passwords.verify(client, password, Some(account.password_hash.clone())).await?;
+    if !is_right {
+        let detail = "is not the account's password".to_owned();
+        return Err(Problem::invalid(vec![FieldError { pointer: pointer.to_owned(), detail }]));
+    }
+    state.limits.was_right(guess).await;
+    Ok(account)
+}
+
+/// Begins a session of an account that has proven who it is; returns it.
 ///
 /// # Errors
 /// 401 where the account's password was changed meanwhile.
@@ -56,9 +91,10 @@ pub(crate) async fn begin(
     client: IpAddr,
     kind: SessionKind,
     life: Duration,
-) -> Result<SecretToken, Problem> {
-    let (token, now) = (SecretToken::random(), now());
+) -> Result<Begun, Problem> {
+    let (id, token, now) = (Uuid::now_v7(), SecretToken::random(), now());
     let session = NewSession {
+        id,
         user: account.id,
         password_hash: account.password_hash.clone(),
         token_hash: token.hash(),
@@ -67,7 +103,7 @@ pub(crate) async fn begin(
         kind,
     };
     let is_begun = state.store.accounts.begin_session(&session, now).await?;
-    is_begun.then_some(token).ok_or_else(wrong_password)
+    is_begun.then_some(Begun { id, token }).ok_or_else(wrong_password)
 }
 
 fn wrong_password() -> Problem {

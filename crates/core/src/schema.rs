@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{AttemptId, EmailAddress, ExamId, Locale, Patch, QuestionId, ResultId, Timestamp, UserId};
+use crate::{AttemptId, EmailAddress, ExamId, Locale, Patch, QuestionId, ResultId, SessionId, Timestamp, UserId};
 
 macro_rules! strings {
     ($($type:ty: $schema:tt;)*) => {$(
@@ -30,6 +30,7 @@ strings! {
     QuestionId: {"type": "string", "format": "uuid"};
     AttemptId: {"type": "string", "format": "uuid"};
     ResultId: {"type": "string", "format": "uuid"};
+    SessionId: {"type": "string", "format": "uuid"};
     Timestamp: {"type": "string", "format": "date-time"};
     Locale: {"type": "string", "minLength": 2, "maxLength": Locale::MAX_LEN, "examples": ["de-AT"]};
     EmailAddress: {"type": "string", "format": "email", "maxLength": EmailAddress::MAX_LEN};

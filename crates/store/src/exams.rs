@@ -3,21 +3,27 @@
 mod change;
 mod create;
 mod lifecycle;
+mod list;
 pub(crate) mod row;
 
 use std::time::Duration;
 
-use examhall_core::{Change, Exam, ExamId, ExamStatus, QuestionSheet, Role, Timestamp, Viewer};
+use examhall_core::{Change, Exam, ExamId, ExamStatus, QuestionSheet, Timestamp};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use serde_json::{Value, json};
 
 use self::row::{is_begun, lock, to_exam};
-pub use self::{create::NewExam, lifecycle::Closed, row::ExamChange};
+pub use self::{
+    create::NewExam,
+    lifecycle::Closed,
+    list::{ExamFilter, ExamSort},
+    row::ExamChange,
+};
 use crate::{
-    Editor, Error, Listed, Page, Versioned,
+    Editor, Error, Versioned,
     audit::{self, Entry},
     db::Db,
     entity::exam,
@@ -37,31 +43,6 @@ impl Exams {
 
     pub(crate) const fn db(&self) -> &Db {
         &self.db
-    }
-
-    /// The exams that `viewer` may see, newest first: all for admins, else their own and what is no draft.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn list(&self, viewer: Viewer, page: Page) -> Result<Listed<Exam>, Error> {
-        let mut found = exam::Entity::find().order_by_desc(exam::Column::Id).limit(page.fetch());
-        if viewer.role != Role::Admin {
-            let is_no_draft = exam::Column::Status.ne(ExamStatus::Draft.as_str());
-            found = found.filter(Condition::any().add(is_no_draft).add(exam::Column::AuthorId.eq(viewer.id.0)));
-        }
-        if let Some(after) = page.after {
-            found = found.filter(exam::Column::Id.lt(after));
-        }
-        let rows = found.all(&self.db.read).await?;
-        let Listed { items, next } = page.cut(rows, |row: &exam::Model| row.id);
-        // One that cannot be read must not take the others down.
-        let readable = |row: exam::Model| {
-            let id = row.id;
-            let exam =
-                to_exam(row).inspect_err(|error| tracing::error!(exam_id = %id, %error, "Exam left out of a list"));
-            exam.ok().map(|exam| exam.value)
-        };
-        Ok(Listed { items: items.into_iter().filter_map(readable).collect(), next })
     }
 
     /// An exam without its questions.

@@ -13,11 +13,11 @@ pub struct Page {
 
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listed<T> {
+pub struct Listed<T, P = Uuid> {
     /// The rows.
     pub items: Vec<T>,
     /// Where the next page begins; absent on the last one.
-    pub next: Option<Uuid>,
+    pub next: Option<P>,
 }
 
 impl Page {

@@ -1,6 +1,9 @@
 //! What came of attempts.
 
+mod list;
 mod statistics;
+
+use std::collections::HashMap;
 
 use examhall_core::{AttemptId, Change, ExamId, ExamResult, Mark, Priority, ResultAccess, ResultId, Timestamp, UserId};
 use sea_orm::{
@@ -10,6 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub use self::list::{NamedResult, ResultFilter, ResultSort};
 use crate::{
     Error, Listed, Page,
     audit::{self, Entry},
@@ -76,19 +80,6 @@ impl Results {
         Ok((result, marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?))
     }
 
-    /// The results of an exam, of one student or of all, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn list(&self, exam: ExamId, of: Option<UserId>, page: Page) -> Result<Listed<ExamResult>, Error> {
-        let mut found = in_order(exam, page);
-        if let Some(user) = of {
-            found = found.filter(result::Column::UserId.eq(user.0));
-        }
-        let results = found.all(&self.db.read).await?.iter().map(to_result).collect();
-        Ok(page.cut(results, |result: &ExamResult| result.id.0))
-    }
-
     /// The next results of an exam with their students, oldest first, for an export that goes through all of them.
     ///
     /// # Errors
@@ -96,9 +87,7 @@ impl Results {
     pub async fn export(&self, exam: ExamId, after: Option<Uuid>) -> Result<Listed<ResultRow>, Error> {
         let page = Page { limit: CHUNK, after };
         let rows = in_order(exam, page).all(&self.db.read).await?;
-        let ids = rows.iter().map(|row| row.user_id);
-        let users = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(&self.db.read).await?;
-        let users: std::collections::HashMap<_, _> = users.into_iter().map(|user| (user.id, user)).collect();
+        let users = self.students(&rows).await?;
         let with_student = |row: &result::Model| {
             let student = users.get(&row.user_id);
             ResultRow {
@@ -113,6 +102,13 @@ impl Results {
             }
         };
         Ok(page.cut(rows.iter().map(with_student).collect(), |row: &ResultRow| row.result.id.0))
+    }
+
+    /// The students of results, by their ids.
+    async fn students(&self, rows: &[result::Model]) -> Result<HashMap<Uuid, user::Model>, Error> {
+        let ids = rows.iter().map(|row| row.user_id);
+        let users = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(&self.db.read).await?;
+        Ok(users.into_iter().map(|user| (user.id, user)).collect())
     }
 
     /// Publishes what is not published of an exam's results: one mail for each student that wants

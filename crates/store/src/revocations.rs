@@ -11,9 +11,9 @@ use crate::{Error, Store};
 /// From when on an account's access tokens are good: those of earlier generations are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Whose tokens are meant.
+    /// Whose tokens are meant: those of an account, or of a session that was ended.
     pub user: UserId,
-    /// The first generation that is good; `i64::MAX` where the account is deleted.
+    /// The first generation that is good; `i64::MAX` where the account is deleted, or a session was ended.
     pub min_generation: i64,
     /// When it was noted, in ms since 1970, by the database's clock.
     pub at: i64,

@@ -37,6 +37,8 @@ pub enum SessionKind {
 /// A session that a login begins.
 #[derive(Clone, Debug)]
 pub struct NewSession {
+    /// What it is named by.
+    pub id: Uuid,
     /// Whose it is.
     pub user: UserId,
     /// PHC string of the password that was found right.
@@ -49,6 +51,15 @@ pub struct NewSession {
     pub network: String,
     /// What it is for.
     pub kind: SessionKind,
+}
+
+/// A session that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// Whose it is.
+    pub account: Account,
+    /// What it is named by.
+    pub session: Uuid,
 }
 
 /// What takes the place of a refresh token that is used.
@@ -68,14 +79,18 @@ impl Accounts {
     pub async fn begin_session(&self, new: &NewSession, now: Timestamp) -> Result<bool, Error> {
         self.db
             .retry(|| async {
-                let (id, next) =
-                    (Uuid::now_v7(), NextSession { token_hash: new.token_hash, expires_at: new.expires_at });
+                let next = NextSession { token_hash: new.token_hash, expires_at: new.expires_at };
                 let owner =
                     user::Column::Id.eq(new.user.0).and(user::Column::PasswordHash.eq(new.password_hash.as_str()));
                 let tx = self.db.begin().await?;
                 let Some(owner) = lock_user(&tx, owner).await? else { return Ok(false) };
                 let generation = (new.kind == SessionKind::Console).then_some(owner.access_generation);
-                let row = Row { id, family: id, network: Some(new.network.clone()), console_generation: generation };
+                let row = Row {
+                    id: new.id,
+                    family: new.id,
+                    network: Some(new.network.clone()),
+                    console_generation: generation,
+                };
                 insert(&tx, row, new.user, next, now).await?;
                 tx.commit().await?;
                 Ok(true)
@@ -94,7 +109,7 @@ impl Accounts {
         token_hash: &[u8; 32],
         next: NextSession,
         now: Timestamp,
-    ) -> Result<Option<Account>, Error> {
+    ) -> Result<Option<Renewed>, Error> {
         self.db
             .retry(|| async {
                 let tx = self.db.begin().await?;
@@ -116,12 +131,12 @@ impl Accounts {
                         return Ok(None);
                     }
                 };
-                let owner = to_account(owner)?; // what is committed can be answered
+                let account = to_account(owner)?; // what is committed can be answered
                 let successor =
                     Row { id: Uuid::now_v7(), family: row.family, network: row.network, console_generation: None };
                 insert(&tx, successor, UserId(row.user_id), next, now).await?;
                 tx.commit().await?;
-                Ok(Some(owner))
+                Ok(Some(Renewed { account, session: row.family }))
             })
             .await
     }
@@ -185,7 +200,7 @@ pub(crate) async fn revoke_all(tx: &DatabaseTransaction, user: UserId, now: Time
     Ok(())
 }
 
-async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -> Result<(), Error> {
+pub(crate) async fn revoke_family(tx: &DatabaseTransaction, family: Uuid, now: Timestamp) -> Result<(), Error> {
     session::Entity::update_many()
         .col_expr(session::Column::RevokedAt, Expr::value(now.as_millis()))
         .filter(session::Column::Family.eq(family).and(session::Column::RevokedAt.is_null()))

@@ -13,6 +13,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use signature::{Signer, Verifier};
+use uuid::Uuid;
 
 use super::{
     ACCESS_TOKEN_LIFE,
@@ -35,7 +36,7 @@ pub(crate) struct AccessTokens {
 /// What a token of ours says.
 #[derive(Clone, Copy)]
 struct Verified {
-    viewer: Viewer,
+    bearer: Bearer,
     /// Seconds since 1970.
     expiry: i64,
     issue: Issue,
@@ -52,6 +53,17 @@ struct Claims {
     /// The account's generation of access tokens; none in those of earlier releases.
     #[serde(rename = "gen", default)]
     generation: Option<i64>,
+    /// The session; none in those of earlier releases.
+    #[serde(rename = "sid", default)]
+    session: Option<Uuid>,
+}
+
+/// What a token says of its bearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    pub(crate) viewer: Viewer,
+    /// The session that it was issued in.
+    pub(crate) session: Option<Uuid>,
 }
 
 impl AccessTokens {
@@ -69,26 +81,28 @@ impl AccessTokens {
         }
     }
 
-    /// A token for an account that is at `generation`.
-    pub(crate) fn issue(&self, viewer: Viewer, generation: i64, now: Timestamp) -> Result<String, Error> {
+    /// A token for an account that is at `generation`, in a session.
+    pub(crate) fn issue(&self, bearer: Bearer, generation: i64, now: Timestamp) -> Result<String, Error> {
         let seconds = now.as_millis().div_euclid(1000);
         let life = i64::try_from(ACCESS_TOKEN_LIFE.as_secs()).unwrap_or(0);
         let generation = Some(generation);
-        let claims = Claims { sub: viewer.id, role: viewer.role, iat: seconds, exp: seconds + life, generation };
+        let Bearer { viewer, session } = bearer;
+        let claims =
+            Claims { sub: viewer.id, role: viewer.role, iat: seconds, exp: seconds + life, generation, session };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
     /// Returns whose token it is, if it is one of ours, its time is not over, and it is not revoked.
-    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Option<Viewer> {
-        let Verified { viewer, expiry, issue } = self.verified.get(token).or_else(|| self.verify(token))?;
+    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Option<Bearer> {
+        let Verified { bearer, expiry, issue } = self.verified.get(token).or_else(|| self.verify(token))?;
         let is_over = expiry <= now.as_millis().div_euclid(1000);
-        (!is_over && !self.revocations.refuses(viewer.id, issue)).then_some(viewer)
+        (!is_over && !self.revocations.refuses(bearer.viewer.id, bearer.session, issue)).then_some(bearer)
     }
 
     fn verify(&self, token: &str) -> Option<Verified> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         let verified = Verified {
-            viewer: Viewer { id: claims.sub, role: claims.role },
+            bearer: Bearer { viewer: Viewer { id: claims.sub, role: claims.role }, session: claims.session },
             expiry: claims.exp,
             issue: Issue { generation: claims.generation, at: claims.iat },
         };
@@ -158,8 +172,8 @@ mod tests {
         AccessTokens::new(&SecretString::from(secret), Arc::default())
     }
 
-    fn ada() -> Viewer {
-        Viewer { id: UserId(uuid::Uuid::nil()), role: Role::Author }
+    fn ada() -> Bearer {
+        Bearer { viewer: Viewer { id: UserId(Uuid::nil()), role: Role::Author }, session: None }
     }
 
     #[test]
@@ -213,8 +227,8 @@ mod tests {
         let accepted = || [&old, &new].map(|token| tokens.check(token, NOW).is_some());
         assert_eq!(accepted(), [true, true]);
         let at = NOW.as_millis();
-        let revoke = |min_generation| vec![Revocation { user: ada().id, min_generation, at }];
-        tokens.revocations.replace(vec![Revocation { user: UserId(uuid::Uuid::max()), min_generation: 9, at }]);
+        let revoke = |min_generation| vec![Revocation { user: ada().viewer.id, min_generation, at }];
+        tokens.revocations.replace(vec![Revocation { user: UserId(Uuid::max()), min_generation: 9, at }]);
         assert_eq!(accepted(), [true, true], "somebody else's");
         tokens.revocations.replace(revoke(3));
         assert_eq!(accepted(), [false, true]);
@@ -225,12 +239,30 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_an_ended_session_are_refused_alone() {
+        let tokens = tokens("0123456789abcdef0123456789abcdef");
+        let [ended, other] = [1, 2].map(|n| Bearer { session: Some(Uuid::from_u128(n)), ..ada() });
+        let [of_ended, of_other] = [ended, other].map(|bearer| tokens.issue(bearer, 3, NOW).expect("issued"));
+        let at = NOW.as_millis();
+        let user = UserId(Uuid::from_u128(1));
+        tokens.revocations.replace(vec![Revocation { user, min_generation: i64::MAX, at }]);
+        assert_eq!((tokens.check(&of_ended, NOW), tokens.check(&of_other, NOW)), (None, Some(other)));
+    }
+
+    #[test]
     fn token_without_a_generation_is_refused_by_its_time() {
         let tokens = tokens("0123456789abcdef0123456789abcdef");
         let seconds = NOW.as_millis() / 1000;
-        let claims = |iat| Claims { sub: ada().id, role: Role::Author, iat, exp: seconds + 900, generation: None };
+        let claims = |iat| Claims {
+            sub: ada().viewer.id,
+            role: Role::Author,
+            iat,
+            exp: seconds + 900,
+            generation: None,
+            session: None,
+        };
         let token = |iat| jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(iat), &tokens.encoding);
-        tokens.revocations.replace(vec![Revocation { user: ada().id, min_generation: 3, at: NOW.as_millis() }]);
+        tokens.revocations.replace(vec![Revocation { user: ada().viewer.id, min_generation: 3, at: NOW.as_millis() }]);
         let accepted = [-1, 0, 1].map(|after| tokens.check(&token(seconds + after).expect("issued"), NOW).is_some());
         assert_eq!(accepted, [false, false, true]);
     }

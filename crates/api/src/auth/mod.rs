@@ -7,7 +7,7 @@ mod secret_token;
 
 use std::time::Duration;
 
-pub(crate) use access_token::AccessTokens;
+pub(crate) use access_token::{AccessTokens, Bearer};
 pub(crate) use passwords::Passwords;
 pub(crate) use secret_token::SecretToken;
 

@@ -10,6 +10,7 @@ use examhall_core::UserId;
 use examhall_store::{Error, Revocation, Store};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::ACCESS_TOKEN_LIFE;
 /// How often the database is asked: a token must be refused within 2 s.
@@ -23,6 +24,7 @@ pub(crate) const REVOCATION_LIFE: Duration = ACCESS_TOKEN_LIFE.saturating_add(CL
 #[derive(Default)]
 pub(crate) struct Revocations {
     is_any: AtomicBool,
+    /// Also by session, where one was ended: ids are never those of both.
     by_user: RwLock<HashMap<UserId, Revocation>>,
 }
 
@@ -55,19 +57,20 @@ impl Revocations {
 
     /// Whether the access of an account that began at this generation has been ended.
     pub(crate) fn ended(&self, user: UserId, generation: i64) -> bool {
-        self.refuses(user, Issue { generation: Some(generation), at: 0 })
+        self.refuses(user, None, Issue { generation: Some(generation), at: 0 })
     }
 
-    /// Whether tokens of this account that were issued then are refused.
-    pub(super) fn refuses(&self, user: UserId, issue: Issue) -> bool {
+    /// Whether tokens of this account that were issued then, in this session, are refused.
+    pub(super) fn refuses(&self, user: UserId, session: Option<Uuid>, issue: Issue) -> bool {
         if !self.is_any.load(Ordering::Acquire) {
             return false;
         }
         let by_user = self.by_user.read();
-        by_user.get(&user).is_some_and(|revocation| match issue.generation {
+        let ends_account = by_user.get(&user).is_some_and(|revocation| match issue.generation {
             Some(generation) => generation < revocation.min_generation,
             None => issue.at.saturating_mul(1000) <= revocation.at,
-        })
+        });
+        ends_account || session.is_some_and(|session| by_user.contains_key(&UserId(session)))
     }
 }
 

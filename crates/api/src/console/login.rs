@@ -23,7 +23,7 @@ use crate::{
     access::Action,
     auth::SecretToken,
     http::{authorized::Authorized, extract::Parameters, guards::CountedClient, problem::Problem},
-    log_in::{authenticate, begin},
+    log_in::{Begun, authenticate, begin},
     state::{State, now},
 };
 
@@ -136,7 +136,7 @@ async fn started(state: &State, account: &Account, client: IpAddr, next: &str) -
     if !Action::ReadQueue.is_allowed(account.role) {
         return Err(Problem::forbidden("the console is for viewers, operators and administrators"));
     }
-    let token = begin(state, account, client, SessionKind::Console, session::IDLE).await?;
+    let Begun { token, .. } = begin(state, account, client, SessionKind::Console, session::IDLE).await?;
     tracing::info!(user_id = %account.id, "Logged in to the console");
     let mut answer = HttpResponse::SeeOther();
     Ok(answer.insert_header((LOCATION, next)).insert_header((SET_COOKIE, session::begin_cookie(&token))).finish())

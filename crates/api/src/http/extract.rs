@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::{faults::fault, problem::Problem};
 use crate::{
-    auth::AccessTokens,
+    auth::{AccessTokens, Bearer},
     openapi::{Access, Description, Input},
     state::{State, now},
 };
@@ -30,7 +30,25 @@ impl FromRequest for LoggedIn {
     type Future = std::future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(viewer(request).map(Self))
+        std::future::ready(bearer(request).map(|bearer| Self(bearer.viewer)))
+    }
+}
+
+/// Who has logged in, and in which session.
+pub(crate) struct InSession(pub(crate) Bearer);
+
+impl FromRequest for InSession {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(bearer(request).map(Self))
+    }
+}
+
+impl Input for InSession {
+    fn describe(description: &mut Description) {
+        description.access(Access::User);
     }
 }
 
@@ -40,7 +58,7 @@ impl Input for LoggedIn {
     }
 }
 
-fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
+fn bearer(request: &HttpRequest) -> Result<Bearer, Problem> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header
         .and_then(|value| value.split_once(' '))
@@ -50,13 +68,13 @@ fn viewer(request: &HttpRequest) -> Result<Viewer, Problem> {
     let tokens = request
         .app_data::<web::Data<AccessTokens>>()
         .ok_or_else(|| Problem::internal(&"the application has no access tokens"))?;
-    let viewer = tokens.check(token, now());
-    let viewer = viewer.ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))?;
+    let bearer = tokens.check(token, now());
+    let bearer = bearer.ok_or_else(|| Problem::unauthorized("this access token is not valid, or not any more"))?;
     if !request.method().is_safe() {
         let state = request.app_data::<web::Data<State>>();
-        state.ok_or_else(|| Problem::internal(&"the application has no state"))?.limits.write(viewer)?;
+        state.ok_or_else(|| Problem::internal(&"the application has no state"))?.limits.write(bearer.viewer)?;
     }
-    Ok(viewer)
+    Ok(bearer)
 }
 
 /// The id that the address names. What is no id is the id of nothing: 404.

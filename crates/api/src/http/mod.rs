@@ -4,6 +4,7 @@ pub(crate) mod authorized;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod csv;
+pub(crate) mod csv_file;
 pub(crate) mod extract;
 mod faults;
 mod forwarded;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use examhall_core::{Attempt, AttemptState, Exam, ExamId, ResultId, Timestamp, Visibility};
-use examhall_store::{AttemptFilter, AttemptRow, Listed};
+use examhall_store::{AttemptFilter, AttemptRow, Listed, Page};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,10 @@ use crate::{
     http::{
         authorized::Authorized,
         body::JsonBody,
+        csv,
+        csv_file::CsvFile,
         extract::{Id, LoggedIn, Parameters},
-        guards::ExaminedAttempt,
+        guards::{ExaminedAttempt, OwnedExam},
         list::{Items, Paging},
         problem::{FieldError, Problem},
         text::is_one_line,
@@ -27,10 +29,18 @@ use crate::{
 /// How far from now a deadline may be moved: twice the longest exam.
 const MAX_AHEAD: Duration = Duration::from_secs(2 * 60 * Exam::MAX_MINUTES as u64);
 
+/// Attempts that are read at a time where all are exported.
+const CHUNK: u64 = 500;
+
+/// Columns of the file.
+const COLUMNS: &[&str] =
+    &["attemptId", "userId", "name", "email", "state", "startedAt", "deadline", "savedAt", "submittedAt", "resultId"];
+
 /// Its operations.
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         get("/exams/{id}/attempts", "listAttempts", "List attempts: all, or one's own", list),
+        get("/exams/{id}/attempts.csv", "exportAttempts", "Export all attempts", export),
         put("/attempts/{id}/deadline", "setDeadline", "Move the deadline of an open attempt", set_deadline),
     ]
 }
@@ -95,6 +105,33 @@ async fn list(
     let Listed { items, next } = state.store.attempts.list(id, filter, page).await?;
     let items = items.into_iter().map(|row| ListedAttempt::of(row, is_owner)).collect();
     Ok(Items::of(Listed { items, next }))
+}
+
+/// All attempts as a file, sent as it is read.
+async fn export(
+    state: web::Data<State>,
+    OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
+) -> Result<CsvFile, Problem> {
+    let chunk = move |after| {
+        let store = state.store.clone();
+        async move {
+            let page = Page { limit: CHUNK, after };
+            let listed = store.attempts.list(id, AttemptFilter::default(), page).await?;
+            Ok((listed.items.iter().map(to_line).collect(), listed.next))
+        }
+    };
+    Ok(CsvFile::streaming(&format!("attempts-{id}.csv"), COLUMNS, chunk))
+}
+
+fn to_line(row: &AttemptRow) -> String {
+    let AttemptRow { attempt, saved_at, result, name, email } = row;
+    let (id, user) = (attempt.id.to_string(), attempt.user_id.to_string());
+    let state = if attempt.state() == AttemptState::Open { "open" } else { "submitted" };
+    let [started_at, deadline] = [attempt.started_at, attempt.deadline].map(|at| at.to_string());
+    let [saved_at, submitted_at] =
+        [*saved_at, attempt.submitted_at].map(|at| at.map(|at| at.to_string()).unwrap_or_default());
+    let result = result.map(|result| result.to_string()).unwrap_or_default();
+    csv::line(&[&id, &user, name, email, state, &started_at, &deadline, &saved_at, &submitted_at, &result])
 }
 
 async fn set_deadline(

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, web};
 use examhall_cache::{Cached, Source};
 use examhall_core::{Exam, ExamId, ExamStatus, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId, Visibility};
-use examhall_store::{Editor, ExamChange, NewExam};
+use examhall_store::{Editor, ExamChange, ExamFilter, ExamSort, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::{
         extract::{Id, IfMatch, LoggedIn, Parameters},
         guards::{Author, OwnedExam},
         idempotency::IdempotencyKey,
-        list::{Items, Paging},
+        list::{Items, SearchText, SortOrder, SortedPaging},
         problem::Problem,
         respond::{self, CacheAnswer, CreatedTagged, NoContent, Tagged},
         text::{has_no_nul, is_one_line},
@@ -32,7 +32,7 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         post("/exams", "createExam", "Draft an exam", create),
-        get("/exams", "listExams", "List exams, newest first", all),
+        get("/exams", "listExams", "List exams, newest first unless sorted otherwise", all),
         get("/exams/{id}", "readExam", "Read an exam", read),
         patch("/exams/{id}", "changeExam", "Change an exam", change),
         delete("/exams/{id}", "deleteExam", "Delete an exam that nobody began", remove),
@@ -139,6 +139,50 @@ struct Change {
     review: Option<bool>,
 }
 
+/// Which exams are wanted.
+#[derive(Deserialize, JsonSchema)]
+struct Wanted {
+    /// Those in this state.
+    status: Option<ExamStatus>,
+    /// Those of this author.
+    author: Option<UserId>,
+    /// Those whose title contains this, in any case.
+    q: Option<SearchText>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
+enum ExamOrder {
+    #[serde(rename = "createdAt")]
+    Oldest,
+    #[default]
+    #[serde(rename = "-createdAt")]
+    Newest,
+    #[serde(rename = "title")]
+    Title,
+    #[serde(rename = "-title")]
+    TitleDown,
+    #[serde(rename = "opensAt")]
+    OpensFirst,
+    #[serde(rename = "-opensAt")]
+    OpensLast,
+}
+
+impl SortOrder for ExamOrder {
+    type Sort = ExamSort;
+
+    fn parts(self) -> (ExamSort, bool) {
+        match self {
+            Self::Oldest => (ExamSort::Created, false),
+            Self::Newest => (ExamSort::Created, true),
+            Self::Title => (ExamSort::Title, false),
+            Self::TitleDown => (ExamSort::Title, true),
+            Self::OpensFirst => (ExamSort::Opens, false),
+            Self::OpensLast => (ExamSort::Opens, true),
+        }
+    }
+}
+
 impl Creation {
     /// Attempts of a student where it says nothing.
     const ATTEMPTS: u32 = 1;
@@ -194,9 +238,11 @@ async fn create(
 async fn all(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
-    Paging(page): Paging,
+    Parameters(Wanted { status, author, q }): Parameters<Wanted>,
+    SortedPaging(page): SortedPaging<ExamOrder>,
 ) -> Result<web::Json<Items<Exam>>, Problem> {
-    Ok(Items::of(state.store.exams.list(viewer, page).await?))
+    let filter = ExamFilter { status, author, text: q.map(|SearchText(text)| text) };
+    Ok(Items::sorted(state.store.exams.list(viewer, &filter, &page).await?))
 }
 
 async fn read(

@@ -17,6 +17,8 @@ pub(crate) mod health;
 mod history;
 mod hooks;
 mod mailers;
+mod my_password;
+mod my_sessions;
 mod questions;
 mod queue;
 mod reset_page;
@@ -96,6 +98,8 @@ fn operations() -> Vec<Operation> {
         questions::operations(),
         auth::operations(),
         sessions::operations(),
+        my_password::operations(),
+        my_sessions::operations(), // before `/users/{id}`
         users::operations(),
         exams::operations(),
         exam_states::operations(),

@@ -1,41 +1,45 @@
 //! `/results`: for who sat the exam and who wrote it.
 
-use actix_web::{
-    Either, HttpRequest, HttpResponse, Responder,
-    body::BoxBody,
-    http::{
-        StatusCode,
-        header::{CACHE_CONTROL, CONTENT_DISPOSITION},
-    },
-    web,
-};
-use bytes::Bytes;
+use actix_web::{Either, HttpRequest, web};
 use examhall_boot::traces;
 use examhall_core::{Exam, ExamId, ExamResult, Mark, ResultId, ResultPolicy, Role, Statistics, Visibility};
-use examhall_store::{Error, ResultRow, Store};
-use futures_util::stream;
+use examhall_store::{Listed, NamedResult, ResultFilter, ResultRow, ResultSort};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::json;
-use uuid::Uuid;
+use serde::{Deserialize, Serialize};
 
 use super::exams::cached_exam;
 use crate::{
     cache_keys::{ResultKey, json_form::JsonForm},
     http::{
         csv,
-        extract::{Id, LoggedIn},
+        csv_file::CsvFile,
+        extract::{Id, LoggedIn, Parameters},
         guards::OwnedExam,
-        list::{Items, Paging},
+        list::{Items, SearchText, SortOrder, SortedPaging},
         problem::Problem,
         respond::{self, Accepted, CacheAnswer, JsonBytes, Tagged},
     },
     loaders::load_result,
     mail::RESULT_PUBLISHED,
-    openapi::{Answer, Description, Operation, get, post},
+    openapi::{Operation, get, post},
     state::{State, now},
     statistics::Basis,
 };
+
+/// Columns of the file.
+const COLUMNS: &[&str] = &[
+    "resultId",
+    "userId",
+    "name",
+    "email",
+    "score",
+    "maxScore",
+    "percent",
+    "passed",
+    "gradedAt",
+    "attemptId",
+    "marks",
+];
 
 /// Its operations.
 pub(super) fn operations() -> Vec<Operation> {
@@ -101,44 +105,87 @@ fn not_shown(policy: ResultPolicy) -> Problem {
     })
 }
 
+/// A result in a list. Whose it is, is shown to the exam's author.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ListedResult {
+    #[serde(flatten)]
+    result: ExamResult,
+    /// The student's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The student's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+}
+
+/// Which results are wanted.
+#[derive(Deserialize, JsonSchema)]
+struct Wanted {
+    /// Those of students whose name or address contains this, in any case.
+    q: Option<SearchText>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
+enum ResultOrder {
+    #[default]
+    #[serde(rename = "gradedAt")]
+    Oldest,
+    #[serde(rename = "-gradedAt")]
+    Newest,
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "-name")]
+    NameDown,
+    #[serde(rename = "score")]
+    Lowest,
+    #[serde(rename = "-score")]
+    Highest,
+}
+
+impl SortOrder for ResultOrder {
+    type Sort = ResultSort;
+
+    fn parts(self) -> (ResultSort, bool) {
+        match self {
+            Self::Oldest => (ResultSort::Graded, false),
+            Self::Newest => (ResultSort::Graded, true),
+            Self::Name => (ResultSort::Name, false),
+            Self::NameDown => (ResultSort::Name, true),
+            Self::Lowest => (ResultSort::Score, false),
+            Self::Highest => (ResultSort::Score, true),
+        }
+    }
+}
+
 /// All of them for the author, for everybody else those of their own that the exam shows.
 async fn of_exam(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
-    Paging(page): Paging,
-) -> Result<web::Json<Items<ExamResult>>, Problem> {
+    Parameters(Wanted { q }): Parameters<Wanted>,
+    SortedPaging(page): SortedPaging<ResultOrder>,
+) -> Result<web::Json<Items<ListedResult>>, Problem> {
     let (access, now) = (state.store.exams.get(id).await?.value.access(), now());
     if access.sheet_for(viewer, now) == Visibility::Hidden {
         return Err(Problem::not_found());
     }
     let is_owner = access.is_owned_by(viewer);
-    let mut listed = state.store.results.list(id, (!is_owner).then_some(viewer.id), page).await?;
-    listed.items.retain(|result| is_owner || access.shows_result(result.graded_at, now));
-    Ok(Items::of(listed))
+    let filter = ResultFilter { user: (!is_owner).then_some(viewer.id), text: q.map(|SearchText(text)| text) };
+    let Listed { mut items, next } = state.store.results.list(id, &filter, &page).await?;
+    items.retain(|row| is_owner || access.shows_result(row.result.graded_at, now));
+    let listed = |NamedResult { result, name, email }| {
+        let [name, email] = [name, email].map(|text| is_owner.then_some(text));
+        ListedResult { result, name, email }
+    };
+    Ok(Items::sorted(Listed { items: items.into_iter().map(listed).collect(), next }))
 }
 
 /// How many mails were queued.
 #[derive(Serialize, JsonSchema)]
 struct Queued {
     queued: u64,
-}
-
-/// 200 with a file.
-struct CsvFile(HttpResponse);
-
-impl Responder for CsvFile {
-    type Body = BoxBody;
-
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        self.0
-    }
-}
-
-impl Answer for CsvFile {
-    fn describe(description: &mut Description) {
-        description.content(StatusCode::OK, &["Content-Disposition"], "text/csv", json!({"type": "string"}));
-    }
 }
 
 async fn publish(
@@ -170,50 +217,14 @@ async fn export(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
 ) -> Result<CsvFile, Problem> {
-    let rows = stream::try_unfold(Next::Heading, move |next| chunk(state.store.clone(), id, next));
-    Ok(CsvFile(
-        HttpResponse::Ok()
-            .content_type("text/csv; charset=utf-8")
-            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"results-{id}.csv\"")))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .streaming(rows),
-    ))
-}
-
-/// How far an export has come.
-enum Next {
-    Heading,
-    After(Option<Uuid>),
-    Done,
-}
-
-async fn chunk(store: Store, exam: ExamId, next: Next) -> Result<Option<(Bytes, Next)>, Error> {
-    let after = match next {
-        Next::Done => return Ok(None),
-        Next::Heading => {
-            let names = [
-                "resultId",
-                "userId",
-                "name",
-                "email",
-                "score",
-                "maxScore",
-                "percent",
-                "passed",
-                "gradedAt",
-                "attemptId",
-                "marks",
-            ];
-            return Ok(Some(((csv::BOM.to_owned() + &csv::line(&names)).into(), Next::After(None))));
+    let chunk = move |after| {
+        let store = state.store.clone();
+        async move {
+            let listed = store.results.export(id, after).await?;
+            Ok((listed.items.iter().map(to_line).collect(), listed.next))
         }
-        Next::After(after) => after,
     };
-    let listed = store.results.export(exam, after).await.inspect_err(|error| {
-        tracing::warn!(exam_id = %exam, %error, "Export broken off");
-    })?;
-    let lines: String = listed.items.iter().map(to_line).collect();
-    let next = listed.next.map_or(Next::Done, |last| Next::After(Some(last)));
-    Ok(Some((lines.into(), next)))
+    Ok(CsvFile::streaming(&format!("results-{id}.csv"), COLUMNS, chunk))
 }
 
 fn to_line(row: &ResultRow) -> String {

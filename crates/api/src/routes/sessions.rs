@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use actix_web::web;
 use examhall_core::{AccountName, EmailAddress, Viewer};
-use examhall_store::{Account, NextSession, SessionKind};
+use examhall_store::{Account, NextSession, Renewed, SessionKind};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::auth::bad_address;
 use crate::{
-    auth::{ACCESS_TOKEN_LIFE, AccessTokens, SecretToken},
+    auth::{ACCESS_TOKEN_LIFE, AccessTokens, Bearer, SecretToken},
     http::{
         authorized::Authorized,
         body::JsonBody,
@@ -20,7 +21,7 @@ use crate::{
         respond::NoContent,
         text::is_account_name,
     },
-    log_in::{authenticate, begin},
+    log_in::{Begun, authenticate, begin},
     openapi::{Operation, post},
     state::{State, now},
 };
@@ -73,8 +74,8 @@ async fn log_in(
 ) -> Result<web::Json<Tokens>, Problem> {
     let name = AccountName::parse(&body.email).map_err(bad_address)?;
     let account = authenticate(&state, client, &name, body.password).await?;
-    let refresh_token = begin(&state, &account, client, SessionKind::Api, SESSION_LIFE).await?;
-    answer(&tokens, &account, &refresh_token)
+    let Begun { id, token } = begin(&state, &account, client, SessionKind::Api, SESSION_LIFE).await?;
+    answer(&tokens, &account, id, &token)
 }
 
 async fn refresh(
@@ -84,9 +85,10 @@ async fn refresh(
 ) -> Result<web::Json<Tokens>, Problem> {
     let (old, new, now) = (SecretToken::from_text(body.refresh_token), SecretToken::random(), now());
     let next = NextSession { token_hash: new.hash(), expires_at: now.plus(SESSION_LIFE) };
-    let account = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
-    let account = account.ok_or_else(|| Problem::unauthorized("this session is over: log in again"))?;
-    answer(&tokens, &account, &new)
+    let renewed = state.store.accounts.rotate_session(&old.hash(), next, now).await?;
+    let Renewed { account, session } =
+        renewed.ok_or_else(|| Problem::unauthorized("this session is over: log in again"))?;
+    answer(&tokens, &account, session, &new)
 }
 
 /// 204 whatever the token: a session that is not there is over too.
@@ -99,14 +101,22 @@ async fn log_out(
     Ok(NoContent)
 }
 
-fn answer(tokens: &AccessTokens, account: &Account, refresh: &SecretToken) -> Result<web::Json<Tokens>, Problem> {
-    let viewer = Viewer { id: account.id, role: account.role };
+fn answer(
+    tokens: &AccessTokens,
+    account: &Account,
+    session: Uuid,
+    refresh: &SecretToken,
+) -> Result<web::Json<Tokens>, Problem> {
     Ok(web::Json(Tokens {
-        access_token: tokens
-            .issue(viewer, account.access_generation, now())
-            .map_err(|error| Problem::internal(&error))?,
+        access_token: access_token(tokens, account, Some(session))?,
         refresh_token: refresh.as_str().to_owned(),
         expires_in: ACCESS_TOKEN_LIFE.as_secs(),
         token_type: "Bearer",
     }))
+}
+
+/// An access token of an account as it is, for a session.
+pub(super) fn access_token(tokens: &AccessTokens, account: &Account, session: Option<Uuid>) -> Result<String, Problem> {
+    let bearer = Bearer { viewer: Viewer { id: account.id, role: account.role }, session };
+    tokens.issue(bearer, account.access_generation, now()).map_err(|error| Problem::internal(&error))
 }

@@ -54,10 +54,16 @@ fn exams(about: &Subjects) -> Vec<ExamRow> {
     let (none, title) = (Value::Null, json!({"title": "Mine"}));
     let question_body = json!({"type": "trueFalse", "text": "?", "correct": true});
     let answers = json!({"seq": 1, "answers": []});
+    let passwords = json!({"currentPassword": "not mine", "newPassword": "battery staple"});
+    let unknown_session = "/users/me/sessions/00000000-0000-7000-8000-000000000000";
     let new_exam = json!({"title": "New", "description": "", "durationMinutes": 1});
     vec![
         (get.clone(), "/users/me".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
         (patch.clone(), "/users/me".into(), json!({"name": "Ada"}), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), "/users/me/sessions".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (delete.clone(), "/users/me/sessions".into(), none.clone(), [401, 204, 204, 204, 204, 204]),
+        (delete.clone(), unknown_session.into(), none.clone(), [401, 404, 404, 404, 404, 404]),
+        (post.clone(), "/users/me/password".into(), passwords, [401, 422, 422, 422, 422, 422]),
         (get.clone(), format!("{user}/profile"), none.clone(), [401, 200, 200, 200, 200, 200]),
         (get.clone(), "/exams".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
         (post.clone(), "/exams".into(), new_exam, [401, 403, 403, 201, 201, 201]),
@@ -90,6 +96,7 @@ fn exams(about: &Subjects) -> Vec<ExamRow> {
         (post.clone(), format!("{draft}/attempts"), none.clone(), [401, 404, 404, 403, 403, 403]),
         (post.clone(), format!("{exam}/attempts"), none.clone(), [401, 201, 409, 403, 403, 403]),
         (get.clone(), format!("{exam}/attempts"), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), format!("{exam}/attempts.csv"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get.clone(), attempt.clone(), none.clone(), [401, 403, 200, 403, 200, 200]),
         (put, format!("{attempt}/answers"), answers.clone(), [401, 403, 409, 403, 403, 403]),
         (Method::PATCH, format!("{attempt}/answers"), answers, [401, 403, 409, 403, 403, 403]),

@@ -1,5 +1,6 @@
 //! Tests of the API's routes, in process, each in a world of its own.
 
+mod account;
 mod addresses;
 mod attempts;
 mod auth;
@@ -22,6 +23,7 @@ mod idempotency;
 mod languages;
 mod leaks;
 mod limits;
+mod lists;
 mod openapi;
 mod operations;
 mod pages;

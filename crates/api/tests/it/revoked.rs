@@ -17,13 +17,13 @@ on_both!(
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Another process of the same installation.
-struct Other {
+pub(crate) struct Other {
     _process: Process,
-    base: String,
+    pub(crate) base: String,
 }
 
 impl Other {
-    async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let process = world.api();
         let line = process.line("Server running on port").await;
         let port = line.split("on port ").nth(1).expect("a port");
@@ -32,12 +32,12 @@ impl Other {
     }
 }
 
-async fn status(client: &Client, base: &str, path: &str, token: &str) -> StatusCode {
+pub(crate) async fn status(client: &Client, base: &str, path: &str, token: &str) -> StatusCode {
     client.get(format!("{base}/api/v1{path}")).bearer_auth(token).send().await.expect("an answer").status()
 }
 
 /// How long each of these processes takes to refuse a token for `path`.
-async fn waits(api: &Api, bases: &[&str], path: &str, token: &str) {
+pub(crate) async fn waits(api: &Api, bases: &[&str], path: &str, token: &str) {
     let since = Instant::now();
     for base in bases {
         let refused = async || (status(&api.client, base, path, token).await == StatusCode::UNAUTHORIZED).then_some(());

@@ -39,4 +39,6 @@ ids! {
     AttemptId;
     /// Names the graded result of an attempt.
     ResultId;
+    /// Names what a login begins.
+    SessionId;
 }

@@ -27,7 +27,7 @@ pub use cache_name::{CacheName, KEY_SPACES};
 pub use change::Change;
 pub use exam::{BadExamStatus, Exam, ExamAccess, ExamStatus, Visibility};
 pub use grading::{AnswerKey, Grade, Mark, Ungraded, WhyUngraded};
-pub use id::{AttemptId, ExamId, QuestionId, ResultId, UserId};
+pub use id::{AttemptId, ExamId, QuestionId, ResultId, SessionId, UserId};
 pub use locale::{BadLocale, Locale};
 pub use order::{OrderedQuestion, shuffled};
 pub use password::{BadPassword, check_password, prepared_password};

@@ -2,7 +2,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, Patch, QuestionId, Timestamp};
 use examhall_store::{
-    AttemptFilter, Editor, Error, ExamChange, Grading, NewMail, Page, PreparedPaper, Store, Submission, Submitted,
+    AttemptFilter, Editor, Error, ExamChange, Grading, NewMail, Page, PreparedPaper, ResultFilter, ResultSort,
+    SortedPage, Store, Submission, Submitted,
 };
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
@@ -172,7 +173,10 @@ async fn handing_in_twice_at_once_gives_one_result_and_one_mail(fresh: Fresh) {
     assert_eq!(fresh.store.outbox.claim(10, Duration::from_secs(1), NOW).await.expect("claimed").len(), 1);
     let (attempt, _) = fresh.store.attempts.get(attempt.id).await.expect("found");
     assert_eq!(attempt.submitted_at, Some(NOW));
-    assert_eq!(fresh.store.results.list(exam, Some(student), FIRST).await.expect("listed").items, results);
+    let theirs = ResultFilter { user: Some(student), text: None };
+    let page = SortedPage { sort: ResultSort::Graded, is_descending: false, limit: 9, after: None };
+    let listed = fresh.store.results.list(exam, &theirs, &page).await.expect("listed").items;
+    assert_eq!(listed.into_iter().map(|row| row.result).collect::<Vec<_>>(), results);
 }
 
 async fn changed_answers_are_merged_with_those_before(fresh: Fresh) {

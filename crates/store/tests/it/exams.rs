@@ -4,7 +4,7 @@ use examhall_core::{
     Choice, ExamId, ExamStatus, PaperPolicy, Patch, Question, QuestionId, QuestionKind, ResultPolicy, Role, Timestamp,
     UserId, Viewer,
 };
-use examhall_store::{Error, ExamChange, NewExam, Page};
+use examhall_store::{Error, ExamChange, ExamFilter, ExamSort, NewExam, Position, SortedPage};
 use sea_orm::ConnectionTrait;
 
 use crate::{EDITOR, Fresh, NOW, at, on_both};
@@ -93,6 +93,10 @@ async fn a_change_raises_the_version_and_leaves_the_rest(fresh: Fresh) {
     assert_eq!(fresh.store.exams.sheet(id).await.expect("found").1.version, 3);
 }
 
+/// The newest exams.
+pub(crate) const NEWEST: SortedPage<ExamSort> =
+    SortedPage { sort: ExamSort::Created, is_descending: true, limit: 20, after: None };
+
 async fn a_change_of_an_old_version_is_refused(fresh: Fresh) {
     let id = new_exam(&fresh).await;
     let change = ExamChange { title: Some("Logic".into()), ..ExamChange::default() };
@@ -117,10 +121,11 @@ async fn lists_come_in_pages_and_hide_drafts_of_others(fresh: Fresh) {
         let new = NewExam { status, questions: vec![], ..exam(author) };
         ids.push(fresh.store.exams.create(&new, NOW).await.expect("created").value.id);
     }
-    let list = async |id, role, limit, after| {
-        let page = Page { limit, after };
-        let listed = fresh.store.exams.list(Viewer { id, role }, page).await.expect("listed");
-        (listed.items.into_iter().map(|exam| exam.id).collect::<Vec<_>>(), listed.next)
+    let list = async |id, role, limit, after: Option<uuid::Uuid>| {
+        let after = after.map(|id| Position { key: None, id });
+        let page = SortedPage { sort: ExamSort::Created, is_descending: true, limit, after };
+        let listed = fresh.store.exams.list(Viewer { id, role }, &ExamFilter::default(), &page).await.expect("listed");
+        (listed.items.into_iter().map(|exam| exam.id).collect::<Vec<_>>(), listed.next.map(|next| next.id))
     };
     let other = UserId(uuid::Uuid::nil());
     let (first, next) = list(other, Role::Student, 3, None).await;
@@ -174,7 +179,7 @@ async fn a_row_that_cannot_be_read_takes_no_list_down(fresh: Fresh) {
         let statement = format!("UPDATE exams SET {set} WHERE title = '{title}'");
         connection.execute_unprepared(&statement).await.expect("changed");
     }
-    let listed = fresh.store.exams.list(viewer, Page { limit: 10, after: None }).await.expect("listed").items;
+    let listed = fresh.store.exams.list(viewer, &ExamFilter::default(), &NEWEST).await.expect("listed").items;
     let [shown] = &listed[..] else { unreachable!("{listed:?}") };
     let shown = serde_json::to_value(shown).expect("can be written");
     assert_eq!((&shown["closesAt"], &shown["passMark"]), (&"9999-12-31T23:59:59.999Z".into(), &100.into()));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use examhall_core::{Timestamp, UserId};
-use examhall_store::{Editor, Error, FirstAnswer, IdempotentRequest};
+use examhall_store::{Editor, Error, ExamFilter, FirstAnswer, IdempotentRequest};
 use examhall_testkit::DatabaseKind;
 
 use crate::{
@@ -43,8 +43,17 @@ async fn of_twenty_equal_requests_at_once_one_makes_an_exam(fresh: Fresh) {
     let first = all[0].as_ref().expect("made").clone();
     assert!(all.iter().all(|answer| answer.as_ref().is_ok_and(|answer| *answer == first)), "{all:?}");
     let viewer = examhall_core::Viewer { id: author, role: examhall_core::Role::Author };
-    let page = examhall_store::Page { limit: 20, after: None };
-    assert_eq!(fresh.store.exams.list(viewer, page).await.expect("listed").items.len(), 1);
+    assert_eq!(
+        fresh
+            .store
+            .exams
+            .list(viewer, &ExamFilter::default(), &crate::exams::NEWEST)
+            .await
+            .expect("listed")
+            .items
+            .len(),
+        1
+    );
     let other = IdempotentRequest { hash: vec![2; 32], ..request(author, "k") };
     assert!(matches!(fresh.store.first_answer(&other, NOW).await, Err(Error::KeyReused)));
     assert_eq!(fresh.store.first_answer(&request(author, "k"), NOW).await.expect("asked"), Some(first));

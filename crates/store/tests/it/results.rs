@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{Answer, Locale, Patch, QuestionId, UserId};
-use examhall_store::{AccountChange, Page, WaitingMail};
+use examhall_store::{AccountChange, ResultFilter, ResultSort, SortedPage, WaitingMail};
 use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
@@ -31,16 +31,20 @@ async fn results_come_in_pages_and_show_who_may_see_them(fresh: Fresh) {
     for student in &students {
         sit(&fresh, exam, *student, &[7]).await;
     }
-    let list = async |of, after| fresh.store.results.list(exam, of, Page { limit: 2, after }).await.expect("listed");
+    let list = async |user, after| {
+        let page = SortedPage { sort: ResultSort::Graded, is_descending: false, limit: 2, after };
+        let filter = ResultFilter { user, text: None };
+        fresh.store.results.list(exam, &filter, &page).await.expect("listed")
+    };
     let first = list(None, None).await;
     let rest = list(None, first.next).await;
-    let users: Vec<_> = first.items.iter().chain(&rest.items).map(|result| result.user_id).collect();
+    let users: Vec<_> = first.items.iter().chain(&rest.items).map(|row| row.result.user_id).collect();
     assert_eq!((users, first.items.len(), rest.next), (students.clone(), 2, None));
     let mine = list(Some(students[1]), None).await.items;
-    assert_eq!(mine.iter().map(|result| result.user_id).collect::<Vec<_>>(), [students[1]]);
-    let (result, access) = fresh.store.results.get(mine[0].id).await.expect("found");
+    assert_eq!(mine.iter().map(|row| row.result.user_id).collect::<Vec<_>>(), [students[1]]);
+    let (result, access) = fresh.store.results.get(mine[0].result.id).await.expect("found");
     let author = fresh.store.exams.get(exam).await.expect("found").value.author_id;
-    assert_eq!((&result, access.user_id, access.author_id), (&mine[0], students[1], author));
+    assert_eq!((&result, access.user_id, access.author_id), (&mine[0].result, students[1], author));
     let exported = fresh.store.results.export(exam, None).await.expect("exported").items;
     assert_eq!((exported.len(), exported[1].email.as_str()), (3, "s1@example.com"));
 }

@@ -35,6 +35,7 @@ fn next(byte: u8) -> NextSession {
 pub(crate) fn session(user: UserId, byte: u8) -> NewSession {
     let password_hash = account("x@example.com", Role::Author).password_hash;
     NewSession {
+        id: uuid::Uuid::now_v7(),
         user,
         password_hash,
         token_hash: [byte; 32],
@@ -60,7 +61,7 @@ fn address() -> EmailAddress {
 
 async fn rotate(fresh: &Fresh, old: u8, new: u8, now: Timestamp) -> Option<UserId> {
     let rotated = fresh.store.accounts.rotate_session(&[old; 32], next(new), now).await.expect("asked");
-    rotated.map(|account| account.id)
+    rotated.map(|renewed| renewed.account.id)
 }
 
 /// The first moment after the grace period of a token rotated at [`NOW`].
