@@ -21,7 +21,7 @@ use examhall_boot::{
 
 use examhall_delivery::Operations;
 use examhall_store::Store;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -37,6 +37,7 @@ use crate::{
         public_path::PublicPath,
     },
     limits::Limits,
+    listen::listen,
     mail::{BadReplyTo, MailComposer, Previews},
     papers::Papers,
     routes::{self, ReadinessCheck},
@@ -57,6 +58,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the rest of a body is taken in after an answer that did not wait for it. Hung up on sooner, a client that is
 /// still sending loses the answer.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long the threads have to take over connections that were accepted for them.
+const HANDOVER: Duration = Duration::from_millis(200);
 /// How long a connection may rest between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Most connections at once, per thread.
@@ -238,13 +241,6 @@ async fn load_revocations(store: &Store) -> anyhow::Result<Arc<Revocations>> {
     Ok(revocations)
 }
 
-async fn listen(bind: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let listener = TcpListener::bind(bind).await;
-    let listener = listener.with_context(|| format!("API_BIND: cannot listen on {bind}"))?.into_std()?;
-    tracing::info!("Server running on port {}", listener.local_addr()?.port());
-    Ok(listener)
-}
-
 /// Ready while something can be served: all of it from the database; without it, once it was there, what Redis has cached.
 fn readiness_check(health: &Health, stop: &CancellationToken) -> impl Fn() -> Readiness + Send + Sync + use<> {
     let (health, stop) = (health.clone(), stop.clone());
@@ -288,6 +284,10 @@ async fn drain(stop: CancellationToken, liveness: Liveness, delay: Duration, ser
     liveness.release();
     // Load balancers see that it is not ready any more, and send nothing by the time that it hangs up.
     tokio::time::sleep(delay).await;
+    // A stopping thread of actix leaves alone what was accepted for it and not taken yet. What comes from now on waits for
+    // the next process, if systemd holds the socket.
+    server.pause().await;
+    tokio::time::sleep(HANDOVER).await;
     server.stop(true).await;
 }
 

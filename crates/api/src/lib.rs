@@ -32,6 +32,7 @@ pub mod fuzzing;
 mod hooks;
 mod http;
 mod limits;
+mod listen;
 mod loaders;
 mod log_in;
 mod mail;

@@ -2,6 +2,8 @@
 
 use std::{
     ffi::OsStr,
+    net::TcpListener,
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -65,7 +67,11 @@ fn built(name: &str) -> PathBuf {
 impl Process {
     /// Starts `command`, whose output is kept. `name` is used in failure messages.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self::spawn_reading(Stdio::null(), name, command)
+    }
+
+    fn spawn_reading(stdin: Stdio, name: &str, command: &mut Command) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let output = Arc::new(Mutex::new(Vec::new()));
         let (count, lines) = watch::channel(0);
@@ -86,6 +92,25 @@ impl Process {
         command.args(args).env_clear().envs(settings).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.current_dir(folder.keep()); // no .env, no data/ of somebody else's
         Self::spawn(name, &mut command)
+    }
+
+    /// As [`spawn_binary`](Self::spawn_binary), and passes it a listening socket as systemd does (`sd_listen_fds(3)`).
+    pub fn spawn_activated<N, V>(
+        name: &str,
+        socket: &TcpListener,
+        settings: impl IntoIterator<Item = (N, V)>,
+    ) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let socket = OwnedFd::from(socket.try_clone().expect("a descriptor is free"));
+        let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(binary(name)).env_clear().envs(settings);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.current_dir(tempfile::tempdir().expect("a temporary folder").keep());
+        Self::spawn_reading(socket.into(), name, &mut command)
     }
 
     /// Waits for a line of output that contains `text`, now or earlier, and returns it.

@@ -1,5 +1,7 @@
 //! What supervisors, load balancers and scrapers see of the two processes.
 
+mod activation;
+
 use std::{os::unix::net::UnixDatagram, path::Path};
 
 use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};

@@ -58,7 +58,7 @@ fn units_are_understood_by_systemd() {
     let destdir = installed();
     let output = tool("systemd-analyze").arg("verify").args(units(destdir.path())).output().expect("systemd-analyze");
     assert!(output.status.success() && output.stderr.is_empty(), "{}", written(&output));
-    assert_eq!(units(destdir.path()).len(), 5);
+    assert_eq!(units(destdir.path()).len(), 6);
 }
 
 #[test]
@@ -101,6 +101,7 @@ fn uninstalling_leaves_settings_and_purging_leaves_nothing() {
     // What an instance, `systemctl edit` and a timer leave.
     for made in [
         "etc/systemd/system/multi-user.target.wants/examhall-mailer@9002.service",
+        "etc/systemd/system/sockets.target.wants/examhall-api.socket",
         "etc/systemd/system/examhall-api.service.d/override.conf",
         "etc/systemd/system/examhall-mailer@9002.service.d/override.conf",
         "var/lib/systemd/timers/stamp-examhall-mailer-drain.timer",
