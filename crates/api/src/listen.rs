@@ -8,7 +8,8 @@ use listenfd::ListenFd;
 /// Takes the socket of `examhall-api.socket`, which systemd holds, so that clients wait while the API restarts; or listens on
 /// `bind`, if none was passed (`sd_listen_fds(3)`).
 pub(crate) async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
-    let inherited = ListenFd::from_env().take_tcp_listener(0).context("LISTEN_FDS: no socket that can be listened on")?;
+    let inherited =
+        ListenFd::from_env().take_tcp_listener(0).context("LISTEN_FDS: no socket that can be listened on")?;
     let listener = match inherited {
         Some(listener) => listener,
         None => {

@@ -51,7 +51,8 @@ impl StartError {
             Self::Setting(error) => (exit::CONFIG, error),
             Self::Unavailable(error) => (exit::UNAVAILABLE, error),
         };
-        let _ = writeln!(std::io::stderr(), "{program}: {}", terminal::line(&format!("{error:#}"))); // it may be closed
+        let line = format!("{}{program}: {}", Output::Stderr.error_prefix(), terminal::line(&format!("{error:#}")));
+        let _ = writeln!(std::io::stderr(), "{line}"); // it may be closed
         ExitCode::from(code)
     }
 }

@@ -95,11 +95,7 @@ impl Process {
     }
 
     /// As [`spawn_binary`](Self::spawn_binary), and passes it a listening socket as systemd does (`sd_listen_fds(3)`).
-    pub fn spawn_activated<N, V>(
-        name: &str,
-        socket: &TcpListener,
-        settings: impl IntoIterator<Item = (N, V)>,
-    ) -> Self
+    pub fn spawn_activated<N, V>(name: &str, socket: &TcpListener, settings: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: AsRef<OsStr>,
         V: AsRef<OsStr>,

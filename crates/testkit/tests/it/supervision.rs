@@ -4,7 +4,8 @@ mod activation;
 
 use std::{os::unix::net::UnixDatagram, path::Path};
 
-use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
+use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, binary, eventually};
+use tokio::process::Command;
 
 use crate::{Api, TIMEOUT, last_number};
 
@@ -72,6 +73,35 @@ fn listen(path: &Path) -> UnixDatagram {
 #[tokio::test]
 async fn the_api_tells_systemd_of_its_start_its_life_and_its_end() {
     speaks_to_systemd("api").await;
+}
+
+/// Starts the api as systemd does whose journal takes its stdout (1) or stderr (2).
+fn journaled(world: &World, descriptor: u8, extra: &[(&str, &str)]) -> Process {
+    let mut command = Command::new("sh");
+    let script = format!("export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/{descriptor}); exec \"$0\"");
+    let folder = tempfile::tempdir().expect("a folder");
+    command.args(["-c", &script]).arg(binary("api")).current_dir(folder.keep());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    Process::spawn("api", command.envs(world.settings()).envs(extra.iter().copied()))
+}
+
+#[tokio::test]
+async fn lines_of_the_journal_begin_with_their_priority() {
+    let mut world = World::start().await;
+    let api = journaled(&world, 1, &[]);
+    let started = api.line("Server running on port").await;
+    let json = started.strip_prefix("<6>").expect("INFO");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(json).expect("JSON")["level"], "INFO");
+    world.redis.kill().await;
+    let warned = api.line("\"level\":\"WARN\"").await;
+    assert!(warned.starts_with("<4>{"), "{warned}");
+
+    let mut failed = journaled(&world, 2, &[("API_BIND", "nonsense")]);
+    assert_eq!(failed.exit(TIMEOUT).await.code(), Some(78));
+    assert!(failed.output().starts_with("<3>api: API_BIND"), "{}", failed.output());
+    let other = journaled(&world, 2, &[]);
+    let line = other.line("\"level\"").await;
+    assert!(line.starts_with('{'), "its stdout leads elsewhere: {line}");
 }
 
 #[tokio::test]
