@@ -123,7 +123,7 @@ impl Application {
         let (public_path, site) = (PublicPath::of(&settings.public_url), Arc::new(Site::new(&settings)));
         let reports = reports(queue.connection(), settings.suppressions);
         Ok(Some(Self {
-            access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secret, Arc::clone(&revocations))),
+            access_tokens: web::Data::new(AccessTokens::new(&settings.auth_secrets, Arc::clone(&revocations))),
             state: Arc::new(State {
                 store,
                 cache,
@@ -259,7 +259,7 @@ fn load_mails(settings: &ApiSettings) -> Result<(Arc<Templates>, MailComposer, P
     }
     let templates = Arc::new(templates);
     let previews = Previews::new(settings, Arc::clone(&templates));
-    let mail_composer = MailComposer::new(&settings.auth_secret, settings, Arc::clone(&templates));
+    let mail_composer = MailComposer::new(&settings.auth_secrets, settings, Arc::clone(&templates));
     let bad = |error: BadReplyTo| StartError::Setting(error.into());
     Ok((templates, mail_composer.map_err(bad)?, previews.map_err(bad)?))
 }

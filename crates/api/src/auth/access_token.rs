@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Once};
 
+use examhall_boot::settings::AuthSecrets;
 use examhall_core::{Role, Timestamp, UserId, Viewer};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation,
@@ -10,7 +11,7 @@ use jsonwebtoken::{
 };
 use moka::sync::Cache;
 use ring::hmac;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use signature::{Signer, Verifier};
 use uuid::Uuid;
@@ -26,7 +27,8 @@ const MOST_REMEMBERED: u64 = 10_000;
 /// Makes and checks access tokens.
 pub(crate) struct AccessTokens {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The first one is of the key that signs.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
     /// Tokens that were verified: a student sends one with every request, for a quarter of an hour.
     verified: Cache<Box<str>, Verified>,
@@ -67,14 +69,14 @@ pub(crate) struct Bearer {
 }
 
 impl AccessTokens {
-    pub(crate) fn new(secret: &SecretString, revocations: Arc<Revocations>) -> Self {
+    pub(crate) fn new(secrets: &AuthSecrets, revocations: Arc<Revocations>) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false; // checked below, by the clock that the rest of the application has
         validation.required_spec_claims = ["exp".to_owned()].into();
         Self {
-            encoding: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
-            decoding: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
+            encoding: EncodingKey::from_secret(secrets.signing().expose_secret().as_bytes()),
+            decoding: secrets.all().map(|one| DecodingKey::from_secret(one.expose_secret().as_bytes())).collect(),
             validation,
             verified: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(ACCESS_TOKEN_LIFE).build(),
             revocations,
@@ -100,7 +102,8 @@ impl AccessTokens {
     }
 
     fn verify(&self, token: &str) -> Option<Verified> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
+        let claims = self.decoding.iter().find_map(decode)?.claims;
         let verified = Verified {
             bearer: Bearer { viewer: Viewer { id: claims.sub, role: claims.role }, session: claims.session },
             expiry: claims.exp,
@@ -160,16 +163,17 @@ impl Verifier<Vec<u8>> for Hs256 {
 
 #[cfg(test)]
 mod tests {
-    use examhall_store::Revocation;
-
     use std::time::Duration;
+
+    use examhall_store::Revocation;
+    use secrecy::SecretString;
 
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
 
     fn tokens(secret: &str) -> AccessTokens {
-        AccessTokens::new(&SecretString::from(secret), Arc::default())
+        AccessTokens::new(&AuthSecrets::from(SecretString::from(secret)), Arc::default())
     }
 
     fn ada() -> Bearer {

@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use examhall_boot::{settings::ApiSettings, traces};
+use examhall_boot::{
+    settings::{ApiSettings, AuthSecrets},
+    traces,
+};
 use examhall_core::{
     EmailAddress, EmailJob, ExamResult, Locale, MailClass, MailHeaders, Priority, Recipients, Timestamp, UserId,
     check_line,
 };
 use examhall_store::{NewMail, WaitingMail};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
@@ -134,18 +136,18 @@ pub(crate) enum CannotCompose {
 pub(crate) struct BadReplyTo(String);
 
 impl MailComposer {
-    /// Seals and signs with `secret`.
+    /// Seals and signs with the first of `secrets`.
     ///
     /// # Errors
     /// Returns an error if `MAIL_REPLY_TO` is no mailbox.
     pub(crate) fn new(
-        secret: &SecretString,
+        secrets: &AuthSecrets,
         settings: &ApiSettings,
         templates: Arc<Templates>,
     ) -> Result<Self, BadReplyTo> {
         Ok(Self {
-            seal: Seal::new(secret),
-            unsubscribe_tokens: UnsubscribeTokens::new(secret),
+            seal: Seal::new(secrets),
+            unsubscribe_tokens: UnsubscribeTokens::new(secrets),
             public_url: settings.public_url.clone(),
             reply_to: settings.brand.reply_to.as_deref().map(mailbox).transpose()?.unwrap_or_default(),
             templates,

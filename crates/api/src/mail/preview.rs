@@ -5,6 +5,7 @@ use std::sync::Arc;
 use examhall_boot::settings::ApiSettings;
 use examhall_core::{AttemptId, EmailAddress, EmailJob, ExamId, ExamResult, Locale, ResultId, Timestamp, UserId};
 use examhall_store::WaitingMail;
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{CannotCompose, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews, composer::BadReplyTo};
@@ -23,7 +24,7 @@ impl Previews {
     /// Returns an error if `MAIL_REPLY_TO` is no mailbox.
     pub(crate) fn new(settings: &ApiSettings, templates: Arc<Templates>) -> Result<Self, BadReplyTo> {
         // The secret of the real ones would make links that work.
-        MailComposer::new(&"a preview needs no secret".into(), settings, templates).map(Self)
+        MailComposer::new(&SecretString::from("a preview needs no secret").into(), settings, templates).map(Self)
     }
 
     /// Makes the mail `name`, one of [`MAILS`](crate::templates::MAILS), for a reader of this language.

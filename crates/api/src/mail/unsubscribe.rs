@@ -1,6 +1,8 @@
-//! Links that end mails about results, without a login (RFC 8058): signed, valid for as long as `AUTH_SECRET` is.
+//! Links that end mails about results, without a login (RFC 8058): signed, valid for as long as their
+//! key is in `AUTH_SECRET`.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use examhall_boot::settings::AuthSecrets;
 use examhall_core::UserId;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,12 +16,13 @@ const ID_BYTES: usize = 16;
 /// Makes and checks the tokens of the links.
 pub(crate) struct UnsubscribeTokens {
     key: hmac::Key,
+    /// Those that it replaces: they only verify.
+    former: Vec<hmac::Key>,
 }
 
 impl UnsubscribeTokens {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), PURPOSE);
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) }
+    pub(crate) fn new(secrets: &AuthSecrets) -> Self {
+        Self { key: key(secrets.signing()), former: secrets.all().skip(1).map(key).collect() }
     }
 
     /// Returns the token of a user: the same one each time.
@@ -32,9 +35,15 @@ impl UnsubscribeTokens {
     pub(crate) fn open(&self, token: &str) -> Option<UserId> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         let (id, signature) = bytes.split_at_checked(ID_BYTES)?;
-        hmac::verify(&self.key, id, signature).ok()?;
+        let is_ours = |key: &hmac::Key| hmac::verify(key, id, signature).is_ok();
+        std::iter::once(&self.key).chain(&self.former).any(is_ours).then_some(())?;
         Uuid::from_slice(id).ok().map(UserId)
     }
+}
+
+fn key(secret: &SecretString) -> hmac::Key {
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), PURPOSE);
+    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
 #[cfg(test)]
@@ -43,8 +52,8 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_its_user_and_secret_alone() {
-        let (ours, other) =
-            (UnsubscribeTokens::new(&"a".repeat(32).into()), UnsubscribeTokens::new(&"b".repeat(32).into()));
+        let of = |secret: &str| UnsubscribeTokens::new(&AuthSecrets::from(SecretString::from(secret.repeat(32))));
+        let (ours, other) = (of("a"), of("b"));
         let (ada, grace) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         let token = ours.of(ada);
         assert_eq!((ours.open(&token), &ours.of(ada)), (Some(ada), &token));

@@ -1,19 +1,54 @@
-//! The key that signs tokens: given, or generated once in development.
+//! The keys that sign tokens and seal mails: given, or one that is generated once in development.
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{AppEnv, SettingsError, Values};
 
-/// Least length of the key.
+/// Least length of a key.
 const MIN_BYTES: usize = 32;
 
-pub(super) fn auth_secret(values: &Values, env: AppEnv) -> Result<SecretString, SettingsError> {
+/// `AUTH_SECRET`: the key in use, and those that it replaces. All verify and open; only the first signs and seals.
+#[derive(Clone, Debug)]
+pub struct AuthSecrets {
+    signing: SecretString,
+    former: Vec<SecretString>,
+}
+
+impl AuthSecrets {
+    /// Parses a list, separated by commas; `None` if an item is too short.
+    fn parse(list: &str) -> Option<Self> {
+        let mut secrets = list.split(',').map(|item| SecretString::from(item.trim()));
+        let secrets = Self { signing: secrets.next()?, former: secrets.collect() };
+        let are_long = secrets.all().all(|secret| secret.expose_secret().len() >= MIN_BYTES);
+        are_long.then_some(secrets)
+    }
+
+    /// Returns the key that signs and seals.
+    pub fn signing(&self) -> &SecretString {
+        &self.signing
+    }
+
+    /// Returns all keys that verify and open, beginning with the one that signs.
+    pub fn all(&self) -> impl Iterator<Item = &SecretString> {
+        std::iter::once(&self.signing).chain(&self.former)
+    }
+}
+
+impl From<SecretString> for AuthSecrets {
+    fn from(signing: SecretString) -> Self {
+        Self { signing, former: Vec::new() }
+    }
+}
+
+pub(super) fn auth_secrets(values: &Values, env: AppEnv) -> Result<AuthSecrets, SettingsError> {
     match values.get("AUTH_SECRET") {
-        Some(given) if given.len() >= MIN_BYTES => Ok(SecretString::from(given)),
-        Some(_) => Err(values.malformed("AUTH_SECRET", "at least 32 bytes, for example from `openssl rand -hex 32`")),
-        None if env == AppEnv::Development => development_secret(Path::new("data/auth-secret")),
+        Some(given) => AuthSecrets::parse(given).ok_or_else(|| {
+            let expected = "at least 32 bytes, for example from `openssl rand -hex 32`, or several of these, comma-separated";
+            values.malformed("AUTH_SECRET", expected)
+        }),
+        None if env == AppEnv::Development => development_secret(Path::new("data/auth-secret")).map(AuthSecrets::from),
         None => Err(SettingsError::Contradiction(
             "AUTH_SECRET is not set, but APP_ENV is production: set AUTH_SECRET_FILE to a file with at least 32 random \
              bytes, for example from `openssl rand -hex 32`"
@@ -53,4 +88,20 @@ fn random_hex() -> String {
     let mut bytes = [0; 32];
     ring::rand::SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");
     hex::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_signs_and_all_verify() {
+        let (new, old) = ("n".repeat(32), "o".repeat(32));
+        let secrets = AuthSecrets::parse(&format!("{new}, {old}\n")).expect("two keys");
+        assert_eq!(secrets.signing().expose_secret(), new);
+        assert_eq!(secrets.all().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), [&new, &old]);
+        for bad in ["", "short", &format!("{new},"), &format!("{new},short"), &format!(",{old}")] {
+            assert!(AuthSecrets::parse(bad).is_none(), "{bad:?}");
+        }
+    }
 }

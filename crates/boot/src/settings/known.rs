@@ -58,8 +58,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     secret(
         "AUTH_SECRET",
         None,
-        "Signs access tokens and encrypts mails in the outbox; at least 32 bytes. Default: in development one is \
-         generated and stored under data/.",
+        "Signs access tokens and encrypts mails in the outbox; at least 32 bytes. Several, comma-separated, while it is \
+         changed: the first signs and encrypts, all verify and decrypt. Default: in development one is generated and stored \
+         under data/.",
     ),
     plain("CONSOLE", "on", "on or off: whether the API serves the operators' console at /console."),
     plain("MAIL_FROM", "Examhall <no-reply@localhost>", "From address of mails."),

@@ -17,6 +17,7 @@ mod source;
 mod typed;
 
 pub use app_env::AppEnv;
+pub use auth_secret::AuthSecrets;
 pub use brand::BrandSettings;
 pub use error::SettingsError;
 pub use example::env_example;

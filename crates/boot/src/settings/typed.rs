@@ -10,7 +10,7 @@ use super::{
     AppEnv,
     SettingsError::{self, Contradiction},
     Values,
-    auth_secret::auth_secret,
+    auth_secret::{AuthSecrets, auth_secrets},
     brand::{BrandSettings, brand},
     hooks::{HookSettings, SuppressionSettings},
 };
@@ -68,7 +68,7 @@ pub struct ApiSettings {
     /// `PUBLIC_URL`.
     pub public_url: Url,
     /// `AUTH_SECRET`.
-    pub auth_secret: SecretString,
+    pub auth_secrets: AuthSecrets,
     /// `CONSOLE`.
     pub console: bool,
     /// `BRAND_*`, `SUPPORT_EMAIL`, `MAIL_REPLY_TO` and `MAIL_TEMPLATES`.
@@ -166,7 +166,7 @@ impl ApiSettings {
                 _ => values.millis("API_DRAIN_DELAY_MS", 0..=60_000)?,
             },
             public_url: values.http_url("PUBLIC_URL")?,
-            auth_secret: auth_secret(values, env)?,
+            auth_secrets: auth_secrets(values, env)?,
             console: values.switch("CONSOLE", true)?,
             brand: brand(values, env)?,
             queue: queue(values)?,

@@ -123,7 +123,7 @@ fn a_secret_comes_from_a_file_or_directly_but_not_both() {
     writeln!(file, "{SECRET}").expect("writable");
     let path = file.path().to_str().expect("UTF-8");
     let from_file = Values::from_pairs([("AUTH_SECRET_FILE", path)]).expect("reads");
-    assert_eq!(ApiSettings::checked(&from_file).expect("good").auth_secret.expose_secret(), SECRET);
+    assert_eq!(ApiSettings::checked(&from_file).expect("good").auth_secrets.signing().expose_secret(), SECRET);
 
     let twice = Values::from_pairs([("AUTH_SECRET_FILE", path), ("AUTH_SECRET", SECRET)]);
     assert!(sentence(twice).contains("AUTH_SECRET and AUTH_SECRET_FILE are both given"));

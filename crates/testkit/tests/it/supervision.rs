@@ -1,6 +1,7 @@
 //! What supervisors, load balancers and scrapers see of the two processes.
 
 mod activation;
+mod rotation;
 
 use std::{os::unix::net::UnixDatagram, path::Path};
 

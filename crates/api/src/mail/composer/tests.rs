@@ -11,7 +11,7 @@ fn composer_with(pairs: &[(&str, &str)]) -> Result<MailComposer, BadReplyTo> {
     let values = Values::from_pairs([("AUTH_SECRET", secret.as_str())].into_iter().chain(pairs.iter().copied()));
     let settings = ApiSettings::checked(&values.expect("settings")).expect("good settings");
     let templates = Templates::load(&settings.brand).expect("good templates");
-    MailComposer::new(&settings.auth_secret, &settings, Arc::new(templates))
+    MailComposer::new(&settings.auth_secrets, &settings, Arc::new(templates))
 }
 
 fn waiting(mail_composer: &MailComposer, template: &MailTemplate) -> WaitingMail {
