@@ -261,3 +261,14 @@ fn the_mailer_never_scales_to_nothing_and_has_a_second_opinion() {
         assert!(metadata.iter().any(|trigger| trigger.contains(list)), "{list} is not looked at");
     }
 }
+
+#[test]
+fn the_usual_prometheus_takes_notice_of_monitors_and_rules() {
+    let objects = built("production");
+    let watched: Vec<_> =
+        objects.iter().filter(|one| ["ServiceMonitor", "PrometheusRule"].contains(&kind(one))).collect();
+    assert_eq!(watched.len(), 3);
+    for object in watched {
+        assert_eq!(object["metadata"]["labels"]["release"], "kube-prometheus-stack", "{}", name(object));
+    }
+}

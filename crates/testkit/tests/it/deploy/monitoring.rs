@@ -1,7 +1,7 @@
 //! `deploy/prometheus` and `deploy/grafana`: alerts that fire when they should, and no query for what nobody measures.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     time::{Duration, Instant},
 };
@@ -14,6 +14,8 @@ use super::{documents, read, root, run, tool};
 use crate::{Api, TIMEOUT, last_number, seed};
 
 const RULES: &str = "deploy/prometheus/examhall.rules.yml";
+/// Where on-call reads on: in the repository that Cargo.toml names.
+const RUNBOOK: &str = "https://github.com/examhall/examhall/blob/main/docs/operations.md";
 const OPERATOR_RULES: &str = "deploy/kubernetes/components/monitoring/rules.yaml";
 
 /// What others measure: Prometheus itself and `redis_exporter`.
@@ -68,13 +70,15 @@ fn alerts_fire_when_they_should_and_only_then() {
 
 #[test]
 fn every_alert_has_a_runbook_entry() {
+    let (repository, _) = RUNBOOK.split_once("/blob/").expect("a file in a repository");
+    assert!(read("Cargo.toml").contains(&format!("repository = \"{repository}\"")), "{repository}");
     let runbook = read("docs/operations.md");
     let headings: BTreeSet<_> = runbook.lines().filter_map(|line| line.strip_prefix("### Examhall")).collect();
     let alerts = alerts();
     let names: BTreeSet<_> = alerts.iter().map(|alert| alert.trim_start_matches("Examhall")).collect();
     assert_eq!(headings, names);
     for rule in rules() {
-        let link = format!("docs/operations.md#{}", rule["alert"].as_str().expect("a name").to_lowercase());
+        let link = format!("{RUNBOOK}#{}", rule["alert"].as_str().expect("a name").to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], link);
         let console = rule["annotations"]["console_url"].as_str().expect("a page of the console");
         assert!(console.starts_with("{{ $externalLabels.public_url }}/console"), "{console}");
@@ -116,7 +120,8 @@ fn metrics_of(query: &str) -> BTreeSet<String> {
             word.push(c);
             continue;
         }
-        let known = ["min_over_time", "max_over_time", "histogram_quantile"].contains(&word.as_str());
+        let known = ["avg_over_time", "min_over_time", "max_over_time", "histogram_quantile", "label_replace"]
+            .contains(&word.as_str());
         if depth == 0 && !known && (word.contains('_') || word == "up") {
             names.insert(word.clone());
         }
@@ -189,4 +194,63 @@ async fn shown(client: &Client, ports: &[u16]) -> BTreeSet<String> {
         names.extend(text.lines().filter_map(|line| line.split(['{', ' ']).next()).map(ToOwned::to_owned));
     }
     names
+}
+
+/// Whether all matchers of Alertmanager's, such as `alertname=~"A|B"`, match these labels.
+fn matches(matchers: &Value, labels: &BTreeMap<&str, &str>) -> bool {
+    matchers.as_array().expect("matchers").iter().all(|matcher| {
+        let text = matcher.as_str().expect("text");
+        let (name, rest) = text.split_once('=').expect("an operator");
+        let wanted = rest.trim_start_matches('~').trim_matches('"');
+        let label = labels.get(name).copied().unwrap_or_default();
+        if rest.starts_with('~') { wanted.split('|').any(|one| one == label) } else { wanted == label }
+    })
+}
+
+/// Which of these alerts notify somebody, as Alertmanager decides.
+fn notified<'a>(firing: &[BTreeMap<&'a str, &'a str>]) -> Vec<&'a str> {
+    let config = documents(&root().join("deploy/prometheus/alertmanager.yml")).remove(0);
+    let inhibitions = config["inhibit_rules"].as_array().expect("rules");
+    let is_inhibited = |target: &BTreeMap<_, _>| {
+        inhibitions.iter().any(|rule| {
+            matches(&rule["target_matchers"], target)
+                && firing.iter().any(|source| matches(&rule["source_matchers"], source))
+        })
+    };
+    firing.iter().filter(|alert| !is_inhibited(alert)).map(|alert| alert["alertname"]).collect()
+}
+
+#[test]
+fn one_outage_notifies_once() {
+    let alert = |name: &'static str| BTreeMap::from([("alertname", name)]);
+    let with = |name, label, value| BTreeMap::from([("alertname", name), (label, value)]);
+    let down = |server| with("ExamhallDependencyDown", "server", server);
+    let late = ["ExamhallVerificationMailLate", "ExamhallMailLate", "ExamhallNoMailAccepted"].map(alert);
+    let (breaker, mailer, api) =
+        (alert("ExamhallMailBreakerOpen"), alert("ExamhallMailerGone"), alert("ExamhallApiGone"));
+    let full = ["ExamhallMailOutboxStuck", "ExamhallCacheBypassed", "ExamhallInvalidationsPending"].map(alert);
+    for (outage, firing) in [
+        (down("redis"), [&full[..], &late, &[alert("ExamhallRedisMemory")]].concat()),
+        (down("database"), ["ExamhallApiErrors", "ExamhallApiSlow", "ExamhallMailOutboxStuck"].map(alert).to_vec()),
+        (breaker, [&late[..], &[alert("ExamhallMailInDoubt")]].concat()),
+        (alert("ExamhallMailBreaksOff"), vec![alert("ExamhallMailInDoubt"), alert("ExamhallMailFailing")]),
+        (mailer, [&late[..], &[with("ExamhallInstanceGone", "job", "examhall-mailer")]].concat()),
+        (api, vec![with("ExamhallInstanceGone", "job", "examhall-api")]),
+    ] {
+        let all = [&[outage.clone()], &firing[..]].concat();
+        assert_eq!(notified(&all), [outage["alertname"]], "{outage:?}");
+    }
+    let others = [alert("ExamhallMailerGone"), with("ExamhallInstanceGone", "job", "examhall-api")];
+    assert_eq!(notified(&others).len(), 2, "an API is no mailer");
+}
+
+#[test]
+fn inhibitions_name_alerts_that_exist() {
+    let (config, alerts) = (read("deploy/prometheus/alertmanager.yml"), alerts());
+    let named: BTreeSet<_> = config
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| word.len() > "Examhall".len() && word.starts_with("Examhall"))
+        .collect();
+    let unknown: Vec<_> = named.iter().filter(|name| !alerts.contains(**name)).collect();
+    assert!(named.len() > 15 && unknown.is_empty(), "{unknown:?}");
 }

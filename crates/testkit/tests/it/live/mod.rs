@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "how long each alert takes to fire, for docs/operations.md")]
 
 mod dashboard;
+mod of_instances;
 mod of_the_api;
 mod of_the_mailer;
 
