@@ -49,7 +49,15 @@ pub(crate) fn all() -> impl Iterator<Item = Check> {
 /// Looks at everything.
 pub(crate) async fn run(settings: &ApiSettings) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    report.add(check::SETTINGS, "api", State::Ok, "read");
+    report.add(check::SETTINGS, "api", State::Ok, settings.origins.clone());
+    for name in &settings.missing {
+        report.add(
+            check::SETTINGS,
+            "api",
+            State::Warning,
+            format!("{name} is not given, which the API needs to start"),
+        );
+    }
     look_at_templates(&mut report, settings);
     look_at_redis(&mut report, settings).await?;
     look_at_database(&mut report, settings).await;

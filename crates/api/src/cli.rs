@@ -9,7 +9,7 @@ use examhall_boot::{
     live,
     logging::Output,
     metrics::Metrics,
-    settings::{ApiSettings, AppEnv, SettingsArgs},
+    settings::{ApiSettings, AppEnv, Purpose, SettingsArgs},
     shutdown,
     start::{self, StartError},
     terminal,
@@ -153,7 +153,8 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
     if let Command::Check { live: true, .. } = command {
         return live::check(&args.settings, "API_OPS_BIND");
     }
-    let settings: ApiSettings = start::settings(&args.settings)?;
+    let purpose = if matches!(command, Command::Check { .. }) { Purpose::Check } else { Purpose::Run };
+    let settings: ApiSettings = start::settings(&args.settings, purpose)?;
     if matches!(command, Command::Seed { .. }) && settings.env == AppEnv::Production {
         let refusal = "seed makes accounts whose password everybody knows, and APP_ENV is production: nothing was made";
         return Err(StartError::Setting(anyhow!(refusal)));

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, path::Path, time::Duration};
 
+use rustix::fs::Access;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpStream, lookup_host};
@@ -170,6 +171,21 @@ impl Report {
         }
         table
     }
+}
+
+/// Checks, without making anything, that files can be written into `folder`, or that it can be made; returns which.
+///
+/// # Errors
+/// Returns an error if neither can be.
+pub fn writable(folder: &Path) -> std::io::Result<&'static str> {
+    let (there, found) = if folder.is_dir() {
+        (folder, "writable")
+    } else {
+        let parent = folder.ancestors().skip(1).find(|parent| parent.exists());
+        (parent.unwrap_or(Path::new(".")), "not there yet; it can be made")
+    };
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)?;
+    Ok(found)
 }
 
 /// Returns the host and port of a URL; `None` if it has none, such as a unix socket or a file.

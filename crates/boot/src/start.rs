@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use crate::{
     exit,
     logging::{self, Output},
-    settings::{ApiSettings, LogSettings, MailerSettings, SettingsArgs, SettingsError, Values},
+    settings::{ApiSettings, LogSettings, MailerSettings, Purpose, SettingsArgs, SettingsError, Values},
     terminal,
     traces::Traces,
 };
@@ -72,7 +72,7 @@ pub trait Settings: Sized {
     ///
     /// # Errors
     /// Returns an error that names each invalid setting.
-    fn checked(values: &Values) -> Result<Self, SettingsError>;
+    fn checked(values: &Values, purpose: Purpose) -> Result<Self, SettingsError>;
 
     /// What is logged, and where traces go.
     fn observed(&self) -> (&LogSettings, Option<&url::Url>);
@@ -81,8 +81,8 @@ pub trait Settings: Sized {
 impl Settings for ApiSettings {
     const SERVICE: &'static str = "examhall-api";
 
-    fn checked(values: &Values) -> Result<Self, SettingsError> {
-        Self::checked(values)
+    fn checked(values: &Values, purpose: Purpose) -> Result<Self, SettingsError> {
+        Self::checked_for(values, purpose)
     }
 
     fn observed(&self) -> (&LogSettings, Option<&url::Url>) {
@@ -93,7 +93,7 @@ impl Settings for ApiSettings {
 impl Settings for MailerSettings {
     const SERVICE: &'static str = "examhall-mailer";
 
-    fn checked(values: &Values) -> Result<Self, SettingsError> {
+    fn checked(values: &Values, _purpose: Purpose) -> Result<Self, SettingsError> {
         Self::checked(values)
     }
 
@@ -106,8 +106,10 @@ impl Settings for MailerSettings {
 ///
 /// # Errors
 /// Returns [`StartError::Setting`] if a file cannot be read or a setting is invalid.
-pub fn settings<S: Settings>(args: &SettingsArgs) -> Result<S, StartError> {
-    Values::load(args).and_then(|values| S::checked(&values)).map_err(|error| StartError::Setting(error.into()))
+pub fn settings<S: Settings>(args: &SettingsArgs, purpose: Purpose) -> Result<S, StartError> {
+    Values::load(args)
+        .and_then(|values| S::checked(&values, purpose))
+        .map_err(|error| StartError::Setting(error.into()))
 }
 
 /// Starts logs, traces and TLS, and then runs `work` on a runtime.

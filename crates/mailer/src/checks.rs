@@ -71,7 +71,7 @@ impl Mailer {
     /// Checks Redis and every server, without sending a mail.
     pub async fn check(&self) -> Report {
         let mut report = Report::default();
-        report.add(check::SETTINGS, "mailer", State::Ok, "read");
+        report.add(check::SETTINGS, "mailer", State::Ok, self.settings.origins.clone());
         if let Some(effect) = self.handler.author().staging.describe() {
             report.add(STAGING, "mailer", State::Warning, effect);
         }
@@ -80,7 +80,7 @@ impl Mailer {
             check_provider(&mut report, &provider).await;
         }
         if let Some(folder) = self.handler.transport.folder() {
-            let written = folder.check().await.map(|()| "writable".to_owned());
+            let written = check::writable(folder.path()).map(ToOwned::to_owned);
             report.note(FOLDER, folder.name(), written.map_err(|error| error.to_string()));
             report.look_at_disk("mails", folder.path());
         }

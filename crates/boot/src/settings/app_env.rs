@@ -19,4 +19,20 @@ impl AppEnv {
             _ => Err(values.malformed("APP_ENV", "development or production")),
         }
     }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// What settings are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run the program: everything must be there.
+    Run,
+    /// To check its dependencies, which changes nothing: what is not given is not made, and reported.
+    Check,
 }

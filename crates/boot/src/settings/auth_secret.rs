@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AppEnv, SettingsError, Values};
+use super::{AppEnv, Purpose, SettingsError, Values};
 
 /// Least length of a key.
 const MIN_BYTES: usize = 32;
@@ -42,12 +42,13 @@ impl From<SecretString> for AuthSecrets {
     }
 }
 
-pub(super) fn auth_secrets(values: &Values, env: AppEnv) -> Result<AuthSecrets, SettingsError> {
+pub(super) fn auth_secrets(values: &Values, env: AppEnv, purpose: Purpose) -> Result<AuthSecrets, SettingsError> {
     match values.get("AUTH_SECRET") {
         Some(given) => AuthSecrets::parse(given).ok_or_else(|| {
             let expected = "at least 32 bytes, for example from `openssl rand -hex 32`, or several of these, comma-separated";
             values.malformed("AUTH_SECRET", expected)
         }),
+        None if purpose == Purpose::Check => Ok(SecretString::from(random_hex()).into()),
         None if env == AppEnv::Development => development_secret(Path::new("data/auth-secret")).map(AuthSecrets::from),
         None => Err(SettingsError::Contradiction(
             "AUTH_SECRET is not set, but APP_ENV is production: set AUTH_SECRET_FILE to a file with at least 32 random \

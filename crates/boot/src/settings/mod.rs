@@ -16,7 +16,7 @@ mod parse;
 mod source;
 mod typed;
 
-pub use app_env::AppEnv;
+pub use app_env::{AppEnv, Purpose};
 pub use auth_secret::AuthSecrets;
 pub use brand::BrandSettings;
 pub use error::SettingsError;

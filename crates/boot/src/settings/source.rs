@@ -22,9 +22,13 @@ pub struct SettingsArgs {
     pub set: Vec<String>,
 }
 
-/// Value of each setting, given or default. Its `Debug` shows no secret.
+/// Value of each setting, given or default, and where it is from. Its `Debug` shows no secret.
 #[derive(Clone, Default)]
-pub struct Values(BTreeMap<&'static str, String>);
+pub struct Values {
+    values: BTreeMap<&'static str, String>,
+    /// Of those that were given.
+    origins: BTreeMap<&'static str, String>,
+}
 
 impl Values {
     /// Reads all sources of a process: file and flags from `args`, `.env` in the working folder, the environment.
@@ -39,7 +43,7 @@ impl Values {
         if Path::new(".env").exists() {
             layers.push(Layer::from_dotenv(Path::new(".env"))?);
         }
-        layers.push(Layer::from_pairs("environment", std::env::vars_os().filter_map(utf8_pair))?);
+        layers.push(Layer::from_pairs("the environment", std::env::vars_os().filter_map(utf8_pair))?);
         layers.push(Layer::from_flags(&args.set)?);
         Self::merge(layers)
     }
@@ -57,13 +61,32 @@ impl Values {
 
     /// Returns the value of a setting; `None` if it is not given and has no default.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Returns whether it does not have its default.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.origins.contains_key(name)
+    }
+
+    /// Returns where settings are from, for operators: `REDIS_URL from .env, DATABASE_URL by default`.
+    pub(super) fn origins(&self, names: &[&str]) -> String {
+        let origin = |name: &&str| match self.origins.get(name) {
+            Some(origin) => format!("{name} from {origin}"),
+            None => format!("{name} by default"),
+        };
+        names.iter().map(origin).collect::<Vec<_>>().join(", ")
     }
 
     fn merge(layers: Vec<Layer>) -> Result<Self, SettingsError> {
-        let mut given = BTreeMap::new();
+        let (mut given, mut origins) = (BTreeMap::new(), BTreeMap::new());
         for layer in layers {
             for (name, value) in layer.values {
+                let origin = match &value {
+                    Given::Value(_) => layer.origin.clone(),
+                    Given::InFile(path) => path.display().to_string(),
+                };
+                origins.insert(name, origin);
                 given.insert(name, value);
             }
         }
@@ -72,14 +95,15 @@ impl Values {
                 given.entry(setting.name).or_insert_with(|| Given::Value(default.to_owned()));
             }
         }
-        given.into_iter().map(|(name, given)| Ok((name, given.read(name)?))).collect::<Result<_, _>>().map(Self)
+        let values = given.into_iter().map(|(name, given)| Ok((name, given.read(name)?))).collect::<Result<_, _>>()?;
+        Ok(Self { values, origins })
     }
 }
 
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |name: &&'static str| !known::find(name).is_none_or(|setting| setting.secret);
-        f.debug_map().entries(self.0.iter().filter(|(name, _)| shown(name))).finish_non_exhaustive()
+        f.debug_map().entries(self.values.iter().filter(|(name, _)| shown(name))).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    AppEnv,
+    AppEnv, Purpose,
     SettingsError::{self, Contradiction},
     Values,
     auth_secret::{AuthSecrets, auth_secrets},
@@ -89,6 +89,10 @@ pub struct ApiSettings {
     pub log: LogSettings,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub collector: Option<Url>,
+    /// What they are, for `check`: the environment, and where the addresses of the servers are from.
+    pub origins: String,
+    /// Settings that must be given to run, and are not. Empty unless they were read for [`Purpose::Check`].
+    pub missing: Vec<&'static str>,
 }
 
 /// DKIM settings.
@@ -143,15 +147,30 @@ pub struct MailerSettings {
     pub log: LogSettings,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub collector: Option<Url>,
+    /// What they are, for `check`: the environment, and where the addresses of the servers are from.
+    pub origins: String,
 }
 
 impl ApiSettings {
-    /// Validates the settings of `api`.
+    /// Validates the settings of `api`, to run it.
     ///
     /// # Errors
     /// See [`SettingsError`].
     pub fn checked(values: &Values) -> Result<Self, SettingsError> {
+        Self::checked_for(values, Purpose::Run)
+    }
+
+    /// Validates the settings of `api`.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn checked_for(values: &Values, purpose: Purpose) -> Result<Self, SettingsError> {
         let env = AppEnv::checked(values)?;
+        let is_missing = |name: &&str| env == AppEnv::Production && !values.is_given(name);
+        let missing: Vec<_> = match purpose {
+            Purpose::Run => Vec::new(),
+            Purpose::Check => ["AUTH_SECRET", "PUBLIC_URL"].into_iter().filter(is_missing).collect(),
+        };
         let settings = Self {
             env,
             redis_url: values.secret("REDIS_URL"),
@@ -166,7 +185,7 @@ impl ApiSettings {
                 _ => values.millis("API_DRAIN_DELAY_MS", 0..=60_000)?,
             },
             public_url: values.http_url("PUBLIC_URL")?,
-            auth_secrets: auth_secrets(values, env)?,
+            auth_secrets: auth_secrets(values, env, purpose)?,
             console: values.switch("CONSOLE", true)?,
             brand: brand(values, env)?,
             queue: queue(values)?,
@@ -177,6 +196,8 @@ impl ApiSettings {
             suppressions: SuppressionSettings::checked(values)?,
             log: log(values)?,
             collector: collector(values)?,
+            origins: origins(values, env, &["REDIS_URL", "DATABASE_URL"]),
+            missing,
         };
         if settings.bind == settings.ops_bind && settings.bind.port() != 0 {
             return Err(Contradiction(format!(
@@ -184,7 +205,8 @@ impl ApiSettings {
                 settings.bind
             )));
         }
-        if env == AppEnv::Production && settings.public_url.scheme() != "https" {
+        let is_checked = !settings.missing.contains(&"PUBLIC_URL");
+        if env == AppEnv::Production && is_checked && settings.public_url.scheme() != "https" {
             return Err(Contradiction(format!(
                 "PUBLIC_URL is {}, but APP_ENV is production: links in mails must be https",
                 settings.public_url
@@ -235,8 +257,13 @@ impl MailerSettings {
             ops_bind: values.address("MAILER_OPS_BIND")?,
             log: log(values)?,
             collector: collector(values)?,
+            origins: origins(values, env, &["REDIS_URL", "SMTP_URL"]),
         })
     }
+}
+
+fn origins(values: &Values, env: AppEnv, names: &[&str]) -> String {
+    format!("APP_ENV is {}; {}", env.as_str(), values.origins(names))
 }
 
 fn queue(values: &Values) -> Result<QueueSettings, SettingsError> {

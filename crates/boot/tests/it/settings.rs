@@ -1,7 +1,7 @@
 use std::{io::Write, path::Path};
 
 use examhall_boot::settings::{
-    ApiSettings, LogFormat, MailerSettings, SettingsArgs, SettingsError, Values, env_example,
+    ApiSettings, LogFormat, MailerSettings, Purpose, SettingsArgs, SettingsError, Values, env_example,
 };
 use secrecy::ExposeSecret;
 
@@ -161,4 +161,20 @@ fn env_example_lists_every_setting() {
         found == expected,
         ".env.example is stale: UPDATE_ENV_EXAMPLE=1 cargo nextest run -p examhall-boot env_example"
     );
+}
+
+#[test]
+fn a_check_needs_no_more_than_the_addresses_of_the_servers() {
+    let urls = [("APP_ENV", "production"), ("REDIS_URL", "redis://h"), ("DATABASE_URL", "postgres://h/d")];
+    let check = |more: &[(&'static str, &'static str)]| {
+        let pairs = urls.iter().chain(more).copied();
+        ApiSettings::checked_for(&Values::from_pairs(pairs).expect("reads"), Purpose::Check)
+    };
+    let settings = check(&[]).expect("good");
+    assert_eq!(settings.missing, ["AUTH_SECRET", "PUBLIC_URL"]);
+    assert_eq!(settings.origins, "APP_ENV is production; REDIS_URL from given, DATABASE_URL from given");
+    let complete = [("AUTH_SECRET", SECRET), ("PUBLIC_URL", "https://exams.example.com")];
+    assert_eq!(check(&complete).expect("good").missing, [""; 0]);
+    assert!(sentence(check(&[("PUBLIC_URL", "http://exams.example.com")])).contains("must be https"));
+    assert!(sentence(check(&[("AUTH_SECRET", "short")])).contains("AUTH_SECRET must be at least 32 bytes"));
 }

@@ -16,7 +16,7 @@ use examhall_boot::{
     check::list,
     live,
     logging::Output,
-    settings::{MailerSettings, SettingsArgs},
+    settings::{MailerSettings, Purpose, SettingsArgs},
     shutdown,
     start::{self, StartError},
 };
@@ -88,7 +88,7 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
     if let Some(Command::Check(check::CheckArgs { live: true, .. })) = &args.command {
         return live::check(&args.settings, "MAILER_OPS_BIND");
     }
-    let settings: MailerSettings = start::settings(&args.settings)?;
+    let settings: MailerSettings = start::settings(&args.settings, Purpose::Run)?;
     let serves = !args.once && matches!(args.command, None | Some(Command::Run));
     let output = if serves { Output::Stdout } else { Output::Stderr };
     // One thread: the work is I/O, and waking another thread costs more than the work it would do.
@@ -109,7 +109,7 @@ fn start(args: &Args) -> Result<ExitCode, StartError> {
 async fn serve(mailer: Mailer, args: &SettingsArgs) -> Result<ExitCode, StartError> {
     let stop = shutdown::on_signal()?;
     let args = args.clone();
-    mailer.reload_on_hangup(move || start::settings(&args))?;
+    mailer.reload_on_hangup(move || start::settings(&args, Purpose::Run))?;
     mailer.await_redis().await?;
     mailer.run(stop).await?;
     tracing::info!("Stopped");

@@ -36,14 +36,6 @@ impl Folder {
         &self.path
     }
 
-    /// Checks that mails can be written.
-    pub(crate) async fn check(&self) -> io::Result<()> {
-        let trial = self.path.join(".writable");
-        make_folder(&self.path).await?;
-        tokio::fs::write(&trial, b"").await?;
-        tokio::fs::remove_file(&trial).await
-    }
-
     /// Writes the mail atomically and idempotently.
     pub(super) async fn deliver(&self, job_id: &str, mail: &PreparedMail) -> Result<Delivered, DeliveryError> {
         let name = job_id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");

@@ -2,7 +2,7 @@
 
 mod full_redis;
 
-use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World};
+use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World, binary};
 use tokio::process::Command;
 
 use crate::{TIMEOUT, last_number};
@@ -133,4 +133,33 @@ async fn check_live_reports_whether_the_api_runs() {
 #[tokio::test]
 async fn check_live_reports_whether_the_mailer_runs() {
     tells_whether_it_lives("mailer", "MAILER_OPS_BIND").await;
+}
+
+#[tokio::test]
+async fn check_reports_what_it_looked_at_and_makes_nothing() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |program: &str, settings: &[(&str, String)]| {
+        let mut command = Command::new(binary(program));
+        command.arg("check").env_clear().envs(settings.iter().cloned()).current_dir(folder.path());
+        Process::spawn(program, &mut command)
+    };
+    let redis = ("REDIS_URL", world.redis.url());
+    for (program, said) in [("api", "DATABASE_URL by default"), ("mailer", "SMTP_URL by default")] {
+        let mut checking = check(program, &[redis.clone()]);
+        assert_eq!(checking.exit(TIMEOUT).await.code(), Some(0), "{}", checking.output());
+        let expected = format!("APP_ENV is development; REDIS_URL from the environment, {said}");
+        assert!(checking.output().contains(&expected), "{}", checking.output());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "check makes no file");
+
+    let production = ("APP_ENV", "production".to_owned());
+    let migrates = ("DATABASE_AUTO_MIGRATE", "true".to_owned());
+    let mut checking = check("api", &[redis, production, migrates, ("DATABASE_URL", world.database.url())]);
+    assert_eq!(checking.exit(TIMEOUT).await.code(), Some(0), "{}", checking.output());
+    for missing in ["AUTH_SECRET", "PUBLIC_URL"] {
+        let warned = format!("{missing} is not given, which the API needs to start");
+        let line = checking.output().lines().find(|line| line.contains(&warned)).expect("a warning").to_owned();
+        assert!(line.starts_with("warning"), "{line}");
+    }
 }

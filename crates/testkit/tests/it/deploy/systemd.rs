@@ -132,6 +132,61 @@ fn the_installer_says_what_is_wrong() {
     assert!(run(tool("bash").args(["deploy/systemd/install", "--help"])).contains("--uninstall"));
 }
 
+/// Runs the installed command of a program, for the settings below `destdir`, with this environment.
+async fn command(destdir: &Path, program: &str, args: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let file = destdir.join("opt/examhall/bin").join(program);
+    let text = fs::read_to_string(&file).expect("a script");
+    let here = destdir.display().to_string();
+    let text = text.replace("settings=/etc/", &format!("settings={here}/etc/"));
+    fs::write(&file, text.replace("exec \"/opt/", &format!("exec \"{here}/opt/"))).expect("it can be written");
+    let mut command = Command::new(&file);
+    command.args(args).env_clear().env("PATH", "/usr/bin:/bin").envs(environment.iter().copied()).current_dir(destdir);
+    let output = command.output().await.expect("it can be run");
+    (output.status.code(), written(&output))
+}
+
+#[tokio::test]
+async fn commands_run_with_the_settings_of_the_installation() {
+    let world = World::start().await;
+    let destdir = tempfile::tempdir().expect("a temporary folder");
+    install(destdir.path(), &["--prefix", "/opt/examhall"]);
+    let settings = destdir.path().join("etc/examhall");
+    let urls = [("redis_url", world.redis.url()), ("database_url", world.database.url())];
+    for (name, url) in urls {
+        fs::write(settings.join("credentials").join(name), url + "\n").expect("a credential can be written");
+    }
+    let smtp = format!("{}?tls=none", world.smtp.url().split('?').next().unwrap_or_default());
+    fs::write(settings.join("credentials/smtp_url"), smtp).expect("a credential can be written");
+    let text = "PUBLIC_URL=https://mine.example.com\nMAIL_FROM=\"Prices in $ <no-reply@example.com>\"\n# DATABASE_CONNECTIONS=x\n\
+                DATABASE_AUTO_MIGRATE=true\nSMTP_EHLO_NAME='exams.example.com'";
+    fs::write(settings.join("examhall.env"), text).expect("settings can be written");
+    let before = tree(destdir.path());
+
+    let from = |name: &str| settings.join("credentials").join(name).display().to_string();
+    let (code, said) = command(destdir.path(), "examhall-api", &["check"], &[]).await;
+    let origins = format!(
+        "APP_ENV is production; REDIS_URL from {}, DATABASE_URL from {}",
+        from("redis_url"),
+        from("database_url")
+    );
+    assert!(code == Some(0) && said.contains(&origins) && !said.contains("is not given"), "{code:?}: {said}");
+    let (code, said) = command(destdir.path(), "examhall-mailer", &["check"], &[]).await;
+    let origins =
+        format!("APP_ENV is production; REDIS_URL from {}, SMTP_URL from {}", from("redis_url"), from("smtp_url"));
+    assert!(code == Some(0) && said.contains(&origins) && said.contains("exams.example.com"), "{code:?}: {said}");
+    let (code, said) = command(destdir.path(), "examhall-mailer", &["queue", "status"], &[]).await;
+    assert!(code == Some(0) && said.starts_with("No mailer runs."), "{code:?}: {said}");
+    let left: Vec<_> = tree(destdir.path()).into_iter().filter(|file| !before.contains(file)).collect();
+    assert_eq!(left.iter().filter(|file| !file.starts_with("opt/examhall/bin/")).count(), 0, "{left:?}");
+
+    let (code, said) =
+        command(destdir.path(), "examhall-api", &["check"], &[("PUBLIC_URL", "http://other.example.com")]).await;
+    assert!(code == Some(78) && said.contains("PUBLIC_URL is http://other.example.com"), "the caller's wins: {said}");
+    let (code, said) =
+        command(destdir.path(), "examhall-api", &["check"], &[("REDIS_URL", "redis://127.0.0.1:1")]).await;
+    assert!(code == Some(69) && said.contains("REDIS_URL from the environment"), "{code:?}: {said}");
+}
+
 /// The calls of a set like `@system-service`, with all sets that it names.
 fn calls_of(set: &str) -> BTreeSet<String> {
     let listed = run(tool("systemd-analyze").args(["syscall-filter", set]));
