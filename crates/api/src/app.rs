@@ -76,6 +76,7 @@ pub struct Application {
     cors_origins: Vec<String>,
     listener: std::net::TcpListener,
     drain_delay: Duration,
+    threads: usize,
     liveness: Liveness,
     readiness: web::Data<ReadinessCheck>,
     stop: CancellationToken,
@@ -152,6 +153,7 @@ impl Application {
             cors_origins: settings.cors_origins,
             listener,
             drain_delay: settings.drain_delay,
+            threads: settings.threads,
             liveness,
             readiness,
             stop,
@@ -187,6 +189,7 @@ impl Application {
             cors_origins,
             listener,
             drain_delay,
+            threads: workers,
             liveness,
             readiness,
             stop,
@@ -218,6 +221,7 @@ impl Application {
                 .default_service(web::to(no_route))
         })
         .on_connect(middleware::Connection::open)
+        .workers(workers)
         .disable_signals()
         .shutdown_timeout(GRACE_SECONDS)
         .client_request_timeout(HEAD_TIMEOUT)

@@ -164,7 +164,9 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
         return Err(StartError::Setting(anyhow!(refusal)));
     }
     let output = if matches!(command, Command::Serve) { Output::Stdout } else { Output::Stderr };
-    start::run(settings, output, Builder::new_multi_thread(), |settings| async move {
+    let mut runtime = Builder::new_multi_thread();
+    runtime.worker_threads(settings.threads);
+    start::run(settings, output, runtime, |settings| async move {
         match command {
             Command::Serve => serve(settings).await?,
             Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await?,

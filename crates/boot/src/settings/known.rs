@@ -50,6 +50,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long a stopping API still answers while it is not ready, so that load balancers stop sending requests first. \
          Default: 0 in development, 5000 in production.",
     ),
+    unset(
+        "API_THREADS",
+        "Most threads that handle requests, 1 to 1024, on a machine with more cores: each takes about 19 MB in a storm of \
+         requests. Default: one for each core.",
+    ),
     plain(
         "PUBLIC_URL",
         "http://localhost:8000",

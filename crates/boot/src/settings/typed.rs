@@ -65,6 +65,8 @@ pub struct ApiSettings {
     pub ops_bind: SocketAddr,
     /// `API_DRAIN_DELAY_MS`.
     pub drain_delay: Duration,
+    /// How many threads handle requests: one for each core, and no more than `API_THREADS`.
+    pub threads: usize,
     /// `PUBLIC_URL`.
     pub public_url: Url,
     /// `AUTH_SECRET`.
@@ -184,6 +186,7 @@ impl ApiSettings {
                 (None, AppEnv::Production) => Duration::from_secs(5),
                 _ => values.millis("API_DRAIN_DELAY_MS", 0..=60_000)?,
             },
+            threads: threads(values)?,
             public_url: values.http_url("PUBLIC_URL")?,
             auth_secrets: auth_secrets(values, env, purpose)?,
             console: values.switch("CONSOLE", true)?,
@@ -264,6 +267,14 @@ impl MailerSettings {
 
 fn origins(values: &Values, env: AppEnv, names: &[&str]) -> String {
     format!("APP_ENV is {}; {}", env.as_str(), values.origins(names))
+}
+
+fn threads(values: &Values) -> Result<usize, SettingsError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match values.get("API_THREADS") {
+        None => Ok(cores),
+        Some(_) => Ok(usize::try_from(values.number("API_THREADS", 1..=1024)?).unwrap_or(1024).min(cores)),
+    }
 }
 
 fn queue(values: &Values) -> Result<QueueSettings, SettingsError> {

@@ -231,3 +231,23 @@ async fn labels_hold_route_patterns_and_no_id_address_or_domain() {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
     }
 }
+
+/// How many threads of this process handle requests.
+fn http_threads(process: &Process) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("Linux");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("actix-server wo")).count()
+}
+
+#[tokio::test]
+async fn an_api_has_no_more_threads_than_it_may() {
+    let mut world = World::start().await;
+    let cores = std::thread::available_parallelism().expect("cores").get();
+    for (most, expected) in [("1", 1), ("1024", cores)] {
+        world.set("API_THREADS", most);
+        let api = Api::start(&world).await;
+        let started = async || (http_threads(&api.process) == expected).then_some(());
+        eventually(&format!("{expected} threads"), TIMEOUT, started).await;
+        assert_eq!(http_threads(&api.process), expected);
+    }
+}
