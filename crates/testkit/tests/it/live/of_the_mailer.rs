@@ -13,10 +13,10 @@ use crate::database::{commit_mails, sql};
 /// Between batches of mails; some are scraped between two.
 const BATCH: Duration = Duration::from_secs(20);
 
-/// Of twenty mails two are treated so: too few in a row to be the provider's trouble.
+/// Of twenty mails two are refused so, of different priorities: many in a row would be the provider's trouble.
 async fn some_are_refused(reply: &str) -> Live {
     let live = Live::start(World::start().await).await;
-    live.world.smtp.treat("7@", Phase::Rcpt, Action::Reply(reply.to_owned()));
+    live.world.smtp.treat("<s2", Phase::Rcpt, Action::Reply(reply.to_owned()));
     live
 }
 
@@ -76,7 +76,7 @@ async fn mail_login_refused() {
     let mut world = World::start().await;
     let log_in = Some(("examhall".to_owned(), "right".to_owned()));
     world.smtp = SmtpServer::start_with(SmtpOptions { log_in, ..SmtpOptions::default() }).await;
-    let wrong = world.smtp.url_with("examhall:wrong");
+    let wrong = world.smtp.url_with("examhall:wrong@");
     world.set("SMTP_URL", &wrong);
     let live = Live::start(world).await;
     live.api.sign_up("ada@example.com").await;
@@ -86,7 +86,7 @@ async fn mail_login_refused() {
 #[tokio::test]
 #[ignore = "minutes: ./scripts/test-live prometheus"]
 async fn mail_failing() {
-    let live = some_are_refused("550 5.2.1 mailbox disabled").await;
+    let live = some_are_refused("552 5.2.2 mailbox full").await;
     live.fires_while("MailFailing", BATCH, async || commit_mails(&live.world, 20).await).await;
 }
 
@@ -136,10 +136,12 @@ async fn mail_outbox_stuck() {
 #[tokio::test]
 #[ignore = "minutes: ./scripts/test-live prometheus"]
 async fn suppressions_grow() {
-    let live = some_are_refused("550 5.1.1 no such user").await;
-    // One mail a scrape or so: what is added before the first scrape of a counter is no increase.
+    let live = Live::start(World::start().await).await;
+    // Some seconds between two: what is added before the first scrape of a counter is no increase.
     live.world.smtp.behave(|phase, line| match phase {
-        Phase::Rcpt if line.contains("7@") => Action::Reply("550 5.1.1 no such user".to_owned()),
+        Phase::Rcpt if ["<s3", "<s4"].iter().any(|part| line.contains(part)) => {
+            Action::Reply("550 5.1.1 no such user".to_owned())
+        }
         Phase::EndOfData => Action::Wait(Duration::from_secs(1)),
         _ => Action::Proceed,
     });
