@@ -110,15 +110,8 @@ impl Application {
         let ops = Ops::new(metrics, liveness.clone(), readiness_check(&health, &stop));
         serve_ops(ops, settings.ops_bind, &background).await?;
         let readiness: web::Data<ReadinessCheck> = web::Data::new(Box::new(readiness_check(&health, &stop)));
-        let store = match found {
-            Ok(store) => store,
-            Err(error) => {
-                let waiting =
-                    Waiting { health: &health, liveness: &liveness, readiness: readiness.clone(), stop: &stop };
-                let Some(store) = waiting.for_database(&settings, &listener, error).await? else { return Ok(None) };
-                store
-            }
-        };
+        let waiting = Waiting { health: &health, liveness: &liveness, readiness: readiness.clone(), stop: &stop };
+        let Some(store) = Box::pin(waiting.for_database(&settings, &listener, found)).await? else { return Ok(None) };
         let revocations = load_revocations(&store).await?;
         upkeep::introduce(&store, &cache);
         let (public_path, site) = (PublicPath::of(&settings.public_url), Arc::new(Site::new(&settings)));
@@ -147,6 +140,7 @@ impl Application {
                 site,
                 changes: tokio::sync::watch::Sender::new(0),
                 wake: Notify::new(),
+                regrade: Notify::new(),
             }),
             health,
             trusted_proxies: web::Data::new(TrustedProxies(settings.trusted_proxies)),

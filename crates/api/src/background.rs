@@ -7,9 +7,10 @@ use examhall_boot::liveness::Liveness;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::revocations, reconciler, relay, state::State, upkeep};
+use crate::{auth::revocations, reconciler, regrading, relay, state::State, upkeep};
 
-/// The relay, the reconciler, the listener to the queue's events, the cache's upkeep and the watch of revocations.
+/// The relay, the reconciler, the listener to the queue's events, grading again, the cache's upkeep and the watch of
+/// revocations.
 pub(crate) struct Background {
     stop: CancellationToken,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
@@ -23,6 +24,7 @@ impl Background {
         background.spawn("the relay", state, |state, stop| relay::run(state, pulse, stop));
         background.spawn("the reconciler", state, reconciler::run);
         background.spawn("the listener", state, reconciler::listen);
+        background.spawn("grading again", state, regrading::run);
         background.spawn("the cache's upkeep", state, upkeep::run);
         background.spawn("the watch of revocations", state, |state, stop| async move {
             revocations::watch(&state.store, &state.revocations, stop).await;

@@ -40,6 +40,7 @@ mod openapi;
 mod operations;
 mod papers;
 mod reconciler;
+mod regrading;
 mod relay;
 mod routes;
 mod seed;

@@ -34,8 +34,9 @@ pub(crate) async fn load_question(store: Store, id: QuestionId) -> Loaded<Questi
 
 /// Loads the value of a [`ResultKey`].
 pub(crate) async fn load_result(store: Store, id: ResultId) -> Loaded<ResultKey> {
-    let Some((result, head)) = found(store.results.get(id).await)? else { return Ok(None) };
-    Ok(Some(Fresh::new(1, head, result))) // a result never changes
+    let Some(found) = found(store.results.get(id).await)? else { return Ok(None) };
+    let Versioned { version, value: (result, head) } = found;
+    Ok(Some(Fresh::new(version, head, result)))
 }
 
 /// Loads the value of a [`ProfileKey`].

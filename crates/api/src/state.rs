@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) changes: watch::Sender<u64>,
     /// Wakes the relay: a mail was committed.
     pub(crate) wake: Notify,
+    /// Wakes who grades again: an author has asked for it.
+    pub(crate) regrade: Notify,
 }
 
 impl State {

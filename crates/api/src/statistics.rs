@@ -26,13 +26,15 @@ const IDLE: Duration = Duration::from_hours(1);
 /// Computations at once, of different exams: each needs a processor and, in turns, a connection to the database.
 const AT_ONCE: usize = 2;
 
-/// What statistics depend on. A result never changes, so there are new numbers where one of these is another.
+/// What statistics depend on: there are new numbers where one of these is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Basis {
     /// The exam's version, which every change of its questions raises.
     pub(crate) version: i64,
     /// How many results there are.
     pub(crate) results: u64,
+    /// How often one was changed by grading again.
+    pub(crate) changes: u64,
 }
 
 /// An answer, ready to send.
@@ -83,7 +85,7 @@ impl StatisticsCache {
             return Ok(kept.body);
         }
         loop {
-            let mut flight = self.join(exam, basis.version, compute.clone());
+            let mut flight = self.join(exam, basis, compute.clone());
             let landed = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
             let computed = match landed {
                 Ok(Some(outcome)) => outcome?,
@@ -96,7 +98,7 @@ impl StatisticsCache {
     }
 
     /// Returns the computation in flight, or begins one.
-    fn join<F>(&self, exam: ExamId, version: i64, compute: impl Fn() -> F + Send + 'static) -> Flight
+    fn join<F>(&self, exam: ExamId, asked: Basis, compute: impl Fn() -> F + Send + 'static) -> Flight
     where
         F: Future<Output = Result<Statistics, Error>>,
     {
@@ -114,7 +116,7 @@ impl StatisticsCache {
             let done = spawn_blocking(move || to_json(&runtime.block_on(compute())?)).await;
             drop(place);
             let outcome = done.unwrap_or_else(|panic| Err(Problem::internal(&panic))).map(|(results, body)| Computed {
-                basis: Basis { version, results },
+                basis: Basis { results, ..asked },
                 begun,
                 body,
             });
@@ -149,7 +151,7 @@ mod tests {
     const EXAM: ExamId = ExamId(uuid::Uuid::nil());
 
     fn of(results: u64) -> Basis {
-        Basis { version: 1, results }
+        Basis { version: 1, results, changes: 0 }
     }
 
     fn counted(count: u64) -> Statistics {
@@ -194,7 +196,7 @@ mod tests {
                 runs.fetch_add(1, Ordering::SeqCst);
                 async move { Ok(counted(results)) }
             };
-            cache.read(EXAM, Basis { version, results }, compute).await.expect("computed")
+            cache.read(EXAM, Basis { version, ..of(results) }, compute).await.expect("computed")
         };
         for (version, results, ran) in [(1, 0, 1), (1, 0, 1), (1, 1, 2), (2, 1, 3), (2, 1, 3)] {
             read(version, results).await;

@@ -54,7 +54,7 @@ struct Shown {
 
 impl HandedIn {
     fn new(result: &ExamResult, is_shown: bool, ungraded: Vec<Ungraded>) -> Self {
-        let ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at } = *result;
+        let ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at, .. } = *result;
         let shown = is_shown.then_some(Shown { score, max_score, percent, passed });
         Self { id, exam_id, attempt_id, user_id, graded_at, shown, ungraded }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits for a database that was away at the first attempt; returns nothing if the process is stopped before.
+    /// Waits for a database unless it was found at the first attempt; returns nothing if the process is stopped before.
     ///
     /// # Errors
     /// Returns an error if it is there and cannot be used.
@@ -36,8 +36,12 @@ impl Waiting<'_> {
         &self,
         settings: &ApiSettings,
         listener: &TcpListener,
-        mut away: anyhow::Error,
+        found: Result<Store, anyhow::Error>,
     ) -> Result<Option<Store>, StartError> {
+        let mut away = match found {
+            Ok(store) => return Ok(Some(store)),
+            Err(error) => error,
+        };
         tracing::warn!(error = %format!("{away:#}"), "Database unavailable, retrying");
         let server = self.serve(listener)?;
         let watchdog = self.stop.child_token();

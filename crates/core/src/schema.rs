@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{AttemptId, EmailAddress, ExamId, Locale, Patch, QuestionId, ResultId, SessionId, Timestamp, UserId};
+use crate::{
+    AttemptId, EmailAddress, ExamId, Locale, Patch, QuestionId, RegradeId, ResultId, SessionId, Timestamp, UserId,
+};
 
 macro_rules! strings {
     ($($type:ty: $schema:tt;)*) => {$(
@@ -31,6 +33,7 @@ strings! {
     AttemptId: {"type": "string", "format": "uuid"};
     ResultId: {"type": "string", "format": "uuid"};
     SessionId: {"type": "string", "format": "uuid"};
+    RegradeId: {"type": "string", "format": "uuid"};
     Timestamp: {"type": "string", "format": "date-time"};
     Locale: {"type": "string", "minLength": 2, "maxLength": Locale::MAX_LEN, "examples": ["de-AT"]};
     EmailAddress: {"type": "string", "format": "email", "maxLength": EmailAddress::MAX_LEN};

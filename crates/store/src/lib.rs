@@ -37,6 +37,7 @@ mod password;
 mod pool;
 mod prune;
 mod questions;
+mod regrades;
 mod results;
 mod retirement;
 mod revocations;
@@ -65,6 +66,7 @@ pub use outbox::{Backlog, MailOutcome, MailPlace, MailRecord, MailRow, MailSearc
 pub use page::{Listed, Page};
 pub use password::PasswordChange;
 pub use questions::{Edit, Edited, Paper, PreparedPaper, Questions};
+pub use regrades::{ChangedResult, FormerResult, Regrade, RegradePreview, RegradeStep, Regrades, Regrading};
 pub use results::{NamedResult, ResultFilter, ResultRow, ResultSort, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use self::list::{NamedResult, ResultFilter, ResultSort};
 use crate::{
-    Error, Listed, Page,
+    Error, Listed, Page, Versioned,
     audit::{self, Entry},
     db::Db,
     entity::{exam, result, user},
@@ -56,7 +56,7 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
-    pub async fn get(&self, id: ResultId) -> Result<(ExamResult, ResultAccess), Error> {
+    pub async fn get(&self, id: ResultId) -> Result<Versioned<(ExamResult, ResultAccess)>, Error> {
         metrics::counter!("store_loads_total", "what" => "result").increment(1);
         let row = result::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
         let exam = exam::Entity::find_by_id(row.exam_id).one(&self.db.read).await?.ok_or(Error::NotFound)?;
@@ -66,18 +66,19 @@ impl Results {
             exam_id: ExamId(row.exam_id),
             graded_at: Timestamp::from_millis(row.graded_at),
         };
-        Ok((to_result(&row), access))
+        Ok(Versioned { version: row.version, value: (to_result(&row), access) })
     }
 
-    /// The points of each question of a result.
+    /// A result with the points of each question.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
-    pub async fn marks(&self, id: ResultId) -> Result<(ExamResult, Vec<Mark>), Error> {
+    pub async fn marks(&self, id: ResultId) -> Result<Versioned<(ExamResult, Vec<Mark>)>, Error> {
         let row = result::Entity::find_by_id(id.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
-        let result = to_result(&row);
+        let (version, result) = (row.version, to_result(&row));
         let marks = serde_json::from_value(row.marks);
-        Ok((result, marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?))
+        let marks = marks.map_err(|_| Error::Corrupt { table: "results", column: "marks" })?;
+        Ok(Versioned { version, value: (result, marks) })
     }
 
     /// The next results of an exam with their students, oldest first, for an export that goes through all of them.
@@ -218,5 +219,6 @@ pub(crate) fn to_result(row: &result::Model) -> ExamResult {
         percent: row.percent,
         passed: row.passed,
         graded_at: Timestamp::from_millis(row.graded_at),
+        regraded_at: row.regraded_at.map(Timestamp::from_millis),
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::{
     Accounts, Attempts, Audit, CommitHook, Error, Exams, FirstAnswer, IdempotentRequest, Invalidations, Outbox,
-    Questions, Results,
+    Questions, Regrades, Results,
     connect::{Connector, is_postgres, make_file_of},
     db::Db,
     pool::Reader,
@@ -29,6 +29,8 @@ pub struct Store {
     pub attempts: Attempts,
     /// What came of them.
     pub results: Results,
+    /// Grading them again.
+    pub regrades: Regrades,
     /// Cache keys that commits make wrong.
     pub invalidations: Invalidations,
     /// Mails that wait to be queued.
@@ -77,6 +79,7 @@ impl Store {
             questions: Questions::new(db.clone()),
             attempts: Attempts::new(db.clone()),
             results: Results::new(db.clone()),
+            regrades: Regrades::new(db.clone()),
             invalidations: Invalidations::new(db.clone(), probe.clone()),
             outbox: Outbox::new(db.clone()),
             audit: Audit::new(db.clone()),

@@ -28,9 +28,9 @@ impl JsonForm for ExamAccess {
     const FORM: u32 = 2;
 }
 
-/// 2: `attemptId`.
+/// 2: `attemptId`. 3: `regradedAt`.
 impl JsonForm for ExamResult {
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
 }
 
 /// 2: `examId`, `gradedAt`.
@@ -159,9 +159,20 @@ mod tests {
         let graded_at = Timestamp::from_millis(0);
         let (id, exam_id, user_id) = (ResultId(uuid(4)), ExamId(uuid(1)), UserId(uuid(5)));
         let (attempt_id, score, max_score, percent) = (AttemptId(uuid(6)), 1.5, 3.0, 50.0);
-        let passed = true;
-        let result = ExamResult { id, exam_id, attempt_id, user_id, score, max_score, percent, passed, graded_at };
-        check("ExamResult", &[result]);
+        let (passed, regraded_at) = (true, Some(Timestamp::from_millis(1)));
+        let result = ExamResult {
+            id,
+            exam_id,
+            attempt_id,
+            user_id,
+            score,
+            max_score,
+            percent,
+            passed,
+            graded_at,
+            regraded_at: None,
+        };
+        check("ExamResult", &[result.clone(), ExamResult { regraded_at, ..result }]);
         check("ResultAccess", &[ResultAccess { user_id, author_id: UserId(uuid(2)), exam_id, graded_at }]);
         let profile = |role| Profile { id: user_id, name: "Ada".into(), role };
         check("Profile", &Role::ALL.map(profile));

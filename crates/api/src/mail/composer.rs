@@ -32,6 +32,8 @@ pub(crate) const VERIFICATION_LIFE: Duration = Duration::from_hours(24);
 pub(crate) const RESET_LIFE: Duration = Duration::from_hours(1);
 /// The template of mails that the database itself puts into the outbox.
 pub(crate) const RESULT_PUBLISHED: &str = "result-published";
+/// The template of mails about results that were graded again.
+pub(crate) const RESULT_CHANGED: &str = "result-changed";
 
 /// A mail by what it is to say.
 pub(crate) enum MailTemplate {
@@ -45,6 +47,8 @@ pub(crate) enum MailTemplate {
     PasswordChanged { name: String },
     /// "You have submitted an exam: this is what you earned."
     Result(ResultNews),
+    /// "Your result has changed: it was graded again."
+    ResultChanged(ResultNews),
 }
 
 /// What a mail says of a result. Rows of former versions lack the last two fields.
@@ -61,6 +65,9 @@ pub(crate) struct ResultNews {
     graded_at: Option<i64>,
     /// Who may end such mails.
     user: Option<UserId>,
+    /// What it was before: score and maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<(f64, f64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +89,13 @@ impl ResultNews {
             passed: if result.passed { YesNo::Yes } else { YesNo::No },
             graded_at: Some(result.graded_at.as_millis()),
             user: Some(result.user_id),
+            before: None,
         }
+    }
+
+    /// With what the result was before.
+    pub(crate) fn after(self, before: &ExamResult) -> Self {
+        Self { before: Some((before.score, before.max_score)), ..self }
     }
 
     fn variables(&self) -> ResultVariables<'_> {
@@ -93,6 +106,7 @@ impl ResultNews {
             percent: self.percent,
             passed: self.passed == YesNo::Yes,
             graded_at: self.graded_at.unwrap_or_default(),
+            before: self.before.unwrap_or_default(),
         }
     }
 }
@@ -170,16 +184,22 @@ impl MailComposer {
             MailTemplate::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
             MailTemplate::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
             MailTemplate::Result(news) => ("result", MailClass::Result, json!(news)),
+            MailTemplate::ResultChanged(news) => (RESULT_CHANGED, MailClass::Result, json!(news)),
         };
         params["locale"] = json!(locale);
         let (secret, life) = match template {
             MailTemplate::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
             MailTemplate::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
-            MailTemplate::AlreadyRegistered { .. } | MailTemplate::PasswordChanged { .. } | MailTemplate::Result(_) => {
-                (None, None)
-            }
+            MailTemplate::AlreadyRegistered { .. }
+            | MailTemplate::PasswordChanged { .. }
+            | MailTemplate::Result(_)
+            | MailTemplate::ResultChanged(_) => (None, None),
         };
-        let priority = if class == MailClass::Result { Priority::DEFAULT } else { Priority::HIGHEST };
+        let priority = match template {
+            MailTemplate::Result(_) => Priority::DEFAULT,
+            MailTemplate::ResultChanged(_) => Priority::LOWEST, // thousands at once
+            _ => Priority::HIGHEST,
+        };
         NewMail {
             id,
             class,
@@ -213,7 +233,7 @@ impl MailComposer {
                 self.link("verify", &token()?)
             }
             "reset" => self.link("reset", &token()?),
-            "result" | RESULT_PUBLISHED => {
+            "result" | RESULT_PUBLISHED | RESULT_CHANGED => {
                 news = Some(serde_json::from_value::<ResultNews>(mail.params.clone())?);
                 self.public_url.to_string()
             }

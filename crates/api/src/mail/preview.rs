@@ -40,6 +40,10 @@ impl Previews {
             "reset" => MailTemplate::Reset { name: Some(owner), token },
             "password-changed" => MailTemplate::PasswordChanged { name: owner },
             "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),
+            "result-changed" => {
+                let before = ExamResult { score: 31.0, ..result() };
+                MailTemplate::ResultChanged(ResultNews::new(&owner, "Algebra", &result()).after(&before))
+            }
             other => return Err(CannotCompose::NoSuchTemplate(other.to_owned()).into()),
         };
         let to = EmailAddress::parse("ada@example.com")?;
@@ -60,5 +64,6 @@ fn result() -> ExamResult {
         percent: 83.75,
         passed: true,
         graded_at: GRADED_AT,
+        regraded_at: None,
     }
 }

@@ -21,6 +21,7 @@ mod my_password;
 mod my_sessions;
 mod questions;
 mod queue;
+mod regrades;
 mod reset_page;
 mod results;
 mod sessions;
@@ -107,6 +108,7 @@ fn operations() -> Vec<Operation> {
         attempts::operations(),
         attempt_list::operations(),
         results::operations(),
+        regrades::operations(),
         failures::operations(),
         history::operations(),
         email_search::operations(), // before `/emails/{id}`, which would take `/emails/actions`

@@ -2,8 +2,9 @@
 
 use actix_web::{Either, HttpRequest, web};
 use examhall_boot::traces;
-use examhall_core::{Exam, ExamId, ExamResult, Mark, ResultId, ResultPolicy, Role, Statistics, Visibility};
-use examhall_store::{Listed, NamedResult, ResultFilter, ResultRow, ResultSort};
+use examhall_cache::{Cached, Source};
+use examhall_core::{Exam, ExamId, ExamResult, Mark, ResultId, ResultPolicy, Role, Statistics, Viewer, Visibility};
+use examhall_store::{Listed, NamedResult, ResultFilter, ResultRow, ResultSort, Versioned};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,14 +68,21 @@ impl JsonForm for MarkedResult {
     const FORM: u32 = <ExamResult as JsonForm>::FORM + 1;
 }
 
+/// A result that its reader may see.
+pub(super) struct ShownResult {
+    cached: Cached<ResultKey>,
+    source: Source,
+    /// Whether they see the points of each question.
+    pub(super) with_marks: bool,
+}
+
 /// For the exam's author with the points of each question; for its student once the exam shows it, with those if the exam
 /// says so.
-async fn read(
-    request: HttpRequest,
-    state: web::Data<State>,
-    LoggedIn(viewer): LoggedIn,
-    Id(id): Id<ResultId>,
-) -> Result<Either<CacheAnswer<ResultKey>, Tagged<MarkedResult>>, Problem> {
+pub(super) async fn shown_result(
+    state: &web::Data<State>,
+    id: ResultId,
+    viewer: Viewer,
+) -> Result<ShownResult, Problem> {
     let database = state.clone();
     let load = move || load_result(database.store.clone(), id);
     let (cached, source) = state.cache.get_or_load(&ResultKey(id), load).await?;
@@ -85,15 +93,25 @@ async fn read(
         return Err(Problem::forbidden("this result is another student's"));
     }
     let with_marks = is_owner || {
-        let (exam, _) = cached_exam(&state, head.exam_id).await?;
+        let (exam, _) = cached_exam(state, head.exam_id).await?;
         if !exam.head().shows_result(head.graded_at, now()) {
             return Err(not_shown(exam.head().results));
         }
         exam.head().show_marks
     };
+    Ok(ShownResult { cached, source, with_marks })
+}
+
+async fn read(
+    request: HttpRequest,
+    state: web::Data<State>,
+    LoggedIn(viewer): LoggedIn,
+    Id(id): Id<ResultId>,
+) -> Result<Either<CacheAnswer<ResultKey>, Tagged<MarkedResult>>, Problem> {
+    let ShownResult { cached, source, with_marks } = shown_result(&state, id, viewer).await?;
     if with_marks {
-        let (result, marks) = state.store.results.marks(id).await?;
-        return Ok(Either::Right(Tagged { version: cached.version(), body: MarkedResult { result, marks } }));
+        let Versioned { version, value: (result, marks) } = state.store.results.marks(id).await?;
+        return Ok(Either::Right(Tagged { version, body: MarkedResult { result, marks } }));
     }
     Ok(Either::Left(respond::cached(&request, &cached, source)))
 }
@@ -202,7 +220,9 @@ async fn statistics(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, version, .. }: OwnedExam,
 ) -> Result<JsonBytes<Statistics>, Problem> {
-    let basis = Basis { version, results: state.store.results.count(id).await? };
+    // The changes first: a result that is changed in between makes another basis next time.
+    let changes = state.store.results.changes(id).await?;
+    let basis = Basis { version, results: state.store.results.count(id).await?, changes };
     let store = state.store.clone();
     let compute = move || {
         let store = store.clone();

@@ -41,6 +41,7 @@ macro_rules! in_language {
             "reset.subject.txt" "reset.txt" "reset.html"
             "result.subject.txt" "result.txt" "result.html"
             "result-published.subject.txt" "result-published.txt" "result-published.html"
+            "result-changed.subject.txt" "result-changed.txt" "result-changed.html"
             "verification.subject.txt" "verification.txt" "verification.html"
             "footer.txt" "footer.html" "result-summary.txt" "result-summary.html"
             "page-reset.html" "page-trouble.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"

@@ -3,8 +3,8 @@
 use minijinja::{Value, context};
 
 /// Every mail there is, by the name of its templates.
-pub(crate) const MAILS: [&str; 6] =
-    ["verification", "already-registered", "reset", "password-changed", "result", "result-published"];
+pub(crate) const MAILS: [&str; 7] =
+    ["verification", "already-registered", "reset", "password-changed", "result", "result-published", "result-changed"];
 /// Pages for everybody, with the steps that each of them has.
 const PAGES: [(&str, &[&str]); 5] = [
     ("page-verify.html", &["ask", "done", "refused"]),
@@ -39,6 +39,8 @@ pub(crate) struct ResultVariables<'a> {
     pub(crate) passed: bool,
     /// When it was graded, in ms since 1970; 0 where that is not known.
     pub(crate) graded_at: i64,
+    /// Score and maximum before it was graded again; in mails about that only.
+    pub(crate) before: (f64, f64),
 }
 
 /// What a page shows.
@@ -74,10 +76,11 @@ impl MailVariables<'_> {
     pub(crate) fn to_value(self, subject: &str) -> Value {
         let Self { name, link, unsubscribe_link, result } = self;
         let general = context! { name, link, unsubscribe_link, subject };
-        let Some(ResultVariables { exam, score, max_score, percent, passed, graded_at }) = result else {
+        let Some(ResultVariables { exam, score, max_score, percent, passed, graded_at, before }) = result else {
             return general;
         };
-        context! { exam, score, max_score, percent, passed, graded_at, ..general }
+        let (score_before, max_score_before) = before;
+        context! { exam, score, max_score, percent, passed, graded_at, score_before, max_score_before, ..general }
     }
 }
 

@@ -36,7 +36,7 @@ struct Subjects {
 
 /// Of exams, viewers and operators may do what another author may, and not write any.
 fn table(about: &Subjects) -> Vec<Row> {
-    let rows = exams(about).into_iter();
+    let rows = exams(about).into_iter().chain(more_of_exams(about));
     rows.map(|(method, path, body, [nobody, other, student, other_author, author, admin])| {
         let looker = if other_author == 201 { 403 } else { other_author };
         (method, path, body, [nobody, other, student, other_author, author, looker, looker, admin])
@@ -107,6 +107,18 @@ fn exams(about: &Subjects) -> Vec<ExamRow> {
         (get.clone(), format!("{exam}/results.csv"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get, format!("{exam}/statistics"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (post, format!("{exam}/results/publish"), none, [401, 403, 403, 403, 202, 202]),
+    ]
+}
+
+/// The same, of what was added later.
+fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
+    let Subjects { exam, result, .. } = about;
+    let (get, post, none) = (Method::GET, Method::POST, Value::Null);
+    vec![
+        (post.clone(), format!("{exam}/regrade?dryRun=true"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (post, format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 202, 202]),
+        (get.clone(), format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get, format!("{result}/history"), none, [401, 403, 200, 403, 200, 200]),
     ]
 }
 

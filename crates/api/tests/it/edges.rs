@@ -181,7 +181,8 @@ async fn an_administrator_can_be_made_and_logs_in() {
 #[tokio::test]
 async fn every_mail_can_be_looked_at() {
     let world = World::start().await;
-    for name in ["verification", "already-registered", "reset", "password-changed", "result", "result-published"] {
+    let results = ["result", "result-published", "result-changed"];
+    for name in ["verification", "already-registered", "reset", "password-changed"].into_iter().chain(results) {
         let mut preview = Process::spawn_binary("api", &["preview-mail", name], world.settings());
         assert!(preview.exit(TIMEOUT).await.success(), "{}", preview.output());
         let greeting = if name == "verification" { "Hello," } else { "Hello Ada Lovelace," };

@@ -30,6 +30,7 @@ mod pages;
 mod public_url;
 mod questions;
 mod refresh;
+mod regrade;
 mod results;
 mod revoked;
 mod running;

@@ -41,4 +41,6 @@ ids! {
     ResultId;
     /// Names what a login begins.
     SessionId;
+    /// Names a run of grading an exam's results again.
+    RegradeId;
 }

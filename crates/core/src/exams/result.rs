@@ -27,6 +27,9 @@ pub struct ExamResult {
     pub passed: bool,
     /// When it was graded.
     pub graded_at: Timestamp,
+    /// When it was last changed by grading again; absent where it is as it was at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regraded_at: Option<Timestamp>,
 }
 
 /// Who may see a result.

@@ -1,10 +1,15 @@
 //! An attempt that is submitted, with its student and the version of its exam, read in one statement.
 
+use std::collections::{HashMap, HashSet};
+
 use examhall_core::{Answer, AttemptId, EmailAddress, ExamId, Locale};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, FromQueryResult, QueryFilter,
+    QuerySelect, Statement, Value,
+};
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, entity::exam};
 
 /// An attempt with what its result and the mail about it are made of.
 #[derive(FromQueryResult)]
@@ -59,7 +64,24 @@ impl Sitting {
         let lock = if backend == DbBackend::Postgres { lock } else { "" };
         let statement = Statement::from_sql_and_values(backend, format!("{SITTING}{filter} {lock}"), values);
         let rows = tx.query_all_raw(statement).await?;
-        Ok(rows.iter().map(|row| Self::from_query_result(row, "")).collect::<Result<_, _>>()?)
+        let found: Vec<Self> = rows.iter().map(|row| Self::from_query_result(row, "")).collect::<Result<_, _>>()?;
+        if backend == DbBackend::Postgres { Self::with_versions(tx, found).await } else { Ok(found) }
+    }
+
+    /// Reads the exams' versions again now that the attempts are locked: the statement that has locked them may have waited
+    /// while a key was changed and a regrade went past them, and sees neither.
+    async fn with_versions(tx: &DatabaseTransaction, mut found: Vec<Self>) -> Result<Vec<Self>, Error> {
+        let exams: HashSet<Uuid> = found.iter().map(|sitting| sitting.exam_id).collect();
+        if exams.is_empty() {
+            return Ok(found);
+        }
+        let read = exam::Entity::find().filter(exam::Column::Id.is_in(exams)).select_only();
+        let read = read.column(exam::Column::Id).column(exam::Column::Version).into_tuple::<(Uuid, i64)>();
+        let versions: HashMap<Uuid, i64> = read.all(tx).await?.into_iter().collect();
+        for sitting in &mut found {
+            sitting.version = versions.get(&sitting.exam_id).copied().unwrap_or(sitting.version);
+        }
+        Ok(found)
     }
 
     pub(super) fn answers(&self) -> Result<Vec<Answer>, Error> {

@@ -163,6 +163,7 @@ impl Graded {
             percent: grade.percent,
             passed: grade.passed,
             graded_at: now,
+            regraded_at: None,
         };
         let title = paper.exam.title.clone();
         let (name, email, locale) = (sitting.name.clone(), sitting.email(), sitting.locale());
@@ -183,6 +184,8 @@ impl Graded {
             marks: Set(marks),
             graded_at: Set(now.as_millis()),
             published_at: Set(None),
+            version: Set(1),
+            regraded_at: Set(None),
         };
         Ok(Self { id: sitting.id, result, mail, shown })
     }

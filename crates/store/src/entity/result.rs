@@ -17,6 +17,9 @@ pub struct Model {
     pub marks: Json,
     pub graded_at: i64,
     pub published_at: Option<i64>,
+    /// Raised each time that it is graded again.
+    pub version: i64,
+    pub regraded_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -21,6 +21,7 @@ mod m0020_console;
 mod m0022_outbox_recipient;
 mod m0023_running_exams;
 mod m0024_audit;
+mod m0025_regrades;
 pub(crate) mod plan;
 mod run;
 
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_outbox_recipient::Step),
             Box::new(m0023_running_exams::Step),
             Box::new(m0024_audit::Step),
+            Box::new(m0025_regrades::Step),
         ]
     }
 }

@@ -21,13 +21,25 @@ struct Row {
 }
 
 impl Results {
+    /// How often results of an exam were changed by grading again; reads an index.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn changes(&self, exam: ExamId) -> Result<u64, Error> {
+        let sql = "SELECT CAST(COALESCE(SUM(changed), 0) AS BIGINT) AS count FROM regrades WHERE exam_id = $1";
+        self.count_by(sql, exam).await
+    }
+
     /// How many results an exam has; reads an index alone.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn count(&self, exam: ExamId) -> Result<u64, Error> {
+        self.count_by("SELECT COUNT(*) AS count FROM results WHERE exam_id = $1", exam).await
+    }
+
+    async fn count_by(&self, sql: &str, exam: ExamId) -> Result<u64, Error> {
         let backend = self.db.read.get_database_backend();
-        let sql = "SELECT COUNT(*) AS count FROM results WHERE exam_id = $1";
         let row = self.db.read.query_one_raw(Statement::from_sql_and_values(backend, sql, [exam.0.into()])).await?;
         let count: i64 = row.map_or(Ok(0), |row| row.try_get("", "count"))?;
         Ok(count.unsigned_abs())

@@ -13,6 +13,7 @@ mod outbox;
 mod outbox_claims;
 mod pooler;
 mod questions;
+mod regrades;
 mod results;
 mod revocations;
 mod round_trip;

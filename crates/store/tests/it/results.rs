@@ -1,7 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use examhall_core::{Answer, Locale, Patch, QuestionId, UserId};
-use examhall_store::{AccountChange, ResultFilter, ResultSort, SortedPage, WaitingMail};
+use examhall_store::{AccountChange, ResultFilter, ResultSort, SortedPage, Versioned, WaitingMail};
 use examhall_testkit::DatabaseKind;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ on_both!(
 );
 
 /// Sits the exam with one right answer of three for each of `right`.
-async fn sit(fresh: &Fresh, exam: examhall_core::ExamId, student: UserId, right: &[u128]) {
+pub(crate) async fn sit(fresh: &Fresh, exam: examhall_core::ExamId, student: UserId, right: &[u128]) {
     let (_, attempt) = fresh.store.attempts.start(exam, student, NOW).await.expect("started");
     let choice_ids = || Some(vec!["a".to_owned()]);
     let answer =
@@ -42,9 +42,10 @@ async fn results_come_in_pages_and_show_who_may_see_them(fresh: Fresh) {
     assert_eq!((users, first.items.len(), rest.next), (students.clone(), 2, None));
     let mine = list(Some(students[1]), None).await.items;
     assert_eq!(mine.iter().map(|row| row.result.user_id).collect::<Vec<_>>(), [students[1]]);
-    let (result, access) = fresh.store.results.get(mine[0].result.id).await.expect("found");
+    let Versioned { version, value: (result, access) } =
+        fresh.store.results.get(mine[0].result.id).await.expect("found");
     let author = fresh.store.exams.get(exam).await.expect("found").value.author_id;
-    assert_eq!((&result, access.user_id, access.author_id), (&mine[0].result, students[1], author));
+    assert_eq!((version, &result, access.user_id, access.author_id), (1, &mine[0].result, students[1], author));
     let exported = fresh.store.results.export(exam, None).await.expect("exported").items;
     assert_eq!((exported.len(), exported[1].email.as_str()), (3, "s1@example.com"));
 }

@@ -29,6 +29,7 @@ mod publication;
 mod queued_is_sent;
 mod quick_start;
 mod redis_guide;
+mod regrade;
 mod rolling;
 mod rules;
 mod supervision;

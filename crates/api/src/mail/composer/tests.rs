@@ -120,6 +120,7 @@ fn news() -> ResultNews {
         passed: YesNo::Yes,
         graded_at: Some(1_795_942_800_000),
         user: Some(UserId(Uuid::from_u128(7))),
+        before: None,
     }
 }
 
