@@ -146,7 +146,7 @@ async fn check_reports_what_it_looked_at_and_makes_nothing() {
     };
     let redis = ("REDIS_URL", world.redis.url());
     for (program, said) in [("api", "DATABASE_URL by default"), ("mailer", "SMTP_URL by default")] {
-        let mut checking = check(program, &[redis.clone()]);
+        let mut checking = check(program, std::slice::from_ref(&redis));
         assert_eq!(checking.exit(TIMEOUT).await.code(), Some(0), "{}", checking.output());
         let expected = format!("APP_ENV is development; REDIS_URL from the environment, {said}");
         assert!(checking.output().contains(&expected), "{}", checking.output());

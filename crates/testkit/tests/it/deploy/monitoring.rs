@@ -237,7 +237,7 @@ fn one_outage_notifies_once() {
         (mailer, [&late[..], &[with("ExamhallInstanceGone", "job", "examhall-mailer")]].concat()),
         (api, vec![with("ExamhallInstanceGone", "job", "examhall-api")]),
     ] {
-        let all = [&[outage.clone()], &firing[..]].concat();
+        let all = [std::slice::from_ref(&outage), &firing[..]].concat();
         assert_eq!(notified(&all), [outage["alertname"]], "{outage:?}");
     }
     let others = [alert("ExamhallMailerGone"), with("ExamhallInstanceGone", "job", "examhall-api")];
