@@ -162,6 +162,11 @@ impl Application {
         Self { more_routes: Some(Arc::new(routes)), ..self }
     }
 
+    /// Its database.
+    pub(crate) fn store(&self) -> &Store {
+        &self.state.store
+    }
+
     /// Where it listens.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::{
     auth::{Passwords, SecretToken},
     check,
     connect::unusable_database,
-    console_link,
+    console_link, credentials,
     mail::Previews,
     routes, seed,
     state::now,
@@ -168,7 +168,7 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
     runtime.worker_threads(settings.threads);
     start::run(settings, output, runtime, |settings| async move {
         match command {
-            Command::Serve => serve(settings).await?,
+            Command::Serve => serve(settings, args.settings).await?,
             Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await?,
             Command::Check { json, .. } => print_check(&settings, json).await?,
             Command::Openapi => print_openapi()?,
@@ -183,10 +183,12 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
     })
 }
 
-async fn serve(settings: ApiSettings) -> Result<(), StartError> {
+async fn serve(settings: ApiSettings, args: SettingsArgs) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
-    let metrics = Metrics::install();
-    if let Some(app) = Application::start(settings, metrics, stop).await? {
+    let (metrics, login) = (Metrics::install(), settings.database_url.clone());
+    if let Some(app) = Application::start(settings, metrics, stop.clone()).await? {
+        let load = move || start::settings(&args, Purpose::Run);
+        tokio::spawn(credentials::follow(app.store().clone(), login, load, stop));
         app.run().await?;
     }
     tracing::info!("Stopped");

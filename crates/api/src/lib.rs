@@ -27,6 +27,7 @@ pub mod cli;
 mod connect;
 mod console;
 mod console_link;
+mod credentials;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hooks;

@@ -40,6 +40,8 @@ use crate::{
 
 /// Interval at which Redis is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval at which the credentials of mail servers are read again from their file.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Time without a reply of Redis after which the mailer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -218,7 +220,8 @@ impl Mailer {
         }
     }
 
-    /// Reloads sender, DKIM keys, mail servers and their certificates at each SIGHUP, from the settings that `load` returns.
+    /// Reloads sender, DKIM keys, mail servers and their certificates at each SIGHUP, and when `SMTP_URL` has changed in its
+    /// file, from the settings that `load` returns.
     ///
     /// # Errors
     /// Returns an error if the signal's handler cannot be installed.
@@ -228,9 +231,21 @@ impl Mailer {
     ) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let (handler, redis, stopping) = (self.handler.clone(), self.queue.connection().clone(), self.stopping.clone());
+        let mut known = self.settings.smtp_url.clone();
         tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                let settings = load().map_err(StartError::into_error);
+            loop {
+                let loaded = match timeout(RELOAD_INTERVAL, hangup.recv()).await {
+                    Ok(Some(())) => load(),
+                    Ok(None) => return,
+                    Err(_) => match load() {
+                        Ok(settings) if settings.smtp_url.expose_secret() != known.expose_secret() => Ok(settings),
+                        _ => continue,
+                    },
+                };
+                let settings = loaded.map_err(StartError::into_error);
+                if let Ok(settings) = &settings {
+                    known = settings.smtp_url.clone();
+                }
                 let reloaded = async { reload(&handler, &settings?, &redis, &stopping).await };
                 match reloaded.await {
                     Ok(()) => tracing::info!("Settings reloaded: sender, DKIM keys, mail servers, certificates"),

@@ -68,6 +68,18 @@ impl Connector {
         Database::connect(options).await.map_err(Error::Unavailable)
     }
 
+    /// Connects as `url` says from now on; connections that are open stay. Only for PostgreSQL, whose logins change.
+    pub(crate) fn follow(&self, pool: &DatabaseConnection, url: &str) -> Result<(), Error> {
+        let options = url.parse::<PgConnectOptions>().map_err(|_| Error::BadUrl)?.disable_statement_logging();
+        let options = if self.is_pooled {
+            without_session(options)
+        } else {
+            options.options([("statement_timeout", TIMEOUT.as_millis().to_string())])
+        };
+        pool.get_postgres_connection_pool().set_connect_options(options);
+        Ok(())
+    }
+
     /// Begins a transaction.
     pub(crate) async fn begin(&self, pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         // SQLite: the lock is taken now. A transaction that read first and then wants to write would be refused.

@@ -88,6 +88,19 @@ impl Store {
         })
     }
 
+    /// Uses another login for connections that are made from now on, such as a new password; those that are open stay.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`], if `url` or the one in use is none of PostgreSQL.
+    pub fn use_login(&self, url: &str) -> Result<(), Error> {
+        if !is_postgres(url) || self.probe.get_database_backend() != DbBackend::Postgres {
+            return Err(Error::BadUrl);
+        }
+        // Readers and writers share one.
+        let pools = [&self.db.read.pool, &self.probe.pool];
+        pools.into_iter().try_for_each(|pool| self.db.connector.follow(pool, url))
+    }
+
     /// From now on `hook` is called around every commit that makes cached values wrong. Counts once: the first hook stays.
     pub fn on_commit(&self, hook: Arc<dyn CommitHook>) {
         if self.db.hook.set(hook).is_err() {

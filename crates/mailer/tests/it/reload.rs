@@ -67,3 +67,20 @@ async fn hangup_reloads_servers_certificates_and_keys() {
     assert_eq!((post.world.smtp.received().len(), post.counts().await.failed), (1, 0));
     assert!(!mailer.output().contains("hunter2") && !mailer.output().contains("correct-horse"));
 }
+
+#[tokio::test]
+async fn changed_servers_are_reloaded_without_a_signal() {
+    let post = Post::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write_url = |url: &str| std::fs::write(folder.path().join("smtp_url"), url).expect("written");
+    write_url(&post.world.smtp.url());
+    write_key(folder.path(), &["-algorithm", "ed25519"]);
+    let mailer = mailer(&post, folder.path());
+    mailer.line("Mailer running").await;
+    let second = SmtpServer::start().await;
+    write_url(&second.url());
+    mailer.line("Settings reloaded").await;
+    post.add(json!("ada@example.com")).await;
+    second.wait_for(1).await;
+    assert!(post.world.smtp.received().is_empty(), "the former server is left alone");
+}

@@ -1,13 +1,14 @@
-//! A new `AUTH_SECRET` under load: no session, no mail and no link is lost.
+//! New secrets while the API runs: no session, no mail and no link is lost.
 
 use std::net::TcpListener;
 
-use examhall_testkit::{Process, World};
+use examhall_testkit::{DatabaseKind, Process, RedisOptions, World, eventually};
 use reqwest::Client;
 use serde_json::json;
+use tokio::process::Command;
 
 use super::activation::Load;
-use crate::{Api, TIMEOUT, seed, token, token_in};
+use crate::{Api, TIMEOUT, last_number, seed, token, token_in};
 
 const OLD: &str = "the-secret-of-last-year-0123456789";
 const NEW: &str = "the-secret-of-this-year-9876543210";
@@ -57,4 +58,37 @@ async fn a_secret_is_changed_under_load_and_nothing_fails() {
     restart(&mut api, &world, &socket, NEW).await;
     let status = async |token: &str| api.client.get(&me).bearer_auth(token).send().await.expect("an answer").status();
     assert_eq!((status(&old).await.as_u16(), status(&new).await.as_u16()), (401, 200), "the old secret is gone");
+}
+
+#[tokio::test]
+async fn a_new_login_at_the_database_needs_no_restart() {
+    let world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
+    let sql = async |statement: &str| {
+        let done = Command::new("psql").args([&world.database.url(), "-Atc", statement]).output().await.expect("psql");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("database_url");
+    let url_of = |role: &str| world.database.url().replace("//examhall@", &format!("//{role}@"));
+    sql("CREATE ROLE before LOGIN SUPERUSER; CREATE ROLE after LOGIN SUPERUSER").await;
+    std::fs::write(&file, url_of("before")).expect("written");
+    let mut settings = world.settings();
+    settings.retain(|(name, _)| name != "DATABASE_URL");
+    settings.push(("DATABASE_URL_FILE".to_owned(), file.display().to_string()));
+    let process = Process::spawn_binary("api", &[], settings);
+    let port = last_number(&process.line("Server running on port").await).expect("a port");
+    let api = Api { process, client: Client::new(), base: format!("http://127.0.0.1:{port}/api/v1") };
+    api.sign_up("ada@example.com").await;
+
+    std::fs::write(&file, url_of("after")).expect("written");
+    api.process.line("Database credentials reloaded").await;
+    sql("ALTER ROLE before NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'before'")
+        .await;
+    eventually("a sign-up", TIMEOUT, async || {
+        let body = json!({"email": "bob@example.com", "name": "Bob", "password": "correct horse"});
+        (api.post("/auth/signup", &body).await.status() == 202).then_some(())
+    })
+    .await;
+    assert_ne!(sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'after'").await, "0");
 }
