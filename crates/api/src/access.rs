@@ -93,6 +93,20 @@ actions! {
     SendMail, "send", ADMINS;
     /// See what operators did.
     ReadAudit, "read audit", ADMINS;
+    /// See accounts.
+    ReadUsers, "read users", ADMINS;
+    /// Give an account another role or name.
+    ChangeUser, "change user", ADMINS;
+    /// Lock an account.
+    LockUser, "lock user", ADMINS;
+    /// Unlock an account.
+    UnlockUser, "unlock user", ADMINS;
+    /// Delete an account.
+    DeleteUser, "delete user", ADMINS;
+    /// Invite somebody.
+    InviteUser, "invite user", ADMINS;
+    /// Send verification mail or invitation again.
+    ResendToUser, "resend to user", ADMINS;
 }
 
 impl Action {
@@ -173,6 +187,13 @@ mod tests {
             ("invalidate", [false, false, false, true, true]),
             ("send", [false, false, false, false, true]),
             ("read audit", [false, false, false, false, true]),
+            ("read users", [false, false, false, false, true]),
+            ("change user", [false, false, false, false, true]),
+            ("lock user", [false, false, false, false, true]),
+            ("unlock user", [false, false, false, false, true]),
+            ("delete user", [false, false, false, false, true]),
+            ("invite user", [false, false, false, false, true]),
+            ("resend to user", [false, false, false, false, true]),
         ];
         let found: Vec<_> = Action::ALL
             .iter()

@@ -42,6 +42,9 @@ pub(crate) async fn authenticate(
     let is_right = state.passwords.verify(client, password, phc).await?;
     let account = account.filter(|_| is_right).ok_or_else(wrong_password)?;
     state.limits.was_right(guess).await;
+    if account.locked_at.is_some() {
+        return Err(Problem::forbidden("this account is locked: ask an administrator"));
+    }
     if !account.verified {
         return Err(Problem::forbidden(
             "confirm your e-mail address first: we sent you a link; sign up again to get a new one",

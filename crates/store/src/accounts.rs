@@ -40,6 +40,10 @@ pub struct Account {
     pub locale: Option<Locale>,
     /// Whether results are mailed to it.
     pub result_mails: bool,
+    /// Since when an administrator has it locked.
+    pub locked_at: Option<Timestamp>,
+    /// When it was deleted, where something of it stays.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A change of an account by its owner; what is absent stays.
@@ -79,6 +83,10 @@ pub enum TokenPurpose {
     Reset,
     /// Logs its bearer in to the console, once.
     Console,
+    /// Proves that another address is the account's, and makes it that.
+    EmailChange,
+    /// Gives the account its former address back.
+    EmailUndo,
     /// Nothing: it records that an attempt to sign up was mailed to the address.
     Notice,
 }
@@ -100,6 +108,8 @@ impl TokenPurpose {
             Self::Verification => "verification",
             Self::Reset => "reset",
             Self::Console => "console",
+            Self::EmailChange => "emailChange",
+            Self::EmailUndo => "emailUndo",
             Self::Notice => "notice",
         }
     }
@@ -239,6 +249,8 @@ pub(crate) fn to_row(id: UserId, account: &NewAccount, now: Timestamp) -> user::
         sign_ups: Set(1),
         locale: Set(account.locale.clone().map(String::from)),
         results_unsubscribed_at: Set(None),
+        locked_at: Set(None),
+        deleted_at: Set(None),
     }
 }
 
@@ -255,6 +267,8 @@ pub(crate) fn to_account(row: user::Model) -> Result<Account, Error> {
         access_generation: row.access_generation,
         locale: row.locale.as_deref().and_then(|tag| Locale::parse(tag).ok()),
         result_mails: row.results_unsubscribed_at.is_none(),
+        locked_at: row.locked_at.map(Timestamp::from_millis),
+        deleted_at: row.deleted_at.map(Timestamp::from_millis),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Students' sittings of exams.
 
 mod deadline;
+mod export;
 mod list;
 mod row;
 mod save;
@@ -9,12 +10,13 @@ mod sweep;
 
 use examhall_core::{Allowance, Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
+    ExprTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::LockType,
 };
 use uuid::Uuid;
 
 pub use self::{
+    export::OwnAttempt,
     list::{AttemptFilter, AttemptRow},
     save::SaveReceipt,
     submit::{Grading, Submission, Submitted},
@@ -143,9 +145,14 @@ struct Before {
 impl Before {
     /// Reads it in one statement.
     async fn read(tx: &DatabaseTransaction, exam: ExamId, user: UserId) -> Result<Self, Error> {
-        let sql = "SELECT a.id AS last, a.number, a.submitted_at, g.percent, g.minutes FROM users u \
+        // A deletion of the account waits, or is seen.
+        let lock = if tx.get_database_backend() == DbBackend::Postgres { "FOR KEY SHARE OF u" } else { "" };
+        let sql = format!(
+            "SELECT a.id AS last, a.number, a.submitted_at, g.percent, g.minutes FROM users u \
              LEFT JOIN accommodations g ON g.exam_id = $1 AND g.user_id = u.id \
-             LEFT JOIN attempts a ON a.exam_id = $1 AND a.user_id = u.id WHERE u.id = $2 ORDER BY a.number DESC LIMIT 1";
+             LEFT JOIN attempts a ON a.exam_id = $1 AND a.user_id = u.id WHERE u.id = $2 AND u.deleted_at IS NULL \
+             ORDER BY a.number DESC LIMIT 1 {lock}"
+        );
         let values = [exam.0.into(), user.0.into()];
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let row = tx.query_one_raw(statement).await?.ok_or(Error::NotFound)?;

@@ -103,6 +103,13 @@ impl Entry {
         Self { actor, action, filter, exam: Some(exam), user: None, before, after, affected: 1, reason }
     }
 
+    /// Something done to an account.
+    pub(crate) fn of_user(actor: UserId, action: &'static str, user: UserId) -> Self {
+        let filter = format!("user:{user}");
+        let (before, after, reason) = (None, None, None);
+        Self { actor, action, filter, exam: None, user: Some(user), before, after, affected: 1, reason }
+    }
+
     /// Also done to an account.
     pub(crate) fn about(mut self, user: UserId) -> Self {
         self.filter = format!("{} user:{user}", self.filter);

@@ -36,7 +36,10 @@ impl Accounts {
         let good = of_token(token_hash).and(session::Column::ExpiresAt.gt(now.as_millis()));
         let Some(row) = session::Entity::find().filter(good).one(&self.db.read).await? else { return Ok(None) };
         let Some(owner) = user::Entity::find_by_id(row.user_id).one(&self.db.read).await? else { return Ok(None) };
-        if owner.verified_at.is_none() || row.console_generation != Some(owner.access_generation) {
+        if owner.verified_at.is_none()
+            || owner.locked_at.is_some()
+            || row.console_generation != Some(owner.access_generation)
+        {
             return Ok(None);
         }
         Ok(Some(ConsoleSession {

@@ -14,6 +14,7 @@
 //! milliseconds since 1970. It must never know HTTP, Redis or SMTP.
 
 mod accommodations;
+mod account_end;
 mod accounts;
 mod attempts;
 mod audit;
@@ -23,6 +24,7 @@ mod contains;
 mod db;
 mod deadlines;
 mod editor;
+mod email_change;
 mod entity;
 mod error;
 mod exams;
@@ -47,17 +49,20 @@ mod sessions;
 mod sign_up;
 mod sorted;
 mod store;
+mod users;
 mod versioned;
 
 pub use accommodations::Accommodated;
+pub use account_end::Deleter;
 pub use accounts::{Account, AccountChange, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{
-    AttemptFilter, AttemptRow, Attempts, Grading, Place, SaveReceipt, Saved, Submission, Submitted, Swept,
+    AttemptFilter, AttemptRow, Attempts, Grading, OwnAttempt, Place, SaveReceipt, Saved, Submission, Submitted, Swept,
 };
 pub use audit::{Audit, AuditFilter, NewOperatorAction, OperatorAction};
 pub use console_sessions::ConsoleSession;
 pub use db::{CommitHook, CommitOutcome};
 pub use editor::Editor;
+pub use email_change::EmailChange;
 pub use error::Error;
 pub use exams::{Closed, ExamChange, ExamFilter, ExamSort, Exams, NewExam};
 pub use idempotency::{FirstAnswer, IdempotentRequest};
@@ -75,4 +80,5 @@ pub use sessions::{NewSession, NextSession, Renewed, SessionKind};
 pub use sign_up::SignedUp;
 pub use sorted::{KeyKind, Position, Sort, SortKey, SortedPage};
 pub use store::Store;
+pub use users::{UserChange, UserFilter, UserSort, UserState};
 pub use versioned::Versioned;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{AccountName, Change, Timestamp, UserId};
+use examhall_core::{AccountName, Change, EmailAddress, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait,
@@ -181,6 +181,17 @@ pub(crate) async fn insert(
     token: &NewMailToken,
     now: Timestamp,
 ) -> Result<(), Error> {
+    insert_about(tx, user, token, None, now).await
+}
+
+/// Keeps a token that is about an address.
+pub(crate) async fn insert_about(
+    tx: &DatabaseTransaction,
+    user: UserId,
+    token: &NewMailToken,
+    address: Option<&EmailAddress>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let row = mail_token::ActiveModel {
         hash: Set(token.hash.to_vec()),
         user_id: Set(user.0),
@@ -188,6 +199,7 @@ pub(crate) async fn insert(
         created_at: Set(now.as_millis()),
         expires_at: Set(token.expires_at.as_millis()),
         used_at: Set(None),
+        address: Set(address.map(|address| address.as_str().to_owned())),
     };
     mail_token::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use examhall_core::{Change, EmailAddress, Timestamp, UserId};
+use examhall_core::{Change, EmailAddress, Role, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
@@ -37,7 +37,7 @@ pub enum SignedUp {
     /// The same, but its address gets no more mails for now: the account has no password, and none is known for it. A
     /// link that was mailed before still proves its address.
     Disarmed(UserId),
-    /// The address belongs to a proven account. Nothing was changed.
+    /// The address belongs to a proven account, or to one that an administrator has invited or locked. Nothing was changed.
     Taken,
 }
 
@@ -89,7 +89,8 @@ impl Accounts {
             tx.commit().await?; // its id is new: nobody has asked for its profile yet
             return Ok(Some(SignedUp::Created(id)));
         };
-        if row.verified_at.is_some() {
+        // One that an administrator has invited waits for the link in the invitation alone.
+        if row.verified_at.is_some() || row.role != Role::Student.as_str() || row.locked_at.is_some() {
             return Ok(Some(SignedUp::Taken));
         }
         let id = UserId(row.id);

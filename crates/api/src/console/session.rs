@@ -139,6 +139,8 @@ mod tests {
             access_generation: 0,
             locale: None,
             result_mails: true,
+            locked_at: None,
+            deleted_at: None,
         }
     }
 }

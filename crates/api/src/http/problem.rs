@@ -250,6 +250,7 @@ impl From<&store::Error> for Problem {
                 let detail = "must be after opensAt".to_owned();
                 Self::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }])
             }
+            store::Error::EmailTaken => Self::conflict("another account has this address"),
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::KeyReused => {
                 let detail = "this Idempotency-Key was used for another request";

@@ -30,6 +30,10 @@ use crate::{
 pub(crate) const VERIFICATION_LIFE: Duration = Duration::from_hours(24);
 /// How long the link of a reset mail works.
 pub(crate) const RESET_LIFE: Duration = Duration::from_hours(1);
+/// How long the link of an invitation works: as long as an account that nobody has proven is kept.
+pub(crate) const INVITATION_LIFE: Duration = Duration::from_hours(7 * 24);
+/// How long the link of a mail to a former address works.
+pub(crate) const EMAIL_UNDO_LIFE: Duration = Duration::from_hours(7 * 24);
 /// The template of mails that the database itself puts into the outbox.
 pub(crate) const RESULT_PUBLISHED: &str = "result-published";
 /// The template of mails about results that were graded again.
@@ -43,6 +47,14 @@ pub(crate) enum MailTemplate {
     AlreadyRegistered { name: String },
     /// "Choose a new password." With a name where the address is proven.
     Reset { name: Option<String>, token: SecretToken },
+    /// "Is this address yours, which somebody wants for their account?"
+    NewEmail { token: SecretToken },
+    /// "Your account has another address." It goes to the former one.
+    EmailChanged { name: String, token: SecretToken },
+    /// "You are invited: choose a password."
+    AccountInvitation { token: SecretToken },
+    /// "Your account is deleted."
+    AccountDeleted { name: String },
     /// "Your password was changed."
     PasswordChanged { name: String },
     /// "You have submitted an exam: this is what you earned."
@@ -182,16 +194,25 @@ impl MailComposer {
             MailTemplate::Verification { .. } => ("verification", MailClass::Verification, named("")),
             MailTemplate::AlreadyRegistered { name } => ("already-registered", MailClass::Verification, named(name)),
             MailTemplate::Reset { name, .. } => ("reset", MailClass::Reset, named(name.as_deref().unwrap_or_default())),
+            MailTemplate::NewEmail { .. } => ("new-email", MailClass::Verification, named("")),
+            MailTemplate::EmailChanged { name, .. } => ("email-changed", MailClass::Reset, named(name)),
+            MailTemplate::AccountInvitation { .. } => ("account-invitation", MailClass::Verification, named("")),
+            MailTemplate::AccountDeleted { name } => ("account-deleted", MailClass::Reset, named(name)),
             MailTemplate::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
             MailTemplate::Result(news) => ("result", MailClass::Result, json!(news)),
             MailTemplate::ResultChanged(news) => (RESULT_CHANGED, MailClass::Result, json!(news)),
         };
         params["locale"] = json!(locale);
         let (secret, life) = match template {
-            MailTemplate::Verification { token } => (Some(token), Some(VERIFICATION_LIFE)),
+            MailTemplate::Verification { token } | MailTemplate::NewEmail { token } => {
+                (Some(token), Some(VERIFICATION_LIFE))
+            }
+            MailTemplate::AccountInvitation { token } => (Some(token), Some(INVITATION_LIFE)),
+            MailTemplate::EmailChanged { token, .. } => (Some(token), Some(EMAIL_UNDO_LIFE)),
             MailTemplate::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
             MailTemplate::AlreadyRegistered { .. }
             | MailTemplate::PasswordChanged { .. }
+            | MailTemplate::AccountDeleted { .. }
             | MailTemplate::Result(_)
             | MailTemplate::ResultChanged(_) => (None, None),
         };
@@ -232,7 +253,9 @@ impl MailComposer {
                 name.clear(); // rows of former versions have one
                 self.link("verify", &token()?)
             }
-            "reset" => self.link("reset", &token()?),
+            "new-email" => self.link("verify", &token()?),
+            "email-changed" => self.link("undo-email", &token()?),
+            "reset" | "account-invitation" => self.link("reset", &token()?),
             "result" | RESULT_PUBLISHED | RESULT_CHANGED => {
                 news = Some(serde_json::from_value::<ResultNews>(mail.params.clone())?);
                 self.public_url.to_string()

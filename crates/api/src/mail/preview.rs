@@ -38,6 +38,10 @@ impl Previews {
             "verification" => MailTemplate::Verification { token },
             "already-registered" => MailTemplate::AlreadyRegistered { name: owner },
             "reset" => MailTemplate::Reset { name: Some(owner), token },
+            "new-email" => MailTemplate::NewEmail { token },
+            "email-changed" => MailTemplate::EmailChanged { name: owner, token },
+            "account-invitation" => MailTemplate::AccountInvitation { token },
+            "account-deleted" => MailTemplate::AccountDeleted { name: owner },
             "password-changed" => MailTemplate::PasswordChanged { name: owner },
             "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),
             "result-changed" => {

@@ -26,6 +26,7 @@ fn example(name: &str, schema: &Value, known: &Map<String, Value>) -> Value {
     let fits = |sample: &Value| match kind {
         "integer" => sample.is_number(),
         "object" => sample.is_object(),
+        "array" => !sample.is_number(),
         _ => true,
     };
     let sample = sample(name).filter(fits);

@@ -6,14 +6,16 @@ use std::{
 };
 
 use actix_web::web;
-use examhall_core::{
-    AccountName, BadEmailAddress, BadPassword, EmailAddress, Locale, Profile, Role, Timestamp, check_password,
-};
-use examhall_store::{Account, Error, NewAccount, NewMail, NewMailToken, SignedUp, TokenPurpose};
+use examhall_core::{AccountName, BadPassword, EmailAddress, Locale, Profile, Role, check_password};
+use examhall_store::{Account, NewAccount, SignedUp, TokenPurpose};
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::{
+    mailed::{Message, bad_address, check_your_email, envelope, mail_token, notify_owner},
+    my_email,
+};
 use crate::{
     auth::SecretToken,
     http::{
@@ -21,7 +23,7 @@ use crate::{
         body::JsonBody,
         guards::CountedClient,
         language::AcceptedLanguage,
-        problem::{FieldError, Problem},
+        problem::Problem,
         respond::Accepted,
         text::{is_account_name, is_address, is_name},
     },
@@ -92,12 +94,6 @@ struct Reset {
     password: String,
 }
 
-/// The outcome, in words.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Message {
-    message: &'static str,
-}
-
 /// 202 whether or not the address has an account already: who signs up does not learn who else has.
 ///
 /// Until the address is proven, the last sign-up counts, with the link in its own mail. One that may not be mailed leaves
@@ -136,22 +132,6 @@ async fn sign_up(
     Ok(check_your_email())
 }
 
-/// Mails the owner of an address that somebody tried to sign up with it.
-async fn notify_owner(
-    state: &State,
-    email: &EmailAddress,
-    language: Option<&Locale>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let notice = mail_token(&SecretToken::random(), TokenPurpose::Notice, Duration::ZERO);
-    let template = |account: &Account| {
-        let template = MailTemplate::AlreadyRegistered { name: account.name.clone() };
-        envelope(state, account, &template, language, now)
-    };
-    state.store.accounts.mail_token(email, &notice, template, now).await?;
-    Ok(())
-}
-
 async fn verify(
     state: web::Data<State>,
     Authorized(CountedClient(client), JsonBody(body)): Authorized<CountedClient, JsonBody<Verify>>,
@@ -164,8 +144,9 @@ async fn verify(
     Ok(web::Json(Message { message: "Your address is confirmed" }))
 }
 
-/// Marks the address as proven that a token was mailed to. A password, which has been checked, becomes the account's;
-/// without one that of the last sign-up counts. `false` where the token is not good.
+/// Marks the address as proven that a token was mailed to; where the account has another one until now, it gets this one. A
+/// password, which has been checked, becomes that of an account whose address was never proven; without one that of the last
+/// sign-up counts. `false` where the token is not good.
 pub(super) async fn confirm(
     state: &State,
     client: IpAddr,
@@ -173,11 +154,11 @@ pub(super) async fn confirm(
     password: Option<String>,
 ) -> Result<bool, Problem> {
     let (token, now) = (SecretToken::from_text(token), now());
+    if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Verification, now).await? {
+        return my_email::confirm(state, &token).await;
+    }
     let password_hash = match password {
         None => None,
-        Some(_) if !state.store.accounts.is_good(&token.hash(), TokenPurpose::Verification, now).await? => {
-            return Ok(false); // before the password costs anything
-        }
         Some(password) => Some(state.passwords.hash(client, password).await?),
     };
     Ok(state.store.accounts.verify(&token.hash(), password_hash.as_deref(), now).await?)
@@ -214,9 +195,7 @@ async fn send_token(
         let token = token.clone();
         let template = match purpose {
             TokenPurpose::Reset => MailTemplate::Reset { name: account.verified.then(|| account.name.clone()), token },
-            TokenPurpose::Verification | TokenPurpose::Console | TokenPurpose::Notice => {
-                MailTemplate::Verification { token }
-            }
+            _ => MailTemplate::Verification { token },
         };
         envelope(state, account, &template, language, now)
     };
@@ -263,30 +242,6 @@ pub(super) async fn set_password(
         tracing::info!(user_id = %user, "Password reset");
     }
     Ok(user.is_some())
-}
-
-/// The mail to an account: in its language, or else in that of the request.
-fn envelope(
-    state: &State,
-    account: &Account,
-    template: &MailTemplate,
-    language: Option<&Locale>,
-    now: Timestamp,
-) -> NewMail {
-    state.mail_composer.envelope(account.email.clone(), template, account.locale.as_ref().or(language), now)
-}
-
-fn check_your_email() -> Accepted<Message> {
-    Accepted(Message { message: "Check your email" })
-}
-
-fn mail_token(token: &SecretToken, purpose: TokenPurpose, life: Duration) -> NewMailToken {
-    NewMailToken { hash: token.hash(), purpose, expires_at: now().plus(life) }
-}
-
-/// Of a body that has been checked, and so of none.
-pub(super) fn bad_address(error: BadEmailAddress) -> Problem {
-    Problem::invalid(vec![FieldError { pointer: "/email".to_owned(), detail: error.to_string() }])
 }
 
 fn is_good_password(email: &str, name: &str) -> impl FnOnce(&str, &()) -> garde::Result {

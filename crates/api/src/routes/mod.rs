@@ -16,7 +16,10 @@ mod failures;
 pub(crate) mod health;
 mod history;
 mod hooks;
+mod mailed;
 mod mailers;
+mod my_data;
+mod my_email;
 mod my_password;
 mod my_sessions;
 mod questions;
@@ -26,8 +29,10 @@ mod reset_page;
 mod results;
 mod sessions;
 pub(crate) mod suppressions;
+mod undo_email_page;
 mod unsubscribe_page;
 mod users;
+mod users_admin;
 mod verify_page;
 mod welcome_page;
 
@@ -50,6 +55,7 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
         .configure(welcome_page::routes)
         .configure(verify_page::routes)
         .configure(reset_page::routes)
+        .configure(undo_email_page::routes)
         .configure(unsubscribe_page::routes);
     let mut paths: Vec<Address> = Vec::new();
     for operation in operations() {
@@ -99,9 +105,12 @@ fn operations() -> Vec<Operation> {
         questions::operations(),
         auth::operations(),
         sessions::operations(),
+        my_data::operations(),
+        my_email::operations(),
         my_password::operations(),
         my_sessions::operations(), // before `/users/{id}`
         users::operations(),
+        users_admin::operations(), // after `/users/me`
         exams::operations(),
         exam_states::operations(),
         accommodations::operations(),

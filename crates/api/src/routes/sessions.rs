@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::auth::bad_address;
+use super::mailed::bad_address;
 use crate::{
     auth::{ACCESS_TOKEN_LIFE, AccessTokens, Bearer, SecretToken},
     http::{

@@ -37,6 +37,10 @@ macro_rules! in_language {
     ($language:literal) => {
         files_of!($language:
             "already-registered.subject.txt" "already-registered.txt" "already-registered.html"
+            "account-deleted.subject.txt" "account-deleted.txt" "account-deleted.html"
+            "account-invitation.subject.txt" "account-invitation.txt" "account-invitation.html"
+            "email-changed.subject.txt" "email-changed.txt" "email-changed.html"
+            "new-email.subject.txt" "new-email.txt" "new-email.html"
             "password-changed.subject.txt" "password-changed.txt" "password-changed.html"
             "reset.subject.txt" "reset.txt" "reset.html"
             "result.subject.txt" "result.txt" "result.html"
@@ -44,7 +48,7 @@ macro_rules! in_language {
             "result-changed.subject.txt" "result-changed.txt" "result-changed.html"
             "verification.subject.txt" "verification.txt" "verification.html"
             "footer.txt" "footer.html" "result-summary.txt" "result-summary.html"
-            "page-reset.html" "page-trouble.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"
+            "page-reset.html" "page-trouble.html" "page-undo-email.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"
             "password-field.html"
         )
     };

@@ -3,12 +3,24 @@
 use minijinja::{Value, context};
 
 /// Every mail there is, by the name of its templates.
-pub(crate) const MAILS: [&str; 7] =
-    ["verification", "already-registered", "reset", "password-changed", "result", "result-published", "result-changed"];
+pub(crate) const MAILS: [&str; 11] = [
+    "verification",
+    "already-registered",
+    "reset",
+    "password-changed",
+    "new-email",
+    "email-changed",
+    "account-invitation",
+    "account-deleted",
+    "result",
+    "result-published",
+    "result-changed",
+];
 /// Pages for everybody, with the steps that each of them has.
-const PAGES: [(&str, &[&str]); 5] = [
+const PAGES: [(&str, &[&str]); 6] = [
     ("page-verify.html", &["ask", "done", "refused"]),
     ("page-reset.html", &["ask", "done", "refused"]),
+    ("page-undo-email.html", &["ask", "done", "refused"]),
     ("page-unsubscribe.html", &["ask", "done", "refused"]),
     ("page-trouble.html", &["trouble"]),
     ("page-welcome.html", &["ask"]),

@@ -36,7 +36,7 @@ struct Subjects {
 
 /// Of exams, viewers and operators may do what another author may, and not write any.
 fn table(about: &Subjects) -> Vec<Row> {
-    let rows = exams(about).into_iter().chain(more_of_exams(about));
+    let rows = account(&about.user).into_iter().chain(exams(about)).chain(more_of_exams(about));
     rows.map(|(method, path, body, [nobody, other, student, other_author, author, admin])| {
         let looker = if other_author == 201 { 403 } else { other_author };
         (method, path, body, [nobody, other, student, other_author, author, looker, looker, admin])
@@ -44,27 +44,38 @@ fn table(about: &Subjects) -> Vec<Row> {
     .collect()
 }
 
+/// What everybody may do to their own account.
+fn account(user: &str) -> Vec<ExamRow> {
+    let (get, post, patch, delete, none) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE, Value::Null);
+    let new_email = json!({"email": "new@example.com", "password": "not mine"});
+    let passwords = json!({"currentPassword": "not mine", "newPassword": "battery staple"});
+    let unknown_session = "/users/me/sessions/00000000-0000-7000-8000-000000000000";
+    vec![
+        (get.clone(), "/users/me".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (patch, "/users/me".into(), json!({"name": "Ada"}), [401, 200, 200, 200, 200, 200]),
+        (get.clone(), "/users/me/sessions".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (delete.clone(), "/users/me/sessions".into(), none.clone(), [401, 204, 204, 204, 204, 204]),
+        (delete.clone(), unknown_session.into(), none.clone(), [401, 404, 404, 404, 404, 404]),
+        (post.clone(), "/users/me/email".into(), new_email, [401, 422, 422, 422, 422, 422]),
+        (get.clone(), "/users/me/export".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
+        (delete, "/users/me".into(), json!({"password": "not mine"}), [401, 422, 422, 422, 422, 422]),
+        (post, "/users/me/password".into(), passwords, [401, 422, 422, 422, 422, 422]),
+        (get, format!("{user}/profile"), none, [401, 200, 200, 200, 200, 200]),
+    ]
+}
+
 type ExamRow = (Method, String, Value, [u16; 6]);
 
 fn exams(about: &Subjects) -> Vec<ExamRow> {
-    let Subjects { user, student, exam, sat, draft, question, attempt, result } = about;
+    let Subjects { student, exam, sat, draft, question, attempt, result, .. } = about;
     let more_time = format!("{exam}/accommodations/{student}");
     let soon = examhall_core::Timestamp::from(std::time::SystemTime::now()).plus(Duration::from_mins(5));
     let (get, post, patch, put, delete) = (Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE);
     let (none, title) = (Value::Null, json!({"title": "Mine"}));
     let question_body = json!({"type": "trueFalse", "text": "?", "correct": true});
     let answers = json!({"seq": 1, "answers": []});
-    let passwords = json!({"currentPassword": "not mine", "newPassword": "battery staple"});
-    let unknown_session = "/users/me/sessions/00000000-0000-7000-8000-000000000000";
     let new_exam = json!({"title": "New", "description": "", "durationMinutes": 1});
     vec![
-        (get.clone(), "/users/me".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
-        (patch.clone(), "/users/me".into(), json!({"name": "Ada"}), [401, 200, 200, 200, 200, 200]),
-        (get.clone(), "/users/me/sessions".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
-        (delete.clone(), "/users/me/sessions".into(), none.clone(), [401, 204, 204, 204, 204, 204]),
-        (delete.clone(), unknown_session.into(), none.clone(), [401, 404, 404, 404, 404, 404]),
-        (post.clone(), "/users/me/password".into(), passwords, [401, 422, 422, 422, 422, 422]),
-        (get.clone(), format!("{user}/profile"), none.clone(), [401, 200, 200, 200, 200, 200]),
         (get.clone(), "/exams".into(), none.clone(), [401, 200, 200, 200, 200, 200]),
         (post.clone(), "/exams".into(), new_exam, [401, 403, 403, 201, 201, 201]),
         (get.clone(), exam.clone(), none.clone(), [401, 200, 200, 200, 200, 200]),
@@ -123,10 +134,12 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
 }
 
 /// What only those may do who run the platform.
-fn administration() -> Vec<Row> {
+fn administration(user: &str) -> Vec<Row> {
     let (get, post, none) = (Method::GET, Method::POST, Value::Null);
     let mail = json!({"to": "ada@example.com", "subject": "Hello", "html": "<p>Hello</p>"});
     let unknown = "/emails/m-00000000-0000-7000-8000-000000000000";
+    let unknown_user = "/users/00000000-0000-7000-8000-000000000000";
+    let invitation = json!({"email": "grace@example.com", "name": "Grace", "role": "author"});
     let for_viewers = |status| [401, 403, 403, 403, 403, status, status, status];
     let for_operators = |status| [401, 403, 403, 403, 403, 403, status, status];
     let for_admins = |status| [401, 403, 403, 403, 403, 403, 403, status];
@@ -154,13 +167,25 @@ fn administration() -> Vec<Row> {
         (get.clone(), "/mailers".into(), none.clone(), for_viewers(200)),
         (get.clone(), "/queue".into(), none.clone(), for_viewers(200)),
         (post.clone(), "/queue/pause".into(), none.clone(), for_operators(204)),
-        (post, "/queue/resume".into(), none.clone(), for_operators(204)),
-        (get, "/audit".into(), none, for_admins(200)),
+        (post.clone(), "/queue/resume".into(), none.clone(), for_operators(204)),
+        (get.clone(), "/audit".into(), none.clone(), for_admins(200)),
+        (get.clone(), "/users".into(), none.clone(), for_admins(200)),
+        (post.clone(), "/users".into(), invitation, for_admins(201)),
+        (get, unknown_user.into(), none.clone(), for_admins(404)),
+        (Method::PATCH, user.into(), json!({"name": "Ada"}), for_admins(200)),
+        (Method::DELETE, unknown_user.into(), none.clone(), for_admins(404)),
+        (post.clone(), format!("{unknown_user}/lock"), none.clone(), for_admins(404)),
+        (post.clone(), format!("{unknown_user}/unlock"), none.clone(), for_admins(404)),
+        (post, format!("{unknown_user}/resend"), none, for_admins(404)),
     ]
 }
 
-/// Whether an address, such as `/exams/7?force=true`, is one of a route's, such as `/exams/{id}`.
+/// Whether an address, such as `/exams/7?force=true`, is one of a route's, such as `/exams/{id}`; `/users/me` is none of
+/// `/users/{id}`.
 fn is_of(address: &str, route: &str) -> bool {
+    if address == "/users/me" {
+        return route == address;
+    }
     let mut parts = address.split('?').next().unwrap_or_default().split('/');
     route.split('/').all(|wanted| parts.next().is_some_and(|part| part == wanted || wanted.starts_with('{')))
         && parts.next().is_none()
@@ -249,8 +274,9 @@ async fn scenario() -> Scenario {
     let user = format!("/users/{}", mine["authorId"].as_str().expect("an id"));
     let sat = sat(&api, &author, &student).await;
     let other = mine["studentIds"][1].as_str().expect("an id").to_owned();
+    let operations = administration(&user);
     let mut rows = table(&Subjects { user, student: other, exam, sat, draft, question, attempt, result });
-    rows.extend(administration());
+    rows.extend(operations);
     Scenario { api, people, rows }
 }
 

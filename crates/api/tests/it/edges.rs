@@ -181,11 +181,26 @@ async fn an_administrator_can_be_made_and_logs_in() {
 #[tokio::test]
 async fn every_mail_can_be_looked_at() {
     let world = World::start().await;
-    let results = ["result", "result-published", "result-changed"];
-    for name in ["verification", "already-registered", "reset", "password-changed"].into_iter().chain(results) {
+    for name in [
+        "verification",
+        "already-registered",
+        "reset",
+        "password-changed",
+        "new-email",
+        "email-changed",
+        "account-invitation",
+        "account-deleted",
+        "result",
+        "result-published",
+        "result-changed",
+    ] {
         let mut preview = Process::spawn_binary("api", &["preview-mail", name], world.settings());
         assert!(preview.exit(TIMEOUT).await.success(), "{}", preview.output());
-        let greeting = if name == "verification" { "Hello," } else { "Hello Ada Lovelace," };
+        let greeting = if ["verification", "new-email", "account-invitation"].contains(&name) {
+            "Hello,"
+        } else {
+            "Hello Ada Lovelace,"
+        };
         assert!(preview.output().contains(greeting), "{}", preview.output());
     }
 }

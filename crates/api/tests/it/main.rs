@@ -1,6 +1,8 @@
 //! Tests of the API's routes, in process, each in a world of its own.
 
 mod account;
+mod account_data;
+mod account_email;
 mod addresses;
 mod attempts;
 mod auth;
@@ -36,6 +38,7 @@ mod revoked;
 mod running;
 mod schemas;
 mod sign_up;
+mod users;
 mod wire;
 
 use examhall_api::Application;

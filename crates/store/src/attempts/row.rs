@@ -34,7 +34,8 @@ const SITTING: &str = "SELECT a.id, a.exam_id, a.user_id, a.deadline, a.submitte
 impl Sitting {
     /// Reads and locks one; where another transaction hands it in, waits for that.
     pub(super) async fn lock(tx: &DatabaseTransaction, id: AttemptId) -> Result<Self, Error> {
-        let found = Self::find(tx, "WHERE a.id = $1", "FOR UPDATE OF a", [id.0.into()]).await?;
+        // The student, too: a deletion that comes first is seen, and nothing is mailed.
+        let found = Self::find(tx, "WHERE a.id = $1", "FOR UPDATE OF a FOR KEY SHARE OF u", [id.0.into()]).await?;
         found.into_iter().next().ok_or(Error::NotFound)
     }
 

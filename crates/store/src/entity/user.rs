@@ -21,6 +21,8 @@ pub struct Model {
     pub sign_ups: i32,
     pub locale: Option<String>,
     pub results_unsubscribed_at: Option<i64>,
+    pub locked_at: Option<i64>,
+    pub deleted_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -22,6 +22,7 @@ mod m0022_outbox_recipient;
 mod m0023_running_exams;
 mod m0024_audit;
 mod m0025_regrades;
+mod m0026_account_life;
 pub(crate) mod plan;
 mod run;
 
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_running_exams::Step),
             Box::new(m0024_audit::Step),
             Box::new(m0025_regrades::Step),
+            Box::new(m0026_account_life::Step),
         ]
     }
 }

@@ -95,6 +95,16 @@ fn what_the_mails_say() {
         ("verification", verification()),
         ("already-registered", MailTemplate::AlreadyRegistered { name: "Ada".into() }),
         ("reset", reset(Some("Ada"))),
+        ("new-email", MailTemplate::NewEmail { token: SecretToken::from_text("planted-token".into()) }),
+        (
+            "email-changed",
+            MailTemplate::EmailChanged { name: "Ada".into(), token: SecretToken::from_text("planted-token".into()) },
+        ),
+        (
+            "account-invitation",
+            MailTemplate::AccountInvitation { token: SecretToken::from_text("planted-token".into()) },
+        ),
+        ("account-deleted", MailTemplate::AccountDeleted { name: "Ada".into() }),
         ("password-changed", MailTemplate::PasswordChanged { name: "Ada".into() }),
         ("result", MailTemplate::Result(news())),
     ] {
