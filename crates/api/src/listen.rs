@@ -10,12 +10,11 @@ use listenfd::ListenFd;
 pub(crate) async fn listen(bind: SocketAddr) -> anyhow::Result<TcpListener> {
     let inherited =
         ListenFd::from_env().take_tcp_listener(0).context("LISTEN_FDS: no socket that can be listened on")?;
-    let listener = match inherited {
-        Some(listener) => listener,
-        None => {
-            let listener = tokio::net::TcpListener::bind(bind).await;
-            listener.with_context(|| format!("API_BIND: cannot listen on {bind}"))?.into_std()?
-        }
+    let listener = if let Some(listener) = inherited {
+        listener
+    } else {
+        let listener = tokio::net::TcpListener::bind(bind).await;
+        listener.with_context(|| format!("API_BIND: cannot listen on {bind}"))?.into_std()?
     };
     listener.set_nonblocking(true)?;
     tracing::info!("Server running on port {}", listener.local_addr()?.port());
