@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use examhall_testkit::{Action, Phase, SmtpOptions, SmtpServer, World};
+use examhall_testkit::{Action, Encryption, Phase, SmtpOptions, SmtpServer, World};
 
 use super::Live;
 use crate::database::{commit_mails, sql};
@@ -75,7 +75,8 @@ async fn mail_breaker_open() {
 async fn mail_login_refused() {
     let mut world = World::start().await;
     let log_in = Some(("examhall".to_owned(), "right".to_owned()));
-    world.smtp = SmtpServer::start_with(SmtpOptions { log_in, ..SmtpOptions::default() }).await;
+    let options = SmtpOptions { log_in, encryption: Encryption::StartTls, ..SmtpOptions::default() };
+    world.smtp = SmtpServer::start_with(options).await;
     let wrong = world.smtp.url_with("examhall:wrong@");
     world.set("SMTP_URL", &wrong);
     let live = Live::start(world).await;
