@@ -38,6 +38,7 @@ mod revoked;
 mod running;
 mod schemas;
 mod sign_up;
+mod story;
 mod users;
 mod wire;
 

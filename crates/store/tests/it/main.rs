@@ -1,5 +1,6 @@
 //! Tests of the crate's public face, each on an SQLite file and on a PostgreSQL server of its own.
 
+mod account_end;
 mod accounts;
 mod addresses;
 mod attempts;
