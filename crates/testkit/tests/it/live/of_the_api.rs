@@ -19,7 +19,7 @@ async fn api_gone() {
     live.fires("ApiGone").await;
 }
 
-/// A log-in of nobody: it asks the database.
+/// A login of nobody: it asks the database.
 async fn log_in(api: &Api) {
     let body = json!({"email": "nobody@example.com", "password": "correct horse"});
     drop(api.client.post(format!("{}/auth/login", api.base)).json(&body).send().await);
