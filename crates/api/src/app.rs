@@ -59,7 +59,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// still sending loses the answer.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long the threads have to take over connections that were accepted for them.
-const HANDOVER: Duration = Duration::from_millis(200);
+const HANDOVER: Duration = Duration::from_secs(1);
 /// How long a connection may rest between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Most connections at once, per thread.
