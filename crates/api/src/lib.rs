@@ -44,6 +44,7 @@ mod reconciler;
 mod regrading;
 mod relay;
 mod routes;
+mod seats;
 mod seed;
 mod site;
 mod sitters;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use examhall_core::{EmailAddress, Role, UserId, Viewer};
+use examhall_core::{EmailAddress, ExamId, Role, UserId, Viewer};
 use examhall_delivery::{Permit, Rate, RateLimiter};
 use examhall_queue::Connection;
 use futures_util::future::join_all;
@@ -66,6 +66,11 @@ const LOG_IN_BY_NETWORK: ByNetwork = [
 /// The same by all clients together: using it up locks the owner out, which takes many clients.
 const LOG_IN_BY_ALL: Rule =
     Rule { name: "logins", shared: (1000, Duration::from_mins(5)), local: (200, Duration::from_mins(5)) };
+/// Guessing the code of one exam, per student.
+const CODE: Rule = Rule { name: "code", shared: (20, Duration::from_mins(5)), local: (5, Duration::from_mins(5)) };
+/// The same per client: a whole school may mistype a code from one address.
+const CODE_BY_CLIENT: Rule =
+    Rule { name: "codes", shared: (300, Duration::from_mins(5)), local: (60, Duration::from_mins(5)) };
 /// Having mails sent to one address.
 const MAIL_ME: Rule = Rule { name: "mail", shared: (30, Duration::from_hours(1)), local: (5, Duration::from_hours(1)) };
 
@@ -124,6 +129,13 @@ impl Limits {
     pub(crate) async fn log_in_by_all(&self, email: &EmailAddress, guess: &mut Guess) -> Result<(), Problem> {
         guess.0.push(self.check(LOG_IN_BY_ALL, name(email)).await?);
         Ok(())
+    }
+
+    /// For exchanging an exam's code for a seat: counts the student, then the client.
+    pub(crate) async fn code(&self, client: IpAddr, exam: ExamId, student: UserId) -> Result<Guess, Problem> {
+        let by_student = self.check(CODE, format!("{exam}:{student}")).await?;
+        let by_client = self.check(CODE_BY_CLIENT, format!("{exam}:{}", network(client))).await?;
+        Ok(Guess(vec![by_student, by_client]))
     }
 
     /// Returns what a login with the right password has taken.

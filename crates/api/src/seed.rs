@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use examhall_core::{
-    Choice, EmailAddress, ExamId, ExamStatus, PaperPolicy, Question, QuestionId, QuestionKind, Role, UserId,
+    Admission, Choice, EmailAddress, ExamId, ExamStatus, PaperPolicy, Question, QuestionId, QuestionKind, Role, UserId,
 };
 use examhall_store::{NewAccount, NewExam, Store};
 use serde::Serialize;
@@ -56,6 +56,8 @@ pub(crate) async fn seed(store: &Store, questions: u32, students: u32) -> anyhow
         results: None,
         show_marks: false,
         review: false,
+        access: Admission::Open,
+        access_code: None,
         status: ExamStatus::Published,
         questions: (1..=questions).map(question).collect(),
     };

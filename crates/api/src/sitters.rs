@@ -69,7 +69,7 @@ impl Sitters {
 
 #[cfg(test)]
 mod tests {
-    use examhall_core::{AttemptId, ExamStatus, PaperPolicy, ResultPolicy};
+    use examhall_core::{Admission, AttemptId, ExamStatus, PaperPolicy, ResultPolicy};
     use uuid::Uuid;
 
     use super::*;
@@ -87,6 +87,7 @@ mod tests {
             results: ResultPolicy::OnSubmit,
             show_marks: false,
             review: false,
+            access: Admission::Open,
             results_published_at: None,
         };
         let (id, user) = (ExamId(Uuid::nil()), UserId(Uuid::max()));

@@ -17,6 +17,7 @@ use crate::{
     limits::Limits,
     mail::{MailComposer, Previews},
     papers::Papers,
+    seats::KnownSeats,
     site::Site,
     sitters::Sitters,
     statistics::StatisticsCache,
@@ -49,6 +50,8 @@ pub(crate) struct State {
     pub(crate) papers: Papers,
     /// Students who may read questions since they sit an exam.
     pub(crate) sitters: Sitters,
+    /// Students who have a seat in an exam with a roster.
+    pub(crate) seats: KnownSeats,
     /// How exams went.
     pub(crate) statistics: StatisticsCache,
     /// The path of `PUBLIC_URL`, which clients see before ours.

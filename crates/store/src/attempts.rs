@@ -8,7 +8,7 @@ mod save;
 mod submit;
 mod sweep;
 
-use examhall_core::{Allowance, Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
+use examhall_core::{Admission, Allowance, Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
     ExprTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::LockType,
@@ -28,6 +28,7 @@ use crate::{
     db::Db,
     entity::{attempt, exam},
     exams::row::to_exam,
+    seats,
 };
 
 /// Students' sittings of exams.
@@ -58,7 +59,7 @@ impl Attempts {
     /// Begins an attempt, if the exam is open, the student has one left and none is open.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotOpen`], [`Error::AttemptOpen`], [`Error::WrongState`], [`Error::Unavailable`].
+    /// [`Error::NotFound`], [`Error::NotOpen`], [`Error::NoSeat`], [`Error::AttemptOpen`], [`Error::WrongState`], [`Error::Unavailable`].
     pub async fn start(&self, exam: ExamId, user: UserId, now: Timestamp) -> Result<(Exam, Attempt), Error> {
         for _ in 0..MAX_START_RUNS {
             match self.db.retry(|| self.start_once(exam, user, now)).await {
@@ -79,6 +80,9 @@ impl Attempts {
         let exam = to_exam(row)?.value;
         if !exam.access().is_open(now) {
             return Err(Error::NotOpen);
+        }
+        if exam.access != Admission::Open && !seats::has(&tx, exam.id, user).await? {
+            return Err(Error::NoSeat(exam.access));
         }
         let Before { last, number, submitted_at, percent, minutes } = Before::read(&tx, exam.id, user).await?;
         if let Some(open) = last.filter(|_| submitted_at.is_none()) {

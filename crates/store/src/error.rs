@@ -1,6 +1,6 @@
 //! What can go wrong, sorted by who must act.
 
-use examhall_core::AttemptId;
+use examhall_core::{Admission, AttemptId};
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
 use crate::fault::Fault;
@@ -63,6 +63,12 @@ pub enum Error {
     /// The end of an exam's window is not after its beginning. For the caller.
     #[error("closesAt must be after opensAt")]
     BadWindow,
+    /// An exam that is sat with a code has none. For the caller.
+    #[error("an exam that is sat with a code needs one")]
+    NoCode,
+    /// The student may not sit the exam, or not yet. For the caller.
+    #[error("the student has no seat")]
+    NoSeat(Admission),
     /// Another row has this id. For the caller.
     #[error("the id is taken")]
     IdTaken,

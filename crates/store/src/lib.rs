@@ -44,6 +44,7 @@ mod results;
 mod retirement;
 mod revocations;
 mod schema;
+mod seats;
 mod session_list;
 mod sessions;
 mod sign_up;
@@ -75,6 +76,7 @@ pub use regrades::{ChangedResult, FormerResult, Regrade, RegradePreview, Regrade
 pub use results::{NamedResult, ResultFilter, ResultRow, ResultSort, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};
+pub use seats::{RosterChange, RosterEntry, Seat, SeatSource, Seats};
 pub use session_list::LiveSession;
 pub use sessions::{NewSession, NextSession, Renewed, SessionKind};
 pub use sign_up::SignedUp;

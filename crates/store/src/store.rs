@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::{
     Accounts, Attempts, Audit, CommitHook, Error, Exams, FirstAnswer, IdempotentRequest, Invalidations, Outbox,
-    Questions, Regrades, Results,
+    Questions, Regrades, Results, Seats,
     connect::{Connector, is_postgres, make_file_of},
     db::Db,
     pool::Reader,
@@ -31,6 +31,8 @@ pub struct Store {
     pub results: Results,
     /// Grading them again.
     pub regrades: Regrades,
+    /// Who may sit which exam.
+    pub seats: Seats,
     /// Cache keys that commits make wrong.
     pub invalidations: Invalidations,
     /// Mails that wait to be queued.
@@ -80,6 +82,7 @@ impl Store {
             attempts: Attempts::new(db.clone()),
             results: Results::new(db.clone()),
             regrades: Regrades::new(db.clone()),
+            seats: Seats::new(db.clone()),
             invalidations: Invalidations::new(db.clone(), probe.clone()),
             outbox: Outbox::new(db.clone()),
             audit: Audit::new(db.clone()),

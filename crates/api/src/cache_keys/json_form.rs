@@ -18,14 +18,14 @@ impl JsonForm for Question {}
 impl JsonForm for ExamId {}
 impl JsonForm for () {}
 
-/// 2: `paper`, `results`, `showMarks`, `review`, `resultsPublishedAt`.
+/// 2: `paper`, `results`, `showMarks`, `review`, `resultsPublishedAt`. 3: `access`.
 impl JsonForm for Exam {
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
 }
 
-/// 2: the same.
+/// 2 and 3: the same.
 impl JsonForm for ExamAccess {
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
 }
 
 /// 2: `attemptId`. 3: `regradedAt`.
@@ -53,8 +53,8 @@ mod tests {
     use std::path::Path;
 
     use examhall_core::{
-        AttemptId, ExamStatus, PaperPolicy, QuestionId, ResultId, ResultPolicy, Role, StudentChoice, StudentKind,
-        Timestamp, UserId,
+        Admission, AttemptId, ExamStatus, PaperPolicy, QuestionId, ResultId, ResultPolicy, Role, StudentChoice,
+        StudentKind, Timestamp, UserId,
     };
     use schemars::{JsonSchema, schema_for};
     use serde::Serialize;
@@ -124,6 +124,7 @@ mod tests {
             },
             show_marks: true,
             review: false,
+            access: Admission::Open,
             results_published_at: window[1],
             status,
             created_at: Timestamp::from_millis(0),

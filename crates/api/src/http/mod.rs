@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod csv;
 pub(crate) mod csv_file;
+pub(crate) mod csv_reader;
 pub(crate) mod extract;
 mod faults;
 mod forwarded;

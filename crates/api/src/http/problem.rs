@@ -15,7 +15,7 @@ use actix_web::{
     },
 };
 use examhall_cache::ReadError;
-use examhall_core::AttemptId;
+use examhall_core::{Admission, AttemptId};
 use examhall_queue as queue;
 use examhall_store as store;
 use schemars::JsonSchema;
@@ -251,6 +251,14 @@ impl From<&store::Error> for Problem {
                 Self::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }])
             }
             store::Error::EmailTaken => Self::conflict("another account has this address"),
+            store::Error::NoCode => {
+                let detail = "must be given for an exam that is sat with a code".to_owned();
+                Self::invalid(vec![FieldError { pointer: "/accessCode".to_owned(), detail }])
+            }
+            store::Error::NoSeat(Admission::Code) => {
+                Self::forbidden("this exam asks for a code: exchange it for a seat first, at /exams/{id}/seat")
+            }
+            store::Error::NoSeat(_) => Self::forbidden("you are not on the roster of this exam"),
             store::Error::IdTaken => Self::conflict("a question of another exam has this id"),
             store::Error::KeyReused => {
                 let detail = "this Idempotency-Key was used for another request";

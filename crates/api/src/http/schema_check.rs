@@ -9,7 +9,7 @@ use super::problem::FieldError;
 /// Most faults that are named.
 pub(super) const MOST: usize = 20;
 /// Longest detail, in characters: it repeats what was sent.
-const LONGEST: usize = 200;
+const LONGEST: usize = 300;
 
 /// What is wrong with a value. In each place that does not fit it holds something that does afterwards, unless there are
 /// [`MOST`] faults.

@@ -150,6 +150,13 @@ impl<'a> Description<'a> {
         self.problems.extend([413, 415, 422]);
     }
 
+    /// Says that the body may also be comma-separated values.
+    pub(crate) fn or_csv(&mut self) {
+        if let Some(body) = &mut self.body {
+            body["content"]["text/csv"] = json!({"schema": {"type": "string"}});
+        }
+    }
+
     /// Adds a JSON body that is a `T`, or none.
     pub(crate) fn optional_body<T: JsonSchema>(&mut self) {
         self.body::<T>();

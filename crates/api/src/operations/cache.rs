@@ -189,7 +189,7 @@ fn warmth(access: &ExamAccess, id: ExamId, entries: Option<[Option<Remaining>; 2
 
 #[cfg(test)]
 mod tests {
-    use examhall_core::{ExamStatus, PaperPolicy, ResultPolicy, UserId};
+    use examhall_core::{Admission, ExamStatus, PaperPolicy, ResultPolicy, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -223,6 +223,7 @@ mod tests {
             results: ResultPolicy::OnSubmit,
             show_marks: false,
             review: false,
+            access: Admission::Open,
             results_published_at: None,
         };
         let (window, id) = (access(Some(at(5000))), ExamId(Uuid::nil()));

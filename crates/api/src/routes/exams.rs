@@ -1,12 +1,16 @@
 //! `/exams`: written by authors, read by all.
 
-use actix_web::{HttpRequest, web};
+use std::collections::HashSet;
+
+use actix_web::{FromRequest, HttpRequest, web};
 use examhall_cache::{Cached, Source};
-use examhall_core::{Exam, ExamId, ExamStatus, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId, Visibility};
-use examhall_store::{Editor, ExamChange, ExamFilter, ExamSort, NewExam};
+use examhall_core::{
+    Admission, Exam, ExamId, ExamStatus, PaperPolicy, Patch, ResultPolicy, Role, Timestamp, UserId, Visibility,
+};
+use examhall_store::{Editor, Error, ExamChange, ExamFilter, ExamSort, Listed, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -15,6 +19,7 @@ use crate::{
     http::{
         authorized::Authorized,
         body::JsonBody,
+        client::Client,
         extract::{Id, IfMatch, LoggedIn, Parameters},
         guards::{Author, OwnedExam},
         idempotency::IdempotencyKey,
@@ -89,7 +94,19 @@ struct Creation {
     #[garde(skip)]
     #[serde(default)]
     review: bool,
+    /// Which students may sit it.
+    #[garde(skip)]
+    #[schemars(extend("default" = "open"))]
+    access: Option<Admission>,
+    /// What students exchange for a seat, with `access: code`. Nobody can read it again.
+    #[garde(length(chars, min = MIN_CODE, max = MAX_CODE), inner(custom(is_one_line)))]
+    access_code: Option<String>,
 }
+
+/// Shortest code of an exam, in characters.
+const MIN_CODE: usize = 6;
+/// Longest code of an exam, in characters.
+pub(super) const MAX_CODE: usize = 100;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Writing {
@@ -137,6 +154,12 @@ struct Change {
     /// Whether students may read the questions again once they see their result.
     #[garde(skip)]
     review: Option<bool>,
+    /// Which students may sit it.
+    #[garde(skip)]
+    access: Option<Admission>,
+    /// What students exchange for a seat from now on. Seats that were taken stay.
+    #[garde(length(chars, min = MIN_CODE, max = MAX_CODE), inner(custom(is_one_line)))]
+    access_code: Option<String>,
 }
 
 /// Which exams are wanted.
@@ -189,7 +212,7 @@ impl Creation {
     /// Pass mark where it says nothing, in percent.
     const PASS_MARK: u8 = 50;
 
-    fn into_exam(self, author_id: UserId) -> NewExam {
+    fn into_exam(self, author_id: UserId, access_code: Option<String>) -> NewExam {
         NewExam {
             author_id,
             title: self.title,
@@ -204,6 +227,8 @@ impl Creation {
             results: self.results,
             show_marks: self.show_marks,
             review: self.review,
+            access: self.access.unwrap_or(Admission::Open),
+            access_code,
             status: ExamStatus::Draft,
             questions: Vec::new(),
         }
@@ -211,23 +236,39 @@ impl Creation {
 }
 
 /// An exam as it is asked for, with every default.
-fn asked(new: &NewExam) -> Value {
+fn asked(new: &NewExam, code: Option<&str>) -> Value {
     let window = (new.opens_at, new.closes_at);
     let shown = (new.paper, new.results, new.show_marks, new.review);
     let rules = (new.duration_minutes, new.max_attempts, new.pass_mark, window, new.shuffle, shown);
-    json!([new.title, new.description, rules])
+    if new.access == Admission::Open && code.is_none() {
+        return json!([new.title, new.description, rules]); // as it was before there were others
+    }
+    json!([new.title, new.description, rules, new.access, code])
+}
+
+/// The PHC string of a code that came with this request.
+async fn hash_code(state: &State, request: &HttpRequest, code: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(code) = code else { return Ok(None) };
+    let Client(client) = Client::extract(request).await?;
+    state.passwords.hash(client, code.trim().to_owned()).await.map(Some)
 }
 
 async fn create(
+    request: HttpRequest,
     state: web::Data<State>,
     Authorized(Author(viewer), (key, JsonBody(body))): Authorized<Author, (IdempotencyKey, JsonBody<Creation>)>,
 ) -> Result<CreatedTagged<Exam>, Problem> {
     if !Exam::is_window(body.opens_at, body.closes_at) {
-        return Err(examhall_store::Error::BadWindow.into());
+        return Err(Error::BadWindow.into());
     }
-    let new = body.into_exam(viewer.id);
+    let code = body.access_code.clone();
+    if body.access == Some(Admission::Code) && code.is_none() {
+        return Err(Error::NoCode.into());
+    }
+    let hash = hash_code(&state, &request, code.as_deref()).await?;
+    let new = body.into_exam(viewer.id, hash);
     let location = |id: Uuid| format!("/api/v1/exams/{id}");
-    if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new)) {
+    if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new, code.as_deref())) {
         let first = state.store.exams.create_idempotent(&new, &request, now()).await?;
         return Ok(CreatedTagged::first(location(first.id), first));
     }
@@ -235,14 +276,29 @@ async fn create(
     Ok(CreatedTagged::new(location(made.value.id.0), made.version, &made.value))
 }
 
+/// An exam of a list.
+#[derive(Serialize, JsonSchema)]
+struct ListedExam {
+    #[serde(flatten)]
+    exam: Exam,
+    /// For students, of exams that not all may sit: whether they may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seat: Option<bool>,
+}
+
 async fn all(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Parameters(Wanted { status, author, q }): Parameters<Wanted>,
     SortedPaging(page): SortedPaging<ExamOrder>,
-) -> Result<web::Json<Items<Exam>>, Problem> {
+) -> Result<web::Json<Items<ListedExam>>, Problem> {
     let filter = ExamFilter { status, author, text: q.map(|SearchText(text)| text) };
-    Ok(Items::sorted(state.store.exams.list(viewer, &filter, &page).await?))
+    let Listed { items, next } = state.store.exams.list(viewer, &filter, &page).await?;
+    let needs_seat = |exam: &Exam| viewer.role == Role::Student && exam.access != Admission::Open;
+    let asked: Vec<_> = items.iter().filter(|exam| needs_seat(exam)).map(|exam| exam.id).collect();
+    let seats = if asked.is_empty() { HashSet::new() } else { state.store.seats.among(&asked, viewer.id).await? };
+    let listed = |exam: Exam| ListedExam { seat: needs_seat(&exam).then(|| seats.contains(&exam.id)), exam };
+    Ok(Items::sorted(Listed { items: items.into_iter().map(listed).collect(), next }))
 }
 
 async fn read(
@@ -252,6 +308,10 @@ async fn read(
     Id(id): Id<ExamId>,
 ) -> Result<CacheAnswer<ExamKey>, Problem> {
     let (cached, source) = cached_exam(&state, id).await?;
+    let is_for_some = cached.head().access == Admission::Roster && viewer.role == Role::Student;
+    if is_for_some && !state.seats.has(&state.store, id, viewer.id).await? {
+        return Err(Error::NoSeat(Admission::Roster).into());
+    }
     match cached.head().sheet_for(viewer, now()) {
         Visibility::Hidden => Err(Problem::not_found()),
         Visibility::Allowed | Visibility::WithAttempt => Ok(respond::cached(&request, &cached, source)),
@@ -267,6 +327,7 @@ pub(super) async fn cached_exam(state: &web::Data<State>, id: ExamId) -> Result<
 }
 
 async fn change(
+    request: HttpRequest,
     state: web::Data<State>,
     Authorized(owned, (versions, Parameters(writing), JsonBody(body))): Authorized<
         OwnedExam,
@@ -275,7 +336,9 @@ async fn change(
 ) -> Result<Tagged<Exam>, Problem> {
     let (current, expected) = (owned.exam, versions.expected(owned.version)?);
     let editor = Editor { user: owned.viewer.id, force: writing.force, expected };
-    let changed = state.store.exams.change(current.id, &body.into(), editor, now()).await?;
+    let access_code = hash_code(&state, &request, body.access_code.as_deref()).await?;
+    let change = ExamChange { access_code, ..body.into() };
+    let changed = state.store.exams.change(current.id, &change, editor, now()).await?;
     Ok(Tagged { version: changed.version, body: changed.value })
 }
 
@@ -306,6 +369,8 @@ impl From<Change> for ExamChange {
             results: change.results,
             show_marks: change.show_marks,
             review: change.review,
+            access: change.access,
+            access_code: None, // it is hashed first
         }
     }
 }

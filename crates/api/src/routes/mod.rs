@@ -27,6 +27,8 @@ mod queue;
 mod regrades;
 mod reset_page;
 mod results;
+mod roster;
+mod seats;
 mod sessions;
 pub(crate) mod suppressions;
 mod undo_email_page;
@@ -114,6 +116,8 @@ fn operations() -> Vec<Operation> {
         exams::operations(),
         exam_states::operations(),
         accommodations::operations(),
+        seats::operations(),
+        roster::operations(),
         attempts::operations(),
         attempt_list::operations(),
         results::operations(),

@@ -125,11 +125,17 @@ fn exams(about: &Subjects) -> Vec<ExamRow> {
 fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
     let Subjects { exam, result, .. } = about;
     let (get, post, none) = (Method::GET, Method::POST, Value::Null);
+    let roster = json!({"students": [{"email": "ada@example.com"}]});
     vec![
         (post.clone(), format!("{exam}/regrade?dryRun=true"), none.clone(), [401, 403, 403, 403, 200, 200]),
-        (post, format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 202, 202]),
+        (post.clone(), format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 202, 202]),
         (get.clone(), format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 200, 200]),
-        (get, format!("{result}/history"), none, [401, 403, 200, 403, 200, 200]),
+        (get.clone(), format!("{result}/history"), none.clone(), [401, 403, 200, 403, 200, 200]),
+        (post.clone(), format!("{exam}/seat"), json!({"code": "spring"}), [401, 200, 200, 403, 403, 403]),
+        (Method::PUT, format!("{exam}/roster"), roster.clone(), [401, 403, 403, 403, 200, 200]),
+        (post, format!("{exam}/roster"), roster, [401, 403, 403, 403, 200, 200]),
+        (get, format!("{exam}/roster"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (Method::DELETE, format!("{exam}/roster/ada@example.com"), none, [401, 403, 403, 403, 204, 404]),
     ]
 }
 

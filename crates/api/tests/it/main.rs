@@ -37,6 +37,7 @@ mod results;
 mod revoked;
 mod running;
 mod schemas;
+mod seats;
 mod sign_up;
 mod story;
 mod users;

@@ -149,6 +149,7 @@ fn exam(version: u32) -> Exam {
         results: ResultPolicy::OnSubmit,
         show_marks: false,
         review: false,
+        access: examhall_core::Admission::Open,
         results_published_at: None,
         status: ExamStatus::Published,
         created_at: moment,

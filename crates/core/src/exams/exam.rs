@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::{PaperPolicy, ResultPolicy};
+use super::policy::{Admission, PaperPolicy, ResultPolicy};
 use crate::{ExamId, Role, Timestamp, UserId, Viewer};
 
 /// How far an exam has come.
@@ -87,6 +87,8 @@ pub struct Exam {
     pub show_marks: bool,
     /// Whether students may read the questions again once they see their result.
     pub review: bool,
+    /// Which students may sit it.
+    pub access: Admission,
     /// When its results were last published: those that were graded by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_published_at: Option<Timestamp>,
@@ -126,6 +128,7 @@ impl Exam {
             results: self.results,
             show_marks: self.show_marks,
             review: self.review,
+            access: self.access,
             results_published_at: self.results_published_at,
         }
     }
@@ -159,6 +162,8 @@ pub struct ExamAccess {
     pub show_marks: bool,
     /// Whether students may read the questions again once they see their result.
     pub review: bool,
+    /// Which students may sit it.
+    pub access: Admission,
     /// When its results were last published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_published_at: Option<Timestamp>,
@@ -205,9 +210,10 @@ impl ExamAccess {
     pub const PINNED_AFTER: Duration = Duration::from_mins(10);
 
     /// Whether `viewer` may read the question sheet: its owners always; students that sit it, whatever its state; everybody
-    /// while it is open, if its author says so.
+    /// while it is open, if its author says so and every student may sit it.
     pub fn sheet_for(&self, viewer: Viewer, now: Timestamp) -> Visibility {
-        if self.is_owned_by(viewer) || (self.paper == PaperPolicy::WhileOpen && self.is_open(now)) {
+        let is_shown_to_all = self.paper == PaperPolicy::WhileOpen && self.access == Admission::Open;
+        if self.is_owned_by(viewer) || (is_shown_to_all && self.is_open(now)) {
             Visibility::Allowed
         } else if self.status == ExamStatus::Draft {
             Visibility::Hidden
@@ -250,6 +256,7 @@ pub(super) mod tests {
             results: ResultPolicy::OnSubmit,
             show_marks: false,
             review: false,
+            access: Admission::Open,
             results_published_at: None,
             status: ExamStatus::Published,
             created_at: moment,

@@ -34,7 +34,7 @@ pub use order::{OrderedQuestion, shuffled};
 pub use password::{BadPassword, check_password, prepared_password};
 pub use patch::Patch;
 pub use person_name::{BadName, check_name};
-pub use policy::{PaperPolicy, ResultPolicy};
+pub use policy::{Admission, PaperPolicy, ResultPolicy};
 pub use question::{Choice, Question, QuestionKind, QuestionSheet, StudentChoice, StudentKind, StudentQuestion};
 pub use question_rules::{Fault, MAX_QUESTIONS};
 pub use regrade::RegradeCounts;

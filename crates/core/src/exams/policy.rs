@@ -38,6 +38,14 @@ policies! {
         AfterStart = "afterStart",
         /// As long as the exam is open, whether or not they sit it.
         WhileOpen = "whileOpen";
+    /// Which students may sit an exam.
+    Admission:
+        /// All of them.
+        Open = "open",
+        /// Those that know its code.
+        Code = "code",
+        /// Those on its roster.
+        Roster = "roster";
     /// When students see their results.
     ResultPolicy:
         /// As soon as they have submitted.
@@ -68,6 +76,10 @@ mod tests {
         }
         for policy in [ResultPolicy::OnSubmit, ResultPolicy::OnClose, ResultPolicy::OnPublish] {
             assert_eq!(ResultPolicy::from_word(policy.as_str()), Some(policy));
+            assert_eq!(serde_json::to_value(policy).expect("JSON"), policy.as_str());
+        }
+        for policy in [Admission::Open, Admission::Code, Admission::Roster] {
+            assert_eq!(Admission::from_word(policy.as_str()), Some(policy));
             assert_eq!(serde_json::to_value(policy).expect("JSON"), policy.as_str());
         }
         assert_eq!(PaperPolicy::from_word("never"), None);

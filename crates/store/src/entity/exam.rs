@@ -19,6 +19,9 @@ pub struct Model {
     pub results: Option<String>,
     pub show_marks: bool,
     pub review: bool,
+    pub access: String,
+    /// PHC string.
+    pub access_code: Option<String>,
     pub results_published_at: Option<i64>,
     pub status: String,
     pub version: i64,

@@ -13,5 +13,6 @@ pub(crate) mod operator_action;
 pub(crate) mod question;
 pub(crate) mod regrade;
 pub(crate) mod result;
+pub(crate) mod seat;
 pub(crate) mod session;
 pub(crate) mod user;

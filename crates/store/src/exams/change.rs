@@ -1,6 +1,6 @@
 //! Changes of an exam: locked where they would be at the cost of students who sit it, recorded always.
 
-use examhall_core::{Exam, ExamId, ExamStatus, Timestamp};
+use examhall_core::{Admission, Exam, ExamId, ExamStatus, Timestamp};
 use sea_orm::{IntoActiveModel, TryIntoModel};
 use serde_json::{Map, Value};
 
@@ -31,7 +31,11 @@ impl Exams {
                 let Versioned { version, value: before } = to_exam(row.clone())?;
                 let mut changed = row.into_active_model();
                 apply(&mut changed, change);
-                let after = to_exam(changed.clone().try_into_model()?)?.value;
+                let (after, has_code) = (changed.clone().try_into_model()?, change.access_code.is_some());
+                if after.access == Admission::Code.as_str() && after.access_code.is_none() {
+                    return Err(Error::NoCode);
+                }
+                let after = to_exam(after)?.value;
                 if !Exam::is_window(after.opens_at, after.closes_at) {
                     return Err(Error::BadWindow);
                 }
@@ -41,13 +45,23 @@ impl Exams {
                 if moves_deadlines(&before, &after) {
                     deadlines::follow(&tx, &after, now).await?;
                 }
-                let entry = differences(&before, &after);
+                let entry = with_code(differences(&before, &after), has_code);
                 let entry =
                     entry.map(|(before, after)| Entry::of_exam(editor.user, "change exam", id).changing(before, after));
                 self.save(tx, changed, version, entry, now).await
             })
             .await
     }
+}
+
+/// Adds to what is recorded that there is another code; what it is nobody reads anywhere.
+fn with_code(differences: Option<(Value, Value)>, has_code: bool) -> Option<(Value, Value)> {
+    if !has_code {
+        return differences;
+    }
+    let (before, mut after) = differences.unwrap_or_else(|| (Value::Null, Value::Object(Map::new())));
+    after["accessCode"] = "changed".into();
+    Some((before, after))
 }
 
 /// Whether a change would be at the cost of students who have begun: another pass mark or order, or less time.
@@ -101,6 +115,7 @@ mod tests {
             results: ResultPolicy::OnSubmit,
             show_marks: false,
             review: false,
+            access: Admission::Open,
             results_published_at: None,
             status: ExamStatus::Published,
             created_at: moment,

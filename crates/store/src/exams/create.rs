@@ -1,6 +1,6 @@
 //! Makes exams.
 
-use examhall_core::{Exam, ExamId, ExamStatus, PaperPolicy, Question, ResultPolicy, Timestamp, UserId};
+use examhall_core::{Admission, Exam, ExamId, ExamStatus, PaperPolicy, Question, ResultPolicy, Timestamp, UserId};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -45,6 +45,10 @@ pub struct NewExam {
     pub show_marks: bool,
     /// Whether students may read the questions again once they see their result.
     pub review: bool,
+    /// Which students may sit it.
+    pub access: Admission,
+    /// PHC string of its code.
+    pub access_code: Option<String>,
     /// How far it has come.
     pub status: ExamStatus,
     /// How each question is asked, what it is worth, and its key.
@@ -110,6 +114,8 @@ async fn insert(tx: &DatabaseTransaction, new: &NewExam, now: Timestamp) -> Resu
         results: Set(new.results.map(|results| results.as_str().to_owned())),
         show_marks: Set(new.show_marks),
         review: Set(new.review),
+        access: Set(new.access.as_str().to_owned()),
+        access_code: Set(new.access_code.clone()),
         results_published_at: Set(None),
         status: Set(new.status.as_str().to_owned()),
         version: Set(1),

@@ -1,14 +1,15 @@
 //! Exams that somebody may see: found, sorted, a page at a time.
 
-use examhall_core::{Exam, ExamStatus, Role, UserId, Viewer};
+use examhall_core::{Admission, Exam, ExamStatus, Role, UserId, Viewer};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryTrait,
-    sea_query::{Expr, Func},
+    sea_query::{Expr, ExprTrait, Func},
 };
 
 use super::{Exams, row::to_exam};
 use crate::{
-    Error, KeyKind, Listed, Position, Sort, SortKey, SortedPage, contains::contains, entity::exam, sorted::text_key,
+    Error, KeyKind, Listed, Position, Sort, SortKey, SortedPage, contains::contains, entity::exam, seats,
+    sorted::text_key,
 };
 
 /// Which exams are wanted; what is absent does not matter.
@@ -65,7 +66,8 @@ impl ExamSort {
 }
 
 impl Exams {
-    /// The exams that `viewer` may see: all for admins, else their own and what is no draft.
+    /// The exams that `viewer` may see: all for admins, else their own and what is no draft; for a student none whose roster
+    /// they are not on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -85,6 +87,11 @@ impl Exams {
         if viewer.role != Role::Admin {
             let is_no_draft = exam::Column::Status.ne(ExamStatus::Draft.as_str());
             found = found.filter(Condition::any().add(is_no_draft).add(exam::Column::AuthorId.eq(viewer.id.0)));
+        }
+        if viewer.role == Role::Student {
+            let has_roster = exam::Column::Access.eq(Admission::Roster.as_str());
+            let is_seated = exam::Column::Id.in_subquery(seats::exams_of(viewer.id));
+            found = found.filter(Condition::any().add(has_roster.not()).add(is_seated));
         }
         let rows = page.select(found, page.sort.sql(), exam::Column::Id).all(&self.db.read).await?;
         let Listed { items, next } = page.cut(rows, |row: &exam::Model| page.sort.position(row));

@@ -1,6 +1,6 @@
 //! An exam and its row.
 
-use examhall_core::{Exam, ExamId, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId};
+use examhall_core::{Admission, Exam, ExamId, PaperPolicy, Patch, ResultPolicy, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::{self, Set},
     ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
@@ -39,6 +39,10 @@ pub struct ExamChange {
     pub show_marks: Option<bool>,
     /// Whether students may read the questions again once they see their result.
     pub review: Option<bool>,
+    /// Which students may sit it.
+    pub access: Option<Admission>,
+    /// PHC string of its code.
+    pub access_code: Option<String>,
 }
 
 /// Puts what a change names into the row.
@@ -77,6 +81,12 @@ pub(super) fn apply(row: &mut exam::ActiveModel, change: &ExamChange) {
     if let Some(review) = change.review {
         row.review = Set(review);
     }
+    if let Some(access) = change.access {
+        row.access = Set(access.as_str().to_owned());
+    }
+    if let Some(code) = &change.access_code {
+        row.access_code = Set(Some(code.clone()));
+    }
 }
 
 fn patch(column: &mut ActiveValue<Option<i64>>, change: Patch<Timestamp>) {
@@ -109,6 +119,7 @@ pub(crate) fn to_exam(row: exam::Model) -> Result<Versioned<Exam>, Error> {
         },
         show_marks: row.show_marks,
         review: row.review,
+        access: Admission::from_word(&row.access).ok_or_else(|| corrupt("access"))?,
         results_published_at: row.results_published_at.map(Timestamp::from_millis),
         status: row.status.parse().map_err(|_| corrupt("status"))?,
         created_at: Timestamp::from_millis(row.created_at),

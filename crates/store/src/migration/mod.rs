@@ -23,6 +23,7 @@ mod m0023_running_exams;
 mod m0024_audit;
 mod m0025_regrades;
 mod m0026_account_life;
+mod m0027_seats;
 pub(crate) mod plan;
 mod run;
 
@@ -67,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_audit::Step),
             Box::new(m0025_regrades::Step),
             Box::new(m0026_account_life::Step),
+            Box::new(m0027_seats::Step),
         ]
     }
 }

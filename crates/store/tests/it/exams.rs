@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use examhall_core::{
-    Choice, ExamId, ExamStatus, PaperPolicy, Patch, Question, QuestionId, QuestionKind, ResultPolicy, Role, Timestamp,
-    UserId, Viewer,
+    Admission, Choice, ExamId, ExamStatus, PaperPolicy, Patch, Question, QuestionId, QuestionKind, ResultPolicy, Role,
+    Timestamp, UserId, Viewer,
 };
 use examhall_store::{Error, ExamChange, ExamFilter, ExamSort, NewExam, Position, SortedPage};
 use sea_orm::ConnectionTrait;
@@ -46,6 +46,8 @@ pub(crate) fn exam(author_id: UserId) -> NewExam {
         results: Some(ResultPolicy::OnSubmit),
         show_marks: false,
         review: false,
+        access: Admission::Open,
+        access_code: None,
         status: ExamStatus::Published,
         questions: [7, 3, 5].map(question).into(),
     }

@@ -20,6 +20,7 @@ mod revocations;
 mod round_trip;
 mod running;
 mod schema;
+mod seats;
 mod sessions;
 mod sign_up;
 mod starts;

@@ -1,0 +1,293 @@
+//! Seats: which students may sit an exam that is not open to all. A seat is for an e-mail address, so a roster may name
+//! students that have no account yet; a student who has exchanged the exam's code for one keeps it if their address changes.
+
+use std::collections::{HashMap, HashSet};
+
+use examhall_core::{Admission, EmailAddress, Exam, ExamId, Timestamp, UserId};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
+    sea_query::{Expr, LockType, OnConflict, SelectStatement},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    Error, Listed, Page,
+    audit::{self, Entry},
+    db::Db,
+    entity::{exam, seat, seat::Column, user},
+    exams::row::{lock, to_exam},
+};
+
+/// Rows written by one statement.
+const CHUNK: usize = 1000;
+
+/// Who may sit which exam.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    db: Db,
+}
+
+/// How a student has got a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatSource {
+    /// By the exam's code.
+    Code,
+    /// By its roster.
+    Roster,
+}
+
+/// A student on a roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterEntry {
+    /// Their address.
+    pub email: EmailAddress,
+    /// What their author calls them; may be empty.
+    pub name: String,
+}
+
+/// A seat of an exam.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its row.
+    pub id: Uuid,
+    /// Whose it is.
+    pub entry: RosterEntry,
+    /// How they have got it.
+    pub source: SeatSource,
+    /// Since when.
+    pub added_at: Timestamp,
+    /// When they were invited.
+    pub invited_at: Option<Timestamp>,
+}
+
+/// What a change of a roster did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RosterChange {
+    /// Students that are new on it.
+    pub added: u64,
+    /// Students that were on it before.
+    pub kept: u64,
+    /// Students that are not on it any more.
+    pub removed: u64,
+}
+
+impl SeatSource {
+    const ALL: [Self; 2] = [Self::Code, Self::Roster];
+
+    /// The word used in tables and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Roster => "roster",
+        }
+    }
+}
+
+impl Seats {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// An exam with the PHC string of its code.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn code(&self, exam: ExamId) -> Result<(Exam, Option<String>), Error> {
+        let row = exam::Entity::find_by_id(exam.0).one(&self.db.read).await?.ok_or(Error::NotFound)?;
+        let code = row.access_code.clone();
+        Ok((to_exam(row)?.value, code))
+    }
+
+    /// Gives a student a seat that has named the exam's code, of which this is the PHC string. Twice is once. Returns `false`
+    /// where the exam has another code by now, or none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn take(&self, exam: ExamId, student: UserId, code: &str, now: Timestamp) -> Result<bool, Error> {
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                let row = exam::Entity::find_by_id(exam.0).lock(LockType::Share).one(&tx).await?;
+                let row = row.ok_or(Error::NotFound)?;
+                if row.access != Admission::Code.as_str() || row.access_code.as_deref() != Some(code) {
+                    return Ok(false);
+                }
+                let account = user::Entity::find_by_id(student.0).one(&tx).await?.ok_or(Error::NotFound)?;
+                let seat = seat::ActiveModel {
+                    id: Set(Uuid::now_v7()),
+                    exam_id: Set(exam.0),
+                    email_key: Set(account.email_key),
+                    email: Set(account.email),
+                    name: Set(account.name),
+                    user_id: Set(Some(student.0)),
+                    source: Set(SeatSource::Code.as_str().to_owned()),
+                    added_at: Set(now.as_millis()),
+                    invited_at: Set(None),
+                };
+                insert(&tx, vec![seat]).await?;
+                tx.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Whether a student has a seat. Reads an index.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has(&self, exam: ExamId, student: UserId) -> Result<bool, Error> {
+        has(&self.db.read, exam, student).await
+    }
+
+    /// Those of these exams in which a student has a seat.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn among(&self, exams: &[ExamId], student: UserId) -> Result<HashSet<ExamId>, Error> {
+        let found = seat::Entity::find().filter(is_of(student)).select_only().column(Column::ExamId);
+        let found = found.filter(Column::ExamId.is_in(exams.iter().map(|exam| exam.0)));
+        let ids: Vec<Uuid> = found.into_tuple().all(&self.db.read).await?;
+        Ok(ids.into_iter().map(ExamId).collect())
+    }
+
+    /// Puts students on a roster; with `instead` those and no others. All of them or none. Seats that were got by a code stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn fill(
+        &self,
+        exam: ExamId,
+        entries: &[RosterEntry],
+        instead: bool,
+        by: UserId,
+        now: Timestamp,
+    ) -> Result<RosterChange, Error> {
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock(&tx, exam, None).await?;
+                let of_exam = seat::Entity::find().filter(Column::ExamId.eq(exam.0)).select_only();
+                let of_exam = of_exam.columns([Column::EmailKey, Column::Id, Column::Source]);
+                let before: Vec<(String, Uuid, String)> = of_exam.into_tuple().all(&tx).await?;
+                let mut before: HashMap<_, _> = before.into_iter().map(|(key, id, from)| (key, (id, from))).collect();
+                let (mut new, mut change) = (Vec::new(), RosterChange::default());
+                let mut named = HashSet::new();
+                for entry in entries {
+                    let key = entry.email.canonical();
+                    match before.remove(&key) {
+                        Some(_) => change.kept += 1,
+                        None if named.contains(&key) => {}
+                        None => new.push(to_row(exam, entry, key.clone(), now)),
+                    }
+                    named.insert(key);
+                }
+                change.added = new.len() as u64;
+                for rows in new.chunks(CHUNK) {
+                    insert(&tx, rows.to_vec()).await?;
+                }
+                if instead {
+                    let is_on_roster = |from: &str| from == SeatSource::Roster.as_str();
+                    let gone: Vec<Uuid> =
+                        before.into_values().filter(|(_, from)| is_on_roster(from)).map(|(id, _)| id).collect();
+                    change.removed = gone.len() as u64;
+                    for ids in gone.chunks(CHUNK) {
+                        seat::Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(&tx).await?;
+                    }
+                }
+                let after = json!({"added": change.added, "kept": change.kept, "removed": change.removed});
+                let entry = Entry::of_exam(by, "change roster", exam).changing(Value::Null, after);
+                audit::write(&tx, entry.affecting(change.added + change.removed), now).await?;
+                tx.commit().await?;
+                Ok(change)
+            })
+            .await
+    }
+
+    /// Takes a seat away. An attempt that its student has begun goes on. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`].
+    pub async fn remove(&self, exam: ExamId, email: &EmailAddress, by: UserId, now: Timestamp) -> Result<bool, Error> {
+        self.db
+            .retry(|| async {
+                let tx = self.db.begin().await?;
+                lock(&tx, exam, None).await?;
+                let of_address = Column::ExamId.eq(exam.0).and(Column::EmailKey.eq(email.canonical()));
+                if seat::Entity::delete_many().filter(of_address).exec(&tx).await?.rows_affected == 0 {
+                    return Ok(false);
+                }
+                let before = json!({"email": email.as_str()});
+                let entry = Entry::of_exam(by, "remove seat", exam).changing(before, Value::Null);
+                audit::write(&tx, entry, now).await?;
+                tx.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// The seats of an exam, in the order in which they were added.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list(&self, exam: ExamId, page: Page) -> Result<Listed<Seat>, Error> {
+        let mut found =
+            seat::Entity::find().filter(Column::ExamId.eq(exam.0)).order_by_asc(Column::Id).limit(page.fetch());
+        if let Some(after) = page.after {
+            found = found.filter(Column::Id.gt(after));
+        }
+        let seats = found.all(&self.db.read).await?.into_iter().map(to_seat).collect();
+        Ok(page.cut(seats, |seat: &Seat| seat.id))
+    }
+}
+
+/// Whether a student has a seat.
+pub(crate) async fn has(db: &impl ConnectionTrait, exam: ExamId, student: UserId) -> Result<bool, Error> {
+    let seats = seat::Entity::find().filter(Column::ExamId.eq(exam.0).and(is_of(student)));
+    Ok(seats.limit(1).count(db).await? > 0)
+}
+
+/// The exams in which a student has a seat.
+pub(crate) fn exams_of(student: UserId) -> SelectStatement {
+    seat::Entity::find().filter(is_of(student)).select_only().column(Column::ExamId).into_query()
+}
+
+fn is_of(student: UserId) -> Expr {
+    let own = user::Entity::find_by_id(student.0).select_only().column(user::Column::EmailKey).into_query();
+    Column::UserId.eq(student.0).or(Column::EmailKey.in_subquery(own))
+}
+
+/// Adds seats, other than for addresses that have one.
+async fn insert(tx: &DatabaseTransaction, seats: Vec<seat::ActiveModel>) -> Result<(), Error> {
+    let mut taken = OnConflict::columns([Column::ExamId, Column::EmailKey]);
+    taken.do_nothing();
+    seat::Entity::insert_many(seats).on_conflict(taken).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+fn to_row(exam: ExamId, entry: &RosterEntry, key: String, now: Timestamp) -> seat::ActiveModel {
+    seat::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        exam_id: Set(exam.0),
+        email_key: Set(key),
+        email: Set(entry.email.as_str().to_owned()),
+        name: Set(entry.name.clone()),
+        user_id: Set(None),
+        source: Set(SeatSource::Roster.as_str().to_owned()),
+        added_at: Set(now.as_millis()),
+        invited_at: Set(None),
+    }
+}
+
+fn to_seat(row: seat::Model) -> Seat {
+    let source = SeatSource::ALL.into_iter().find(|source| source.as_str() == row.source);
+    Seat {
+        id: row.id,
+        entry: RosterEntry { email: EmailAddress::from_stored(row.email), name: row.name },
+        source: source.unwrap_or(SeatSource::Roster),
+        added_at: Timestamp::from_millis(row.added_at),
+        invited_at: row.invited_at.map(Timestamp::from_millis),
+    }
+}
