@@ -53,7 +53,7 @@ pub(super) fn operations() -> Vec<Operation> {
     "durationMinutes": 90,
     "opensAt": "2026-11-23T09:00:00.000Z",
 }))]
-struct Creation {
+pub(super) struct Creation {
     #[garde(length(chars, min = 1, max = Exam::MAX_TITLE), custom(is_one_line))]
     title: String,
     #[garde(length(chars, max = Exam::MAX_DESCRIPTION), custom(has_no_nul))]
@@ -212,7 +212,18 @@ impl Creation {
     /// Pass mark where it says nothing, in percent.
     const PASS_MARK: u8 = 50;
 
-    fn into_exam(self, author_id: UserId, access_code: Option<String>) -> NewExam {
+    /// Its code, once its window and that it has a code are checked.
+    pub(super) fn checked_code(&self) -> Result<Option<String>, Error> {
+        if !Exam::is_window(self.opens_at, self.closes_at) {
+            return Err(Error::BadWindow);
+        }
+        if self.access == Some(Admission::Code) && self.access_code.is_none() {
+            return Err(Error::NoCode);
+        }
+        Ok(self.access_code.clone())
+    }
+
+    pub(super) fn into_exam(self, author_id: UserId, access_code: Option<String>) -> NewExam {
         NewExam {
             author_id,
             title: self.title,
@@ -247,7 +258,11 @@ fn asked(new: &NewExam, code: Option<&str>) -> Value {
 }
 
 /// The PHC string of a code that came with this request.
-async fn hash_code(state: &State, request: &HttpRequest, code: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) async fn hash_code(
+    state: &State,
+    request: &HttpRequest,
+    code: Option<&str>,
+) -> Result<Option<String>, Problem> {
     let Some(code) = code else { return Ok(None) };
     let Client(client) = Client::extract(request).await?;
     state.passwords.hash(client, code.trim().to_owned()).await.map(Some)
@@ -258,13 +273,7 @@ async fn create(
     state: web::Data<State>,
     Authorized(Author(viewer), (key, JsonBody(body))): Authorized<Author, (IdempotencyKey, JsonBody<Creation>)>,
 ) -> Result<CreatedTagged<Exam>, Problem> {
-    if !Exam::is_window(body.opens_at, body.closes_at) {
-        return Err(Error::BadWindow.into());
-    }
-    let code = body.access_code.clone();
-    if body.access == Some(Admission::Code) && code.is_none() {
-        return Err(Error::NoCode.into());
-    }
+    let code = body.checked_code()?;
     let hash = hash_code(&state, &request, code.as_deref()).await?;
     let new = body.into_exam(viewer.id, hash);
     let location = |id: Uuid| format!("/api/v1/exams/{id}");

@@ -10,6 +10,7 @@ mod docs;
 mod email_search;
 pub(crate) mod email_status;
 mod emails;
+mod exam_documents;
 mod exam_states;
 mod exams;
 mod failures;
@@ -112,7 +113,8 @@ fn operations() -> Vec<Operation> {
         my_password::operations(),
         my_sessions::operations(), // before `/users/{id}`
         users::operations(),
-        users_admin::operations(), // after `/users/me`
+        users_admin::operations(),    // after `/users/me`
+        exam_documents::operations(), // before `/exams/{id}`, which would take `/exams/import`
         exams::operations(),
         exam_states::operations(),
         accommodations::operations(),

@@ -240,7 +240,7 @@ fn with_key(exam_id: ExamId, version: i64, questions: Vec<Question>) -> Tagged<Q
 }
 
 /// The questions of a whole set, or everything that is wrong with any of them.
-fn all_of(forms: Vec<QuestionForm>) -> Result<Vec<Question>, Problem> {
+pub(super) fn all_of(forms: Vec<QuestionForm>) -> Result<Vec<Question>, Problem> {
     let (mut questions, mut errors, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for (n, form) in forms.into_iter().enumerate() {
         let at = format!("/questions/{n}");

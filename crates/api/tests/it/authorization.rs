@@ -126,6 +126,8 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
     let Subjects { exam, result, .. } = about;
     let (get, post, none) = (Method::GET, Method::POST, Value::Null);
     let roster = json!({"students": [{"email": "ada@example.com"}]});
+    let new = json!({"title": "New", "description": "", "durationMinutes": 1});
+    let document = json!({"format": "examhall-exam", "version": 1, "exam": new, "questions": []});
     vec![
         (post.clone(), format!("{exam}/regrade?dryRun=true"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (post.clone(), format!("{exam}/regrade"), none.clone(), [401, 403, 403, 403, 202, 202]),
@@ -133,7 +135,10 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
         (get.clone(), format!("{result}/history"), none.clone(), [401, 403, 200, 403, 200, 200]),
         (post.clone(), format!("{exam}/seat"), json!({"code": "spring"}), [401, 200, 200, 403, 403, 403]),
         (Method::PUT, format!("{exam}/roster"), roster.clone(), [401, 403, 403, 403, 200, 200]),
-        (post, format!("{exam}/roster"), roster, [401, 403, 403, 403, 200, 200]),
+        (post.clone(), format!("{exam}/roster"), roster, [401, 403, 403, 403, 200, 200]),
+        (post.clone(), "/exams/import".into(), document, [401, 403, 403, 201, 201, 201]),
+        (post, format!("{exam}/duplicate"), none.clone(), [401, 403, 403, 403, 201, 201]),
+        (get.clone(), format!("{exam}/export"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get, format!("{exam}/roster"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (Method::DELETE, format!("{exam}/roster/ada@example.com"), none, [401, 403, 403, 403, 204, 404]),
     ]

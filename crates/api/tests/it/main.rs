@@ -15,6 +15,7 @@ mod console_mails;
 mod edges;
 mod email_search;
 mod emails;
+mod exam_documents;
 mod exams;
 mod explained;
 mod faults;
