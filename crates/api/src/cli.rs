@@ -168,7 +168,7 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
     runtime.worker_threads(settings.threads);
     start::run(settings, output, runtime, |settings| async move {
         match command {
-            Command::Serve => serve(settings, args.settings).await?,
+            Command::Serve => Box::pin(serve(settings, args.settings)).await?,
             Command::Migrate { to, dry_run, status } => migrate(&settings, to.as_deref(), dry_run, status).await?,
             Command::Check { json, .. } => print_check(&settings, json).await?,
             Command::Openapi => print_openapi()?,

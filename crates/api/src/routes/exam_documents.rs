@@ -134,7 +134,9 @@ async fn import(
 ) -> Result<CreatedTagged<Exam>, Problem> {
     let code = body.exam.checked_code()?;
     let mut forms = body.questions;
-    forms.iter_mut().for_each(|form| form.id = None);
+    for form in &mut forms {
+        form.id = None;
+    }
     let questions = all_of(forms)?;
     let access_code = hash_code(&state, &request, code.as_deref()).await?;
     made(&state, &NewExam { questions, ..body.exam.into_exam(viewer.id, access_code) }).await

@@ -38,7 +38,9 @@ fn stripped(mut value: Value) -> Value {
         });
     }
     if let Some(questions) = value.get_mut("questions").and_then(Value::as_array_mut) {
-        questions.iter_mut().for_each(|question| *question = stripped(question.take()));
+        for question in questions {
+            *question = stripped(question.take());
+        }
     }
     value
 }
