@@ -62,7 +62,7 @@ async fn a_mail_that_nobody_can_compose_has_failed_once_it_has_expired(database:
     world.redis.kill().await; // so that it stays in the outbox
     api.sign_up("ada@example.com").await;
     api.process.kill().await;
-    world.set("AUTH_SECRET", "another secret, with which nothing that was sealed can be read");
+    world.set("AUTH_SECRET", "another secret with which nothing that was sealed can be read");
     world.redis.restart().await;
     sql(&world, "UPDATE mail_outbox SET claimed_until = NULL").await;
     let api = Api::start(&world).await;
