@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod cache;
+mod capacity;
 mod console;
 mod http;
 mod load;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
 
 use crate::{
+    capacity::Capacity,
     load_test::LoadTest,
     queue::{Fsync, Peer, Plan},
 };
@@ -72,6 +74,11 @@ enum Part {
         after_help = "Examples:\n  scripts/load-test\n  scripts/load-test exam-start --users 1000\n  scripts/load-test results --students 1000 --json\n  scripts/load-test submit --questions 500 --students 2000 --within 0\n  scripts/load-test autosave --questions 500"
     )]
     LoadTest(LoadTest),
+    /// Says what so many students on one exam morning take, from what each thing costs
+    #[command(
+        after_help = "Examples:\n  scripts/bench capacity\n  scripts/bench capacity 25000\n  scripts/bench capacity --measure"
+    )]
+    Capacity(Capacity),
     /// Does one work as our queue does it: a measurement is a process of its own
     #[command(hide = true)]
     Peer {
@@ -89,6 +96,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(Part::LoadTest(plan)) = &args.part {
         return Builder::new_multi_thread().enable_all().build()?.block_on(load_test::run(plan));
+    }
+    if let Some(Part::Capacity(args)) = &args.part {
+        return Builder::new_multi_thread().enable_all().build()?.block_on(capacity::run(args));
     }
     if let Some(Part::Peer { port, work, count, width, minimal }) = args.part {
         // Jobs that do nothing gain nothing from more threads than one, which is what Node has, and wake them for it.

@@ -1,4 +1,4 @@
-//! Processor time of processes; Linux alone tells.
+//! Processor time and memory of processes; Linux alone tells.
 
 use std::{fs, path::Path};
 
@@ -32,6 +32,13 @@ pub(crate) fn cpu_of_family(pid: u32) -> anyhow::Result<f64> {
         ticks += stat.filter(|stat| stat.parent == pid).map_or(0.0, |stat| stat.own);
     }
     Ok(ticks / TICKS)
+}
+
+/// Resident memory of a process in MB.
+pub(crate) fn memory(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 impl Stat {

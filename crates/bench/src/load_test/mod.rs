@@ -9,16 +9,16 @@
 //!                     └──> queue ──> mailer, mailer ──SMTP──> counted
 //! ```
 
-mod crowd;
+pub(crate) mod crowd;
 mod exam_day;
 mod exam_end;
 mod exam_start;
 mod report;
 mod results;
 mod sign_up;
-mod student;
+pub(crate) mod student;
 mod sweep;
-mod system;
+pub(crate) mod system;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use ring::hmac;
 use serde_json::json;
 
 /// An answer to each kind of question; most are right.
-pub(super) fn answer(question: &Question) -> Answer {
+pub(crate) fn answer(question: &Question) -> Answer {
     let (choice_ids, value) = match &question.kind {
         QuestionKind::SingleChoice { choices } | QuestionKind::MultipleChoice { choices, .. } => {
             (choices.first().map(|choice| vec![choice.id.clone()]), None)
@@ -19,7 +19,7 @@ pub(super) fn answer(question: &Question) -> Answer {
 }
 
 /// What logging in would give: ten thousand passwords would take minutes to check.
-pub(super) fn access_token(secret: &str, student: UserId, now: Timestamp) -> String {
+pub(crate) fn access_token(secret: &str, student: UserId, now: Timestamp) -> String {
     let seconds = now.as_millis() / 1000;
     let claims = json!({"sub": student, "role": "student", "iat": seconds, "exp": seconds + 900, "gen": 0});
     let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);

@@ -15,12 +15,15 @@ use tokio::process::Command;
 /// Time a busy machine may take to start a process, or to send the last mail.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
+/// PostgreSQL's connections report what they did once a second.
+const STATISTICS: Duration = Duration::from_secs(2);
+
 /// An installation of its own.
 pub(crate) struct System {
     pub(crate) world: World,
     settings: Vec<(String, String)>,
     apis: Vec<Api>,
-    _mailers: Vec<Process>,
+    mailers: Vec<Process>,
     client: Client,
     next: AtomicUsize,
 }
@@ -38,6 +41,18 @@ pub(crate) struct Cpu {
     pub(crate) api: f64,
     /// Of the database server and its connections' processes.
     pub(crate) database: f64,
+}
+
+/// What all processes have used so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Processor time in s.
+    pub(crate) api: f64,
+    pub(crate) mailers: f64,
+    pub(crate) redis: f64,
+    pub(crate) database: f64,
+    /// Transactions of the database.
+    pub(crate) transactions: f64,
 }
 
 /// A request's answer, and how long it took.
@@ -60,7 +75,7 @@ impl System {
             running.push(Api::start(&settings, &client).await?);
         }
         let mailers = (0..mailers).map(|_| spawn("mailer", &[], &settings)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { world, settings, apis: running, _mailers: mailers, client, next: AtomicUsize::new(0) })
+        Ok(Self { world, settings, apis: running, mailers, client, next: AtomicUsize::new(0) })
     }
 
     /// A request to one process or the other, in turns.
@@ -120,6 +135,23 @@ impl System {
             Database::Postgres(server) => crate::usage::cpu_of_family(server.process().pid())?,
         };
         Ok(Cpu { api, database })
+    }
+
+    /// What everything has used so far.
+    pub(crate) async fn usage(&self) -> anyhow::Result<Usage> {
+        let Cpu { api, database } = self.cpu()?;
+        let mailers = self.mailers.iter().map(|mailer| crate::usage::cpu(mailer.pid())).sum::<anyhow::Result<f64>>()?;
+        tokio::time::sleep(STATISTICS).await;
+        let query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        let transactions = self.world.database.sql(query).await.trim().parse()?;
+        Ok(Usage { api, mailers, redis: crate::usage::cpu(self.world.redis.process().pid())?, database, transactions })
+    }
+
+    /// Resident memory of an API and of a mailer, in MB.
+    pub(crate) fn memory(&self) -> anyhow::Result<[f64; 2]> {
+        let mailer = self.mailers.first().context("no mailer was started")?;
+        let api = self.apis.first().context("no API was started")?;
+        Ok([crate::usage::memory(api.process.pid())?, crate::usage::memory(mailer.pid())?])
     }
 
     /// Stops the clock of all API processes.
