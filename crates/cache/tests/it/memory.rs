@@ -87,9 +87,9 @@ async fn read_text<K: CacheKey<Value = String, Head = ()>>(cache: &Cache, key: K
     cache.get_or_load(&key, load).await.expect("read").1
 }
 
-/// The process's resident memory, in bytes, without the pages of its program, which are read in as it runs.
+/// The process's resident memory, in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its size");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its size");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
