@@ -182,6 +182,8 @@ pub enum MailClass {
     Reset,
     /// Result of an exam.
     Result,
+    /// Invitation to an exam.
+    Invitation,
     /// Everything else, and every class that this version does not know.
     #[default]
     Other,
@@ -194,14 +196,15 @@ impl MailClass {
             Self::Verification => "verification",
             Self::Reset => "reset",
             Self::Result => "result",
+            Self::Invitation => "invitation",
             Self::Other => "other",
         }
     }
 
     /// Returns the class of a word; [`Other`](Self::Other) if it names none.
     pub fn from_word(word: &str) -> Self {
-        let named = [Self::Verification, Self::Reset, Self::Result].into_iter().find(|class| class.as_str() == word);
-        named.unwrap_or_default()
+        let named = [Self::Verification, Self::Reset, Self::Result, Self::Invitation];
+        named.into_iter().find(|class| class.as_str() == word).unwrap_or_default()
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

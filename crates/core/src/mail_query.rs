@@ -254,7 +254,7 @@ impl fmt::Display for Fault {
             Self::State => {
                 write!(f, "a state is one of {}", MailState::ALL.map(MailState::as_str).join(", "))
             }
-            Self::Class => f.write_str("a class is one of verification, reset, result, other"),
+            Self::Class => f.write_str("a class is one of verification, reset, result, invitation, other"),
             Self::Time => f.write_str("a time is like 2026-11-29T10:02:00Z, 2026-11-29 or 2h (ago)"),
             Self::TooLong => write!(f, "a query has at most {} characters", MailQuery::MAX),
         }

@@ -29,6 +29,8 @@ impl Priority {
     pub const HIGHEST: Self = Self(10);
     /// 5: the default.
     pub const DEFAULT: Self = Self(5);
+    /// 3: invitations, which come in bulk and before an exam.
+    pub const INVITATION: Self = Self(3);
     /// 1: bulk mails.
     pub const LOWEST: Self = Self(1);
 

@@ -76,7 +76,10 @@ pub use regrades::{ChangedResult, FormerResult, Regrade, RegradePreview, Regrade
 pub use results::{NamedResult, ResultFilter, ResultRow, ResultSort, Results};
 pub use revocations::Revocation;
 pub use schema::{MigrationMove, MigrationState, MigrationStep};
-pub use seats::{RosterChange, RosterEntry, Seat, SeatSource, Seats};
+pub use seats::{
+    Acceptance, Accepted, Guest, Guests, Invitation, Invited, NewInvitation, RosterChange, RosterEntry, Seat,
+    SeatSource, Seats,
+};
 pub use session_list::LiveSession;
 pub use sessions::{NewSession, NextSession, Renewed, SessionKind};
 pub use sign_up::SignedUp;

@@ -11,7 +11,7 @@ use sea_orm::{
 
 use crate::{
     Accounts, Error,
-    entity::{idempotency_key, mail_token, session},
+    entity::{idempotency_key, invitation, mail_token, session},
     idempotency,
 };
 
@@ -23,7 +23,7 @@ const KEEP_EXPIRED: Duration = Duration::from_hours(24);
 const KEEP_ROTATED: Duration = Duration::from_hours(7 * 24);
 
 impl Accounts {
-    /// Deletes tokens and sessions that expired a day ago, sessions that were rotated 7 days ago, and idempotency keys that
+    /// Deletes tokens, those of invitations too, and sessions that expired a day ago, sessions that were rotated 7 days ago, and idempotency keys that
     /// are older than 24 h; returns how many.
     /// Each batch is a transaction of its own, so an error leaves the rest to the next call.
     ///
@@ -34,11 +34,13 @@ impl Accounts {
         let rotated = session::Column::RotatedAt.lt(now.minus(KEEP_ROTATED).as_millis());
         let (token, session) = (mail_token::Column::Hash, session::Column::Id);
         let tokens = self.delete_all::<mail_token::Entity>(token, mail_token::Column::ExpiresAt.lt(expired)).await?;
+        let (hash, is_old) = (invitation::Column::Hash, invitation::Column::ExpiresAt.lt(expired));
+        let invitations = self.delete_all::<invitation::Entity>(hash, is_old).await?;
         let sessions = self.delete_all::<session::Entity>(session, session::Column::ExpiresAt.lt(expired)).await?;
         let rotated = self.delete_all::<session::Entity>(session, rotated).await?;
         let old = idempotency_key::Column::CreatedAt.lt(now.minus(idempotency::LIFE).as_millis());
         let keys = self.delete_all::<idempotency_key::Entity>(idempotency_key::Column::Id, old).await?;
-        Ok(tokens + sessions + rotated + keys)
+        Ok(tokens + invitations + sessions + rotated + keys)
     }
 
     async fn delete_all<E: EntityTrait>(&self, key: E::Column, is_old: Expr) -> Result<u64, Error> {

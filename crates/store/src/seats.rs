@@ -1,6 +1,9 @@
 //! Seats: which students may sit an exam that is not open to all. A seat is for an e-mail address, so a roster may name
 //! students that have no account yet; a student who has exchanged the exam's code for one keeps it if their address changes.
 
+mod accept;
+mod invite;
+
 use std::collections::{HashMap, HashSet};
 
 use examhall_core::{Admission, EmailAddress, Exam, ExamId, Timestamp, UserId};
@@ -13,6 +16,10 @@ use sea_orm::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub use self::{
+    accept::{Acceptance, Accepted, Invitation},
+    invite::{Guest, Guests, Invited, NewInvitation},
+};
 use crate::{
     Error, Listed, Page,
     audit::{self, Entry},

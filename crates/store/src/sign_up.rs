@@ -154,13 +154,16 @@ impl Accounts {
 }
 
 /// The account of an address, which nobody else changes until `tx` is over.
-async fn lock_by_email(tx: &DatabaseTransaction, email: &EmailAddress) -> Result<Option<user::Model>, Error> {
+pub(crate) async fn lock_by_email(
+    tx: &DatabaseTransaction,
+    email: &EmailAddress,
+) -> Result<Option<user::Model>, Error> {
     let key = user::Column::EmailKey.eq(email.canonical());
     Ok(user::Entity::find().filter(key).lock(LockType::NoKeyUpdate).one(tx).await?)
 }
 
 /// Returns an account whose address is not proven another password and, where it is given, what else a sign-up says.
-async fn replace(
+pub(crate) async fn replace(
     tx: &DatabaseTransaction,
     row: user::Model,
     account: Option<&NewAccount>,

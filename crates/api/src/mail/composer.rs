@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     auth::SecretToken,
-    templates::{MAILS, MailVariables, ResultVariables, Templates},
+    templates::{InvitationVariables, MAILS, MailVariables, ResultVariables, Templates},
 };
 
 /// How long the link of a verification mail works.
@@ -38,6 +38,8 @@ pub(crate) const EMAIL_UNDO_LIFE: Duration = Duration::from_hours(7 * 24);
 pub(crate) const RESULT_PUBLISHED: &str = "result-published";
 /// The template of mails about results that were graded again.
 pub(crate) const RESULT_CHANGED: &str = "result-changed";
+/// The template of invitations to exams.
+const EXAM_INVITATION: &str = "exam-invitation";
 
 /// A mail by what it is to say.
 pub(crate) enum MailTemplate {
@@ -53,6 +55,8 @@ pub(crate) enum MailTemplate {
     EmailChanged { name: String, token: SecretToken },
     /// "You are invited: choose a password."
     AccountInvitation { token: SecretToken },
+    /// "You are invited to an exam: choose a password, or log in."
+    ExamInvitation { token: SecretToken, news: InvitationNews, until: Timestamp },
     /// "Your account is deleted."
     AccountDeleted { name: String },
     /// "Your password was changed."
@@ -119,6 +123,57 @@ impl ResultNews {
             passed: self.passed == YesNo::Yes,
             graded_at: self.graded_at.unwrap_or_default(),
             before: self.before.unwrap_or_default(),
+        }
+    }
+}
+
+/// What an invitation says of an exam. Moments are in ms since 1970.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InvitationNews {
+    /// As the exam's author calls the reader; may be empty.
+    pub(crate) name: String,
+    /// Title of the exam.
+    pub(crate) exam: String,
+    pub(crate) opens_at: Option<i64>,
+    pub(crate) closes_at: Option<i64>,
+}
+
+impl InvitationNews {
+    fn variables(&self, until: Option<Timestamp>) -> InvitationVariables<'_> {
+        InvitationVariables {
+            exam: &self.exam,
+            opens_at: self.opens_at.unwrap_or_default(),
+            closes_at: self.closes_at.unwrap_or_default(),
+            until: until.map(Timestamp::as_millis).unwrap_or_default(),
+        }
+    }
+}
+
+impl MailTemplate {
+    /// The token that the link carries, and until when it is good.
+    fn token(&self, now: Timestamp) -> Option<(&SecretToken, Timestamp)> {
+        let (token, life) = match self {
+            Self::Verification { token } | Self::NewEmail { token } => (token, VERIFICATION_LIFE),
+            Self::AccountInvitation { token } => (token, INVITATION_LIFE),
+            Self::EmailChanged { token, .. } => (token, EMAIL_UNDO_LIFE),
+            Self::Reset { token, .. } => (token, RESET_LIFE),
+            Self::ExamInvitation { token, until, .. } => return Some((token, *until)),
+            Self::AlreadyRegistered { .. }
+            | Self::PasswordChanged { .. }
+            | Self::AccountDeleted { .. }
+            | Self::Result(_)
+            | Self::ResultChanged(_) => return None,
+        };
+        Some((token, now.plus(life)))
+    }
+
+    const fn priority(&self) -> Priority {
+        match self {
+            Self::Result(_) => Priority::DEFAULT,
+            Self::ExamInvitation { .. } => Priority::INVITATION,
+            Self::ResultChanged(_) => Priority::LOWEST, // thousands at once
+            _ => Priority::HIGHEST,
         }
     }
 }
@@ -197,39 +252,23 @@ impl MailComposer {
             MailTemplate::NewEmail { .. } => ("new-email", MailClass::Verification, named("")),
             MailTemplate::EmailChanged { name, .. } => ("email-changed", MailClass::Reset, named(name)),
             MailTemplate::AccountInvitation { .. } => ("account-invitation", MailClass::Verification, named("")),
+            MailTemplate::ExamInvitation { news, .. } => (EXAM_INVITATION, MailClass::Invitation, json!(news)),
             MailTemplate::AccountDeleted { name } => ("account-deleted", MailClass::Reset, named(name)),
             MailTemplate::PasswordChanged { name } => ("password-changed", MailClass::Reset, named(name)),
             MailTemplate::Result(news) => ("result", MailClass::Result, json!(news)),
             MailTemplate::ResultChanged(news) => (RESULT_CHANGED, MailClass::Result, json!(news)),
         };
         params["locale"] = json!(locale);
-        let (secret, life) = match template {
-            MailTemplate::Verification { token } | MailTemplate::NewEmail { token } => {
-                (Some(token), Some(VERIFICATION_LIFE))
-            }
-            MailTemplate::AccountInvitation { token } => (Some(token), Some(INVITATION_LIFE)),
-            MailTemplate::EmailChanged { token, .. } => (Some(token), Some(EMAIL_UNDO_LIFE)),
-            MailTemplate::Reset { token, .. } => (Some(token), Some(RESET_LIFE)),
-            MailTemplate::AlreadyRegistered { .. }
-            | MailTemplate::PasswordChanged { .. }
-            | MailTemplate::AccountDeleted { .. }
-            | MailTemplate::Result(_)
-            | MailTemplate::ResultChanged(_) => (None, None),
-        };
-        let priority = match template {
-            MailTemplate::Result(_) => Priority::DEFAULT,
-            MailTemplate::ResultChanged(_) => Priority::LOWEST, // thousands at once
-            _ => Priority::HIGHEST,
-        };
+        let token = template.token(now);
         NewMail {
             id,
             class,
             template: template_name.to_owned(),
             to,
             params,
-            sealed: secret.map(|token| self.seal.close(id, token.as_str())).unwrap_or_default(),
-            priority,
-            expires_at: life.map(|life| now.plus(life)),
+            sealed: token.map(|(token, _)| self.seal.close(id, token.as_str())).unwrap_or_default(),
+            priority: template.priority(),
+            expires_at: token.map(|(_, until)| until),
             trace: traces::current(),
         }
     }
@@ -247,7 +286,7 @@ impl MailComposer {
         let Params { mut name, locale } = serde_json::from_value(mail.params.clone())?;
         let locale = locale.and_then(|tag| Locale::parse(&tag).ok());
         let token = || self.seal.open(mail.id, &mail.sealed);
-        let mut news = None;
+        let (mut news, mut invited) = (None, None);
         let link = match mail.template.as_str() {
             "verification" => {
                 name.clear(); // rows of former versions have one
@@ -256,6 +295,10 @@ impl MailComposer {
             "new-email" => self.link("verify", &token()?),
             "email-changed" => self.link("undo-email", &token()?),
             "reset" | "account-invitation" => self.link("reset", &token()?),
+            EXAM_INVITATION => {
+                invited = Some(serde_json::from_value::<InvitationNews>(mail.params.clone())?);
+                self.link("invitation", &token()?)
+            }
             "result" | RESULT_PUBLISHED | RESULT_CHANGED => {
                 news = Some(serde_json::from_value::<ResultNews>(mail.params.clone())?);
                 self.public_url.to_string()
@@ -269,6 +312,7 @@ impl MailComposer {
             link: &link,
             unsubscribe_link: unsubscribe_link.as_deref().unwrap_or_default(),
             result: news.as_ref().map(ResultNews::variables),
+            invitation: invited.as_ref().map(|invited| invited.variables(mail.expires_at)),
         };
         let render = |ending: &str, subject: &str| {
             let file = format!("{}{ending}", mail.template);

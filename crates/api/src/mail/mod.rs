@@ -8,8 +8,8 @@ mod seal;
 mod unsubscribe;
 
 pub(crate) use composer::{
-    BadReplyTo, CannotCompose, EMAIL_UNDO_LIFE, INVITATION_LIFE, MailComposer, MailTemplate, RESET_LIFE,
-    RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
+    BadReplyTo, CannotCompose, EMAIL_UNDO_LIFE, INVITATION_LIFE, InvitationNews, MailComposer, MailTemplate,
+    RESET_LIFE, RESULT_PUBLISHED, ResultNews, VERIFICATION_LIFE,
 };
 pub(crate) use custom::{CUSTOM, CustomMail, Delivery};
 pub(crate) use mask::{masked_html, masked_text};

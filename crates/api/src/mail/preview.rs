@@ -8,7 +8,9 @@ use examhall_store::WaitingMail;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{CannotCompose, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews, composer::BadReplyTo};
+use super::{
+    CannotCompose, InvitationNews, MailComposer, MailTemplate, RESULT_PUBLISHED, ResultNews, composer::BadReplyTo,
+};
 use crate::{auth::SecretToken, templates::Templates};
 
 /// Noon of a day in the past.
@@ -41,6 +43,13 @@ impl Previews {
             "new-email" => MailTemplate::NewEmail { token },
             "email-changed" => MailTemplate::EmailChanged { name: owner, token },
             "account-invitation" => MailTemplate::AccountInvitation { token },
+            "exam-invitation" => {
+                let (exam, day) = ("Algebra".to_owned(), 24 * 60 * 60 * 1000);
+                let [opens_at, closes_at] = [1, 8].map(|days| Some(GRADED_AT.as_millis() + days * day));
+                let until = Timestamp::from_millis(closes_at.unwrap_or_default());
+                let news = InvitationNews { name: owner, exam, opens_at, closes_at };
+                MailTemplate::ExamInvitation { token, news, until }
+            }
             "account-deleted" => MailTemplate::AccountDeleted { name: owner },
             "password-changed" => MailTemplate::PasswordChanged { name: owner },
             "result" | RESULT_PUBLISHED => MailTemplate::Result(ResultNews::new(&owner, "Algebra", &result())),

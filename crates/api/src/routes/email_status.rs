@@ -22,7 +22,7 @@ pub(crate) struct EmailStatus {
     pub(crate) to: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
-    /// `verification`, `reset`, `result` or `other`, if that is known.
+    /// `verification`, `reset`, `result`, `invitation` or `other`, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class: Option<&'static str>,
     pub(crate) attempts_made: u32,

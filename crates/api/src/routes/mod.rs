@@ -17,6 +17,8 @@ mod failures;
 pub(crate) mod health;
 mod history;
 mod hooks;
+mod invitation_page;
+mod invitations;
 mod mailed;
 mod mailers;
 mod my_data;
@@ -58,6 +60,7 @@ pub(crate) fn all(app: &mut web::ServiceConfig) {
         .configure(welcome_page::routes)
         .configure(verify_page::routes)
         .configure(reset_page::routes)
+        .configure(invitation_page::routes)
         .configure(undo_email_page::routes)
         .configure(unsubscribe_page::routes);
     let mut paths: Vec<Address> = Vec::new();
@@ -120,6 +123,7 @@ fn operations() -> Vec<Operation> {
         accommodations::operations(),
         seats::operations(),
         roster::operations(),
+        invitations::operations(),
         attempts::operations(),
         attempt_list::operations(),
         results::operations(),

@@ -38,7 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 /// Most students of one request.
-const MAX_STUDENTS: usize = 20_000;
+pub(super) const MAX_STUDENTS: usize = 20_000;
 
 /// Students, by address.
 #[derive(Deserialize, Validate, JsonSchema)]

@@ -32,7 +32,7 @@ use minijinja::{
 use self::{brand::Brand, sources::Sources, variables::samples};
 pub(crate) use self::{
     brand::{color_and_text, stylesheet},
-    variables::{MAILS, MailVariables, PageAssets, PageVariables, ResultVariables},
+    variables::{InvitationVariables, MAILS, MailVariables, PageAssets, PageVariables, ResultVariables},
 };
 
 /// Templates in all languages, with the brand that they show.

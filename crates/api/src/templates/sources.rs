@@ -39,6 +39,7 @@ macro_rules! in_language {
             "already-registered.subject.txt" "already-registered.txt" "already-registered.html"
             "account-deleted.subject.txt" "account-deleted.txt" "account-deleted.html"
             "account-invitation.subject.txt" "account-invitation.txt" "account-invitation.html"
+            "exam-invitation.subject.txt" "exam-invitation.txt" "exam-invitation.html"
             "email-changed.subject.txt" "email-changed.txt" "email-changed.html"
             "new-email.subject.txt" "new-email.txt" "new-email.html"
             "password-changed.subject.txt" "password-changed.txt" "password-changed.html"
@@ -48,7 +49,7 @@ macro_rules! in_language {
             "result-changed.subject.txt" "result-changed.txt" "result-changed.html"
             "verification.subject.txt" "verification.txt" "verification.html"
             "footer.txt" "footer.html" "result-summary.txt" "result-summary.html"
-            "page-reset.html" "page-trouble.html" "page-undo-email.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"
+            "page-invitation.html" "page-reset.html" "page-trouble.html" "page-undo-email.html" "page-unsubscribe.html" "page-verify.html" "page-welcome.html"
             "password-field.html"
         )
     };

@@ -3,7 +3,7 @@
 use minijinja::{Value, context};
 
 /// Every mail there is, by the name of its templates.
-pub(crate) const MAILS: [&str; 11] = [
+pub(crate) const MAILS: [&str; 12] = [
     "verification",
     "already-registered",
     "reset",
@@ -12,21 +12,23 @@ pub(crate) const MAILS: [&str; 11] = [
     "email-changed",
     "account-invitation",
     "account-deleted",
+    "exam-invitation",
     "result",
     "result-published",
     "result-changed",
 ];
 /// Pages for everybody, with the steps that each of them has.
-const PAGES: [(&str, &[&str]); 6] = [
+const PAGES: [(&str, &[&str]); 7] = [
     ("page-verify.html", &["ask", "done", "refused"]),
     ("page-reset.html", &["ask", "done", "refused"]),
+    ("page-invitation.html", &["ask", "known", "done", "refused"]),
     ("page-undo-email.html", &["ask", "done", "refused"]),
     ("page-unsubscribe.html", &["ask", "done", "refused"]),
     ("page-trouble.html", &["trouble"]),
     ("page-welcome.html", &["ask"]),
 ];
-/// What may be wrong with a password, as pages name it.
-const COMPLAINTS: [&str; 5] = ["", "tooShort", "tooLong", "common", "personal"];
+/// What may be wrong with a password, or with a name, as pages name it.
+const COMPLAINTS: [&str; 6] = ["", "tooShort", "tooLong", "common", "personal", "name"];
 
 /// What a mail shows. An absent text is empty.
 #[derive(Clone, Copy, Default)]
@@ -39,6 +41,18 @@ pub(crate) struct MailVariables<'a> {
     pub(crate) unsubscribe_link: &'a str,
     /// Of mails about results only.
     pub(crate) result: Option<ResultVariables<'a>>,
+    /// Of invitations to exams only.
+    pub(crate) invitation: Option<InvitationVariables<'a>>,
+}
+
+/// What an invitation to an exam shows. Moments are in ms since 1970; 0 where there is none.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct InvitationVariables<'a> {
+    pub(crate) exam: &'a str,
+    pub(crate) opens_at: i64,
+    pub(crate) closes_at: i64,
+    /// Until when the link works.
+    pub(crate) until: i64,
 }
 
 /// What a mail about a result shows.
@@ -58,12 +72,17 @@ pub(crate) struct ResultVariables<'a> {
 /// What a page shows.
 #[derive(Clone, Copy)]
 pub(crate) struct PageVariables<'a> {
-    /// `ask`, `done`, `refused` or `trouble`.
+    /// `ask`, `known`, `done`, `refused` or `trouble`.
     pub(crate) step: &'a str,
     pub(crate) token: &'a str,
     pub(crate) asks_password: bool,
-    /// What was wrong with the password that was sent: `tooShort`, `tooLong`, `common`, `personal`; empty at first.
+    /// What was wrong with the password that was sent: `tooShort`, `tooLong`, `common`, `personal`; with the name: `name`.
+    /// Empty at first.
     pub(crate) complaint: &'a str,
+    /// Name of the reader, where a form asks for it.
+    pub(crate) name: &'a str,
+    /// Title of the exam that an invitation is for.
+    pub(crate) exam: &'a str,
     /// HTTP status of the trouble.
     pub(crate) status: u16,
     /// What the trouble is, in English.
@@ -86,8 +105,11 @@ pub(crate) struct PageAssets {
 impl MailVariables<'_> {
     /// As templates see it; `subject` is empty in that of the subject itself.
     pub(crate) fn to_value(self, subject: &str) -> Value {
-        let Self { name, link, unsubscribe_link, result } = self;
+        let Self { name, link, unsubscribe_link, result, invitation } = self;
         let general = context! { name, link, unsubscribe_link, subject };
+        if let Some(InvitationVariables { exam, opens_at, closes_at, until }) = invitation {
+            return context! { exam, opens_at, closes_at, until, ..general };
+        }
         let Some(ResultVariables { exam, score, max_score, percent, passed, graded_at, before }) = result else {
             return general;
         };
@@ -103,6 +125,8 @@ impl PageVariables<'_> {
         token: "",
         asks_password: false,
         complaint: "",
+        name: "",
+        exam: "",
         status: 0,
         detail: "",
         console: false,
@@ -113,8 +137,9 @@ impl PageVariables<'_> {
     pub(crate) fn to_value(self, assets: &PageAssets) -> Value {
         let PageAssets { style, script, icon } = assets;
         let assets = context! { style, script, icon };
-        let Self { step, token, asks_password, complaint, status, detail, console, docs } = self;
-        context! { assets, step, token, asks_password, complaint, status, detail, console, docs }
+        let Self { step, token, asks_password, complaint, name, exam, status, detail, console, docs } = self;
+        let form = context! { token, asks_password, complaint, name, exam };
+        context! { assets, step, status, detail, console, docs, ..form }
     }
 }
 
@@ -136,15 +161,23 @@ fn mail_samples(mail: &str) -> [MailVariables<'static>; 3] {
     let result = ResultVariables { exam: "Algebra <1>", max_score: 40.0, ..ResultVariables::default() };
     let passed = ResultVariables { score: 33.5, percent: 83.75, passed: true, graded_at: 1_795_942_800_000, ..result };
     let is_result = mail.starts_with("result");
+    let invitation = InvitationVariables { exam: "Algebra <1>", until: 1_795_942_800_000, ..Default::default() };
+    let timed = InvitationVariables { opens_at: 1_795_342_800_000, closes_at: 1_795_942_800_000, ..invitation };
+    let is_invitation = mail == "exam-invitation";
     let link = "https://exams.example.com/verify?token=sample";
-    let of = |name, unsubscribe_link, result| MailVariables {
+    let of = |name, unsubscribe_link, result, invitation| MailVariables {
         name,
         link,
         unsubscribe_link: if is_result { unsubscribe_link } else { "" },
         result: Some(result).filter(|_| is_result),
+        invitation: Some(invitation).filter(|_| is_invitation),
     };
     let unsubscribe = "https://exams.example.com/unsubscribe?token=sample";
-    [of("", "", result), of("Ada Lovelace", unsubscribe, passed), of("<b>\"Ada\"</b> & co", unsubscribe, result)]
+    [
+        of("", "", result, invitation),
+        of("Ada Lovelace", unsubscribe, passed, timed),
+        of("<b>\"Ada\"</b> & co", unsubscribe, result, invitation),
+    ]
 }
 
 fn page_samples(step: &'static str) -> impl Iterator<Item = PageVariables<'static>> {
@@ -154,6 +187,8 @@ fn page_samples(step: &'static str) -> impl Iterator<Item = PageVariables<'stati
             token: "sample",
             asks_password,
             complaint,
+            name: "<b>\"Ada\"</b>",
+            exam: "Algebra <1>",
             status,
             detail: "something \"went\" <wrong>",
             console: asks_password,

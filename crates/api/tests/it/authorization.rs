@@ -136,6 +136,7 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
         (post.clone(), format!("{exam}/seat"), json!({"code": "spring"}), [401, 200, 200, 403, 403, 403]),
         (Method::PUT, format!("{exam}/roster"), roster.clone(), [401, 403, 403, 403, 200, 200]),
         (post.clone(), format!("{exam}/roster"), roster, [401, 403, 403, 403, 200, 200]),
+        (post.clone(), format!("{exam}/invitations"), none.clone(), [401, 403, 403, 403, 202, 202]),
         (post.clone(), "/exams/import".into(), document, [401, 403, 403, 201, 201, 201]),
         (post, format!("{exam}/duplicate"), none.clone(), [401, 403, 403, 403, 201, 201]),
         (get.clone(), format!("{exam}/export"), none.clone(), [401, 403, 403, 403, 200, 200]),

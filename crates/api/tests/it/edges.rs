@@ -190,6 +190,7 @@ async fn every_mail_can_be_looked_at() {
         "email-changed",
         "account-invitation",
         "account-deleted",
+        "exam-invitation",
         "result",
         "result-published",
         "result-changed",

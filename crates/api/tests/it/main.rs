@@ -23,6 +23,7 @@ mod fuzz;
 mod hang_up;
 mod hooks;
 mod idempotency;
+mod invitations;
 mod languages;
 mod leaks;
 mod limits;

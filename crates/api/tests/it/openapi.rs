@@ -132,6 +132,7 @@ fn routes_are_made_of_operations_alone() {
         "/",
         "/assets/{file}",
         "/healthz",
+        "/invitation",
         "/openapi.json",
         "/readyz",
         "/reset",

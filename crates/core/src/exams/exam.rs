@@ -133,6 +133,13 @@ impl Exam {
         }
     }
 
+    /// Until when an invitation to it is good that is sent now: until it closes, if that is within 90 days, and for 30 days
+    /// where it does not close.
+    pub fn invitation_until(&self, now: Timestamp) -> Timestamp {
+        let [usual, longest] = [30, 90].map(|days| now.plus(Duration::from_hours(24 * days)));
+        self.closes_at.map_or(usual, |closes_at| closes_at.min(longest))
+    }
+
     /// Time that a student has, in ms.
     pub const fn duration_ms(&self) -> i64 {
         self.duration_minutes as i64 * 60_000
@@ -261,6 +268,19 @@ pub(super) mod tests {
             status: ExamStatus::Published,
             created_at: moment,
             updated_at: moment,
+        }
+    }
+
+    #[test]
+    fn invitations_end_with_the_exam_or_after_days() {
+        let (now, day) = (Timestamp::from_millis(1_000_000), Duration::from_hours(24));
+        for (closes_at, until) in [
+            (None, now.plus(day * 30)),
+            (Some(now.plus(day)), now.plus(day)),
+            (Some(now.plus(day * 60)), now.plus(day * 60)),
+            (Some(now.plus(day * 91)), now.plus(day * 90)),
+        ] {
+            assert_eq!(Exam { closes_at, ..exam() }.invitation_until(now), until);
         }
     }
 

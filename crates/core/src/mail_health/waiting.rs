@@ -14,7 +14,7 @@ pub enum WaitingClass {
     Urgent,
     /// Results.
     Result,
-    /// All others.
+    /// All others; invitations are among them.
     Other,
 }
 
@@ -100,7 +100,7 @@ impl From<MailClass> for WaitingClass {
         match class {
             MailClass::Verification | MailClass::Reset => Self::Urgent,
             MailClass::Result => Self::Result,
-            MailClass::Other => Self::Other,
+            MailClass::Invitation | MailClass::Other => Self::Other,
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod cache_outbox;
 pub(crate) mod exam;
 pub(crate) mod former_result;
 pub(crate) mod idempotency_key;
+pub(crate) mod invitation;
 pub(crate) mod mail_outbox;
 pub(crate) mod mail_token;
 pub(crate) mod operator_action;

@@ -24,6 +24,7 @@ mod m0024_audit;
 mod m0025_regrades;
 mod m0026_account_life;
 mod m0027_seats;
+mod m0028_invitations;
 pub(crate) mod plan;
 mod run;
 
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0025_regrades::Step),
             Box::new(m0026_account_life::Step),
             Box::new(m0027_seats::Step),
+            Box::new(m0028_invitations::Step),
         ]
     }
 }

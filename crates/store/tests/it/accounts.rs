@@ -16,7 +16,7 @@ on_both!(
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn token(byte: u8) -> NewMailToken {
+pub(crate) fn token(byte: u8) -> NewMailToken {
     NewMailToken { hash: [byte; 32], purpose: TokenPurpose::Verification, expires_at: NOW.plus(HOUR) }
 }
 

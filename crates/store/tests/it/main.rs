@@ -9,6 +9,7 @@ mod exams;
 mod faults;
 mod idempotency;
 mod invalidation;
+mod invitations;
 mod outages;
 mod outbox;
 mod outbox_claims;

@@ -104,6 +104,7 @@ fn what_the_mails_say() {
             "account-invitation",
             MailTemplate::AccountInvitation { token: SecretToken::from_text("planted-token".into()) },
         ),
+        (EXAM_INVITATION, invitation()),
         ("account-deleted", MailTemplate::AccountDeleted { name: "Ada".into() }),
         ("password-changed", MailTemplate::PasswordChanged { name: "Ada".into() }),
         ("result", MailTemplate::Result(news())),
@@ -113,6 +114,13 @@ fn what_the_mails_say() {
     let mut published = waiting(&mail_composer, &MailTemplate::Result(news()));
     published.mail.template = RESULT_PUBLISHED.into();
     shown(RESULT_PUBLISHED, mail_composer.compose(&published).expect("composed").0);
+}
+
+fn invitation() -> MailTemplate {
+    let (token, until) = (SecretToken::from_text("planted-token".into()), Timestamp::from_millis(1_795_942_800_000));
+    let [opens_at, closes_at] = [Some(1_795_342_800_000), None];
+    let news = InvitationNews { name: "Ada".into(), exam: "Algebra <1>".into(), opens_at, closes_at };
+    MailTemplate::ExamInvitation { token, news, until }
 }
 
 fn shown(name: &str, job: EmailJob) {
