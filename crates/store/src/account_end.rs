@@ -18,6 +18,7 @@ use crate::{
     audit::{self, Entry},
     entity::{accommodation, attempt, exam, idempotency_key, mail_token, session, user},
     outbox,
+    seats::end_seats,
 };
 
 /// Name of an account that was deleted, where something of it stays.
@@ -68,6 +69,7 @@ impl Accounts {
                 let written = written_by(&tx, id).await?;
                 let before = to_account(row.clone())?;
                 // Again: one may have been started between the two locks.
+                end_seats(&tx, &row).await?;
                 let stays = written > 0 || attempts > 0 || lock_attempts(&tx, id).await? > 0;
                 if stays {
                     end_attempts(&tx, id, now).await?;

@@ -15,6 +15,7 @@ use crate::{
     entity::{attempt, exam, mail_token, user},
     mail_tokens::{insert_about, lock_owner, use_up, void},
     outbox,
+    seats::{Moving, move_seats},
     sessions::{lock_user, revoke_all},
 };
 
@@ -83,6 +84,7 @@ impl Accounts {
                 let before = to_account(row.clone())?;
                 give_way(&tx, &new, id).await?;
                 set_email(&tx, row, &new, None, now).await?;
+                move_seats(&tx, id, [&before.email, &new], Moving::Forward).await?;
                 // A link that lies in the former mailbox sets no password any more.
                 void(&tx, id, &[TokenPurpose::Reset, TokenPurpose::Console], now).await?;
                 insert_about(&tx, id, undo, Some(&before.email), now).await?;
@@ -114,8 +116,10 @@ impl Accounts {
                 let redeemed = redeem(&tx, token_hash, TokenPurpose::EmailUndo, now).await?;
                 let Some(Redeemed { row, address: former, created_at }) = redeemed else { return Ok(None) };
                 let id = UserId(row.id);
+                let taken_back = EmailAddress::from_stored(row.email.as_str());
                 give_way(&tx, &former, id).await?;
                 set_email(&tx, row, &former, Some(unusable), now).await?;
+                move_seats(&tx, id, [&taken_back, &former], Moving::Back).await?;
                 revoke_all(&tx, id, now).await?;
                 let others = [TokenPurpose::Reset, TokenPurpose::Console, TokenPurpose::EmailChange];
                 void(&tx, id, &others, now).await?;

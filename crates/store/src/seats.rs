@@ -2,6 +2,7 @@
 //! students that have no account yet; a student who has exchanged the exam's code for one keeps it if their address changes.
 
 mod accept;
+mod follow;
 mod invite;
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +17,7 @@ use sea_orm::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub(crate) use self::follow::{Moving, end_seats, move_seats};
 pub use self::{
     accept::{Acceptance, Accepted, Invitation},
     invite::{Guest, Guests, Invited, NewInvitation},
@@ -122,7 +124,9 @@ impl Seats {
                 if row.access != Admission::Code.as_str() || row.access_code.as_deref() != Some(code) {
                     return Ok(false);
                 }
-                let account = user::Entity::find_by_id(student.0).one(&tx).await?.ok_or(Error::NotFound)?;
+                // A deletion of the account, or another address, comes before or after.
+                let account = user::Entity::find_by_id(student.0).filter(user::Column::DeletedAt.is_null());
+                let account = account.lock(LockType::KeyShare).one(&tx).await?.ok_or(Error::NotFound)?;
                 let seat = seat::ActiveModel {
                     id: Set(Uuid::now_v7()),
                     exam_id: Set(exam.0),

@@ -22,6 +22,7 @@ mod round_trip;
 mod running;
 mod schema;
 mod seats;
+mod seats_follow;
 mod sessions;
 mod sign_up;
 mod starts;
