@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use self::{
     export::OwnAttempt,
-    list::{AttemptFilter, AttemptRow},
+    list::{AttemptFilter, AttemptRow, AttemptSort},
     save::SaveReceipt,
     submit::{Grading, Submission, Submitted},
     sweep::{Place, Swept},

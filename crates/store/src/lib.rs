@@ -57,7 +57,8 @@ pub use accommodations::Accommodated;
 pub use account_end::Deleter;
 pub use accounts::{Account, AccountChange, Accounts, NewAccount, NewMailToken, TokenPurpose};
 pub use attempts::{
-    AttemptFilter, AttemptRow, Attempts, Grading, OwnAttempt, Place, SaveReceipt, Saved, Submission, Submitted, Swept,
+    AttemptFilter, AttemptRow, AttemptSort, Attempts, Grading, OwnAttempt, Place, SaveReceipt, Saved, Submission,
+    Submitted, Swept,
 };
 pub use audit::{Audit, AuditFilter, NewOperatorAction, OperatorAction};
 pub use console_sessions::ConsoleSession;

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use examhall_store::Error;
 use futures_util::stream;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::csv;
 use crate::openapi::{Answer, Description};
@@ -21,21 +20,21 @@ use crate::openapi::{Answer, Description};
 pub(crate) struct CsvFile(HttpResponse);
 
 /// How far an export has come.
-enum Next {
+enum Next<P> {
     Heading,
-    After(Option<Uuid>),
+    After(Option<P>),
     Done,
 }
 
 impl CsvFile {
     /// A file of this name with a heading: `chunk` returns the lines after a row, and where the next ones begin.
-    pub(crate) fn streaming<R>(
+    pub(crate) fn streaming<P: 'static, R>(
         name: &str,
         heading: &'static [&'static str],
-        chunk: impl Fn(Option<Uuid>) -> R + 'static,
+        chunk: impl Fn(Option<P>) -> R + 'static,
     ) -> Self
     where
-        R: Future<Output = Result<(String, Option<Uuid>), Error>>,
+        R: Future<Output = Result<(String, Option<P>), Error>>,
     {
         let file = name.to_owned();
         let rows = stream::try_unfold((Next::Heading, chunk), move |(next, chunk)| {

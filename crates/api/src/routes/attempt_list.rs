@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use examhall_core::{Attempt, AttemptState, Exam, ExamId, ResultId, Timestamp, Visibility};
-use examhall_store::{AttemptFilter, AttemptRow, Listed, Page};
+use examhall_store::{AttemptFilter, AttemptRow, AttemptSort, Listed, Position, SortedPage};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::{
         csv_file::CsvFile,
         extract::{Id, LoggedIn, Parameters},
         guards::{ExaminedAttempt, OwnedExam},
-        list::{Items, Paging},
+        list::{Items, SearchText, SortOrder, SortedPaging},
         problem::{FieldError, Problem},
         text::is_one_line,
     },
@@ -49,6 +49,52 @@ pub(super) fn operations() -> Vec<Operation> {
 struct Wanted {
     /// Those that are open, or those that are submitted.
     state: Option<AttemptState>,
+    /// Those of students whose name or address contains this, in any case.
+    q: Option<SearchText>,
+}
+
+/// Which attempts a file has, and in what order.
+#[derive(Deserialize, JsonSchema)]
+struct WantedFile {
+    /// Those that are open, or those that are submitted.
+    state: Option<AttemptState>,
+    /// Those of students whose name or address contains this, in any case.
+    q: Option<SearchText>,
+    /// What the file is sorted by; `-` before it: the highest first.
+    sort: Option<AttemptOrder>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
+enum AttemptOrder {
+    #[default]
+    #[serde(rename = "startedAt")]
+    Oldest,
+    #[serde(rename = "-startedAt")]
+    Newest,
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "-name")]
+    NameDown,
+    #[serde(rename = "deadline")]
+    EndsFirst,
+    #[serde(rename = "-deadline")]
+    EndsLast,
+}
+
+impl SortOrder for AttemptOrder {
+    type Sort = AttemptSort;
+
+    fn parts(self) -> (AttemptSort, bool) {
+        match self {
+            Self::Oldest => (AttemptSort::Started, false),
+            Self::Newest => (AttemptSort::Started, true),
+            Self::Name => (AttemptSort::Name, false),
+            Self::NameDown => (AttemptSort::Name, true),
+            Self::EndsFirst => (AttemptSort::Deadline, false),
+            Self::EndsLast => (AttemptSort::Deadline, true),
+        }
+    }
 }
 
 /// An attempt in a list. Who sits it is shown to the exam's author.
@@ -90,8 +136,8 @@ async fn list(
     state: web::Data<State>,
     LoggedIn(viewer): LoggedIn,
     Id(id): Id<ExamId>,
-    Parameters(Wanted { state: wanted }): Parameters<Wanted>,
-    Paging(page): Paging,
+    Parameters(Wanted { state: wanted, q }): Parameters<Wanted>,
+    SortedPaging(page): SortedPaging<AttemptOrder>,
 ) -> Result<web::Json<Items<ListedAttempt>>, Problem> {
     let access = state.store.exams.get(id).await?.value.access();
     if access.sheet_for(viewer, now()) == Visibility::Hidden {
@@ -101,22 +147,30 @@ async fn list(
     let filter = AttemptFilter {
         user: (!is_owner).then_some(viewer.id),
         is_open: wanted.map(|state| state == AttemptState::Open),
+        text: q.map(|SearchText(text)| text),
     };
-    let Listed { items, next } = state.store.attempts.list(id, filter, page).await?;
+    let Listed { items, next } = state.store.attempts.list(id, &filter, &page).await?;
     let items = items.into_iter().map(|row| ListedAttempt::of(row, is_owner)).collect();
-    Ok(Items::of(Listed { items, next }))
+    Ok(Items::sorted(Listed { items, next }))
 }
 
 /// All attempts as a file, sent as it is read.
 async fn export(
     state: web::Data<State>,
     OwnedExam { exam: Exam { id, .. }, .. }: OwnedExam,
+    Parameters(WantedFile { state: wanted, q, sort }): Parameters<WantedFile>,
 ) -> Result<CsvFile, Problem> {
-    let chunk = move |after| {
-        let store = state.store.clone();
+    let (sort, is_descending) = sort.unwrap_or_default().parts();
+    let filter = AttemptFilter {
+        user: None,
+        is_open: wanted.map(|state| state == AttemptState::Open),
+        text: q.map(|SearchText(text)| text),
+    };
+    let chunk = move |after: Option<Position>| {
+        let (store, filter) = (state.store.clone(), filter.clone());
         async move {
-            let page = Page { limit: CHUNK, after };
-            let listed = store.attempts.list(id, AttemptFilter::default(), page).await?;
+            let page = SortedPage { sort, is_descending, limit: CHUNK, after };
+            let listed = store.attempts.list(id, &filter, &page).await?;
             Ok((listed.items.iter().map(to_line).collect(), listed.next))
         }
     };

@@ -14,6 +14,8 @@ on_both!(
     cursors_do_not_shift_while_exams_come_and_go,
     results_are_listed_with_names_and_sorted,
     attempts_are_exported_without_formulas,
+    attempts_are_found_sorted_and_paged,
+    attempt_cursors_do_not_shift_while_students_start,
 );
 
 /// Drafts an exam; returns its id.
@@ -206,5 +208,58 @@ async fn attempts_are_exported_without_formulas(database: DatabaseKind) {
     assert_eq!(lines[0], "attemptId,userId,name,email,state,startedAt,deadline,savedAt,submittedAt,resultId");
     assert!(lines[1].contains(",'=Zoë,student-1-") && lines[1].contains(",submitted,"), "{text}");
     api.expect(403, Method::GET, &format!("{exam}/attempts.csv"), &students[0], NOTHING).await;
+    api.stop().await;
+}
+
+async fn attempts_are_found_sorted_and_paged(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    let (exam, author, students) = sat(&api).await;
+    let more_time = json!({"durationMinutes": 90});
+    api.expect(200, Method::PATCH, &format!("{exam}?force=true"), &author, &more_time).await;
+    api.world
+        .database
+        .sql("UPDATE attempts SET deadline = 9 WHERE user_id = (SELECT id FROM users WHERE name = 'ada')")
+        .await;
+    let sorted = async |query: &str| paged(&api, &author, &format!("{exam}/attempts?{query}&"), "name").await;
+    assert_eq!(sorted("sort=startedAt").await, ["=Zoë", "ada", "Émile"]);
+    assert_eq!(sorted("sort=-startedAt").await, ["Émile", "ada", "=Zoë"]);
+    assert_eq!(sorted("sort=deadline").await, ["ada", "=Zoë", "Émile"]);
+    assert_eq!(sorted("sort=-deadline").await.last().map(String::as_str), Some("ada"));
+    let (mut up, down) = (sorted("sort=name").await, sorted("sort=-name").await);
+    up.reverse();
+    assert_eq!((up.len(), up), (3, down));
+    assert_eq!(sorted("q=%C3%89MI").await, ["Émile"]);
+    assert_eq!(sorted("q=STUDENT-1&state=submitted").await, ["=Zoë"], "by address");
+    assert!(sorted("state=open").await.is_empty());
+    let mine = api.expect(200, Method::GET, &format!("{exam}/attempts?q=mile&sort=name"), &students[1], NOTHING).await;
+    assert_eq!(mine["items"], json!([]), "students find their own alone");
+    for bad in ["sort=score", "q=", "state=lost"] {
+        api.expect(422, Method::GET, &format!("{exam}/attempts?{bad}"), &author, NOTHING).await;
+        api.expect(422, Method::GET, &format!("{exam}/attempts.csv?{bad}"), &author, NOTHING).await;
+    }
+    let file = api.request(Method::GET, &format!("/api/v1{exam}/attempts.csv?sort=-name&state=submitted&q=e"));
+    let text = file.bearer_auth(&author).send().await.expect("an answer").text().await.expect("text");
+    let names: Vec<_> = text.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
+    let found = sorted("sort=-name&state=submitted&q=e").await;
+    assert_eq!(names.iter().map(|name| name.trim_start_matches('\'')).collect::<Vec<_>>(), found, "{text}");
+    api.stop().await;
+}
+
+async fn attempt_cursors_do_not_shift_while_students_start(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    let (exam, author, _) = sat(&api).await;
+    let path = format!("{exam}/attempts?limit=2");
+    let first = api.expect(200, Method::GET, &path, &author, NOTHING).await;
+    let cursor = first["nextCursor"].as_str().expect("a cursor");
+    // The row that the cursor names goes.
+    for table in ["results", "attempts"] {
+        let of_ada = "WHERE user_id = (SELECT id FROM users WHERE name = 'ada')";
+        api.world.database.sql(&format!("DELETE FROM {table} {of_ada}")).await;
+    }
+    let second = api.expect(200, Method::GET, &format!("{path}&cursor={cursor}"), &author, NOTHING).await;
+    let names: Vec<_> = second["items"].as_array().expect("items").iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, [&json!("Émile")]);
+    let wrong = format!("{exam}/attempts?sort=deadline&cursor={cursor}");
+    api.expect(400, Method::GET, &wrong, &author, NOTHING).await;
     api.stop().await;
 }

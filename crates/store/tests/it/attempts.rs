@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use examhall_core::{Answer, AnswerValue, Attempt, AttemptId, ExamId, ExamResult, Patch, QuestionId, Timestamp};
 use examhall_store::{
-    AttemptFilter, Editor, Error, ExamChange, Grading, NewMail, Page, PreparedPaper, ResultFilter, ResultSort,
+    AttemptFilter, AttemptSort, Editor, Error, ExamChange, Grading, NewMail, PreparedPaper, ResultFilter, ResultSort,
     SortedPage, Store, Submission, Submitted,
 };
 use sea_orm::ConnectionTrait;
@@ -25,7 +25,8 @@ on_both!(
     only_the_key_of_the_exams_version_grades,
 );
 
-const FIRST: Page = Page { limit: 10, after: None };
+pub(crate) const OLDEST: SortedPage<AttemptSort> =
+    SortedPage { sort: AttemptSort::Started, is_descending: false, limit: 10, after: None };
 
 fn right(n: u128) -> Answer {
     Answer { question_id: QuestionId(Uuid::from_u128(n)), choice_ids: Some(vec!["a".into()]), value: None }
@@ -71,8 +72,8 @@ async fn a_student_starts_as_often_as_allowed_and_one_at_a_time(fresh: Fresh) {
     let (_, second) = start().await.expect("the second of two");
     submit(&fresh.store, &second).await.expect("submitted");
     assert!(matches!(start().await, Err(Error::WrongState(_))), "none left");
-    let filter = AttemptFilter { user: Some(student), is_open: None };
-    let mine = fresh.store.attempts.list(exam, filter, FIRST).await.expect("listed");
+    let filter = AttemptFilter { user: Some(student), ..AttemptFilter::default() };
+    let mine = fresh.store.attempts.list(exam, &filter, &OLDEST).await.expect("listed");
     assert_eq!(mine.items.iter().map(|row| row.attempt.id).collect::<Vec<_>>(), [first.id, second.id]);
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use examhall_core::{Accommodation, Attempt, ExamId, Patch, Timestamp, UserId};
-use examhall_store::{AttemptFilter, Error, ExamChange, Page, Place, Store};
+use examhall_store::{AttemptFilter, Error, ExamChange, Place, Store};
 
 use crate::{
     EDITOR, Fresh, NOW,
@@ -52,7 +52,7 @@ async fn deadlines_are_computed_from_the_exam_as_it_is(fresh: Fresh) {
     let moved = fresh.store.attempts.set_deadline(attempts[2].id, minutes(80), EDITOR.user, None, NOW).await;
     assert_eq!(moved.expect("moved").deadline, minutes(80));
     let deadlines = async || {
-        let listed = fresh.store.attempts.list(exam, AttemptFilter::default(), Page { limit: 9, after: None }).await;
+        let listed = fresh.store.attempts.list(exam, &AttemptFilter::default(), &crate::attempts::OLDEST).await;
         listed.expect("listed").items.into_iter().map(|row| row.attempt.deadline).collect::<Vec<_>>()
     };
     let change = async |change: ExamChange, now| {

@@ -50,9 +50,9 @@ impl Hall {
 
     /// The student's attempts.
     async fn attempts(&self) -> Vec<AttemptId> {
-        let page = examhall_store::Page { limit: 10, after: None };
-        let filter = examhall_store::AttemptFilter { user: Some(self.student), is_open: None };
-        let listed = self.fresh.store.attempts.list(self.exam, filter, page).await.expect("listed");
+        let filter = examhall_store::AttemptFilter { user: Some(self.student), ..Default::default() };
+        let listed =
+            self.fresh.store.attempts.list(self.exam, &filter, &crate::attempts::OLDEST).await.expect("listed");
         listed.items.iter().map(|row| row.attempt.id).collect()
     }
 }
