@@ -33,6 +33,7 @@ mod operations;
 mod pages;
 mod public_url;
 mod questions;
+mod races;
 mod refresh;
 mod regrade;
 mod results;
@@ -42,6 +43,7 @@ mod schemas;
 mod seats;
 mod sign_up;
 mod story;
+mod story_guests;
 mod users;
 mod wire;
 

@@ -19,20 +19,20 @@ const NOTHING: &Value = &Value::Null;
 const PASSWORD: &str = "correct horse";
 
 /// Two APIs of one installation.
-struct Hall {
-    api: Api,
+pub(crate) struct Hall {
+    pub(crate) api: Api,
     other: Other,
     turn: AtomicUsize,
 }
 
 /// Somebody who has logged in.
-struct Person {
-    email: String,
-    token: String,
+pub(crate) struct Person {
+    pub(crate) email: String,
+    pub(crate) token: String,
 }
 
 impl Hall {
-    async fn open(database: DatabaseKind) -> Self {
+    pub(crate) async fn open(database: DatabaseKind) -> Self {
         let api = Api::start_on(database).await;
         let other = Other::start(&api.world).await;
         Self { api, other, turn: AtomicUsize::new(0) }
@@ -52,18 +52,18 @@ impl Hall {
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
-    async fn expect(&self, status: u16, method: Method, path: &str, token: &str, body: &Value) -> Value {
+    pub(crate) async fn expect(&self, status: u16, method: Method, path: &str, token: &str, body: &Value) -> Value {
         let (found, answer) = self.call(method.clone(), path, token, body).await;
         assert_eq!(found, status, "{method} {path}: {answer}");
         answer
     }
 
-    async fn get(&self, path: &str, token: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Value {
         self.expect(200, Method::GET, path, token, NOTHING).await
     }
 
     /// The newest mail to an address with this subject, as text.
-    async fn mail(&self, email: &str, subject: &str) -> String {
+    pub(crate) async fn mail(&self, email: &str, subject: &str) -> String {
         eventually(subject, TIMEOUT, async || {
             let mails = self.api.mails_to(email, 1).await;
             let mail = mails.iter().rev().find(|mail| mail["subject"] == subject)?;
@@ -73,19 +73,19 @@ impl Hall {
     }
 
     /// The token of the link to a page in that mail.
-    async fn link(&self, email: &str, subject: &str, page: &str) -> String {
+    pub(crate) async fn link(&self, email: &str, subject: &str, page: &str) -> String {
         let text = self.mail(email, subject).await;
         let after = text.split(&format!("/{page}?token=")).nth(1).expect("a link");
         after.split_whitespace().next().expect("a token").to_owned()
     }
 
-    async fn log_in(&self, email: &str, password: &str) -> Person {
+    pub(crate) async fn log_in(&self, email: &str, password: &str) -> Person {
         let tokens = log_in_tokens(&self.api, email, password).await;
         Person { email: email.to_owned(), token: tokens["accessToken"].as_str().expect("a token").to_owned() }
     }
 
     /// Somebody who signs up and answers the mail.
-    async fn student(&self, email: &str, name: &str) -> Person {
+    pub(crate) async fn student(&self, email: &str, name: &str) -> Person {
         let body = json!({"email": email, "name": name, "password": PASSWORD});
         self.expect(202, Method::POST, "/auth/signup", "", &body).await;
         let link = self.link(email, "Confirm your e-mail address", "verify").await;
@@ -94,7 +94,7 @@ impl Hall {
     }
 
     /// Somebody whom the administrator invites.
-    async fn author(&self, admin: &str, email: &str) -> Person {
+    pub(crate) async fn author(&self, admin: &str, email: &str) -> Person {
         let body = json!({"email": email, "name": "Author", "role": "author"});
         self.expect(201, Method::POST, "/users", admin, &body).await;
         let link = self.link(email, "You are invited to Examhall", "reset").await;
@@ -104,11 +104,11 @@ impl Hall {
     }
 }
 
-fn id(value: &Value) -> String {
+pub(crate) fn id(value: &Value) -> String {
     value["id"].as_str().expect("an id").to_owned()
 }
 
-fn items(list: &Value) -> usize {
+pub(crate) fn items(list: &Value) -> usize {
     list["items"].as_array().expect("items").len()
 }
 
