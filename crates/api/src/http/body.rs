@@ -108,6 +108,11 @@ where
         Err(error) => return Err(no_json(&error)),
     };
     json.end().map_err(|error| no_json(&error))?;
+    checked(value)
+}
+
+/// What keeps its limits, or every one that it exceeds.
+pub(crate) fn checked<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
     let violations = violations(&value);
     if violations.is_empty() { Ok(value) } else { Err(Problem::invalid(violations)) }
 }

@@ -140,6 +140,32 @@ impl Problem {
         problem
     }
 
+    /// This in other words.
+    pub(crate) fn saying(mut self, detail: &'static str) -> Self {
+        self.0.detail = Cow::Borrowed(detail);
+        self
+    }
+
+    /// What is wrong with a part of a body, as seen from the whole: pointers begin with `at`.
+    pub(crate) fn under(mut self, at: &str) -> Self {
+        for error in &mut self.0.errors {
+            error.pointer.insert_str(0, at);
+        }
+        self
+    }
+
+    /// Two parts of a body, or everything that is wrong with either.
+    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(mut one), Err(other)) => {
+                one.0.errors.extend(other.0.errors);
+                Err(one)
+            }
+            (Err(problem), _) | (_, Err(problem)) => Err(problem),
+        }
+    }
+
     pub(crate) fn unavailable(detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .with_header(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))

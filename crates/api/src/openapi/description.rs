@@ -150,10 +150,10 @@ impl<'a> Description<'a> {
         self.problems.extend([413, 415, 422]);
     }
 
-    /// Says that the body may also be comma-separated values.
-    pub(crate) fn or_csv(&mut self) {
+    /// Says that the body may also be a text of this type.
+    pub(crate) fn or_text(&mut self, media_type: &str) {
         if let Some(body) = &mut self.body {
-            body["content"]["text/csv"] = json!({"schema": {"type": "string"}});
+            body["content"][media_type] = json!({"schema": {"type": "string"}});
         }
     }
 

@@ -1,48 +1,45 @@
-//! Exams as documents: exported, imported into a new draft, duplicated.
+//! Exams as documents and files: exported, and duplicated.
 
-use actix_web::{HttpRequest, web};
-use examhall_core::{
-    Admission, Exam, ExamStatus, MAX_QUESTIONS, PaperPolicy, Question, QuestionId, ResultPolicy, Timestamp,
+use actix_web::{
+    HttpRequest, HttpResponse, Responder,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_DISPOSITION},
+    },
+    web,
 };
-use examhall_store::{Error, NewExam, Versioned};
+use examhall_core::{Admission, Exam, ExamStatus, PaperPolicy, Question, QuestionId, ResultPolicy, Timestamp};
+use examhall_formats::gift;
+use examhall_store::{NewExam, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    exams::{Creation, hash_code},
-    questions::all_of,
-};
+use super::exams::created;
 use crate::{
     http::{
-        authorized::Authorized,
-        body::{JsonBody, OptionalBody},
-        guards::{Author, OwnedExam},
-        object::objects,
-        problem::Problem,
-        question_form::QuestionForm,
-        respond::CreatedTagged,
-        text::is_one_line,
+        authorized::Authorized, body::OptionalBody, extract::Parameters, guards::OwnedExam,
+        idempotency::IdempotencyKey, problem::Problem, respond::CreatedTagged, text::is_one_line,
     },
-    openapi::{Operation, get, post},
-    state::{State, now},
+    openapi::{Answer, Description, Operation, get, post},
+    state::State,
 };
 
 /// Its operations.
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        post("/exams/import", "importExam", "Draft an exam from a document", import),
         get("/exams/{id}/export", "exportExam", "Export an exam with its answer keys", export),
         post("/exams/{id}/duplicate", "duplicateExam", "Draft a copy of an exam", duplicate),
     ]
 }
 
 /// What a document begins with.
-const FORMAT: &str = "examhall-exam";
+pub(super) const FORMAT: &str = "examhall-exam";
 /// The form of documents: another one where this is not enough.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// An exam with its questions and their answer keys, without attempts.
 #[derive(Serialize, JsonSchema)]
@@ -79,37 +76,6 @@ struct Settings {
     access: Option<Admission>,
 }
 
-/// A document to be imported. Ids of questions are not taken over: an import makes new ones.
-#[derive(Deserialize, Validate, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "NewExamDocument", example = json!({
-    "format": FORMAT,
-    "version": VERSION,
-    "exam": {"title": "Algebra", "description": "Sums and products", "durationMinutes": 90},
-    "questions": [{"type": "trueFalse", "text": "2 + 2 = 4", "correct": true}],
-}))]
-struct Imported {
-    /// `examhall-exam`.
-    #[garde(custom(is_format))]
-    format: String,
-    #[garde(range(min = VERSION, max = VERSION))]
-    version: u32,
-    #[garde(dive)]
-    exam: Creation,
-    #[garde(length(max = MAX_QUESTIONS))]
-    #[serde(deserialize_with = "objects")]
-    questions: Vec<QuestionForm>,
-    /// Not read: it says what the export has left out.
-    #[garde(skip)]
-    #[serde(default, rename = "omitted")]
-    _omitted: Vec<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
-fn is_format(text: &str, (): &()) -> garde::Result {
-    if text == FORMAT { Ok(()) } else { Err(garde::Error::new(format!("must be {FORMAT}"))) }
-}
-
 /// What a copy has that its exam has not.
 #[derive(Default, Deserialize, Validate, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,33 +85,87 @@ struct Duplication {
     title: Option<String>,
 }
 
-async fn export(state: web::Data<State>, owned: OwnedExam) -> Result<web::Json<ExamDocument>, Problem> {
+/// How an exam is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum Format {
+    /// The document, which holds everything.
+    Json,
+    /// Moodle's text format: questions only.
+    Gift,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Exporting {
+    /// How it is written down: `json` where absent.
+    format: Option<Format>,
+}
+
+async fn export(
+    state: web::Data<State>,
+    Authorized(owned, Parameters(asked)): Authorized<OwnedExam, Parameters<Exporting>>,
+) -> Result<ExamFile, Problem> {
     let Versioned { value: paper, .. } = state.store.questions.paper(owned.exam.id).await?;
     let has_code = paper.exam.access == Admission::Code;
     let omitted = if has_code { vec!["/exam/access", "/exam/accessCode"] } else { Vec::new() };
-    let exam = Settings::from(paper.exam);
-    Ok(web::Json(ExamDocument { format: FORMAT, version: VERSION, exam, questions: paper.questions, omitted }))
+    let (exam, questions) = (Settings::from(paper.exam), paper.questions);
+    Ok(match asked.format.unwrap_or(Format::Json) {
+        Format::Json => {
+            let document = ExamDocument { format: FORMAT, version: VERSION, exam, questions, omitted };
+            let body = serde_json::to_vec(&document).map_err(|error| Problem::internal(&error))?;
+            ExamFile { name: "exam.json", media_type: "application/json", body }
+        }
+        Format::Gift => {
+            let body = gift::write(&exam.title, &questions, &exam.beyond_questions(&omitted)).into_bytes();
+            ExamFile { name: "exam.gift.txt", media_type: "text/plain; charset=utf-8", body }
+        }
+    })
 }
 
-async fn import(
-    request: HttpRequest,
-    state: web::Data<State>,
-    Authorized(Author(viewer), JsonBody(body)): Authorized<Author, JsonBody<Imported>>,
-) -> Result<CreatedTagged<Exam>, Problem> {
-    let code = body.exam.checked_code()?;
-    let mut forms = body.questions;
-    for form in &mut forms {
-        form.id = None;
+impl Settings {
+    /// JSON Pointers to what a file of questions leaves out: everything that says something, but the title.
+    fn beyond_questions(&self, omitted: &[&str]) -> Vec<String> {
+        let settings = serde_json::to_value(self).unwrap_or_default();
+        let settings = settings.as_object().into_iter().flatten();
+        let named =
+            settings.filter(|(name, value)| *name != "title" && *value != "").map(|(name, _)| format!("/exam/{name}"));
+        named.chain(omitted.iter().map(ToString::to_string)).collect()
     }
-    let questions = all_of(forms)?;
-    let access_code = hash_code(&state, &request, code.as_deref()).await?;
-    made(&state, &NewExam { questions, ..body.exam.into_exam(viewer.id, access_code) }).await
+}
+
+/// 200 with a file.
+struct ExamFile {
+    name: &'static str,
+    media_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl Responder for ExamFile {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok()
+            .content_type(self.media_type)
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", self.name)))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .body(self.body)
+    }
+}
+
+impl Answer for ExamFile {
+    fn describe(description: &mut Description) {
+        description.json::<ExamDocument>(StatusCode::OK, &["Content-Disposition"]);
+        description.content(StatusCode::OK, &[], "text/plain", json!({"type": "string"}));
+    }
 }
 
 async fn duplicate(
     state: web::Data<State>,
-    Authorized(owned, OptionalBody(body)): Authorized<OwnedExam, OptionalBody<Duplication>>,
+    Authorized(owned, (key, OptionalBody(body))): Authorized<OwnedExam, (IdempotencyKey, OptionalBody<Duplication>)>,
 ) -> Result<CreatedTagged<Exam>, Problem> {
+    let route = format!("POST /exams/{}/duplicate", owned.exam.id);
+    let request = key.request(owned.viewer.id, &route, &json!([body.title]));
     let (_, access_code) = state.store.seats.code(owned.exam.id).await?;
     let Versioned { value: paper, .. } = state.store.questions.paper(owned.exam.id).await?;
     let exam = paper.exam;
@@ -169,12 +189,7 @@ async fn duplicate(
         status: ExamStatus::Draft,
         questions: paper.questions.into_iter().map(copy).collect(),
     };
-    made(&state, &new).await
-}
-
-async fn made(state: &State, new: &NewExam) -> Result<CreatedTagged<Exam>, Problem> {
-    let made = state.store.exams.create(new, now()).await.map_err(|error: Error| Problem::from(error))?;
-    Ok(CreatedTagged::new(format!("/api/v1/exams/{}", made.value.id), made.version, &made.value))
+    created(&state, &new, request).await
 }
 
 impl From<Exam> for Settings {

@@ -7,7 +7,7 @@ use examhall_cache::{Cached, Source};
 use examhall_core::{
     Admission, Exam, ExamId, ExamStatus, PaperPolicy, Patch, ResultPolicy, Role, Timestamp, UserId, Visibility,
 };
-use examhall_store::{Editor, Error, ExamChange, ExamFilter, ExamSort, Listed, NewExam};
+use examhall_store::{Editor, Error, ExamChange, ExamFilter, ExamSort, IdempotentRequest, Listed, NewExam};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -207,6 +207,26 @@ impl SortOrder for ExamOrder {
 }
 
 impl Creation {
+    /// An exam of which nothing else is said.
+    pub(super) fn new(title: String, description: String, duration_minutes: u32) -> Self {
+        Self {
+            title,
+            description,
+            duration_minutes,
+            max_attempts: None,
+            pass_mark: None,
+            opens_at: None,
+            closes_at: None,
+            shuffle: false,
+            paper: None,
+            results: None,
+            show_marks: false,
+            review: false,
+            access: None,
+            access_code: None,
+        }
+    }
+
     /// Attempts of a student where it says nothing.
     const ATTEMPTS: u32 = 1;
     /// Pass mark where it says nothing, in percent.
@@ -247,7 +267,7 @@ impl Creation {
 }
 
 /// An exam as it is asked for, with every default.
-fn asked(new: &NewExam, code: Option<&str>) -> Value {
+pub(super) fn asked(new: &NewExam, code: Option<&str>) -> Value {
     let window = (new.opens_at, new.closes_at);
     let shown = (new.paper, new.results, new.show_marks, new.review);
     let rules = (new.duration_minutes, new.max_attempts, new.pass_mark, window, new.shuffle, shown);
@@ -276,12 +296,22 @@ async fn create(
     let code = body.checked_code()?;
     let hash = hash_code(&state, &request, code.as_deref()).await?;
     let new = body.into_exam(viewer.id, hash);
+    let request = key.request(viewer.id, "POST /exams", &asked(&new, code.as_deref()));
+    created(&state, &new, request).await
+}
+
+/// Makes an exam, once for all repetitions of a request that has a key.
+pub(super) async fn created(
+    state: &State,
+    new: &NewExam,
+    request: Option<IdempotentRequest>,
+) -> Result<CreatedTagged<Exam>, Problem> {
     let location = |id: Uuid| format!("/api/v1/exams/{id}");
-    if let Some(request) = key.request(viewer.id, "POST /exams", &asked(&new, code.as_deref())) {
-        let first = state.store.exams.create_idempotent(&new, &request, now()).await?;
+    if let Some(request) = request {
+        let first = state.store.exams.create_idempotent(new, &request, now()).await?;
         return Ok(CreatedTagged::first(location(first.id), first));
     }
-    let made = state.store.exams.create(&new, now()).await?;
+    let made = state.store.exams.create(new, now()).await?;
     Ok(CreatedTagged::new(location(made.value.id.0), made.version, &made.value))
 }
 

@@ -11,6 +11,7 @@ mod email_search;
 pub(crate) mod email_status;
 mod emails;
 mod exam_documents;
+mod exam_imports;
 mod exam_states;
 mod exams;
 mod failures;
@@ -116,8 +117,9 @@ fn operations() -> Vec<Operation> {
         my_password::operations(),
         my_sessions::operations(), // before `/users/{id}`
         users::operations(),
-        users_admin::operations(),    // after `/users/me`
-        exam_documents::operations(), // before `/exams/{id}`, which would take `/exams/import`
+        users_admin::operations(),  // after `/users/me`
+        exam_imports::operations(), // before `/exams/{id}`, which would take `/exams/import`
+        exam_documents::operations(),
         exams::operations(),
         exam_states::operations(),
         accommodations::operations(),

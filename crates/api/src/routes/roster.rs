@@ -89,7 +89,7 @@ impl FromRequest for RosterBody {
 impl Input for RosterBody {
     fn describe(description: &mut Description) {
         description.body::<Roster>();
-        description.or_csv();
+        description.or_text("text/csv");
     }
 }
 

@@ -140,6 +140,7 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
         (post.clone(), "/exams/import".into(), document, [401, 403, 403, 201, 201, 201]),
         (post, format!("{exam}/duplicate"), none.clone(), [401, 403, 403, 403, 201, 201]),
         (get.clone(), format!("{exam}/export"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get.clone(), format!("{exam}/export?format=gift"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get, format!("{exam}/roster"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (Method::DELETE, format!("{exam}/roster/ada@example.com"), none, [401, 403, 403, 403, 204, 404]),
     ]
@@ -234,8 +235,11 @@ fn check_answer(document: &Value, (method, path): (&Method, &str), status: u16, 
         paths.iter().find(|(route, _)| is_of(path, route.trim_start_matches("/api/v1"))).expect("described");
     let response = &operations[method.as_str().to_lowercase()]["responses"][status.to_string()];
     assert!(response.is_object(), "{method} {path}: {status} is not described");
+    let sent = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let contents = response["content"].as_object().into_iter().flatten();
-    for (kind, content) in contents.filter(|(kind, _)| kind.ends_with("json")) {
+    let contents: Vec<_> = contents.filter(|(kind, _)| sent.starts_with(kind.as_str())).collect();
+    assert!(response["content"].is_null() || contents.len() == 1, "{method} {path}: {sent} is not described");
+    for (kind, content) in contents.into_iter().filter(|(kind, _)| kind.ends_with("json")) {
         let faults = faults(document, &content["schema"], answer, "");
         assert!(faults.is_empty(), "{method} {path}: {kind} {faults:?}");
     }

@@ -15,7 +15,7 @@ on_both!(
 );
 
 /// One question of each kind.
-fn questions() -> Value {
+pub(crate) fn questions() -> Value {
     json!({"questions": [
         {"type": "singleChoice", "text": "2 + 2?", "choices": [
             {"id": "a", "text": "4", "correct": true}, {"id": "b", "text": "5", "correct": false},
@@ -31,7 +31,7 @@ fn questions() -> Value {
 }
 
 /// Without what each exam and question has of its own.
-fn stripped(mut value: Value) -> Value {
+pub(crate) fn stripped(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.retain(|name, _| {
             !["id", "examId", "version", "authorId", "createdAt", "updatedAt", "status"].contains(&name.as_str())
@@ -45,7 +45,7 @@ fn stripped(mut value: Value) -> Value {
     value
 }
 
-fn path_of(exam: &Value) -> String {
+pub(crate) fn path_of(exam: &Value) -> String {
     format!("/exams/{}", exam["id"].as_str().expect("an id"))
 }
 
@@ -97,6 +97,19 @@ async fn a_bad_document_is_named_and_leaves_nothing(database: DatabaseKind) {
     bad["questions"][0]["hint"] = json!("four");
     let refused = hall.as_author(422, Method::POST, "/exams/import", &bad).await;
     assert_eq!(refused["errors"][0]["pointer"], "/questions/0/hint", "what cannot be taken over is named");
+    let mut bad = document.clone();
+    bad["exam"]["opensAt"] = json!("2027-01-02T00:00:00Z");
+    bad["exam"]["closesAt"] = json!("2027-01-01T00:00:00Z");
+    bad["questions"][1]["answer"] = json!(1e16);
+    let refused = hall.as_author(422, Method::POST, "/exams/import", &bad).await;
+    let pointers = |refused: &Value| -> Vec<Value> {
+        refused["errors"].as_array().into_iter().flatten().map(|error| error["pointer"].clone()).collect()
+    };
+    assert_eq!(pointers(&refused), ["/exam/closesAt", "/questions/1/answer"], "all at once");
+    let mut bad = document.clone();
+    bad["exam"]["access"] = json!("code");
+    let refused = hall.as_author(422, Method::POST, "/exams/import", &bad).await;
+    assert_eq!(pointers(&refused), ["/exam/accessCode"]);
     assert_eq!(count().await, before, "nothing is half-imported");
     hall.api.stop().await;
 }

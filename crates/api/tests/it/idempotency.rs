@@ -11,6 +11,7 @@ on_both!(
     a_repeated_request_gets_the_first_answer,
     of_twenty_equal_requests_at_once_one_is_done,
     a_failed_request_does_not_use_its_key_up,
+    an_import_and_a_copy_are_made_once,
 );
 
 /// Status, `Location`, `ETag`, content type and body.
@@ -107,5 +108,32 @@ async fn a_failed_request_does_not_use_its_key_up(database: DatabaseKind) {
     assert_eq!(added.0, 201);
     // The first answer, though without `force` it would be refused.
     assert_eq!(answer(post(&api, &path, &author, "q", &question("2 + 2")).await).await, added);
+    api.stop().await;
+}
+
+async fn an_import_and_a_copy_are_made_once(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    let seeded = api.seed().await;
+    let author = api.log_in(&seeded["authorEmail"]).await;
+    let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+    let count = async || {
+        let exams = api.expect(200, Method::GET, "/exams?limit=100", &author, &Value::Null).await;
+        exams["items"].as_array().map_or(0, Vec::len)
+    };
+    let before = count().await;
+    let mut document = api.expect(200, Method::GET, &format!("{exam}/export"), &author, &Value::Null).await;
+    let all = join_all((0..5).map(async |_| answer(post(&api, "/exams/import", &author, "i", &document).await).await));
+    let all = all.await;
+    assert!(all.iter().all(|answer| *answer == all[0]) && all[0].0 == 201, "{all:?}");
+    document["omitted"] = json!(["/exam/accessCode"]); // says nothing of what is asked
+    assert_eq!(answer(post(&api, "/exams/import", &author, "i", &document).await).await, all[0]);
+    document["questions"][0]["points"] = json!(7);
+    problem(post(&api, "/exams/import", &author, "i", &document).await, 422).await;
+
+    let duplicate = format!("{exam}/duplicate");
+    let first = answer(post(&api, &duplicate, &author, "d", &json!({"title": "B"})).await).await;
+    assert_eq!(answer(post(&api, &duplicate, &author, "d", &json!({"title": "B"})).await).await, first);
+    problem(post(&api, &duplicate, &author, "d", &json!({"title": "C"})).await, 422).await;
+    assert_eq!(count().await, before + 2);
     api.stop().await;
 }

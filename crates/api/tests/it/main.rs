@@ -16,6 +16,7 @@ mod edges;
 mod email_search;
 mod emails;
 mod exam_documents;
+mod exam_files;
 mod exams;
 mod explained;
 mod faults;

@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cache", &["redis"]),
     ("queue", &["redis"]),
     ("delivery", &["redis", "core"]),
-    ("api", &["store", "cache", "queue", "delivery", "redis", "boot", "core"]),
+    ("formats", &["core"]),
+    ("api", &["store", "cache", "queue", "delivery", "formats", "redis", "boot", "core"]),
     ("mailer", &["queue", "delivery", "redis", "boot", "core"]),
     ("testkit", &[]),
     ("proof", &["core", "testkit"]),
@@ -37,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lettre", &["mailer"]),
     ("hyper", &["boot", "mailer"]),
     ("config", &["boot"]),
+    ("quick-xml", &["formats"]),
 ];
 
 const TOP_LEVEL: &[&str] = &[

@@ -1,0 +1,4 @@
+//! Files as people and Moodle write them, and files of ours that are read again.
+
+mod gift;
+mod questions;
