@@ -201,13 +201,18 @@ fn another_day_is_named() {
 fn classes_sum_up_queue_and_outbox() {
     let queue = [(0, 1, -1), (1, 2, -2), (6, 3, -3), (10, 4, -4), (3, 5, -5)]
         .map(|(priority, jobs, minutes)| PriorityBacklog { priority, jobs, oldest: Some(at(minutes)) });
-    let outbox = [(MailClass::Verification, 1, -9), (MailClass::Reset, 2, -1), (MailClass::Other, 4, -7)]
-        .map(|(class, mails, minutes)| OutboxBacklog { class, mails, oldest: Some(at(minutes)) });
+    let outbox = [
+        (MailClass::Verification, 1, -9),
+        (MailClass::Reset, 2, -1),
+        (MailClass::Other, 4, -7),
+        (MailClass::Invitation, 5, -6),
+    ]
+    .map(|(class, mails, minutes)| OutboxBacklog { class, mails, oldest: Some(at(minutes)) });
     let sums: Vec<_> = backlog_by_class(&queue, &outbox)
         .iter()
         .map(|one| (one.class.as_str(), one.queued, one.outbox, one.waits(at(0)).map(|ms| ms / 60_000)))
         .collect();
-    assert_eq!(sums, [("urgent", 2, 3, Some(9)), ("result", 7, 0, Some(4)), ("other", 6, 4, Some(7))]);
+    assert_eq!(sums, [("urgent", 2, 3, Some(9)), ("result", 7, 0, Some(4)), ("other", 6, 9, Some(7))]);
 }
 
 #[test]

@@ -49,18 +49,18 @@ async fn mail_with_a_reused_id_is_sent_after_obliterate() {
 async fn hold_in_doubt_still_sends_verification_and_reset() {
     let post = Post::start_set(&[("MAIL_IN_DOUBT", "hold")]).await;
     let mut ids = Vec::new();
-    for class in ["verification", "reset", "result", "other"] {
+    for class in ["verification", "reset", "result", "invitation", "other"] {
         let id = post.add_data(mail(class)).await;
         note(&post, &id, DeliveryState::Intent, Value::Null).await;
         ids.push(id);
     }
     let drain = post.drain().await;
-    assert_eq!((drain.sent, drain.failed), (2, 2));
+    assert_eq!((drain.sent, drain.failed), (2, 3));
     let reason = post.reason(&ids[2]).await;
     assert!(reason.starts_with("held: it may have been delivered before"), "{reason}");
 
     post.queue.retry_failed(Some("held"), Attempts::Reset).await.expect("retried");
-    assert_eq!(post.drain().await.sent, 2, "an operator released them");
+    assert_eq!(post.drain().await.sent, 3, "an operator released them");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ async fn suppressions_end_and_spare_verifications_and_resets() {
         ("refused", 47, "other", false),
         ("refused", 49, "other", true),
         ("bounced", 25, "result", false),
+        ("bounced", 25, "invitation", false),
         ("bounced", 25, "verification", true),
         ("complained", 25, "reset", true),
         ("refused", 23, "verification", false),
@@ -38,7 +39,7 @@ async fn suppressions_end_and_spare_verifications_and_resets() {
     }
     let mailer = post.world.mailer(&[]);
     metric_is(&mailer, "mailer_attempts_total{outcome=\"sent\"}", 3.0).await;
-    metric_is(&mailer, "mailer_attempts_total{outcome=\"suppressed\"}", 6.0).await;
+    metric_is(&mailer, "mailer_attempts_total{outcome=\"suppressed\"}", 7.0).await;
     metric_is(&mailer, "mailer_security_mails_suppressed_total{class=\"reset\"}", 2.0).await;
     metric_is(&mailer, "mailer_security_mails_suppressed_total{class=\"verification\"}", 1.0).await;
     let mut received: Vec<_> = post.world.smtp.received().iter().flat_map(|mail| mail.to.clone()).collect();
