@@ -4,20 +4,22 @@
 mod accept;
 mod follow;
 mod invite;
+mod row;
 
 use std::collections::{HashMap, HashSet};
 
 use examhall_core::{Admission, EmailAddress, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait,
-    sea_query::{Expr, LockType, OnConflict, SelectStatement},
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    sea_query::{Expr, LockType, SelectStatement},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub(crate) use self::follow::{Moving, end_seats, move_seats};
+use self::row::{insert, to_row, to_seat};
 pub use self::{
     accept::{Acceptance, Accepted, Invitation},
     invite::{Guest, Guests, Invited, NewInvitation},
@@ -268,37 +270,4 @@ pub(crate) fn exams_of(student: UserId) -> SelectStatement {
 fn is_of(student: UserId) -> Expr {
     let own = user::Entity::find_by_id(student.0).select_only().column(user::Column::EmailKey).into_query();
     Column::UserId.eq(student.0).or(Column::EmailKey.in_subquery(own))
-}
-
-/// Adds seats, other than for addresses that have one.
-async fn insert(tx: &DatabaseTransaction, seats: Vec<seat::ActiveModel>) -> Result<(), Error> {
-    let mut taken = OnConflict::columns([Column::ExamId, Column::EmailKey]);
-    taken.do_nothing();
-    seat::Entity::insert_many(seats).on_conflict(taken).exec_without_returning(tx).await?;
-    Ok(())
-}
-
-fn to_row(exam: ExamId, entry: &RosterEntry, key: String, now: Timestamp) -> seat::ActiveModel {
-    seat::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        exam_id: Set(exam.0),
-        email_key: Set(key),
-        email: Set(entry.email.as_str().to_owned()),
-        name: Set(entry.name.clone()),
-        user_id: Set(None),
-        source: Set(SeatSource::Roster.as_str().to_owned()),
-        added_at: Set(now.as_millis()),
-        invited_at: Set(None),
-    }
-}
-
-fn to_seat(row: seat::Model) -> Seat {
-    let source = SeatSource::ALL.into_iter().find(|source| source.as_str() == row.source);
-    Seat {
-        id: row.id,
-        entry: RosterEntry { email: EmailAddress::from_stored(row.email), name: row.name },
-        source: source.unwrap_or(SeatSource::Roster),
-        added_at: Timestamp::from_millis(row.added_at),
-        invited_at: row.invited_at.map(Timestamp::from_millis),
-    }
 }

@@ -1,6 +1,7 @@
 use examhall_boot::settings::Values;
 
 use super::*;
+use crate::{auth::SecretToken, mail::contents::YesNo};
 
 fn mail_composer(public_url: &str) -> MailComposer {
     composer_with(&[("PUBLIC_URL", public_url)]).expect("good settings")
