@@ -21,6 +21,7 @@ pub(crate) struct Reading<'a> {
     title: Option<String>,
     questions: Vec<Question>,
     begun: usize,
+    is_refused: bool,
     new_id: &'a mut dyn FnMut() -> QuestionId,
 }
 
@@ -36,7 +37,7 @@ pub(crate) struct Draft {
 
 impl<'a> Reading<'a> {
     pub(crate) fn new(new_id: &'a mut dyn FnMut() -> QuestionId) -> Self {
-        Self { notes: Notes::default(), title: None, questions: Vec::new(), begun: 0, new_id }
+        Self { notes: Notes::default(), title: None, questions: Vec::new(), begun: 0, is_refused: false, new_id }
     }
 
     /// Begins the next question, on this line; `false` if an exam cannot have so many.
@@ -48,6 +49,12 @@ impl<'a> Reading<'a> {
         self.notes.begin(self.begun);
         self.begun += 1;
         true
+    }
+
+    /// Nothing can be read from here on, or a part of the file is something else.
+    pub(crate) fn refuse(&mut self, line: usize, detail: String) {
+        self.is_refused = true;
+        self.notes.fault_of_file(line, detail);
     }
 
     /// A category, with `/` between its parts and `//` in them: the first one is the exam's title.
@@ -72,7 +79,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Found {
-        if self.begun == 0 {
+        if self.begun == 0 && !self.is_refused {
             self.notes.fault_of_file(1, "holds no question");
         }
         Found { title: self.title, questions: self.questions, notes: self.notes.finish() }

@@ -3,7 +3,7 @@
 //! ```text
 //!   a file                     questions                     a file
 //!   gift::read        --->     Question, with     --->       gift::write
-//!                              Notes by line                 with what is omitted
+//!   moodle_xml::read           Notes by line                 moodle_xml::write
 //! ```
 //!
 //! Nothing here does I/O: ids are an argument. Whatever a file says that a [`Question`] cannot hold is a [`Note`] with its
@@ -16,6 +16,7 @@ mod answer_key;
 mod found;
 pub mod gift;
 mod html;
+pub mod moodle_xml;
 mod note;
 mod omitted;
 mod rich_text;

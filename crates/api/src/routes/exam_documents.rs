@@ -10,7 +10,7 @@ use actix_web::{
     web,
 };
 use examhall_core::{Admission, Exam, ExamStatus, PaperPolicy, Question, QuestionId, ResultPolicy, Timestamp};
-use examhall_formats::gift;
+use examhall_formats::{gift, moodle_xml};
 use examhall_store::{NewExam, Versioned};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -94,6 +94,8 @@ pub(super) enum Format {
     Json,
     /// Moodle's text format: questions only.
     Gift,
+    /// Questions only, with points.
+    MoodleXml,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -119,6 +121,10 @@ async fn export(
         Format::Gift => {
             let body = gift::write(&exam.title, &questions, &exam.beyond_questions(&omitted)).into_bytes();
             ExamFile { name: "exam.gift.txt", media_type: "text/plain; charset=utf-8", body }
+        }
+        Format::MoodleXml => {
+            let body = moodle_xml::write(&exam.title, &questions, &exam.beyond_questions(&omitted)).into_bytes();
+            ExamFile { name: "exam.xml", media_type: "application/xml", body }
         }
     })
 }
@@ -157,6 +163,7 @@ impl Answer for ExamFile {
     fn describe(description: &mut Description) {
         description.json::<ExamDocument>(StatusCode::OK, &["Content-Disposition"]);
         description.content(StatusCode::OK, &[], "text/plain", json!({"type": "string"}));
+        description.content(StatusCode::OK, &[], "application/xml", json!({"type": "string"}));
     }
 }
 

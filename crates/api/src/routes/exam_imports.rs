@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::StatusCode, web};
 use examhall_core::{Exam, MAX_QUESTIONS, Question, QuestionId};
-use examhall_formats::{Found, Note, gift};
+use examhall_formats::{Found, Note, gift, moodle_xml};
 use examhall_store::NewExam;
 use garde::Validate;
 use schemars::JsonSchema;
@@ -91,6 +91,7 @@ struct Importing {
 enum ImportBody {
     Document(Box<Imported>),
     Gift(web::Bytes),
+    MoodleXml(web::Bytes),
 }
 
 impl FromRequest for ImportBody {
@@ -104,10 +105,11 @@ impl FromRequest for ImportBody {
             match kind.as_str() {
                 "application/json" => Ok(Self::Document(Box::new(parse(&body.await?)?))),
                 "text/plain" => Ok(Self::Gift(body.await?)),
-                _ => Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "send application/json, or GIFT as text/plain",
-                )),
+                "application/xml" | "text/xml" => Ok(Self::MoodleXml(body.await?)),
+                _ => {
+                    let detail = "send application/json, GIFT as text/plain, or Moodle XML as application/xml";
+                    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+                }
             }
         })
     }
@@ -117,6 +119,7 @@ impl Input for ImportBody {
     fn describe(description: &mut Description) {
         description.body::<Imported>();
         description.or_text("text/plain");
+        description.or_text("application/xml");
     }
 }
 
@@ -125,6 +128,7 @@ impl ImportBody {
         match self {
             Self::Document(_) => Format::Json,
             Self::Gift(_) => Format::Gift,
+            Self::MoodleXml(_) => Format::MoodleXml,
         }
     }
 
@@ -142,12 +146,14 @@ impl ImportBody {
                 let checked = exam.checked_code().map_err(|error| Problem::from(error).under("/exam"));
                 Problem::both(checked, all_of(questions)).map(|(_, questions)| (exam, questions))
             }
-            Self::Gift(file) => {
-                let file = text(&file)?;
-                of_file(gift::read(file, &mut || QuestionId(Uuid::now_v7())), asked)
-            }
+            Self::Gift(file) => of_file(gift::read(text(&file)?, &mut new_id), asked),
+            Self::MoodleXml(file) => of_file(moodle_xml::read(text(&file)?, &mut new_id), asked),
         }
     }
+}
+
+fn new_id() -> QuestionId {
+    QuestionId(Uuid::now_v7())
 }
 
 fn text(file: &[u8]) -> Result<&str, Problem> {

@@ -141,6 +141,7 @@ fn more_of_exams(about: &Subjects) -> Vec<ExamRow> {
         (post, format!("{exam}/duplicate"), none.clone(), [401, 403, 403, 403, 201, 201]),
         (get.clone(), format!("{exam}/export"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get.clone(), format!("{exam}/export?format=gift"), none.clone(), [401, 403, 403, 403, 200, 200]),
+        (get.clone(), format!("{exam}/export?format=moodle-xml"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (get, format!("{exam}/roster"), none.clone(), [401, 403, 403, 403, 200, 200]),
         (Method::DELETE, format!("{exam}/roster/ada@example.com"), none, [401, 403, 403, 403, 204, 404]),
     ]

@@ -14,6 +14,7 @@ on_both!(an_exported_file_is_imported_as_far_as_it_holds, a_bad_file_is_named_li
 
 const NOTHING: &Value = &Value::Null;
 const GIFT: &str = "text/plain; charset=utf-8";
+const XML: &str = "application/xml";
 
 /// Sends a file to be imported, with these parameters.
 async fn import(hall: &Hall, parameters: &str, media_type: &str, file: impl Into<Vec<u8>>) -> Response {
@@ -66,6 +67,13 @@ async fn an_exported_file_is_imported_as_far_as_it_holds(database: DatabaseKind)
     let mut expected = keys(&hall, &hall.exam).await;
     expected["questions"][1]["points"] = json!(1.0);
     assert_eq!(keys(&hall, &path_of(&made)).await, expected);
+    let (file, headers) = export(&hall, &hall.exam, "moodle-xml").await;
+    assert_eq!(headers, [XML, "attachment; filename=\"exam.xml\""]);
+    assert!(file.contains("<!-- omitted: /exam/durationMinutes -->"), "{file}");
+    let made = import(&hall, "durationMinutes=30", "text/xml", file).await;
+    assert_eq!(made.status().as_u16(), 201);
+    expected["questions"][1]["points"] = json!(2.5);
+    assert_eq!(keys(&hall, &path_of(&made.json().await.expect("JSON"))).await, expected);
     let json = hall.as_author(200, Method::GET, &format!("{}/export?format=json", hall.exam), NOTHING).await;
     assert_eq!(json["format"], "examhall-exam");
     hall.as_author(422, Method::GET, &format!("{}/export?format=qti", hall.exam), NOTHING).await;
@@ -112,6 +120,14 @@ async fn a_bad_file_is_named_line_by_line_and_leaves_nothing(database: DatabaseK
         (413, "title=x&durationMinutes=9", GIFT, &vec![b'a'; 1024 * 1024 + 1]),
     ] {
         problem(import(&hall, parameters, media_type, file).await, status).await;
+    }
+    let xml = "<quiz>\n<question type=\"essay\"/>\n<question type=\"matching\"/>\n</quiz>";
+    let refused = problem(import(&hall, "title=x&durationMinutes=9&lossy=true", XML, xml).await, 422).await;
+    let lines: Vec<_> = errors(&refused).into_iter().map(|(pointer, detail)| (pointer, &detail[..8])).collect();
+    assert_eq!(lines, [("/questions/0/type", "line 2: "), ("/questions/1/type", "line 3: ")]);
+    for bad in ["", "<quiz>", "<!DOCTYPE quiz [<!ENTITY a \"a\">]><quiz>&a;</quiz>", "One?{T}"] {
+        let refused = problem(import(&hall, "title=x&durationMinutes=9", XML, bad).await, 422).await;
+        assert_eq!(refused["errors"][0]["pointer"], "/questions", "{refused}");
     }
     assert_eq!(count(&hall).await, before, "nothing is half-imported");
     assert_eq!(import(&hall, "title=x&durationMinutes=9&lossy=true&format=gift", GIFT, named).await.status(), 201);
