@@ -138,6 +138,52 @@ async fn sit(hall: &Hall, student: &Person, exam: &str, sheet: &Value, right: us
     attempt
 }
 
+/// Sends a file, to be imported with these parameters.
+async fn import(hall: &Hall, token: &str, parameters: &str, kind: &str, file: String) -> (u16, Value) {
+    let path = format!("{}/api/v1/exams/import?{parameters}", hall.other.base);
+    let request = hall.api.client.post(path).bearer_auth(token).header("content-type", kind);
+    let answer = request.body(file).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+}
+
+/// The author hands the exam on in every format, and the second author makes it their own.
+async fn the_exam_is_handed_on(hall: &Hall, author: &Person, second: &Person, student: &Person, exam: &str) {
+    let keys = async |exam: &str, token: &str| {
+        let sheet = hall.get(&format!("{exam}/questions?include=answers"), token).await;
+        let questions = sheet["questions"].as_array().expect("questions").clone();
+        questions.iter().map(|one| (one["text"].clone(), one["correct"].clone())).collect::<Vec<_>>()
+    };
+    let expected = keys(exam, &author.token).await;
+    let before = items(&hall.get("/exams?status=draft", &second.token).await);
+    for (format, kind) in
+        [("json", "application/json"), ("gift", "text/plain; charset=utf-8"), ("moodle-xml", "application/xml")]
+    {
+        let path = format!("{exam}/export?format={format}");
+        for outsider in [second, student] {
+            hall.expect(403, Method::GET, &path, &outsider.token, NOTHING).await;
+        }
+        let request = hall.api.client.get(format!("{}/api/v1{path}", hall.api.base)).bearer_auth(&author.token);
+        let file = request.send().await.expect("an answer").text().await.expect("a file");
+        let parameters = if format == "json" { "" } else { "durationMinutes=60" };
+        assert_eq!(import(hall, &student.token, parameters, kind, file.clone()).await.0, 403);
+        let (status, made) = import(hall, &second.token, parameters, kind, file).await;
+        assert_eq!((status, &made["title"], &made["status"]), (201, &json!("Algebra"), &json!("draft")), "{made}");
+        assert_eq!(keys(&format!("/exams/{}", id(&made)), &second.token).await, expected);
+    }
+    let bad = "One?{T}\n\nTwo?{}\n\nThree?{#four}\n\nFour?{=a\n".to_owned();
+    let (status, refused) = import(hall, &second.token, "title=Bad&durationMinutes=60", "text/plain", bad).await;
+    let details = refused["errors"].as_array().into_iter().flatten();
+    let lines: Vec<_> = details.filter_map(|error| error["detail"].as_str()?.split(':').next()).collect();
+    assert_eq!((status, lines), (422, vec!["line 3", "line 5", "line 7"]));
+    let path = format!("{exam}/duplicate");
+    for outsider in [second, student] {
+        hall.expect(403, Method::POST, &path, &outsider.token, NOTHING).await;
+    }
+    let copy = hall.expect(201, Method::POST, &path, &author.token, &json!({"title": "Algebra II"})).await;
+    assert_eq!(keys(&format!("/exams/{}", id(&copy)), &author.token).await, expected);
+    assert_eq!(items(&hall.get("/exams?status=draft", &second.token).await), before + 3, "nothing is half-imported");
+}
+
 /// What neither a stranger nor another author may do.
 async fn outsiders_are_refused(hall: &Hall, exam: &str, stranger: &Person, second: &Person) {
     for (path, body) in [("close", NOTHING), ("results/publish", NOTHING)] {
@@ -216,6 +262,7 @@ async fn everybody_does_their_part_through_two_processes(database: DatabaseKind)
         attempts.push(sit(&hall, student, &exam, &sheet, right).await);
     }
     outsiders_are_refused(&hall, &exam, &stranger, &second).await;
+    the_exam_is_handed_on(&hall, &author, &second, &stranger, &exam).await;
     the_author_rules_the_running_exam(&hall, &author, &exam, &attempts).await;
 
     // Eve goes while she sits, Bob is locked out, and both are graded.
