@@ -26,6 +26,11 @@ pub(crate) enum Seen {
     Requeued,
     /// An operator has it tried again.
     Retried,
+    /// From here on what Redis holds is copied, which takes a while.
+    CopyBegins,
+    CopyEnds,
+    /// Redis has what was copied, and nothing else.
+    PutBack,
     /// Its row says what became of it, when all is over.
     Ended(End),
 }
@@ -94,9 +99,13 @@ fn replay(history: &[Seen], faults: u8) -> Option<usize> {
     let operations = history.iter().filter(|seen| **seen == Seen::Retried).count();
     let first = State::committed(faults, u8::try_from(operations).unwrap_or(u8::MAX));
     let mut states = HashSet::from([first]);
+    let mut is_copied = false;
     for (index, seen) in history.iter().enumerate() {
-        let reached = unseen(states);
+        let reached = unseen(states, is_copied);
+        is_copied = *seen == Seen::CopyBegins || (is_copied && *seen != Seen::CopyEnds);
         states = match seen {
+            Seen::CopyBegins | Seen::CopyEnds => reached.into_iter().map(State::copied).collect(),
+            Seen::PutBack => reached.into_iter().map(State::put_back).collect(),
             Seen::Ended(end) => reached.into_iter().filter(|state| state.row == Row::Closed(*end)).collect(),
             _ => after(&reached, *seen),
         };
@@ -113,11 +122,14 @@ fn after(states: &HashSet<State>, seen: Seen) -> HashSet<State> {
     steps.filter(|(step, after)| after.broken.is_none() && seen.is(*step)).map(|(_, after)| after).collect()
 }
 
-/// With the states that are reached unseen.
-fn unseen(states: HashSet<State>) -> HashSet<State> {
+/// With the states that are reached unseen, while Redis is copied or not.
+fn unseen(states: HashSet<State>, is_copied: bool) -> HashSet<State> {
     let mut left: Vec<State> = states.iter().copied().collect();
     let mut reached = states;
     while let Some(state) = left.pop() {
+        if is_copied && reached.insert(state.copied()) {
+            left.push(state.copied());
+        }
         for (step, after) in next(&state, Rules::default()) {
             if !is_seen(step) && after.broken.is_none() && reached.insert(after) {
                 left.push(after);
@@ -139,7 +151,8 @@ mod tests {
     fn what_can_happen_is_explained() {
         use Seen::{Accepted, Doubted, Ended, FoundAccepted, Reported, Requeued, Retried};
         let sent = Ended(End::Sent);
-        let cases: [&[Seen]; 7] = [
+        let put_back = [Seen::CopyBegins, Seen::CopyEnds, Accepted, Reported, Seen::PutBack, Accepted, Reported, sent];
+        let cases: [&[Seen]; 9] = [
             &[Accepted, Reported, sent],
             &[Ended(End::Failed)],
             &[Accepted, Doubted, Accepted, Reported, sent],
@@ -147,6 +160,8 @@ mod tests {
             &[Requeued, Accepted, Reported, sent],
             &[Accepted, Reported, Requeued, Accepted, Reported, sent],
             &[Ended(End::Failed), Retried, Accepted, Reported, sent],
+            &put_back,
+            &[Accepted, Reported, Seen::CopyBegins, Seen::CopyEnds, Seen::PutBack, FoundAccepted, sent],
         ];
         for history in cases {
             assert!(is_explained(history), "{history:?}");
@@ -156,13 +171,15 @@ mod tests {
     #[test]
     fn what_must_not_happen_is_not_explained() {
         use Seen::{Accepted, Doubted, Ended, FoundAccepted, Reported};
-        let cases: [&[Seen]; 6] = [
+        let cases: [&[Seen]; 7] = [
             &[Accepted, Reported, Accepted],                         // twice, and nobody says so
             &[Accepted, Accepted],                                   // the same, unheard
             &[Ended(End::Sent)],                                     // never sent
             &[Reported],                                             // a mailer makes it up
             &[FoundAccepted],                                        // so does this one
             &[Doubted, Doubted, Doubted, Doubted, Doubted, Doubted], // more than its faults allow
+            // Known when the copy was made.
+            &[Accepted, Reported, Ended(End::Sent), Seen::CopyBegins, Seen::CopyEnds, Seen::PutBack, Accepted],
         ];
         for history in cases {
             assert!(!is_explained(history), "{history:?}");

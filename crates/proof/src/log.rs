@@ -6,7 +6,7 @@ use examhall_testkit::Received;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::history::Seen;
+use crate::{history::Seen, put_back::PutBack};
 
 /// The events that the checker knows, by the message of the log.
 const EVENTS: [(&str, Seen); 4] = [
@@ -20,6 +20,7 @@ const EVENTS: [(&str, Seen); 4] = [
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     mails: HashMap<String, Vec<(OffsetDateTime, Seen)>>,
+    put_backs: Vec<PutBack>,
 }
 
 impl Log {
@@ -49,9 +50,25 @@ impl Log {
         self.mails.entry(id.to_owned()).or_default().push((time, seen));
     }
 
-    /// Takes what was seen of a mail, in order.
-    pub(crate) fn take(&mut self, id: &str) -> Vec<(OffsetDateTime, Seen)> {
+    /// Notes that Redis was put back.
+    pub(crate) fn put_back(&mut self, put_back: PutBack) {
+        self.put_backs.push(put_back);
+    }
+
+    /// Whether Redis may have forgotten between two acceptances that there was a first one.
+    pub(crate) fn may_have_forgotten(&self, first: OffsetDateTime, second: OffsetDateTime) -> bool {
+        self.put_backs.iter().any(|put_back| put_back.explains(first, second))
+    }
+
+    /// Takes what was seen of a mail that was first asked for at `asked`, in order.
+    pub(crate) fn take(&mut self, id: &str, asked: OffsetDateTime) -> Vec<(OffsetDateTime, Seen)> {
         let mut events = self.mails.remove(id).unwrap_or_default();
+        let last = events.iter().filter(|(_, seen)| !matches!(seen, Seen::Ended(_))).map(|(time, _)| *time).max();
+        // What had come to rest before, or was not there yet, did not go back.
+        let meant = self.put_backs.iter().filter(|put_back| last >= Some(put_back.from) && asked <= put_back.at);
+        for PutBack { from, to, at } in meant {
+            events.extend([(*from, Seen::CopyBegins), (*to, Seen::CopyEnds), (*at, Seen::PutBack)]);
+        }
         events.sort_by_key(|(time, _)| *time);
         events
     }

@@ -9,6 +9,7 @@ mod mutants;
 mod nemesis;
 mod pipeline;
 mod producer;
+mod put_back;
 mod report;
 mod run;
 mod soak;
@@ -50,9 +51,12 @@ struct Args {
     /// Redis' appendfsync
     #[arg(long, default_value = "always", value_parser = ["always", "everysec"])]
     fsync: String,
-    /// Never empty Redis: then the run ends a minute earlier
+    /// Redis never loses what it has: then the run ends a minute earlier
     #[arg(long)]
     keep_redis: bool,
+    /// How many times as often as usual Redis is emptied or put back: for short runs
+    #[arg(long, default_value_t = 1, conflicts_with = "keep_redis")]
+    losses: u32,
     /// Folder of the `api` and `mailer` to run; this program's where it is not given
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -95,7 +99,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         kills: args.kills,
         mails: args.mails.unwrap_or(args.kills * 10),
         rate: args.rate,
-        empties: !args.keep_redis,
+        losses: if args.keep_redis { 0 } else { args.losses },
     };
     if args.mutants {
         println!("\n{}", mutants::hunt(&plan).await?);

@@ -2,10 +2,11 @@
 
 use std::{sync::Mutex, time::Duration};
 
+use anyhow::Context;
 use examhall_testkit::{Action, Database, Phase, SmtpServer};
 use fastrand::Rng;
 
-use crate::{log::Log, pipeline::Pipeline};
+use crate::{log::Log, pipeline::Pipeline, put_back::Copy};
 
 /// Longer than a job's lock.
 const FROZEN: Duration = Duration::from_millis(1500);
@@ -24,11 +25,12 @@ pub(crate) enum Blow {
     AnswersLost,
     RedisFull,
     RedisEmptied,
+    RedisPutBack,
 }
 
 impl Blow {
-    /// Every blow, and how often it is struck in 1000.
-    const ALL: [(Self, u32); 11] = [
+    /// Every blow, and how often it is struck in about 1000.
+    const ALL: [(Self, u32); 12] = [
         (Self::MailerKilled, 700),
         (Self::ApiKilled, 120),
         (Self::RedisKilled, 50),
@@ -40,6 +42,7 @@ impl Blow {
         (Self::AnswersLost, 33),
         (Self::RedisFull, 5),
         (Self::RedisEmptied, 2),
+        (Self::RedisPutBack, 2),
     ];
 
     /// What it is called in the report.
@@ -56,32 +59,43 @@ impl Blow {
             Self::AnswersLost => "answers of Redis held back, then cut: done, and nobody knows",
             Self::RedisFull => "Redis full (`maxmemory`)",
             Self::RedisEmptied => "Redis emptied (FLUSHALL)",
+            Self::RedisPutBack => "Redis killed, its files replaced by a copy 1 to 5 s old, and started again",
         }
     }
 
     /// Whether a process dies by it.
     pub(crate) const fn is_kill(self) -> bool {
-        matches!(self, Self::MailerKilled | Self::ApiKilled | Self::RedisKilled | Self::DatabaseKilled)
+        matches!(
+            self,
+            Self::MailerKilled | Self::ApiKilled | Self::RedisKilled | Self::DatabaseKilled | Self::RedisPutBack
+        )
+    }
+
+    /// Whether Redis loses by it what it has answered.
+    const fn is_loss(self) -> bool {
+        matches!(self, Self::RedisEmptied | Self::RedisPutBack)
     }
 }
 
 /// Strikes.
 pub(crate) struct Nemesis {
     random: Rng,
-    /// Whether Redis may lose what it has: then it takes a minute until all is queued again.
-    empties: bool,
+    /// How many times as often as usual Redis loses what it has: then it takes a minute until all is queued again.
+    losses: u32,
+    /// What is to be put back.
+    copy: Option<Copy>,
 }
 
 impl Nemesis {
-    pub(crate) fn new(seed: u64, empties: bool) -> Self {
-        Self { random: Rng::with_seed(seed), empties }
+    pub(crate) fn new(seed: u64, losses: u32) -> Self {
+        Self { random: Rng::with_seed(seed), losses, copy: None }
     }
 
     /// Waits a moment, and strikes once; returns what it did.
     pub(crate) async fn strike(&mut self, pipeline: &mut Pipeline, log: &mut Log) -> anyhow::Result<Blow> {
         tokio::time::sleep(Duration::from_millis(self.random.u64(5..120))).await;
         let which = self.random.usize(0..2);
-        let blow = self.choose(matches!(pipeline.world.database, Database::Postgres(_)));
+        let blow = self.choose(pipeline).await?;
         match blow {
             Blow::MailerKilled => pipeline.kill_mailer(which, log).await?,
             Blow::ApiKilled => pipeline.kill_api(which, log).await?,
@@ -118,25 +132,45 @@ impl Nemesis {
                 pipeline.world.redis.cmd::<String>("CONFIG SET maxmemory 0").await;
             }
             Blow::RedisEmptied => drop(pipeline.world.redis.cmd::<String>("FLUSHALL").await),
+            Blow::RedisPutBack => {
+                let copy = self.copy.take().context("no copy")?;
+                log.put_back(copy.put_back(pipeline).await?);
+            }
         }
         Ok(blow)
     }
 
-    fn choose(&mut self, has_database_server: bool) -> Blow {
+    /// The next blow. What is to be put back is copied first, and other blows follow until it is due.
+    async fn choose(&mut self, pipeline: &Pipeline) -> anyhow::Result<Blow> {
+        if self.copy.as_ref().is_some_and(Copy::is_due) {
+            return Ok(Blow::RedisPutBack);
+        }
+        let has_database_server = matches!(pipeline.world.database, Database::Postgres(_));
         loop {
-            let mut number = self.random.u32(0..1000);
-            for (blow, weight) in Blow::ALL {
-                if number >= weight {
-                    number -= weight;
-                } else if (blow == Blow::RedisEmptied && !self.empties)
-                    || (blow == Blow::DatabaseKilled && !has_database_server)
-                {
-                    break; // another one
-                } else {
-                    return blow;
+            let blow = self.draw();
+            match blow {
+                Blow::RedisPutBack if self.copy.is_none() => {
+                    let age = Duration::from_millis(self.random.u64(1000..5000));
+                    self.copy = Some(Copy::take(pipeline, age).await?);
                 }
+                Blow::RedisPutBack => {}
+                Blow::DatabaseKilled if !has_database_server => {}
+                _ => return Ok(blow),
             }
         }
+    }
+
+    fn draw(&mut self) -> Blow {
+        let losses = self.losses;
+        let weight = |(blow, weight): (Blow, u32)| if blow.is_loss() { weight * losses } else { weight };
+        let mut number = self.random.u32(0..Blow::ALL.into_iter().map(weight).sum());
+        for choice in Blow::ALL {
+            match number.checked_sub(weight(choice)) {
+                Some(rest) => number = rest,
+                None => return choice.0,
+            }
+        }
+        Blow::MailerKilled // never: the number is below the sum
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("**lost**", verdict.lost.len()),
         ("unexpected", verdict.unexpected.len()),
         ("sent twice, flagged before", verdict.flagged),
+        ("sent twice, since Redis was put back to before the first time", verdict.forgotten),
         ("**sent twice, not flagged**", verdict.unflagged.len()),
         ("promised only when asked again, and sent", verdict.recovered),
         ("left to an operator's `retry-failed`, and sent then", verdict.retried),
@@ -68,7 +69,9 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         let _ = writeln!(out, "| {what} | {} |", number(count));
     }
     for (what, waits) in
-        ["nothing befell it", "it was hit (in doubt, queued again, or asked for again)"].iter().zip(&verdict.waits)
+        ["nothing befell it", "it was hit (in doubt, queued again, asked for again, or Redis put back)"]
+            .iter()
+            .zip(&verdict.waits)
     {
         let [p50, p99, most] = [50, 99, 100].map(|percent| percentile(waits, percent));
         let _ = writeln!(

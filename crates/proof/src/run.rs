@@ -30,8 +30,8 @@ pub(crate) struct Plan {
     pub(crate) mails: usize,
     /// Mails per second.
     pub(crate) rate: f64,
-    /// Whether Redis is emptied, too.
-    pub(crate) empties: bool,
+    /// How many times as often as usual Redis loses what it has.
+    pub(crate) losses: u32,
 }
 
 /// What came of it.
@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(crate) unexpected: Vec<String>,
     /// Accepted more than once, and it was written before that this may be.
     pub(crate) flagged: usize,
+    /// Accepted more than once, since Redis was put back to before it was accepted: who does that knows.
+    pub(crate) forgotten: usize,
     /// Accepted more than once, and nobody said so.
     pub(crate) unflagged: Vec<String>,
     /// Promised only when asked again, and accepted.
@@ -92,7 +94,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     let password = output.lines().find_map(|line| line.strip_prefix("password ")).context("no password")?;
     let log_in = ("root@example.com".to_owned(), password.to_owned());
     let producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
-    let mut nemesis = Nemesis::new(plan.seed, plan.empties);
+    let mut nemesis = Nemesis::new(plan.seed, plan.losses);
     let (mut log, mut verdict) = (Log::default(), Verdict::default());
     let bar = progress(plan);
     while verdict.kills() < plan.kills || producer.begun() < plan.mails {
@@ -118,6 +120,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         // The rows are those of failed mails until the API has noted the retry.
         settle(&pipeline, "outcome IS NULL OR outcome = 'failed'").await;
     }
+    pipeline.rest().await;
     verdict.retried = failed.len();
     pipeline.read(&mut log);
     for end in [End::Sent, End::Failed, End::Removed] {
@@ -140,6 +143,18 @@ async fn settle(pipeline: &Pipeline, open: &str) {
 }
 
 impl Pipeline {
+    /// Waits until no job is left to do: one that came back with an earlier Redis may be that of a closed row.
+    async fn rest(&self) {
+        let redis = &self.world.redis;
+        wait_for("the end of every job", async || {
+            let lists = [redis.cmd::<u64>("LLEN bull:email:wait").await, redis.cmd("LLEN bull:email:active").await];
+            let sets =
+                [redis.cmd::<u64>("ZCARD bull:email:prioritized").await, redis.cmd("ZCARD bull:email:delayed").await];
+            lists.iter().chain(&sets).sum::<u64>() == 0
+        })
+        .await;
+    }
+
     /// Where the APIs are.
     pub(crate) fn bases(&self) -> Vec<String> {
         self.apis.iter().map(|api| api.base.clone()).collect()
@@ -166,7 +181,7 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
     let mut checker = Checker::default();
     verdict.mails = promises.len();
     for promise in promises {
-        let events = log.take(&promise.job_id);
+        let events = log.take(&promise.job_id, promise.at);
         let history: Vec<Seen> = events.iter().map(|(_, seen)| *seen).collect();
         let accepted: Vec<usize> = (0..history.len()).filter(|index| history[*index] == Seen::Accepted).collect();
         let told = |what: &str| format!("{} {what}: {history:?}", promise.job_id);
@@ -178,6 +193,8 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
             let is_flagged = history[..*second].iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
             if is_flagged {
                 verdict.flagged += 1;
+            } else if log.may_have_forgotten(events[*first].0, events[*second].0) {
+                verdict.forgotten += 1;
             } else {
                 verdict.unflagged.push(told("was accepted twice"));
             }
@@ -186,7 +203,9 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
             verdict.unexplained.push(told(&format!("cannot be explained from event {index} on")));
         }
         verdict.recovered += usize::from(promise.requests > 1);
-        let is_hit = promise.requests > 1 || history.iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued));
+        let is_hit = promise.requests > 1
+            || history.iter().any(|seen| matches!(seen, Seen::Doubted | Seen::Requeued))
+            || history[..*first].contains(&Seen::PutBack);
         verdict.waits[usize::from(is_hit)].push(milliseconds(promise.at, events[*first].0));
     }
     verdict.unexpected = log.left().cloned().collect();
@@ -218,7 +237,7 @@ mod tests {
             kills: 200,
             mails: 1_000,
             rate: 30.0,
-            empties: false,
+            losses: 0,
         };
         let verdict = run(&plan).await.expect("a run");
         println!("{verdict:?}");

@@ -27,6 +27,7 @@ pub(super) fn is_chance(step: Step) -> bool {
 
 impl Steps {
     pub(super) fn faults(&mut self) {
+        let rules = self.rules;
         for index in 0..2 {
             if self.of.relays[index] != Relay::Idle {
                 self.fault(Step::RelayDies, |state| state.relays[index] = Relay::Idle);
@@ -39,13 +40,16 @@ impl Steps {
             self.fault(Step::EventIsLost, |state| state.redis.event = None);
         }
         let is_between = self.of.is_torn || self.of.mailers.contains(&Mailer::Took);
-        let may_lose = !is_between || !self.rules.hold(Rule::NoLossInBetween);
+        let may_lose = !is_between || !rules.hold(Rule::NoLossInBetween);
         if self.of.redis != Stored::default() && may_lose {
             self.fault(Step::RedisLosesEverything, |state| {
-                (state.redis, state.before, state.completed) = (Stored::default(), Stored::default(), false);
+                (state.redis, state.completed) = (Stored::default(), false);
+                if !rules.hold(Rule::RedisKeepsItsWord) {
+                    state.before = Stored::default(); // else it is a copy, which is somewhere else
+                }
             });
         }
-        if !self.rules.hold(Rule::RedisKeepsItsWord) {
+        if !rules.hold(Rule::RedisKeepsItsWord) {
             self.fault(Step::RedisLosesItsLastWrite, |state| {
                 (state.redis, state.completed) = (state.before, false);
             });

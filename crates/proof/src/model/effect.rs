@@ -23,6 +23,20 @@ impl State {
         change(&mut self.redis);
     }
 
+    /// What Redis holds is copied.
+    pub(crate) fn copied(mut self) -> Self {
+        self.before = self.redis;
+        self.canonical()
+    }
+
+    /// Redis holds what was copied, and nothing else. An operator does that, who knows what it means (docs/redis.md): a
+    /// mail of which the ledger has forgotten something may be sent twice.
+    pub(crate) fn put_back(mut self) -> Self {
+        self.flagged |= self.redis.ledger != self.before.ledger;
+        (self.redis, self.completed) = (self.before, false);
+        self.canonical()
+    }
+
     /// A new entry.
     pub(super) fn entry(&mut self, what: Known) -> Entry {
         self.versions += 1;

@@ -124,7 +124,7 @@ pub(crate) struct State {
     pub(crate) row: Row,
     pub(crate) relays: [Relay; 2],
     pub(crate) redis: Stored,
-    /// What Redis held before its last write.
+    /// What Redis held before its last write, where it may lose it, or when it was copied.
     pub(crate) before: Stored,
     pub(crate) mailers: [Mailer; 2],
     /// How often the server has accepted it: 2 is "more than once".
