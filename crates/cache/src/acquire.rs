@@ -75,6 +75,10 @@ impl AcquireCode {
             Self::Unstored => "unstored",
         }
     }
+
+    fn count(self, space: &'static str) {
+        metrics::counter!("cache_lease_total", "result" => self.name(), "ns" => space).increment(1);
+    }
 }
 
 impl TryFrom<i64> for AcquireCode {
@@ -116,11 +120,17 @@ impl Refresh {
 }
 
 impl Acquired {
+    /// A value that was found without the script, with the answer of `PTTL`.
+    pub(crate) fn found(bytes: Bytes, ttl: i64, space: &'static str) -> Self {
+        AcquireCode::Value.count(space);
+        Self::Value { bytes, ttl: to_ttl(Some(ttl.into())) }
+    }
+
     pub(crate) fn of(answer: Value, token: LeaseToken, space: &'static str) -> Self {
         let mut answer = answer.into_array().into_iter();
         let code = answer.next().and_then(|code| AcquireCode::try_from(code.as_i64()?).ok());
         let code = code.unwrap_or(AcquireCode::Marked); // storing nothing is always safe
-        metrics::counter!("cache_lease_total", "result" => code.name(), "ns" => space).increment(1);
+        code.count(space);
         match code {
             AcquireCode::Value => {
                 let bytes = answer.next().and_then(Value::into_bytes).unwrap_or_default();

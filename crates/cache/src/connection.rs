@@ -54,6 +54,22 @@ pub(crate) async fn within<R>(
     }
 }
 
+/// As [`within`], and measures it as the command `name`.
+pub(crate) async fn measured<R>(
+    name: &'static str,
+    timeout: Duration,
+    answer: impl Future<Output = Result<R, examhall_redis::Error>>,
+) -> Result<R, Error> {
+    let began = Instant::now();
+    let answer = within(timeout, answer).await;
+    metrics::histogram!("cache_redis_seconds", "cmd" => name).record(began.elapsed());
+    if let Err(error) = &answer {
+        let kind = if is_absence(error) { "absent" } else { "refused" };
+        metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
+    }
+    answer
+}
+
 /// Sleeps for `timeout` in ten steps. A step counts little more than what was asked for, however long it took: a process
 /// with ten thousand readers would take its own delay for one of Redis otherwise.
 pub(crate) async fn busy_aware_sleep(timeout: Duration) {

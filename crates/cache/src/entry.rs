@@ -288,6 +288,11 @@ fn release(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((format, if format == FORMAT { number()? } else { 0 }))
 }
 
+/// Returns the generations under which an entry was loaded, if these bytes begin with what may be one.
+pub(crate) fn generations(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes.splitn(6, |byte| *byte == b' ').nth(4)?).ok()
+}
+
 /// Returns the words before the checksum, and the end of their line.
 fn header(bytes: &[u8]) -> Option<(&str, usize)> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;

@@ -39,6 +39,11 @@ impl RedisKeys {
         self.names.iter().chain(self.groups.as_flattened()).map(String::as_str)
     }
 
+    /// Returns the names of its groups' generations.
+    pub(crate) fn generations(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|[generation, _]| generation.as_str())
+    }
+
     /// Returns how many there are.
     pub(crate) fn count(&self) -> usize {
         self.names.len() + self.groups.as_flattened().len()

@@ -58,6 +58,7 @@
 //! ```text
 //!   get_or_load ── memory ── hit, while the link is proven ───────────────────────────────> l1
 //!        │ one flight per key and process (single flight); other readers join it
+//!        ├─ plain reads ── short, current value ──────────────────────────────────────────> l2
 //!        └─ acquire.lua ── value ─────────────────────────────────────────────────────────> l2
 //!                     ├─── lease granted ── load, renewing it ── fill.lua: if still valid > loaded
 //!                     ├─── busy: another process loads ── wait for its message, or poll ── acquire.lua
@@ -88,9 +89,11 @@
 //! **In groups** (generations). The generation of a group is a token that is drawn when a lease is granted and there is none;
 //! an invalidation of the group removes it, and it never comes again. A lease names the generations of its key's groups, and
 //! so does the value that is filled under it: a fill succeeds only while they are those of Redis, and a value is served only
-//! while they are. Reading, granting and filling each compare them in the script that does it, in one step. So if a value is
-//! served, none of its groups was invalidated since its lease was granted, and the argument for keys holds for groups. A
-//! generation that Redis has lost is as one that was invalidated: the safe side. A group has marks as a key has, and may be in
+//! while they are. Granting and filling compare them in the script that does it, in one step. So do reads of large values;
+//! of others value and generations are read by commands of their own, which is as good: since no generation comes again, a
+//! value whose generations are those of its groups was current at the earlier of both moments, or when it was filled between
+//! them. So if a value is served, none of its groups had been invalidated when it was asked for, and the argument for keys
+//! holds for groups. A generation that Redis has lost is as one that was invalidated: the safe side. A group has marks as a key has, and may be in
 //! the journal as a key may. That the groups follow from the key is needed here: the generations are read before the
 //! database is.
 //!
@@ -117,7 +120,7 @@
 //! entries do not count.
 //!
 //! The test `model` walks through all interleavings of two flights, a writer, their deaths, late fills and a reader that
-//! comes after the change: 406,351 states. An invalidation in it is that of a key or of a group: to each script a value or a
+//! comes after the change: 530,473 states. An invalidation in it is that of a key or of a group: to each script a value or a
 //! lease of another generation is one that is not there. It shows that without any one of the fence, the mark, the taint, the removal
 //! from the list, the lock or the writer's removal from its own memory a stale value stays or is served. The test `world`
 //! does so with what goes wrong around the protocol, 3,639,036 states: without the journal, the check of the link or the

@@ -315,8 +315,12 @@ async fn ask(
     keys: &RedisKeys,
     is_loading_elsewhere: bool,
 ) -> Result<Acquired, Error> {
-    match gathered {
+    let losses = redis.losses();
+    let acquired = match gathered {
         Some(gathered) => gathered.acquire(redis, keys).await,
         None => redis.acquire_value(keys, is_loading_elsewhere).await,
-    }
+    }?;
+    // After a loss the value may be another server's: it is worth asking again, if that may be done.
+    let is_doubtful = matches!(acquired, Acquired::Value { .. }) && redis.losses() != losses;
+    Ok(if is_doubtful { Acquired::Busy } else { acquired })
 }

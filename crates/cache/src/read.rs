@@ -125,7 +125,12 @@ impl Cache {
             return Cached::of(entry, &name).ok().flatten();
         }
         let key = self.inner.identify(key, &name).ok()?;
-        let (bytes, ttl) = self.inner.trusted_redis(&key)?.value(&self.inner.redis_keys(&key)).await.ok().flatten()?;
+        let redis = self.inner.trusted_redis(&key)?;
+        let losses = redis.losses();
+        let (bytes, ttl) = redis.value(&self.inner.redis_keys(&key)).await.ok().flatten()?;
+        if redis.losses() != losses {
+            return None; // the answer may be another server's
+        }
         let Decoded::Entry(entry) = Entry::decode::<K>(&bytes) else { return None };
         let entry = entry.read_with(ttl);
         let is_stale = ttl.is_some_and(|ttl| ttl <= entry.grace);

@@ -1,6 +1,7 @@
 //! L2: the cache's operations in Redis, behind a circuit breaker.
 
 mod circuit;
+mod glance;
 mod heartbeat;
 mod leases;
 mod state;

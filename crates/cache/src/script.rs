@@ -1,12 +1,12 @@
 //! The Lua scripts of the cache, each an atomic step of its protocol.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use examhall_redis::{Connection, FromValue, Script, Value};
 
 use crate::{
     Error,
-    connection::{MAX_TIMEOUT, is_absence, within},
+    connection::{MAX_TIMEOUT, measured},
 };
 
 pub(crate) static ACQUIRE: Step =
@@ -50,14 +50,7 @@ impl Step {
         keys: &[impl AsRef<str>],
         args: Vec<Value>,
     ) -> Result<R, Error> {
-        let began = Instant::now();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let answer = within(timeout, connection.eval(&self.script, &keys, args)).await;
-        metrics::histogram!("cache_redis_seconds", "cmd" => self.name).record(began.elapsed());
-        if let Err(error) = &answer {
-            let kind = if is_absence(error) { "absent" } else { "refused" };
-            metrics::counter!("cache_redis_errors_total", "kind" => kind).increment(1);
-        }
-        answer
+        measured(self.name, timeout, connection.eval(&self.script, &keys, args)).await
     }
 }

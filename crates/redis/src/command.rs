@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fred::{
+    bytes::Bytes,
     clients::Client,
     interfaces::{ClientLike, HashesInterface, KeysInterface},
     types::{CustomCommand, Expiration, config::Options},
@@ -77,6 +78,24 @@ impl Connection {
     pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         let sent = Instant::now();
         self.note(sent, self.limited().get(key).await)
+    }
+
+    /// The first `bytes` of a string; none if there is none.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get).
+    pub async fn beginning(&self, key: &str, bytes: usize) -> Result<Bytes, Error> {
+        let (last, sent) = (bytes.saturating_sub(1), Instant::now());
+        self.note(sent, Box::pin(self.limited().getrange(key, 0, last)).await)
+    }
+
+    /// The remaining time to live of a key in ms: -1 if it has no end, -2 if there is no such key.
+    ///
+    /// # Errors
+    /// Returns an error if Redis refuses or does not answer.
+    pub async fn pttl(&self, key: &str) -> Result<i64, Error> {
+        let sent = Instant::now();
+        self.note(sent, Box::pin(self.limited().pttl(key)).await)
     }
 
     /// The values of fields of a hash.

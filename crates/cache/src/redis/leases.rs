@@ -27,6 +27,11 @@ const PER_BYTE: Duration = Duration::from_nanos(250);
 impl Redis {
     /// Returns the value, or the lease with which to load it.
     pub(crate) async fn acquire(&self, keys: &RedisKeys, refresh: Refresh) -> Result<Acquired, Error> {
+        if matches!(refresh, Refresh::Never)
+            && let Some(found) = self.glance(keys).await?
+        {
+            return Ok(found);
+        }
         let token = LeaseToken::draw();
         // Not more at once than are answered in time: what waits in this process is not Redis's delay.
         let _turn = self.turns.acquire().await;

@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// The steps of one flight: acquire.lua, the database, fill.lua, memory.
+    /// The steps of one flight: a glance, acquire.lua, the database, fill.lua, memory.
     fn fly(&self, n: usize, without: Without, may: &mut May<'_>) {
         let Flight { process, at, is_clean, .. } = self.flights[n];
         match at {
@@ -91,7 +91,8 @@ impl World {
                     may(&|world| world.begin(n));
                 }
             }
-            At::Asks => may(&|world| world.ask(n)),
+            At::Asks => may(&|world| world.glance(n)),
+            At::Misses => may(&|world| world.acquire(n)),
             At::Leased(token) => {
                 may(&|world| world.fail(n));
                 may(&|world| world.flights[n].at = At::Read(token, world.database));
@@ -122,10 +123,14 @@ impl World {
     }
 
     /// It is listed before it asks, unless another is.
-    fn ask(&mut self, n: usize) {
+    fn glance(&mut self, n: usize) {
         let listed = self.is_listed(self.flights[n].process).unwrap_or(n);
         self.flights[listed].is_listed = true;
         self.flights[n].is_clean = listed == n;
+        self.flights[n].at = self.value.map_or(At::Misses, At::Keeps);
+    }
+
+    fn acquire(&mut self, n: usize) {
         self.flights[n].at = match (self.value, self.mark, self.lease) {
             (Some(value), ..) => At::Keeps(value),
             (None, true, _) => At::Unleased,
