@@ -2,11 +2,13 @@
 //! students that have no account yet; a student who has exchanged the exam's code for one keeps it if their address changes.
 
 mod accept;
+mod export;
+mod fill;
 mod follow;
 mod invite;
 mod row;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use examhall_core::{Admission, EmailAddress, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub(crate) use self::follow::{Moving, end_seats, move_seats};
-use self::row::{insert, to_row, to_seat};
+use self::row::{insert, to_seat};
 pub use self::{
     accept::{Acceptance, Accepted, Invitation},
     invite::{Guest, Guests, Invited, NewInvitation},
@@ -164,59 +166,6 @@ impl Seats {
         let found = found.filter(Column::ExamId.is_in(exams.iter().map(|exam| exam.0)));
         let ids: Vec<Uuid> = found.into_tuple().all(&self.db.read).await?;
         Ok(ids.into_iter().map(ExamId).collect())
-    }
-
-    /// Puts students on a roster; with `instead` those and no others. All of them or none. Seats that were got by a code stay.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Unavailable`].
-    pub async fn fill(
-        &self,
-        exam: ExamId,
-        entries: &[RosterEntry],
-        instead: bool,
-        by: UserId,
-        now: Timestamp,
-    ) -> Result<RosterChange, Error> {
-        self.db
-            .retry(|| async {
-                let tx = self.db.begin().await?;
-                lock(&tx, exam, None).await?;
-                let of_exam = seat::Entity::find().filter(Column::ExamId.eq(exam.0)).select_only();
-                let of_exam = of_exam.columns([Column::EmailKey, Column::Id, Column::Source]);
-                let before: Vec<(String, Uuid, String)> = of_exam.into_tuple().all(&tx).await?;
-                let mut before: HashMap<_, _> = before.into_iter().map(|(key, id, from)| (key, (id, from))).collect();
-                let (mut new, mut change) = (Vec::new(), RosterChange::default());
-                let mut named = HashSet::new();
-                for entry in entries {
-                    let key = entry.email.canonical();
-                    match before.remove(&key) {
-                        Some(_) => change.kept += 1,
-                        None if named.contains(&key) => {}
-                        None => new.push(to_row(exam, entry, key.clone(), now)),
-                    }
-                    named.insert(key);
-                }
-                change.added = new.len() as u64;
-                for rows in new.chunks(CHUNK) {
-                    insert(&tx, rows.to_vec()).await?;
-                }
-                if instead {
-                    let is_on_roster = |from: &str| from == SeatSource::Roster.as_str();
-                    let gone: Vec<Uuid> =
-                        before.into_values().filter(|(_, from)| is_on_roster(from)).map(|(id, _)| id).collect();
-                    change.removed = gone.len() as u64;
-                    for ids in gone.chunks(CHUNK) {
-                        seat::Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(&tx).await?;
-                    }
-                }
-                let after = json!({"added": change.added, "kept": change.kept, "removed": change.removed});
-                let entry = Entry::of_exam(by, "change roster", exam).changing(Value::Null, after);
-                audit::write(&tx, entry.affecting(change.added + change.removed), now).await?;
-                tx.commit().await?;
-                Ok(change)
-            })
-            .await
     }
 
     /// Takes a seat away. An attempt that its student has begun goes on. Returns whether there was one.

@@ -120,7 +120,7 @@ async fn a_roster_says_who_may_sit(database: DatabaseKind) {
     assert_eq!(added.json::<Value>().await.expect("JSON"), change(1, 1, 0));
     let all = hall.as_author(200, Method::GET, &roster, NOTHING).await;
     let names = all["items"].as_array().expect("students").iter().map(|student| student["name"].clone());
-    assert_eq!(names.collect::<Vec<_>>(), ["Ada", "", "Bob; the 2nd"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["Ada", "New", "Bob; the 2nd"]);
     assert_eq!(all["items"][2]["source"], "roster");
     let one = format!("{roster}/{}", hall.emails[1]);
     hall.as_author(204, Method::DELETE, &one, NOTHING).await;

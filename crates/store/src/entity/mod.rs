@@ -5,6 +5,7 @@ pub(crate) mod accommodation;
 pub(crate) mod attempt;
 pub(crate) mod cache_outbox;
 pub(crate) mod exam;
+pub(crate) mod former_address;
 pub(crate) mod former_result;
 pub(crate) mod idempotency_key;
 pub(crate) mod invitation;

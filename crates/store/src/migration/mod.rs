@@ -25,6 +25,7 @@ mod m0025_regrades;
 mod m0026_account_life;
 mod m0027_seats;
 mod m0028_invitations;
+mod m0029_former_addresses;
 pub(crate) mod plan;
 mod run;
 
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0026_account_life::Step),
             Box::new(m0027_seats::Step),
             Box::new(m0028_invitations::Step),
+            Box::new(m0029_former_addresses::Step),
         ]
     }
 }

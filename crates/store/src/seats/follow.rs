@@ -2,7 +2,8 @@
 
 use examhall_core::{EmailAddress, UserId};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Statement, Value,
     sea_query::{Expr, LockType, SelectStatement},
 };
 
@@ -36,6 +37,7 @@ pub(crate) async fn move_seats(
     let is_theirs = if moving == Moving::Back { bound } else { bound.or(Column::UserId.is_null()) };
     let of_account = || Column::EmailKey.eq(former.as_str()).and(is_theirs.clone());
     lock_exams(tx, of_account()).await?;
+    note_former(tx, user, [&former, &now], moving).await?;
     // What other exams have: the other address is on their rosters, too.
     let exams = |key: &str| -> SelectStatement {
         seat::Entity::find().filter(Column::EmailKey.eq(key)).select_only().column(Column::ExamId).into_query()
@@ -55,6 +57,33 @@ pub(crate) async fn move_seats(
         .filter(of_account())
         .exec(tx)
         .await?;
+    Ok(())
+}
+
+/// Notes the address that seats leave, and those that they left before, for the seat that stays of each exam.
+async fn note_former(
+    tx: &DatabaseTransaction,
+    user: UserId,
+    [former, now]: [&str; 2],
+    moving: Moving,
+) -> Result<(), Error> {
+    let unbound = if moving == Moving::Back { "" } else { " OR moved.user_id IS NULL" };
+    let is_theirs = format!("moved.email_key = $1 AND (moved.user_id = $3{unbound})");
+    let once = "ON CONFLICT DO NOTHING";
+    let earlier = format!(
+        "INSERT INTO former_addresses (seat_id, email_key) SELECT stays.id, earlier.email_key FROM seats moved \
+         JOIN former_addresses earlier ON earlier.seat_id = moved.id \
+         JOIN seats stays ON stays.exam_id = moved.exam_id AND stays.email_key = $2 WHERE {is_theirs} {once}"
+    );
+    let left = format!(
+        "INSERT INTO former_addresses (seat_id, email_key) SELECT stays.id, $1 FROM seats moved \
+         JOIN seats stays ON stays.exam_id = moved.exam_id AND stays.email_key IN ($1, $2) WHERE {is_theirs} {once}"
+    );
+    let backend = tx.get_database_backend();
+    for sql in [earlier, left] {
+        let values: [Value; 3] = [former.into(), now.into(), user.0.into()];
+        tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    }
     Ok(())
 }
 

@@ -18,6 +18,14 @@ pub(super) async fn insert(tx: &DatabaseTransaction, seats: Vec<seat::ActiveMode
     Ok(())
 }
 
+/// Gives the seats of these addresses the names of the rows.
+pub(super) async fn rename(tx: &DatabaseTransaction, seats: Vec<seat::ActiveModel>) -> Result<(), Error> {
+    let mut taken = OnConflict::columns([Column::ExamId, Column::EmailKey]);
+    taken.update_column(Column::Name);
+    seat::Entity::insert_many(seats).on_conflict(taken).exec_without_returning(tx).await?;
+    Ok(())
+}
+
 /// The row of a student on a roster.
 pub(super) fn to_row(exam: ExamId, entry: &RosterEntry, key: String, now: Timestamp) -> seat::ActiveModel {
     seat::ActiveModel {

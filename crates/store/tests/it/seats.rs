@@ -8,6 +8,7 @@ use crate::{EDITOR, Fresh, NOW, exams::new_exam, on_both};
 on_both!(
     a_seat_is_taken_with_the_code_of_now_alone,
     a_roster_is_filled_once_however_often_it_comes,
+    a_roster_gives_its_students_other_names,
     rosters_at_once_add_each_student_once,
 );
 
@@ -59,6 +60,23 @@ async fn a_roster_is_filled_once_however_often_it_comes(fresh: Fresh) {
     assert!(fresh.store.seats.has(exam, students[0]).await.expect("asked"));
     let unknown = fresh.store.seats.fill(ExamId(uuid::Uuid::nil()), &[], true, EDITOR.user, NOW).await;
     assert!(matches!(unknown, Err(Error::NotFound)));
+}
+
+async fn a_roster_gives_its_students_other_names(fresh: Fresh) {
+    let exam = new_exam(&fresh).await;
+    let fill = async |names: [&str; 2], instead| {
+        let named = |n: usize| RosterEntry { name: names[n].into(), ..entry(["a@x.example", "b@x.example"][n]) };
+        fresh.store.seats.fill(exam, &[named(0), named(1)], instead, EDITOR.user, NOW).await.expect("filled")
+    };
+    let names = async || {
+        let seats = fresh.store.seats.list(exam, ALL).await.expect("listed").items;
+        seats.into_iter().map(|seat| seat.entry.name).collect::<Vec<_>>()
+    };
+    fill(["Ada", ""], true).await;
+    assert_eq!(fill(["Ada L.", "Bob"], false).await, RosterChange { added: 0, kept: 2, removed: 0 });
+    assert_eq!(names().await, ["Ada L.", "Bob"]);
+    fill(["", "Robert"], true).await;
+    assert_eq!(names().await, ["Ada L.", "Robert"], "a file without names takes none away");
 }
 
 async fn rosters_at_once_add_each_student_once(fresh: Fresh) {

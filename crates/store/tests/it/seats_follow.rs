@@ -9,6 +9,7 @@ use crate::{EDITOR, Fresh, NOW, exams::exam, on_both, outbox::mail};
 
 on_both!(
     seats_move_with_an_address_and_back_with_its_undo,
+    a_roster_with_a_former_address_keeps_the_seat_that_moved,
     a_deleted_account_is_on_no_roster,
     a_seat_that_is_taken_while_its_account_ends_does_not_stay,
     a_roster_that_is_filled_while_an_address_changes_stays_whole,
@@ -76,6 +77,30 @@ async fn seats_move_with_an_address_and_back_with_its_undo(fresh: Fresh) {
     assert_eq!(seats(&fresh, exams[0], user).await, (vec![FORMER.into(), "s1@example.com".into()], true));
     assert_eq!(seats(&fresh, exams[1], user).await, (vec![FORMER.into()], true));
     assert!(seats(&fresh, exams[2], user).await.1, "it had come by the other address");
+}
+
+async fn a_roster_with_a_former_address_keeps_the_seat_that_moved(fresh: Fresh) {
+    let user = fresh.students(2).await[0];
+    let exams = exams(&fresh, &[&[FORMER, "s1@example.com"], &[FORMER, "next@example.com"]]).await;
+    change(&fresh.store, user, NEW, 1).await;
+    fill(&fresh.store, exams[0], &[FORMER, "s1@example.com"]).await.expect("filled");
+    assert_eq!(seats(&fresh, exams[0], user).await, (vec![NEW.into(), "s1@example.com".into()], true));
+    change(&fresh.store, user, "next@example.com", 2).await;
+    for roster in [&[FORMER, NEW][..], &[NEW], &["next@example.com", FORMER], &[FORMER]] {
+        for exam in &exams {
+            fill(&fresh.store, *exam, roster).await.expect("filled");
+            assert_eq!(seats(&fresh, *exam, user).await, (vec!["next@example.com".into()], true), "{roster:?}");
+        }
+    }
+    // The address is somebody else's by now.
+    let heir = fresh.students(1).await[0];
+    let verify = format!("UPDATE users SET verified_at = 1 WHERE email_key = '{FORMER}'");
+    fill(&fresh.store, exams[0], &[FORMER]).await.expect("filled");
+    assert!(!seats(&fresh, exams[0], heir).await.1, "nobody has proven it");
+    fresh.database.sql(&verify).await;
+    fill(&fresh.store, exams[0], &[FORMER]).await.expect("filled");
+    assert_eq!(seats(&fresh, exams[0], heir).await, (vec![FORMER.into()], true));
+    assert!(!seats(&fresh, exams[0], user).await.1);
 }
 
 async fn a_deleted_account_is_on_no_roster(fresh: Fresh) {
