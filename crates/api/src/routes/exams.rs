@@ -99,7 +99,8 @@ pub(super) struct Creation {
     #[schemars(extend("default" = "open"))]
     access: Option<Admission>,
     /// What students exchange for a seat, with `access: code`. Nobody can read it again.
-    #[garde(length(chars, min = MIN_CODE, max = MAX_CODE), inner(custom(is_one_line)))]
+    #[garde(inner(custom(is_code)))]
+    #[schemars(length(min = MIN_CODE, max = MAX_CODE))]
     access_code: Option<String>,
 }
 
@@ -107,6 +108,16 @@ pub(super) struct Creation {
 const MIN_CODE: usize = 6;
 /// Longest code of an exam, in characters.
 pub(super) const MAX_CODE: usize = 100;
+
+/// Blanks around a code do not count, as where it is exchanged.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde passes the context by reference")]
+fn is_code(text: &str, (): &()) -> garde::Result {
+    is_one_line(text, &())?;
+    match text.trim().chars().count() {
+        MIN_CODE..=MAX_CODE => Ok(()),
+        _ => Err(garde::Error::new(format!("must be {MIN_CODE} to {MAX_CODE} characters long, without blanks around"))),
+    }
+}
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Writing {
@@ -158,7 +169,8 @@ struct Change {
     #[garde(skip)]
     access: Option<Admission>,
     /// What students exchange for a seat from now on. Seats that were taken stay.
-    #[garde(length(chars, min = MIN_CODE, max = MAX_CODE), inner(custom(is_one_line)))]
+    #[garde(inner(custom(is_code)))]
+    #[schemars(length(min = MIN_CODE, max = MAX_CODE))]
     access_code: Option<String>,
 }
 

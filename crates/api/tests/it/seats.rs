@@ -49,6 +49,7 @@ async fn a_code_is_exchanged_for_a_seat(database: DatabaseKind) {
     assert_eq!(take(&hall, 1, "autumn-2027").await.0, 200);
     for (body, pointer) in [
         (json!({"accessCode": "short"}), "/accessCode"),
+        (json!({"accessCode": "   abc   "}), "/accessCode"),
         (json!({"accessCode": 7}), "/accessCode"),
         (json!({"access": "never"}), "/access"),
     ] {
