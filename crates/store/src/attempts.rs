@@ -10,8 +10,11 @@ mod sweep;
 
 use examhall_core::{Admission, Allowance, Answer, Attempt, AttemptId, Exam, ExamId, Timestamp, UserId};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    ExprTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::LockType,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Statement,
+    sea_query::{LockType, SelectStatement},
 };
 use uuid::Uuid;
 
@@ -134,6 +137,12 @@ impl Attempts {
         let last = attempt::Entity::find().filter(mine).order_by_desc(attempt::Column::Number).limit(1);
         Ok(last.one(&self.db.read).await?.as_ref().map(to_attempt))
     }
+}
+
+/// The exams that a student has begun.
+pub(crate) fn exams_of(student: UserId) -> SelectStatement {
+    let theirs = attempt::Entity::find().filter(attempt::Column::UserId.eq(student.0));
+    theirs.select_only().column(attempt::Column::ExamId).into_query()
 }
 
 /// What decides a start: the student's newest attempt, if there is one, and the time that they are granted.

@@ -359,14 +359,19 @@ async fn read(
     Id(id): Id<ExamId>,
 ) -> Result<CacheAnswer<ExamKey>, Problem> {
     let (cached, source) = cached_exam(&state, id).await?;
+    if cached.head().sheet_for(viewer, now()) == Visibility::Hidden {
+        return Err(Problem::not_found());
+    }
     let is_for_some = cached.head().access == Admission::Roster && viewer.role == Role::Student;
-    if is_for_some && !state.seats.has(&state.store, id, viewer.id).await? {
+    if is_for_some && !state.seats.has(&state.store, id, viewer.id).await? && !has_sat(&state, id, viewer.id).await? {
         return Err(Error::NoSeat(Admission::Roster).into());
     }
-    match cached.head().sheet_for(viewer, now()) {
-        Visibility::Hidden => Err(Problem::not_found()),
-        Visibility::Allowed | Visibility::WithAttempt => Ok(respond::cached(&request, &cached, source)),
-    }
+    Ok(respond::cached(&request, &cached, source))
+}
+
+/// Whether a student has begun the exam: then they read it, also where they were taken off its roster since.
+async fn has_sat(state: &State, id: ExamId, student: UserId) -> Result<bool, Error> {
+    Ok(state.store.attempts.last_of(id, student).await?.is_some())
 }
 
 /// The exam as everybody reads it; its head says who may.

@@ -102,6 +102,9 @@ fn from_csv(body: &[u8]) -> Result<Vec<RosterEntry>, Problem> {
     let (email, name) = head.unwrap_or((0, Some(1)));
     if head.is_some() {
         lines.remove(0);
+    } else if lines.is_empty() {
+        // Half an upload, or none: it must not take everybody off.
+        return Err(Problem::bad_request("the file is empty: to empty the roster, send the line `email,name`"));
     }
     if lines.len() > MAX_STUDENTS {
         return Err(Problem::new(
@@ -164,7 +167,7 @@ enum Source {
 /// A student that may sit the exam.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct RosterStudent {
+pub(super) struct RosterStudent {
     email: String,
     name: String,
     source: Source,

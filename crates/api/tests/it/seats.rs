@@ -7,11 +7,20 @@ use examhall_testkit::DatabaseKind;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::{attempts::Hall, on_both, problem};
+use crate::{
+    attempts::Hall,
+    on_both, problem,
+    revoked::{Other, status},
+};
 
 const NOTHING: &Value = &Value::Null;
 
-on_both!(a_code_is_exchanged_for_a_seat, a_roster_says_who_may_sit, a_long_roster_is_taken_whole_or_not_at_all);
+on_both!(
+    a_code_is_exchanged_for_a_seat,
+    a_roster_says_who_may_sit,
+    nothing_takes_everybody_off_by_mistake,
+    a_long_roster_is_taken_whole_or_not_at_all,
+);
 
 /// Exchanges a code for a seat.
 async fn take(hall: &Hall, student: usize, code: &str) -> (u16, Value) {
@@ -136,8 +145,35 @@ async fn a_roster_says_who_may_sit(database: DatabaseKind) {
     let only = json!({"students": [{"email": "new@example.com"}]});
     assert_eq!(hall.as_author(200, Method::PUT, &roster, &only).await, change(0, 1, 1));
     assert_eq!(hall.save(&attempt, 0, &hall.answers(1, 4.25)).await.0, 200, "what was begun goes on");
+    let other = Other::start(&hall.api.world).await;
+    for base in [&hall.api.base, &other.base] {
+        for path in [&hall.exam, &sheet] {
+            let read = status(&hall.api.client, base, path, &hall.students[0]).await;
+            assert_eq!(read, 200, "who sits it reads {path}");
+        }
+    }
+    assert_eq!(listed(&hall, 0).await.expect("listed")["seat"], false, "no further attempt");
+    assert_eq!(listed(&hall, 1).await, None);
     let audit = hall.as_author(200, Method::GET, &format!("{}/audit?limit=1", hall.exam), NOTHING).await;
     assert_eq!(audit["items"][0]["action"], "change roster");
+    hall.api.stop().await;
+}
+
+async fn nothing_takes_everybody_off_by_mistake(database: DatabaseKind) {
+    let hall = Hall::open(database, json!({"access": "roster"})).await;
+    let roster = format!("{}/roster", hall.exam);
+    let students = json!({"students": [{"email": hall.emails[0]}]});
+    hall.as_author(200, Method::PUT, &roster, &students).await;
+    for (file, expected) in [("", 400), ("\u{feff}\r\n \r\n", 400), ("\"", 400), ("email,name\r\n", 200)] {
+        let answer = send_file(&hall, Method::PUT, "text/csv", file.to_owned()).await;
+        assert_eq!(answer.status(), expected, "{file:?}");
+        let left = hall.as_author(200, Method::GET, &roster, NOTHING).await;
+        assert_eq!(left["items"].as_array().map(Vec::len), Some(usize::from(expected == 400)), "{file:?}");
+    }
+    let new = json!({"title": "New", "description": "", "durationMinutes": 1, "access": "roster"});
+    let draft = hall.as_author(201, Method::POST, "/exams", &new).await;
+    let draft = format!("/exams/{}", draft["id"].as_str().expect("an id"));
+    hall.as_student(0, 404, Method::GET, &draft).await;
     hall.api.stop().await;
 }
 

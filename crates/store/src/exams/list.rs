@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{Exams, row::to_exam};
 use crate::{
-    Error, KeyKind, Listed, Position, Sort, SortKey, SortedPage, contains::contains, entity::exam, seats,
+    Error, KeyKind, Listed, Position, Sort, SortKey, SortedPage, attempts, contains::contains, entity::exam, seats,
     sorted::text_key,
 };
 
@@ -67,7 +67,7 @@ impl ExamSort {
 
 impl Exams {
     /// The exams that `viewer` may see: all for admins, else their own and what is no draft; for a student none whose roster
-    /// they are not on.
+    /// they are not on, unless they have begun it.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -91,7 +91,8 @@ impl Exams {
         if viewer.role == Role::Student {
             let has_roster = exam::Column::Access.eq(Admission::Roster.as_str());
             let is_seated = exam::Column::Id.in_subquery(seats::exams_of(viewer.id));
-            found = found.filter(Condition::any().add(has_roster.not()).add(is_seated));
+            let is_begun = exam::Column::Id.in_subquery(attempts::exams_of(viewer.id));
+            found = found.filter(Condition::any().add(has_roster.not()).add(is_seated).add(is_begun));
         }
         let rows = page.select(found, page.sort.sql(), exam::Column::Id).all(&self.db.read).await?;
         let Listed { items, next } = page.cut(rows, |row: &exam::Model| page.sort.position(row));
