@@ -2,9 +2,15 @@
 //! started meanwhile; one that is being submitted is waited for, and left as it is.
 
 use examhall_core::{Exam, ExamId, Timestamp};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    Statement, Value,
+};
 
-use crate::Error;
+use crate::{
+    Error,
+    entity::attempt::{self, Column},
+};
 
 /// A moment after every other one, with which sums do not overflow.
 const NEVER: i64 = 1 << 60;
@@ -32,6 +38,14 @@ pub(crate) async fn end(tx: &DatabaseTransaction, exam: ExamId, at: Timestamp) -
         format!("UPDATE attempts SET deadline = {least}(deadline, $1) WHERE exam_id = $2 AND submitted_at IS NULL");
     let values: [Value; 2] = [at.as_millis().into(), exam.0.into()];
     Ok(tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected())
+}
+
+/// When the last of an exam's open attempts ends; `None` where none is open.
+pub(crate) async fn last(tx: &DatabaseTransaction, exam: ExamId) -> Result<Option<Timestamp>, Error> {
+    let of_exam = Column::ExamId.eq(exam.0).and(Column::SubmittedAt.is_null());
+    let last = attempt::Entity::find().filter(of_exam).select_only().column_as(Column::Deadline.max(), "last");
+    let last: Option<Option<i64>> = last.into_tuple().one(tx).await?;
+    Ok(last.flatten().map(Timestamp::from_millis))
 }
 
 /// Name of the function that returns the least of its arguments.

@@ -13,7 +13,11 @@ use super::exams::editor;
 use crate::{
     cache_keys::json_form::JsonForm,
     http::{
-        authorized::Authorized, body::OptionalBody, extract::IfMatch, guards::OwnedExam, problem::Problem,
+        authorized::Authorized,
+        body::OptionalBody,
+        extract::IfMatch,
+        guards::OwnedExam,
+        problem::{FieldError, Problem},
         respond::Tagged,
     },
     openapi::{Operation, post},
@@ -95,6 +99,11 @@ async fn reopen(
     state: web::Data<State>,
     Authorized(owned, (versions, OptionalBody(body))): Authorized<OwnedExam, (IfMatch, OptionalBody<Reopening>)>,
 ) -> Result<Tagged<Exam>, Problem> {
-    let changed = state.store.exams.reopen(owned.exam.id, body.closes_at, editor(&owned, &versions)?, now()).await?;
+    let now = now();
+    if matches!(body.closes_at, Patch::Set(closes_at) if closes_at <= now) {
+        let detail = "must be in the future".to_owned();
+        return Err(Problem::invalid(vec![FieldError { pointer: "/closesAt".to_owned(), detail }]));
+    }
+    let changed = state.store.exams.reopen(owned.exam.id, body.closes_at, editor(&owned, &versions)?, now).await?;
     Ok(Tagged { version: changed.version, body: changed.value })
 }

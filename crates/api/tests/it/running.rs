@@ -98,6 +98,8 @@ async fn a_closed_exam_is_shown_to_those_who_sit_it(database: DatabaseKind) {
     assert!(publish["detail"].as_str().expect("text").contains("reopen"), "{publish}");
 
     let reopen = format!("{}/reopen", hall.exam);
+    let past = hall.as_author(422, Method::POST, &reopen, &json!({"closesAt": "2020-01-01T00:00:00Z"})).await;
+    assert_eq!(past["errors"][0]["pointer"], "/closesAt", "{past}");
     let reopened = hall.as_author(200, Method::POST, &reopen, &json!({"closesAt": "2999-01-01T00:00:00Z"})).await;
     assert_eq!((&reopened["status"], &reopened["closesAt"]), (&json!("published"), &json!("2999-01-01T00:00:00.000Z")));
     let seen = hall.as_student(0, 200, Method::GET, &attempt).await;

@@ -3,14 +3,22 @@
 use std::time::Duration;
 
 use examhall_core::{Attempt, Exam, ExamId, ExamStatus, Patch, Timestamp};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, TryIntoModel};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    TryIntoModel,
+};
 use serde_json::json;
 
 use super::{
     Exams,
     row::{lock, to_exam},
 };
-use crate::{Editor, Error, Versioned, audit::Entry, deadlines, entity::question};
+use crate::{
+    Editor, Error, Versioned,
+    audit::{self, Entry},
+    deadlines,
+    entity::question,
+};
 
 /// What closing an exam did.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +57,8 @@ impl Exams {
             .await
     }
 
-    /// Closes a published exam: its open attempts end after `grace`, and are submitted. One that is closed stays as it is.
+    /// Closes a published exam: its open attempts end after `grace`, and are submitted. Of one that is closed, attempts that
+    /// are still open end after `grace` at the latest.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -62,7 +71,12 @@ impl Exams {
                 let Versioned { version, value: Exam { status, .. } } = to_exam(row.clone())?;
                 match status {
                     ExamStatus::Published => {}
-                    ExamStatus::Closed => return Ok(Closed { exam: to_exam(row)?, open_attempts: 0, attempts_end_at }),
+                    ExamStatus::Closed => {
+                        let (open_attempts, last) = end_sooner(&tx, id, now.plus(grace), editor, now).await?;
+                        tx.commit().await?;
+                        let attempts_end_at = last.map_or(attempts_end_at, |last| last.plus(Attempt::GRACE));
+                        return Ok(Closed { exam: to_exam(row)?, open_attempts, attempts_end_at });
+                    }
                     ExamStatus::Draft => return Err(Error::WrongState("the exam is not published")),
                 }
                 let open_attempts = deadlines::end(&tx, id, now.plus(grace)).await?;
@@ -79,7 +93,7 @@ impl Exams {
     /// what is submitted stays submitted.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and [`Error::BadWindow`].
+    /// As [`publish`](Self::publish), and [`Error::BadWindow`]; [`Error::WrongState`] where its end has passed, too.
     pub async fn reopen(
         &self,
         id: ExamId,
@@ -101,6 +115,11 @@ impl Exams {
                 if !Exam::is_window(before.opens_at, closes_at) {
                     return Err(Error::BadWindow);
                 }
+                if closes_at.is_some_and(|closes_at| closes_at <= now) {
+                    return Err(Error::WrongState(
+                        "the exam's end has passed: reopen it with another closesAt, or null",
+                    ));
+                }
                 let mut changed = row.into_active_model();
                 changed.status = Set(ExamStatus::Published.as_str().to_owned());
                 changed.closes_at = Set(closes_at.map(Timestamp::as_millis));
@@ -112,6 +131,25 @@ impl Exams {
             })
             .await
     }
+}
+
+/// Ends the open attempts of a closed exam, at the latest then; returns how many are open, and when the last of them ends.
+async fn end_sooner(
+    tx: &DatabaseTransaction,
+    id: ExamId,
+    at: Timestamp,
+    editor: Editor,
+    now: Timestamp,
+) -> Result<(u64, Option<Timestamp>), Error> {
+    let before = deadlines::last(tx, id).await?;
+    let open_attempts = deadlines::end(tx, id, at).await?;
+    let after = deadlines::last(tx, id).await?;
+    if before != after {
+        let entry = Entry::of_exam(editor.user, "close exam", id).affecting(open_attempts);
+        let entry = entry.changing(json!({"lastDeadline": before}), json!({"lastDeadline": after}));
+        audit::write(tx, entry, now).await?;
+    }
+    Ok((open_attempts, after))
 }
 
 fn step(editor: Editor, action: &'static str, id: ExamId, from: ExamStatus) -> Entry {

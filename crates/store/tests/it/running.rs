@@ -73,6 +73,14 @@ async fn deadlines_are_computed_from_the_exam_as_it_is(fresh: Fresh) {
     assert_eq!(deadlines().await, [ends; 3]);
     change(ExamChange { duration_minutes: Some(240), ..ExamChange::default() }, now).await;
     assert_eq!(deadlines().await, [ends; 3], "a closed exam gives no more time");
+    for (grace, ends) in [(60, ends), (10, now.plus(Duration::from_secs(10)))] {
+        let again = fresh.store.exams.close(exam, Duration::from_secs(grace), EDITOR, now).await.expect("closed");
+        assert_eq!((again.open_attempts, again.attempts_end_at), (3, ends.plus(Attempt::GRACE)), "{grace} s of grace");
+        assert_eq!(deadlines().await, [ends; 3]);
+    }
+    let reopen = async |closes_at| fresh.store.exams.reopen(exam, closes_at, EDITOR, now).await;
+    assert!(matches!(reopen(Patch::Set(now)).await, Err(Error::WrongState(_))), "its end has passed");
+    assert_eq!(deadlines().await, [now.plus(Duration::from_secs(10)); 3]);
     fresh.store.exams.reopen(exam, Patch::Keep, EDITOR, now).await.expect("reopened");
     assert_eq!(deadlines().await, [minutes(240), minutes(240 + 120 + 7), minutes(230)]);
 }
