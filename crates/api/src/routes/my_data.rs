@@ -1,13 +1,15 @@
 //! `/users/me`: a copy of one's own data, and its end.
 
 use actix_web::web;
-use examhall_core::{Answer, Attempt, AttemptState, EmailAddress, ExamResult, Locale, Mark, Role, Timestamp, UserId};
-use examhall_store::{Account, Deleter, OwnAttempt};
+use examhall_core::{
+    Answer, Attempt, AttemptState, EmailAddress, Exam, ExamId, ExamResult, Locale, Mark, Role, Timestamp, UserId,
+};
+use examhall_store::{Account, Deleter, OwnAttempt, Seat};
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::mailed::envelope;
+use super::{mailed::envelope, roster::RosterStudent};
 use crate::{
     http::{
         authorized::Authorized, body::JsonBody, extract::LoggedIn, guards::CountedClient, language::AcceptedLanguage,
@@ -44,6 +46,18 @@ struct MyData {
     sessions: Vec<MySession>,
     /// Newest first.
     attempts: Vec<MyAttempt>,
+    /// Exams that the account may sit by their roster or code, as their authors see it; newest first.
+    seats: Vec<MySeat>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MySeat {
+    exam_id: ExamId,
+    /// The exam's title.
+    exam: String,
+    #[serde(flatten)]
+    seat: RosterStudent,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -91,6 +105,7 @@ async fn export(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<w
         network: session.network,
     });
     let attempts = state.store.attempts.of_user(viewer.id).await?;
+    let seats = state.store.seats.of_user(viewer.id).await?;
     Ok(web::Json(MyData {
         exported_at: now,
         id: account.id,
@@ -102,7 +117,14 @@ async fn export(state: web::Data<State>, LoggedIn(viewer): LoggedIn) -> Result<w
         created_at: account.created_at,
         sessions: sessions.collect(),
         attempts: attempts.into_iter().map(|one| MyAttempt::of(one, now)).collect(),
+        seats: seats.into_iter().map(MySeat::from).collect(),
     }))
+}
+
+impl From<(Seat, Exam)> for MySeat {
+    fn from((seat, exam): (Seat, Exam)) -> Self {
+        Self { exam_id: exam.id, exam: exam.title, seat: seat.into() }
+    }
 }
 
 impl MyAttempt {

@@ -14,6 +14,7 @@ const PASSWORD: &str = "examhall-demo";
 
 on_both!(
     an_export_holds_all_that_is_shown_to_its_owner,
+    an_export_holds_the_seats_of_its_owner,
     deleting_an_account_keeps_its_grades_without_a_name,
     deleting_an_account_that_sits_submits_what_it_saved,
     submitting_and_deleting_at_once_lose_nothing,
@@ -91,6 +92,27 @@ async fn an_export_holds_all_that_is_shown_to_its_owner(database: DatabaseKind) 
     assert_eq!(after["attempts"][0]["result"]["percent"], 100.0);
     assert_eq!(after["attempts"][0]["marks"][0]["earned"], 1.0);
     assert!(!after.to_string().contains("argon2"), "no password hash");
+    hall.api.stop().await;
+}
+
+async fn an_export_holds_the_seats_of_its_owner(database: DatabaseKind) {
+    let hall = Hall::open(database, &json!({"access": "roster"})).await;
+    let draft = json!({"title": "Secret", "description": "", "durationMinutes": 1, "access": "roster"});
+    let draft = hall.api.expect(201, Method::POST, "/exams", &hall.author, &draft).await;
+    let draft = format!("/exams/{}", text(&draft["id"]));
+    let roster = json!({"students": [{"email": hall.emails[0], "name": "Ada L."}, {"email": hall.emails[1]}]});
+    for exam in [&hall.exam, &draft] {
+        hall.api.expect(200, Method::PUT, &format!("{exam}/roster"), &hall.author, &roster).await;
+    }
+    let invitation = json!({"emails": [hall.emails[0]]});
+    hall.api.expect(202, Method::POST, &format!("{}/invitations", hall.exam), &hall.author, &invitation).await;
+    let student = hall.api.log_in(&hall.emails[0]).await;
+    let export = hall.api.expect(200, Method::GET, "/users/me/export", &student, NOTHING).await;
+    assert_eq!(export["seats"].as_array().map(Vec::len), Some(1), "of no draft: {export}");
+    let seat = &export["seats"][0];
+    assert_eq!((&seat["exam"], &seat["email"]), (&json!("Logic"), &hall.emails[0]));
+    assert_eq!((&seat["name"], &seat["source"]), (&json!("Ada L."), &json!("roster")));
+    assert!(seat["invitedAt"].is_string() && seat["addedAt"].is_string(), "{seat}");
     hall.api.stop().await;
 }
 
