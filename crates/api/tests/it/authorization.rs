@@ -64,6 +64,17 @@ fn account(user: &str) -> Vec<ExamRow> {
     ]
 }
 
+/// Files of questions to be imported, which are no JSON.
+const FILES: &[(&str, &str)] = &[
+    ("text/plain", "::Sum:: 2 + 2 = 4 {TRUE}"),
+    (
+        "application/xml",
+        "<quiz><question type=\"truefalse\"><questiontext><text>2 + 2 = 4</text></questiontext>\
+         <answer fraction=\"100\"><text>true</text></answer><answer fraction=\"0\"><text>false</text></answer>\
+         </question></quiz>",
+    ),
+];
+
 type ExamRow = (Method, String, Value, [u16; 6]);
 
 fn exams(about: &Subjects) -> Vec<ExamRow> {
@@ -324,6 +335,26 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
             check_answer(&document, (&method, &path), status, &answer, &headers);
         }
         assert_eq!(found, expected, "{method} {path}: {ROLES:?}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn files_of_questions_are_imported_by_those_who_write_exams() {
+    let Scenario { api, people, .. } = scenario().await;
+    let document: Value = api.get("/openapi.json").await.json().await.expect("JSON");
+    let (path, parameters) = ("/exams/import", "title=New&durationMinutes=1&lossy=true");
+    for (kind, file) in FILES {
+        let mut found = Vec::new();
+        for token in &people {
+            let request = api.request(Method::POST, &format!("/api/v1{path}?{parameters}")).bearer_auth(token);
+            let response = request.header("content-type", *kind).body(*file).send().await.expect("an answer");
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let answer = response.json().await.unwrap_or_default();
+            found.push(status);
+            check_answer(&document, (&Method::POST, path), status, &answer, &headers);
+        }
+        assert_eq!(found, [401, 403, 403, 201, 201, 403, 403, 201], "{kind}: {ROLES:?}");
     }
     api.stop().await;
 }

@@ -38,12 +38,13 @@ const PAGES: &[(&str, &str, bool)] = &[
     ("public-front", "/", true),
     ("public-reset", "/reset?token=x", true),
     ("public-verify", "/verify?token=x", true),
+    ("refused-invitation", "/invitation?token=x", true),
     ("refused-unsubscribe", "/unsubscribe?token=x", true),
     ("error-public", "/trouble", true),
 ];
 
 /// Pages of single mails, whose ids are known only now.
-fn pages_of(mails: &Mails, token: &str) -> Vec<(&'static str, String, bool)> {
+fn pages_of(mails: &Mails, token: &str, invitation: &str) -> Vec<(&'static str, String, bool)> {
     let mail = |id: &str| format!("/console/mails/{id}");
     vec![
         ("mail-suppressed", mail(&mails.suppressed), false),
@@ -52,6 +53,7 @@ fn pages_of(mails: &Mails, token: &str) -> Vec<(&'static str, String, bool)> {
         ("mail-sent", mail(&mails.sent), false),
         ("mail-body", format!("/console/preview/sent?id={}", mails.held), false),
         ("public-unsubscribe", format!("/unsubscribe?token={token}"), true),
+        ("public-invitation", format!("/invitation?token={invitation}"), true),
     ]
 }
 
@@ -80,13 +82,14 @@ async fn console_has_no_faults_in_a_browser_on_sqlite() {
     let answer: Value = api.post("/api/v1/auth/login", &login).await.json().await.expect("JSON");
     let seeded = api.seed().await;
     let token = browser_data::unsubscribe_token(&api, &seeded).await;
+    let invitation = browser_data::invitation_token(&api, &seeded).await;
     let mails = browser_data::mails(&api, answer["accessToken"].as_str().expect("a token")).await;
     let mailers = browser_data::mailers(&api).await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let screenshots = root.join("../../target/screenshots");
     let pages = PAGES.iter().map(|(name, path, is_public)| (*name, (*path).to_owned(), *is_public));
     let pages: Vec<_> = pages
-        .chain(pages_of(&mails, &token))
+        .chain(pages_of(&mails, &token, &invitation))
         .map(|(name, path, is_public)| json!({"name": name, "path": path, "isPublic": is_public}))
         .collect();
     let config = json!({

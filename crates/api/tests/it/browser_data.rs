@@ -91,6 +91,19 @@ pub(crate) async fn unsubscribe_token(api: &Api, seeded: &Value) -> String {
     link.split("/unsubscribe?token=").nth(1).expect("our link").to_owned()
 }
 
+/// The token of an invitation to somebody without an account.
+pub(crate) async fn invitation_token(api: &Api, seeded: &Value) -> String {
+    let author = api.log_in(&seeded["authorEmail"]).await;
+    let exam = format!("/exams/{}", seeded["examId"].as_str().expect("an id"));
+    let guest = "guest@example.com";
+    let roster = json!({"students": [{"email": guest, "name": "Grace Hopper"}]});
+    api.expect(200, Method::PUT, &format!("{exam}/roster"), &author, &roster).await;
+    api.expect(202, Method::POST, &format!("{exam}/invitations"), &author, &Value::Null).await;
+    let mail = api.mails_to(guest, 1).await.remove(0);
+    let link = mail["text"].as_str().expect("text").split("/invitation?token=").nth(1).expect("a link");
+    link.split_whitespace().next().expect("a token").to_owned()
+}
+
 /// Mailers that run until the task is aborted, and the mails of a day.
 pub(crate) async fn mailers(api: &Api) -> JoinHandle<()> {
     let connection = Connection::open(&api.world.redis.url()).expect("a good URL");
