@@ -16,6 +16,8 @@ const FAULTS: u8 = 3;
 pub(crate) enum Seen {
     /// The SMTP server has accepted it.
     Accepted,
+    /// The same, of a Node worker, which the model does not know.
+    SentByNode,
     /// A mailer says that the server has accepted it.
     Reported,
     /// A mailer says that it may be sent twice.

@@ -1,12 +1,12 @@
 //! What was written in a run, gathered by mail.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use examhall_testkit::Received;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{history::Seen, put_back::PutBack};
+use crate::{history::Seen, node, put_back::PutBack};
 
 /// The events that the checker knows, by the message of the log.
 const EVENTS: [(&str, Seen); 4] = [
@@ -21,6 +21,7 @@ const EVENTS: [(&str, Seen); 4] = [
 pub(crate) struct Log {
     mails: HashMap<String, Vec<(OffsetDateTime, Seen)>>,
     put_backs: Vec<PutBack>,
+    emptied: Option<OffsetDateTime>,
 }
 
 impl Log {
@@ -37,8 +38,12 @@ impl Log {
     /// Notes that the server has accepted a mail, whose Message-ID names its job.
     pub(crate) fn accepted(&mut self, mail: &Received) {
         let name = mail.header("Message-ID").unwrap_or_default();
-        let id = name.trim_start_matches('<').split('@').next().unwrap_or_default();
-        self.add(id, mail.at.into(), Seen::Accepted);
+        let mut id = name.trim_start_matches('<').split('@').next().unwrap_or_default();
+        if id.starts_with(node::ID_PREFIX) {
+            id = id.split('.').next().unwrap_or_default(); // the mailer adds when it was added
+        }
+        let is_by_node = name.trim_end_matches('>').ends_with(node::DOMAIN);
+        self.add(id, mail.at.into(), if is_by_node { Seen::SentByNode } else { Seen::Accepted });
     }
 
     /// Notes that something was seen now.
@@ -53,6 +58,18 @@ impl Log {
     /// Notes that Redis was put back.
     pub(crate) fn put_back(&mut self, put_back: PutBack) {
         self.put_backs.push(put_back);
+    }
+
+    /// Notes that Redis was emptied now.
+    pub(crate) fn emptied(&mut self) {
+        self.emptied = Some(OffsetDateTime::now_utc());
+    }
+
+    /// Whether Redis may have lost a job that it had shortly before `heard`.
+    pub(crate) fn may_have_lost(&self, heard: OffsetDateTime) -> bool {
+        let time = heard - Duration::from_secs(1);
+        Some(time) <= self.emptied
+            || self.put_backs.iter().any(|put_back| put_back.from <= heard && time <= put_back.at)
     }
 
     /// Whether Redis may have forgotten between two acceptances that there was a first one.

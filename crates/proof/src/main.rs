@@ -7,6 +7,7 @@ mod log;
 mod model;
 mod mutants;
 mod nemesis;
+mod node;
 mod pipeline;
 mod producer;
 mod put_back;
@@ -57,6 +58,9 @@ struct Args {
     /// How many times as often as usual Redis is emptied or put back: for short runs
     #[arg(long, default_value_t = 1, conflicts_with = "keep_redis")]
     losses: u32,
+    /// Node programs add and send mails on the same queue, and are killed as well
+    #[arg(long)]
+    node: bool,
     /// Folder of the `api` and `mailer` to run; this program's where it is not given
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -99,6 +103,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         kills: args.kills,
         mails: args.mails.unwrap_or(args.kills * 10),
         rate: args.rate,
+        node: args.node,
         losses: if args.keep_redis { 0 } else { args.losses },
     };
     if args.mutants {

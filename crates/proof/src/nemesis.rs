@@ -26,11 +26,13 @@ pub(crate) enum Blow {
     RedisFull,
     RedisEmptied,
     RedisPutBack,
+    NodeWorkerKilled,
+    NodeProducerKilled,
 }
 
 impl Blow {
     /// Every blow, and how often it is struck in about 1000.
-    const ALL: [(Self, u32); 12] = [
+    const ALL: [(Self, u32); 14] = [
         (Self::MailerKilled, 700),
         (Self::ApiKilled, 120),
         (Self::RedisKilled, 50),
@@ -43,6 +45,8 @@ impl Blow {
         (Self::RedisFull, 5),
         (Self::RedisEmptied, 2),
         (Self::RedisPutBack, 2),
+        (Self::NodeWorkerKilled, 160),
+        (Self::NodeProducerKilled, 20),
     ];
 
     /// What it is called in the report.
@@ -60,6 +64,8 @@ impl Blow {
             Self::RedisFull => "Redis full (`maxmemory`)",
             Self::RedisEmptied => "Redis emptied (FLUSHALL)",
             Self::RedisPutBack => "Redis killed, its files replaced by a copy 1 to 5 s old, and started again",
+            Self::NodeWorkerKilled => "Node worker killed (SIGKILL), and started again some blows later",
+            Self::NodeProducerKilled => "Node producer killed (SIGKILL), and started again",
         }
     }
 
@@ -67,8 +73,18 @@ impl Blow {
     pub(crate) const fn is_kill(self) -> bool {
         matches!(
             self,
-            Self::MailerKilled | Self::ApiKilled | Self::RedisKilled | Self::DatabaseKilled | Self::RedisPutBack
+            Self::MailerKilled
+                | Self::ApiKilled
+                | Self::RedisKilled
+                | Self::DatabaseKilled
+                | Self::RedisPutBack
+                | Self::NodeWorkerKilled
+                | Self::NodeProducerKilled
         )
+    }
+
+    const fn is_of_node(self) -> bool {
+        matches!(self, Self::NodeWorkerKilled | Self::NodeProducerKilled)
     }
 
     /// Whether Redis loses by it what it has answered.
@@ -131,24 +147,30 @@ impl Nemesis {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 pipeline.world.redis.cmd::<String>("CONFIG SET maxmemory 0").await;
             }
-            Blow::RedisEmptied => drop(pipeline.world.redis.cmd::<String>("FLUSHALL").await),
+            Blow::RedisEmptied => {
+                pipeline.world.redis.cmd::<String>("FLUSHALL").await;
+                log.emptied();
+            }
             Blow::RedisPutBack => {
                 let copy = self.copy.take().context("no copy")?;
                 log.put_back(copy.put_back(pipeline).await?);
             }
+            Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
+            Blow::NodeProducerKilled => pipeline.node.as_mut().context("no Node")?.kill_producer().await,
         }
         Ok(blow)
     }
 
     /// The next blow. What is to be put back is copied first, and other blows follow until it is due.
-    async fn choose(&mut self, pipeline: &Pipeline) -> anyhow::Result<Blow> {
+    async fn choose(&mut self, pipeline: &mut Pipeline) -> anyhow::Result<Blow> {
         if self.copy.as_ref().is_some_and(Copy::is_due) {
             return Ok(Blow::RedisPutBack);
         }
         let has_database_server = matches!(pipeline.world.database, Database::Postgres(_));
         loop {
-            let blow = self.draw();
+            let blow = self.draw(pipeline.node.is_some());
             match blow {
+                Blow::NodeWorkerKilled if pipeline.node.as_mut().context("no Node")?.resume().await => {}
                 Blow::RedisPutBack if self.copy.is_none() => {
                     let age = Duration::from_millis(self.random.u64(1000..5000));
                     self.copy = Some(Copy::take(pipeline, age).await?);
@@ -160,9 +182,13 @@ impl Nemesis {
         }
     }
 
-    fn draw(&mut self) -> Blow {
+    fn draw(&mut self, has_node: bool) -> Blow {
         let losses = self.losses;
-        let weight = |(blow, weight): (Blow, u32)| if blow.is_loss() { weight * losses } else { weight };
+        let weight = |(blow, weight): (Blow, u32)| match blow {
+            _ if blow.is_loss() => weight * losses,
+            _ if blow.is_of_node() && !has_node => 0,
+            _ => weight,
+        };
         let mut number = self.random.u32(0..Blow::ALL.into_iter().map(weight).sum());
         for choice in Blow::ALL {
             match number.checked_sub(weight(choice)) {

@@ -7,10 +7,10 @@ use examhall_testkit::{DatabaseKind, Process, Proxy, RedisOptions, World, eventu
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::log::Log;
+use crate::{log::Log, node::Node};
 
 /// How long a busy machine may take to start a process.
-const TIMEOUT: Duration = Duration::from_mins(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(2);
 /// Locks of jobs end soon, so that what a dead mailer had is soon another's.
 const LOCK: &str = "1000";
 
@@ -21,6 +21,8 @@ pub(crate) struct Pipeline {
     pub(crate) proxy: Proxy,
     pub(crate) apis: [Running; 2],
     pub(crate) mailers: [Running; 2],
+    /// Where Node programs use the queue, too.
+    pub(crate) node: Option<Node>,
     programs: Programs,
     settings: Vec<(String, String)>,
 }
@@ -54,7 +56,7 @@ impl Pipeline {
         let mailer = async || Running::start(&programs, "mailer", &settings).await;
         let apis = [api().await?, api().await?];
         let mailers = [mailer().await?, mailer().await?];
-        Ok(Self { world, proxy, apis, mailers, programs, settings })
+        Ok(Self { world, proxy, apis, mailers, node: None, programs, settings })
     }
 
     /// Runs a command of one of the programs to its end; returns what it printed.
@@ -80,7 +82,10 @@ impl Pipeline {
     }
 
     /// Reads what all have written since.
-    pub(crate) fn read(&self, log: &mut Log) {
+    pub(crate) fn read(&mut self, log: &mut Log) {
+        if let Some(node) = &mut self.node {
+            node.read();
+        }
         self.apis.iter().chain(&self.mailers).for_each(|running| running.read(log));
         for mail in self.world.smtp.take() {
             log.accepted(&mail);

@@ -65,7 +65,13 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("**histories that the model does not explain**", verdict.unexplained.len()),
         ("different histories", verdict.kinds),
     ];
-    for (what, count) in counts {
+    let of_node = [
+        ("added by Node, and sent", verdict.added_by_node),
+        ("added by Node, and lost with Redis, which alone knew of them", verdict.lost_with_redis),
+        ("sent by a Node worker (the model knows none)", verdict.sent_by_node),
+        ("sent twice, at least once by a Node worker, which keeps no ledger", verdict.by_node),
+    ];
+    for (what, count) in counts.into_iter().chain(of_node.into_iter().filter(|_| plan.node)) {
         let _ = writeln!(out, "| {what} | {} |", number(count));
     }
     for (what, waits) in

@@ -14,6 +14,7 @@ use crate::{
     log::Log,
     model::End,
     nemesis::{Blow, Nemesis, misbehave},
+    node::{self, Node},
     pipeline::{Pipeline, Programs, wait_for},
     producer::{Producer, Promise},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) rate: f64,
     /// How many times as often as usual Redis loses what it has.
     pub(crate) losses: u32,
+    /// Whether Node programs use the queue, too.
+    pub(crate) node: bool,
 }
 
 /// What came of it.
@@ -47,6 +50,14 @@ pub(crate) struct Verdict {
     pub(crate) flagged: usize,
     /// Accepted more than once, since Redis was put back to before it was accepted: who does that knows.
     pub(crate) forgotten: usize,
+    /// Added by Node, and never accepted, since Redis alone knew of them, and has lost what it had.
+    pub(crate) lost_with_redis: usize,
+    /// Added by Node, and accepted.
+    pub(crate) added_by_node: usize,
+    /// Accepted from a Node worker.
+    pub(crate) sent_by_node: usize,
+    /// Accepted more than once, at least once from a Node worker.
+    pub(crate) by_node: usize,
     /// Accepted more than once, and nobody said so.
     pub(crate) unflagged: Vec<String>,
     /// Promised only when asked again, and accepted.
@@ -93,6 +104,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     let output = pipeline.command("api", &args).await?;
     let password = output.lines().find_map(|line| line.strip_prefix("password ")).context("no password")?;
     let log_in = ("root@example.com".to_owned(), password.to_owned());
+    if plan.node {
+        pipeline.node = Some(Node::start(pipeline.proxy.port(), pipeline.world.smtp.port()).await);
+    }
     let producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
     let mut nemesis = Nemesis::new(plan.seed, plan.losses);
     let (mut log, mut verdict) = (Log::default(), Verdict::default());
@@ -109,9 +123,13 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         }
     }
     bar.finish_and_clear();
-    let promises = producer.finish().await;
+    let mut promises = producer.finish().await;
+    if let Some(node) = &mut pipeline.node {
+        promises.extend(node.finish().await);
+    }
     settle(&pipeline, "outcome IS NULL").await;
-    let failed: Vec<String> = pipeline.ended(End::Failed).await;
+    pipeline.rest().await;
+    let failed = pipeline.failed().await;
     if !failed.is_empty() {
         for id in &failed {
             log.now(id, Seen::Retried);
@@ -155,6 +173,14 @@ impl Pipeline {
         .await;
     }
 
+    /// The ids of the jobs that wait for an operator: those of rows, and those of Node, which have none.
+    async fn failed(&self) -> Vec<String> {
+        let mut ids = self.ended(End::Failed).await;
+        let jobs: Vec<String> = self.world.redis.cmd("ZRANGE bull:email:failed 0 -1").await;
+        ids.extend(jobs.into_iter().filter(|id| id.starts_with(node::ID_PREFIX)));
+        ids
+    }
+
     /// Where the APIs are.
     pub(crate) fn bases(&self) -> Vec<String> {
         self.apis.iter().map(|api| api.base.clone()).collect()
@@ -183,9 +209,14 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
     for promise in promises {
         let events = log.take(&promise.job_id, promise.at);
         let history: Vec<Seen> = events.iter().map(|(_, seen)| *seen).collect();
-        let accepted: Vec<usize> = (0..history.len()).filter(|index| history[*index] == Seen::Accepted).collect();
+        let accepted: Vec<usize> = (0..history.len()).filter(|index| is_sent(history[*index])).collect();
         let told = |what: &str| format!("{} {what}: {history:?}", promise.job_id);
+        let is_of_node = promise.job_id.starts_with(node::ID_PREFIX);
         let Some(first) = accepted.first() else {
+            if is_of_node && log.may_have_lost(promise.at) {
+                verdict.lost_with_redis += 1;
+                continue;
+            }
             verdict.lost.push(told("was never accepted"));
             continue;
         };
@@ -195,12 +226,20 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
                 verdict.flagged += 1;
             } else if log.may_have_forgotten(events[*first].0, events[*second].0) {
                 verdict.forgotten += 1;
+            } else if history.contains(&Seen::SentByNode) {
+                verdict.by_node += 1;
             } else {
                 verdict.unflagged.push(told("was accepted twice"));
             }
         }
-        if let Some(index) = checker.unexplained(&history) {
+        if history.contains(&Seen::SentByNode) {
+            verdict.sent_by_node += 1; // the model knows no Node worker
+        } else if let Some(index) = checker.unexplained(&history) {
             verdict.unexplained.push(told(&format!("cannot be explained from event {index} on")));
+        }
+        if is_of_node {
+            verdict.added_by_node += 1; // which notes no time of the request
+            continue;
         }
         verdict.recovered += usize::from(promise.requests > 1);
         let is_hit = promise.requests > 1
@@ -211,6 +250,10 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
     verdict.unexpected = log.left().cloned().collect();
     verdict.kinds = checker.kinds();
     verdict.waits.iter_mut().for_each(|waits| waits.sort_unstable());
+}
+
+fn is_sent(seen: Seen) -> bool {
+    matches!(seen, Seen::Accepted | Seen::SentByNode)
 }
 
 fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> i64 {
@@ -238,6 +281,7 @@ mod tests {
             mails: 1_000,
             rate: 30.0,
             losses: 0,
+            node: false,
         };
         let verdict = run(&plan).await.expect("a run");
         println!("{verdict:?}");
