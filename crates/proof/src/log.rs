@@ -6,7 +6,7 @@ use examhall_testkit::Received;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{history::Seen, node, put_back::PutBack};
+use crate::{clock, history::Seen, node, put_back::PutBack};
 
 /// The events that the checker knows, by the message of the log.
 const EVENTS: [(&str, Seen); 4] = [
@@ -31,7 +31,7 @@ impl Log {
         let Ok(line) = serde_json::from_str::<Value>(line) else { return };
         let time = line["timestamp"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         if let (Some(time), Some(id)) = (time, line["job_id"].as_str()) {
-            self.add(id, time, *seen);
+            self.add(id, clock::real(time, OffsetDateTime::now_utc()), *seen);
         }
     }
 

@@ -2,6 +2,7 @@
 //! is killed, whose histories the same model must explain.
 #![expect(clippy::print_stdout, reason = "the verdict is what this program is for")]
 
+mod clock;
 mod history;
 mod log;
 mod model;
@@ -61,6 +62,9 @@ struct Args {
     /// Node programs add and send mails on the same queue, and are killed as well
     #[arg(long)]
     node: bool,
+    /// The clock of the mailers is stepped forwards and back while they run
+    #[arg(long)]
+    clock: bool,
     /// Folder of the `api` and `mailer` to run; this program's where it is not given
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -104,6 +108,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         mails: args.mails.unwrap_or(args.kills * 10),
         rate: args.rate,
         node: args.node,
+        clock: args.clock,
         losses: if args.keep_redis { 0 } else { args.losses },
     };
     if args.mutants {

@@ -28,11 +28,12 @@ pub(crate) enum Blow {
     RedisPutBack,
     NodeWorkerKilled,
     NodeProducerKilled,
+    ClockStepped,
 }
 
 impl Blow {
     /// Every blow, and how often it is struck in about 1000.
-    const ALL: [(Self, u32); 14] = [
+    const ALL: [(Self, u32); 15] = [
         (Self::MailerKilled, 700),
         (Self::ApiKilled, 120),
         (Self::RedisKilled, 50),
@@ -47,6 +48,7 @@ impl Blow {
         (Self::RedisPutBack, 2),
         (Self::NodeWorkerKilled, 160),
         (Self::NodeProducerKilled, 20),
+        (Self::ClockStepped, 100),
     ];
 
     /// What it is called in the report.
@@ -66,6 +68,7 @@ impl Blow {
             Self::RedisPutBack => "Redis killed, its files replaced by a copy 1 to 5 s old, and started again",
             Self::NodeWorkerKilled => "Node worker killed (SIGKILL), and started again some blows later",
             Self::NodeProducerKilled => "Node producer killed (SIGKILL), and started again",
+            Self::ClockStepped => "clock of the mailers stepped, to at most 2 h ahead or behind",
         }
     }
 
@@ -156,6 +159,7 @@ impl Nemesis {
                 log.put_back(copy.put_back(pipeline).await?);
             }
             Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
+            Blow::ClockStepped => pipeline.clock.as_ref().context("no clock")?.set(self.random.i64(-2..=2))?,
             Blow::NodeProducerKilled => pipeline.node.as_mut().context("no Node")?.kill_producer().await,
         }
         Ok(blow)
@@ -168,7 +172,7 @@ impl Nemesis {
         }
         let has_database_server = matches!(pipeline.world.database, Database::Postgres(_));
         loop {
-            let blow = self.draw(pipeline.node.is_some());
+            let blow = self.draw(pipeline.node.is_some(), pipeline.clock.is_some());
             match blow {
                 Blow::NodeWorkerKilled if pipeline.node.as_mut().context("no Node")?.resume().await => {}
                 Blow::RedisPutBack if self.copy.is_none() => {
@@ -182,11 +186,12 @@ impl Nemesis {
         }
     }
 
-    fn draw(&mut self, has_node: bool) -> Blow {
+    fn draw(&mut self, has_node: bool, has_clock: bool) -> Blow {
         let losses = self.losses;
         let weight = |(blow, weight): (Blow, u32)| match blow {
             _ if blow.is_loss() => weight * losses,
             _ if blow.is_of_node() && !has_node => 0,
+            Blow::ClockStepped if !has_clock => 0,
             _ => weight,
         };
         let mut number = self.random.u32(0..Blow::ALL.into_iter().map(weight).sum());

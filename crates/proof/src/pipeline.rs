@@ -7,7 +7,7 @@ use examhall_testkit::{DatabaseKind, Process, Proxy, RedisOptions, World, eventu
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{log::Log, node::Node};
+use crate::{clock::Clock, log::Log, node::Node};
 
 /// How long a busy machine may take to start a process.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(2);
@@ -23,6 +23,8 @@ pub(crate) struct Pipeline {
     pub(crate) mailers: [Running; 2],
     /// Where Node programs use the queue, too.
     pub(crate) node: Option<Node>,
+    /// Where the mailers go by one that is stepped.
+    pub(crate) clock: Option<Clock>,
     programs: Programs,
     settings: Vec<(String, String)>,
 }
@@ -56,7 +58,7 @@ impl Pipeline {
         let mailer = async || Running::start(&programs, "mailer", &settings).await;
         let apis = [api().await?, api().await?];
         let mailers = [mailer().await?, mailer().await?];
-        Ok(Self { world, proxy, apis, mailers, node: None, programs, settings })
+        Ok(Self { world, proxy, apis, mailers, node: None, clock: None, programs, settings })
     }
 
     /// Runs a command of one of the programs to its end; returns what it printed.
@@ -77,7 +79,23 @@ impl Pipeline {
     /// Kills a mailer (SIGKILL) and starts it again.
     pub(crate) async fn kill_mailer(&mut self, which: usize, log: &mut Log) -> anyhow::Result<()> {
         self.mailers[which].end(log).await;
-        self.mailers[which] = Running::start(&self.programs, "mailer", &self.settings).await?;
+        self.mailers[which] = self.mailer().await?;
+        Ok(())
+    }
+
+    async fn mailer(&self) -> anyhow::Result<Running> {
+        let mut settings = self.settings.clone();
+        settings.extend(self.clock.iter().flat_map(Clock::settings));
+        Running::start(&self.programs, "mailer", &settings).await
+    }
+
+    /// From now on the mailers go by a clock that can be stepped. For a pipeline that has done nothing yet.
+    pub(crate) async fn falsify_clock(&mut self) -> anyhow::Result<()> {
+        self.clock = Some(Clock::start().await?);
+        for which in 0..2 {
+            self.mailers[which].process.kill().await;
+            self.mailers[which] = self.mailer().await?;
+        }
         Ok(())
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) losses: u32,
     /// Whether Node programs use the queue, too.
     pub(crate) node: bool,
+    /// Whether the clock of the mailers is stepped.
+    pub(crate) clock: bool,
 }
 
 /// What came of it.
@@ -99,6 +101,9 @@ impl Verdict {
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     let began = std::time::Instant::now();
     let mut pipeline = Pipeline::start(plan.programs.clone(), plan.database, &plan.fsync).await?;
+    if plan.clock {
+        pipeline.falsify_clock().await?;
+    }
     misbehave(&pipeline.world.smtp, plan.seed);
     let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
     let output = pipeline.command("api", &args).await?;
@@ -282,6 +287,7 @@ mod tests {
             rate: 30.0,
             losses: 0,
             node: false,
+            clock: false,
         };
         let verdict = run(&plan).await.expect("a run");
         println!("{verdict:?}");
