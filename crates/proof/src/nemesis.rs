@@ -156,7 +156,7 @@ impl Nemesis {
             }
             Blow::RedisPutBack => {
                 let copy = self.copy.take().context("no copy")?;
-                log.put_back(copy.put_back(pipeline).await?);
+                log.put_back(copy.put_back(&mut pipeline.world.redis, &pipeline.proxy).await?);
             }
             Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
             Blow::ClockStepped => pipeline.clock.as_ref().context("no clock")?.set(self.random.i64(-2..=2))?,
@@ -177,7 +177,7 @@ impl Nemesis {
                 Blow::NodeWorkerKilled if pipeline.node.as_mut().context("no Node")?.resume().await => {}
                 Blow::RedisPutBack if self.copy.is_none() => {
                     let age = Duration::from_millis(self.random.u64(1000..5000));
-                    self.copy = Some(Copy::take(pipeline, age).await?);
+                    self.copy = Some(Copy::take(&pipeline.world.redis, age).await?);
                 }
                 Blow::RedisPutBack => {}
                 Blow::DatabaseKilled if !has_database_server => {}

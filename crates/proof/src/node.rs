@@ -3,15 +3,17 @@
 //! Neither knows rows or ledger. A mail of the producer is in Redis alone: it is lost with it. A mail that the worker has
 //! sent is sent again where the worker dies before its job has ended, and nobody says so: that is BullMQ's promise.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use examhall_testkit::Process;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::process::Command;
 
-use crate::{pipeline::TIMEOUT, producer::Promise};
+use crate::producer::Promise;
 
+/// How long the producer may take to end.
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// What the ids of the producer's jobs begin with.
 pub(crate) const ID_PREFIX: &str = "node-";
 /// What the `Message-ID` of a mail that the worker has sent ends with.

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::{clock::Clock, log::Log, node::Node};
 
 /// How long a busy machine may take to start a process.
-pub(crate) const TIMEOUT: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// Locks of jobs end soon, so that what a dead mailer had is soon another's.
 const LOCK: &str = "1000";
 

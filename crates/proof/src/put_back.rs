@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
+use examhall_testkit::{Proxy, Redis};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::time::Instant;
-
-use crate::pipeline::Pipeline;
 
 /// Redis went back to what it held at a moment between `from` and `to`. From `at` on it is there again.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +39,7 @@ pub(crate) struct Copy {
 
 impl Copy {
     /// Takes it while Redis works, as docs/redis.md says; it is to be put back after `age`.
-    pub(crate) async fn take(pipeline: &Pipeline, age: Duration) -> anyhow::Result<Self> {
-        let redis = &pipeline.world.redis;
+    pub(crate) async fn take(redis: &Redis, age: Duration) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         redis.cmd::<String>("CONFIG SET auto-aof-rewrite-percentage 0").await;
         let from = OffsetDateTime::now_utc();
@@ -57,10 +55,9 @@ impl Copy {
     }
 
     /// Ends Redis, puts the copy in the place of its files, and starts it again.
-    pub(crate) async fn put_back(self, pipeline: &mut Pipeline) -> anyhow::Result<PutBack> {
+    pub(crate) async fn put_back(self, redis: &mut Redis, proxy: &Proxy) -> anyhow::Result<PutBack> {
         // Nobody reaches it before the moment is noted: what is written before and after it must not be mixed up.
-        pipeline.proxy.sever();
-        let redis = &mut pipeline.world.redis;
+        proxy.sever();
         redis.kill().await;
         for entry in files(redis.folder())? {
             if entry.is_dir() { fs::remove_dir_all(entry)? } else { fs::remove_file(entry)? }
@@ -68,7 +65,7 @@ impl Copy {
         copy(self.folder.path(), redis.folder())?;
         redis.restart().await;
         let at = OffsetDateTime::now_utc();
-        pipeline.proxy.accept();
+        proxy.accept();
         Ok(PutBack { from: self.from, to: self.to, at })
     }
 }
