@@ -15,6 +15,7 @@ on_both!(
     guesses_at_a_code_have_one_limit_in_two_processes,
     a_seat_is_taken_once_while_the_code_changes,
     a_roster_is_replaced_while_its_students_start,
+    an_exam_is_closed_while_its_students_submit,
     all_are_graded_again_while_the_exam_closes,
     all_are_graded_again_while_accounts_are_deleted,
 );
@@ -106,6 +107,35 @@ async fn a_roster_is_replaced_while_its_students_start(database: DatabaseKind) {
     let stored = hall.api.world.database.sql("SELECT count(*) FROM attempts").await;
     assert_eq!(stored, begun.to_string());
     hall.api.stop().await;
+}
+
+async fn an_exam_is_closed_while_its_students_submit(database: DatabaseKind) {
+    let api = Api::start_on(database).await;
+    let other = Other::start(&api.world).await;
+    let seeded = api.seed_with(2, 16).await;
+    let (author, exam) = (api.log_in(&seeded["authorEmail"]).await, seeded["examId"].as_str().expect("an id"));
+    let exam = format!("/exams/{exam}");
+    let emails = seeded["studentEmails"].as_array().expect("addresses");
+    let students = join_all(emails.iter().map(|email| api.log_in(email))).await;
+    let base = |n: usize| if n.is_multiple_of(2) { &api.base } else { &other.base };
+    let attempts = join_all(students.iter().enumerate().map(async |(n, student)| {
+        let started = call(&api, base(n), Method::POST, &format!("{exam}/attempts"), student, NOTHING).await;
+        assert_eq!(started.0, 201, "{}", started.1);
+        format!("/attempts/{}/submit", started.1["id"].as_str().expect("an id"))
+    }))
+    .await;
+    let submits = students.iter().zip(&attempts).enumerate();
+    let submits = submits.map(|(n, (student, path))| call(&api, base(n), Method::POST, path, student, NOTHING));
+    let (close, now) = (format!("{exam}/close"), json!({"graceSeconds": 0}));
+    let (submitted, closed) =
+        tokio::join!(join_all(submits), call(&api, &other.base, Method::POST, &close, &author, &now));
+    assert_eq!((closed.0, &closed.1["status"]), (200, &json!("closed")), "{}", closed.1);
+    assert!(submitted.iter().all(|(status, _)| *status == 200), "in the grace all arrive: {submitted:?}");
+    let results = api.expect(200, Method::GET, &format!("{exam}/results?limit=100"), &author, NOTHING).await;
+    assert_eq!(results["items"].as_array().map(Vec::len), Some(students.len()), "one for each");
+    let open = api.expect(200, Method::GET, &format!("{exam}/attempts?state=open"), &author, NOTHING).await;
+    assert_eq!(open["items"], json!([]));
+    api.stop().await;
 }
 
 /// From now on 5 is the right number.
