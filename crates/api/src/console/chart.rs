@@ -65,8 +65,6 @@ pub(super) struct Label {
 pub(super) struct Tick {
     pub(super) x: f64,
     pub(super) text: String,
-    /// Whether it is left out where there is little space.
-    pub(super) is_minor: bool,
 }
 
 /// Columns of equal width.
@@ -216,7 +214,7 @@ fn ticks(history: &History, columns: &Columns) -> Vec<Tick> {
             HistoryStep::Minute => text[11..16].to_owned(),
             HistoryStep::Hour => text[5..10].to_owned(),
         };
-        Tick { x: columns.x_of(at), text, is_minor: n % 2 != 0 }
+        Tick { x: columns.x_of(at), text }
     };
     (first..=last).map(tick).collect()
 }
