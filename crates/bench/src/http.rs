@@ -1,7 +1,7 @@
 //! The question sheet over HTTP: by its real route, against a handler that only sends the same bytes, and against what
 //! Examhall replaces.
 
-use std::{path::Path, process::Command as SyncCommand, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command as SyncCommand, time::Duration};
 
 use actix_web::{HttpResponse, web};
 use anyhow::Context;
@@ -50,10 +50,8 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let address = app.address()?;
     let running = tokio::spawn(app.run());
 
-    let log_in = json!({"email": seeded["studentEmails"][0], "password": seeded["password"]});
-    let answer = load::once(address, &load::post("/api/v1/auth/login", &log_in.to_string())).await?;
-    let token: Value = serde_json::from_slice(load::body(&answer))?;
-    let token = token["accessToken"].as_str().context("no access token")?.to_owned();
+    let token = log_in(address, &seeded["studentEmails"][0], &seeded["password"]).await?;
+    let author = log_in(address, &seeded["authorEmail"], &seeded["password"]).await?;
     let exam = format!("/api/v1/exams/{}", seeded["examId"].as_str().context("no exam")?);
     let path = format!("{exam}/questions");
     load::once(address, &load::post_as(&format!("{exam}/attempts"), &token)).await?;
@@ -62,18 +60,29 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     println_bytes(body.len());
     sheet.get_or_init(|| body.clone().into());
 
-    let (mut hello, mut real) = (Vec::new(), Vec::new());
+    let (mut hello, mut real, mut free) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         hello.push(LOAD.run(address, &load::get("/hello", &token)).await?);
         real.push(LOAD.run(address, &request).await?);
+        free.push(LOAD.run(address, &load::get(&path, &author)).await?);
     }
     let middle = |rates: Vec<f64>| median(rates.into_iter()).context("no rounds");
-    let (hello, real) = (middle(hello)?, middle(real)?);
+    let (hello, real, free) = (middle(hello)?, middle(real)?, middle(free)?);
     crate::print_rate("GET, a handler that only sends the bytes", hello, None);
     crate::print_rate("GET, the question sheet", real, Some(("of that handler", hello)));
+    crate::note(&format!(
+        "by its author, of whom no attempt is asked: {free:.0}/s; a student's is {:.0} % of that",
+        100.0 * real / free
+    ));
     stop.cancel();
     running.await??;
     express(&world, &settings, &body, &request, real).await
+}
+
+async fn log_in(address: SocketAddr, email: &Value, password: &Value) -> anyhow::Result<String> {
+    let request = load::post("/api/v1/auth/login", &json!({"email": email, "password": password}).to_string());
+    let answer: Value = serde_json::from_slice(load::body(&load::once(address, &request).await?))?;
+    Ok(answer["accessToken"].as_str().context("no access token")?.to_owned())
 }
 
 fn seed(settings: &[(String, String)]) -> anyhow::Result<Value> {

@@ -16,6 +16,8 @@ const looks = {
   phone: { colorScheme: 'light', viewport: { width: 400, height: 800 } },
 };
 const faults = [];
+/** When something is seen of a page first, in ms after its request; of all pages in all looks. */
+const paints = [];
 const fault = (where, what) => faults.push(`${where}: ${what}`);
 
 const browser = await chromium.launch({
@@ -97,6 +99,8 @@ for (const [mode, options] of Object.entries(looks)) {
       const response = await shown.goto(config.base + path);
       const expected = name.startsWith('error') ? 404 : name.startsWith('refused') ? 400 : 200;
       assert(response.status() === expected, `${response.status()} for ${path}`);
+      const paint = await shown.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime);
+      if (paint !== undefined) paints.push({ paint, where });
       await check(shown, where);
       await look(shown, name, mode);
     });
@@ -120,6 +124,9 @@ for (const file of readdirSync(folder).filter(file => file.endsWith('.mjs')).sor
   }));
 }
 await browser.close();
+paints.sort((one, other) => one.paint - other.paint);
+const [middle, last] = [paints[paints.length >> 1], paints.at(-1)].map(one => `${Math.round(one.paint)} ms (${one.where})`);
+console.log(`first paint of ${paints.length} pages: p50 ${middle}, slowest ${last}`);
 faults.forEach(text => console.log(text));
 console.log(faults.length === 0 ? 'no faults' : `${faults.length} faults`);
 process.exitCode = faults.length === 0 ? 0 : 1;
