@@ -129,7 +129,7 @@ fn the_users_of_the_guide_may_do_nothing_that_no_program_does() {
         let command = grant.rsplit('|').next().unwrap_or_default().to_uppercase();
         let method = format!(".{}(", command.to_lowercase());
         let is_named = |quote: &&str| sources.contains(&format!("{quote}{command}{quote}"));
-        let is_used = ["'", "\""].iter().any(|quote| is_named(quote)) || sources.contains(&method);
+        let is_used = ["'", "\""].iter().any(is_named) || sources.contains(&method);
         assert!(is_used || by_itself.contains(&grant), "nothing uses {grant}");
     }
 }
