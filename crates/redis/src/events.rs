@@ -77,13 +77,18 @@ impl LinkEvents {
         while matches!(self.reconnects.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
     }
 
-    /// Waits until the connection is lost or was made again.
-    pub async fn interrupted(&mut self) {
+    /// Waits until the connection is lost, or was made again; returns whether it was made.
+    pub async fn interrupted(&mut self) -> bool {
         tokio::select! {
+            biased;
             // Reported as soon as the connection is lost, some time before there is a new one that could be read.
             lost = self.errors.recv() => closes(lost).await,
-            made = self.reconnects.recv() => closes(made).await,
+            made = self.reconnects.recv() => {
+                closes(made).await;
+                return true;
+            }
         }
+        false
     }
 }
 

@@ -39,18 +39,25 @@ impl Redis {
     /// Stops reading its values whenever a connection is lost: it may be another server then, or have older data.
     pub(crate) async fn watch(&self) {
         let mut events = self.commands.link_events();
-        while self.ready().await.is_err() {
-            tokio::time::sleep(CONNECT_POLL).await;
-        }
-        // The first connection is reported too, a little later.
-        let _ = tokio::time::timeout(Duration::from_millis(20), events.reconnected()).await;
-        events = self.commands.link_events();
-        self.health.change();
-        loop {
-            events.interrupted().await;
-            events = self.commands.link_events();
-            self.distrust();
-        }
+        let connected = async {
+            while self.ready().await.is_err() {
+                tokio::time::sleep(CONNECT_POLL).await;
+            }
+            self.health.change();
+        };
+        let interrupted = async {
+            let mut is_first = true;
+            loop {
+                // The first connection is reported, too, perhaps when it is trusted already. Losses all count, from the start.
+                let is_made = events.interrupted().await;
+                if is_made && std::mem::take(&mut is_first) {
+                    continue;
+                }
+                events = self.commands.link_events();
+                self.distrust();
+            }
+        };
+        tokio::join!(connected, interrupted);
     }
 
     pub(crate) async fn ready(&self) -> Result<(), Error> {
