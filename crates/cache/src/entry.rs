@@ -24,8 +24,9 @@ pub(crate) const RELEASE_BYTES: usize = 22;
 const MIN_COMPRESSED: usize = 1024;
 /// Longer bodies are compressed less, in a fifth of the time; in bytes.
 const LONG: usize = 512 * 1024;
-/// Approximate memory that an entry uses beyond its bytes.
-const OVERHEAD: usize = 512;
+/// Memory that an entry uses beyond its bytes, measured with small ones: the cache's own, the table's, and what the allocator
+/// rounds up.
+const OVERHEAD: usize = 768;
 
 /// What decides how long an entry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,6 +101,11 @@ impl Redis {
         &self.commands
     }
 
+    /// Returns the connection of what takes long. They are made one after the other: until there are two, one does for all.
+    fn bulk(&self) -> &Connection {
+        if self.bulk.is_connected() { &self.bulk } else { &self.commands }
+    }
+
     pub(crate) async fn close(&self) {
         for connection in [&self.commands, &self.bulk] {
             connection.close().await;

@@ -58,7 +58,7 @@ impl Redis {
         let args = [ms(self.health.settings.lease), LARGE.into()].into_iter().chain(of_each).collect();
         let names: Vec<&str> = keys.iter().flat_map(RedisKeys::all).collect();
         let answer =
-            self.guarded(script::ACQUIRE_MANY.run(&self.bulk, self.health.settings.bulk_timeout, &names, args)).await;
+            self.guarded(script::ACQUIRE_MANY.run(self.bulk(), self.health.settings.bulk_timeout, &names, args)).await;
         let is_bypassed = matches!(answer, Err(Error::Bypassed));
         let mut answers = answer.map(Value::into_array).unwrap_or_default().into_iter();
         let acquired = keys.iter().zip(tokens).map(|(keys, token)| {
@@ -120,7 +120,7 @@ impl Redis {
 
     /// Reads a large value. While it arrives nothing else does on its connection.
     pub(super) async fn large(&self, name: &str, bytes: usize) -> Result<Option<Bytes>, Error> {
-        command(&self.bulk, self.large_timeout(bytes), "GET", Route::Key(name), vec![name.into()]).await
+        command(self.bulk(), self.large_timeout(bytes), "GET", Route::Key(name), vec![name.into()]).await
     }
 
     /// Stores a value, if nothing was invalidated since its lease was granted. Returns whether it was stored.
@@ -136,7 +136,7 @@ impl Redis {
         let args = vec![token.to_arg(), Value::Bytes(value), ms(ttl), generations.into()];
         // Sent even if the breaker is open: the lease was granted, and other readers wait for this value.
         let (connection, timeout) = if bytes > BULK {
-            (&self.bulk, self.large_timeout(bytes))
+            (self.bulk(), self.large_timeout(bytes))
         } else {
             (&self.commands, self.health.settings.redis_timeout)
         };
