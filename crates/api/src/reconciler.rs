@@ -101,10 +101,10 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
 
 /// Asks the queue after every mail that was queued more than `age` ago.
 pub(crate) async fn reconcile(state: &State, age: Duration) -> anyhow::Result<()> {
-    let queued_before = now().minus(age);
+    let young = now().minus(age)..now();
     let mut page = Page { limit: CHUNK, after: None };
     loop {
-        let open = state.store.outbox.open(page, queued_before).await?;
+        let open = state.store.outbox.open(page, young.clone()).await?;
         // An answer that does not come stops the round: whether the queue has lost a job must be known.
         let fates = fates(state, &open.items).await?;
         let of = |wanted: Fate| -> Vec<Uuid> {

@@ -4,7 +4,7 @@ mod claim;
 mod mail;
 mod search;
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use examhall_core::{MailClass, OutboxBacklog, Timestamp};
 use sea_orm::{
@@ -144,16 +144,15 @@ impl Outbox {
         mail_outbox::Entity::find_by_id(id).one(&self.db.read).await?.map(to_record).transpose()
     }
 
-    /// The next mails that were queued before `queued_before` and of which nobody knows yet what became of them.
+    /// The next mails of which nobody knows yet what became of them. Those that were queued within `young`, which ends now,
+    /// are left out; what was queued later than now was so by a clock that ran ahead, and nobody can say when.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn open(&self, page: Page, queued_before: Timestamp) -> Result<Listed<Uuid>, Error> {
+    pub async fn open(&self, page: Page, young: Range<Timestamp>) -> Result<Listed<Uuid>, Error> {
         use mail_outbox::Column;
-        let is_open = Column::Outcome
-            .is_null()
-            .and(Column::EnqueuedAt.is_not_null())
-            .and(Column::EnqueuedAt.lte(queued_before.as_millis()));
+        let is_young = Column::EnqueuedAt.between(young.start.as_millis() + 1, young.end.as_millis());
+        let is_open = Column::Outcome.is_null().and(Column::EnqueuedAt.is_not_null()).and(is_young.not());
         let mut found = mail_outbox::Entity::find().select_only().column(Column::Id).filter(is_open);
         if let Some(after) = page.after {
             found = found.filter(Column::Id.gt(after));

@@ -107,14 +107,14 @@ async fn queued(fresh: &Fresh) -> NewMail {
 
 async fn what_became_of_a_mail_is_noted_once_and_then_forgotten(fresh: Fresh) {
     let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
-    let before = examhall_core::Timestamp::from_millis(NOW.as_millis() - 1);
-    assert!(outbox.open(ALL, before).await.expect("asked").items.is_empty(), "queued just now");
-    assert_eq!(outbox.open(ALL, NOW).await.expect("asked").items, [mail.id]);
+    let young = NOW.minus(Duration::from_millis(1))..NOW;
+    assert!(outbox.open(ALL, young).await.expect("asked").items.is_empty(), "queued just now");
+    assert_eq!(outbox.open(ALL, NOW..NOW).await.expect("asked").items, [mail.id]);
     outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
     outbox.close(&[mail.id], MailOutcome::Failed, NOW.plus(HOLD)).await.expect("too late");
     let record = outbox.get(mail.id).await.expect("asked").expect("found");
     assert_eq!((record.outcome, record.outcome_at), (Some(MailOutcome::Sent), Some(NOW)));
-    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty());
+    assert!(outbox.open(ALL, NOW..NOW).await.expect("asked").items.is_empty());
     assert_eq!(outbox.prune(NOW, NOW).await.expect("pruned"), 0);
     assert_eq!(outbox.prune(NOW.plus(HOLD), NOW).await.expect("pruned"), 1);
     assert!(outbox.get(mail.id).await.expect("asked").is_none());
@@ -161,17 +161,21 @@ async fn a_clock_that_ran_ahead_holds_up_no_mail(fresh: Fresh) {
     assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1);
     assert!(outbox.claim(10, HOLD, NOW).await.expect("claimed").is_empty(), "it is somebody's");
     assert_eq!(outbox.claim(10, HOLD, ahead).await.expect("claimed").len(), 1);
-    assert_eq!(outbox.claim(10, HOLD, NOW).await.expect("claimed").len(), 1, "no claim lasts for an hour");
+    let mails = outbox.claim(10, HOLD, NOW).await.expect("claimed");
+    assert_eq!(mails.len(), 1, "no claim lasts for an hour");
+    outbox.mark_queued(&[mails[0].mail.id], ahead).await.expect("marked");
+    let open = outbox.open(ALL, NOW.minus(HOLD)..NOW).await.expect("asked");
+    assert_eq!(open.items.len(), 1, "whether the queue still has it is not asked an hour later");
 }
 
 async fn a_failed_mail_that_is_retried_is_missed_where_the_queue_loses_it(fresh: Fresh) {
     let (outbox, mail) = (&fresh.store.outbox, queued(&fresh).await);
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
-    assert_eq!(outbox.open(ALL, NOW).await.expect("asked").items, [mail.id], "it had not failed");
+    assert_eq!(outbox.open(ALL, NOW..NOW).await.expect("asked").items, [mail.id], "it had not failed");
     outbox.close(&[mail.id], MailOutcome::Failed, NOW).await.expect("closed");
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
-    assert!(outbox.open(ALL, NOW).await.expect("asked").items.is_empty(), "queued again just now");
-    assert_eq!(outbox.open(ALL, NOW.plus(HOLD)).await.expect("asked").items, [mail.id]);
+    assert!(outbox.open(ALL, NOW..NOW.plus(HOLD)).await.expect("asked").items.is_empty(), "queued again just now");
+    assert_eq!(outbox.open(ALL, NOW.plus(HOLD)..NOW.plus(HOLD)).await.expect("asked").items, [mail.id]);
     outbox.close(&[mail.id], MailOutcome::Sent, NOW).await.expect("closed");
     outbox.mark_retried(&[mail.id], NOW.plus(HOLD)).await.expect("marked");
     assert_eq!(outbox.get(mail.id).await.expect("asked").expect("found").outcome, Some(MailOutcome::Sent));
