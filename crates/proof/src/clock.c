@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,4 +21,20 @@ int clock_gettime(clockid_t id, struct timespec *at) {
     int result = (int) syscall(SYS_clock_gettime, id, at);
     if (result == 0 && id == CLOCK_REALTIME && seconds) at->tv_sec += *seconds;
     return result;
+}
+
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+    (void) zone;
+    struct timespec now;
+    int result = clock_gettime(CLOCK_REALTIME, &now);
+    at->tv_sec = now.tv_sec;
+    at->tv_usec = now.tv_nsec / 1000;
+    return result;
+}
+
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
 }

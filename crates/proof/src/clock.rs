@@ -1,4 +1,4 @@
-//! The clock of the mailers, which is stepped while they run.
+//! The clocks of the processes, which are stepped while they run.
 
 use std::{fs, io::Write, path::PathBuf, time::Duration};
 
@@ -7,41 +7,64 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::process::Command;
 
-/// Every step is as long, or a multiple of it, so that what a mailer wrote tells by how much its clock was wrong.
+/// Every step of a process that writes a log is as long, or a multiple of it, so that what it wrote tells by how much its
+/// clock was wrong.
 const STEP: Duration = Duration::from_hours(1);
 
-/// It is right until it is stepped.
-pub(crate) struct Clock {
+/// Who has a clock of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {
+    Api(usize),
+    Mailer(usize),
+    Redis,
+}
+
+/// Each is right until it is stepped.
+pub(crate) struct Clocks {
     folder: TempDir,
 }
 
-impl Clock {
-    /// Compiles what a mailer has to load.
+impl Clocks {
+    /// Compiles what a process has to load.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let clock = Self { folder: tempfile::tempdir()? };
-        fs::write(clock.path("clock.c"), include_str!("clock.c"))?;
+        let clocks = Self { folder: tempfile::tempdir()? };
+        fs::write(clocks.path("clock.c"), include_str!("clock.c"))?;
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(clock.path("clock.so")).arg(clock.path("clock.c"));
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(clocks.path("clock.so")).arg(clocks.path("clock.c"));
         ensure!(compiler.status().await?.success(), "clock.c cannot be compiled");
-        fs::write(clock.path("clock"), 0_i64.to_ne_bytes())?;
-        Ok(clock)
+        for owner in [Owner::Api(0), Owner::Api(1), Owner::Mailer(0), Owner::Mailer(1), Owner::Redis] {
+            fs::write(clocks.path(&owner.file()), 0_i64.to_ne_bytes())?;
+        }
+        Ok(clocks)
     }
 
-    /// The environment of a mailer that goes by it.
-    pub(crate) fn settings(&self) -> [(String, String); 2] {
-        [("LD_PRELOAD", "clock.so"), ("CLOCK_FILE", "clock")]
-            .map(|(name, file)| (name.to_owned(), self.path(file).display().to_string()))
+    /// The environment of a process that goes by its own.
+    pub(crate) fn settings(&self, owner: Owner) -> [(String, String); 2] {
+        [("LD_PRELOAD", "clock.so".to_owned()), ("CLOCK_FILE", owner.file())]
+            .map(|(name, file)| (name.to_owned(), self.path(&file).display().to_string()))
     }
 
-    /// From now on it is so many steps ahead, or behind where that is negative.
-    pub(crate) fn set(&self, steps: i64) -> anyhow::Result<()> {
-        let seconds = steps * i64::try_from(STEP.as_secs())?;
-        // Written in its place: the mailers have mapped the file.
-        Ok(fs::File::options().write(true).open(self.path("clock"))?.write_all(&seconds.to_ne_bytes())?)
+    /// From now on this one is so many steps ahead, or behind where that is negative: an hour each, of Redis' ten seconds,
+    /// for which what is locked there, or put off, waits.
+    pub(crate) fn set(&self, owner: Owner, steps: i64) -> anyhow::Result<()> {
+        let step = if matches!(owner, Owner::Redis) { 10 } else { i64::try_from(STEP.as_secs())? };
+        // Written in its place: the process has mapped the file.
+        let mut file = fs::File::options().write(true).open(self.path(&owner.file()))?;
+        Ok(file.write_all(&(steps * step).to_ne_bytes())?)
     }
 
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
+    }
+}
+
+impl Owner {
+    fn file(self) -> String {
+        match self {
+            Self::Api(which) => format!("api-{which}"),
+            Self::Mailer(which) => format!("mailer-{which}"),
+            Self::Redis => "redis".to_owned(),
+        }
     }
 }
 

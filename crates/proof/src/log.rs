@@ -77,13 +77,19 @@ impl Log {
         self.put_backs.iter().any(|put_back| put_back.explains(first, second))
     }
 
+    /// Whether a mail was on its way while there were two Redis.
+    pub(crate) fn has_met_two(&self, asked: OffsetDateTime, events: &[(OffsetDateTime, Seen)]) -> bool {
+        let last = last_of(events).unwrap_or(asked);
+        self.put_backs.iter().any(|put_back| put_back.has_two(asked, last))
+    }
+
     /// Takes what was seen of a mail that was first asked for at `asked`, in order.
     pub(crate) fn take(&mut self, id: &str, asked: OffsetDateTime) -> Vec<(OffsetDateTime, Seen)> {
         let mut events = self.mails.remove(id).unwrap_or_default();
-        let last = events.iter().filter(|(_, seen)| !matches!(seen, Seen::Ended(_))).map(|(time, _)| *time).max();
+        let last = last_of(&events);
         // What had come to rest before, or was not there yet, did not go back.
         let meant = self.put_backs.iter().filter(|put_back| last >= Some(put_back.from) && asked <= put_back.at);
-        for PutBack { from, to, at } in meant {
+        for PutBack { from, to, at, .. } in meant {
             events.extend([(*from, Seen::CopyBegins), (*to, Seen::CopyEnds), (*at, Seen::PutBack)]);
         }
         events.sort_by_key(|(time, _)| *time);
@@ -94,4 +100,9 @@ impl Log {
     pub(crate) fn left(&self) -> impl Iterator<Item = &String> {
         self.mails.keys()
     }
+}
+
+/// When something was seen of a mail last, before all was over.
+fn last_of(events: &[(OffsetDateTime, Seen)]) -> Option<OffsetDateTime> {
+    events.iter().filter(|(_, seen)| !matches!(seen, Seen::Ended(_))).map(|(time, _)| *time).max()
 }

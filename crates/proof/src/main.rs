@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the verdict is what this program is for")]
 
 mod clock;
+mod fail_over;
 mod history;
 mod log;
 mod model;
@@ -56,15 +57,18 @@ struct Args {
     /// Redis never loses what it has: then the run ends a minute earlier
     #[arg(long)]
     keep_redis: bool,
-    /// How many times as often as usual Redis is emptied or put back: for short runs
+    /// How many times as often as usual Redis is emptied, put back or replaced: for short runs
     #[arg(long, default_value_t = 1, conflicts_with = "keep_redis")]
     losses: u32,
     /// Node programs add and send mails on the same queue, and are killed as well
     #[arg(long)]
     node: bool,
-    /// The clock of the mailers is stepped forwards and back while they run
+    /// The clocks of api, mailers and Redis are stepped forwards and back, each on its own
     #[arg(long)]
     clock: bool,
+    /// Sentinel puts a replica in the place of Redis, which is dead or not
+    #[arg(long, conflicts_with = "node")]
+    sentinel: bool,
     /// Folder of the `api` and `mailer` to run; this program's where it is not given
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -109,6 +113,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         rate: args.rate,
         node: args.node,
         clock: args.clock,
+        sentinel: args.sentinel,
         losses: if args.keep_redis { 0 } else { args.losses },
     };
     if args.mutants {

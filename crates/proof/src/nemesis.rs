@@ -6,7 +6,7 @@ use anyhow::Context;
 use examhall_testkit::{Action, Database, Phase, SmtpServer};
 use fastrand::Rng;
 
-use crate::{log::Log, pipeline::Pipeline, put_back::Copy};
+use crate::{clock::Owner, log::Log, pipeline::Pipeline, put_back::Copy};
 
 /// Longer than a job's lock.
 const FROZEN: Duration = Duration::from_millis(1500);
@@ -29,11 +29,13 @@ pub(crate) enum Blow {
     NodeWorkerKilled,
     NodeProducerKilled,
     ClockStepped,
+    DeadMasterReplaced,
+    LivingMasterReplaced,
 }
 
 impl Blow {
     /// Every blow, and how often it is struck in about 1000.
-    const ALL: [(Self, u32); 15] = [
+    const ALL: [(Self, u32); 17] = [
         (Self::MailerKilled, 700),
         (Self::ApiKilled, 120),
         (Self::RedisKilled, 50),
@@ -49,6 +51,8 @@ impl Blow {
         (Self::NodeWorkerKilled, 160),
         (Self::NodeProducerKilled, 20),
         (Self::ClockStepped, 100),
+        (Self::DeadMasterReplaced, 8),
+        (Self::LivingMasterReplaced, 4),
     ];
 
     /// What it is called in the report.
@@ -68,7 +72,11 @@ impl Blow {
             Self::RedisPutBack => "Redis killed, its files replaced by a copy 1 to 5 s old, and started again",
             Self::NodeWorkerKilled => "Node worker killed (SIGKILL), and started again some blows later",
             Self::NodeProducerKilled => "Node producer killed (SIGKILL), and started again",
-            Self::ClockStepped => "clock of the mailers stepped, to at most 2 h ahead or behind",
+            Self::ClockStepped => {
+                "clock of an API or a mailer stepped to at most 2 h ahead or behind, or of Redis to 20 s"
+            }
+            Self::DeadMasterReplaced => "Redis killed (SIGKILL), and replaced by its replica (Sentinel)",
+            Self::LivingMasterReplaced => "Redis replaced by its replica (Sentinel), and going on for some seconds",
         }
     }
 
@@ -81,6 +89,7 @@ impl Blow {
                 | Self::RedisKilled
                 | Self::DatabaseKilled
                 | Self::RedisPutBack
+                | Self::DeadMasterReplaced
                 | Self::NodeWorkerKilled
                 | Self::NodeProducerKilled
         )
@@ -90,9 +99,13 @@ impl Blow {
         matches!(self, Self::NodeWorkerKilled | Self::NodeProducerKilled)
     }
 
+    const fn is_of_sentinel(self) -> bool {
+        matches!(self, Self::DeadMasterReplaced | Self::LivingMasterReplaced)
+    }
+
     /// Whether Redis loses by it what it has answered.
     const fn is_loss(self) -> bool {
-        matches!(self, Self::RedisEmptied | Self::RedisPutBack)
+        matches!(self, Self::RedisEmptied | Self::RedisPutBack) || self.is_of_sentinel()
     }
 }
 
@@ -159,7 +172,13 @@ impl Nemesis {
                 log.put_back(copy.put_back(&mut pipeline.world.redis, &pipeline.proxy).await?);
             }
             Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
-            Blow::ClockStepped => pipeline.clock.as_ref().context("no clock")?.set(self.random.i64(-2..=2))?,
+            Blow::DeadMasterReplaced => log.put_back(pipeline.replace_dead_master().await.context("no Sentinel")?),
+            Blow::LivingMasterReplaced => log.put_back(pipeline.replace_living_master().await.context("no Sentinel")?),
+            Blow::ClockStepped => {
+                let owners = [Owner::Api(which), Owner::Mailer(which), Owner::Redis];
+                let owner = owners[self.random.usize(0..owners.len())];
+                pipeline.starter.clocks.as_ref().context("no clocks")?.set(owner, self.random.i64(-2..=2))?;
+            }
             Blow::NodeProducerKilled => pipeline.node.as_mut().context("no Node")?.kill_producer().await,
         }
         Ok(blow)
@@ -172,7 +191,7 @@ impl Nemesis {
         }
         let has_database_server = matches!(pipeline.world.database, Database::Postgres(_));
         loop {
-            let blow = self.draw(pipeline.node.is_some(), pipeline.clock.is_some());
+            let blow = self.draw(pipeline);
             match blow {
                 Blow::NodeWorkerKilled if pipeline.node.as_mut().context("no Node")?.resume().await => {}
                 Blow::RedisPutBack if self.copy.is_none() => {
@@ -186,12 +205,15 @@ impl Nemesis {
         }
     }
 
-    fn draw(&mut self, has_node: bool, has_clock: bool) -> Blow {
+    fn draw(&mut self, pipeline: &Pipeline) -> Blow {
         let losses = self.losses;
+        let (has_node, has_sentinel) = (pipeline.node.is_some(), pipeline.standby.is_some());
+        let has_clocks = pipeline.starter.clocks.is_some();
         let weight = |(blow, weight): (Blow, u32)| match blow {
-            _ if blow.is_loss() => weight * losses,
             _ if blow.is_of_node() && !has_node => 0,
-            Blow::ClockStepped if !has_clock => 0,
+            _ if blow.is_of_sentinel() && !has_sentinel => 0,
+            _ if blow.is_loss() => weight * losses,
+            Blow::ClockStepped if !has_clocks => 0,
             _ => weight,
         };
         let mut number = self.random.u32(0..Blow::ALL.into_iter().map(weight).sum());

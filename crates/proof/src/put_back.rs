@@ -11,12 +11,14 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-/// Redis went back to what it held at a moment between `from` and `to`. From `at` on it is there again.
+/// Redis went back to what it held at a moment between `from` and `to`. From `at` on it is there again. Until `until` there
+/// may be a second one, which goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PutBack {
     pub(crate) from: OffsetDateTime,
     pub(crate) to: OffsetDateTime,
     pub(crate) at: OffsetDateTime,
+    pub(crate) until: OffsetDateTime,
 }
 
 impl PutBack {
@@ -25,7 +27,12 @@ impl PutBack {
 
     /// Whether Redis may have forgotten by it that a mail was sent.
     pub(crate) fn explains(&self, first: OffsetDateTime, second: OffsetDateTime) -> bool {
-        self.from <= first && first <= self.at + Self::UNDERWAY && self.at <= second
+        self.from <= first && first <= self.until + Self::UNDERWAY && self.at <= second
+    }
+
+    /// Whether there were two at once while a mail was on its way, which the model does not know.
+    pub(crate) fn has_two(&self, asked: OffsetDateTime, last: OffsetDateTime) -> bool {
+        self.at < self.until && self.from <= last && asked <= self.until + Self::UNDERWAY
     }
 }
 
@@ -66,7 +73,7 @@ impl Copy {
         redis.restart().await;
         let at = OffsetDateTime::now_utc();
         proxy.accept();
-        Ok(PutBack { from: self.from, to: self.to, at })
+        Ok(PutBack { from: self.from, to: self.to, at, until: at })
     }
 }
 

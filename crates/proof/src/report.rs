@@ -58,7 +58,7 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("**lost**", verdict.lost.len()),
         ("unexpected", verdict.unexpected.len()),
         ("sent twice, flagged before", verdict.flagged),
-        ("sent twice, since Redis was put back to before the first time", verdict.forgotten),
+        ("sent twice, since Redis lacked the first time: put back, or failed over", verdict.forgotten),
         ("**sent twice, not flagged**", verdict.unflagged.len()),
         ("promised only when asked again, and sent", verdict.recovered),
         ("left to an operator's `retry-failed`, and sent then", verdict.retried),
@@ -71,7 +71,9 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("sent by a Node worker (the model knows none)", verdict.sent_by_node),
         ("sent twice, at least once by a Node worker, which keeps no ledger", verdict.by_node),
     ];
-    for (what, count) in counts.into_iter().chain(of_node.into_iter().filter(|_| plan.node)) {
+    let with_two = ("on their way while there were two masters (the model knows one)", verdict.with_two);
+    let further = of_node.into_iter().filter(|_| plan.node).chain(plan.sentinel.then_some(with_two));
+    for (what, count) in counts.into_iter().chain(further) {
         let _ = writeln!(out, "| {what} | {} |", number(count));
     }
     for (what, waits) in

@@ -15,7 +15,7 @@ use crate::{
     model::End,
     nemesis::{Blow, Nemesis, misbehave},
     node::{self, Node},
-    pipeline::{Pipeline, Programs, wait_for},
+    pipeline::{Options, Pipeline, Programs, wait_for},
     producer::{Producer, Promise},
 };
 
@@ -35,8 +35,22 @@ pub(crate) struct Plan {
     pub(crate) losses: u32,
     /// Whether Node programs use the queue, too.
     pub(crate) node: bool,
-    /// Whether the clock of the mailers is stepped.
+    /// Whether clocks are stepped.
     pub(crate) clock: bool,
+    /// Whether Sentinel puts a replica in the place of Redis.
+    pub(crate) sentinel: bool,
+}
+
+impl Plan {
+    pub(crate) fn pipeline(&self) -> Options {
+        Options {
+            programs: self.programs.clone(),
+            database: self.database,
+            fsync: self.fsync.clone(),
+            has_clocks: self.clock,
+            has_sentinel: self.sentinel,
+        }
+    }
 }
 
 /// What came of it.
@@ -52,6 +66,8 @@ pub(crate) struct Verdict {
     pub(crate) flagged: usize,
     /// Accepted more than once, since Redis was put back to before it was accepted: who does that knows.
     pub(crate) forgotten: usize,
+    /// On their way while there were two Redis, of which the model knows one.
+    pub(crate) with_two: usize,
     /// Added by Node, and never accepted, since Redis alone knew of them, and has lost what it had.
     pub(crate) lost_with_redis: usize,
     /// Added by Node, and accepted.
@@ -100,10 +116,7 @@ impl Verdict {
 /// Runs it. An error is that of the run; what is wrong with the product is in the verdict.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     let began = std::time::Instant::now();
-    let mut pipeline = Pipeline::start(plan.programs.clone(), plan.database, &plan.fsync).await?;
-    if plan.clock {
-        pipeline.falsify_clock().await?;
-    }
+    let mut pipeline = Pipeline::start(plan.pipeline()).await?;
     misbehave(&pipeline.world.smtp, plan.seed);
     let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
     let output = pipeline.command("api", &args).await?;
@@ -239,6 +252,8 @@ fn judge(promises: &[Promise], log: &mut Log, verdict: &mut Verdict) {
         }
         if history.contains(&Seen::SentByNode) {
             verdict.sent_by_node += 1; // the model knows no Node worker
+        } else if log.has_met_two(promise.at, &events) {
+            verdict.with_two += 1;
         } else if let Some(index) = checker.unexplained(&history) {
             verdict.unexplained.push(told(&format!("cannot be explained from event {index} on")));
         }
@@ -288,6 +303,7 @@ mod tests {
             losses: 0,
             node: false,
             clock: false,
+            sentinel: false,
         };
         let verdict = run(&plan).await.expect("a run");
         println!("{verdict:?}");

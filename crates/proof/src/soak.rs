@@ -44,7 +44,7 @@ pub(crate) struct Soaked {
 
 /// Runs it for so long.
 pub(crate) async fn soak(plan: &Plan, time: Duration, commit: &str, date: &str) -> anyhow::Result<Soaked> {
-    let pipeline = Pipeline::start(plan.programs.clone(), plan.database, &plan.fsync).await?;
+    let pipeline = Pipeline::start(plan.pipeline()).await?;
     defer_some(&pipeline, plan.seed);
     let args = ["create-user", "--email", "root@example.com", "--role", "admin"];
     let output = pipeline.command("api", &args).await?;

@@ -25,6 +25,8 @@ pub struct RedisOptions {
     pub append_only: bool,
     /// Further command-line arguments, such as `["--requirepass", "x"]`.
     pub args: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// An argument that takes a further port, such as `--tls-port`.
     pub further_port: Option<&'static str>,
 }
@@ -113,9 +115,17 @@ impl Redis {
 
     /// Sends one command and returns the answer. Fails the test on an error.
     pub async fn command<T: FromValue>(&self, words: &[&str]) -> T {
-        let command = CustomCommand::new(words[0].to_owned(), None, false);
-        let args: Vec<Value> = words[1..].iter().map(|word| Value::from(*word)).collect();
-        self.client.custom(command, args).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        command(&self.client, words).await
+    }
+
+    /// Whether it follows another one, and has what that has. A Sentinel that makes it do so closes its connections.
+    pub async fn is_following(&self) -> bool {
+        self.try_cmd::<String>("INFO replication").await.is_ok_and(|info| info.contains("master_link_status:up"))
+    }
+
+    /// As [`cmd`](Self::cmd), where it may be away.
+    pub(crate) async fn try_cmd<T: FromValue>(&self, line: &str) -> Result<T, fred::error::Error> {
+        try_command(&self.client, &line.split_whitespace().collect::<Vec<_>>()).await
     }
 
     /// Stores bytes under a key, without an end.
@@ -142,7 +152,7 @@ fn spawn(folder: &TempDir, (port, further_port): (u16, u16), options: &RedisOpti
     if let Some(name) = options.further_port {
         command.args([name, &further_port.to_string()]);
     }
-    Process::spawn("redis-server", command.args(&options.args))
+    Process::spawn("redis-server", command.args(&options.args).envs(options.environment.iter().cloned()))
 }
 
 /// Whether it listens; not if somebody else has taken a port meanwhile.
@@ -167,7 +177,19 @@ fn find(names: &[&str]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-async fn connect(port: u16) -> Client {
+/// Sends one command and returns the answer. Fails the test on an error.
+pub(crate) async fn command<T: FromValue>(client: &Client, words: &[&str]) -> T {
+    try_command(client, words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+/// Sends one command and returns the answer.
+pub(crate) async fn try_command<T: FromValue>(client: &Client, words: &[&str]) -> Result<T, fred::error::Error> {
+    let command = CustomCommand::new(words[0].to_owned(), None, false);
+    let args: Vec<Value> = words[1..].iter().map(|word| Value::from(*word)).collect();
+    client.custom(command, args).await
+}
+
+pub(crate) async fn connect(port: u16) -> Client {
     let config = Config::from_url(&format!("redis://127.0.0.1:{port}")).expect("a good URL");
     let client = Builder::from_config(config)
         .with_connection_config(|connection| connection.max_command_attempts = 1)
