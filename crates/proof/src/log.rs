@@ -77,7 +77,7 @@ impl Log {
         self.put_backs.iter().any(|put_back| put_back.explains(first, second))
     }
 
-    /// Whether a mail was on its way while there were two Redis.
+    /// Whether a mail was in flight while there were two Redis.
     pub(crate) fn has_met_two(&self, asked: OffsetDateTime, events: &[(OffsetDateTime, Seen)]) -> bool {
         let last = last_of(events).unwrap_or(asked);
         self.put_backs.iter().any(|put_back| put_back.has_two(asked, last))

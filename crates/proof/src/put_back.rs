@@ -30,7 +30,7 @@ impl PutBack {
         self.from <= first && first <= self.until + Self::UNDERWAY && self.at <= second
     }
 
-    /// Whether there were two at once while a mail was on its way, which the model does not know.
+    /// Whether there were two at once while a mail was in flight, which the model does not know.
     pub(crate) fn has_two(&self, asked: OffsetDateTime, last: OffsetDateTime) -> bool {
         self.at < self.until && self.from <= last && asked <= self.until + Self::UNDERWAY
     }

@@ -71,7 +71,7 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("sent by a Node worker (the model knows none)", verdict.sent_by_node),
         ("sent twice, at least once by a Node worker, which keeps no ledger", verdict.by_node),
     ];
-    let with_two = ("on their way while there were two masters (the model knows one)", verdict.with_two);
+    let with_two = ("in flight while there were two masters (the model knows one)", verdict.with_two);
     let further = of_node.into_iter().filter(|_| plan.node).chain(plan.sentinel.then_some(with_two));
     for (what, count) in counts.into_iter().chain(further) {
         let _ = writeln!(out, "| {what} | {} |", number(count));

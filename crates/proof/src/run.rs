@@ -66,7 +66,7 @@ pub(crate) struct Verdict {
     pub(crate) flagged: usize,
     /// Accepted more than once, since Redis was put back to before it was accepted: who does that knows.
     pub(crate) forgotten: usize,
-    /// On their way while there were two Redis, of which the model knows one.
+    /// In flight while there were two Redis, of which the model knows one.
     pub(crate) with_two: usize,
     /// Added by Node, and never accepted, since Redis alone knew of them, and has lost what it had.
     pub(crate) lost_with_redis: usize,
