@@ -164,9 +164,9 @@ impl Application {
         Self { more_routes: Some(Arc::new(routes)), ..self }
     }
 
-    /// Its database.
-    pub(crate) fn store(&self) -> &Store {
-        &self.state.store
+    /// What its routes use.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
     }
 
     /// Where it listens.

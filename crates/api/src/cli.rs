@@ -185,10 +185,10 @@ fn start(args: Args) -> Result<ExitCode, StartError> {
 
 async fn serve(settings: ApiSettings, args: SettingsArgs) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
-    let (metrics, login) = (Metrics::install(), settings.database_url.clone());
+    let (metrics, known) = (Metrics::install(), credentials::Known::of(&settings));
     if let Some(app) = Application::start(settings, metrics, stop.clone()).await? {
         let load = move || start::settings(&args, Purpose::Run);
-        tokio::spawn(credentials::follow(app.store().clone(), login, load, stop));
+        tokio::spawn(credentials::follow(app.state(), known, load, stop));
         app.run().await?;
     }
     tracing::info!("Stopped");

@@ -79,6 +79,15 @@ impl Cache {
         self.inner.local.is_some() && (!self.inner.is_linked || self.inner.servers.are_proven())
     }
 
+    /// From now on connections to Redis that are made again log in with the user and password of another URL; what is connected
+    /// stays so. The rest of the URL is not used.
+    ///
+    /// # Errors
+    /// Returns [`Error::Redis`] if the URL is none, or the cache's leads through Sentinel.
+    pub fn use_login(&self, url: &str) -> Result<(), Error> {
+        self.inner.servers.use_login(url)
+    }
+
     /// Pings Redis, in a cluster all of its masters.
     ///
     /// # Errors

@@ -68,6 +68,15 @@ impl Servers {
         Ok(Self { kind, health })
     }
 
+    /// From now on connections log in as another URL says.
+    pub(crate) fn use_login(&self, url: &str) -> Result<(), Error> {
+        match &self.kind {
+            Kind::None => Ok(()),
+            Kind::One(redis) => Ok(redis.commands().use_login(url)?),
+            Kind::Cluster(cluster) => Ok(cluster.url.use_login(url)?),
+        }
+    }
+
     /// Returns whether there is no Redis at all.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.kind, Kind::None)

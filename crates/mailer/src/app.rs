@@ -16,7 +16,7 @@ use examhall_core::EmailJob;
 use examhall_delivery::{Ledger, MessageNames, Operations, Reports};
 use examhall_queue::{Connection, Handler, Queue, Retention, Worker, WorkerControl, WorkerOptions};
 use parking_lot::RwLock;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -221,7 +221,7 @@ impl Mailer {
     }
 
     /// Reloads sender, DKIM keys, mail servers and their certificates at each SIGHUP, and when `SMTP_URL` has changed in its
-    /// file, from the settings that `load` returns.
+    /// file, from the settings that `load` returns. New connections to Redis log in as its file says by then.
     ///
     /// # Errors
     /// Returns an error if the signal's handler cannot be installed.
@@ -231,20 +231,22 @@ impl Mailer {
     ) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let (handler, redis, stopping) = (self.handler.clone(), self.queue.connection().clone(), self.stopping.clone());
-        let mut known = self.settings.smtp_url.clone();
+        let (mut smtp, mut login) = (self.settings.smtp_url.clone(), self.settings.redis_url.clone());
         tokio::spawn(async move {
             loop {
-                let loaded = match timeout(RELOAD_INTERVAL, hangup.recv()).await {
-                    Ok(Some(())) => load(),
+                let is_asked = match timeout(RELOAD_INTERVAL, hangup.recv()).await {
+                    Ok(Some(())) => true,
                     Ok(None) => return,
-                    Err(_) => match load() {
-                        Ok(settings) if settings.smtp_url.expose_secret() != known.expose_secret() => Ok(settings),
-                        _ => continue,
-                    },
+                    Err(_) => false,
                 };
-                let settings = loaded.map_err(StartError::into_error);
+                let settings = load().map_err(StartError::into_error);
+                let mut is_changed = false;
                 if let Ok(settings) = &settings {
-                    known = settings.smtp_url.clone();
+                    use_login(&redis, &mut login, &settings.redis_url);
+                    is_changed = replace(&mut smtp, &settings.smtp_url);
+                }
+                if !is_asked && !is_changed {
+                    continue;
                 }
                 let reloaded = async { reload(&handler, &settings?, &redis, &stopping).await };
                 match reloaded.await {
@@ -272,6 +274,23 @@ impl Mailer {
             }
         });
     }
+}
+
+/// Lets connections to Redis log in as its URL says now, if that has changed.
+fn use_login(redis: &Connection, known: &mut SecretString, url: &SecretString) {
+    if replace(known, url) {
+        match redis.use_login(url.expose_secret()) {
+            Ok(()) => tracing::info!("Redis credentials reloaded"),
+            Err(error) => tracing::warn!(%error, "Redis credentials not reloaded: the old ones stay"),
+        }
+    }
+}
+
+/// Returns whether there is another one now.
+fn replace(known: &mut SecretString, url: &SecretString) -> bool {
+    let is_another = known.expose_secret() != url.expose_secret();
+    known.clone_from(url);
+    is_another
 }
 
 /// Replaces what [`Mailer::reload_on_hangup`] names. If one setting is invalid, nothing changes.

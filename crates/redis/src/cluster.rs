@@ -1,6 +1,6 @@
 //! The nodes of a Redis Cluster: what each reports of itself and of the others, and a connection to each.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fred::{
     interfaces::ClientLike,
@@ -9,6 +9,7 @@ use fred::{
 
 use crate::{
     Connection, ConnectionOptions, Error,
+    login::Login,
     route::{NodeAddress, Route},
     slots::SlotSet,
 };
@@ -16,7 +17,10 @@ use crate::{
 /// How to connect to the nodes of a Redis Cluster one by one. A [`Connection`] of a cluster's URL leads to all of them
 /// together, and waits for all of them when one is lost.
 #[derive(Clone, Debug)]
-pub struct ClusterUrl(Config);
+pub struct ClusterUrl {
+    config: Config,
+    login: Option<Arc<Login>>,
+}
 
 /// A master of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +52,24 @@ impl ClusterUrl {
     /// # Errors
     /// As of [`Connection::open`].
     pub fn parse(url: &str) -> Result<Option<Self>, Error> {
-        let config = Connection::config(url)?;
-        Ok(config.server.is_clustered().then_some(Self(config)))
+        let mut config = Connection::config(url)?;
+        let login = Login::of(&mut config);
+        Ok(config.server.is_clustered().then_some(Self { config, login }))
     }
 
     /// Returns the nodes that the URL names.
     pub fn seeds(&self) -> Vec<NodeAddress> {
-        self.0.server.hosts().iter().map(NodeAddress::of_server).collect()
+        self.config.server.hosts().iter().map(NodeAddress::of_server).collect()
+    }
+
+    /// As [`Connection::use_login`], for the connections to all nodes.
+    ///
+    /// # Errors
+    /// As of [`Connection::use_login`].
+    pub fn use_login(&self, url: &str) -> Result<(), Error> {
+        let config = Connection::config(url)?;
+        self.login.iter().for_each(|login| login.replace(&config));
+        Ok(())
     }
 
     /// Connects to one node, with the login and TLS of the URL. It stays with this node: an answer that names another one
@@ -67,7 +82,7 @@ impl ClusterUrl {
     /// Panics outside a Tokio runtime.
     pub fn connect(&self, node: &NodeAddress, options: ConnectionOptions) -> Result<Connection, Error> {
         let server = ServerConfig::Centralized { server: Server::new(node.host.clone(), node.port) };
-        Connection::from_config(Config { server, ..self.0.clone() }, options)
+        Connection::from_config(Config { server, ..self.config.clone() }, options)
     }
 }
 

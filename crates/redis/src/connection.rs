@@ -15,7 +15,7 @@ use fred::{
 };
 use parking_lot::Mutex;
 
-use crate::{ConnectionOptions, Error, owner::Owner, route::Route};
+use crate::{ConnectionOptions, Error, login::Login, owner::Owner, route::Route};
 
 /// Longest time for which a connection that was just made can be missed.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -44,6 +44,7 @@ pub struct Connection {
     pub(crate) client: Client,
     link: Arc<Link>,
     pub(crate) options: ConnectionOptions,
+    login: Option<Arc<Login>>,
     /// None for a client of the caller's own.
     _owner: Option<Arc<Owner>>,
 }
@@ -106,16 +107,17 @@ impl Connection {
     }
 
     /// As [`open_with`](Self::open_with), with a fred configuration of the caller's own: its servers, TLS and login are
-    /// used, its protocol version and time limits are not.
+    /// used, its protocol version and time limits are not. A credential provider of its own is asked for each login.
     ///
     /// # Errors
     /// Returns an error for which [`Error::is_bad_url`] is true if fred cannot use the configuration.
     ///
     /// # Panics
     /// Panics outside a Tokio runtime.
-    pub fn from_config(config: Config, options: ConnectionOptions) -> Result<Self, Error> {
+    pub fn from_config(mut config: Config, options: ConnectionOptions) -> Result<Self, Error> {
+        let login = Login::of(&mut config);
         let client = options.build(config).map_err(|error| Error::bad_url(error.details()))?;
-        Ok(Self::connect(client, options))
+        Ok(Self::connect(client, options, login))
     }
 
     /// A second connection to the same server with the same settings: for blocking commands, which occupy a connection.
@@ -124,17 +126,30 @@ impl Connection {
     /// Panics outside a Tokio runtime.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self::connect(self.client.clone_new(), self.options)
+        Self::connect(self.client.clone_new(), self.options, self.login.clone())
     }
 
-    fn connect(client: Client, options: ConnectionOptions) -> Self {
+    /// From now on this connection and its duplicates log in with the user and password of another URL when they are made
+    /// again, such as a new password; what is connected stays so. The rest of the URL is not used.
+    ///
+    /// # Errors
+    /// Returns an error for which [`Error::is_bad_url`] is true if the URL is none, or this connection leads through
+    /// Sentinel, or is that of a client or of a credential provider of the caller's own.
+    pub fn use_login(&self, url: &str) -> Result<(), Error> {
+        let config = Self::config(url)?;
+        let login = self.login.as_ref().ok_or_else(|| Error::bad_url("its login cannot be replaced"))?;
+        login.replace(&config);
+        Ok(())
+    }
+
+    fn connect(client: Client, options: ConnectionOptions, login: Option<Arc<Login>>) -> Self {
         client.on_error(|(error, _)| async move {
             tracing::debug!(%error, "Redis connection lost");
             Ok(())
         });
         let connection = Self::around(client.clone(), options);
         let task = client.connect().abort_handle();
-        Self { _owner: Some(Arc::new(Owner { client, task })), ..connection }
+        Self { login, _owner: Some(Arc::new(Owner { client, task })), ..connection }
     }
 
     /// Shares a fred client of the caller's own, who connects it. It must speak RESP3 for
@@ -154,7 +169,7 @@ impl Connection {
             made.note();
             std::future::ready(Ok(()))
         });
-        Self { client, link, options, _owner: None }
+        Self { client, link, options, login: None, _owner: None }
     }
 
     /// Waits until Redis is connected, for as long as that takes.

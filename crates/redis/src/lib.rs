@@ -38,6 +38,7 @@ mod command;
 mod connection;
 mod error;
 mod events;
+mod login;
 mod options;
 mod owner;
 mod route;

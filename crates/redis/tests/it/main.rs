@@ -109,6 +109,11 @@ async fn a_client_of_the_callers_own_can_be_shared() {
     assert_eq!(shared.get("greeting").await.expect("read").as_deref(), Some("hello"));
     let answer: Value = shared.command("STRLEN", Route::Key("greeting"), vec!["greeting".into()]).await.expect("run");
     assert_eq!(answer.as_i64(), Some(5));
+    let through_sentinel = Connection::open("redis-sentinel://127.0.0.1:1?sentinelServiceName=a").expect("a good URL");
+    for connection in [shared, through_sentinel] {
+        let refused = connection.use_login("redis://ada:secret@127.0.0.1");
+        assert!(refused.is_err_and(|error| error.is_bad_url()), "who made it logs it in");
+    }
 }
 
 #[tokio::test]
@@ -201,4 +206,27 @@ async fn dropped_connection_leaves_no_socket_and_no_task() {
     drop(connection);
     eventually("the task of the connection has ended", TIMEOUT, async || (tasks() < with_connection).then_some(()))
         .await;
+}
+
+#[tokio::test]
+async fn a_new_password_is_used_for_what_connects_again() {
+    let redis = Redis::start().await;
+    redis.cmd::<String>("ACL SETUSER ada on >before ~* &* +@all").await;
+    let url = |password: &str| format!("redis://ada:{password}@127.0.0.1:{}", redis.port());
+    let connection = Connection::open(&url("before")).expect("a good URL");
+    let both = [connection.clone(), connection.duplicate()];
+    for connection in &both {
+        tokio::time::timeout(TIMEOUT, connection.ready()).await.expect("in time").expect("connected");
+    }
+    redis.cmd::<String>("ACL SETUSER ada >after <before").await;
+    redis.cmd::<i64>("CLIENT KILL USER ada").await;
+    eventually("both to be refused", TIMEOUT, async || {
+        both.iter().all(|connection| !connection.is_connected()).then_some(())
+    })
+    .await;
+    assert!(connection.use_login("http://ada:after@127.0.0.1").is_err_and(|error| error.is_bad_url()));
+    connection.use_login(&url("after")).expect("a good URL");
+    for connection in &both {
+        eventually("an answer", TIMEOUT, async || connection.ping().await.ok()).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! What `check` says of servers that are not as simple as one on this machine, and of those that refuse.
 
-mod full_redis;
+pub(crate) mod full_redis;
 
 use examhall_testkit::{DatabaseKind, Process, RedisCluster, RedisOptions, Sentinel, World, binary};
 use tokio::process::Command;

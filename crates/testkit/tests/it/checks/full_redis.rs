@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Api, TIMEOUT, last_number};
 
 /// Waits until `/readyz` of a process has this state of a dependency, and returns its status and the reason.
-async fn readiness(process: &Process, dependency: &str, state: &str) -> (u16, String) {
+pub(crate) async fn readiness(process: &Process, dependency: &str, state: &str) -> (u16, String) {
     let port = last_number(&process.line("Health and metrics on port").await).expect("a port");
     eventually(&format!("{dependency} is {state}"), TIMEOUT, || async {
         let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.expect("an answer");

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::activation::Load;
-use crate::{Api, TIMEOUT, last_number, seed, token, token_in};
+use crate::{Api, TIMEOUT, checks::full_redis::readiness, last_number, seed, token, token_in};
 
 const OLD: &str = "the-secret-of-last-year-0123456789";
 const NEW: &str = "the-secret-of-this-year-9876543210";
@@ -91,4 +91,39 @@ async fn a_new_login_at_the_database_needs_no_restart() {
     })
     .await;
     assert_ne!(sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'after'").await, "0");
+}
+
+#[tokio::test]
+async fn a_new_password_of_redis_needs_no_restart() {
+    let world = World::start().await;
+    world.redis.cmd::<String>("ACL SETUSER ada on >before ~* &* +@all").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("redis_url");
+    let write = |password: &str| {
+        let url = format!("redis://ada:{password}@127.0.0.1:{}", world.redis.port());
+        std::fs::write(&file, url).expect("written");
+    };
+    write("before");
+    let mut settings = world.settings();
+    settings.retain(|(name, _)| name != "REDIS_URL");
+    settings.push(("REDIS_URL_FILE".to_owned(), file.display().to_string()));
+    let process = Process::spawn_binary("api", &[], settings.clone());
+    let port = last_number(&process.line("Server running on port").await).expect("a port");
+    let api = Api { process, client: Client::new(), base: format!("http://127.0.0.1:{port}/api/v1") };
+    let mailer = Process::spawn_binary("mailer", &[], settings);
+    api.sign_up("ada@example.com").await;
+    world.smtp.wait_for(1).await;
+
+    world.redis.cmd::<String>("ACL SETUSER ada >after").await;
+    write("after");
+    for process in [&api.process, &mailer] {
+        process.line("Redis credentials reloaded").await;
+    }
+    world.redis.cmd::<String>("ACL SETUSER ada <before").await;
+    world.redis.cmd::<i64>("CLIENT KILL USER ada").await;
+    api.sign_up("bob@example.com").await;
+    world.smtp.wait_for(2).await;
+    for (process, dependency) in [(&api.process, "redis"), (&api.process, "queue"), (&mailer, "redis")] {
+        readiness(process, dependency, "up").await;
+    }
 }
