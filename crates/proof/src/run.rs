@@ -15,7 +15,7 @@ use crate::{
     model::End,
     nemesis::{Blow, Nemesis, misbehave},
     node::{self, Node},
-    pipeline::{Options, Pipeline, Programs, wait_for},
+    pipeline::{Options, Pipeline, Programs},
     producer::{Producer, Promise},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) clock: bool,
     /// Whether Sentinel puts a replica in the place of Redis.
     pub(crate) sentinel: bool,
+    /// How long every mail may take to come to its end, once nothing is struck any more.
+    pub(crate) settles_within: Duration,
 }
 
 impl Plan {
@@ -82,6 +84,8 @@ pub(crate) struct Verdict {
     pub(crate) recovered: usize,
     /// Left to an operator at first: its mailers died too often, or its attempts were spent.
     pub(crate) retried: usize,
+    /// Whose rows stayed open.
+    pub(crate) unfinished: Vec<String>,
     /// Whose history the model does not explain, with it.
     pub(crate) unexplained: Vec<String>,
     /// Different histories.
@@ -98,9 +102,10 @@ impl Verdict {
     }
 
     /// Mails to which a promise was broken, with what happened, by kind.
-    pub(crate) fn faults(&self) -> [(&'static str, &[String]); 4] {
+    pub(crate) fn faults(&self) -> [(&'static str, &[String]); 5] {
         [
             ("lost", &self.lost),
+            ("without an end", &self.unfinished),
             ("unexpected", &self.unexpected),
             ("sent twice, not flagged", &self.unflagged),
             ("not explained by the model", &self.unexplained),
@@ -145,8 +150,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     if let Some(node) = &mut pipeline.node {
         promises.extend(node.finish().await);
     }
-    settle(&pipeline, "outcome IS NULL").await;
-    pipeline.rest().await;
+    let mut is_settled = pipeline.settles(plan.settles_within, "outcome IS NULL").await;
     let failed = pipeline.failed().await;
     if !failed.is_empty() {
         for id in &failed {
@@ -154,9 +158,12 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         }
         pipeline.command("mailer", &["queue", "retry-failed"]).await?;
         // The rows are those of failed mails until the API has noted the retry.
-        settle(&pipeline, "outcome IS NULL OR outcome = 'failed'").await;
+        is_settled &= pipeline.settles(plan.settles_within, "outcome IS NULL OR outcome = 'failed'").await;
     }
-    pipeline.rest().await;
+    if !is_settled {
+        verdict.unfinished = pipeline.ids_where("outcome IS NULL").await;
+        verdict.unfinished.push("jobs or rows did not come to rest in time".to_owned());
+    }
     verdict.retried = failed.len();
     pipeline.read(&mut log);
     for end in [End::Sent, End::Failed, End::Removed] {
@@ -172,23 +179,25 @@ fn print_progress(verdict: &Verdict, mails: usize) {
     eprintln!("{} kills, {mails} mails", verdict.kills());
 }
 
-/// Waits until no row of the outbox is open.
-async fn settle(pipeline: &Pipeline, open: &str) {
-    let open = format!("SELECT count(*) FROM mail_outbox WHERE {open}");
-    wait_for("the end of every mail", async || pipeline.rows(&open).await == ["0"]).await;
-}
-
 impl Pipeline {
-    /// Waits until no job is left to do: one that came back with an earlier Redis may be that of a closed row.
-    async fn rest(&self) {
+    /// Waits until no row of the outbox is open, and no job is left to do: one that came back with an earlier Redis may be
+    /// that of a closed row. Returns whether that came within the time.
+    async fn settles(&self, within: Duration, open: &str) -> bool {
+        let open = format!("SELECT count(*) FROM mail_outbox WHERE {open}");
+        let settled = async {
+            while self.rows(&open).await != ["0"] || self.jobs().await > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(within, settled).await.is_ok()
+    }
+
+    async fn jobs(&self) -> u64 {
         let redis = &self.world.redis;
-        wait_for("the end of every job", async || {
-            let lists = [redis.cmd::<u64>("LLEN bull:email:wait").await, redis.cmd("LLEN bull:email:active").await];
-            let sets =
-                [redis.cmd::<u64>("ZCARD bull:email:prioritized").await, redis.cmd("ZCARD bull:email:delayed").await];
-            lists.iter().chain(&sets).sum::<u64>() == 0
-        })
-        .await;
+        let lists = [redis.cmd::<u64>("LLEN bull:email:wait").await, redis.cmd("LLEN bull:email:active").await];
+        let sets =
+            [redis.cmd::<u64>("ZCARD bull:email:prioritized").await, redis.cmd("ZCARD bull:email:delayed").await];
+        lists.iter().chain(&sets).sum()
     }
 
     /// The ids of the jobs that wait for an operator: those of rows, and those of Node, which have none.
@@ -206,16 +215,21 @@ impl Pipeline {
 
     /// The job's ids of mails that ended so.
     async fn ended(&self, end: End) -> Vec<String> {
-        let id = match self.world.database {
-            Database::Sqlite(_) => "hex(id)",
-            Database::Postgres(_) => "id::text",
-        };
         let outcome = match end {
             End::Sent => "sent",
             End::Failed => "failed",
             End::Removed => "removed",
         };
-        let rows = self.rows(&format!("SELECT {id} FROM mail_outbox WHERE outcome = '{outcome}'")).await;
+        self.ids_where(&format!("outcome = '{outcome}'")).await
+    }
+
+    /// The job's ids of mails whose rows are so.
+    async fn ids_where(&self, condition: &str) -> Vec<String> {
+        let id = match self.world.database {
+            Database::Sqlite(_) => "hex(id)",
+            Database::Postgres(_) => "id::text",
+        };
+        let rows = self.rows(&format!("SELECT {id} FROM mail_outbox WHERE {condition}")).await;
         let ids = rows.iter().map(|id| id.parse::<Uuid>().expect("an id of the outbox"));
         ids.map(|id| format!("{}{id}", EmailJob::ID_PREFIX)).collect()
     }
@@ -304,6 +318,7 @@ mod tests {
             node: false,
             clock: false,
             sentinel: false,
+            settles_within: Duration::from_mins(10),
         };
         let verdict = run(&plan).await.expect("a run");
         println!("{verdict:?}");
