@@ -3,9 +3,12 @@
 //! ```text
 //!   --measure: one api, one mailer, Redis, PostgreSQL ──> costs.json
 //!   costs.json + students ──> plan: processes, connections, memory, and what is too small first
+//!   --check: a whole exam day of two sizes ──> what it took / what the costs say
 //! ```
 
+mod check;
 mod costs;
+mod manifests;
 mod measure;
 mod plan;
 
@@ -18,6 +21,9 @@ use self::{costs::Costs, plan::Plan};
 /// Students of the table in docs/capacity.md.
 const SIZES: [u64; 3] = [1_000, 100_000, 10_000_000];
 
+/// Students of the exam days that are driven.
+const CHECKED: [u32; 2] = [500, 2_000];
+
 /// What an exam morning takes.
 #[derive(Debug, Args)]
 pub(crate) struct Capacity {
@@ -27,6 +33,9 @@ pub(crate) struct Capacity {
     /// Measures again what each thing costs here, and keeps it in crates/bench/costs.json
     #[arg(long)]
     measure: bool,
+    /// Drives an exam day of 500 students and one of 2,000, and compares what they take with what the costs say
+    #[arg(long, conflicts_with_all = ["students", "json"])]
+    check: bool,
     /// Prints the plans as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -41,12 +50,16 @@ pub(crate) async fn run(args: &Capacity) -> anyhow::Result<()> {
         fs::write(&file, serde_json::to_string_pretty(&costs)? + "\n")?;
         crate::progress(&format!("kept in {}", file.display()));
     }
+    if args.check {
+        crate::note(&check::check(&CHECKED, &costs).await?);
+        return Ok(());
+    }
     let sizes = if args.students.is_empty() { SIZES.to_vec() } else { args.students.clone() };
     let plans: Vec<Plan> = sizes.iter().map(|students| Plan::of(*students, &costs)).collect();
     if args.json {
         plans.iter().try_for_each(|plan| serde_json::to_string(plan).map(|plan| crate::note(&plan)))?;
     } else {
-        crate::note(&format!("{}\n{}", costs.table(), table(&plans)));
+        crate::note(&format!("{}\n{}\n{}", costs.table(), table(&plans), manifests::table(&costs)?));
     }
     Ok(())
 }
@@ -76,7 +89,7 @@ mod tests {
             fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/capacity.md")).expect("it");
         let costs = Costs::kept().expect("costs");
         let plans = SIZES.map(|students| Plan::of(students, &costs));
-        for part in [costs.table(), table(&plans)] {
+        for part in [costs.table(), table(&plans), manifests::table(&costs).expect("manifests")] {
             assert!(page.contains(part.trim()), "docs/capacity.md has another table than:\n{part}");
         }
     }

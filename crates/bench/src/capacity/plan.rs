@@ -13,14 +13,14 @@ const SUBMIT: f64 = 60.0;
 const MAILS: f64 = 3_600.0;
 
 /// A core is planned to be used so far.
-const USED: f64 = 0.6;
-/// Cores of one API process, as its manifest requests them.
+pub(crate) const USED: f64 = 0.6;
+/// Cores of one API process on a host of its own.
 const API_CORES: f64 = 2.0;
 /// Connections to the database of one API process (`DATABASE_CONNECTIONS`), with those alongside its pool.
 const CONNECTIONS: f64 = 19.0;
 /// A provider answers within this time in s, and a mailer has five mails in flight.
-const PROVIDER: f64 = 0.2;
-const SLOTS: f64 = 5.0;
+pub(crate) const PROVIDER: f64 = 0.2;
+pub(crate) const SLOTS: f64 = 5.0;
 
 /// What is needed.
 #[derive(Clone, Debug, Serialize)]
@@ -30,9 +30,9 @@ pub(crate) struct Plan {
     /// Requests per second at the start, and while all work.
     starts_per_second: f64,
     saves_per_second: f64,
-    api_cores: f64,
+    pub(crate) api_cores: f64,
     api_processes: f64,
-    mailers: f64,
+    pub(crate) mailers: f64,
     redis_cores: f64,
     redis_gb: f64,
     database_cores: f64,
@@ -130,7 +130,8 @@ impl Plan {
     }
 }
 
-fn to_u64(value: f64) -> u64 {
+/// Without what is behind the point.
+pub(crate) fn to_u64(value: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let count = value as u64;
     count

@@ -1,10 +1,7 @@
 //! A whole exam: everybody starts within ten seconds, reads the sheet, saves each ten seconds and submits within half a
 //! minute. Meanwhile some get more time, then all do. The results are published at the end.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use examhall_core::{Answer, ExamId, Timestamp, UserId};
@@ -41,7 +38,7 @@ pub(crate) struct Day {
 }
 
 /// An exam, and who sits it.
-struct Sitting {
+pub(crate) struct Sitting {
     exam: String,
     author: String,
     answers: Vec<Answer>,
@@ -61,31 +58,46 @@ struct Times {
     changes: Vec<Option<Duration>>,
 }
 
+/// How many times each thing was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) starts: usize,
+    pub(crate) reads: usize,
+    pub(crate) saves: usize,
+    pub(crate) submits: usize,
+    pub(crate) mails: usize,
+}
+
 /// Drives the day, and adds to the report what students and the author saw.
 pub(crate) async fn drive(system: &System, day: Day, report: &mut Report) -> anyhow::Result<()> {
-    let sitting = Arc::new(Sitting::prepare(system, day).await?);
-    let (sheets, mails) = (system.loads().await?, system.accepted());
-    let students = (0..sitting.students.len()).map(|n| sitting.sit(system, n));
-    let (sat, changed) = tokio::join!(join_all(students), sitting.change(system));
-    let mut times = Times { changes: changed?, ..Times::default() };
-    for one in sat {
-        times.add(one);
-    }
-    let publish = system.request(Method::POST, &format!("{}/results/publish", sitting.exam));
-    let publish = timed(publish.bearer_auth(&sitting.author)).await.context("results/publish")?;
-    ensure!(publish.json["queued"] == day.students, "{} results were published", publish.json["queued"]);
-    let published = Instant::now();
-    system.mails(mails + day.students as usize).await?;
-
-    times.report(day, report);
-    report.step("exam day: results published", &[Some(publish.took)]);
-    report.fact("exam day: s until each student has a mail", published.elapsed().as_secs_f64());
-    report.fact("exam day: loads through the cache", system.loads().await? - sheets);
-    Ok(())
+    let sitting = Sitting::prepare(system, day).await?;
+    sitting.drive(system, report).await.map(drop)
 }
 
 impl Sitting {
-    async fn prepare(system: &System, day: Day) -> anyhow::Result<Self> {
+    /// As [`drive`], of a day that was prepared.
+    pub(crate) async fn drive(&self, system: &System, report: &mut Report) -> anyhow::Result<Done> {
+        let (sheets, mails, day) = (system.loads().await?, system.accepted(), self.day);
+        let students = (0..self.students.len()).map(|n| self.sit(system, n));
+        let (sat, changed) = tokio::join!(join_all(students), self.change(system));
+        let mut times = Times { changes: changed?, ..Times::default() };
+        for one in sat {
+            times.add(one);
+        }
+        let publish = system.request(Method::POST, &format!("{}/results/publish", self.exam));
+        let publish = timed(publish.bearer_auth(&self.author)).await.context("results/publish")?;
+        ensure!(publish.json["queued"] == day.students, "{} results were published", publish.json["queued"]);
+        let published = Instant::now();
+        system.mails(mails + day.students as usize).await?;
+
+        times.report(day, report);
+        report.step("exam day: results published", &[Some(publish.took)]);
+        report.fact("exam day: s until each student has a mail", published.elapsed().as_secs_f64());
+        report.fact("exam day: loads through the cache", system.loads().await? - sheets);
+        Ok(times.done(system.accepted() - mails))
+    }
+
+    pub(crate) async fn prepare(system: &System, day: Day) -> anyhow::Result<Self> {
         crate::progress(&format!("Making an exam of {QUESTIONS} questions and {} students ...", day.students));
         let seeded = system.seed(QUESTIONS, day.students).await?;
         let author = system.log_in(&seeded["authorEmail"], &seeded["password"]).await?;
@@ -176,6 +188,12 @@ impl Times {
         self.reads.extend(other.reads);
         self.saves.extend(other.saves);
         self.submits.extend(other.submits);
+    }
+
+    fn done(&self, mails: usize) -> Done {
+        let [starts, reads, saves, submits] =
+            [&self.starts, &self.reads, &self.saves, &self.submits].map(|times| times.iter().flatten().count());
+        Done { starts, reads, saves, submits, mails }
     }
 
     fn report(&self, day: Day, report: &mut Report) {

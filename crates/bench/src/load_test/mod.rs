@@ -10,10 +10,10 @@
 //! ```
 
 pub(crate) mod crowd;
-mod exam_day;
+pub(crate) mod exam_day;
 mod exam_end;
 mod exam_start;
-mod report;
+pub(crate) mod report;
 mod results;
 mod sign_up;
 pub(crate) mod student;
