@@ -89,8 +89,8 @@ impl Log {
         let last = last_of(&events);
         // What had come to rest before, or was not there yet, did not go back.
         let meant = self.put_backs.iter().filter(|put_back| last >= Some(put_back.from) && asked <= put_back.at);
-        for PutBack { from, to, at, .. } in meant {
-            events.extend([(*from, Seen::CopyBegins), (*to, Seen::CopyEnds), (*at, Seen::PutBack)]);
+        for PutBack { from, to, at, .. } in at_once(meant, &events) {
+            events.extend([(from, Seen::CopyBegins), (to, Seen::CopyEnds), (at, Seen::PutBack)]);
         }
         events.sort_by_key(|(time, _)| *time);
         events
@@ -102,7 +102,45 @@ impl Log {
     }
 }
 
+/// Those between which nothing was seen of a mail count as one: a mail that waits for an operator may meet dozens, and with
+/// each the model would have more states to think of. That may only make less explainable, never more.
+fn at_once<'a>(put_backs: impl Iterator<Item = &'a PutBack>, events: &[(OffsetDateTime, Seen)]) -> Vec<PutBack> {
+    let mut merged: Vec<PutBack> = Vec::new();
+    for put_back in put_backs {
+        match merged.last_mut() {
+            Some(before) if !events.iter().any(|(time, _)| (before.from..=put_back.at).contains(time)) => {
+                *before = PutBack { from: before.from, ..*put_back };
+            }
+            _ => merged.push(*put_back),
+        }
+    }
+    merged
+}
+
 /// When something was seen of a mail last, before all was over.
 fn last_of(events: &[(OffsetDateTime, Seen)]) -> Option<OffsetDateTime> {
     events.iter().filter(|(_, seen)| !matches!(seen, Seen::Ended(_))).map(|(time, _)| *time).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn put_backs_while_nothing_happens_count_as_one() {
+        let at = |seconds: i64| OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds);
+        let mut log = Log::default();
+        for n in [10, 20, 30, 50, 60] {
+            log.put_back(PutBack { from: at(n), to: at(n + 1), at: at(n + 2), until: at(n + 2) });
+        }
+        log.add("m-1", at(40), Seen::Retried);
+        log.add("m-1", at(45), Seen::Accepted);
+        log.add("m-1", at(65), Seen::Reported);
+        let seen = log.take("m-1", at(0));
+        let of = |at: fn(&PutBack) -> OffsetDateTime| log.put_backs.iter().map(at).collect::<Vec<_>>();
+        let (from, back) = (of(|put_back| put_back.from), of(|put_back| put_back.at));
+        let begun: Vec<_> = seen.iter().filter(|(_, seen)| *seen == Seen::CopyBegins).map(|(time, _)| *time).collect();
+        let put_back: Vec<_> = seen.iter().filter(|(_, seen)| *seen == Seen::PutBack).map(|(time, _)| *time).collect();
+        assert_eq!((begun, put_back), (vec![from[0], from[3]], vec![back[2], back[4]]));
+    }
 }

@@ -86,8 +86,20 @@ impl Producer {
         self.shared.next.load(Ordering::Relaxed).min(self.shared.mails)
     }
 
+    /// As an operator who has failed mails tried again.
+    pub(crate) async fn retry(&self, job_ids: &[String]) -> anyhow::Result<()> {
+        let base = lock(&self.shared.bases)[0].clone();
+        self.shared.log_in(&base).await?;
+        let token = lock(&self.shared.token).clone();
+        for id in job_ids {
+            let request = self.shared.client.post(format!("{base}/emails/{id}/retry")).bearer_auth(&token);
+            request.timeout(TIMEOUT).send().await?.error_for_status()?;
+        }
+        Ok(())
+    }
+
     /// Begins no further mail, and waits for the answers to those that were begun.
-    pub(crate) async fn finish(mut self) -> Vec<Promise> {
+    pub(crate) async fn finish(&mut self) -> Vec<Promise> {
         self.shared.stops.store(true, Ordering::Relaxed);
         while self.users.join_next().await.is_some() {}
         self.take()

@@ -61,7 +61,7 @@ pub(crate) fn page(plan: &Plan, verdict: &Verdict, commit: &str, date: &str) -> 
         ("sent twice, since Redis lacked the first time: put back, or failed over", verdict.forgotten),
         ("**sent twice, not flagged**", verdict.unflagged.len()),
         ("promised only when asked again, and sent", verdict.recovered),
-        ("left to an operator's `retry-failed`, and sent then", verdict.retried),
+        ("left to an operator who has them tried again, and sent then", verdict.retried),
         ("**histories that the model does not explain**", verdict.unexplained.len()),
         ("different histories", verdict.kinds),
     ];

@@ -130,7 +130,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     if plan.node {
         pipeline.node = Some(Node::start(pipeline.proxy.port(), pipeline.world.smtp.port()).await);
     }
-    let producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
+    let mut producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
     let mut nemesis = Nemesis::new(plan.seed, plan.losses);
     let (mut log, mut verdict) = (Log::default(), Verdict::default());
     let bar = progress(plan);
@@ -156,7 +156,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         for id in &failed {
             log.now(id, Seen::Retried);
         }
-        pipeline.command("mailer", &["queue", "retry-failed"]).await?;
+        producer.retry(&failed).await?;
         // The rows are those of failed mails until the API has noted the retry.
         is_settled &= pipeline.settles(plan.settles_within, "outcome IS NULL OR outcome = 'failed'").await;
     }

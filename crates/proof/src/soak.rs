@@ -50,7 +50,7 @@ pub(crate) async fn soak(plan: &Plan, time: Duration, commit: &str, date: &str) 
     let output = pipeline.command("api", &args).await?;
     let password = output.lines().find_map(|line| line.strip_prefix("password ")).context("no password")?;
     let log_in = ("root@example.com".to_owned(), password.to_owned());
-    let producer = Producer::start(pipeline.bases(), log_in, usize::MAX, plan.rate);
+    let mut producer = Producer::start(pipeline.bases(), log_in, usize::MAX, plan.rate);
 
     let mut samples = Vec::new();
     let mut accepted: HashMap<String, usize> = HashMap::new();

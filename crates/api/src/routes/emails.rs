@@ -170,10 +170,13 @@ async fn retry(
     by: Allowed<may::RetryMails>,
     Id(id): Id<String>,
 ) -> Result<Accepted<Retried>, Problem> {
-    if state.queue.get(&id).await?.is_some_and(|job| job.state == JobState::Completed) {
-        return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
+    match state.queue.get(&id).await? {
+        Some(job) if job.state == JobState::Completed => {
+            return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
+        }
+        None if relay::queue_failed(&state, &id).await? => {}
+        _ => state.queue.retry(&id, Attempts::Reset).await?,
     }
-    state.queue.retry(&id, Attempts::Reset).await?;
     state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Retried by an operator");

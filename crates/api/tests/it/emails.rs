@@ -1,3 +1,4 @@
+use examhall_testkit::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,6 +45,25 @@ async fn a_mail_is_queued_when_it_is_answered_and_can_be_followed() {
         api.expect(404, Method::GET, path, &admin, NOTHING).await;
         api.expect(404, Method::POST, &format!("{path}/retry"), &admin, NOTHING).await;
     }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_mail_is_retried_whose_job_redis_has_lost() {
+    let api = Api::start().await;
+    let admin = api.admin().await;
+    let accepted = api.expect(202, Method::POST, "/emails", &admin, &mail()).await;
+    let path = format!("/emails/{}", accepted["jobId"].as_str().expect("an id"));
+    api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
+    api.world.redis.cmd::<String>("FLUSHALL").await;
+    assert_eq!(api.expect(200, Method::GET, &path, &admin, NOTHING).await["state"], "failed");
+    let retried = api.expect(202, Method::POST, &format!("{path}/retry"), &admin, NOTHING).await;
+    assert_eq!(retried, json!({"retried": 1}));
+    eventually("its job", TIMEOUT, async || {
+        let status = api.expect(200, Method::GET, &path, &admin, NOTHING).await;
+        (status["state"] == "prioritized").then_some(())
+    })
+    .await;
     api.stop().await;
 }
 
