@@ -106,7 +106,9 @@ fn replay(history: &[Seen], faults: u8) -> Option<usize> {
         let reached = unseen(states, is_copied);
         is_copied = *seen == Seen::CopyBegins || (is_copied && *seen != Seen::CopyEnds);
         states = match seen {
-            Seen::CopyBegins | Seen::CopyEnds => reached.into_iter().map(State::copied).collect(),
+            Seen::CopyBegins => reached.into_iter().map(State::copied).collect(),
+            // It may be as old as its beginning.
+            Seen::CopyEnds => reached,
             Seen::PutBack => reached.into_iter().map(State::put_back).collect(),
             Seen::Ended(end) => reached.into_iter().filter(|state| state.row == Row::Closed(*end)).collect(),
             _ => after(&reached, *seen),
@@ -154,7 +156,10 @@ mod tests {
         use Seen::{Accepted, Doubted, Ended, FoundAccepted, Reported, Requeued, Retried};
         let sent = Ended(End::Sent);
         let put_back = [Seen::CopyBegins, Seen::CopyEnds, Accepted, Reported, Seen::PutBack, Accepted, Reported, sent];
-        let cases: [&[Seen]; 9] = [
+        let as_it_began =
+            [Seen::CopyBegins, Accepted, Reported, Seen::CopyEnds, Seen::PutBack, Accepted, Reported, sent];
+        let cases: [&[Seen]; 10] = [
+            &as_it_began,
             &[Accepted, Reported, sent],
             &[Ended(End::Failed)],
             &[Accepted, Doubted, Accepted, Reported, sent],
