@@ -119,19 +119,6 @@ pub(crate) async fn queue(state: &State, claimed: &[WaitingMail]) -> anyhow::Res
     Ok(added.stuck)
 }
 
-/// Queues a failed mail once more whose job the queue has lost. Returns whether it is such a mail.
-pub(crate) async fn queue_failed(state: &State, job_id: &str) -> Result<bool, examhall_store::Error> {
-    let outbox = &state.store.outbox;
-    let Some(row) = row_of(job_id) else { return Ok(false) };
-    if outbox.get(row).await?.is_none_or(|record| record.outcome != Some(MailOutcome::Failed)) {
-        return Ok(false);
-    }
-    outbox.mark_retried(&[row], now()).await?;
-    outbox.reopen(&[row]).await?;
-    state.wake.notify_one();
-    Ok(true)
-}
-
 struct Added {
     queued: Vec<Uuid>,
     stuck: usize,

@@ -240,7 +240,8 @@ async fn act_on_all(state: &State, action: MailAction, mails: &[EmailStatus], do
 async fn one(state: &State, action: MailAction, mail: &EmailStatus) -> Result<bool, Problem> {
     let id = &mail.job_id;
     match action {
-        MailAction::Retry | MailAction::Release => was_done(state.queue.retry(id, Attempts::Reset).await),
+        MailAction::Retry => was_done_to(retry(state, id).await),
+        MailAction::Release => was_done(state.queue.retry(id, Attempts::Reset).await),
         MailAction::Promote => was_done(state.queue.promote(id).await),
         MailAction::Remove | MailAction::Drop => was_done_to(remove(state, id).await),
         MailAction::Suppress => suppress(state, mail).await,
@@ -269,6 +270,32 @@ async fn suppress(state: &State, mail: &EmailStatus) -> Result<bool, Problem> {
         state.suppressions.add(new).await?;
     }
     Ok(!addresses.is_empty())
+}
+
+/// Has a failed mail tried again; one whose job Redis has lost is queued from its row.
+///
+/// # Errors
+/// Where it has not failed, or Redis or the database is away.
+pub(crate) async fn retry(state: &State, job_id: &str) -> Result<(), Problem> {
+    let retried = state.queue.retry(job_id, Attempts::Reset).await.map_err(Problem::from);
+    match retried {
+        Err(problem) if problem.is_about_state() && queue_failed(state, job_id).await? => Ok(()),
+        retried => retried,
+    }
+}
+
+/// Queues a failed mail once more whose job Redis has lost. Returns whether it is such a mail.
+async fn queue_failed(state: &State, job_id: &str) -> Result<bool, Problem> {
+    let outbox = &state.store.outbox;
+    let Some(row) = row_of(job_id) else { return Ok(false) };
+    let has_failed = outbox.get(row).await?.is_some_and(|record| record.outcome == Some(MailOutcome::Failed));
+    if !has_failed || state.queue.get(job_id).await?.is_some() {
+        return Ok(false);
+    }
+    outbox.mark_retried(&[row], now()).await?;
+    outbox.reopen(&[row]).await?;
+    state.wake.notify_one();
+    Ok(true)
 }
 
 /// Removes a mail from outbox and queue.

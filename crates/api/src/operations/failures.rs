@@ -2,7 +2,7 @@
 
 use examhall_core::UserId;
 use examhall_delivery::FailureGroup;
-use examhall_queue::{Attempts, State as JobState};
+use examhall_queue::State as JobState;
 use futures_util::{StreamExt, stream};
 
 use super::actions;
@@ -123,7 +123,7 @@ pub(crate) async fn refresh(state: &State) -> Result<(), Problem> {
 /// Changes a mail; returns whether it was still failed.
 async fn change(state: &State, job: String, action: GroupAction) -> Result<bool, Problem> {
     let changed = match action {
-        GroupAction::Retry => state.queue.retry(&job, Attempts::Reset).await.map_err(Problem::from),
+        GroupAction::Retry => actions::retry(state, &job).await,
         GroupAction::Remove => actions::remove(state, &job).await,
     };
     match changed {

@@ -170,13 +170,10 @@ async fn retry(
     by: Allowed<may::RetryMails>,
     Id(id): Id<String>,
 ) -> Result<Accepted<Retried>, Problem> {
-    match state.queue.get(&id).await? {
-        Some(job) if job.state == JobState::Completed => {
-            return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
-        }
-        None if relay::queue_failed(&state, &id).await? => {}
-        _ => state.queue.retry(&id, Attempts::Reset).await?,
+    if state.queue.get(&id).await?.is_some_and(|job| job.state == JobState::Completed) {
+        return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
     }
+    actions::retry(&state, &id).await?;
     state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Retried by an operator");

@@ -59,11 +59,18 @@ async fn a_failed_mail_is_retried_whose_job_redis_has_lost() {
     assert_eq!(api.expect(200, Method::GET, &path, &admin, NOTHING).await["state"], "failed");
     let retried = api.expect(202, Method::POST, &format!("{path}/retry"), &admin, NOTHING).await;
     assert_eq!(retried, json!({"retried": 1}));
-    eventually("its job", TIMEOUT, async || {
+    let queued = async || {
         let status = api.expect(200, Method::GET, &path, &admin, NOTHING).await;
         (status["state"] == "prioritized").then_some(())
-    })
-    .await;
+    };
+    eventually("its job", TIMEOUT, queued).await;
+
+    api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
+    api.world.redis.cmd::<String>("FLUSHALL").await;
+    let by_filter = json!({"action": "retry", "q": "to:ada@example.com"});
+    let done = api.expect(200, Method::POST, "/emails/actions", &admin, &by_filter).await;
+    assert_eq!(done["done"], 1, "{done}");
+    eventually("its job, again", TIMEOUT, queued).await;
     api.stop().await;
 }
 
