@@ -172,8 +172,14 @@ impl Nemesis {
                 log.put_back(copy.put_back(&mut pipeline.world.redis, &pipeline.proxy).await?);
             }
             Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
-            Blow::DeadMasterReplaced => log.put_back(pipeline.replace_dead_master().await.context("no Sentinel")?),
-            Blow::LivingMasterReplaced => log.put_back(pipeline.replace_living_master().await.context("no Sentinel")?),
+            Blow::DeadMasterReplaced | Blow::LivingMasterReplaced => {
+                let standby = pipeline.standby.as_mut().context("no Sentinel")?;
+                let (master, proxy) = (&mut pipeline.world.redis, &mut pipeline.proxy);
+                log.put_back(match blow {
+                    Blow::DeadMasterReplaced => standby.replace_dead(master, proxy).await,
+                    _ => standby.replace_living(master, proxy).await,
+                });
+            }
             Blow::ClockStepped => {
                 let owners = [Owner::Api(which), Owner::Mailer(which), Owner::Redis];
                 let owner = owners[self.random.usize(0..owners.len())];
