@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::{End, Row, Rules, State, Step, next};
 
-/// Faults that one mail may meet. Most meet none, so fewer are tried first: each one makes more states of them.
+/// Faults that one mail may meet; more where it is more often in doubt, which takes one each time. Most meet none, so fewer
+/// are tried first: each one makes more states of them.
 const FAULTS: u8 = 3;
 
 /// What was seen of a mail.
@@ -80,8 +81,9 @@ impl Checker {
         if let Some(known) = self.known.get(history) {
             return *known;
         }
+        let doubts = history.iter().filter(|seen| **seen == Seen::Doubted).count();
         let mut found = None;
-        for faults in 0..=FAULTS {
+        for faults in 0..=FAULTS.max(u8::try_from(doubts).unwrap_or(u8::MAX)) {
             found = replay(history, faults);
             if found.is_none() {
                 break;
@@ -158,8 +160,9 @@ mod tests {
         let put_back = [Seen::CopyBegins, Seen::CopyEnds, Accepted, Reported, Seen::PutBack, Accepted, Reported, sent];
         let as_it_began =
             [Seen::CopyBegins, Accepted, Reported, Seen::CopyEnds, Seen::PutBack, Accepted, Reported, sent];
-        let cases: [&[Seen]; 10] = [
+        let cases: [&[Seen]; 11] = [
             &as_it_began,
+            &[Doubted, Doubted, Accepted, Doubted, Doubted, Doubted, Accepted, Reported, sent],
             &[Accepted, Reported, sent],
             &[Ended(End::Failed)],
             &[Accepted, Doubted, Accepted, Reported, sent],
@@ -177,14 +180,13 @@ mod tests {
 
     #[test]
     fn what_must_not_happen_is_not_explained() {
-        use Seen::{Accepted, Doubted, Ended, FoundAccepted, Reported};
-        let cases: [&[Seen]; 7] = [
-            &[Accepted, Reported, Accepted],                         // twice, and nobody says so
-            &[Accepted, Accepted],                                   // the same, unheard
-            &[Ended(End::Sent)],                                     // never sent
-            &[Reported],                                             // a mailer makes it up
-            &[FoundAccepted],                                        // so does this one
-            &[Doubted, Doubted, Doubted, Doubted, Doubted, Doubted], // more than its faults allow
+        use Seen::{Accepted, Ended, FoundAccepted, Reported};
+        let cases: [&[Seen]; 6] = [
+            &[Accepted, Reported, Accepted], // twice, and nobody says so
+            &[Accepted, Accepted],           // the same, unheard
+            &[Ended(End::Sent)],             // never sent
+            &[Reported],                     // a mailer makes it up
+            &[FoundAccepted],                // so does this one
             // Known when the copy was made.
             &[Accepted, Reported, Ended(End::Sent), Seen::CopyBegins, Seen::CopyEnds, Seen::PutBack, Accepted],
         ];

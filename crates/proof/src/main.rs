@@ -114,6 +114,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         kills: args.kills,
         mails: args.mails.unwrap_or(args.kills * 10),
         rate: args.rate,
+        often: None,
         node: args.node,
         clock: args.clock,
         sentinel: args.sentinel,

@@ -10,6 +10,8 @@ use crate::{clock::Owner, log::Log, pipeline::Pipeline, put_back::Copy};
 
 /// Longer than a job's lock.
 const FROZEN: Duration = Duration::from_millis(1500);
+/// How many times as often as usual a blow is struck on which a run looks.
+const OFTEN: u32 = 20;
 
 /// A blow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,13 +116,15 @@ pub(crate) struct Nemesis {
     random: Rng,
     /// How many times as often as usual Redis loses what it has: then it takes a minute until all is queued again.
     losses: u32,
+    /// What is struck [`OFTEN`] times as often as usual.
+    often: Option<Blow>,
     /// What is to be put back.
     copy: Option<Copy>,
 }
 
 impl Nemesis {
-    pub(crate) fn new(seed: u64, losses: u32) -> Self {
-        Self { random: Rng::with_seed(seed), losses, copy: None }
+    pub(crate) fn new(seed: u64, losses: u32, often: Option<Blow>) -> Self {
+        Self { random: Rng::with_seed(seed), losses, often, copy: None }
     }
 
     /// Waits a moment, and strikes once; returns what it did.
@@ -212,14 +216,15 @@ impl Nemesis {
     }
 
     fn draw(&mut self, pipeline: &Pipeline) -> Blow {
-        let losses = self.losses;
+        let (losses, often) = (self.losses, self.often);
         let (has_node, has_sentinel) = (pipeline.node.is_some(), pipeline.standby.is_some());
         let has_clocks = pipeline.starter.clocks.is_some();
         let weight = |(blow, weight): (Blow, u32)| match blow {
             _ if blow.is_of_node() && !has_node => 0,
             _ if blow.is_of_sentinel() && !has_sentinel => 0,
-            _ if blow.is_loss() => weight * losses,
             Blow::ClockStepped if !has_clocks => 0,
+            _ if Some(blow) == often => weight * OFTEN,
+            _ if blow.is_loss() => weight * losses,
             _ => weight,
         };
         let mut number = self.random.u32(0..Blow::ALL.into_iter().map(weight).sum());

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
-use examhall_testkit::{DatabaseKind, Process, Proxy, Redis, RedisOptions, World, eventually};
+use examhall_testkit::{DatabaseKind, Process, Proxy, Redis, RedisOptions, World};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -179,11 +179,6 @@ impl Running {
     fn read(&self, log: &mut Log) {
         self.process.take_lines().iter().for_each(|line| log.line(line));
     }
-}
-
-/// Waits until `found`, with time for a machine that is busy.
-pub(crate) async fn wait_for(what: &str, found: impl AsyncFn() -> bool) {
-    eventually(what, Duration::from_mins(10), async || found().await.then_some(())).await;
 }
 
 fn port_in(line: &str) -> Option<u16> {

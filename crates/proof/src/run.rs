@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) rate: f64,
     /// How many times as often as usual Redis loses what it has.
     pub(crate) losses: u32,
+    /// What is struck more often than usual.
+    pub(crate) often: Option<Blow>,
     /// Whether Node programs use the queue, too.
     pub(crate) node: bool,
     /// Whether clocks are stepped.
@@ -131,7 +133,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
         pipeline.node = Some(Node::start(pipeline.proxy.port(), pipeline.world.smtp.port()).await);
     }
     let mut producer = Producer::start(pipeline.bases(), log_in, plan.mails, plan.rate);
-    let mut nemesis = Nemesis::new(plan.seed, plan.losses);
+    let mut nemesis = Nemesis::new(plan.seed, plan.losses, plan.often);
     let (mut log, mut verdict) = (Log::default(), Verdict::default());
     let bar = progress(plan);
     while verdict.kills() < plan.kills || producer.begun() < plan.mails {
@@ -315,6 +317,7 @@ mod tests {
             mails: 1_000,
             rate: 30.0,
             losses: 0,
+            often: None,
             node: false,
             clock: false,
             sentinel: false,
