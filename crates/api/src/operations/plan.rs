@@ -34,7 +34,16 @@ pub(super) fn stages(query: &MailQuery) -> Vec<Stage> {
         Some(MailState::InDoubt) => stages.extend(Doubt::ALL.map(Stage::Doubtful)),
         state => stages.extend(states(state).iter().copied().map(Stage::Jobs)),
     }
+    stages.extend(lost(query).map(Stage::Rows));
     stages
+}
+
+/// Failed mails whose jobs Redis has lost. They come last: most rows of failed mails are passed over, since their jobs are there.
+fn lost(query: &MailQuery) -> Option<MailSearch> {
+    let is_found_before = query.message_id.is_some() || matches!(query.to, Some(WantedRecipient::Address(_)));
+    let place = Some(MailPlace::Ended(MailOutcome::Failed));
+    let search = MailSearch { to: None, class: query.class, place, after: query.after, before: query.before };
+    (!is_found_before && matches!(query.state, None | Some(MailState::Failed))).then_some(search)
 }
 
 /// Rows are looked at by recipient, for which there is an index, or where no job is to be found.
@@ -130,13 +139,14 @@ mod tests {
     fn each_query_has_its_places() {
         let all = ["waiting", "prioritized", "delayed", "waiting-children", "active", "completed", "failed"];
         let after = |first: &'static str| [&[first][..], &all].concat();
+        let around = |first: &'static str| [&[first][..], &all, &["rows place"]].concat();
         assert_eq!(places("id:7 state:failed"), ["one"]);
         assert_eq!(places("msgid:<x@y>"), after("one"));
-        assert_eq!(places(""), after("rows place"));
+        assert_eq!(places(""), around("rows place"));
         assert_eq!(places("ada@example.com"), after("rows to"));
-        assert_eq!(places("to:ada"), after("rows place"));
+        assert_eq!(places("to:ada"), around("rows place"));
         assert_eq!(places("to:ada@example.com state:suppressed"), ["rows to", "failed"]);
-        assert_eq!(places("state:failed reason:x"), ["failed"]);
+        assert_eq!(places("state:failed reason:x"), ["failed", "rows place"]);
         assert_eq!(places("state:held reason:x"), ["Held"]);
         assert_eq!(places("state:inDoubt"), ["Held", "InDoubt"]);
         assert_eq!(places("state:inDoubt to:ada@example.com"), ["rows to", "Held", "InDoubt"]);

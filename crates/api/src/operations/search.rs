@@ -22,6 +22,8 @@ use crate::{
 pub(crate) const PAGE_TIME: Duration = Duration::from_millis(12);
 /// Number of jobs that are looked at in any case, however slow the servers are: all of a small queue.
 const LEAST: u64 = 500;
+/// Rows that are read together: of those of failed mails few are shown.
+const ROWS: usize = 100;
 /// Most mails that are read together of those that are held or in doubt.
 const DOUBTFUL: u32 = 100;
 
@@ -128,9 +130,7 @@ pub(crate) async fn search(
                 if found.items.is_empty() { after } else { break }
             }
             Stage::Rows(rows) => {
-                let page = Page { limit: missing as u64, after: at.row };
-                let (mails, next) = of_rows(state, query, rows, page).await?;
-                found.items.extend(mails);
+                let next = of_rows(state, query, (rows, at.row), bounds, &mut found).await?;
                 next.map_or(after, |row| Cursor { row: Some(row), ..Cursor::at(at.stage) })
             }
             Stage::Doubtful(doubt) => {
@@ -191,13 +191,20 @@ async fn one(state: &State, query: &MailQuery) -> Result<Option<EmailStatus>, Pr
     Ok(find(state, &id).await?.map(|mail| mail.named(message_id)))
 }
 
+/// Adds mails whose rows are so, and returns after which those follow that are left.
 async fn of_rows(
     state: &State,
     query: &MailQuery,
-    search: &MailSearch,
-    page: Page,
-) -> Result<(Vec<EmailStatus>, Option<Uuid>), Problem> {
-    let listed = state.store.outbox.search(search, page).await?;
+    (search, after): (&MailSearch, Option<Uuid>),
+    bounds: Bounds,
+    found: &mut FoundMails,
+) -> Result<Option<Uuid>, Problem> {
+    let page = Page { limit: bounds.mails.max(ROWS) as u64, after };
+    let mut listed = state.store.outbox.search(search, page).await?;
+    found.looked_at += listed.items.len() as u64;
+    let is_old =
+        |row: &MailRow| bounds.until.is_none_or(|until| row.outcome_at.unwrap_or(row.created_at).as_millis() <= until);
+    listed.items.retain(is_old);
     let ids: Vec<String> = listed.items.iter().map(|row| job_of(row.id)).collect();
     let jobs = state.queue.summaries(&ids, &SHOWN).await?;
     let entries = entries(state, &ids).await?;
@@ -209,10 +216,14 @@ async fn of_rows(
             continue;
         }
         let mail = job.map_or_else(|| EmailStatus::of_row(id, row), |job| EmailStatus::of_job(job).with_row(row));
-        mails.push(mail.with_entry(entry.as_ref()));
+        mails.push((row.id, mail.with_entry(entry.as_ref())));
     }
-    mails.retain(|mail| mail.meets(query));
-    Ok((mails, listed.next))
+    mails.retain(|(_, mail)| mail.meets(query));
+    let is_cut = mails.len() > bounds.mails;
+    mails.truncate(bounds.mails);
+    let last = mails.last().map(|(row, _)| *row);
+    found.items.extend(mails.into_iter().map(|(_, mail)| mail));
+    Ok(if is_cut { last } else { listed.next })
 }
 
 /// Adds mails whose jobs are of one state, and returns where those that follow begin.

@@ -67,7 +67,9 @@ async fn a_failed_mail_is_retried_whose_job_redis_has_lost() {
 
     api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
     api.world.redis.cmd::<String>("FLUSHALL").await;
-    let by_filter = json!({"action": "retry", "q": "to:ada@example.com"});
+    let listed = api.expect(200, Method::GET, "/emails?state=failed", &admin, NOTHING).await;
+    assert_eq!((&listed["items"][0]["jobId"], &listed["nextCursor"]), (&accepted["jobId"], &Value::Null));
+    let by_filter = json!({"action": "retry", "q": "state:failed"});
     let done = api.expect(200, Method::POST, "/emails/actions", &admin, &by_filter).await;
     assert_eq!(done["done"], 1, "{done}");
     eventually("its job, again", TIMEOUT, queued).await;
