@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, dev::Payload, http::StatusCode, web};
 use examhall_core::{BadPassword, Locale};
 use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{guards::CountedClient, language::AcceptedLanguage, problem::Problem};
 use crate::{
@@ -60,6 +60,21 @@ impl Pages {
             .body(html.map_err(|error| Problem::internal(&error))?))
     }
 
+    /// The form that asks whether what a mail's link is for is to be done.
+    pub(crate) fn ask(&self, file: &str, token: &str) -> Result<HttpResponse, Problem> {
+        self.page(StatusCode::OK, file, PageVariables { step: "ask", token, ..PageVariables::NONE })
+    }
+
+    /// The answer to a token that is none of ours, or no longer good.
+    pub(crate) fn refused(&self, file: &str) -> Result<HttpResponse, Problem> {
+        self.page(StatusCode::BAD_REQUEST, file, PageVariables { step: "refused", ..PageVariables::NONE })
+    }
+
+    /// The answer once what a mail's link is for was done.
+    pub(crate) fn done(&self, file: &str) -> Result<HttpResponse, Problem> {
+        self.page(StatusCode::OK, file, PageVariables { step: "done", ..PageVariables::NONE })
+    }
+
     /// Templates of an operator may have their style in themselves.
     fn policy(&self) -> Cow<'_, str> {
         let policy = self.state.site.policy();
@@ -103,6 +118,13 @@ impl<T: DeserializeOwned> FromRequest for Asked<T> {
         let link = web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner);
         std::future::ready(Ok(Self(link.map_err(|_| Problem::bad_request("this link is damaged")))))
     }
+}
+
+/// The link of a mail.
+#[derive(Deserialize)]
+pub(crate) struct Link {
+    #[serde(default)]
+    pub(crate) token: String,
 }
 
 /// A client of a page that asks the database; a problem where it asks too often.

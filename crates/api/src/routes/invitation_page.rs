@@ -16,7 +16,7 @@ use super::invitations::{Outcome, accepted};
 use crate::{
     auth::SecretToken,
     http::{
-        page::{Asked, CountedPage, Pages, Sent, complaint, is_no_token},
+        page::{Asked, CountedPage, Link, Pages, Sent, complaint, is_no_token},
         problem::Problem,
         resource::resource,
     },
@@ -25,17 +25,10 @@ use crate::{
 };
 
 const PAGE: &str = "page-invitation.html";
-const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(accept))];
     app.service(resource("/invitation", routes));
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    token: String,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +53,7 @@ async fn ask(
 async fn asked(state: &State, pages: &Pages, link: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
     let Link { token } = link?;
     let Some(invitation) = invitation(state, &token).await? else {
-        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+        return pages.refused(PAGE);
     };
     let (exam, name) = (invitation.exam.as_str(), invitation.entry.name.as_str());
     let step = if invitation.has_account { "known" } else { "ask" };
@@ -88,17 +81,17 @@ async fn answered(
     let name = name.trim().to_owned();
     let again = PageVariables { step: "ask", token: &token, name: &name, ..PageVariables::NONE };
     if is_no_token(&token) {
-        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+        return pages.refused(PAGE);
     }
     if name.is_empty() || name.chars().count() > Profile::MAX_NAME || check_name(&name).is_err() {
         let Some(Invitation { exam, .. }) = invitation(state, &token).await? else {
-            return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+            return pages.refused(PAGE);
         };
         let again = PageVariables { complaint: "name", exam: &exam, ..again };
         return pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again);
     }
     match accepted(state, client, &token, name.clone(), password, pages.language().cloned()).await? {
-        Outcome::Ready => pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE }),
+        Outcome::Ready => pages.done(PAGE),
         Outcome::HasAccount { exam } => {
             let known = PageVariables { step: "known", exam: &exam, ..PageVariables::NONE };
             pages.page(StatusCode::CONFLICT, PAGE, known)
@@ -107,6 +100,6 @@ async fn answered(
             let again = PageVariables { complaint: complaint(error), exam: &exam, ..again };
             pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again)
         }
-        Outcome::Refused => pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED),
+        Outcome::Refused => pages.refused(PAGE),
     }
 }

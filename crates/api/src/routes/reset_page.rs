@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::auth::set_password;
 use crate::{
     http::{
-        page::{Asked, Pages, Sent, complaint, is_no_token},
+        page::{Asked, Link, Pages, Sent, complaint, is_no_token},
         problem::Problem,
         resource::resource,
     },
@@ -22,17 +22,10 @@ use crate::{
 };
 
 const PAGE: &str = "page-reset.html";
-const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(change))];
     app.service(resource("/reset", routes));
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    token: String,
 }
 
 #[derive(Deserialize)]
@@ -44,9 +37,9 @@ struct Choice {
 async fn ask(pages: Pages, Asked(link): Asked<Link>) -> HttpResponse {
     pages.shown(link.and_then(|Link { token }| {
         if is_no_token(&token) {
-            return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+            return pages.refused(PAGE);
         }
-        pages.page(StatusCode::OK, PAGE, PageVariables { step: "ask", token: &token, ..PageVariables::NONE })
+        pages.ask(PAGE, &token)
     }))
 }
 
@@ -65,7 +58,7 @@ async fn changed(
         return pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again);
     }
     if is_no_token(&token) || !set_password(state, client, token, password, pages.language()).await? {
-        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+        return pages.refused(PAGE);
     }
-    pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE })
+    pages.done(PAGE)
 }

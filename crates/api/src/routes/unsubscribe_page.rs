@@ -3,43 +3,30 @@
 //!
 //! Requests are not counted: those of a mail provider come from few addresses, and a token that is not ours costs nothing.
 
-use actix_web::{
-    HttpResponse,
-    http::{Method, StatusCode},
-    web,
-};
-use serde::Deserialize;
+use actix_web::{HttpResponse, http::Method, web};
 
 use crate::{
     http::{
-        page::{Asked, Pages, is_no_token},
+        page::{Asked, Link, Pages, is_no_token},
         problem::Problem,
         resource::resource,
     },
     state::{State, now},
-    templates::PageVariables,
 };
 
 const PAGE: &str = "page-unsubscribe.html";
-const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(unsubscribe))];
     app.service(resource("/unsubscribe", routes));
 }
 
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    token: String,
-}
-
 async fn ask(state: web::Data<State>, pages: Pages, Asked(link): Asked<Link>) -> HttpResponse {
     pages.shown(link.and_then(|Link { token }| {
         if is_no_token(&token) || state.mail_composer.unsubscriber(&token).is_none() {
-            return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+            return pages.refused(PAGE);
         }
-        pages.page(StatusCode::OK, PAGE, PageVariables { step: "ask", token: &token, ..PageVariables::NONE })
+        pages.ask(PAGE, &token)
     }))
 }
 
@@ -52,8 +39,8 @@ async fn unsubscribed(state: &State, pages: &Pages, link: Result<Link, Problem>)
     let Link { token } = link?;
     let user =
         Some(token).filter(|token| !is_no_token(token)).and_then(|token| state.mail_composer.unsubscriber(&token));
-    let Some(user) = user else { return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED) };
+    let Some(user) = user else { return pages.refused(PAGE) };
     state.store.accounts.unsubscribe_from_results(user, now()).await?;
     tracing::info!(user_id = %user, "Unsubscribed from results");
-    pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE })
+    pages.done(PAGE)
 }

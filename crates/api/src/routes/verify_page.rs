@@ -18,7 +18,7 @@ use super::auth;
 use crate::{
     auth::SecretToken,
     http::{
-        page::{Asked, CountedPage, Pages, Sent, complaint, is_no_token},
+        page::{Asked, CountedPage, Link, Pages, Sent, complaint, is_no_token},
         problem::Problem,
         resource::resource,
     },
@@ -27,17 +27,10 @@ use crate::{
 };
 
 const PAGE: &str = "page-verify.html";
-const REFUSED: PageVariables<'static> = PageVariables { step: "refused", ..PageVariables::NONE };
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     let routes = vec![(Method::GET, web::get().to(ask)), (Method::POST, web::post().to(confirm))];
     app.service(resource("/verify", routes));
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    token: String,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +53,7 @@ async fn ask(
 async fn asked(state: &State, pages: &Pages, link: Result<Link, Problem>) -> Result<HttpResponse, Problem> {
     let Link { token } = link?;
     if is_no_token(&token) {
-        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+        return pages.refused(PAGE);
     }
     let hash = SecretToken::from_text(token.clone()).hash();
     let asks_password = state.store.accounts.is_contested(&hash, now()).await?;
@@ -88,7 +81,7 @@ async fn confirmed(
         return pages.page(StatusCode::UNPROCESSABLE_ENTITY, PAGE, again);
     }
     if is_no_token(&token) || !auth::confirm(state, client, token, password).await? {
-        return pages.page(StatusCode::BAD_REQUEST, PAGE, REFUSED);
+        return pages.refused(PAGE);
     }
-    pages.page(StatusCode::OK, PAGE, PageVariables { step: "done", ..PageVariables::NONE })
+    pages.done(PAGE)
 }
