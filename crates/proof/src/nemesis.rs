@@ -6,7 +6,12 @@ use anyhow::Context;
 use examhall_testkit::{Action, Database, Phase, SmtpServer};
 use fastrand::Rng;
 
-use crate::{clock::Owner, log::Log, pipeline::Pipeline, put_back::Copy};
+use crate::{
+    clock::Owner,
+    log::Log,
+    pipeline::Pipeline,
+    put_back::{Copy, PutBack},
+};
 
 /// Longer than a job's lock.
 const FROZEN: Duration = Duration::from_millis(1500);
@@ -176,14 +181,8 @@ impl Nemesis {
                 log.put_back(copy.put_back(&mut pipeline.world.redis, &pipeline.proxy).await?);
             }
             Blow::NodeWorkerKilled => pipeline.node.as_mut().context("no Node")?.kill_worker().await,
-            Blow::DeadMasterReplaced | Blow::LivingMasterReplaced => {
-                let standby = pipeline.standby.as_mut().context("no Sentinel")?;
-                let (master, proxy) = (&mut pipeline.world.redis, &mut pipeline.proxy);
-                log.put_back(match blow {
-                    Blow::DeadMasterReplaced => standby.replace_dead(master, proxy).await,
-                    _ => standby.replace_living(master, proxy).await,
-                });
-            }
+            Blow::DeadMasterReplaced => log.put_back(replace_master(pipeline, true).await?),
+            Blow::LivingMasterReplaced => log.put_back(replace_master(pipeline, false).await?),
             Blow::ClockStepped => {
                 let owners = [Owner::Api(which), Owner::Mailer(which), Owner::Redis];
                 let owner = owners[self.random.usize(0..owners.len())];
@@ -236,6 +235,12 @@ impl Nemesis {
         }
         Blow::MailerKilled // never: the number is below the sum
     }
+}
+
+async fn replace_master(pipeline: &mut Pipeline, is_dead: bool) -> anyhow::Result<PutBack> {
+    let standby = pipeline.standby.as_mut().context("no Sentinel")?;
+    let (master, proxy) = (&mut pipeline.world.redis, &mut pipeline.proxy);
+    Ok(if is_dead { standby.replace_dead(master, proxy).await } else { standby.replace_living(master, proxy).await })
 }
 
 /// From now on the server defers 3 mails of 100, drops one before it has it, and one after.
