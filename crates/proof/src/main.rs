@@ -81,9 +81,9 @@ struct Args {
     /// Only search the model
     #[arg(long)]
     model: bool,
-    /// Break the product's rules one by one in a copy, and see each caught
-    #[arg(long)]
-    mutants: bool,
+    /// Break the product's rules one by one in a copy, and see each caught; or only those whose name contains this
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    mutants: Option<String>,
 }
 
 /// Longer than any wait of a mail that is put off a few times.
@@ -121,8 +121,8 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         settles_within: SETTLES_WITHIN,
         losses: if args.keep_redis { 0 } else { args.losses },
     };
-    if args.mutants {
-        let (table, are_all_caught) = mutants::hunt(&plan).await?;
+    if let Some(wanted) = &args.mutants {
+        let (table, are_all_caught) = mutants::hunt(&plan, wanted).await?;
         println!("\n{table}");
         if args.write {
             write(&table, MUTANTS)?;
