@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # note <ok|FAIL|cannot> <what>
-note() { printf '%-6s%s\n' "$1" "$2" | tee -a "$LIVE_RESULTS"; }
+note() { printf '%-8s%s\n' "$1" "$2" | tee -a "$LIVE_RESULTS"; }
 
 # check <what> <function> [argument...]: runs it in a shell of its own that ends at the first command that fails. What it
 # writes is shown if it fails.
