@@ -104,7 +104,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
     }
     let folder = std::env::current_exe()?.parent().context("no folder")?.to_owned();
     let plan = Plan {
-        programs: Programs(args.programs.clone().unwrap_or(folder)),
+        programs: Programs(std::path::absolute(args.programs.as_ref().unwrap_or(&folder))?),
         database: match args.database {
             Kind::Sqlite => DatabaseKind::Sqlite,
             Kind::Postgres => DatabaseKind::Postgres,
