@@ -30,8 +30,11 @@ async fn ready_never_misses_a_connection() {
         let connection = Connection::open(&redis.url()).expect("a good URL");
         let mut waiters = Vec::new();
         while !connection.is_connected() {
-            let connection = connection.clone();
-            waiters.push(tokio::spawn(async move { connection.ready().await }));
+            // More would leave a busy machine no time to connect.
+            if waiters.len() < 2_000 {
+                let connection = connection.clone();
+                waiters.push(tokio::spawn(async move { connection.ready().await }));
+            }
             tokio::task::yield_now().await;
         }
         for waiter in waiters {
