@@ -33,8 +33,13 @@ async fn commit_of_1002_keys_takes_few_scripts() {
     for n in [0, 511, 512, 1_001] {
         assert_eq!(source(&one, &row, n).await, Source::Loaded);
     }
-    let before = (Instant::now(), scripts_run(&redis).await);
-    one.before_commit(commit, &names).await;
+    // Redis has 50 ms, in which a busy machine does not always answer.
+    let announced = async || {
+        let (scripts, began) = (scripts_run(&redis).await, Instant::now());
+        one.before_commit(commit, &names).await;
+        (began.elapsed().as_millis() < 40).then_some((began, scripts))
+    };
+    let before = eventually("Redis to answer in time", TIMEOUT, announced).await;
     eventually("Redis to be notified", TIMEOUT, async || {
         for n in [0, 511, 512, 1_001] {
             assert_ne!(source(&other, &row, n).await, Source::Loaded, "nothing is stored meanwhile");
