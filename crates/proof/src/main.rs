@@ -122,6 +122,7 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
         losses: if args.keep_redis { 0 } else { args.losses },
     };
     if let Some(wanted) = &args.mutants {
+        anyhow::ensure!(wanted.is_empty() || !args.write, "docs/proof.md has a table of all: --write takes no NAME");
         let (table, are_all_caught) = mutants::hunt(&plan, wanted).await?;
         println!("\n{table}");
         if args.write {

@@ -163,6 +163,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
 /// Builds each mutant whose name contains `wanted`, and strikes it until a promise is broken; returns a table, and whether
 /// each was caught.
 pub(crate) async fn hunt(plan: &Plan, wanted: &str) -> anyhow::Result<(String, bool)> {
+    ensure!(MUTANTS.iter().any(|mutant| mutant.name.contains(wanted)), "no broken build's name contains {wanted:?}");
     let folder = copy()?;
     let (mut table, mut are_all_caught) = ("| broken build | caught after |\n|---|---|\n".to_owned(), true);
     for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(wanted)) {
