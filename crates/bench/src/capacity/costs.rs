@@ -16,7 +16,7 @@ pub(crate) struct Costs {
     pub(crate) mailer_mb: f64,
     /// Bytes in Redis of a mail, from its job to the end of its entries.
     pub(crate) redis_bytes_per_mail: f64,
-    /// Bytes in PostgreSQL of a student's attempt, with answers and result.
+    /// Bytes in PostgreSQL of a student's attempt, with answers, result and mail.
     pub(crate) database_bytes_per_attempt: f64,
 }
 
@@ -44,7 +44,8 @@ pub(crate) enum Work {
     Read,
     Save,
     Submit,
-    Mail,
+    Queue,
+    Send,
 }
 
 impl Work {
@@ -56,7 +57,8 @@ impl Work {
             Self::Read => "reading the sheet, of which the process has a copy",
             Self::Save => "saving three answers",
             Self::Submit => "submitting, graded",
-            Self::Mail => "a mail, from its row to its acceptance",
+            Self::Queue => "queueing a mail: from its row to its job",
+            Self::Send => "sending a mail: from its job to its acceptance",
         }
     }
 }

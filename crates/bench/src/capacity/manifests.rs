@@ -12,8 +12,9 @@ use super::{
 
 /// Numbers of the manifests.
 struct Manifests {
-    /// Cores that an API pod requests, and the part of them at which there is to be a further pod, in %.
-    requested: f64,
+    /// Cores that an API pod requests, of the base and in production.
+    requested: [f64; 2],
+    /// The part of them at which there is to be a further pod, in %.
     utilization: f64,
     /// Most API pods, of the base and in production.
     most_apis: [f64; 2],
@@ -28,7 +29,10 @@ impl Manifests {
         let production = text("overlays/production/kustomization.yaml")?;
         let keda = text("components/keda/scaled-object.yaml")?;
         Ok(Self {
-            requested: number(&api, "requests: {cpu: ")? / 1_000.0,
+            requested: [
+                number(&api, "requests: {cpu: ")? / 1_000.0,
+                number(&production, "/requests/cpu, value: ")? / 1_000.0,
+            ],
             utilization: number(&api, "averageUtilization: ")?,
             most_apis: [number(&api, "maxReplicas: ")?, number(&production, "/spec/maxReplicas, value: ")?],
             waiting: number(&keda, "\"bull:email:wait\", listLength: \"")?,
@@ -41,14 +45,14 @@ impl Manifests {
 pub(crate) fn table(costs: &Costs) -> anyhow::Result<String> {
     let Manifests { requested, utilization, most_apis, waiting, most_mailers } = Manifests::read()?;
     let many = Plan::of(1_000_000, costs);
-    let students = |apis: f64| thousands(apis * requested / many.api_cores * 1e6);
+    let students = |cores: f64| thousands(cores / many.api_cores * 1e6);
     let per_second = plan::SLOTS / plan::PROVIDER;
     let mut out = "| number | is enough for |\n|---|---|\n".to_owned();
-    for (which, apis) in ["base", "overlay `production`"].into_iter().zip(most_apis) {
+    for ((which, apis), cores) in ["base", "overlay `production`"].into_iter().zip(most_apis).zip(requested) {
         let _ = writeln!(
             out,
-            "| {which}: {apis} API pods at most, each of {requested} cores used by {utilization} % | {} students |",
-            students(apis)
+            "| {which}: {apis} API pods at most, each of {cores} cores used by {utilization} % | {} students |",
+            students(apis * cores)
         );
     }
     let _ = writeln!(
@@ -87,9 +91,9 @@ mod tests {
         let costs = Costs::kept().expect("costs");
         let manifests = Manifests::read().expect("manifests");
         assert!((manifests.utilization / 100.0 - plan::USED).abs() < 1e-9, "a core is planned to be used as far");
-        let [_, production] = manifests.most_apis;
+        let ([_, most], [_, cores]) = (manifests.most_apis, manifests.requested);
         let needed = Plan::of(100_000, &costs).api_cores;
-        assert!(production * manifests.requested >= needed, "100,000 students need {needed} cores");
+        assert!(most * cores >= needed, "100,000 students need {needed} cores");
         let mailers = Plan::of(100_000, &costs).mailers;
         assert!(manifests.most_mailers >= mailers, "100,000 results within an hour need {mailers} mailers");
         let seconds = manifests.waiting * plan::PROVIDER / plan::SLOTS;

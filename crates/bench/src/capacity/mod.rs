@@ -10,6 +10,7 @@ mod check;
 mod costs;
 mod manifests;
 mod measure;
+mod meter;
 mod plan;
 
 use std::{fmt::Write, fs, path::PathBuf};
@@ -22,7 +23,7 @@ use self::{costs::Costs, plan::Plan};
 const SIZES: [u64; 3] = [1_000, 100_000, 10_000_000];
 
 /// Students of the exam days that are driven.
-const CHECKED: [u32; 2] = [500, 2_000];
+const CHECKED: [u32; 2] = [2_000, 5_000];
 
 /// What an exam morning takes.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(crate) struct Capacity {
     /// Measures again what each thing costs here, and keeps it in crates/bench/costs.json
     #[arg(long)]
     measure: bool,
-    /// Drives an exam day of 500 students and one of 2,000, and compares what they take with what the costs say
+    /// Drives an exam day of 2,000 students and one of 5,000, and compares what they take with what the costs say
     #[arg(long, conflicts_with_all = ["students", "json"])]
     check: bool,
     /// Prints the plans as JSON, one a line
@@ -43,16 +44,9 @@ pub(crate) struct Capacity {
 
 /// Prints what so many students take, from costs that were measured before, or now.
 pub(crate) async fn run(args: &Capacity) -> anyhow::Result<()> {
-    let mut costs = Costs::kept()?;
-    if args.measure {
-        costs = measure::measure().await?;
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("costs.json");
-        fs::write(&file, serde_json::to_string_pretty(&costs)? + "\n")?;
-        crate::progress(&format!("kept in {}", file.display()));
-    }
+    let costs = if args.measure { measured().await? } else { Costs::kept()? };
     if args.check {
-        crate::note(&check::check(&CHECKED, &costs).await?);
-        return Ok(());
+        return check::check(&CHECKED, &costs).await;
     }
     let sizes = if args.students.is_empty() { SIZES.to_vec() } else { args.students.clone() };
     let plans: Vec<Plan> = sizes.iter().map(|students| Plan::of(*students, &costs)).collect();
@@ -62,6 +56,15 @@ pub(crate) async fn run(args: &Capacity) -> anyhow::Result<()> {
         crate::note(&format!("{}\n{}\n{}", costs.table(), table(&plans), manifests::table(&costs)?));
     }
     Ok(())
+}
+
+/// Measures, and keeps what came of it.
+async fn measured() -> anyhow::Result<Costs> {
+    let costs = measure::measure().await?;
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("costs.json");
+    fs::write(&file, serde_json::to_string_pretty(&costs)? + "\n")?;
+    crate::progress(&format!("kept in {}", file.display()));
+    Ok(costs)
 }
 
 /// A column for each plan.

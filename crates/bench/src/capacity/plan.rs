@@ -51,15 +51,16 @@ impl Plan {
     pub(crate) fn of(students: u64, costs: &Costs) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a number of people")]
         let n = students as f64;
-        let [log_in, start, read, save, submit, mail] =
-            [Work::LogIn, Work::Start, Work::Read, Work::Save, Work::Submit, Work::Mail].map(|work| costs.of(work));
+        let [log_in, start, read, save, submit, queue, send] =
+            [Work::LogIn, Work::Start, Work::Read, Work::Save, Work::Submit, Work::Queue, Work::Send]
+                .map(|work| costs.of(work));
         // What goes on at once; the worst of these decides.
         let phases = [
             vec![(n / LOG_IN, &log_in)],
             vec![(n / START, &start), (n / START, &read)],
             vec![(n / SAVE, &save)],
-            vec![(n / SUBMIT, &submit), (n / SAVE, &save)],
-            vec![(n / MAILS, &mail)],
+            vec![(n / SUBMIT, &submit), (n / SUBMIT, &queue), (n / SAVE, &save)],
+            vec![(n / MAILS, &send)],
         ];
         let worst = |part: fn(&Unit) -> f64| phases.iter().map(|phase| cores(phase, part)).fold(0.0, f64::max);
         let api_cores = worst(|unit| unit.api_ms);

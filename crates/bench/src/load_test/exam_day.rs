@@ -103,9 +103,7 @@ impl Sitting {
         let author = system.log_in(&seeded["authorEmail"], &seeded["password"]).await?;
         let id: ExamId = serde_json::from_value(seeded["examId"].clone())?;
         let exam = format!("/exams/{}", id.0);
-        let on_publish =
-            system.request(Method::PATCH, &exam).bearer_auth(&author).json(&json!({"results": "onPublish"}));
-        timed(on_publish).await.context("results: onPublish")?;
+        system.results_on_publish(&exam, &author).await?;
         let ids: Vec<UserId> = serde_json::from_value(seeded["studentIds"].clone())?;
         let store = Store::connect(&system.world.database.url()).await?;
         let answers = store.questions.paper(id).await?.value.questions.iter().map(answer).collect();

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::{Mul, Sub},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -43,8 +44,8 @@ pub(crate) struct Cpu {
     pub(crate) database: f64,
 }
 
-/// What all processes have used so far.
-#[derive(Clone, Copy, Debug)]
+/// What all processes have used.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// Processor time in s.
     pub(crate) api: f64,
@@ -93,6 +94,12 @@ impl System {
         Ok(answer.json["accessToken"].as_str().context("no access token")?.to_owned())
     }
 
+    /// Results are not shown, nor mailed, before their author says so.
+    pub(crate) async fn results_on_publish(&self, exam: &str, author: &str) -> anyhow::Result<()> {
+        let request = self.request(Method::PATCH, exam).bearer_auth(author).json(&json!({"results": "onPublish"}));
+        timed(request).await.map(drop).context("results: onPublish")
+    }
+
     /// Runs `api seed`; returns what it made.
     pub(crate) async fn seed(&self, questions: u32, students: u32) -> anyhow::Result<Value> {
         let numbers = [questions.to_string(), students.to_string()];
@@ -137,14 +144,15 @@ impl System {
         Ok(Cpu { api, database })
     }
 
-    /// What everything has used so far.
-    pub(crate) async fn usage(&self) -> anyhow::Result<Usage> {
-        let Cpu { api, database } = self.cpu()?;
+    /// What everything has used until that moment.
+    pub(crate) async fn usage(&self) -> anyhow::Result<(Instant, Usage)> {
+        let (at, Cpu { api, database }) = (Instant::now(), self.cpu()?);
         let mailers = self.mailers.iter().map(|mailer| crate::usage::cpu(mailer.pid())).sum::<anyhow::Result<f64>>()?;
+        let redis = crate::usage::cpu(self.world.redis.process().pid())?;
         tokio::time::sleep(STATISTICS).await;
         let query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
         let transactions = self.world.database.sql(query).await.trim().parse()?;
-        Ok(Usage { api, mailers, redis: crate::usage::cpu(self.world.redis.process().pid())?, database, transactions })
+        Ok((at, Usage { api, mailers, redis, database, transactions }))
     }
 
     /// Resident memory of an API and of a mailer, in MB.
@@ -152,6 +160,16 @@ impl System {
         let mailer = self.mailers.first().context("no mailer was started")?;
         let api = self.apis.first().context("no API was started")?;
         Ok([crate::usage::memory(api.process.pid())?, crate::usage::memory(mailer.pid())?])
+    }
+
+    /// Stops the clock of all mailers.
+    pub(crate) fn freeze_mailers(&self) {
+        self.mailers.iter().for_each(Process::freeze);
+    }
+
+    /// Lets them go on.
+    pub(crate) fn thaw_mailers(&self) {
+        self.mailers.iter().for_each(Process::thaw);
     }
 
     /// Stops the clock of all API processes.
@@ -176,6 +194,41 @@ impl System {
     /// How many mails were accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         *self.world.smtp.accepted().borrow()
+    }
+}
+
+impl Usage {
+    /// In the order of the tables.
+    pub(crate) const fn parts(self) -> [f64; 5] {
+        [self.api, self.mailers, self.redis, self.database, self.transactions]
+    }
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            api: self.api - other.api,
+            mailers: self.mailers - other.mailers,
+            redis: self.redis - other.redis,
+            database: self.database - other.database,
+            transactions: self.transactions - other.transactions,
+        }
+    }
+}
+
+impl Mul<f64> for Usage {
+    type Output = Self;
+
+    fn mul(self, times: f64) -> Self {
+        Self {
+            api: self.api * times,
+            mailers: self.mailers * times,
+            redis: self.redis * times,
+            database: self.database * times,
+            transactions: self.transactions * times,
+        }
     }
 }
 
