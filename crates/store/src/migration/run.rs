@@ -88,7 +88,12 @@ fn may_wait(error: &DbErr) -> bool {
 async fn has_table(db: &impl ConnectionTrait, table: &str) -> Result<bool, DbErr> {
     let backend = db.get_database_backend();
     let sql = match backend {
-        DbBackend::Postgres => "SELECT to_regclass($1) IS NOT NULL AS found",
+        // Not `to_regclass`: it answers from what the connection remembers, also that there was no such table when another
+        // process had not made it yet.
+        DbBackend::Postgres => {
+            "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class \
+             WHERE relname = $1 AND pg_catalog.pg_table_is_visible(oid)) AS found"
+        }
         _ => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1) AS found",
     };
     let row = db.query_one_raw(Statement::from_sql_and_values(backend, sql, [table.into()])).await?;
@@ -159,4 +164,25 @@ async fn apply(tx: &DatabaseTransaction, step: &dyn MigrationTrait, is_up: bool)
     }
     step.down(&manager).await?;
     execute("DELETE FROM seaql_migrations WHERE version = $1", vec![name.into()]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use examhall_testkit::Postgres;
+    use sea_orm::{ConnectOptions, Database, TransactionTrait};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_table_that_was_made_meanwhile_is_found() {
+        let server = Postgres::start().await;
+        let connect = || Database::connect(ConnectOptions::new(server.url()));
+        let [one, other] = [connect().await.expect("a connection"), connect().await.expect("a connection")];
+        let tx = one.begin().await.expect("a transaction");
+        assert!(applied(&tx).await.expect("nothing").names.is_empty());
+        let makes =
+            "CREATE TABLE seaql_migrations (version text); INSERT INTO seaql_migrations VALUES ('m0001_accounts')";
+        other.execute_unprepared(makes).await.expect("a table");
+        assert_eq!(applied(&tx).await.expect("one").names.len(), 1);
+    }
 }
