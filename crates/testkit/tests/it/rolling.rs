@@ -33,7 +33,9 @@ struct Backend {
 impl Balancer {
     /// Takes a process in, and looks after it until it has gone.
     fn add(&self, api: &Api) -> Arc<Backend> {
-        let client = Client::builder().pool_max_idle_per_host(USERS).build().expect("a client");
+        // A connection that was opened and then not needed gets 408 after 5 s: as a balancer, do not take it any more then.
+        let client = Client::builder().pool_max_idle_per_host(USERS).pool_idle_timeout(Duration::from_secs(2));
+        let client = client.build().expect("a client");
         let backend = Arc::new(Backend { base: api.base.clone(), client, ready: AtomicBool::new(true) });
         self.ready.lock().expect("no panic").push(Arc::clone(&backend));
         let probed = Arc::clone(&backend);
