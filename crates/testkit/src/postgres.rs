@@ -123,23 +123,43 @@ fn template() -> PathBuf {
     fs::create_dir_all(&root).expect("a writable temporary folder");
     let lock = File::create(root.join("lock")).expect("a writable temporary folder");
     lock.lock().expect("a lock");
-    let template = root.join("template");
+    let template = root.join("one-database");
     if !template.exists() {
         give_to_nobody(&root);
         let unfinished = root.join("unfinished");
         drop(fs::remove_dir_all(&unfinished)); // what an interrupted run left, if any
-        let mut command = std::process::Command::new(program("initdb"));
-        command.arg("-D").arg(&unfinished).args(["-U", "examhall", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-        command.args(["--no-sync", "--wal-segsize=1"]).current_dir(&root);
-        if is_root() {
-            use std::os::unix::process::CommandExt;
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        let made = command.output().expect("initdb can be started");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut initdb = as_nobody("initdb", &root);
+        initdb.arg("-D").arg(&unfinished).args(["-U", "examhall", "-A", "trust", "-E", "UTF8", "--locale=C"]);
+        succeed(initdb.args(["--no-sync", "--wal-segsize=1"]));
+        leave_one_database(&unfinished, &root);
         fs::rename(unfinished, &template).expect("a folder can be renamed");
     }
     template
+}
+
+/// Drops all databases but `postgres`: each has 300 files, which would be copied for every test.
+fn leave_one_database(cluster: &Path, root: &Path) {
+    let statements = root.join("statements");
+    let drops = "UPDATE pg_database SET datistemplate = false;\nDROP DATABASE template0;\nDROP DATABASE template1;\n";
+    fs::write(&statements, drops).expect("a writable folder");
+    let mut single = as_nobody("postgres", root);
+    single.args(["--single", "-D"]).arg(cluster).args(["-c", "fsync=off", "postgres"]);
+    succeed(single.stdin(File::open(statements).expect("a file")));
+}
+
+fn as_nobody(name: &str, folder: &Path) -> SyncCommand {
+    let mut command = SyncCommand::new(program(name));
+    command.current_dir(folder);
+    if is_root() {
+        use std::os::unix::process::CommandExt;
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn succeed(command: &mut SyncCommand) {
+    let output = command.output().expect("a program of PostgreSQL can be started");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn give_to_nobody(folder: &Path) {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use examhall_testkit::{
-    DatabaseKind, Encryption, Process, Redis, RedisOptions, SmtpOptions, SmtpServer, World, binary, eventually,
-    free_port,
+    DatabaseKind, Encryption, Postgres, Process, Redis, RedisOptions, SmtpOptions, SmtpServer, World, binary,
+    eventually, free_port,
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -130,14 +130,6 @@ async fn careful_redis(redis: &Redis) -> (String, String) {
     (address("examhall:change-me"), address("default:planted"))
 }
 
-/// Makes an empty database alongside the world's own, and returns its address.
-async fn alongside(database: &str) -> String {
-    let (server, _) = database.rsplit_once('/').expect("a database's name");
-    let made = Command::new("psql").args([database, "-c", "CREATE DATABASE restored"]).output().await.expect("psql");
-    assert!(made.status.success(), "{made:?}");
-    format!("{server}/restored")
-}
-
 #[tokio::test]
 async fn an_installation_that_is_ready_passes_every_check() {
     let mut world = World::start_with(DatabaseKind::Postgres, RedisOptions::default()).await;
@@ -145,9 +137,9 @@ async fn an_installation_that_is_ready_passes_every_check() {
         SmtpServer::start_with(SmtpOptions { encryption: Encryption::StartTls, ..SmtpOptions::default() }).await;
     let (redis_url, admin_url) = careful_redis(&world.redis).await;
     world.set("REDIS_URL", &redis_url);
-    let restored = alongside(&world.database.url()).await;
+    let restored = Postgres::start().await;
 
-    let one = Installation::start(world, &admin_url, &restored).await;
+    let one = Installation::start(world, &admin_url, &restored.url()).await;
     install(one.folder.path()).await;
     let data = one.world.redis.folder().display().to_string();
     let mut tar = Command::new("tar");
