@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::{End, Row, Rules, State, Step, next};
 
-/// Faults that one mail may meet; more where it is more often in doubt, which takes one each time. Most meet none, so fewer
-/// are tried first: each one makes more states of them.
-const FAULTS: u8 = 3;
+/// Faults that one mail may meet; more where it is more often in doubt, which takes one each time, and as many again each
+/// time that it has failed, which takes three mailers. Most meet none, so fewer are tried first: each one makes more states
+/// of them.
+const FAULTS: usize = 3;
 
 /// What was seen of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,9 +82,10 @@ impl Checker {
         if let Some(known) = self.known.get(history) {
             return *known;
         }
-        let doubts = history.iter().filter(|seen| **seen == Seen::Doubted).count();
+        let count = |what: Seen| history.iter().filter(|seen| **seen == what).count();
+        let most = FAULTS.max(count(Seen::Doubted)) + FAULTS * count(Seen::Retried);
         let mut found = None;
-        for faults in 0..=FAULTS.max(u8::try_from(doubts).unwrap_or(u8::MAX)) {
+        for faults in 0..=u8::try_from(most).unwrap_or(u8::MAX) {
             found = replay(history, faults);
             if found.is_none() {
                 break;
@@ -160,8 +162,10 @@ mod tests {
         let put_back = [Seen::CopyBegins, Seen::CopyEnds, Accepted, Reported, Seen::PutBack, Accepted, Reported, sent];
         let as_it_began =
             [Seen::CopyBegins, Accepted, Reported, Seen::CopyEnds, Seen::PutBack, Accepted, Reported, sent];
-        let cases: [&[Seen]; 11] = [
+        let cases: [&[Seen]; 12] = [
             &as_it_began,
+            // Failed, forgotten by Redis, and queued from its row.
+            &[Retried, Requeued, Accepted, Reported, sent],
             &[Doubted, Doubted, Accepted, Doubted, Doubted, Doubted, Accepted, Reported, sent],
             &[Accepted, Reported, sent],
             &[Ended(End::Failed)],

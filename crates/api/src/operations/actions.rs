@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use examhall_core::{MailQuery, MailState, UserId, with_commas};
-use examhall_delivery::{NewSuppression, SuppressionCause};
+use examhall_delivery::{DeliveryState, LedgerEntry, NewSuppression, SuppressionCause};
 use examhall_queue::{Attempts, State as JobState};
 use examhall_store::MailOutcome;
 use futures_util::{StreamExt, stream};
@@ -292,10 +292,23 @@ async fn queue_failed(state: &State, job_id: &str) -> Result<bool, Problem> {
     if !has_failed || state.queue.get(job_id).await?.is_some() {
         return Ok(false);
     }
+    forget_refusal(state, job_id).await?;
     outbox.mark_retried(&[row], now()).await?;
+    tracing::info!(job_id, "Mail queued again");
     outbox.reopen(&[row]).await?;
     state.wake.notify_one();
     Ok(true)
+}
+
+/// Has the ledger say that a mail is to be tried again which it says has ended unsent: a relay queues no such mail.
+async fn forget_refusal(state: &State, job_id: &str) -> Result<(), Problem> {
+    let known = state.ledger.read(job_id).await?;
+    let Some(entry) = known.entry() else { return Ok(()) };
+    if matches!(entry.state, DeliveryState::Refused | DeliveryState::Held) && !entry.is_removed() {
+        let deferred = LedgerEntry { state: DeliveryState::Deferred, ..entry };
+        state.ledger.replace(job_id, &known, &deferred).await?; // where another has written meanwhile, it knows better
+    }
+    Ok(())
 }
 
 /// Removes a mail from outbox and queue.

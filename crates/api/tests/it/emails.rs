@@ -67,6 +67,11 @@ async fn a_failed_mail_is_retried_whose_job_redis_has_lost() {
 
     api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
     api.world.redis.cmd::<String>("FLUSHALL").await;
+    // As where somebody has emptied the queue, and the ledger still knows why it had failed.
+    let refused =
+        json!({"state": "refused", "messageId": "<m@exams.example>", "at": 1, "result": "550 no"}).to_string();
+    let entry = format!("mail:sent:{}", accepted["jobId"].as_str().expect("an id"));
+    api.world.redis.command::<()>(&["SET", &entry, &refused]).await;
     let listed = api.expect(200, Method::GET, "/emails?state=failed", &admin, NOTHING).await;
     assert_eq!((&listed["items"][0]["jobId"], &listed["nextCursor"]), (&accepted["jobId"], &Value::Null));
     let by_filter = json!({"action": "retry", "q": "state:failed"});

@@ -64,7 +64,7 @@ impl Steps {
                 state.is_suppressed = true;
             });
         }
-        let Some(job) = self.of.redis.job else { return };
+        let Some(job) = self.of.redis.job else { return self.retry_lost() };
         if job.state == JobState::Failed {
             self.push(Step::OperatorRetries, |state| {
                 state.operations -= 1;
@@ -85,6 +85,21 @@ impl Steps {
                 let is_open = !matches!(last, Some(Known::Accepted | Known::Refused));
                 let entry = if is_open { Some(state.entry(Known::Removed)) } else { state.redis.ledger };
                 state.write(rules, |redis| *redis = Stored { job: None, ledger: entry, event: Some(End::Removed) });
+            });
+        }
+    }
+
+    /// A failed mail whose job is gone: its row counts as queued, and then as lost.
+    fn retry_lost(&mut self) {
+        let rules = self.rules;
+        if self.of.row == Row::Closed(End::Failed) {
+            self.push(Step::OperatorRetries, |state| {
+                state.operations -= 1;
+                state.row = Row::Queued;
+                if state.redis.ledger.is_some_and(|entry| entry.what == Known::Refused) {
+                    let entry = state.entry(Known::Deferred);
+                    state.write(rules, |redis| redis.ledger = Some(entry));
+                }
             });
         }
     }
