@@ -29,7 +29,7 @@ pub(crate) async fn drive(system: &System, users: u32, report: &mut Report) -> a
         timed(system.request(Method::POST, &format!("{exam}/attempts")).bearer_auth(student)).await?;
     }
     let (mut times, mut stale) = (Vec::new(), 0);
-    let loads = system.loads().await?;
+    let (loads, bypassed) = (system.loads().await?, system.reads("bypass").await?);
     for change in 1..=CHANGES {
         let patch = system.request(Method::PATCH, &exam).bearer_auth(&author);
         timed(patch.json(&json!({"title": format!("Change {change}")}))).await?;
@@ -42,6 +42,7 @@ pub(crate) async fn drive(system: &System, users: u32, report: &mut Report) -> a
     }
     report.step(&format!("exam start: {users} read the sheet"), &times);
     report.fact("exam start: loads per change", (system.loads().await? - loads) / f64::from(CHANGES));
+    report.fact("exam start: reads that bypassed Redis", system.reads("bypass").await? - bypassed);
     report.fact("exam start: old sheets after a change", f64::from(stale));
     Ok(())
 }

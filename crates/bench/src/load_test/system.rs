@@ -111,14 +111,19 @@ impl System {
 
     /// How often the database was asked for something cached, by all processes together.
     pub(crate) async fn loads(&self) -> anyhow::Result<f64> {
-        let mut loads = 0.0;
+        self.reads("loaded").await
+    }
+
+    /// Reads of something cached that came out so, in all processes together.
+    pub(crate) async fn reads(&self, outcome: &str) -> anyhow::Result<f64> {
+        let (mut reads, wanted) = (0.0, format!("outcome=\"{outcome}\""));
         for api in &self.apis {
             let text = self.client.get(&api.metrics).send().await?.text().await?;
             let lines = text.lines().filter(|line| line.starts_with("cache_requests_total{"));
-            let loaded = lines.filter(|line| line.contains("outcome=\"loaded\""));
-            loads += loaded.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
+            let such = lines.filter(|line| line.contains(&wanted));
+            reads += such.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
         }
-        Ok(loads)
+        Ok(reads)
     }
 
     /// Where the first API listens.

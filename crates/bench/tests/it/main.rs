@@ -67,8 +67,10 @@ fn the_load_test_reports_what_users_saw() {
         assert!(number(moment, 0) >= 5.0, "{report}");
         assert_eq!(number(moment, 1).to_string(), "0", "{report}");
     }
-    // On a busy machine a lease may end before its load has, or Redis be silent for so long that reads bypass it.
-    assert!((0.1..2.0).contains(&number("exam start: loads per change", 0)), "{report}");
+    // On a busy machine a lease may end before its load has. Where Redis was silent for so long that reads bypassed it,
+    // a process keeps for 2 s what it has read.
+    let fewest = if number("exam start: reads that bypassed Redis", 0) > 0.0 { 0.0 } else { 1.0 };
+    assert!((fewest..2.0).contains(&number("exam start: loads per change", 0)), "{report}");
 }
 
 #[test]
