@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use examhall_core::{MailQuery, MailState, UserId, with_commas};
-use examhall_delivery::{DeliveryState, LedgerEntry, NewSuppression, SuppressionCause};
+use examhall_delivery::{NewSuppression, SuppressionCause};
 use examhall_queue::{Attempts, State as JobState};
 use examhall_store::MailOutcome;
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::search::{Bounds, search};
+use super::{
+    retry::retry_mail,
+    search::{Bounds, search},
+};
 use crate::{
     access::Action,
     audit::{self, Done},
@@ -240,7 +243,7 @@ async fn act_on_all(state: &State, action: MailAction, mails: &[EmailStatus], do
 async fn one(state: &State, action: MailAction, mail: &EmailStatus) -> Result<bool, Problem> {
     let id = &mail.job_id;
     match action {
-        MailAction::Retry => was_done_to(retry(state, id).await),
+        MailAction::Retry => was_done_to(retry_mail(state, id).await),
         MailAction::Release => was_done(state.queue.retry(id, Attempts::Reset).await),
         MailAction::Promote => was_done(state.queue.promote(id).await),
         MailAction::Remove | MailAction::Drop => was_done_to(remove(state, id).await),
@@ -270,45 +273,6 @@ async fn suppress(state: &State, mail: &EmailStatus) -> Result<bool, Problem> {
         state.suppressions.add(new).await?;
     }
     Ok(!addresses.is_empty())
-}
-
-/// Has a failed mail tried again; one whose job Redis has lost is queued from its row.
-///
-/// # Errors
-/// Where it has not failed, or Redis or the database is away.
-pub(crate) async fn retry(state: &State, job_id: &str) -> Result<(), Problem> {
-    let retried = state.queue.retry(job_id, Attempts::Reset).await.map_err(Problem::from);
-    match retried {
-        Err(problem) if problem.is_about_state() && queue_failed(state, job_id).await? => Ok(()),
-        retried => retried,
-    }
-}
-
-/// Queues a failed mail once more whose job Redis has lost. Returns whether it is such a mail.
-async fn queue_failed(state: &State, job_id: &str) -> Result<bool, Problem> {
-    let outbox = &state.store.outbox;
-    let Some(row) = row_of(job_id) else { return Ok(false) };
-    let has_failed = outbox.get(row).await?.is_some_and(|record| record.outcome == Some(MailOutcome::Failed));
-    if !has_failed || state.queue.get(job_id).await?.is_some() {
-        return Ok(false);
-    }
-    forget_refusal(state, job_id).await?;
-    outbox.mark_retried(&[row], now()).await?;
-    tracing::info!(job_id, "Mail queued again");
-    outbox.reopen(&[row]).await?;
-    state.wake.notify_one();
-    Ok(true)
-}
-
-/// Has the ledger say that a mail is to be tried again which it says has ended unsent: a relay queues no such mail.
-async fn forget_refusal(state: &State, job_id: &str) -> Result<(), Problem> {
-    let known = state.ledger.read(job_id).await?;
-    let Some(entry) = known.entry() else { return Ok(()) };
-    if matches!(entry.state, DeliveryState::Refused | DeliveryState::Held) && !entry.is_removed() {
-        let deferred = LedgerEntry { state: DeliveryState::Deferred, ..entry };
-        state.ledger.replace(job_id, &known, &deferred).await?; // where another has written meanwhile, it knows better
-    }
-    Ok(())
 }
 
 /// Removes a mail from outbox and queue.

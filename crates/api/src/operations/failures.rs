@@ -5,7 +5,7 @@ use examhall_delivery::FailureGroup;
 use examhall_queue::State as JobState;
 use futures_util::{StreamExt, stream};
 
-use super::actions;
+use super::{actions, retry::retry_mail};
 use crate::{
     access::Action,
     audit::{self, Done},
@@ -123,7 +123,7 @@ pub(crate) async fn refresh(state: &State) -> Result<(), Problem> {
 /// Changes a mail; returns whether it was still failed.
 async fn change(state: &State, job: String, action: GroupAction) -> Result<bool, Problem> {
     let changed = match action {
-        GroupAction::Retry => actions::retry(state, &job).await,
+        GroupAction::Retry => retry_mail(state, &job).await,
         GroupAction::Remove => actions::remove(state, &job).await,
     };
     match changed {

@@ -5,6 +5,7 @@
 //!   plan      where mails of a query are looked for
 //!   search    finds them in outbox, queue and ledger, a page at a time
 //!   timeline  what happened to one of them
+//!   retry     one failed mail, from its job or its row
 //!   actions   retries, promotes, removes, releases, drops and suppresses exactly those that a query finds
 //! ```
 
@@ -14,5 +15,6 @@ pub(crate) mod failures;
 pub(crate) mod history;
 mod plan;
 pub(crate) mod queue;
+pub(crate) mod retry;
 pub(crate) mod search;
 pub(crate) mod timeline;

@@ -28,7 +28,7 @@ use crate::{
     },
     mail::{CUSTOM, CustomMail, Delivery},
     openapi::{Operation, delete, get, post},
-    operations::{actions, failures, search},
+    operations::{actions, failures, retry::retry_mail, search},
     relay,
     state::{State, now},
 };
@@ -173,7 +173,7 @@ async fn retry(
     if state.queue.get(&id).await?.is_some_and(|job| job.state == JobState::Completed) {
         return Err(Problem::conflict("the mail was sent: a retry would send nothing; `resend` sends a copy"));
     }
-    actions::retry(&state, &id).await?;
+    retry_mail(&state, &id).await?;
     state.operations.failures.forget(std::slice::from_ref(&id)).await?;
     audit::record(&state, &by, Done::one(format!("id:{id}"))).await;
     tracing::info!(job_id = id, "Retried by an operator");

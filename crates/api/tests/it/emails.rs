@@ -67,17 +67,26 @@ async fn a_failed_mail_is_retried_whose_job_redis_has_lost() {
 
     api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
     api.world.redis.cmd::<String>("FLUSHALL").await;
-    // As where somebody has emptied the queue, and the ledger still knows why it had failed.
-    let refused =
-        json!({"state": "refused", "messageId": "<m@exams.example>", "at": 1, "result": "550 no"}).to_string();
-    let entry = format!("mail:sent:{}", accepted["jobId"].as_str().expect("an id"));
-    api.world.redis.command::<()>(&["SET", &entry, &refused]).await;
     let listed = api.expect(200, Method::GET, "/emails?state=failed", &admin, NOTHING).await;
     assert_eq!((&listed["items"][0]["jobId"], &listed["nextCursor"]), (&accepted["jobId"], &Value::Null));
     let by_filter = json!({"action": "retry", "q": "state:failed"});
     let done = api.expect(200, Method::POST, "/emails/actions", &admin, &by_filter).await;
     assert_eq!(done["done"], 1, "{done}");
     eventually("its job, again", TIMEOUT, queued).await;
+
+    // Somebody has emptied the queue, and the ledger still knows why it had failed.
+    let key = format!("mail:sent:{}", accepted["jobId"].as_str().expect("an id"));
+    for (known, in_doubt) in [("refused", Value::Null), ("held", json!(true))] {
+        api.world.database.sql("UPDATE mail_outbox SET outcome = 'failed', outcome_at = 1").await;
+        api.world.redis.cmd::<String>("FLUSHALL").await;
+        let entry = json!({"state": known, "messageId": "<m@exams.example>", "at": 1, "result": "550 no"});
+        api.world.redis.command::<()>(&["SET", &key, &entry.to_string()]).await;
+        api.expect(202, Method::POST, &format!("{path}/retry"), &admin, NOTHING).await;
+        eventually(&format!("its job, {known} before"), TIMEOUT, queued).await;
+        let entry: String = api.world.redis.cmd(&format!("GET {key}")).await;
+        let entry: Value = serde_json::from_str(&entry).expect("JSON");
+        assert_eq!((&entry["state"], &entry["inDoubt"]), (&json!("deferred"), &in_doubt), "{known}");
+    }
     api.stop().await;
 }
 

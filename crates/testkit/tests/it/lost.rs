@@ -1,15 +1,17 @@
 //! Mails whose jobs are lost or cannot be made: each is queued again, or it is said what became of it.
 
 use examhall_testkit::{Action, DatabaseKind, Phase, World, eventually};
+use serde_json::Value;
 
 use crate::{
-    Api, TIMEOUT,
+    Api, TIMEOUT, administrator,
     database::{on_both, sql, wait_until_noted},
     outbox::{jobs, world},
 };
 
 on_both!(
     a_mail_that_was_retried_and_then_lost_is_queued_again,
+    a_failed_mail_that_was_lost_is_sent_when_an_operator_says_so,
     a_mail_whose_place_in_the_queue_was_evicted_is_queued_again,
     a_mail_that_nobody_can_compose_has_failed_once_it_has_expired,
 );
@@ -41,6 +43,29 @@ async fn a_mail_that_was_retried_and_then_lost_is_queued_again(database: Databas
     a_minute_passes(&world).await;
     eventually("the mail queued again", TIMEOUT, async || (jobs(&world).await == 1).then_some(())).await;
     api.process.line("Mail queued again").await; // it may have been sent, so it is named
+}
+
+async fn a_failed_mail_that_was_lost_is_sent_when_an_operator_says_so(database: DatabaseKind) {
+    let world = world(database).await;
+    let api = Api::start(&world).await;
+    let admin = administrator(&world, &api).await;
+    world.smtp.behave(|phase, _| match phase {
+        Phase::Rcpt => Action::Reply("554 5.6.0 not today".into()),
+        _ => Action::Proceed,
+    });
+    let _mailer = world.mailer(&[]);
+    api.sign_up("ada@example.com").await;
+    wait_for_outcome(&world, "failed").await;
+    world.redis.cmd::<String>("FLUSHALL").await;
+    world.smtp.behave(|_, _| Action::Proceed);
+    let failed = api.client.get(format!("{}/emails?state=failed", api.base)).bearer_auth(&admin);
+    let failed: Value = failed.send().await.expect("an answer").json().await.expect("JSON");
+    let id = failed["items"][0]["jobId"].as_str().expect("a mail");
+    let retry = api.client.post(format!("{}/emails/{id}/retry", api.base)).bearer_auth(&admin);
+    assert_eq!(retry.send().await.expect("an answer").status(), 202);
+    api.process.line("Mail queued again").await; // it may have been sent, so it is named
+    wait_for_outcome(&world, "sent").await;
+    assert_eq!(world.smtp.received().len(), 1);
 }
 
 async fn a_mail_whose_place_in_the_queue_was_evicted_is_queued_again(database: DatabaseKind) {
